@@ -1,0 +1,95 @@
+"""Every error of the package, as one tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class GraphqlWsError(Exception):
+    """Base of all errors which this package raises on purpose."""
+
+
+# -------------------------------------------------------------------- server
+
+
+class ChannelLayerError(GraphqlWsError):
+    """The channel layer is missing, or it refused what it was asked for."""
+
+
+class InvalidMessageError(GraphqlWsError):
+    """A frame is no message of the subprotocol; the text says what is wrong."""
+
+
+class UnknownMessageTypeError(InvalidMessageError):
+    """A well-formed frame whose `type` the subprotocol has no word for.
+
+    Attributes:
+        type: the word that was received.
+        id: the `id` of the message, `None` if it had none.
+    """
+
+    def __init__(self, type: str, id: str | int | None) -> None:
+        super().__init__(f"Unknown message type {type!r}")
+        self.type = type
+        self.id = id
+
+
+# ------------------------------------------------------------------- payload
+
+
+class PayloadError(GraphqlWsError):
+    """The payload of a broadcast can not be turned into bytes or back."""
+
+
+class PayloadTypeError(PayloadError, TypeError):
+    """A payload holds something that has no representation on the wire."""
+
+
+class PayloadDecodeError(PayloadError, ValueError):
+    """Bytes from the channel layer are no payload of ours."""
+
+
+# -------------------------------------------------------------------- client
+
+
+class GraphqlWsClientError(GraphqlWsError):
+    """Base of what the client and its transports raise."""
+
+
+class RemoteProtocolError(GraphqlWsClientError):
+    """The server said something which the protocol does not allow here."""
+
+
+class ConnectionClosedError(GraphqlWsClientError):
+    """The connection was closed, refused or never opened.
+
+    Attributes:
+        code: WebSocket close code (RFC 6455, section 7.4), `None` if there was none.
+        reason: the text which came with the code, empty if there was none.
+    """
+
+    def __init__(self, message: str, code: int | None = None, reason: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+class GraphqlWsResponseError(GraphqlWsClientError):
+    """The server answered an operation with errors.
+
+    Attributes:
+        response: the whole message as it was received.
+        message: a text to show in place of "Error in GraphQL response".
+    """
+
+    def __init__(
+        self, response: Mapping[str, Any], message: str | None = None
+    ) -> None:
+        super().__init__(response, message)
+        self.response = response
+        self.message = message
+
+    def __str__(self) -> str:
+        """Name what failed, then show the response."""
+        return f"{self.message or 'Error in GraphQL response'}: {self.response}!"
