@@ -1,0 +1,1 @@
+"""Live GraphQL data for Django: subscriptions over WebSocket on Channels."""

@@ -1,0 +1,1 @@
+"""A Django application with models of every kind, for the tests."""

@@ -1,0 +1,1 @@
+"""Models of every kind that a payload may hold."""
