@@ -1,0 +1,128 @@
+"""Start, pin, measure and end the server processes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+HERE = Path(__file__).resolve().parent
+START_TIMEOUT = 30.0
+STOP_TIMEOUT = 10.0
+
+
+class ServerError(Exception):
+    """A server did not start, or ended too early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server process."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    versions: dict[str, str]
+    log: IO[bytes]
+
+    def cpu_seconds(self) -> float:
+        """Return user and system time of the process so far, all threads, in seconds."""
+        return time.clock_gettime(_cpu_clock(self.process.pid))
+
+    def rss_kib(self) -> int:
+        """Return the resident memory of the process in KiB."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+
+    def log_text(self) -> str:
+        """Return what the server wrote to its log so far."""
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+
+@contextlib.asynccontextmanager
+async def running(
+    module: str,
+    *,
+    python: Path | None = None,
+    cpu: int | None = None,
+    send_buffer: int | None = None,
+) -> AsyncIterator[Server]:
+    """Run `servers/<module>.py` for the time of the block, on core `cpu` if it is given."""
+    command = [str(python or sys.executable), "-m", "servers.launch", module]
+    if cpu is not None:
+        command += ["--cpu", str(cpu)]
+    if send_buffer is not None:
+        command += ["--send-buffer", str(send_buffer)]
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=_environment(foreign=python is not None),
+        )
+        try:
+            ready = await _ready(process, log)
+            yield Server(process, ready["port"], ready["versions"], log)
+        finally:
+            await _stop(process)
+
+
+def cores() -> tuple[int | None, int | None]:
+    """Return a core for the server and another one for the load, if there is a choice."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None, None
+    available = sorted(os.sched_getaffinity(0))
+    if len(available) < 2:
+        return None, None
+    return available[0], available[-1]
+
+
+def _environment(*, foreign: bool) -> dict[str, str]:
+    """Return the environment of a server; a `foreign` one must not see this checkout."""
+    paths = [str(HERE)]
+    if not foreign and importlib.util.find_spec("channels_graphql_ws") is None:
+        paths.append(str(HERE.parent))
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
+
+
+async def _ready(process: asyncio.subprocess.Process, log: IO[bytes]) -> dict[str, Any]:
+    assert process.stdout is not None
+    async with asyncio.timeout(START_TIMEOUT):
+        line = await process.stdout.readline()
+    if not line:
+        log.seek(0)
+        raise ServerError(
+            f"a server ended before it listened:\n{log.read().decode(errors='replace')}"
+        )
+    ready: dict[str, Any] = json.loads(line)
+    return ready
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _cpu_clock(pid: int) -> int:
+    """Return the id of Linux's CPU clock of another process, `MAKE_PROCESS_CPUCLOCK` there.
+
+    `/proc/<pid>/stat` counts in ticks of 10 ms, too coarse for a round of the floor.
+    """
+    return (~pid << 3) | 2
