@@ -1,0 +1,407 @@
+"""One client: carries out effects; owns the tasks, the timers, order and the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, assert_never
+
+from graphql import OperationType
+
+from . import steps
+from .execution.cohort import Cohort
+from .messages import JsonObject, Refusal, Subscribe
+from .outbox import Outbox
+from .protocol import (
+    Cancel,
+    Close,
+    Effect,
+    Execute,
+    Initialize,
+    Operation,
+    Send,
+    ServerProtocol,
+    State,
+)
+from .steps import Steps
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+
+INBOX_LIMIT = 64
+"""Messages that may wait for their turn before no more are read (strict ordering)."""
+
+
+class WebSocket(Protocol):
+    """Where frames go."""
+
+    def send_text(self, text: str) -> Awaitable[None]:
+        """Send a text frame."""
+
+    def send_close(self, code: int, reason: str) -> Awaitable[None]:
+        """Close the socket."""
+
+
+class Application(Protocol):
+    """Who decides what a client may do, and does it."""
+
+    def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
+        """Refuse by raising, or give the payload of the acknowledgement."""
+
+    def format_error(self, error: Exception) -> Mapping[str, Any]:
+        """Tell a client of an error."""
+
+    def execute(self, client: ClientOperation) -> Steps[None]:
+        """Execute an operation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a consumer class says about its connections; all times in seconds."""
+
+    strict_ordering: bool = False
+    ping_every: float | None = None
+    pong_timeout: float | None = 20.0
+    init_timeout: float | None = None
+    disconnect_timeout: float = 30.0
+
+
+class ClientOperation:
+    """One operation of one client: what runs it, and its way back to the client."""
+
+    def __init__(self, connection: Connection, operation: Operation) -> None:
+        self._connection = connection
+        self.operation = operation
+        self.variables: Context = copy_context()
+        self.type: OperationType | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.cohort: Cohort | None = None
+
+    @property
+    def request(self) -> Subscribe:
+        """What the client asked for."""
+        return self.operation.request
+
+    def began(self, type: OperationType) -> None:
+        """It is known what kind of operation this is."""
+        self.type = type
+
+    def subscribed(self, cohort: Cohort) -> None:
+        """A subscription came to be: it is to be ended, whatever happens."""
+        self.cohort = cohort
+
+    def ready(self) -> Awaitable[None] | None:
+        """Give something to wait for before the next result, if there is need to."""
+        return self._connection.ready()
+
+    def confirmed(self, result: str) -> None:
+        """Tell the client that its subscription is live."""
+        self._connection.report("confirmed", self.operation, result)
+
+    def next(self, result: str) -> None:
+        """Send a result."""
+        self._connection.report("next", self.operation, result)
+
+    def completed(self) -> None:
+        """Say that there are no more results."""
+        self._connection.report("completed", self.operation)
+        self._connection.forget(self)
+
+    def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
+        """Say that the operation could not be executed."""
+        self._connection.report("failed", self.operation, errors, refusal)
+        self._connection.forget(self)
+
+
+class Connection:
+    """Carries out what the protocol decides for one client.
+
+    Args:
+        protocol: decides.
+        websocket: where frames go.
+        application: who decides on clients and executes operations.
+        settings: times and order.
+        confirms: whether the client counts on confirmations of its subscriptions.
+    """
+
+    def __init__(
+        self,
+        protocol: ServerProtocol,
+        websocket: WebSocket,
+        application: Application,
+        settings: Settings,
+        *,
+        confirms: bool = False,
+    ) -> None:
+        self._protocol = protocol
+        self._websocket = websocket
+        self._application = application
+        self._settings = settings
+        self._confirms = confirms
+        self._loop = asyncio.get_running_loop()
+        self._operations: dict[Operation, ClientOperation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outbox = Outbox(self._spawn)
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._initializing: asyncio.Task[None] | None = None
+        # Strict ordering: what waits for its turn, whose turn it is, and its tasks.
+        self._inbox: deque[Callable[[], list[Effect]]] = deque()
+        self._turn: asyncio.Event | None = None
+        self._turn_tasks: list[asyncio.Task[None]] = []
+
+    # ----------------------------------------------------------------- what happens
+
+    def opened(self) -> None:
+        """The socket is open."""
+        if self._protocol.subprotocol.has_init_timeout and self._settings.init_timeout:
+            self._later("init", self._settings.init_timeout, self._init_timed_out)
+
+    def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
+        """Take a frame; give something to wait for before the next, if there is need."""
+        self._forget_timer("pong")
+        return self._take(partial(self._protocol.received, frame))
+
+    def received_json(self, content: object) -> Awaitable[None] | None:
+        """Take a frame that was decoded by somebody else; otherwise as `received`."""
+        self._forget_timer("pong")
+        return self._take(partial(self._protocol.received_json, content))
+
+    async def disconnected(self) -> None:
+        """The socket is closed: end everything, and wait until it is ended.
+
+        A mutation and the `unsubscribed` hooks may come to their own end; what takes
+        longer than `disconnect_timeout` is cancelled.
+        """
+        self._protocol.socket_closed()
+        self._wind_down()
+        self._outbox.abandon()
+        deadline = self._loop.time() + self._settings.disconnect_timeout
+        try:
+            while self._tasks and (seconds := deadline - self._loop.time()) > 0:
+                await asyncio.wait(self._tasks, timeout=seconds)
+        finally:
+            await self._cancel_tasks()
+
+    def crashed(self) -> None:
+        """Close, as something broke that is not the client's fault."""
+        self._carry_out(self._protocol.crashed())
+
+    # ---------------------------------------------------- what operations have to say
+
+    def report(self, event: str, operation: Operation, *arguments: Any) -> None:
+        """Pass what an operation has to say on to the protocol."""
+        method: Callable[..., list[Effect]] = getattr(self._protocol, event)
+        self._carry_out(method(operation, *arguments))
+
+    def forget(self, client: ClientOperation) -> None:
+        """An operation has come to its end."""
+        self._operations.pop(client.operation, None)
+
+    def ready(self) -> Awaitable[None] | None:
+        """Give something to wait for before the next notification, if there is need."""
+        if self._turn is None and not self._outbox.is_full:
+            return None
+        return self._readiness()
+
+    async def _readiness(self) -> None:
+        while self._turn is not None or self._outbox.is_full:
+            if self._turn is not None:
+                await self._turn.wait()
+            await self._outbox.has_room()
+
+    # ----------------------------------------------------------------- strict order
+
+    def _take(self, decide: Callable[[], list[Effect]]) -> Awaitable[None] | None:
+        if not self._settings.strict_ordering:
+            self._carry_out(decide())
+            # Who does not read what we answer is not listened to.
+            return self._outbox.has_room() if self._outbox.is_full else None
+        self._inbox.append(decide)
+        self._work_off()
+        return self._readiness() if len(self._inbox) >= INBOX_LIMIT else None
+
+    def _work_off(self) -> None:
+        """Look at messages one after another, each when the one before has come to its end."""
+        while self._inbox and self._turn is None:
+            self._turn = asyncio.Event()
+            self._carry_out(self._inbox.popleft()())
+            if self._turn_tasks:
+                self._spawn(self._wait_for_turn())
+            else:
+                self._end_turn()
+
+    async def _wait_for_turn(self) -> None:
+        while self._turn_tasks:
+            tasks, self._turn_tasks = self._turn_tasks, []
+            await asyncio.wait(tasks)
+        self._end_turn()
+        self._work_off()
+
+    def _end_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.set()
+            self._turn = None
+
+    # --------------------------------------------------------------------- effects
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(frame):
+                    self._outbox.put(partial(self._websocket.send_text, frame))
+                case Execute(operation):
+                    self._execute(operation)
+                case Cancel(operation):
+                    self._cancel(operation)
+                case Initialize(payload):
+                    self._forget_timer("init")
+                    self._initializing = self._run(self._initialize(payload))
+                case Close(code, reason):
+                    self._close(int(code), reason)
+                case _:  # pragma: no cover (type checkers prove that there is no other)
+                    assert_never(effect)
+
+    def _initialize(self, payload: Any) -> Steps[None]:
+        try:
+            answer = yield from self._application.accept_client(payload)
+        # A hook refuses by raising anything.
+        except Exception as error:  # noqa: BLE001
+            log.info("A client was rejected: %r", error)
+            answer = self._application.format_error(error)
+            self._carry_out(self._protocol.rejected(answer))
+            return
+        self._carry_out(self._protocol.accepted(answer))
+        self._start_pings()
+
+    def _execute(self, operation: Operation) -> None:
+        client = self._operations[operation] = ClientOperation(self, operation)
+        client.task = self._run(self._application.execute(client), client.variables)
+
+    def _cancel(self, operation: Operation) -> None:
+        client = self._operations.get(operation)
+        if client is not None:
+            self._run(self._stop(client))
+
+    def _stop(self, client: ClientOperation) -> Steps[None]:
+        """End an operation at the client's wish."""
+        task = client.task
+        if task is not None and not task.done():
+            if not self._confirms or client.type is not OperationType.SUBSCRIPTION:
+                self._stop_task(task)
+            yield asyncio.wait([task])
+        if client.cohort is not None:
+            yield from client.cohort.end()
+        self.forget(client)
+        was_subscription = client.type not in (OperationType.QUERY, OperationType.MUTATION)
+        effects = self._protocol.stopped(client.operation, was_subscription=was_subscription)
+        self._carry_out(effects)
+
+    def _close(self, code: int, reason: str) -> None:
+        if code != 1000:  # noqa: PLR2004 (RFC 6455: normal closure)
+            log.warning("Closing a connection: %s %s", code, reason)
+        self._outbox.put(partial(self._websocket.send_close, code, reason))
+        self._wind_down()
+
+    # ------------------------------------------------------------------------ timers
+
+    def _start_pings(self) -> None:
+        if "ping" in self._timers or self._protocol.state is not State.READY:
+            return
+        if self._protocol.subprotocol.pings_at_once and self._settings.ping_every:
+            self._ping()
+        else:
+            self._schedule_ping()
+
+    def _schedule_ping(self) -> None:
+        if self._settings.ping_every:
+            self._later("ping", self._settings.ping_every, self._ping)
+
+    def _ping(self) -> None:
+        self._carry_out(self._protocol.ping_due())
+        timeout = self._settings.pong_timeout
+        # Any frame from the client shows that it is there, and takes the timer away.
+        if timeout and self._protocol.subprotocol.expects_pong and "pong" not in self._timers:
+            self._later("pong", timeout, self._pong_timed_out)
+        self._schedule_ping()
+
+    def _init_timed_out(self) -> None:
+        self._carry_out(self._protocol.init_timed_out())
+
+    def _pong_timed_out(self) -> None:
+        self._carry_out(self._protocol.pong_timed_out())
+
+    def _later(self, name: str, seconds: float, call: Callable[[], None]) -> None:
+        self._timers[name] = self._loop.call_later(seconds, call)
+
+    def _forget_timer(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    # ----------------------------------------------------------------------- the end
+
+    def _wind_down(self) -> None:
+        """End everything, without waiting for it."""
+        for name in list(self._timers):
+            self._forget_timer(name)
+        self._inbox.clear()
+        self._end_turn()
+        if self._initializing is not None:
+            self._stop_task(self._initializing)
+        for client in list(self._operations.values()):
+            self.forget(client)
+            self._run(self._end(client))
+
+    def _end(self, client: ClientOperation) -> Steps[None]:
+        task = client.task
+        if task is not None and not task.done():
+            # A mutation that is cancelled half-way leaves half of its work.
+            if client.type is not OperationType.MUTATION:
+                self._stop_task(task)
+            yield asyncio.wait([task])
+        if client.cohort is not None:
+            yield from client.cohort.end()
+
+    async def _cancel_tasks(self) -> None:
+        if not self._tasks:
+            return
+        log.warning("Cancelling %s tasks of a client that has gone", len(self._tasks))
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=self._settings.disconnect_timeout)
+
+    # ------------------------------------------------------------------------- tasks
+
+    def _run(self, work: Steps[None], variables: Context | None = None) -> asyncio.Task[None] | None:
+        """Take steps; what has to wait becomes a task."""
+        rest = steps.run(work) if variables is None else variables.run(steps.run, work)
+        if rest is None:
+            return None
+        task = self._spawn(rest, variables)
+        if self._turn is not None:
+            self._turn_tasks.append(task)
+        return task
+
+    def _spawn(
+        self, coroutine: Coroutine[Any, Any, None], variables: Context | None = None
+    ) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine, context=variables)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _stop_task(self, task: asyncio.Task[None]) -> None:
+        # Not before its first step: what it is to await would never be awaited.
+        self._loop.call_soon(task.cancel)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("A task of a connection failed", exc_info=task.exception())
+            self.crashed()

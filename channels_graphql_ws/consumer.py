@@ -1,0 +1,424 @@
+"""`GraphqlWsConsumer`: Channels callbacks → Connection; settings and user hooks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import iscoroutinefunction
+from typing import Any, ClassVar, TypeAlias
+
+from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from channels.layers import get_channel_layer
+from graphql import GraphQLSchema, MiddlewareManager
+
+from . import connection as _connection
+from . import execution, subprotocols
+from .broadcast import channel_layer
+from .connection import ClientOperation, Connection
+from .context import OperationContext
+from .exceptions import InvalidMessageError
+from .execution import Engine
+from .hub import Hub, hub_of
+from .messages import CloseCode, Subscribe
+from .protocol import ServerProtocol
+from .steps import Steps, is_awaitable
+from .subscription import prefix_owners
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+RETRY_AFTER = 0.1
+"""Seconds to wait after a failure to read from the channel layer."""
+
+Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
+    """Serves GraphQL over WebSocket: subclass it, set `schema`, mount `as_asgi()`.
+
+    Speaks both subprotocols, `graphql-transport-ws` and the legacy `graphql-ws`. All
+    attributes may be set on the class until its first connection.
+    """
+
+    schema: Any
+    """A `graphene.Schema`."""
+
+    middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None = None
+    """Called as `middleware(next, root, info, **arguments)` for each field of queries,
+    mutations and notifications; the first one is the closest to the resolver."""
+
+    resolve_sync_in_threads: bool = False
+    """Run synchronous resolvers and hooks of subscriptions in threads, where they may use
+    Django's ORM and may block. Off: they run on the event loop, as they always did."""
+
+    send_ping_every: float | None = None
+    """Seconds between pings; `None` sends none."""
+
+    pong_timeout: float | None = 20.0
+    """Seconds after a ping in which something, anything, must come from the client, or the
+    connection is closed with 4408. `None` waits for ever. `graphql-transport-ws` only."""
+
+    connection_init_wait_timeout: float | None = 0
+    """Seconds until a socket without `connection_init` is closed with 4408; 0 or `None`
+    waits for ever. `graphql-transport-ws` only."""
+
+    strict_ordering: bool = False
+    """Process each message of a client, and what follows from it, to its end before the
+    next one is looked at, and before notifications are sent."""
+
+    confirm_subscriptions: bool = False
+    """Send `subscription_confirmation_message` as the first result of each subscription,
+    when all of its groups are joined."""
+
+    subscription_confirmation_message: ClassVar[Mapping[str, Any]] = {
+        "data": None,
+        "errors": None,
+    }
+    """`data`: any JSON value; `errors`: a list of exceptions."""
+
+    answer_complete: bool = True
+    """Answer the client's `complete` of a subscription with one of our own."""
+
+    warn_operation_timeout: float | None = 1
+    """Seconds after which the execution of a query or mutation is worth a warning."""
+
+    subscription_notification_queue_limit: int = 1024
+    """Notifications that may wait for one subscription, see also
+    `Subscription.notification_queue_limit`."""
+
+    max_message_size: int | None = 1_000_000
+    """Longest message from a client, in characters; a longer one closes with 4400."""
+
+    disconnect_timeout: float = 30.0
+    """Seconds that mutations and `unsubscribed` hooks may go on after the client has gone,
+    before they are cancelled."""
+
+    group_name_prefix: str = "GQLWS"
+    """Begins the names of all groups on the channel layer: set it on `GraphqlWsConsumer`
+    itself to keep two projects on one Redis apart. A subclass may have its own: broadcasts
+    go to the groups of each prefix which the sending process knows, so a worker has to
+    import the module of that subclass."""
+
+    listen_to_channel_layer: bool | None = None
+    """Whether to wait for messages to this consumer's own channel. `None`: only if the
+    class has handlers of its own, public `async def` methods that are not hooks."""
+
+    _shared_engine: ClassVar[Engine]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let broadcasts reach the groups of this class."""
+        super().__init_subclass__(**options)
+        prefix_owners.add(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Make the consumer of one connection.
+
+        Raises:
+            AssertionError: the class has no `schema`.
+        """
+        # The error that users of the predecessor know; it is a mistake in their code.
+        if getattr(self, "schema", None) is None:
+            raise AssertionError(
+                f"{type(self).__qualname__}.schema is missing: set it to a `graphene.Schema`"
+            )
+        super().__init__(*args, **kwargs)
+        self.connection_params: Mapping[str, Any] = {}
+        self.channel_name: str | None = None
+        self._engine: Engine
+        self._connection: Connection | None = None
+        self._hub: Hub | None = None
+        self._layer_listener: asyncio.Task[None] | None = None
+
+    # ----------------------------------------------------------------------- hooks
+
+    async def on_connect(self, payload: Any) -> Mapping[str, Any] | None:
+        """Decide on a client; raise anything to refuse it.
+
+        Args:
+            payload: that of `connection_init`, `None` if it has none.
+
+        Returns:
+            The payload of the acknowledgement, or `None`.
+        """
+
+    async def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> None:
+        """Decide on an operation before it is looked at; raise anything to refuse it.
+
+        Args:
+            op_id: the client's id of the operation.
+            payload: `query`, `variables`, `operationName`, … as the client sent them.
+        """
+
+    async def on_disconnect(self, code: int | None) -> None:
+        """Learn that the socket is closed, once for each connection that was opened.
+
+        Args:
+            code: the WebSocket close code, `None` if there was none.
+        """
+
+    @staticmethod
+    def _format_error(error: Exception) -> dict[str, Any]:
+        """Tell clients of an error; override it to tell more, or less."""
+        return execution.format_error(error)
+
+    # --------------------------------------------------------------- Channels calls
+
+    async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
+        """Serve one connection (ASGI, WebSocket).
+
+        Not through Channels' `dispatch`, which hops to a thread for every message.
+        """
+        self.scope = scope
+        self.base_send = send
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        if self.channel_layer is not None:
+            self.channel_name = await self.channel_layer.new_channel()
+        try:
+            await self._serve(receive)
+        except StopConsumer:
+            pass
+        # ASGI servers disagree on what a client sees of this: it must not reach them.
+        except Exception:
+            log.exception("A connection failed")
+            await self._crash()
+        finally:
+            await self._end(None)
+
+    async def connect(self) -> None:
+        """Accept the socket with the best subprotocol that the client offers."""
+        offered = [_text(name) for name in self.scope.get("subprotocols", ())]
+        chosen = subprotocols.choose(offered)
+        if chosen is None:
+            log.warning("Refused a client, none of its subprotocols is ours: %s", offered)
+            await self.accept()
+            await self.close(int(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE), "Subprotocol not acceptable")
+            return
+        await self.accept(subprotocol=chosen.name)
+        self._engine = self._engine_of_class()
+        self._connection = self._open(chosen)
+        self._connection.opened()
+
+    async def disconnect(self, code: int | None) -> None:
+        """End everything that belongs to this connection."""
+        await self._end(code)
+
+    async def receive(
+        self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any
+    ) -> None:
+        """Take a frame and have `receive_json` see to it, unless it is not even JSON."""
+        frame = bytes_data if text_data is None else text_data
+        limit = self.max_message_size
+        is_large = limit is not None and frame is not None and len(frame) > limit
+        try:
+            content = None if is_large else subprotocols.parse(frame)
+        except InvalidMessageError:
+            is_large = True
+        if is_large:
+            await self._take_frame(frame)
+        else:
+            await self.receive_json(content, **kwargs)
+
+    async def receive_json(self, content: Any, **_kwargs: Any) -> None:
+        """Take a decoded message. Override it to see or change messages."""
+        if self._connection is not None:
+            waiting = self._connection.received_json(content)
+            if waiting is not None:
+                await waiting
+
+    # ------------------------------------------------------ what the connection asks
+
+    def send_text(self, text: str) -> Awaitable[None]:
+        """Send a text frame."""
+        sending: Awaitable[None] = self.base_send({"type": "websocket.send", "text": text})
+        return sending
+
+    def send_close(self, code: int, reason: str) -> Awaitable[None]:
+        """Close the socket; the reason is at most 123 bytes long."""
+        return self.close(code, reason)  # type: ignore[no-any-return]
+
+    def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
+        """Ask `on_connect`, and keep the payload for `info.context`."""
+        self.connection_params = payload if isinstance(payload, dict) else {}
+        answer = yield self.on_connect(payload)
+        return answer if isinstance(answer, dict) else None
+
+    def format_error(self, error: Exception) -> Mapping[str, Any]:
+        """Tell a client of an error."""
+        return self._format_error(error)
+
+    def execute(self, client: ClientOperation) -> Steps[None]:
+        """Start an operation."""
+        return self._engine.start(client, self)
+
+    # ----------------------------------------------------------- what the engine asks
+
+    def hub(self) -> Hub:
+        """Give the hub of this event loop; it stays until the connection ends.
+
+        Raises:
+            ChannelLayerError: there is no channel layer.
+        """
+        if self._hub is None:
+            layer = channel_layer(self.channel_layer_alias)
+            self._hub = hub_of(layer)
+            self._hub.acquire()
+        return self._hub
+
+    def before_operation(self, request: Subscribe) -> Any:
+        """Ask `on_operation`, if there is one worth asking."""
+        if type(self).on_operation is GraphqlWsConsumer.on_operation:
+            return None
+        return self.on_operation(request.id, payload=dict(request.payload))
+
+    def operation_context(self, request: Subscribe) -> OperationContext:
+        """Make the `info.context` of one operation."""
+        return OperationContext(
+            {
+                "channels_scope": self.scope,
+                "channel_name": self.channel_name,
+                "graphql_operation_name": request.operation_name,
+                "graphql_operation_id": request.id,
+                "connection_params": self.connection_params,
+            }
+        )
+
+    # --------------------------------------------------------------------- internals
+
+    def _open(self, subprotocol: subprotocols.Subprotocol) -> Connection:
+        protocol = ServerProtocol(
+            subprotocol,
+            max_message_size=self.max_message_size,
+            answers_complete=self.answer_complete,
+        )
+        settings = _connection.Settings(
+            strict_ordering=self.strict_ordering,
+            ping_every=self.send_ping_every,
+            pong_timeout=self.pong_timeout,
+            init_timeout=self.connection_init_wait_timeout,
+            disconnect_timeout=self.disconnect_timeout,
+        )
+        return Connection(protocol, self, self, settings, confirms=self.confirm_subscriptions)
+
+    @classmethod
+    def _engine_of_class(cls) -> Engine:
+        """Give the engine that all connections of this class share."""
+        settings = execution.Settings(
+            schema=_core_schema(cls.schema),
+            middleware=cls.middleware,
+            sync_in_thread=cls.resolve_sync_in_threads,
+            group_name_prefix=cls.group_name_prefix,
+            confirm_subscriptions=cls.confirm_subscriptions,
+            confirmation_message=cls.subscription_confirmation_message,
+            queue_limit=cls.subscription_notification_queue_limit,
+            warn_operation_timeout=cls.warn_operation_timeout,
+        )
+        engine: Engine | None = cls.__dict__.get("_shared_engine")
+        if engine is None or engine.settings != settings:
+            engine = cls._shared_engine = Engine(settings)
+        return engine
+
+    async def _serve(self, receive: Receive) -> None:
+        """Take what the server has to say until the client has gone."""
+        takes_frames = all(
+            getattr(type(self), name) is getattr(GraphqlWsConsumer, name)
+            for name in ("websocket_receive", "receive", "receive_json")
+        )
+        while True:
+            message = await receive()
+            match message["type"]:
+                case "websocket.receive" if takes_frames:
+                    text = message.get("text")
+                    await self._take_frame(message.get("bytes") if text is None else text)
+                case "websocket.receive":
+                    await self.websocket_receive({"bytes": None, **message})
+                case "websocket.connect":
+                    await self.websocket_connect(message)
+                    self._listen_to_layer()
+                case "websocket.disconnect":
+                    await self.websocket_disconnect({"code": None, **message})
+                case _:
+                    await self.dispatch(message)
+
+    async def _take_frame(self, frame: str | bytes | None) -> None:
+        if self._connection is not None:
+            waiting = self._connection.received(frame)
+            if waiting is not None:
+                await waiting
+
+    async def _end(self, code: int | None) -> None:
+        """End what belongs to the connection, whichever way it was lost."""
+        if self._layer_listener is not None:
+            self._layer_listener.cancel()
+            await asyncio.wait([self._layer_listener])
+            self._layer_listener = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.disconnected()
+            finally:
+                await self._call_on_disconnect(code)
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            await hub.release()
+
+    async def _call_on_disconnect(self, code: int | None) -> None:
+        try:
+            result: Any = self.on_disconnect(code)
+            if is_awaitable(result):
+                await result
+        # Nobody is left to be told of it but the log.
+        except Exception:
+            log.exception("`on_disconnect` failed")
+
+    async def _crash(self) -> None:
+        """Close with 4500, and drop a socket that can not even take that."""
+        try:
+            if self._connection is not None:
+                self._connection.crashed()
+            else:
+                await self.close(int(CloseCode.INTERNAL_ERROR), "Internal server error")
+        except Exception as error:  # noqa: BLE001 (servers raise what they like)
+            log.debug("Can not close: %r", error)
+
+    # ------------------------------------------------------ messages to this consumer
+
+    def _listen_to_layer(self) -> None:
+        wanted = self.listen_to_channel_layer
+        if wanted is None:
+            wanted = bool(self.groups) or self._has_own_handlers()
+        if wanted and self.channel_layer is not None:
+            self._layer_listener = asyncio.create_task(self._hear_layer())
+
+    @classmethod
+    def _has_own_handlers(cls) -> bool:
+        names = (name for name in dir(cls) if not name.startswith("_"))
+        return any(
+            iscoroutinefunction(getattr(cls, name)) and not hasattr(GraphqlWsConsumer, name)
+            for name in names
+        )
+
+    async def _hear_layer(self) -> None:
+        """Have the class's own handlers called, as Channels does."""
+        while True:
+            try:
+                await self.dispatch(await self.channel_layer.receive(self.channel_name))
+            except StopConsumer:
+                return
+            # One message that can not be handled must not end all.
+            except Exception:
+                log.exception("A channel-layer message to a consumer was lost")
+                await asyncio.sleep(RETRY_AFTER)
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode("latin-1") if isinstance(name, bytes) else name
+
+
+def _core_schema(schema: Any) -> GraphQLSchema:
+    """Give graphql-core's schema of a Graphene schema."""
+    core: GraphQLSchema = getattr(schema, "graphql_schema", schema)
+    return core
+
+
+prefix_owners.add(GraphqlWsConsumer)

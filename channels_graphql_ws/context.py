@@ -1,0 +1,132 @@
+"""`info.context`: what an operation knows of itself and of its connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+
+
+class DictAsObject:
+    """Reads and writes the items of a dictionary as attributes, and as items.
+
+    Args:
+        dictionary: is kept, not copied.
+    """
+
+    __slots__ = ("__weakref__", "_items")
+
+    def __init__(self, dictionary: dict[str, Any]) -> None:
+        object.__setattr__(self, "_items", dictionary)
+
+    def _asdict(self) -> dict[str, Any]:
+        """Give the dictionary itself, not a copy."""
+        items: dict[str, Any] = object.__getattribute__(self, "_items")
+        return items
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._asdict()[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._asdict()[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self._asdict()[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}") from None
+
+    def __getitem__(self, name: str) -> Any:
+        return self._asdict()[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._asdict()[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._asdict()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._asdict()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._asdict())
+
+    def __len__(self) -> int:
+        return len(self._asdict())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return str(self._asdict())
+
+    def __repr__(self) -> str:
+        return repr(self._asdict())
+
+
+class OperationContext(DictAsObject):
+    """The context of one operation; all events of a subscription see the same one.
+
+    Set on it whatever you like, by attribute or by item. What it has from the start:
+
+    - `channels_scope`: the connection's scope, the dictionary itself;
+    - `channel_name`: the connection's own channel, `None` without a channel layer;
+    - `graphql_operation_id`, `graphql_operation_name`: as the client sent them;
+    - `connection_params`: the payload of `connection_init`, empty if there was none;
+    - `user`, `session`, `headers`, `cookies`: read from the scope each time.
+
+    An attribute that is set hides the one which is read from the scope.
+    """
+
+    __slots__ = ()
+
+    _FROM_SCOPE = frozenset({"user", "session", "headers", "cookies"})
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._FROM_SCOPE and name not in self._asdict():
+            return self._from_scope(name)
+        return super().__getattr__(name)
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._FROM_SCOPE and name not in self._asdict():
+            try:
+                return self._from_scope(name)
+            except AttributeError as error:
+                raise KeyError(name) from error
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        if name in self._asdict():
+            return True
+        scope = self.channels_scope
+        return name in {"headers", "cookies"} or (name in self._FROM_SCOPE and name in scope)
+
+    def _from_scope(self, name: str) -> Any:
+        scope: Mapping[str, Any] = self.channels_scope
+        if name == "headers":
+            return _headers(scope)
+        if name == "cookies":
+            return scope["cookies"] if "cookies" in scope else _cookies(_headers(scope))
+        if name in scope:
+            return scope[name]
+        raise AttributeError(
+            f"The scope of this connection has no {name!r}: "
+            "wrap the consumer in `channels.auth.AuthMiddlewareStack`"
+        )
+
+
+def _headers(scope: Mapping[str, Any]) -> dict[str, str]:
+    """Headers by lower-case name; a repeated one keeps the last value."""
+    headers = scope.get("headers", ())
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+
+
+def _cookies(headers: Mapping[str, str]) -> dict[str, str]:
+    try:
+        cookies = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        return {}
+    return {name: morsel.value for name, morsel in cookies.items()}

@@ -1,0 +1,130 @@
+"""Parse and validate documents, once for each schema and not once per connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary, ref
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    parse,
+    validate,
+)
+
+INLINE_LIMIT = 8_192
+"""Longest document, in characters, that is parsed on the event loop itself."""
+
+
+_NOTHING = DocumentNode(definitions=())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """A document that is parsed and, without errors, valid."""
+
+    ast: DocumentNode
+    errors: tuple[GraphQLError, ...] = ()
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """Find the operation to execute.
+
+        Raises:
+            GraphQLError: there is none of that name, or several and no name.
+        """
+        found = [
+            definition
+            for definition in self.ast.definitions
+            if isinstance(definition, OperationDefinitionNode)
+            and name in (None, definition.name and definition.name.value)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise GraphQLError("Must provide operation name if query contains multiple operations.")
+        if name is not None:
+            raise GraphQLError(f"Unknown operation named {name!r}.")
+        raise GraphQLError("Must provide an operation.")
+
+
+class DocumentCache:
+    """The documents of one schema, least recently used ones leave first.
+
+    Only valid documents are kept: they are few, and invalid ones are as many as
+    somebody cares to send.
+
+    Args:
+        schema: what documents are validated against.
+        max_documents: how many are kept.
+        max_characters: how long all of them together may be.
+    """
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        *,
+        max_documents: int = 1_000,
+        max_characters: int = 4_000_000,
+    ) -> None:
+        # Weakly, or the table of caches below would keep every schema alive.
+        self._schema = ref(schema)
+        self._max_documents = max_documents
+        self._max_characters = max_characters
+        self._documents: OrderedDict[str, Document] = OrderedDict()
+        self._characters = 0
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def get(self, text: str) -> Document | Awaitable[Document]:
+        """Give the document, or something to wait for when it is new and large."""
+        document = self._documents.get(text)
+        if document is not None:
+            self._documents.move_to_end(text)
+            return document
+        schema = self._schema()
+        assert schema is not None, "a cache is asked by those who serve its schema"
+        if len(text) > INLINE_LIMIT:
+            return self._load_in_thread(schema, text)
+        return self._keep(text, load(schema, text))
+
+    async def _load_in_thread(self, schema: GraphQLSchema, text: str) -> Document:
+        return self._keep(text, await asyncio.to_thread(load, schema, text))
+
+    def _keep(self, text: str, document: Document) -> Document:
+        if document.errors or len(text) > self._max_characters or text in self._documents:
+            return document
+        self._documents[text] = document
+        self._characters += len(text)
+        while len(self) > self._max_documents or self._characters > self._max_characters:
+            oldest, _ = self._documents.popitem(last=False)
+            self._characters -= len(oldest)
+        return document
+
+
+def load(schema: GraphQLSchema, text: str) -> Document:
+    """Parse and validate; what is wrong is told in the document, never raised."""
+    try:
+        ast = parse(text)
+        errors = validate(schema, ast)
+    except GraphQLError as error:
+        return Document(_NOTHING, (error,))
+    except RecursionError:
+        return Document(_NOTHING, (GraphQLError("Document is nested too deeply."),))
+    return Document(ast, tuple(errors))
+
+
+_caches: WeakKeyDictionary[GraphQLSchema, DocumentCache] = WeakKeyDictionary()
+
+
+def documents_of(schema: GraphQLSchema) -> DocumentCache:
+    """Give the cache that everybody who serves this schema shares."""
+    cache = _caches.get(schema)
+    if cache is None:
+        cache = _caches[schema] = DocumentCache(schema)
+    return cache

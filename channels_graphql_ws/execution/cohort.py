@@ -1,0 +1,224 @@
+"""The subscriptions that get the same answer: their queue, their turns, their end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any, Final, Protocol
+
+from .. import steps
+from ..hub import Hub, Notification
+from ..steps import Steps
+from .errors import Formatter, encode_result, log_errors
+from .event import EventPlan
+
+log = logging.getLogger(__name__)
+
+_HELD: Final = object()
+"""In the place of a notification: what is offered has to wait for `open`."""
+
+_END: Final = object()
+"""In the place of a notification: there will be no more."""
+
+
+class Member(Protocol):
+    """Who gets the results."""
+
+    def ready(self) -> Awaitable[None] | None:
+        """Give something to wait for before the next result, if there is need to."""
+
+    def next(self, result: str) -> None:
+        """Send a result."""
+
+    def completed(self) -> None:
+        """Say that there are no more results."""
+
+
+class DropLog:
+    """Counts dropped notifications, and says so at most once in a while."""
+
+    interval = 10.0
+    """Seconds between two warnings."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._warned_at = float("-inf")
+
+    def dropped(self, what: str, limit: int) -> None:
+        """Count one. No warning for a limit of 1: "only the latest" is the purpose."""
+        self.count += 1
+        now = time.monotonic()
+        if limit == 1 or now - self._warned_at < self.interval:
+            return
+        self._warned_at = now
+        log.warning(
+            "Subscription %s can not keep up: notifications are dropped, the oldest first "
+            "(queue limit %s, %s dropped in this process so far)",
+            what,
+            limit,
+            self.count,
+        )
+
+
+drops = DropLog()
+"""All notifications that this process has dropped."""
+
+
+class Cohort:
+    """One client's subscription, so far: sharing among clients alike is to come.
+
+    Notifications are executed one at a time, in the order in which they were offered.
+    The one being executed does not count as queued.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        plan: EventPlan,
+        member: Member,
+        hub: Hub,
+        groups: Sequence[str],
+        *,
+        queue_limit: int,
+        format_error: Formatter,
+        id: object,
+    ) -> None:
+        self.groups = groups
+        self.dropped = 0
+        """Notifications that gave way to newer ones."""
+        self._plan = plan
+        self._member = member
+        self._hub = hub
+        self._queue_limit = queue_limit
+        self._format_error = format_error
+        self._id = id
+        self._queue: deque[Notification] = deque()
+        self._current: object | None = _HELD
+        self._ending = False
+        self._ended = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in the log."""
+        return self._plan.subscription_class.__qualname__
+
+    # --------------------------------------------------------------- what it hears
+
+    def open(self) -> None:
+        """Begin with what was offered so far."""
+        if not self._ended and self._advance():
+            self._hub.call(self)
+
+    def offer(self, notification: Notification) -> bool:
+        """Take a notification without waiting; tell if this calls for a turn."""
+        if self._ending:
+            return False
+        if self._current is None:
+            self._current = notification
+            return True
+        if len(self._queue) >= self._queue_limit:
+            self._queue.popleft()
+            self.dropped += 1
+            drops.dropped(self.name, self._queue_limit)
+        self._queue.append(notification)
+        return False
+
+    def finish(self) -> bool:
+        """End behind what was offered so far; tell if this calls for a turn."""
+        self._ending = True
+        if self._current is not None:
+            return False
+        self._current = _END
+        return True
+
+    # ---------------------------------------------------------------- what it does
+
+    def take_turn(self) -> bool:
+        """Execute one notification; tell if this calls for another turn.
+
+        What can be done at once is done at once. Only what has to wait, in the user's
+        code or for a slow client, is left to a task.
+        """
+        if self._ended:
+            return False
+        waiting = self._member.ready()
+        variables = self._plan.variables
+        if waiting is None:
+            rest = variables.run(steps.run, self._turn())
+        else:
+            rest = self._turn_after(waiting)
+        if rest is None:
+            return self._advance()
+        self._task = asyncio.get_running_loop().create_task(self._finish(rest), context=variables)
+        return False
+
+    def end(self) -> Steps[None]:
+        """Leave the groups, stop what is under way, and call `unsubscribed`, once."""
+        task = self._task
+        if task is asyncio.current_task():
+            task = None
+        if self._ended:
+            if task is not None:
+                yield asyncio.wait([task])
+            return
+        self._ended = self._ending = True
+        self._queue.clear()
+        self._hub.leave(self, self.groups)
+        if task is not None:
+            # Not before its first step: what it is to await would never be awaited.
+            asyncio.get_running_loop().call_soon(task.cancel)
+            yield asyncio.wait([task])
+        yield from self._call_unsubscribed()
+
+    def _turn(self) -> Steps[None]:
+        notification = self._current
+        if not isinstance(notification, Notification):
+            yield from self.end()
+            self._member.completed()
+            return
+        try:
+            result = yield from self._plan.run(notification.payload())
+        # The stream has to outlive whatever one event may bring.
+        except Exception:
+            log.exception("Lost a notification of %s (id %s)", self.name, self._id)
+            return
+        if result is not None:
+            log_errors(result.errors, self.name, self._id)
+            self._member.next(encode_result(result, self._format_error))
+
+    async def _turn_after(self, waiting: Awaitable[None]) -> None:
+        await waiting
+        rest = steps.run(self._turn())
+        if rest is not None:
+            await rest
+
+    async def _finish(self, rest: Coroutine[Any, Any, None]) -> None:
+        try:
+            await rest
+        finally:
+            self._task = None
+            if not self._ended and self._advance():
+                self._hub.call(self)
+
+    def _advance(self) -> bool:
+        """Take the next notification from the queue; tell if there is one."""
+        if self._queue:
+            self._current = self._queue.popleft()
+        else:
+            self._current = _END if self._ending and not self._ended else None
+        return self._current is not None
+
+    def _call_unsubscribed(self) -> Steps[None]:
+        hook = self._plan.subscription_class._meta.unsubscribed
+        if hook is None:
+            return
+        try:
+            result = self._plan.call(hook)
+            while steps.is_awaitable(result):
+                result = yield result
+        # Whatever it raises, the client is still owed its `complete`.
+        except Exception:
+            log.exception("`unsubscribed` of %s failed (id %s)", self.name, self._id)

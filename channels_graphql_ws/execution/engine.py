@@ -1,0 +1,276 @@
+"""Start operations: one engine serves all connections of a consumer class."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import isfunction
+from typing import Any, Protocol
+
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    MiddlewareManager,
+    OperationDefinitionNode,
+    OperationType,
+    execute,
+)
+
+from ..documents import Document, documents_of
+from ..hub import Hub
+from ..messages import JsonObject, Refusal, Subscribe
+from ..steps import Steps, is_awaitable
+from .cohort import Cohort, Member
+from .errors import encode_result, log_errors
+from .event import EventPlan, RequestError
+from .threads import in_thread, with_hops
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+
+class Client(Member, Protocol):
+    """The operation of a client, as the engine sees it."""
+
+    @property
+    def request(self) -> Subscribe:
+        """What the client asked for."""
+
+    def began(self, type: OperationType) -> None:
+        """It is known what kind of operation this is."""
+
+    def subscribed(self, cohort: Cohort) -> None:
+        """A subscription came to be: whoever ends the operation has to `end` it."""
+
+    def confirmed(self, result: str) -> None:
+        """Tell the client that its subscription is live."""
+
+    def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
+        """Tell the client that the operation could not be executed."""
+
+
+class Session(Protocol):
+    """What the engine asks of a connection's consumer."""
+
+    def hub(self) -> Hub:
+        """Give the hub.
+
+        Raises:
+            ChannelLayerError: there is no channel layer.
+        """
+
+    def before_operation(self, request: Subscribe) -> Any:
+        """Call the user's hook; it may refuse by raising. May be awaitable."""
+
+    def operation_context(self, request: Subscribe) -> Any:
+        """Make the `info.context` of one operation."""
+
+    def format_error(self, error: Exception) -> Mapping[str, Any]:
+        """Tell a client of an error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a consumer class says about execution; see its attributes."""
+
+    schema: GraphQLSchema
+    middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None = None
+    sync_in_thread: bool = False
+    group_name_prefix: str = "GQLWS"
+    confirm_subscriptions: bool = False
+    confirmation_message: Mapping[str, Any] = field(default_factory=dict)
+    queue_limit: int = 1024
+    warn_operation_timeout: float | None = 1
+
+
+class Engine:
+    """Parses, validates and executes what clients ask for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._documents = documents_of(settings.schema)
+        middleware = _manager(settings.middleware)
+        if settings.sync_in_thread:
+            middleware = with_hops(middleware)
+        self._middleware = middleware
+
+    def start(self, client: Client, session: Session) -> Steps[None]:
+        """Execute a query or mutation, or set up a subscription."""
+        try:
+            yield from self._start(client, session)
+        except RequestError as error:
+            errors = [dict(session.format_error(each)) for each in error.errors]
+            client.failed(errors, Refusal.DOCUMENT)
+        # Our own mistake: the client is told that much, and the log the rest.
+        except Exception:
+            log.exception("Operation %r failed", client.request.id)
+            problem = {"message": "Internal server error"}
+            client.failed([problem], Refusal.OPERATION)
+
+    def _start(self, client: Client, session: Session) -> Steps[None]:
+        request = client.request
+        try:
+            yield session.before_operation(request)
+        except Exception as error:  # noqa: BLE001 (a hook refuses by raising anything)
+            client.failed([session.format_error(error)], Refusal.OPERATION)
+            return
+        document: Document = yield self._documents.get(request.query)
+        if document.errors:
+            raise RequestError(*document.errors)
+        operation = _operation(document, request)
+        client.began(operation.operation)
+        context = session.operation_context(request)
+        if operation.operation is OperationType.SUBSCRIPTION:
+            yield from self._subscribe(document, client, session, context)
+        else:
+            yield from self._execute(document, client, session, context)
+
+    # --------------------------------------------------------- queries, mutations
+
+    def _execute(
+        self, document: Document, client: Client, session: Session, context: Any
+    ) -> Steps[None]:
+        request = client.request
+        call = partial(
+            execute,
+            schema=self.settings.schema,
+            document=document.ast,
+            context_value=context,
+            variable_values=dict(request.variables),
+            operation_name=request.operation_name,
+            middleware=self._middleware,
+        )
+        started = time.monotonic()
+        result: Any = in_thread(call) if self.settings.sync_in_thread else call()
+        while is_awaitable(result):
+            result = yield result
+        self._warn_if_slow(request, time.monotonic() - started)
+        answer: ExecutionResult = result
+        log_errors(answer.errors, request.operation_name or "an operation", request.id)
+        client.next(encode_result(answer, session.format_error))
+        client.completed()
+
+    def _warn_if_slow(self, request: Subscribe, seconds: float) -> None:
+        limit = self.settings.warn_operation_timeout
+        if limit is None or seconds < limit:
+            return
+        log.warning(
+            "Operation %s (id %s) took %.3f seconds", request.operation_name, request.id, seconds
+        )
+        log.debug("It was: %s with variables %s", request.query, request.variables)
+
+    # -------------------------------------------------------------- subscriptions
+
+    def _subscribe(
+        self, document: Document, client: Client, session: Session, context: Any
+    ) -> Steps[None]:
+        plan = EventPlan(
+            self.settings.schema,
+            document.ast,
+            client.request,
+            context,
+            self._middleware,
+            sync_in_thread=self.settings.sync_in_thread,
+        )
+        try:
+            hub = session.hub()
+            groups = yield from self._groups(plan)
+            cohort = self._cohort(plan, client, session, hub, groups)
+            client.subscribed(cohort)
+            if hub.listen(cohort, groups):
+                yield from _joined(hub, cohort)
+        except Exception as error:  # noqa: BLE001 (the hook may raise anything)
+            log_errors([error], plan.subscription_class.__qualname__, client.request.id)
+            client.failed([session.format_error(error)], Refusal.SUBSCRIBE)
+            return
+        if self.settings.confirm_subscriptions:
+            client.confirmed(self._confirmation(session))
+        cohort.open()
+
+    def _groups(self, plan: EventPlan) -> Steps[list[str]]:
+        """Ask the `subscribe` hook for groups; the one of the class is always there."""
+        hook = plan.subscription_class._meta.subscribe
+        names = None if hook is None else plan.call(hook)
+        while is_awaitable(names):
+            names = yield names
+        if names is not None and not _is_names(names):
+            raise AssertionError(
+                f"Subscription {plan.subscription_class.__qualname__!r}: method 'subscribe' "
+                f"returned a value of an incorrect type {type(names).__name__!r}; a list or "
+                "tuple of strings, or None, was expected"
+            )
+        prefix = self.settings.group_name_prefix
+        distinct = dict.fromkeys([None, *(names or ())])
+        return [plan.subscription_class.group_name(prefix, name) for name in distinct]
+
+    def _cohort(
+        self, plan: EventPlan, client: Client, session: Session, hub: Hub, groups: list[str]
+    ) -> Cohort:
+        limit = plan.subscription_class.notification_queue_limit
+        return Cohort(
+            plan,
+            client,
+            hub,
+            groups,
+            queue_limit=limit if limit and limit > 0 else self.settings.queue_limit,
+            format_error=session.format_error,
+            id=client.request.id,
+        )
+
+    def _confirmation(self, session: Session) -> str:
+        message = self.settings.confirmation_message
+        errors = list(message.get("errors") or ())
+        return encode_result(ExecutionResult(message.get("data"), errors), session.format_error)
+
+
+def _joined(hub: Hub, cohort: Cohort) -> Steps[None]:
+    try:
+        yield hub.joined(cohort.groups)
+    except Exception:
+        yield from cohort.end()
+        raise
+
+
+def _operation(document: Document, request: Subscribe) -> OperationDefinitionNode:
+    try:
+        return document.operation(request.operation_name)
+    except GraphQLError as error:
+        raise RequestError(error) from error
+
+
+def _is_names(names: object) -> bool:
+    return isinstance(names, (list, tuple)) and all(
+        isinstance(name, str) or name is None for name in names
+    )
+
+
+def _manager(
+    middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None,
+) -> MiddlewareManager | None:
+    if not middleware:
+        return None
+    if isinstance(middleware, MiddlewareManager):
+        return middleware
+    return MiddlewareManager(*map(_middleware_function, middleware))
+
+
+def _middleware_function(middleware: Any) -> Any:
+    """Wrap what is callable but no function: graphql-core would pass over it in silence.
+
+    Raises:
+        TypeError: it can not be used at all.
+    """
+    if isfunction(middleware) or hasattr(middleware, "resolve"):
+        return middleware
+    if not callable(middleware):
+        raise TypeError(f"Middleware {middleware!r} is neither callable nor has it a `resolve`")
+
+    def call(*args: Any, **arguments: Any) -> Any:
+        return middleware(*args, **arguments)
+
+    return call
+
+

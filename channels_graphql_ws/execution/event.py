@@ -1,0 +1,172 @@
+"""One subscription's way from a payload to a result, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    ExecutionContext,
+    ExecutionResult,
+    FieldNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    MiddlewareManager,
+)
+from graphql.execution import get_argument_values
+from graphql.pyutils import Path
+
+from ..messages import Subscribe
+from ..steps import Steps, is_awaitable
+from ..subscription import Delivery, Hook, Source, Subscription, current_delivery
+from .threads import in_thread
+
+
+class RequestError(Exception):
+    """The request can not be executed; `errors` tell the client why."""
+
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__(*errors)
+        self.errors = errors
+
+
+class _RootFields(ExecutionContext):
+    """Stops where the fields of the root type are known, and gives them.
+
+    Collecting fields is no public function of graphql-core; executing an operation is.
+    """
+
+    def execute_fields(self, parent_type: Any, source_value: Any, path: Any, fields: Any) -> Any:
+        """Give what would be executed."""
+        del source_value, path
+        return parent_type, fields
+
+
+class EventPlan:
+    """How one subscription executes an event.
+
+    Everything that is the same for all events of a subscription is done here: finding
+    the operation, coercing the variables, collecting the fields and the arguments.
+    graphql-core's own way would be to do it for each event anew.
+
+    Attributes:
+        subscription_class: what the client has subscribed to.
+        info: what the hooks get as their `info`.
+        arguments: what the hooks get as their keyword arguments.
+    """
+
+    subscription_class: type[Subscription]
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        request: Subscribe,
+        context: Any,
+        middleware: MiddlewareManager | None,
+        *,
+        sync_in_thread: bool = False,
+    ) -> None:
+        """Work it out.
+
+        Raises:
+            RequestError: variables, arguments or the field do not allow to subscribe.
+        """
+        template = _RootFields.build(
+            schema=schema,
+            document=document,
+            context_value=context,
+            raw_variable_values=dict(request.variables),
+            operation_name=request.operation_name,
+            middleware=middleware,
+        )
+        if isinstance(template, list):
+            raise RequestError(*template)
+        self._sync_in_thread = sync_in_thread
+        self._template = template
+        self._root_type, self._nodes, key = _root_field(template)
+        self._path = Path(None, key, self._root_type.name)
+        field = self._root_type.fields[self._nodes[0].name.value]
+        self.subscription_class = _subscription_class(field, self._nodes)
+        try:
+            self.arguments = get_argument_values(field, self._nodes[0], template.variable_values)
+        except GraphQLError as error:
+            raise RequestError(error) from error
+        self.info: GraphQLResolveInfo = template.build_resolve_info(
+            field, self._nodes, self._root_type, self._path
+        )
+        self._delivery = Delivery()
+        current_delivery.set(self._delivery)
+        # User code of one event never sees what another subscription has set.
+        self.variables = copy_context()
+
+    def call(self, hook: Hook) -> Any:
+        """Call `subscribe` or `unsubscribed`; the result may be awaitable."""
+        call = partial(hook, None, self.info, **self.arguments)
+        return in_thread(call) if self._sync_in_thread else call()
+
+    def run(self, payload: Any) -> Steps[ExecutionResult | None]:
+        """Execute one event; `None` if it is to be skipped."""
+        self._delivery.skipped = False
+        execution = self._execution(payload)
+        execute: Callable[[], Any] = partial(
+            ExecutionContext.execute_field,
+            execution,
+            self._root_type,
+            payload,
+            self._nodes,
+            self._path,
+        )
+        try:
+            value = in_thread(execute) if self._sync_in_thread else execute()
+            while is_awaitable(value):
+                value = yield value
+            data: dict[str, Any] | None = {self._path.key: value}  # type: ignore[dict-item]
+        except GraphQLError as error:
+            data = None
+            execution.collected_errors.add(error, None)
+        if self._delivery.skipped:
+            return None
+        return execution.build_response(data, execution.collected_errors.errors)
+
+    def _execution(self, payload: Any) -> ExecutionContext:
+        """Give a context for one event: what is worked out is shared, errors are not."""
+        execution = object.__new__(ExecutionContext)
+        vars(execution).update(vars(self._template))
+        execution.root_value = payload
+        execution.collected_errors = type(execution.collected_errors)()
+        return execution
+
+
+def _root_field(context: ExecutionContext) -> tuple[GraphQLObjectType, list[FieldNode], str]:
+    try:
+        root_type, fields = context.execute_operation(context.operation, None)  # type: ignore[misc]
+    except GraphQLError as error:
+        raise RequestError(error) from error
+    if len(fields) != 1:
+        # Validation sees to one field, `@skip` may leave none.
+        raise RequestError(
+            GraphQLError("A subscription must select one field.", context.operation)
+        )
+    key, nodes = next(iter(fields.items()))
+    return root_type, nodes, key
+
+
+def _subscription_class(field: GraphQLField, nodes: list[FieldNode]) -> type[Subscription]:
+    if not isinstance(field.subscribe, Source):
+        name = nodes[0].name.value
+        raise RequestError(
+            GraphQLError(
+                f"Field {name!r} is no subscription: mount one with `MySubscription.Field()`.",
+                nodes,
+            )
+        )
+    return field.subscribe.subscription_class
+
+

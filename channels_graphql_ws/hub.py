@@ -1,0 +1,191 @@
+"""The ear of one process and event loop: hands each broadcast to those who listen.
+
+However many clients subscribe, a process has one channel on the channel layer, joins
+a group once, and decodes a broadcast once to see that it is sound. With the in-memory
+layer not even that: broadcasts come straight from `broadcast`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextvars import Context
+from typing import Any, Protocol
+
+from . import broadcast
+from .broadcast import Message
+from .exceptions import PayloadDecodeError
+from .membership import ChannelLayer, Membership
+from .serializer import Serializer
+
+log = logging.getLogger(__name__)
+
+TURNS_AT_ONCE = 32
+"""Events that are executed before the event loop may see to other things."""
+
+
+class Notification:
+    """A broadcast payload: bytes, decoded anew for everybody who executes it."""
+
+    __slots__ = ("_data", "_first")
+
+    def __init__(self, data: bytes) -> None:
+        """Decode once, to know that it can be done.
+
+        Raises:
+            PayloadDecodeError: these bytes are no payload of ours.
+        """
+        self._data = data
+        self._first: list[Any] = [Serializer.deserialize(data)]
+
+    def payload(self) -> Any:
+        """Give an object that nobody else has: a `publish` may change it."""
+        return self._first.pop() if self._first else Serializer.deserialize(self._data)
+
+
+class Listener(Protocol):
+    """What the hub needs to know of a cohort."""
+
+    def offer(self, notification: Notification) -> bool:
+        """Take a notification without waiting; tell if this calls for a turn."""
+
+    def finish(self) -> bool:
+        """End behind what was offered so far; tell if this calls for a turn."""
+
+    def take_turn(self) -> bool:
+        """Execute one notification; tell if this calls for another turn."""
+
+
+class Hub:
+    """The listeners of one event loop on one channel layer. See `hub_of`."""
+
+    def __init__(self, layer: ChannelLayer) -> None:
+        self.layer = layer
+        self.loop = asyncio.get_running_loop()
+        self._listeners: dict[str, dict[Listener, None]] = {}
+        self._ready: deque[Listener] = deque()
+        self._runner: asyncio.Task[None] | None = None
+        self._users = 0
+        self._membership: Membership | None = None
+        if not broadcast.is_local(layer):
+            self._membership = Membership(layer, self._listeners, self.hear)
+        self.undecodable = 0
+        """Broadcasts that could not be decoded."""
+
+    # ------------------------------------------------------------------- lifetime
+
+    def acquire(self) -> None:
+        """Keep the hub alive until as many calls of `release`."""
+        self._users += 1
+        if self._users == 1:
+            _hubs.setdefault((self.loop, id(self.layer)), self)
+            broadcast.add_receiver(self.layer, self)
+
+    async def release(self) -> None:
+        """Let the hub go; the last one to leave switches off the light."""
+        self._users -= 1
+        if self._users:
+            return
+        _hubs.pop((self.loop, id(self.layer)), None)
+        broadcast.remove_receiver(self.layer, self)
+        if self._membership is not None:
+            await self._membership.close()
+
+    # ------------------------------------------------------------------ listeners
+
+    async def joined(self, groups: Iterable[str]) -> None:
+        """Wait until this process is a member of the groups.
+
+        Raises:
+            ChannelLayerError: the channel layer refused.
+        """
+        if self._membership is not None:
+            await self._membership.settled(groups)
+
+    def listen(self, listener: Listener, groups: Sequence[str]) -> bool:
+        """Let `listener` hear `groups`; tell if `joined` has to be waited for."""
+        for group in groups:
+            self._listeners.setdefault(group, {})[listener] = None
+        return self._membership is not None and self._membership.adjust(groups)
+
+    def leave(self, listener: Listener, groups: Sequence[str]) -> None:
+        """Undo `listen`; harmless where it was not done."""
+        for group in groups:
+            members = self._listeners.get(group, {})
+            members.pop(listener, None)
+            if not members:
+                self._listeners.pop(group, None)
+        if self._membership is not None:
+            self._membership.adjust(groups)
+
+    def counts(self) -> dict[str, int]:
+        """Count what the hub holds: for tests, benchmarks and the curious."""
+        listeners = {id(one) for members in self._listeners.values() for one in members}
+        return {"groups": len(self._listeners), "listeners": len(listeners)}
+
+    # ------------------------------------------------------------------- messages
+
+    def hear(self, message: Message) -> None:
+        """Hand a message of the channel layer to those who listen to its group."""
+        listeners = self._listeners.get(message.get("group", ""))
+        if not listeners:
+            return
+        match message.get("type"):
+            case "broadcast":
+                self._notify(listeners, message)
+            case "unsubscribe":
+                self._call(listener for listener in listeners if listener.finish())
+            case other:
+                log.warning("Ignored a channel-layer message of unknown type %r", other)
+
+    def _notify(self, listeners: Iterable[Listener], message: Message) -> None:
+        try:
+            notification = Notification(message["payload"])
+        except (PayloadDecodeError, KeyError) as error:
+            self.undecodable += 1
+            log.error("Lost a broadcast to group %s: %s", message["group"], error)  # noqa: TRY400
+            return
+        self._call(listener for listener in listeners if listener.offer(notification))
+
+    # ---------------------------------------------------------------------- turns
+
+    def call(self, listener: Listener) -> None:
+        """Give `listener` a turn soon."""
+        self._call((listener,))
+
+    def _call(self, listeners: Iterable[Listener]) -> None:
+        self._ready.extend(listeners)
+        if self._ready and self._runner is None:
+            # In a context of its own: that of the caller is of no concern here.
+            self._runner = self.loop.create_task(self._run(), context=Context())
+
+    async def _run(self) -> None:
+        """Give turns, round robin, until nobody needs one."""
+        try:
+            turns = 0
+            while self._ready:
+                listener = self._ready.popleft()
+                if listener.take_turn():
+                    self._ready.append(listener)
+                turns += 1
+                if turns % TURNS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        finally:
+            self._runner = None
+
+
+_hubs: dict[tuple[asyncio.AbstractEventLoop, int], Hub] = {}
+
+
+def hub_of(layer: ChannelLayer) -> Hub:
+    """Give the hub of the running event loop on that layer.
+
+    A hub lives while somebody has acquired it: nothing is kept beyond that, as tests
+    run each on an event loop of its own.
+    """
+    loop = asyncio.get_running_loop()
+    for key in [key for key in _hubs if key[0].is_closed()]:
+        broadcast.remove_receiver(_hubs[key].layer, _hubs.pop(key))
+    return _hubs.get((loop, id(layer))) or Hub(layer)

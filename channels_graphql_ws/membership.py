@@ -1,0 +1,263 @@
+"""One process's channel on a channel layer, and the groups that it is a member of."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import logging
+from collections.abc import Callable, Container, Iterable
+from contextvars import Context
+from typing import Any, Protocol
+
+from .broadcast import Message
+from .exceptions import ChannelLayerError
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 5.0
+"""Seconds between two attempts to use a channel layer that is out of order."""
+
+CHECK_EVERY = 10.0
+"""Seconds between two looks whether the channel layer still knows our groups."""
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds that leaving all groups may take; a membership expires by itself."""
+
+CANARY = "channels_graphql_ws.canary"
+
+
+class ChannelLayer(Protocol):
+    """What is needed of a channel layer to listen (Channels, channel layer spec)."""
+
+    async def new_channel(self, prefix: str = ...) -> str:
+        """Make a channel name that belongs to this process."""
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        """Wait for the next message on a channel."""
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Make a channel a member of a group; again and again is fine."""
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """Undo `group_add`; harmless for who is no member."""
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        """Send a message to all members of a group."""
+
+
+class Membership:
+    """Keeps what the channel layer believes equal to what this process wants.
+
+    Whoever wants something changes `wanted` first and then says which groups to
+    `adjust`. One task per group, and only while there is something to do, makes the
+    layer follow; as it looks at `wanted` anew after each step, a group that is left and
+    joined again at once, over a slow layer, ends up joined.
+
+    Args:
+        layer: the channel layer.
+        wanted: the groups to be a member of; is looked at, never changed.
+        hear: is called with each message that arrives, and must not wait.
+    """
+
+    def __init__(
+        self, layer: ChannelLayer, wanted: Container[str], hear: Callable[[Message], None]
+    ) -> None:
+        self._layer = layer
+        self._wanted = wanted
+        self._hear = hear
+        self._loop = asyncio.get_running_loop()
+        self._channel: str | None = None
+        self._opening = asyncio.Lock()
+        self._joined: set[str] = set()
+        self._adjusting: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._canary: str | None = None
+        self._canary_is_back = False
+        # A member is dropped `group_expiry` seconds after it joined, without a word.
+        self._renew_every: float = getattr(layer, "group_expiry", 86_400) / 3
+
+    # --------------------------------------------------------------------- groups
+
+    def adjust(self, groups: Iterable[str]) -> bool:
+        """Make the layer follow what is wanted; tell if that takes any time."""
+        busy = False
+        for group in groups:
+            if group in self._adjusting:
+                busy = True
+            elif (group in self._wanted) != (group in self._joined):
+                self._adjusting[group] = self._spawn(self._adjust(group))
+                busy = True
+        return busy
+
+    async def settled(self, groups: Iterable[str]) -> None:
+        """Wait until the layer has followed.
+
+        Raises:
+            ChannelLayerError: it refused to let us join one of the groups.
+        """
+        tasks = [self._adjusting[group] for group in groups if group in self._adjusting]
+        # Shielded: who waits may be cancelled, what is under way goes on.
+        for result in await asyncio.gather(*map(asyncio.shield, tasks), return_exceptions=True):
+            if isinstance(result, Exception):
+                raise ChannelLayerError(f"Can not join a group: {result}") from result
+
+    async def close(self) -> None:
+        """Leave all groups, stop reading, and wait until all of that is done."""
+        self._wanted = ()
+        self.adjust(list(self._joined | set(self._adjusting)))
+        leaving = list(self._adjusting.values())
+        if self._canary is not None:
+            leaving.append(self._spawn(self._leave(self._canary)))
+        if leaving:
+            await asyncio.wait(leaving, timeout=CLOSE_TIMEOUT)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _adjust(self, group: str) -> None:
+        try:
+            while (group in self._wanted) != (group in self._joined):
+                if group in self._wanted:
+                    await self._join(group)
+                else:
+                    await self._leave(group)
+        finally:
+            del self._adjusting[group]
+
+    async def _join(self, group: str) -> None:
+        channel = await self._opened()
+        # Before the await: one that is cancelled or fails may have happened.
+        self._joined.add(group)
+        try:
+            await self._layer.group_add(group, channel)
+        except Exception:
+            self._joined.discard(group)
+            raise
+
+    async def _leave(self, group: str) -> None:
+        channel = await self._opened()
+        self._joined.discard(group)
+        try:
+            await self._layer.group_discard(group, channel)
+        except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
+            # Nobody listens to it here, and the membership expires by itself.
+            log.warning("Can not leave group %s: %s", group, error)
+
+    # -------------------------------------------------------------------- reading
+
+    async def _opened(self) -> str:
+        """Give the channel; the first call makes it and starts to read."""
+        async with self._opening:
+            if self._channel is None:
+                self._channel = await self._layer.new_channel()
+                self._spawn(self._read(self._channel))
+                self._spawn(self._watch(self._channel))
+        return self._channel
+
+    async def _read(self, channel: str) -> None:
+        """Hand over what arrives. Nothing that a layer raises may end this."""
+        failures = 0
+        while True:
+            try:
+                message = await self._layer.receive(channel)
+            except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
+                failures += 1
+                await self._recover(error, failures)
+            else:
+                failures = 0
+                self._take(message)
+
+    def _take(self, message: Message) -> None:
+        if message.get("type") == CANARY:
+            self._canary_is_back = True
+        else:
+            self._hear(message)
+
+    async def _recover(self, error: Exception, failures: int) -> None:
+        """Wait a little, and rejoin: a Redis may have come back without its groups."""
+        # A read that times out on an idle connection is no news, unless it repeats.
+        idle = isinstance(error, TimeoutError) and failures == 1
+        if idle:
+            log.debug("A read from the channel layer timed out: %s", error)
+            return
+        log.warning("Can not read from the channel layer, events may be lost: %s", error)
+        await asyncio.sleep(_pause(failures))
+        await self._rejoin()
+
+    # ------------------------------------------------------------------- watching
+
+    async def _watch(self, channel: str) -> None:
+        """Renew the membership in time, and see that it still holds.
+
+        A layer may reconnect to a Redis that came back empty without a word to us. So a
+        canary is sent through a group of our own: if it does not come back, no group
+        holds any more.
+        """
+        renewed = self._loop.time()
+        while True:
+            await asyncio.sleep(min(self._renew_every, CHECK_EVERY))
+            lost = self._canary is not None and not self._canary_is_back
+            if lost:
+                log.warning("The channel layer has lost our groups, events may be lost: rejoining")
+            if lost or self._loop.time() - renewed >= self._renew_every:
+                await self._rejoin()
+                renewed = self._loop.time()
+                self._canary = None
+            await self._release_canary(channel)
+
+    async def _release_canary(self, channel: str) -> None:
+        """Send the canary. If that fails, it is not back the next time either."""
+        self._canary_is_back = False
+        is_new, group = self._canary is None, _canary_group(channel)
+        self._canary = group
+        try:
+            if is_new:
+                await self._layer.group_add(group, channel)
+            await self._layer.group_send(group, {"type": CANARY})
+        except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
+            log.warning("The channel layer does not answer: %s", error)
+
+    async def _rejoin(self) -> None:
+        """Join all groups again, however often that takes."""
+        for failures in itertools.count(1):
+            if await self._rejoined():
+                return
+            await asyncio.sleep(_pause(failures))
+
+    async def _rejoined(self) -> bool:
+        for group in list(self._joined):
+            if group in self._adjusting or group not in self._wanted:
+                continue
+            self._joined.discard(group)
+            self.adjust((group,))
+            try:
+                await self.settled((group,))
+            except ChannelLayerError as error:
+                # Still wanted: the next attempt must not overlook it.
+                self._joined.add(group)
+                log.warning("The membership in groups can not be renewed: %s", error)
+                return False
+        return True
+
+    # ---------------------------------------------------------------------- tasks
+
+    def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = self._loop.create_task(coroutine, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # Seen: who waits for it has been told.
+
+
+def _pause(failures: int) -> float:
+    return min(LONGEST_PAUSE, 0.05 * 2.0 ** min(failures, 10))
+
+
+def _canary_group(channel: str) -> str:
+    return f"GQLWS-canary-{hashlib.sha256(channel.encode()).hexdigest()}"

@@ -1,0 +1,122 @@
+"""The vocabulary: one frozen dataclass for each protocol message, in no dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Any, TypeAlias
+
+OperationId: TypeAlias = str | int
+"""A string; the legacy subprotocol also takes integers, as its servers always did."""
+
+JsonObject: TypeAlias = Mapping[str, Any]
+
+
+class CloseCode(IntEnum):
+    """Close codes of GraphQL over WebSocket, and the one of the legacy protocol."""
+
+    NORMAL = 1000
+    LEGACY_REJECTED = 4000
+    BAD_REQUEST = 4400
+    UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
+    SUBPROTOCOL_NOT_ACCEPTABLE = 4406
+    TIMEOUT = 4408
+    SUBSCRIBER_ALREADY_EXISTS = 4409
+    TOO_MANY_INITIALISATION_REQUESTS = 4429
+    INTERNAL_ERROR = 4500
+
+
+class Refusal(Enum):
+    """Why an operation ended in an `Error`; the dialects word these differently."""
+
+    DOCUMENT = "the document does not parse or validate"
+    OPERATION = "the operation was refused before it was looked at"
+    SUBSCRIBE = "subscribing failed"
+    DUPLICATE = "the id is in use"
+
+
+# --------------------------------------------------------------- both directions
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Asks the peer for a `Pong`."""
+
+    payload: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Answers a `Ping`, or shows unasked that the peer is there."""
+
+    payload: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """From the client: stop. From the server: no more results."""
+
+    id: OperationId
+
+
+# ------------------------------------------------------------- client to server
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInit:
+    """Asks for the connection to be accepted; `payload` often carries a token."""
+
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Starts an operation of any kind."""
+
+    id: OperationId
+    query: str
+    variables: dict[str, Any] = field(default_factory=dict)
+    operation_name: str | None = None
+    extensions: JsonObject | None = None
+    payload: JsonObject = field(default_factory=dict)
+    """All that the client sent, unknown keys included."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionTerminate:
+    """Legacy: the client is about to leave."""
+
+
+# ------------------------------------------------------------- server to client
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionAck:
+    """The connection is accepted: operations may run."""
+
+    payload: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionError:  # noqa: A001 (the protocol's word)
+    """Legacy: the connection is refused."""
+
+    payload: JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """The operation ended before or outside of its execution."""
+
+    id: OperationId | None
+    errors: Sequence[JsonObject]
+    refusal: Refusal
+
+
+FromClient: TypeAlias = (
+    ConnectionInit | Subscribe | Complete | Ping | Pong | ConnectionTerminate
+)
+FromServer: TypeAlias = ConnectionAck | ConnectionError | Error | Complete | Ping | Pong
+"""A result has no class: its text is glued into a frame, see `next_prefix`."""

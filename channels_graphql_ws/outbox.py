@@ -1,0 +1,112 @@
+"""What is on its way to one client: straight to the socket while it takes more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+FULL_AT = 64
+"""Frames that may wait for a socket before results have to wait themselves."""
+
+
+class _Rest:
+    """Awaits the rest of an awaitable which has been started already."""
+
+    def __init__(self, steps: Generator[Any, Any, Any], waiting_for: Any) -> None:
+        self._steps = steps
+        self._waiting_for = waiting_for
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        waiting_for = self._waiting_for
+        while True:
+            try:
+                value = yield waiting_for
+            except BaseException as error:  # noqa: BLE001 (passed on as it is)
+                step, argument = self._steps.throw, error
+            else:
+                step, argument = self._steps.send, value
+            try:
+                waiting_for = step(argument)
+            except StopIteration:
+                return
+
+
+class Outbox:
+    """Sends frames in order, without a task while the socket takes them at once.
+
+    Args:
+        spawn: makes a task that somebody owns.
+    """
+
+    def __init__(self, spawn: Callable[[Any], asyncio.Task[None]]) -> None:
+        self._spawn = spawn
+        self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
+        self._flushing: asyncio.Task[None] | None = None
+        self._room: asyncio.Event | None = None
+        self._broken = False
+
+    @property
+    def is_full(self) -> bool:
+        """Tell if results should wait for `has_room`."""
+        return len(self._waiting) >= FULL_AT
+
+    async def has_room(self) -> None:
+        """Wait until the outbox is not full, or of no use any more."""
+        while self.is_full:
+            self._room = self._room or asyncio.Event()
+            await self._room.wait()
+
+    def put(self, send: Callable[[], Awaitable[None]]) -> None:
+        """Call `send` in its turn: now, if the socket has taken all before it."""
+        if self._broken:
+            return
+        if self._flushing is not None:
+            self._waiting.append(send)
+            return
+        try:
+            steps = iter(send().__await__())
+            waiting_for = next(steps)
+        except StopIteration:
+            return
+        except Exception as error:  # noqa: BLE001 (servers raise what they like)
+            self._break(error)
+            return
+        self._flushing = self._spawn(self._flush(_Rest(steps, waiting_for)))
+
+    def abandon(self) -> None:
+        """The socket is closed: forget what has not been sent."""
+        self._broken = True
+        self._waiting.clear()
+        self._tell_room()
+        if self._flushing is not None:
+            self._flushing.cancel()
+
+    async def _flush(self, rest: Awaitable[None]) -> None:
+        try:
+            await rest
+            while self._waiting:
+                send = self._waiting.popleft()
+                if len(self._waiting) <= FULL_AT // 2:
+                    self._tell_room()
+                await send()
+        except Exception as error:  # noqa: BLE001 (servers raise what they like)
+            self._break(error)
+        finally:
+            self._flushing = None
+
+    def _break(self, error: Exception) -> None:
+        """Take it that the client has gone: the server will tell so soon."""
+        log.debug("Can not send to a client: %r", error)
+        self._broken = True
+        self._waiting.clear()
+        self._tell_room()
+
+    def _tell_room(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None

@@ -1,0 +1,335 @@
+"""What may be said when: a state machine without I/O, clock or event loop.
+
+Every method takes one thing that happened and returns the effects which the
+connection carries out, in order. The rules are those of GraphQL over WebSocket
+(https://github.com/graphql/graphql-over-http, and the document of the npm package
+`graphql-ws`); where the legacy protocol differs, the `Subprotocol` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, TypeAlias
+
+from . import messages
+from .exceptions import InvalidMessageError, UnknownMessageTypeError
+from .messages import CloseCode, JsonObject, OperationId, Refusal
+from .subprotocols import Subprotocol, parse
+
+REASON_LIMIT = 123
+"""Bytes of UTF-8 that fit a close frame beside its code (RFC 6455, section 5.5)."""
+
+HELD_LIMIT = 100
+"""Operations that the legacy protocol may send ahead of the acknowledgement."""
+
+
+class State(Enum):
+    """How far the connection has come."""
+
+    OPENED = auto()
+    INITIALISING = auto()
+    READY = auto()
+    CLOSED = auto()
+
+
+class Phase(Enum):
+    """How far an operation has come."""
+
+    LIVE = auto()
+    STOPPING = auto()
+    """The client has stopped it; at most our `complete` is still to be sent."""
+    ENDED = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Operation:
+    """One query, mutation or subscription, told apart from others of the same id."""
+
+    request: messages.Subscribe
+    next_prefix: str
+    phase: Phase = Phase.LIVE
+
+    @property
+    def id(self) -> OperationId:
+        """The client's name for it."""
+        return self.request.id
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a text frame."""
+
+    frame: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the socket and stop everything."""
+
+    code: CloseCode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Initialize:
+    """Ask the application whether the client may come in."""
+
+    payload: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Start an operation."""
+
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Stop an operation at the client's wish, then report `stopped`."""
+
+    operation: Operation
+
+
+Effect: TypeAlias = Send | Close | Initialize | Execute | Cancel
+
+
+class ServerProtocol:
+    """The server's side of one connection.
+
+    Args:
+        subprotocol: the dialect that was agreed on.
+        max_message_size: longest message from the client, in characters.
+        answers_complete: answer the client's `complete` with one of our own.
+    """
+
+    def __init__(
+        self,
+        subprotocol: Subprotocol,
+        *,
+        max_message_size: int | None = None,
+        answers_complete: bool = True,
+    ) -> None:
+        self.subprotocol = subprotocol
+        self.state = State.OPENED
+        self._max_message_size = max_message_size
+        self._answers_complete = answers_complete
+        self._operations: dict[OperationId, Operation] = {}
+        self._held: dict[OperationId, messages.Subscribe] = {}
+        self._answers: dict[type, Callable[[Any], list[Effect]]] = {
+            messages.Subscribe: self._subscribe,
+            messages.Complete: self._complete,
+            messages.Ping: self._ping,
+            messages.Pong: lambda _: [],
+            messages.ConnectionInit: self._connection_init,
+            messages.ConnectionTerminate: lambda _: self._close(CloseCode.NORMAL, ""),
+        }
+
+    # ------------------------------------------------------------ from the client
+
+    def received(self, frame: str | bytes | None) -> list[Effect]:
+        """Take a frame as it came from the socket."""
+        if self.state is State.CLOSED:
+            return []
+        limit = self._max_message_size
+        if limit is not None and frame is not None and len(frame) > limit:
+            return self._bad_request(f"Message is larger than {limit} characters")
+        try:
+            return self.received_json(parse(frame))
+        except InvalidMessageError as error:
+            return self._bad_request(str(error))
+
+    def received_json(self, content: object) -> list[Effect]:
+        """Take a frame that has been decoded by somebody else."""
+        if self.state is State.CLOSED:
+            return []
+        try:
+            message = self.subprotocol.decode(content)
+        except UnknownMessageTypeError as error:
+            return self._unknown_type(error)
+        except InvalidMessageError as error:
+            return self._bad_request(str(error))
+        return self._answers[type(message)](message)
+
+    # ------------------------------------------------------- from the application
+
+    def accepted(self, payload: JsonObject | None) -> list[Effect]:
+        """The application lets the client in; `payload` goes with our answer."""
+        if self.state is not State.INITIALISING:
+            return []
+        self.state = State.READY
+        effects = self._send(messages.ConnectionAck(payload))
+        held, self._held = list(self._held.values()), {}
+        for message in held:
+            effects += self._subscribe(message)
+        return effects
+
+    def rejected(self, error: JsonObject, reason: str = "Forbidden") -> list[Effect]:
+        """The application does not let the client in."""
+        if self.state is not State.INITIALISING:
+            return []
+        farewell = self._send(messages.ConnectionError(error))
+        return [*farewell, *self._close(self.subprotocol.rejection_code, reason)]
+
+    def next(self, operation: Operation, result: str) -> list[Effect]:
+        """An operation has a result; `result` is its JSON text."""
+        if operation.phase is not Phase.LIVE:
+            return []
+        return [Send(f"{operation.next_prefix}{result}}}")]
+
+    def confirmed(self, operation: Operation, result: str) -> list[Effect]:
+        """A subscription is live. Said to a client that has stopped it meanwhile, too:
+        who asked for confirmations counts on one in front of every `complete`.
+        """
+        if not self._may_still_answer(operation):
+            return []
+        return [Send(f"{operation.next_prefix}{result}}}")]
+
+    def completed(self, operation: Operation) -> list[Effect]:
+        """An operation has no more results."""
+        return self._end(operation, messages.Complete(operation.id))
+
+    def failed(
+        self, operation: Operation, errors: Sequence[JsonObject], refusal: Refusal
+    ) -> list[Effect]:
+        """An operation could not be executed."""
+        return self._end(operation, messages.Error(operation.id, errors, refusal))
+
+    def stopped(self, operation: Operation, *, was_subscription: bool) -> list[Effect]:
+        """What was to be cancelled has come to its end."""
+        may_answer = self._may_still_answer(operation)
+        operation.phase = Phase.ENDED
+        if not (may_answer and was_subscription and self._answers_complete):
+            return []
+        return self._send(messages.Complete(operation.id))
+
+    # --------------------------------------------------------------- time, socket
+
+    def ping_due(self) -> list[Effect]:
+        """It is time to show the client that we are there."""
+        if self.state is not State.READY:
+            return []
+        return self._send(messages.Ping())
+
+    def init_timed_out(self) -> list[Effect]:
+        """No `connection_init` came in time."""
+        if self.state is not State.OPENED:
+            return []
+        return self._close(CloseCode.TIMEOUT, "Connection initialisation timeout")
+
+    def pong_timed_out(self) -> list[Effect]:
+        """Nothing at all came since a ping."""
+        if self.state is State.CLOSED:
+            return []
+        return self._close(CloseCode.TIMEOUT, "Pong timeout")
+
+    def crashed(self) -> list[Effect]:
+        """Something broke that is not the client's fault."""
+        if self.state is State.CLOSED:
+            return []
+        return self._close(CloseCode.INTERNAL_ERROR, "Internal server error")
+
+    def socket_closed(self) -> None:
+        """The client is gone: nothing may be said any more."""
+        self._close(CloseCode.NORMAL, "")
+
+    # -------------------------------------------------------------------- answers
+
+    def _connection_init(self, message: messages.ConnectionInit) -> list[Effect]:
+        again = self.state is State.READY and self.subprotocol.allows_second_init
+        if self.state is not State.OPENED and not again:
+            return self._close(
+                CloseCode.TOO_MANY_INITIALISATION_REQUESTS, "Too many initialisation requests"
+            )
+        self.state = State.INITIALISING
+        return [Initialize(message.payload)]
+
+    def _subscribe(self, message: messages.Subscribe) -> list[Effect]:
+        if self.state is State.INITIALISING and self.subprotocol.holds_until_ack:
+            return self._hold(message)
+        if self.state is not State.READY:
+            return self._close(CloseCode.UNAUTHORIZED, "Unauthorized")
+        if message.id in self._operations:
+            return self._duplicate(message.id)
+        operation = Operation(message, self.subprotocol.next_prefix(message.id))
+        self._operations[message.id] = operation
+        return [Execute(operation)]
+
+    def _complete(self, message: messages.Complete) -> list[Effect]:
+        self._held.pop(message.id, None)
+        # It may cross our own `complete` on the wire, so an unknown id is no error.
+        operation = self._operations.pop(message.id, None)
+        if operation is None:
+            return []
+        operation.phase = Phase.STOPPING
+        return [Cancel(operation)]
+
+    def _ping(self, message: messages.Ping) -> list[Effect]:
+        return self._send(messages.Pong(message.payload))
+
+    def _hold(self, message: messages.Subscribe) -> list[Effect]:
+        if message.id in self._held:
+            return self._duplicate(message.id)
+        if len(self._held) == HELD_LIMIT:
+            return self._bad_request(f"More than {HELD_LIMIT} operations before the acknowledgement")
+        self._held[message.id] = message
+        return []
+
+    def _duplicate(self, id: OperationId) -> list[Effect]:
+        if not self.subprotocol.tolerates_duplicate_ids:
+            return self._close(
+                CloseCode.SUBSCRIBER_ALREADY_EXISTS, f"Subscriber for {id} already exists"
+            )
+        error = {"message": f"Subscription with msg_id={id} already exists!"}
+        return self._send(messages.Error(id, [error], Refusal.DUPLICATE))
+
+    def _unknown_type(self, error: UnknownMessageTypeError) -> list[Effect]:
+        if not self.subprotocol.tolerates_unknown_types:
+            return self._bad_request(str(error))
+        # Word for word what clients of the legacy protocol have always been told.
+        answer = {
+            "message": f"Exception: Wrong message type '{error.type}'!",
+            "extensions": {"code": "Exception"},
+        }
+        return self._send(messages.Error(error.id, [answer], Refusal.OPERATION))
+
+    # -------------------------------------------------------------------- effects
+
+    def _may_still_answer(self, operation: Operation) -> bool:
+        """Tell if a word about this operation can not be taken for another's."""
+        if operation.phase is Phase.LIVE:
+            return True
+        reused = operation.id in self._operations
+        closed = self.state is State.CLOSED
+        return operation.phase is Phase.STOPPING and not reused and not closed
+
+    def _end(self, operation: Operation, message: messages.FromServer) -> list[Effect]:
+        """Free the id where the decision falls, before anything is sent."""
+        if operation.phase is not Phase.LIVE:
+            return []
+        del self._operations[operation.id]
+        operation.phase = Phase.ENDED
+        return self._send(message)
+
+    def _send(self, message: messages.FromServer) -> list[Effect]:
+        return [Send(frame) for frame in self.subprotocol.encode(message)]
+
+    def _bad_request(self, reason: str) -> list[Effect]:
+        return self._close(CloseCode.BAD_REQUEST, reason)
+
+    def _close(self, code: CloseCode, reason: str) -> list[Effect]:
+        self.state = State.CLOSED
+        for operation in self._operations.values():
+            operation.phase = Phase.ENDED
+        self._operations.clear()
+        self._held.clear()
+        return [Close(code, cut(reason))]
+
+
+def cut(reason: str) -> str:
+    """Shorten a close reason to what a close frame can carry, on a character."""
+    return reason.encode()[:REASON_LIMIT].decode(errors="ignore")
+
+

@@ -1,0 +1,58 @@
+"""Run a generator's steps at once, and wait only where a step has to.
+
+Most of what the server does for a message needs no waiting: the document is cached,
+the hook is an ordinary function, the group is joined already. Written as a coroutine
+it would need a task anyhow. Written as a generator which yields whatever *may* be
+awaitable, it runs to its end in the caller's turn, and only the rest of one that
+really waits becomes a coroutine. User code is called, never half-run: a coroutine of
+a user is always awaited inside a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+Steps = Generator[Any, Any, T]
+"""Yields values or awaitables; is sent the value or what the awaitable gave."""
+
+
+def is_awaitable(value: object) -> bool:
+    """Tell if `value` can be awaited; cheaper than `inspect.isawaitable`."""
+    return hasattr(type(value), "__await__")
+
+
+def run(steps: Steps[T]) -> T | Coroutine[Any, Any, T]:
+    """Take steps until one has to wait.
+
+    Returns:
+        What the generator returned or, where a step has to wait, a coroutine that
+        takes the remaining steps and returns it. The caller must await that.
+    """
+    value: Any = None
+    while True:
+        try:
+            value = steps.send(value)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if is_awaitable(value):
+            return _finish(steps, value)
+
+
+async def _finish(steps: Steps[T], step: Any) -> T:
+    """Take the remaining steps, the first of which is the awaitable `step`."""
+    while True:
+        failure: BaseException | None = None
+        try:
+            value = await step if is_awaitable(step) else step
+        # All of it, cancellation too: the generator's own `finally` must run.
+        except BaseException as error:  # noqa: BLE001
+            failure = error
+        try:
+            step = steps.send(value) if failure is None else steps.throw(failure)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result

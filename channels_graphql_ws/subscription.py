@@ -1,0 +1,331 @@
+"""`Subscription`: declare hooks, mount with `Field()`, `broadcast()`, `unsubscribe()`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, Final, TypeAlias, final
+from weakref import WeakSet
+
+import graphene
+from asgiref.sync import markcoroutinefunction
+from graphene.types.objecttype import ObjectTypeOptions
+from graphene.types.utils import yank_fields_from_attrs
+from graphene.utils.props import props
+from graphql import GraphQLResolveInfo
+
+from . import broadcast as _broadcast
+from .serializer import Serializer
+from .steps import is_awaitable
+
+Hook: TypeAlias = Callable[..., Any]
+
+
+@final
+class _Skip:
+    """The type of `SKIP`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "SKIP"
+
+
+SKIP: Final = _Skip()
+"""Return it from `publish` to keep this notification from this client."""
+
+
+class Delivery:
+    """What becomes of the notification that is being executed."""
+
+    __slots__ = ("skipped",)
+
+    def __init__(self) -> None:
+        self.skipped = False
+
+
+current_delivery: ContextVar[Delivery | None] = ContextVar("current_delivery", default=None)
+"""Set while an event is executed; `publish` may say here that it is to be skipped."""
+
+prefix_owners: WeakSet[Any] = WeakSet()
+"""The consumer classes; a broadcast goes to the groups of each `group_name_prefix`."""
+
+
+class SubscriptionOptions(ObjectTypeOptions):  # type: ignore[misc]
+    """What `Subscription._meta` holds."""
+
+    arguments: dict[str, Any] | None = None
+    output: type[graphene.ObjectType] | None = None
+    subscribe: Hook | None = None
+    publish: Hook | None = None
+    unsubscribed: Hook | None = None
+    none_skips: bool = True
+
+
+class Source:
+    """What a mounted field has for its `subscribe`: it names its Subscription class."""
+
+    def __init__(self, subscription_class: type[Subscription]) -> None:
+        self.subscription_class = subscription_class
+
+    def __call__(self, _root: object, info: GraphQLResolveInfo, **_arguments: object) -> Any:
+        """Tell graphql-core's own `subscribe` that it can not serve this field."""
+        raise RuntimeError(
+            f"Subscription {info.field_name!r} is fed by broadcasts: it is served by "
+            "`GraphqlWsConsumer`, and not by `schema.subscribe()`"
+        )
+
+
+class _SubscriptionField(graphene.Field):  # type: ignore[misc]
+    def __init__(self, subscription_class: type[Subscription], **options: Any) -> None:
+        super().__init__(
+            subscription_class._meta.output,
+            args=subscription_class._meta.arguments,
+            resolver=_publisher(subscription_class),
+            **options,
+        )
+        self._source = Source(subscription_class)
+
+    def wrap_subscribe(self, parent_subscribe: Hook | None) -> Hook:
+        """Let a `subscribe_…` method of the root type not get in the way."""
+        del parent_subscribe
+        return self._source
+
+
+def _publisher(subscription_class: type[Subscription]) -> Hook:
+    """Make the resolver of a mounted field: it turns a payload into what to resolve."""
+    none_skips = subscription_class._meta.none_skips
+
+    def checked(result: Any) -> Any:
+        if result is SKIP or (result is None and none_skips):
+            delivery = current_delivery.get()
+            if delivery is not None:
+                delivery.skipped = True
+            return None
+        return result
+
+    async def awaited(result: Awaitable[Any]) -> Any:
+        return checked(await result)
+
+    def resolve(payload: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+        result = subscription_class._meta.publish(payload, info, **arguments)
+        return awaited(result) if is_awaitable(result) else checked(result)
+
+    return resolve
+
+
+class Subscription(graphene.ObjectType):  # type: ignore[misc]
+    """Base of declared subscriptions: an ObjectType whose events are broadcast.
+
+    Fields are declared as on any `graphene.ObjectType`, arguments in an inner class
+    `Arguments`. The hooks may each be a static, class or plain method (a plain one gets
+    its first argument as `self`), and each be sync or async:
+
+    - `publish(payload, info, **arguments)`, required: gives the object to resolve the
+      fields from, `SKIP` to keep this notification from this client, or `None` for the
+      same unless the class says `none_skips=False`.
+    - `subscribe(root, info, **arguments)`: may refuse by raising, and gives the names of
+      the groups to listen to, a list or tuple of strings, or `None`.
+    - `unsubscribed(root, info, **arguments)`: is called once for each subscription that
+      came to be, whatever ended it.
+
+    Class keywords, or names in an inner class `Meta`: those of `graphene.ObjectType`,
+    and `subscribe`, `publish`, `unsubscribed`, `output`, `arguments`, `none_skips`.
+    An inner class `Output` names another type for the fields, as in `graphene.Mutation`.
+    """
+
+    notification_queue_limit: int | None = None
+    """Notifications that may wait for one subscription; the oldest is dropped for a new
+    one. `None` or less than 1: the consumer's `subscription_notification_queue_limit`."""
+
+    SKIP: Final = SKIP
+
+    @classmethod
+    def __init_subclass_with_meta__(  # noqa: PLR0913 (Graphene's way to take options)
+        cls,
+        subscribe: Hook | None = None,
+        publish: Hook | None = None,
+        unsubscribed: Hook | None = None,
+        output: type[graphene.ObjectType] | None = None,
+        arguments: dict[str, Any] | None = None,
+        none_skips: bool = True,  # noqa: FBT001, FBT002
+        _meta: SubscriptionOptions | None = None,
+        **options: Any,
+    ) -> None:
+        """Take the options of the class.
+
+        Raises:
+            AssertionError: there is no `publish`.
+        """
+        _meta = _meta or SubscriptionOptions(cls)
+        output = output or getattr(cls, "Output", None)
+        _meta.output = output or cls
+        _meta.fields = {} if output else _fields(cls)
+        _meta.arguments = arguments or _arguments(cls)
+        _meta.publish = publish or getattr(cls, "publish", None)
+        _meta.subscribe = subscribe or getattr(cls, "subscribe", None)
+        _meta.unsubscribed = unsubscribed or getattr(cls, "unsubscribed", None)
+        _meta.none_skips = none_skips
+        if _meta.publish is None:
+            # The error that users of `graphene.Mutation` know for a missing `mutate`.
+            raise AssertionError(
+                f"Subscription {cls.__qualname__!r} must define a method 'publish(payload, info)'"
+            )
+        super().__init_subclass_with_meta__(_meta=_meta, **options)
+
+    @classmethod
+    def Field(  # noqa: N802 (Graphene's name)
+        cls,
+        name: str | None = None,
+        description: str | None = None,
+        deprecation_reason: str | None = None,
+        required: bool = False,  # noqa: FBT001, FBT002
+    ) -> graphene.Field:
+        """Mount the subscription on the root type of a schema."""
+        return _SubscriptionField(
+            cls,
+            name=name,
+            description=description or cls._meta.description,
+            deprecation_reason=deprecation_reason,
+            required=required,
+        )
+
+    # -------------------------------------------------------------------- sending
+
+    @classmethod
+    def broadcast(
+        cls, *, group: str | None = None, payload: object = None
+    ) -> asyncio.Future[None] | None:
+        """Notify all subscribers of the class or, with `group`, of that group.
+
+        The payload is encoded here and now. With an event loop running in this thread
+        the message is put on its way behind earlier ones, and a future is returned that
+        may be awaited; a failure of one that is not is logged. Without an event loop the
+        message is sent before this returns `None`.
+
+        Raises:
+            PayloadTypeError: the payload holds something that can not be encoded.
+            ChannelLayerError: no channel layer is configured.
+        """
+        return _send(cls._broadcasts(group, payload))
+
+    @classmethod
+    def broadcast_async(
+        cls, *, group: str | None = None, payload: object = None
+    ) -> Awaitable[None]:
+        """Do as `broadcast` does: encode at once; the awaiting sends.
+
+        Raises:
+            PayloadTypeError: the payload holds something that can not be encoded.
+            ChannelLayerError: no channel layer is configured.
+        """
+        return _send_async(cls._broadcasts(group, payload))
+
+    @classmethod
+    def broadcast_sync(cls, *, group: str | None = None, payload: object = None) -> None:
+        """Do as `broadcast` does, in a thread where no event loop runs.
+
+        Raises:
+            PayloadTypeError: the payload holds something that can not be encoded.
+            ChannelLayerError: no channel layer is configured.
+            RuntimeError: an event loop runs in this thread.
+        """
+        _send_sync(cls._broadcasts(group, payload))
+
+    @classmethod
+    def unsubscribe(cls, *, group: str | None = None) -> asyncio.Future[None] | None:
+        """End all subscriptions of the class or, with `group`, of that group.
+
+        Notifications that were sent before are still delivered. See `broadcast` for
+        what is returned and raised.
+        """
+        return _send(cls._unsubscribes(group))
+
+    @classmethod
+    def unsubscribe_async(cls, *, group: str | None = None) -> Awaitable[None]:
+        """Do as `unsubscribe` does, when awaited."""
+        return _send_async(cls._unsubscribes(group))
+
+    @classmethod
+    def unsubscribe_sync(cls, *, group: str | None = None) -> None:
+        """Do as `unsubscribe` does, in a thread where no event loop runs."""
+        _send_sync(cls._unsubscribes(group))
+
+    @classmethod
+    def _broadcasts(cls, group: str | None, payload: object) -> list[_broadcast.Outgoing]:
+        data = Serializer.serialize(payload)
+        return cls._outgoing("broadcast", group, {"type": "broadcast", "payload": data})
+
+    @classmethod
+    def _unsubscribes(cls, group: str | None) -> list[_broadcast.Outgoing]:
+        return cls._outgoing("unsubscribe", group, {"type": "unsubscribe"})
+
+    @classmethod
+    def _outgoing(
+        cls, verb: str, group: str | None, message: dict[str, Any]
+    ) -> list[_broadcast.Outgoing]:
+        if group is not None and not isinstance(group, str):
+            raise TypeError(f"group must be a string or None, not {group!r}")
+        about = f"{cls.__qualname__}.{verb}(group={_shortened(group)!r})"
+        return [
+            _broadcast.Outgoing({**message, "group": name}, about)
+            for name in cls._group_names_to_send(group)
+        ]
+
+    @classmethod
+    def _group_names_to_send(cls, group: str | None) -> Iterator[str]:
+        prefixes = {owner.group_name_prefix for owner in prefix_owners}
+        return (cls.group_name(prefix, group) for prefix in sorted(prefixes))
+
+    @classmethod
+    def group_name(cls, prefix: str, group: str | None) -> str:
+        """Give the channel layer's name of a group of this class, `None` for its own."""
+        return _broadcast.group_name(prefix, f"{cls.__module__}.{cls.__qualname__}", group)
+
+
+def _fields(cls: type[Subscription]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        fields.update(yank_fields_from_attrs(base.__dict__, _as=graphene.Field))
+    return fields
+
+
+def _arguments(cls: type[Subscription]) -> dict[str, Any]:
+    declared = getattr(cls, "Arguments", None)
+    return props(declared) if declared else {}
+
+
+def _shortened(group: str | None) -> str | None:
+    return group if group is None or len(group) <= 100 else f"{group[:100]}…"
+
+
+def _send(outgoing: list[_broadcast.Outgoing]) -> asyncio.Future[None] | None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        _send_sync(outgoing)
+        return None
+    layer = _broadcast.channel_layer()
+    # Awaiting the last is awaiting all: they go out one after another.
+    return [_broadcast.send_soon(layer, each) for each in outgoing][-1]
+
+
+def _send_async(outgoing: list[_broadcast.Outgoing]) -> Awaitable[None]:
+    layer = _broadcast.channel_layer()
+
+    async def send() -> None:
+        for each in outgoing:
+            await _broadcast.send_soon(layer, each)
+
+    return send()
+
+
+def _send_sync(outgoing: list[_broadcast.Outgoing]) -> None:
+    layer = _broadcast.channel_layer()
+    for each in outgoing:
+        _broadcast.send_now(layer, each)
+
+
+for _name in ("broadcast_async", "unsubscribe_async"):
+    markcoroutinefunction(vars(Subscription)[_name].__func__)
