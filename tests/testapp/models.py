@@ -1,1 +1,215 @@
 """Models of every kind that a payload may hold."""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from typing import Any, ClassVar
+
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.db.models import functions
+from django.utils.functional import SimpleLazyObject
+
+
+class Color(enum.Enum):
+    """An enumeration whose values are not what a wire can carry."""
+
+    RED = object()
+    GREEN = memoryview(b"green")[::2]
+
+
+class Weekday(enum.IntEnum):
+    """Members that are numbers, too."""
+
+    MONDAY = 1
+    TUESDAY = 2
+
+
+class Size(enum.StrEnum):
+    """Members that are texts, too."""
+
+    SMALL = "s"
+    LARGE = "l"
+
+
+class Permission(enum.Flag):
+    """Members that combine."""
+
+    READ = enum.auto()
+    WRITE = enum.auto()
+
+
+class Rank(models.IntegerChoices):
+    """Django's choices of numbers."""
+
+    LOW = 1, "Low"
+    HIGH = 2, "High"
+
+
+not_an_enum = print
+woken: list[str] = []
+lazy_thing = SimpleLazyObject(lambda: woken.append("woken"))
+
+
+class Point:
+    """A type that nobody knows."""
+
+    def __init__(self, x: int, y: int) -> None:
+        self.x = x
+        self.y = y
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((self.x, self.y))
+
+
+class NamedPoint(Point):
+    """A subclass that has no registration of its own."""
+
+
+class Author(models.Model):
+    """Somebody whom others refer to."""
+
+    name = models.CharField(max_length=50)
+    fans = models.ManyToManyField("self")
+
+
+class Book(models.Model):
+    """Choices, a reference, and an order."""
+
+    class Status(models.TextChoices):
+        """Where a book is on its way."""
+
+        DRAFT = "draft", "Draft"
+        PRINTED = "printed", "Printed"
+
+    title = models.CharField(max_length=50)
+    author = models.ForeignKey(Author, models.CASCADE, null=True, related_name="books")
+    status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
+
+    class Meta:
+        """Instances come in the order of their keys."""
+
+        ordering: ClassVar[list[str]] = ["pk"]
+
+
+class Bestseller(Book):
+    """A proxy."""
+
+    class Meta:
+        """No table of its own."""
+
+        proxy = True
+
+
+class Place(models.Model):
+    """A parent with a table of its own."""
+
+    name = models.CharField(max_length=50)
+
+
+class Restaurant(Place):
+    """A child in another table."""
+
+    stars = models.IntegerField(default=0)
+
+
+class Everything(models.Model):
+    """One field of each built-in type."""
+
+    key = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    big = models.BigIntegerField(default=2**62)
+    binary = models.BinaryField(default=b"\x00\xff")
+    boolean = models.BooleanField(default=True)
+    char = models.CharField(max_length=50, default="char")
+    date = models.DateField(null=True)
+    datetime = models.DateTimeField(null=True)
+    decimal = models.DecimalField(max_digits=9, decimal_places=4, null=True)
+    duration = models.DurationField(null=True)
+    email = models.EmailField(default="a@example.com")
+    file = models.FileField(upload_to="files", null=True)
+    path = models.FilePathField(path=".", default="here")
+    float = models.FloatField(default=1.5)
+    address = models.GenericIPAddressField(default="::1")
+    image = models.ImageField(upload_to="images", null=True)
+    integer = models.IntegerField(default=-1)
+    json = models.JSONField(default=dict)
+    positive = models.PositiveIntegerField(default=1)
+    slug = models.SlugField(default="a-slug")
+    small = models.SmallIntegerField(default=2)
+    text = models.TextField(default="text")
+    time = models.TimeField(null=True)
+    url = models.URLField(default="https://example.com/")
+    book = models.OneToOneField(Book, models.CASCADE, null=True)
+    content_type = models.ForeignKey(ContentType, models.CASCADE, null=True)
+    object_id = models.PositiveIntegerField(null=True)
+    target = GenericForeignKey()
+
+
+class Photo(models.Model):
+    """An image whose size Django reads from the file when an instance is made."""
+
+    image = models.ImageField(width_field="width", height_field="height")
+    width = models.IntegerField(null=True)
+    height = models.IntegerField(null=True)
+
+
+class Invoice(models.Model):
+    """Columns that the database fills in."""
+
+    net = models.IntegerField()
+    gross = models.GeneratedField(
+        expression=models.F("net") * 2, output_field=models.IntegerField(), db_persist=True
+    )
+    created = models.DateTimeField(db_default=functions.Now())
+    state = models.CharField(max_length=10, db_default="new")
+
+
+class Seat(models.Model):
+    """A primary key of two columns."""
+
+    pk = models.CompositePrimaryKey("row", "number")
+    row = models.IntegerField()
+    number = models.IntegerField()
+
+
+class Tracked(models.Model):
+    """A class which wants a say in how its instances are made."""
+
+    name = models.CharField(max_length=50)
+    note = models.TextField(default="")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.first_name = self.name
+
+
+class Loaded(models.Model):
+    """A class which remembers what came from the database."""
+
+    name = models.CharField(max_length=50)
+
+    @classmethod
+    def from_db(cls, *args: Any, **kwargs: Any) -> Loaded:
+        """Keep the values as they were loaded."""
+        instance = super().from_db(*args, **kwargs)
+        instance.loaded = dict(zip(args[1], args[2], strict=True))
+        return instance
+
+
+class PointField(models.Field):  # type: ignore[type-arg]
+    """A column with a type that nobody knows."""
+
+    def db_type(self, connection: object) -> str:
+        """Say what the column is."""
+        return "text"
+
+
+class Located(models.Model):
+    """Has a value that can be sent only if its type is registered."""
+
+    where = PointField(null=True)
