@@ -90,8 +90,10 @@ def cores() -> tuple[int | None, int | None]:
 def _environment(*, foreign: bool) -> dict[str, str]:
     """Return the environment of a server; a `foreign` one must not see this checkout."""
     paths = [str(HERE)]
-    if not foreign and importlib.util.find_spec("channels_graphql_ws") is None:
-        paths.append(str(HERE.parent))
+    if not foreign:
+        paths += [path for path in [os.environ.get("PYTHONPATH")] if path]
+        if importlib.util.find_spec("channels_graphql_ws") is None:
+            paths.append(str(HERE.parent))
     return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
 
 

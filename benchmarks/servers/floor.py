@@ -1,7 +1,7 @@
 """The floor: a bare ASGI application that sends one prepared text to all of its open connections.
 
 No GraphQL, no Django, no Channels: what is left is the cost of the server and the socket, below
-which no package under the same server can come. It speaks just enough of `graphql-transport-ws` for
+which no package under the same server can come. It speaks just enough `graphql-transport-ws` for
 the load generator.
 """
 

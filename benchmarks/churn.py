@@ -1,0 +1,262 @@
+"""Is anything left of clients that are gone, however they went?
+
+    python benchmarks/churn.py                  # 10,000 clients, about a minute
+    python benchmarks/churn.py --cycles 600     # a short form
+
+Clients connect to this package under Uvicorn, subscribe, and leave: with a close frame or without
+a word, with a subscription or just after it, while `subscribe` or `on_connect` waits, and in the
+middle of a send. Afterwards the server is asked which objects, tasks, groups and log records it
+has; there must be no more than after the warm-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import uvloop
+from processes import Server, ServerError, cores, running
+from websocket_client import WebSocketClient, WebSocketError
+
+AT_ONCE = 32
+WARM_UP_CYCLES = 600
+SETTLE_TIMEOUT = 20.0
+LOOK_EVERY = 0.25
+SPILL = 1_000_000
+SMALL_BUFFER = 16_384
+RSS_NOISE_KIB = 24_576
+
+TICKS = "subscription ($room: String!) { ticks(room: $room) { text } }"
+ENDLESS = "subscription { endless { text } }"
+SPILL_MUTATION = (
+    "mutation ($room: String!, $size: Int!) { spill(room: $room, size: $size) { ok } }"
+)
+
+
+class ChurnError(Exception):
+    """A client could not come or go."""
+
+
+class Reader(WebSocketClient):
+    """A client that can stop to read in the middle of a message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choked = asyncio.Event()
+        self.choking = False
+
+    def read_on(self) -> None:
+        """Read as everybody does."""
+        self.choking = False
+        self.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Stop with the first bytes, if told to."""
+        if self.choking:
+            self.transport.pause_reading()
+            self.choked.set()
+        super().data_received(data)
+
+
+async def close(client: WebSocketClient) -> None:
+    """Leave with a close frame."""
+    if isinstance(client, Reader):
+        client.read_on()
+    await client.close()
+
+
+async def drop(client: WebSocketClient) -> None:
+    """Leave without a word."""
+    client.drop()
+
+
+async def after_subscribing(port: int, room: str) -> WebSocketClient:
+    """Come as far as a live subscription."""
+    client = await WebSocketClient.connect(port)
+    await client.initialize()
+    _subscribe(client, TICKS, {"room": room})
+    await client.expect("next")
+    return client
+
+
+async def after_completing(port: int, room: str) -> WebSocketClient:
+    """Subscribe, and end the subscription."""
+    client = await after_subscribing(port, room)
+    client.send({"type": "complete", "id": "1"})
+    await client.expect("complete")
+    return client
+
+
+async def during_subscribe(port: int, room: str) -> WebSocketClient:
+    """Come as far as a `subscribe` hook that does not return."""
+    client = await WebSocketClient.connect(port)
+    await client.initialize()
+    _subscribe(client, ENDLESS, {})
+    await client.fence()
+    return client
+
+
+async def during_on_connect(port: int, room: str) -> WebSocketClient:
+    """Come as far as an `on_connect` hook that does not return."""
+    client = await WebSocketClient.connect(port)
+    client.send({"type": "connection_init", "payload": {"wait": True}})
+    await client.fence()
+    return client
+
+
+async def during_a_send(port: int, room: str) -> WebSocketClient:
+    """Come as far as the first bytes of a message that no buffer can hold."""
+    client = await Reader.connect(port, receive_buffer=SMALL_BUFFER)
+    await client.initialize()
+    _subscribe(client, TICKS, {"room": room})
+    await client.expect("next")
+    client.choking = True
+    _subscribe(client, SPILL_MUTATION, {"room": room, "size": SPILL}, id="2")
+    async with asyncio.timeout(SETTLE_TIMEOUT):
+        await client.choked.wait()
+    return client
+
+
+STAGES = (
+    after_subscribing,
+    after_completing,
+    during_subscribe,
+    during_on_connect,
+    during_a_send,
+)
+WAYS = tuple(itertools.product(STAGES, (close, drop)))
+
+
+def main() -> int:
+    """Run the benchmark, print what was found, and return 0 if nothing is left."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cycles", type=int, default=10_000)
+    options = parser.parse_args()
+    server_cpu, load_cpu = cores()
+    if load_cpu is not None:
+        os.sched_setaffinity(0, {load_cpu})
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            findings = runner.run(_run(options.cycles, server_cpu))
+        except* (ChurnError, ServerError) as errors:
+            findings = [str(error) for error in errors.exceptions]
+    for finding in findings:
+        print(f"FAILED: {finding}", file=sys.stderr)
+    return 1 if findings else 0
+
+
+async def _run(cycles: int, server_cpu: int | None) -> list[str]:
+    async with running("churn_app", cpu=server_cpu, send_buffer=SMALL_BUFFER) as server:
+        await _churn(server.port, WARM_UP_CYCLES)
+        before = await _settled(server, None)
+        started = time.perf_counter()
+        await _churn(server.port, cycles)
+        seconds = time.perf_counter() - started
+        after = await _settled(server, before)
+    _print(cycles, seconds, before, after)
+    return list(_findings(cycles, before, after))
+
+
+async def _churn(port: int, cycles: int) -> None:
+    """Let clients come and go, many at once, in every way in turn."""
+    numbers = iter(range(cycles))
+
+    async def work() -> None:
+        for number in numbers:
+            arrive, leave = WAYS[number % len(WAYS)]
+            try:
+                await leave(await arrive(port, f"room {number % 100}"))
+            except (WebSocketError, TimeoutError, OSError) as error:
+                raise ChurnError(f"{leave.__name__} {arrive.__name__}: {error!r}") from error
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(AT_ONCE):
+            workers.create_task(work())
+
+
+def _subscribe(
+    client: WebSocketClient, query: str, variables: dict[str, Any], *, id: str = "1"
+) -> None:
+    payload = {"query": query, "variables": variables}
+    client.send({"type": "subscribe", "id": id, "payload": payload})
+
+
+async def _settled(server: Server, before: dict[str, Any] | None) -> dict[str, Any]:
+    """Ask the server until it says twice the same, and nothing is left that was not before."""
+    deadline = time.monotonic() + SETTLE_TIMEOUT
+    latest = await _inventory(server.port)
+    while time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_EVERY)
+        previous, latest = latest, await _inventory(server.port)
+        same = _without_memory(previous) == _without_memory(latest)
+        if same and (before is None or not any(_left(before, latest))):
+            break
+    return latest
+
+
+async def _inventory(port: int) -> dict[str, Any]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(SETTLE_TIMEOUT):
+        answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    inventory: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return inventory
+
+
+def _without_memory(inventory: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in inventory.items() if name != "rss_kib"}
+
+
+def _findings(cycles: int, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    yield from _left(before, after)
+    yield from (f"unexpected log record: {record}" for record in after["records"])
+    grown = after["rss_kib"] - before["rss_kib"]
+    if grown > RSS_NOISE_KIB + cycles / 4:
+        yield f"the process grew by {grown} KiB"
+
+
+def _left(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    if consumers := after["objects"].get("servers.churn_app.Consumer", 0):
+        yield f"{consumers} consumers are alive"
+    for holder in ("hub", "layer"):
+        yield from (
+            f"{count} {what} in the {holder}" for what, count in after[holder].items() if count
+        )
+    if after["tasks"] > before["tasks"]:
+        yield f"{after['tasks']} tasks, {before['tasks']} before"
+    for name, count in after["objects"].items():
+        if count > before["objects"].get(name, 0):
+            yield f"{count} objects of {name}, {before['objects'].get(name, 0)} before"
+    hooks = after["hooks"]
+    if hooks["subscribed"] != hooks.get("unsubscribed", 0):
+        yield f"{hooks['subscribed']} subscribed, {hooks.get('unsubscribed', 0)} unsubscribed"
+
+
+def _print(cycles: int, seconds: float, before: dict[str, Any], after: dict[str, Any]) -> None:
+    print(f"{cycles:,} clients in {seconds:.1f} s, {len(WAYS)} ways to leave\n")
+    print("| | after the warm-up | at the end |\n| --- | ---: | ---: |")
+    rows = {
+        "tasks": lambda found: found["tasks"],
+        "groups of the hub": lambda found: found["hub"]["groups"],
+        "consumers": lambda found: found["objects"].get("servers.churn_app.Consumer", 0),
+        "watched objects": lambda found: sum(found["objects"].values()),
+        "log records": lambda found: len(found["records"]),
+        "resident memory, KiB": lambda found: found["rss_kib"],
+    }
+    for title, read in rows.items():
+        print(f"| {title} | {read(before):,} | {read(after):,} |")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
