@@ -1,0 +1,63 @@
+"""The pages: the chat itself, and the door to it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth import login
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_GET, require_POST
+
+from chat.forms import GuestForm, RegistrationForm, SignInForm
+from chat.models import Message, Room
+from chat.people import become_guest, person_of
+
+
+@require_GET
+@ensure_csrf_cookie
+def chat(request: HttpRequest, slug: str | None = None) -> HttpResponse:
+    """Show a room, the first one by default. What is in it comes over GraphQL."""
+    room = get_object_or_404(Room, slug=slug) if slug else Room.objects.first()
+    page = {
+        "room": room,
+        "person": person_of(request.user, request.session),
+        "guest_form": GuestForm(),
+        "max_length": Message.MAX_LENGTH,
+        "settings": {
+            "endpoint": "/graphql/",
+            "room": room.slug if room else None,
+            "maxLength": Message.MAX_LENGTH,
+        },
+    }
+    return render(request, "chat/chat.html", page)
+
+
+class Enter(LoginView):
+    """Sign in, or go on as a guest."""
+
+    template_name = "chat/enter.html"
+    form_class = SignInForm
+    redirect_authenticated_user = True
+    extra_context = {"guest_form": GuestForm(), "show_demo": settings.DEBUG}  # noqa: RUF012
+
+
+@require_POST
+def enter_as_guest(request: HttpRequest) -> HttpResponse:
+    """Keep the chosen nick in the session."""
+    form = GuestForm(request.POST)
+    if form.is_valid():
+        become_guest(request.session, form.cleaned_data["nick"])
+        return redirect("chat")
+    page = {"form": SignInForm(), "guest_form": form, "show_demo": settings.DEBUG}
+    return render(request, "chat/enter.html", page)
+
+
+def register(request: HttpRequest) -> HttpResponse:
+    """Create an account and sign in with it."""
+    form = RegistrationForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        login(request, form.save())
+        return redirect("chat")
+    return render(request, "chat/register.html", {"form": form})

@@ -1,0 +1,5 @@
+"""The addresses that are served over HTTP."""
+
+from django.urls import include, path
+
+urlpatterns = [path("", include("chat.urls"))]

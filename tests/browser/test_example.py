@@ -1,0 +1,179 @@
+"""The example in a real browser: what its two windows show each other."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+if os.environ.get("CI_BROWSER_REQUIRED") != "1":
+    pytest.importorskip("playwright.async_api", reason="playwright is not installed")
+
+from playwright.async_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+AT_THE_END = "node => node.scrollHeight - node.scrollTop - node.clientHeight < 2"
+
+
+async def say(page: Page, text: str) -> None:
+    """Write a message and send it."""
+    await page.get_by_label("Your message").fill(text)
+    await page.get_by_label("Your message").press("Enter")
+
+
+async def expect_message(page: Page, text: str) -> None:
+    """Wait for the message; it is there once, and nothing is on its way any more."""
+    await expect(page.get_by_role("log").get_by_text(text, exact=True)).to_have_count(1)
+
+
+async def expect_live(page: Page) -> None:
+    """Wait until the lamp is green and the conversation is there."""
+    await expect(page.locator("#status")).to_have_text("Live")
+    await expect_message(page, "Only a nick. Everybody is welcome in the lobby.")
+
+
+async def test_a_message_travels_from_one_window_to_the_other(member, guest, tmp_path: Path):
+    ada, owl = await member(), await guest()
+    await expect_live(ada)
+    await expect_live(owl)
+    await say(owl, "Good evening, Ada")
+    await expect_message(ada, "Good evening, Ada")
+    await say(ada, "Good evening, Owl")
+    await expect_message(owl, "Good evening, Owl")
+    await expect_message(owl, "Good evening, Ada")
+    await expect(owl.locator("#outbox article")).to_have_count(0)
+    await ada.screenshot(path=tmp_path / "ada.png")
+
+
+async def test_markup_in_a_message_is_shown_as_it_was_typed(member, guest):
+    ada, owl = await member(), await guest()
+    await expect_live(ada)
+    await expect_live(owl)
+    await say(owl, "<img src=x onerror=alert(1)> & <b>bold</b>")
+    await expect_message(ada, "<img src=x onerror=alert(1)> & <b>bold</b>")
+    await expect(ada.locator("#messages img")).to_have_count(0)
+
+
+async def test_others_see_who_is_typing_until_the_message_is_there(member, guest):
+    ada, owl = await member(), await guest()
+    await expect_live(ada)
+    await expect_live(owl)
+    # Typing is repeated every other second, so the keys must go on until it is seen.
+    await ada.get_by_label("Your message").press_sequentially("A long thought", delay=150)
+    await expect(owl.locator("#typing")).to_have_text("Ada is typing…")
+    await expect(ada.locator("#typing")).to_have_text("")
+    await ada.get_by_label("Your message").press("Enter")
+    await expect_message(owl, "A long thought")
+    await expect(owl.locator("#typing")).to_have_text("")
+
+
+async def test_who_stops_typing_is_forgotten(member, guest):
+    ada, owl = await member(), await guest()
+    await expect_live(ada)
+    await expect_live(owl)
+    await ada.get_by_label("Your message").press_sequentially("Or rather not", delay=150)
+    await expect(owl.locator("#typing")).to_have_text("Ada is typing…")
+    await expect(owl.locator("#typing")).to_have_text("")
+
+
+async def test_a_reload_shows_the_history(guest):
+    owl = await guest()
+    await expect_live(owl)
+    await say(owl, "To be read tomorrow")
+    await expect_message(owl, "To be read tomorrow")
+    await owl.reload()
+    await expect_live(owl)
+    await expect_message(owl, "To be read tomorrow")
+
+
+async def test_a_visitor_without_a_name_reads_along(visitor, guest):
+    nobody, owl = await visitor(), await guest()
+    await expect_live(nobody)
+    await expect_live(owl)
+    await say(owl, "Who is there?")
+    await expect_message(nobody, "Who is there?")
+    await expect(nobody.get_by_label("Your message")).to_have_count(0)
+    await expect(nobody.get_by_role("button", name="Join")).to_be_visible()
+
+
+async def test_a_guest_can_not_take_the_name_of_a_member(visitor):
+    page = await visitor()
+    await page.get_by_label("Join in as").fill("Ada")
+    await page.get_by_role("button", name="Join").click()
+    await expect(page.get_by_role("alert")).to_contain_text("belongs to a member")
+
+
+async def test_an_account_is_created_and_signed_in(visitor):
+    page = await visitor()
+    await page.get_by_role("link", name="Sign in").first.click()
+    await page.get_by_role("link", name="Create an account").click()
+    await page.get_by_label("Username").fill("Margaret")
+    await page.get_by_label("Password", exact=True).fill("apollo-11")
+    await page.get_by_label("Password confirmation").fill("apollo-11")
+    await page.get_by_role("button", name="Create it and come in").click()
+    await expect_live(page)
+    await say(page, "Go for landing")
+    await expect_message(page, "Go for landing")
+    await expect(page.locator(".self strong")).to_have_text("Margaret")
+
+
+async def test_another_room_shows_that_something_was_said(member, guest):
+    ada, owl = await member(), await guest()
+    await expect_live(ada)
+    await expect_live(owl)
+    await ada.get_by_role("link", name="Tea kitchen").click()
+    await expect_message(ada, "The kettle is on.")
+    await say(owl, "Where is everybody?")
+    await expect(ada.get_by_role("link", name="Lobby")).to_contain_text("1 unread")
+    await ada.get_by_role("link", name="Lobby").click()
+    await expect_message(ada, "Where is everybody?")
+    await expect(ada.get_by_role("link", name="Lobby")).not_to_contain_text("1 unread")
+
+
+async def test_a_reader_of_old_messages_is_left_in_peace(example, member, guest):
+    example.fill(100)
+    ada, owl = await member(), await guest()
+    await expect_live(ada)
+    await expect_live(owl)
+    conversation = ada.get_by_role("region", name="Conversation")
+    await conversation.evaluate("node => { node.scrollTop = 0; }")
+    await expect_message(ada, "Old message 50")
+    await say(owl, "News")
+    news = ada.get_by_role("button", name="1 new message")
+    await expect(news).to_be_visible()
+    assert not await conversation.evaluate(AT_THE_END)
+    await news.click()
+    await expect(news).to_be_hidden()
+    assert await conversation.evaluate(AT_THE_END)
+
+
+async def test_the_page_recovers_when_the_server_is_restarted(example, member, guest):
+    ada, owl = await member(), await guest()
+    await expect_live(ada)
+    await expect_live(owl)
+    await example.stop()
+    await expect(ada.locator("#status")).to_have_text("Reconnecting…")
+    await expect(owl.locator("#status")).to_have_text("Reconnecting…")
+    await ada.get_by_label("Your message").fill("Kept while the line is down")
+    await expect(ada.get_by_role("button", name="Send")).to_be_disabled()
+    example.say("Said while nobody could hear it")
+    await example.start()
+    await expect_live(ada)
+    await expect_live(owl)
+    await expect_message(ada, "Said while nobody could hear it")
+    await expect_message(owl, "Said while nobody could hear it")
+    await expect(ada.get_by_role("button", name="Send")).to_be_enabled()
+    await ada.get_by_role("button", name="Send").click()
+    await expect_message(owl, "Kept while the line is down")
+
+
+async def test_a_message_that_is_too_long_is_refused_with_a_reason(guest):
+    owl = await guest()
+    await expect_live(owl)
+    await owl.get_by_label("Your message").evaluate("box => box.removeAttribute('maxlength')")
+    await say(owl, "long " * 500)
+    await expect(owl.locator("#outbox")).to_contain_text("A message has at most 2000 characters")
+    await owl.get_by_role("button", name="Discard").click()
+    await expect(owl.locator("#outbox article")).to_have_count(0)
