@@ -33,6 +33,7 @@ class GroupSender(Protocol):
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send a message to all channels of a group."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Receiver(Protocol):
 
     def hear(self, message: Message) -> None:
         """Take a message; called on the receiver's own event loop."""
+        ...
 
 
 _receivers: dict[int, list[Receiver]] = {}
@@ -170,7 +172,7 @@ class PendingSend(asyncio.Future[None]):
     __iter__ = __await__
 
     def add_done_callback(
-        self, fn: Callable[[asyncio.Future[None]], object], *, context: Context | None = None
+        self, fn: Callable[[Any], object], /, *, context: Context | None = None
     ) -> None:
         """See `asyncio.Future`; whoever does this hears of a failure."""
         self.is_watched = True

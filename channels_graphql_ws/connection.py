@@ -42,9 +42,11 @@ class WebSocket(Protocol):
 
     def send_text(self, text: str) -> Awaitable[None]:
         """Send a text frame."""
+        ...
 
     def send_close(self, code: int, reason: str) -> Awaitable[None]:
         """Close the socket."""
+        ...
 
 
 class Application(Protocol):
@@ -52,12 +54,15 @@ class Application(Protocol):
 
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
         """Refuse by raising, or give the payload of the acknowledgement."""
+        ...
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
+        ...
 
     def execute(self, client: ClientOperation) -> Steps[None]:
         """Execute an operation."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,7 +383,9 @@ class Connection:
 
     # ------------------------------------------------------------------------- tasks
 
-    def _run(self, work: Steps[None], variables: Context | None = None) -> asyncio.Task[None] | None:
+    def _run(
+        self, work: Steps[None], variables: Context | None = None
+    ) -> asyncio.Task[None] | None:
         """Take steps; what has to wait becomes a task."""
         rest = steps.run(work) if variables is None else variables.run(steps.run, work)
         if rest is None:

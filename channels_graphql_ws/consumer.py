@@ -34,7 +34,7 @@ RETRY_AFTER = 0.1
 Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
-class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
+class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
     """Serves GraphQL over WebSocket: subclass it, set `schema`, mount `as_asgi()`.
 
     Speaks both subprotocols, `graphql-transport-ws` and the legacy `graphql-ws`. All
@@ -124,7 +124,6 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
             )
         super().__init__(*args, **kwargs)
         self.connection_params: Mapping[str, Any] = {}
-        self.channel_name: str | None = None
         self._engine: Engine
         self._connection: Connection | None = None
         self._hub: Hub | None = None
@@ -164,16 +163,16 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
 
     # --------------------------------------------------------------- Channels calls
 
-    async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection (ASGI, WebSocket).
 
         Not through Channels' `dispatch`, which hops to a thread for every message.
         """
         self.scope = scope
         self.base_send = send
-        self.channel_layer = get_channel_layer(self.channel_layer_alias)
-        if self.channel_layer is not None:
-            self.channel_name = await self.channel_layer.new_channel()
+        layer: Any = get_channel_layer(self.channel_layer_alias)
+        self.channel_layer: Any = layer
+        self.channel_name: Any = None if layer is None else await layer.new_channel()
         try:
             await self._serve(receive)
         except StopConsumer:
@@ -192,7 +191,9 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         if chosen is None:
             log.warning("Refused a client, none of its subprotocols is ours: %s", offered)
             await self.accept()
-            await self.close(int(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE), "Subprotocol not acceptable")
+            await self.close(
+                int(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE), "Subprotocol not acceptable"
+            )
             return
         await self.accept(subprotocol=chosen.name)
         self._engine = self._engine_of_class()
@@ -209,12 +210,12 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
         """Take a frame and have `receive_json` see to it, unless it is not even JSON."""
         frame = bytes_data if text_data is None else text_data
         limit = self.max_message_size
-        is_large = limit is not None and frame is not None and len(frame) > limit
+        if limit is not None and frame is not None and len(frame) > limit:
+            await self._take_frame(frame)
+            return
         try:
-            content = None if is_large else subprotocols.parse(frame)
+            content = subprotocols.parse(frame)
         except InvalidMessageError:
-            is_large = True
-        if is_large:
             await self._take_frame(frame)
         else:
             await self.receive_json(content, **kwargs)
@@ -230,12 +231,12 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
 
     def send_text(self, text: str) -> Awaitable[None]:
         """Send a text frame."""
-        sending: Awaitable[None] = self.base_send({"type": "websocket.send", "text": text})
-        return sending
+        send: Callable[[Any], Awaitable[None]] = self.base_send
+        return send({"type": "websocket.send", "text": text})
 
     def send_close(self, code: int, reason: str) -> Awaitable[None]:
         """Close the socket; the reason is at most 123 bytes long."""
-        return self.close(code, reason)  # type: ignore[no-any-return]
+        return self.close(code, reason)
 
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
         """Ask `on_connect`, and keep the payload for `info.context`."""
@@ -325,18 +326,20 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]
             for name in ("websocket_receive", "receive", "receive_json")
         )
         while True:
-            message = await receive()
+            message: Any = await receive()
             match message["type"]:
                 case "websocket.receive" if takes_frames:
                     text = message.get("text")
                     await self._take_frame(message.get("bytes") if text is None else text)
                 case "websocket.receive":
-                    await self.websocket_receive({"bytes": None, **message})
+                    message.setdefault("bytes")
+                    await self.websocket_receive(message)
                 case "websocket.connect":
                     await self.websocket_connect(message)
                     self._listen_to_layer()
                 case "websocket.disconnect":
-                    await self.websocket_disconnect({"code": None, **message})
+                    message.setdefault("code")
+                    await self.websocket_disconnect(message)
                 case _:
                     await self.dispatch(message)
 

@@ -46,7 +46,9 @@ class Document:
         if len(found) == 1:
             return found[0]
         if found:
-            raise GraphQLError("Must provide operation name if query contains multiple operations.")
+            raise GraphQLError(
+                "Must provide operation name if query contains multiple operations."
+            )
         if name is not None:
             raise GraphQLError(f"Unknown operation named {name!r}.")
         raise GraphQLError("Must provide an operation.")

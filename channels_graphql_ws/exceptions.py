@@ -83,9 +83,7 @@ class GraphqlWsResponseError(GraphqlWsClientError):
         message: a text to show in place of "Error in GraphQL response".
     """
 
-    def __init__(
-        self, response: Mapping[str, Any], message: str | None = None
-    ) -> None:
+    def __init__(self, response: Mapping[str, Any], message: str | None = None) -> None:
         super().__init__(response, message)
         self.response = response
         self.message = message

@@ -50,12 +50,15 @@ class Listener(Protocol):
 
     def offer(self, notification: Notification) -> bool:
         """Take a notification without waiting; tell if this calls for a turn."""
+        ...
 
     def finish(self) -> bool:
         """End behind what was offered so far; tell if this calls for a turn."""
+        ...
 
     def take_turn(self) -> bool:
         """Execute one notification; tell if this calls for another turn."""
+        ...
 
 
 class Hub:

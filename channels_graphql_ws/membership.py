@@ -32,18 +32,23 @@ class ChannelLayer(Protocol):
 
     async def new_channel(self, prefix: str = ...) -> str:
         """Make a channel name that belongs to this process."""
+        ...
 
     async def receive(self, channel: str) -> dict[str, Any]:
         """Wait for the next message on a channel."""
+        ...
 
     async def group_add(self, group: str, channel: str) -> None:
         """Make a channel a member of a group; again and again is fine."""
+        ...
 
     async def group_discard(self, group: str, channel: str) -> None:
         """Undo `group_add`; harmless for who is no member."""
+        ...
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send a message to all members of a group."""
+        ...
 
 
 class Membership:

@@ -100,7 +100,7 @@ class ConnectionAck:
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionError:  # noqa: A001 (the protocol's word)
+class ConnectionError:
     """Legacy: the connection is refused."""
 
     payload: JsonObject
@@ -115,8 +115,6 @@ class Error:
     refusal: Refusal
 
 
-FromClient: TypeAlias = (
-    ConnectionInit | Subscribe | Complete | Ping | Pong | ConnectionTerminate
-)
+FromClient: TypeAlias = ConnectionInit | Subscribe | Complete | Ping | Pong | ConnectionTerminate
 FromServer: TypeAlias = ConnectionAck | ConnectionError | Error | Complete | Ping | Pong
 """A result has no class: its text is glued into a frame, see `next_prefix`."""

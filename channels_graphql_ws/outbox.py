@@ -24,14 +24,15 @@ class _Rest:
     def __await__(self) -> Generator[Any, Any, None]:
         waiting_for = self._waiting_for
         while True:
+            failure: BaseException | None = None
+            value = None
             try:
                 value = yield waiting_for
             except BaseException as error:  # noqa: BLE001 (passed on as it is)
-                step, argument = self._steps.throw, error
-            else:
-                step, argument = self._steps.send, value
+                failure = error
             try:
-                waiting_for = step(argument)
+                steps = self._steps
+                waiting_for = steps.send(value) if failure is None else steps.throw(failure)
             except StopIteration:
                 return
 

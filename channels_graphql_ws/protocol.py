@@ -180,8 +180,10 @@ class ServerProtocol:
         return [Send(f"{operation.next_prefix}{result}}}")]
 
     def confirmed(self, operation: Operation, result: str) -> list[Effect]:
-        """A subscription is live. Said to a client that has stopped it meanwhile, too:
-        who asked for confirmations counts on one in front of every `complete`.
+        """A subscription is live.
+
+        Said to a client that has stopped it meanwhile, too: who asked for confirmations
+        counts on one in front of every `complete`.
         """
         if not self._may_still_answer(operation):
             return []
@@ -273,7 +275,9 @@ class ServerProtocol:
         if message.id in self._held:
             return self._duplicate(message.id)
         if len(self._held) == HELD_LIMIT:
-            return self._bad_request(f"More than {HELD_LIMIT} operations before the acknowledgement")
+            return self._bad_request(
+                f"More than {HELD_LIMIT} operations before the acknowledgement"
+            )
         self._held[message.id] = message
         return []
 
@@ -331,5 +335,3 @@ class ServerProtocol:
 def cut(reason: str) -> str:
     """Shorten a close reason to what a close frame can carry, on a character."""
     return reason.encode()[:REASON_LIMIT].decode(errors="ignore")
-
-

@@ -46,6 +46,7 @@ async def _finish(steps: Steps[T], step: Any) -> T:
     """Take the remaining steps, the first of which is the awaitable `step`."""
     while True:
         failure: BaseException | None = None
+        value = None
         try:
             value = await step if is_awaitable(step) else step
         # All of it, cancellation too: the generator's own `finally` must run.

@@ -21,6 +21,8 @@ from .steps import is_awaitable
 
 Hook: TypeAlias = Callable[..., Any]
 
+_LONGEST_IN_LOG = 100
+
 
 @final
 class _Skip:
@@ -52,7 +54,7 @@ prefix_owners: WeakSet[Any] = WeakSet()
 """The consumer classes; a broadcast goes to the groups of each `group_name_prefix`."""
 
 
-class SubscriptionOptions(ObjectTypeOptions):  # type: ignore[misc]
+class SubscriptionOptions(ObjectTypeOptions):
     """What `Subscription._meta` holds."""
 
     arguments: dict[str, Any] | None = None
@@ -77,7 +79,7 @@ class Source:
         )
 
 
-class _SubscriptionField(graphene.Field):  # type: ignore[misc]
+class _SubscriptionField(graphene.Field):
     def __init__(self, subscription_class: type[Subscription], **options: Any) -> None:
         super().__init__(
             subscription_class._meta.output,
@@ -115,7 +117,7 @@ def _publisher(subscription_class: type[Subscription]) -> Hook:
     return resolve
 
 
-class Subscription(graphene.ObjectType):  # type: ignore[misc]
+class Subscription(graphene.ObjectType):
     """Base of declared subscriptions: an ObjectType whose events are broadcast.
 
     Fields are declared as on any `graphene.ObjectType`, arguments in an inner class
@@ -142,7 +144,7 @@ class Subscription(graphene.ObjectType):  # type: ignore[misc]
     SKIP: Final = SKIP
 
     @classmethod
-    def __init_subclass_with_meta__(  # noqa: PLR0913 (Graphene's way to take options)
+    def __init_subclass_with_meta__(
         cls,
         subscribe: Hook | None = None,
         publish: Hook | None = None,
@@ -263,7 +265,7 @@ class Subscription(graphene.ObjectType):  # type: ignore[misc]
 
     @classmethod
     def _outgoing(
-        cls, verb: str, group: str | None, message: dict[str, Any]
+        cls, verb: str, group: object, message: dict[str, Any]
     ) -> list[_broadcast.Outgoing]:
         if group is not None and not isinstance(group, str):
             raise TypeError(f"group must be a string or None, not {group!r}")
@@ -297,7 +299,10 @@ def _arguments(cls: type[Subscription]) -> dict[str, Any]:
 
 
 def _shortened(group: str | None) -> str | None:
-    return group if group is None or len(group) <= 100 else f"{group[:100]}…"
+    """Cut a long name of a group to what a log line can bear."""
+    return (
+        group if group is None or len(group) <= _LONGEST_IN_LOG else f"{group[:_LONGEST_IN_LOG]}…"
+    )
 
 
 def _send(outgoing: list[_broadcast.Outgoing]) -> asyncio.Future[None] | None:

@@ -29,12 +29,15 @@ class Member(Protocol):
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next result, if there is need to."""
+        ...
 
     def next(self, result: str) -> None:
         """Send a result."""
+        ...
 
     def completed(self) -> None:
         """Say that there are no more results."""
+        ...
 
 
 class DropLog:
@@ -74,7 +77,7 @@ class Cohort:
     The one being executed does not count as queued.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         plan: EventPlan,
         member: Member,

@@ -38,18 +38,23 @@ class Client(Member, Protocol):
     @property
     def request(self) -> Subscribe:
         """What the client asked for."""
+        ...
 
     def began(self, type: OperationType) -> None:
         """It is known what kind of operation this is."""
+        ...
 
     def subscribed(self, cohort: Cohort) -> None:
         """A subscription came to be: whoever ends the operation has to `end` it."""
+        ...
 
     def confirmed(self, result: str) -> None:
         """Tell the client that its subscription is live."""
+        ...
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
         """Tell the client that the operation could not be executed."""
+        ...
 
 
 class Session(Protocol):
@@ -61,15 +66,19 @@ class Session(Protocol):
         Raises:
             ChannelLayerError: there is no channel layer.
         """
+        ...
 
     def before_operation(self, request: Subscribe) -> Any:
         """Call the user's hook; it may refuse by raising. May be awaitable."""
+        ...
 
     def operation_context(self, request: Subscribe) -> Any:
         """Make the `info.context` of one operation."""
+        ...
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +231,7 @@ class Engine:
 
     def _confirmation(self, session: Session) -> str:
         message = self.settings.confirmation_message
-        errors = list(message.get("errors") or ())
+        errors: list[Any] = list(message.get("errors") or ())
         return encode_result(ExecutionResult(message.get("data"), errors), session.format_error)
 
 
@@ -272,5 +281,3 @@ def _middleware_function(middleware: Any) -> Any:
         return middleware(*args, **arguments)
 
     return call
-
-

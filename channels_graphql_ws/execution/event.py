@@ -168,5 +168,3 @@ def _subscription_class(field: GraphQLField, nodes: list[FieldNode]) -> type[Sub
             )
         )
     return field.subscribe.subscription_class
-
-
