@@ -167,7 +167,16 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
         """Serve one connection (ASGI, WebSocket).
 
         Not through Channels' `dispatch`, which hops to a thread for every message.
+
+        Raises:
+            ValueError: this is no WebSocket. Servers that ask an application for its
+                `lifespan` take that for a no.
         """
+        if scope["type"] != "websocket":
+            raise ValueError(
+                f"GraphqlWsConsumer serves 'websocket' and not {scope['type']!r}: mount it "
+                "under 'websocket' of a `channels.routing.ProtocolTypeRouter`"
+            )
         self.scope = scope
         self.base_send = send
         layer: Any = get_channel_layer(self.channel_layer_alias)
