@@ -19,10 +19,7 @@ from channels_graphql_ws.exceptions import PayloadDecodeError
 from channels_graphql_ws.serializer import Serializer, wire
 from channels_graphql_ws.serializer.wire import HEADER
 from serializing import decode_error, forged
-from testapp.models import (
-    Book,
-    Rank,
-)
+from testapp.models import Book, Rank
 
 
 @pytest.mark.parametrize("data", [None, "text", 3, bytearray(HEADER), memoryview(HEADER), [], {}])

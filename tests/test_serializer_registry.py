@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
@@ -9,24 +10,16 @@ import pytest
 from channels_graphql_ws.exceptions import PayloadDecodeError
 from channels_graphql_ws.serializer import Serializer, register, unregister, wire
 from serializing import decode_error, forged, refusal, travel
-from testapp.models import (
-    Bestseller,
-    Book,
-    Color,
-    NamedPoint,
-    Point,
-)
+from testapp.models import Bestseller, Book, Color, NamedPoint, Point
 
 
 @pytest.fixture
 def registry() -> Iterator[None]:
     """Take back what a test has registered."""
     yield
-    for cls in (Point, NamedPoint, Color, Book, dict):
-        try:
+    for cls in (Point, NamedPoint, Color, Book):
+        with contextlib.suppress(ValueError):
             unregister(cls)
-        except ValueError:
-            continue
 
 
 def register_point() -> None:
