@@ -50,9 +50,10 @@ class RegistrationForm(UserCreationForm):
         self.fields["password1"].help_text = "Six characters or more."
         self.fields["password2"].help_text = ""
 
-    def clean_username(self) -> str:
+    def clean_username(self) -> str | None:
         """Apply the limits of a nick, besides Django's own rules."""
-        username = super().clean_username()
-        if problem := nick_problem(username):
+        username: str | None = super().clean_username()
+        # Django returns nothing for a name that is taken, having said so.
+        if username is not None and (problem := nick_problem(username)):
             raise forms.ValidationError(problem)
         return username

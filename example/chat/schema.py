@@ -48,7 +48,7 @@ class Message(graphene.ObjectType):
         return Author(
             id=message.author_key,
             name=message.author_name,
-            is_guest=message.user_id is None,
+            is_guest=message.author_key.startswith("guest-"),
         )
 
 
