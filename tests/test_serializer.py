@@ -129,7 +129,6 @@ def test_a_value_comes_back_as_it_was(value: object) -> None:
         [b"\xd4\x01t", "t", b"\xd4\x01", -0x2B, 0x01],
         [{"a": ({"b": [{1: (Decimal(1),)}]},)}],
     ],
-    ids=repr,
 )
 def test_what_holds_other_things_comes_back_as_it_was(value: object) -> None:
     assert exact(travel(value)) == exact(value)

@@ -45,7 +45,6 @@ from testapp.models import (
         (SimpleLazyObject(lambda: [object()]), "payload[0]"),
         ({"x": Point(1, 2)}, 'payload["x"]'),
     ],
-    ids=repr,
 )
 def test_a_refusal_names_the_path(payload: object, path: str) -> None:
     assert refusal(payload).split(": ", 1)[0] == path
