@@ -246,16 +246,18 @@ def _left(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
 def _print(cycles: int, seconds: float, before: dict[str, Any], after: dict[str, Any]) -> None:
     print(f"{cycles:,} clients in {seconds:.1f} s, {len(WAYS)} ways to leave\n")
     print("| | after the warm-up | at the end |\n| --- | ---: | ---: |")
-    rows = {
-        "tasks": lambda found: found["tasks"],
-        "groups of the hub": lambda found: found["hub"]["groups"],
-        "consumers": lambda found: found["objects"].get("servers.churn_app.Consumer", 0),
-        "watched objects": lambda found: sum(found["objects"].values()),
-        "log records": lambda found: len(found["records"]),
-        "resident memory, KiB": lambda found: found["rss_kib"],
-    }
-    for title, read in rows.items():
-        print(f"| {title} | {read(before):,} | {read(after):,} |")
+    rows = zip(_rows(before), _rows(after), strict=True)
+    for (title, then), (_, now) in rows:
+        print(f"| {title} | {then:,} | {now:,} |")
+
+
+def _rows(found: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    yield "tasks", found["tasks"]
+    yield "groups of the hub", found["hub"]["groups"]
+    yield "consumers", found["objects"].get("servers.churn_app.Consumer", 0)
+    yield "watched objects", sum(found["objects"].values())
+    yield "log records", len(found["records"])
+    yield "resident memory, KiB", found["rss_kib"]
 
 
 if __name__ == "__main__":

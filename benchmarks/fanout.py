@@ -18,7 +18,6 @@ import itertools
 import os
 import resource
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ import uvloop
 from environments import predecessor_python
 from load import Crowd, DeliveryError
 from processes import Server, ServerError, cores, running
-from report import Result, Round, markdown, ratio
+from report import Result, markdown, ratio
 from websocket_client import WebSocketError
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -145,22 +144,15 @@ async def _round(contender: Contender, load: Load, result: Result) -> None:
     result.rounds.append(one)
 
 
-async def _fire(server: Server, crowd: Crowd, events: int, burst: int, pause: float) -> Round:
-    server_before, load_before = server.cpu_seconds(), time.process_time()
+async def _fire(server: Server, crowd: Crowd, events: int, burst: int, pause: float) -> float:
+    before = server.cpu_seconds()
     deliveries = await crowd.fire(events, burst=burst, pause=pause)
-    server_cost = server.cpu_seconds() - server_before
-    load_cost = time.process_time() - load_before
-    return Round(1e6 * server_cost / deliveries, 1e6 * load_cost / deliveries)
+    return 1e6 * (server.cpu_seconds() - before) / deliveries
 
 
 def _progress(number: int, result: Result) -> None:
-    latest = result.rounds[-1]
-    print(
-        f"round {number} {result.name:12} {latest.server:8.1f} µs "
-        f"(load generator {latest.load:.1f} µs)",
-        file=sys.stderr,
-        flush=True,
-    )
+    line = f"round {number} {result.name:12} {result.rounds[-1]:8.1f} µs"
+    print(line, file=sys.stderr, flush=True)
 
 
 def _verdict(results: dict[str, Result], required: float) -> int:

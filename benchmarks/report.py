@@ -7,33 +7,23 @@ from dataclasses import dataclass, field
 from statistics import median
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What one round of one contender cost, in µs of CPU per delivered notification."""
-
-    server: float
-    load: float
-
-
 @dataclass(slots=True)
 class Result:
-    """All rounds of one contender."""
+    """All rounds of one contender, in µs of the server's CPU per delivered notification."""
 
     name: str
     title: str
-    rounds: list[Round] = field(default_factory=list)
+    rounds: list[float] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
 
     def cost(self) -> float:
         """Return the median of the server's cost."""
-        return median(one.server for one in self.rounds)
+        return median(self.rounds)
 
     def row(self) -> str:
         """Return this contender's line of the table."""
-        costs = [one.server for one in self.rounds]
-        load = median(one.load for one in self.rounds)
-        spread = f"{min(costs):.1f} - {max(costs):.1f}"
-        return f"| {self.title} | {self.cost():.1f} | {spread} | {load:.1f} |"
+        spread = f"{min(self.rounds):.1f} - {max(self.rounds):.1f}"
+        return f"| {self.title} | {self.cost():.1f} | {spread} |"
 
 
 def ratio(dear: Result, cheap: Result) -> float:
@@ -44,8 +34,8 @@ def ratio(dear: Result, cheap: Result) -> float:
 def markdown(results: list[Result], *, load: str, rounds: int, pinned: bool) -> str:
     """Return the report of a run."""
     table = [
-        "| server | µs of CPU per notification, median | spread | load generator |",
-        "| --- | ---: | ---: | ---: |",
+        "| server | µs of CPU per notification, median | spread |",
+        "| --- | ---: | ---: |",
         *(result.row() for result in results),
     ]
     return "\n".join(

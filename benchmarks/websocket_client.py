@@ -42,7 +42,7 @@ class WebSocketClient(asyncio.Protocol):
         connection = socket.socket()
         if receive_buffer is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        connection.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        connection.setblocking(False)  # noqa: FBT003 (the standard library's signature)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(connection, ("127.0.0.1", port))
         _, client = await loop.create_connection(cls, sock=connection)

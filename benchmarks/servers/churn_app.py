@@ -16,7 +16,7 @@ from servers.django_setup import configure
 
 configure()
 
-import channels.layers  # noqa: E402 - Django must be configured first
+import channels.layers  # noqa: E402 (Django must be configured first)
 import channels.routing  # noqa: E402
 import graphene  # noqa: E402
 
@@ -96,7 +96,7 @@ class Spill(graphene.Mutation):
     @staticmethod
     async def mutate(root: object, info: graphene.ResolveInfo, room: str, size: int) -> Spill:
         """Broadcast."""
-        await Ticks.broadcast(group=room, payload="x" * size)
+        await Ticks.broadcast_async(group=room, payload="x" * size)
         return Spill(ok=True)
 
 
@@ -145,7 +145,7 @@ async def inspect(
 
 
 def _inventory() -> dict[str, Any]:
-    layer = channels.layers.get_channel_layer()
+    layer: Any = channels.layers.get_channel_layer()
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {

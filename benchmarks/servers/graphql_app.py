@@ -13,8 +13,7 @@ from servers.django_setup import configure
 
 configure()
 
-import channels.routing  # noqa: E402 - Django must be configured first
-import django.urls  # noqa: E402
+import channels.routing  # noqa: E402 (Django must be configured first)
 import graphene  # noqa: E402
 
 import channels_graphql_ws  # noqa: E402
@@ -60,7 +59,7 @@ class Fire(graphene.Mutation):
         """Broadcast; the pause lets every subscriber have one burst before the next."""
         for sequence in bursts(first, count, burst):
             for seq in sequence:
-                await OnEvent.broadcast(payload=event(seq))
+                await OnEvent.broadcast_async(payload=event(seq))
             await asyncio.sleep(pause)
         return Fire(ok=True)
 
@@ -91,9 +90,5 @@ class Consumer(channels_graphql_ws.GraphqlWsConsumer):
 
 
 application = channels.routing.ProtocolTypeRouter(
-    {
-        "websocket": channels.routing.URLRouter(
-            [django.urls.path("graphql/", Consumer.as_asgi())],
-        ),
-    },
+    {"websocket": Consumer.as_asgi()},
 )
