@@ -94,18 +94,17 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--short", action="store_true", help="fewer connections and rounds")
-    parser.add_argument("--connections", type=int, help="default 1000, short 300")
+    parser.add_argument("--short", action="store_true", help="fewer events and rounds")
+    parser.add_argument("--connections", type=int, default=1000, help="default 1000")
     parser.add_argument("--rounds", type=int, help="default 5, short 3")
-    parser.add_argument("--events", type=int, help="broadcasts per round; default 40, short 30")
+    parser.add_argument("--events", type=int, help="broadcasts per round; default 40, short 15")
     parser.add_argument("--burst", type=int, default=1, help="broadcasts back to back; default 1")
     parser.add_argument("--only", choices=TITLES, action="append", help="measure only this one")
     parser.add_argument("--require-ratio", type=float, default=15.0, metavar="TIMES")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results/fanout.md")
     options = parser.parse_args()
-    options.connections = options.connections or (300 if options.short else 1000)
     options.rounds = options.rounds or (3 if options.short else 5)
-    options.events = options.events or (30 if options.short else 40)
+    options.events = options.events or (15 if options.short else 40)
     return options
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from servers.events import FIRE, SUBSCRIBE, event
 from websocket_client import WebSocketClient
@@ -203,7 +203,7 @@ class Crowd:
 
 
 @contextlib.asynccontextmanager
-async def _wide_awake() -> AsyncIterator[None]:
+async def _wide_awake() -> AsyncGenerator[None, None]:
     """Keep the event loop from sleeping, for the time of the block.
 
     To wake a process that sleeps on another core is work for the one who sends, on this loopback

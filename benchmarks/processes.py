@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -56,7 +56,7 @@ async def running(
     python: Path | None = None,
     cpu: int | None = None,
     send_buffer: int | None = None,
-) -> AsyncIterator[Server]:
+) -> AsyncGenerator[Server, None]:
     """Run `servers/<module>.py` for the time of the block, on core `cpu` if it is given."""
     command = [str(python or sys.executable), "-m", "servers.launch", module]
     if cpu is not None:

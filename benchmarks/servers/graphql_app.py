@@ -55,13 +55,13 @@ class Fire(graphene.Mutation):
         count: int,
         burst: int,
         pause: float,
-    ) -> Fire:
+    ) -> dict[str, bool]:
         """Broadcast; the pause lets every subscriber have one burst before the next."""
         for sequence in bursts(first, count, burst):
             for seq in sequence:
                 await OnEvent.broadcast_async(payload=event(seq))
             await asyncio.sleep(pause)
-        return Fire(ok=True)
+        return {"ok": True}
 
 
 class Query(graphene.ObjectType):
