@@ -243,12 +243,18 @@ def send_soon(layer: GroupSender, outgoing: Outgoing) -> asyncio.Future[None]:
         RuntimeError: no event loop runs in this thread.
     """
     loop = asyncio.get_running_loop()
-    if is_local(layer):
-        _hand_over(layer, outgoing)
-        done = PendingSend(loop=loop)
-        done.set_result(None)
-        return done
-    return _pump(loop, layer).put(outgoing)
+    if not is_local(layer):
+        return _pump(loop, layer).put(outgoing)
+    pending = PendingSend(loop=loop)
+    # In its turn: what clients have sent before this call is seen to before it.
+    loop.call_soon(_deliver, layer, outgoing, pending)
+    return pending
+
+
+def _deliver(layer: object, outgoing: Outgoing, pending: PendingSend) -> None:
+    _hand_over(layer, outgoing)
+    if not pending.done():
+        pending.set_result(None)
 
 
 def _pump(loop: asyncio.AbstractEventLoop, layer: GroupSender) -> _Pump:
