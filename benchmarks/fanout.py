@@ -129,6 +129,7 @@ def _measure(contender: Contender, load: Load, result: Result) -> None:
 async def _round(contender: Contender, load: Load, result: Result) -> None:
     running_server = running(contender.module, python=contender.python, cpu=load.server_cpu)
     async with running_server as server:
+        _see_who_it_is(contender, server)
         result.versions.update(server.versions)
         crowd = await Crowd.gather(server.port, load.connections)
         try:
@@ -141,6 +142,15 @@ async def _round(contender: Contender, load: Load, result: Result) -> None:
         finally:
             crowd.disperse()
     result.rounds.append(one)
+
+
+def _see_who_it_is(contender: Contender, server: Server) -> None:
+    """Make sure that the predecessor is not measured for ours: both have one name."""
+    if contender.python is None:
+        return
+    environment = contender.python.parent.parent
+    if not Path(server.package or "").is_relative_to(environment):
+        raise ServerError(f"{contender.name} has imported {server.package}")
 
 
 async def _fire(server: Server, crowd: Crowd, events: int, burst: int, pause: float) -> float:

@@ -31,6 +31,7 @@ class Server:
 
     process: asyncio.subprocess.Process
     port: int
+    package: str | None
     versions: dict[str, str]
     log: IO[bytes]
 
@@ -68,11 +69,13 @@ async def running(
             *command,
             stdout=subprocess.PIPE,
             stderr=log,
+            # `-m` looks there first: nowhere near the package of this checkout.
+            cwd=HERE,
             env=_environment(foreign=python is not None),
         )
         try:
             ready = await _ready(process, log)
-            yield Server(process, ready["port"], ready["versions"], log)
+            yield Server(process, ready["port"], ready["package"], ready["versions"], log)
         finally:
             await _stop(process)
 

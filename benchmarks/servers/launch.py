@@ -2,7 +2,7 @@
 
 Started as `python -m servers.launch MODULE [--cpu N] [--send-buffer BYTES]` by `processes.py`. All
 servers run here, so that they differ in nothing but the application. The first line of stdout is a
-JSON object with the port and the versions that are at work.
+JSON object with the port, the package and the versions that are at work.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import logging
 import os
 import platform
 import socket
+import sys
 from importlib import metadata
 
 import uvicorn
@@ -55,7 +56,12 @@ def main() -> None:
         timeout_graceful_shutdown=2,
     )
     listener = _listener(options.send_buffer)
-    ready = {"port": listener.getsockname()[1], "versions": _versions()}
+    package = sys.modules.get("channels_graphql_ws")
+    ready = {
+        "port": listener.getsockname()[1],
+        "package": package and package.__file__,
+        "versions": _versions(),
+    }
     print(json.dumps(ready), flush=True)
     uvicorn.Server(config).run(sockets=[listener])
 
