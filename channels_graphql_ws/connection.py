@@ -15,7 +15,7 @@ from graphql import OperationType
 
 from . import steps
 from .execution.cohort import Cohort
-from .messages import JsonObject, Refusal, Subscribe
+from .messages import CloseCode, JsonObject, Refusal, Subscribe
 from .outbox import Outbox
 from .protocol import (
     Cancel,
@@ -35,6 +35,12 @@ log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 INBOX_LIMIT = 64
 """Messages that may wait for their turn before no more are read (strict ordering)."""
+
+CANCEL_TIMEOUT = 5.0
+"""Seconds that a cancelled task may take to end."""
+
+FAREWELL_TIMEOUT = 5.0
+"""Seconds that a broken connection may take to tell the client so."""
 
 
 class WebSocket(Protocol):
@@ -86,6 +92,7 @@ class ClientOperation:
         self.type: OperationType | None = None
         self.task: asyncio.Task[None] | None = None
         self.cohort: Cohort | None = None
+        self.is_stopping = False
 
     @property
     def request(self) -> Subscribe:
@@ -93,8 +100,14 @@ class ClientOperation:
         return self.operation.request
 
     def began(self, type: OperationType) -> None:
-        """It is known what kind of operation this is."""
+        """It is known what kind of operation this is.
+
+        Raises:
+            CancelledError: it is none that has to go on for a confirmation.
+        """
         self.type = type
+        if self.is_stopping and type is not OperationType.SUBSCRIPTION:
+            raise asyncio.CancelledError
 
     def subscribed(self, cohort: Cohort) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
@@ -196,6 +209,10 @@ class Connection:
         """Close, as something broke that is not the client's fault."""
         self._carry_out(self._protocol.crashed())
 
+    async def closed(self) -> None:
+        """Wait, but not for ever, until the client has been told that we close."""
+        await self._outbox.closed(FAREWELL_TIMEOUT)
+
     # ---------------------------------------------------- what operations have to say
 
     def report(self, event: str, operation: Operation, *arguments: Any) -> None:
@@ -222,13 +239,20 @@ class Connection:
     # ----------------------------------------------------------------- strict order
 
     def _take(self, decide: Callable[[], list[Effect]]) -> Awaitable[None] | None:
-        if not self._settings.strict_ordering:
+        if self._settings.strict_ordering:
+            self._inbox.append(decide)
+            self._work_off()
+        else:
             self._carry_out(decide())
-            # Who does not read what we answer is not listened to.
-            return self._outbox.has_room() if self._outbox.is_full else None
-        self._inbox.append(decide)
-        self._work_off()
-        return self._readiness() if len(self._inbox) >= INBOX_LIMIT else None
+        # Who does not read what we answer is not listened to.
+        if len(self._inbox) < INBOX_LIMIT and not self._outbox.is_full:
+            return None
+        return self._room()
+
+    async def _room(self) -> None:
+        while self._turn is not None and len(self._inbox) >= INBOX_LIMIT:
+            await self._turn.wait()
+        await self._outbox.has_room()
 
     def _work_off(self) -> None:
         """Look at messages one after another, each when the one before has come to its end."""
@@ -267,7 +291,7 @@ class Connection:
                     self._forget_timer("init")
                     self._initializing = self._run(self._initialize(payload))
                 case Close(code, reason):
-                    self._close(int(code), reason)
+                    self._close(code, reason)
                 case _:  # pragma: no cover (type checkers prove that there is no other)
                     assert_never(effect)
 
@@ -294,9 +318,11 @@ class Connection:
 
     def _stop(self, client: ClientOperation) -> Steps[None]:
         """End an operation at the client's wish."""
+        client.is_stopping = True
         task = client.task
         if task is not None and not task.done():
-            if not self._confirms or client.type is not OperationType.SUBSCRIPTION:
+            # Who counts on confirmations gets one in front of the `complete`.
+            if not (self._confirms and client.type in (None, OperationType.SUBSCRIPTION)):
                 self._stop_task(task)
             yield asyncio.wait([task])
         if client.cohort is not None:
@@ -306,10 +332,12 @@ class Connection:
         effects = self._protocol.stopped(client.operation, was_subscription=was_subscription)
         self._carry_out(effects)
 
-    def _close(self, code: int, reason: str) -> None:
-        if code != 1000:  # noqa: PLR2004 (RFC 6455: normal closure)
-            log.warning("Closing a connection: %s %s", code, reason)
-        self._outbox.put(partial(self._websocket.send_close, code, reason))
+    def _close(self, code: CloseCode, reason: str) -> None:
+        if code is not CloseCode.NORMAL:
+            log.warning("Closing a connection: %s %s", int(code), reason)
+        # Who is not there any more does not read what waits before the close.
+        at_once = code is CloseCode.TIMEOUT
+        self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)
         self._wind_down()
 
     # ------------------------------------------------------------------------ timers
@@ -327,7 +355,9 @@ class Connection:
             self._later("ping", self._settings.ping_every, self._ping)
 
     def _ping(self) -> None:
-        self._carry_out(self._protocol.ping_due())
+        # A client that does not read is not sent ever more to read.
+        if not self._outbox.is_full:
+            self._carry_out(self._protocol.ping_due())
         timeout = self._settings.pong_timeout
         # Any frame from the client shows that it is there, and takes the timer away.
         if timeout and self._protocol.subprotocol.expects_pong and "pong" not in self._timers:
@@ -364,22 +394,27 @@ class Connection:
 
     def _end(self, client: ClientOperation) -> Steps[None]:
         task = client.task
-        if task is not None and not task.done():
-            # A mutation that is cancelled half-way leaves half of its work.
-            if client.type is not OperationType.MUTATION:
-                self._stop_task(task)
-            yield asyncio.wait([task])
-        if client.cohort is not None:
-            yield from client.cohort.end()
+        try:
+            if task is not None and not task.done():
+                # A mutation that is cancelled half-way leaves half of its work.
+                if client.type is not OperationType.MUTATION:
+                    self._stop_task(task)
+                yield asyncio.wait([task])
+        finally:
+            # Even if this is cancelled: nothing may stay behind in the hub.
+            if client.cohort is not None:
+                yield from client.cohort.end()
 
     async def _cancel_tasks(self) -> None:
-        if not self._tasks:
-            return
-        log.warning("Cancelling %s tasks of a client that has gone", len(self._tasks))
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks, timeout=self._settings.disconnect_timeout)
+        if self._tasks:
+            log.warning("Cancelling %s tasks of a client that has gone", len(self._tasks))
+        # Twice: what is cancelled may call a hook in its end, which may hang, too.
+        for _ in range(2):
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
 
     # ------------------------------------------------------------------------- tasks
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from inspect import iscoroutinefunction
 from typing import Any, ClassVar, TypeAlias
 
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
-from graphql import GraphQLSchema, MiddlewareManager
+from graphql import MiddlewareManager
 
 from . import connection as _connection
 from . import execution, subprotocols
@@ -128,6 +129,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
         self._connection: Connection | None = None
         self._hub: Hub | None = None
         self._layer_listener: asyncio.Task[None] | None = None
+        self._close_code: int | None = None
 
     # ----------------------------------------------------------------------- hooks
 
@@ -179,10 +181,10 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
             )
         self.scope = scope
         self.base_send = send
-        layer: Any = get_channel_layer(self.channel_layer_alias)
-        self.channel_layer: Any = layer
-        self.channel_name: Any = None if layer is None else await layer.new_channel()
+        self.channel_layer: Any = None
+        self.channel_name: Any = None
         try:
+            await self._use_channel_layer()
             await self._serve(receive)
         except StopConsumer:
             pass
@@ -191,11 +193,12 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
             log.exception("A connection failed")
             await self._crash()
         finally:
-            await self._end(None)
+            await self._end()
 
     async def connect(self) -> None:
         """Accept the socket with the best subprotocol that the client offers."""
-        offered = [_text(name) for name in self.scope.get("subprotocols", ())]
+        names: Any = self.scope.get("subprotocols", [])
+        offered = [name if isinstance(name, str) else name.decode("latin-1") for name in names]
         chosen = subprotocols.choose(offered)
         if chosen is None:
             log.warning("Refused a client, none of its subprotocols is ours: %s", offered)
@@ -211,7 +214,8 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     async def disconnect(self, code: int | None) -> None:
         """End everything that belongs to this connection."""
-        await self._end(code)
+        self._close_code = code
+        await self._end()
 
     async def receive(
         self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any
@@ -231,10 +235,9 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     async def receive_json(self, content: Any, **_kwargs: Any) -> None:
         """Take a decoded message. Override it to see or change messages."""
-        if self._connection is not None:
-            waiting = self._connection.received_json(content)
-            if waiting is not None:
-                await waiting
+        connection = self._connection
+        if connection is not None and (waiting := connection.received_json(content)):
+            await waiting
 
     # ------------------------------------------------------ what the connection asks
 
@@ -277,7 +280,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     def before_operation(self, request: Subscribe) -> Any:
         """Ask `on_operation`, if there is one worth asking."""
-        if type(self).on_operation is GraphqlWsConsumer.on_operation:
+        if type(self).on_operation is _NO_HOOK:
             return None
         return self.on_operation(request.id, payload=dict(request.payload))
 
@@ -314,7 +317,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
     def _engine_of_class(cls) -> Engine:
         """Give the engine that all connections of this class share."""
         settings = execution.Settings(
-            schema=_core_schema(cls.schema),
+            schema=getattr(cls.schema, "graphql_schema", cls.schema),
             middleware=cls.middleware,
             sync_in_thread=cls.resolve_sync_in_threads,
             group_name_prefix=cls.group_name_prefix,
@@ -327,6 +330,11 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
         if engine is None or engine.settings != settings:
             engine = cls._shared_engine = Engine(settings)
         return engine
+
+    async def _use_channel_layer(self) -> None:
+        layer: Any = get_channel_layer(self.channel_layer_alias)
+        if layer is not None:
+            self.channel_layer, self.channel_name = layer, await layer.new_channel()
 
     async def _serve(self, receive: Receive) -> None:
         """Take what the server has to say until the client has gone."""
@@ -347,47 +355,48 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
                     await self.websocket_connect(message)
                     self._listen_to_layer()
                 case "websocket.disconnect":
-                    message.setdefault("code")
+                    self._close_code = message.setdefault("code")
                     await self.websocket_disconnect(message)
                 case _:
                     await self.dispatch(message)
 
     async def _take_frame(self, frame: str | bytes | None) -> None:
-        if self._connection is not None:
-            waiting = self._connection.received(frame)
-            if waiting is not None:
-                await waiting
+        connection = self._connection
+        if connection is not None and (waiting := connection.received(frame)):
+            await waiting
 
-    async def _end(self, code: int | None) -> None:
+    async def _end(self) -> None:
         """End what belongs to the connection, whichever way it was lost."""
-        if self._layer_listener is not None:
-            self._layer_listener.cancel()
-            await asyncio.wait([self._layer_listener])
-            self._layer_listener = None
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            try:
-                await connection.disconnected()
-            finally:
-                await self._call_on_disconnect(code)
-        hub, self._hub = self._hub, None
-        if hub is not None:
-            await hub.release()
+        # Each of these is called, even if one before it fails or is cancelled.
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._release_hub)
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                stack.push_async_callback(self._call_on_disconnect)
+                stack.push_async_callback(connection.disconnected)
+            await self._stop_listening()
 
-    async def _call_on_disconnect(self, code: int | None) -> None:
+    async def _call_on_disconnect(self) -> None:
         try:
-            result: Any = self.on_disconnect(code)
-            if is_awaitable(result):
-                await result
+            async with asyncio.timeout(self.disconnect_timeout):
+                result: Any = self.on_disconnect(self._close_code)
+                if is_awaitable(result):
+                    await result
         # Nobody is left to be told of it but the log.
         except Exception:
             log.exception("`on_disconnect` failed")
+
+    async def _release_hub(self) -> None:
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            await hub.release()
 
     async def _crash(self) -> None:
         """Close with 4500, and drop a socket that can not even take that."""
         try:
             if self._connection is not None:
                 self._connection.crashed()
+                await self._connection.closed()
             else:
                 await self.close(int(CloseCode.INTERNAL_ERROR), "Internal server error")
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
@@ -414,23 +423,26 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
         """Have the class's own handlers called, as Channels does."""
         while True:
             try:
-                await self.dispatch(await self.channel_layer.receive(self.channel_name))
+                message = await self.channel_layer.receive(self.channel_name)
+            except Exception:
+                log.exception("A consumer can not read from the channel layer")
+                await asyncio.sleep(RETRY_AFTER)
+                continue
+            try:
+                await self.dispatch(message)
             except StopConsumer:
                 return
             # One message that can not be handled must not end all.
             except Exception:
                 log.exception("A channel-layer message to a consumer was lost")
-                await asyncio.sleep(RETRY_AFTER)
 
-
-def _text(name: str | bytes) -> str:
-    return name.decode("latin-1") if isinstance(name, bytes) else name
-
-
-def _core_schema(schema: Any) -> GraphQLSchema:
-    """Give graphql-core's schema of a Graphene schema."""
-    core: GraphQLSchema = getattr(schema, "graphql_schema", schema)
-    return core
+    async def _stop_listening(self) -> None:
+        listener, self._layer_listener = self._layer_listener, None
+        if listener is not None:
+            listener.cancel()
+            await asyncio.wait([listener])
 
 
 prefix_owners.add(GraphqlWsConsumer)
+
+_NO_HOOK = GraphqlWsConsumer.on_operation

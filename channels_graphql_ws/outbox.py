@@ -49,12 +49,12 @@ class Outbox:
         self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._room: asyncio.Event | None = None
-        self._broken = False
+        self._closed = False
 
     @property
     def is_full(self) -> bool:
         """Tell if results should wait for `has_room`."""
-        return len(self._waiting) >= FULL_AT
+        return len(self._waiting) >= FULL_AT and not self._closed
 
     async def has_room(self) -> None:
         """Wait until the outbox is not full, or of no use any more."""
@@ -64,7 +64,7 @@ class Outbox:
 
     def put(self, send: Callable[[], Awaitable[None]]) -> None:
         """Call `send` in its turn: now, if the socket has taken all before it."""
-        if self._broken:
+        if self._closed:
             return
         if self._flushing is not None:
             self._waiting.append(send)
@@ -79,17 +79,37 @@ class Outbox:
             return
         self._flushing = self._spawn(self._flush(_Rest(steps, waiting_for)))
 
+    def close(self, send: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
+        """Call `send` as the last of all; with `at_once`, forget what waits before it.
+
+        Always in a task: a server may wait for the client's part of the closing, with
+        a timeout, and Python's timeouts belong to the task that they were started in.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if at_once:
+            self._forget()
+        self._waiting.append(send)
+        self._tell_room()
+        if self._flushing is None:
+            self._flushing = self._spawn(self._flush())
+
+    async def closed(self, timeout: float) -> None:
+        """Wait until the last frame is sent, `timeout` seconds at most."""
+        if self._flushing is not None:
+            await asyncio.wait([self._flushing], timeout=timeout)
+
     def abandon(self) -> None:
         """The socket is closed: forget what has not been sent."""
-        self._broken = True
-        self._waiting.clear()
+        self._closed = True
+        self._forget()
         self._tell_room()
-        if self._flushing is not None:
-            self._flushing.cancel()
 
-    async def _flush(self, rest: Awaitable[None]) -> None:
+    async def _flush(self, rest: Awaitable[None] | None = None) -> None:
         try:
-            await rest
+            if rest is not None:
+                await rest
             while self._waiting:
                 send = self._waiting.popleft()
                 if len(self._waiting) <= FULL_AT // 2:
@@ -98,12 +118,20 @@ class Outbox:
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
             self._break(error)
         finally:
+            # Another one may have taken over, see `close`.
+            if self._flushing is asyncio.current_task():
+                self._flushing = None
+
+    def _forget(self) -> None:
+        self._waiting.clear()
+        if self._flushing is not None:
+            self._flushing.cancel()
             self._flushing = None
 
     def _break(self, error: Exception) -> None:
         """Take it that the client has gone: the server will tell so soon."""
         log.debug("Can not send to a client: %r", error)
-        self._broken = True
+        self._closed = True
         self._waiting.clear()
         self._tell_room()
 

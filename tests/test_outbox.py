@@ -1,0 +1,268 @@
+"""What is on its way to one client: in order, at once where possible, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import pytest
+
+from channels_graphql_ws.outbox import FULL_AT, Outbox
+from support import tick, wait_until
+
+
+class Socket:
+    """Takes frames at once, until it is told to be slow or broken."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+        self.takes_frames = asyncio.Event()
+        self.takes_frames.set()
+        self.breaks_with: Exception | None = None
+        self.tasks: list[asyncio.Task[Any] | None] = []
+
+    async def send(self, frame: str) -> None:
+        self.tasks.append(asyncio.current_task())
+        if not self.takes_frames.is_set():
+            await self.takes_frames.wait()
+        if self.breaks_with is not None:
+            raise self.breaks_with
+        self.sent.append(frame)
+
+
+class Owner:
+    """Makes tasks, and counts them."""
+
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine)
+        self.tasks.append(task)
+        return task
+
+
+class Case:
+    """An outbox in front of a socket."""
+
+    def __init__(self) -> None:
+        self.socket, self.owner = Socket(), Owner()
+        self.outbox = Outbox(self.owner.spawn)
+
+    def put(self, *frames: str) -> None:
+        for frame in frames:
+            self.outbox.put(partial(self.socket.send, frame))
+
+    def fill(self) -> None:
+        """Let one frame hang in the socket, and as many wait as may."""
+        self.socket.takes_frames.clear()
+        self.put(*map(str, range(FULL_AT + 1)))
+
+    def close(self, **options: bool) -> None:
+        self.outbox.close(partial(self.socket.send, "close"), **options)
+
+
+@pytest.fixture
+async def case() -> Case:
+    return Case()
+
+
+async def test_a_frame_goes_straight_to_a_socket_that_takes_it_and_needs_no_task(
+    case: Case,
+) -> None:
+    case.put("a", "b")
+    assert case.socket.sent == ["a", "b"]
+    assert case.owner.tasks == []
+
+
+async def test_frames_wait_in_order_for_a_slow_socket_and_share_one_task(case: Case) -> None:
+    case.socket.takes_frames.clear()
+    case.put("a", "b", "c")
+    assert case.socket.sent == []
+    case.socket.takes_frames.set()
+    await wait_until(lambda: len(case.socket.sent) == 3)
+    assert case.socket.sent == ["a", "b", "c"]
+    assert len(case.owner.tasks) == 1
+
+
+async def test_a_socket_that_was_slow_once_is_written_to_directly_again(case: Case) -> None:
+    case.socket.takes_frames.clear()
+    case.put("a")
+    case.socket.takes_frames.set()
+    await case.owner.tasks[0]
+    case.put("b")
+    assert case.socket.sent == ["a", "b"]
+    assert len(case.owner.tasks) == 1
+
+
+async def test_a_send_may_wait_several_times_and_see_errors_of_what_it_waits_for(
+    case: Case,
+) -> None:
+    first, second = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    async def send() -> None:
+        await first.wait()
+        try:
+            await second
+        except ValueError:
+            case.socket.sent.append("saw the error")
+
+    case.outbox.put(send)
+    first.set()
+    await tick(2)
+    second.set_exception(ValueError())
+    await case.owner.tasks[0]
+    assert case.socket.sent == ["saw the error"]
+
+
+async def test_there_is_no_room_once_enough_frames_wait_and_room_again_when_half_are_gone(
+    case: Case,
+) -> None:
+    case.fill()
+    assert case.outbox.is_full
+    waiting = [asyncio.create_task(case.outbox.has_room()) for _ in range(2)]
+    await tick(3)
+    assert not any(task.done() for task in waiting)
+    case.socket.takes_frames.set()
+    await asyncio.gather(*waiting)
+    assert not case.outbox.is_full
+
+
+async def test_an_outbox_with_room_does_not_make_anybody_wait(case: Case) -> None:
+    await case.outbox.has_room()
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_after_a_send_that_raised_nothing_more_is_sent_and_nobody_waits(
+    case: Case, is_slow: bool
+) -> None:
+    case.socket.breaks_with = OSError("gone")
+    if is_slow:
+        case.fill()
+        waiting = asyncio.create_task(case.outbox.has_room())
+        await tick()
+        case.socket.takes_frames.set()
+        await waiting
+    else:
+        case.put("a")
+    assert not case.outbox.is_full
+    case.socket.breaks_with = None
+    case.put("b")
+    case.close()
+    await asyncio.gather(*case.owner.tasks)
+    assert case.socket.sent == []
+
+
+async def test_what_was_not_sent_when_the_socket_closed_is_forgotten(case: Case) -> None:
+    case.fill()
+    waiting = asyncio.create_task(case.outbox.has_room())
+    await tick()
+    case.outbox.abandon()
+    await waiting
+    case.put("late")
+    case.socket.takes_frames.set()
+    await asyncio.gather(*case.owner.tasks, return_exceptions=True)
+    assert case.socket.sent == []
+
+
+async def test_abandoning_an_outbox_with_nothing_in_it_is_harmless(case: Case) -> None:
+    case.outbox.abandon()
+    case.put("late")
+    assert case.socket.sent == []
+
+
+async def test_the_close_comes_behind_everything_and_is_the_last(case: Case) -> None:
+    case.socket.takes_frames.clear()
+    case.put("a", "b")
+    case.close()
+    case.close()
+    case.put("late")
+    case.socket.takes_frames.set()
+    await case.outbox.closed(20)
+    assert case.socket.sent == ["a", "b", "close"]
+
+
+async def test_a_full_outbox_that_closes_makes_nobody_wait(case: Case) -> None:
+    case.fill()
+    waiting = asyncio.create_task(case.outbox.has_room())
+    await tick()
+    case.close()
+    await waiting
+    case.outbox.abandon()
+
+
+async def test_a_close_at_once_overtakes_a_send_that_never_returns(case: Case) -> None:
+    case.fill()
+    hanging = case.owner.tasks[0]
+    await tick()
+    never, case.socket.takes_frames = case.socket.takes_frames, asyncio.Event()
+    case.socket.takes_frames.set()
+    case.close(at_once=True)
+    await case.outbox.closed(20)
+    await asyncio.gather(hanging, return_exceptions=True)
+    assert case.socket.sent == ["close"]
+    assert hanging.cancelled()
+    assert not never.is_set()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_close_has_a_task_of_its_own_as_timeouts_of_servers_need_one(
+    case: Case, at_once: bool
+) -> None:
+    asyncio.get_running_loop().call_soon(partial(case.close, at_once=at_once))
+    await tick(2)
+    assert case.socket.tasks == case.owner.tasks
+
+
+async def test_waiting_for_the_last_frame_ends_when_there_is_none_or_time_is_up(
+    case: Case,
+) -> None:
+    await case.outbox.closed(20)
+    case.socket.takes_frames.clear()
+    case.close()
+    await case.outbox.closed(0.001)
+    assert case.socket.sent == []
+    case.outbox.abandon()
+
+
+async def test_a_cancelled_send_takes_its_cancellation() -> None:
+    """What a server does when it is cancelled must not be lost half-way."""
+    owner, seen = Owner(), list[str]()
+    outbox = Outbox(owner.spawn)
+
+    async def send() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("cleaned up")
+
+    send_once: Callable[[], Awaitable[None]] = send
+    outbox.put(send_once)
+    await tick()
+    outbox.abandon()
+    await asyncio.gather(*owner.tasks, return_exceptions=True)
+    assert seen == ["cleaned up"]
+
+
+async def test_a_send_that_does_not_let_itself_be_cancelled_takes_nothing_over() -> None:
+    owner, sent = Owner(), list[str]()
+    outbox = Outbox(owner.spawn)
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            sent.append("stubborn")
+
+    async def close() -> None:
+        await tick(5)
+        sent.append("close")
+
+    outbox.put(stubborn)
+    await tick()
+    outbox.close(close, at_once=True)
+    await outbox.closed(20)
+    assert sent == ["stubborn", "close"]
+    assert len(owner.tasks) == 2
