@@ -9,7 +9,8 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 Message: TypeAlias = Mapping[str, Any]
 """`{"type": "broadcast", "group": …, "payload": bytes}`, or of type `unsubscribe`."""
+
+EVACUATION_TIMEOUT = 5.0
+"""Seconds that what an event loop leaves unsent may take when it is shut down."""
 
 _PREFIX = re.compile(r"[a-zA-Z\d\-_.]{1,34}")
 
@@ -104,30 +108,45 @@ class Receiver(Protocol):
         ...
 
 
-_receivers: dict[int, list[Receiver]] = {}
-_receivers_lock = threading.Lock()
+class _Process:
+    """What this process knows of those who listen in it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.receivers: dict[int, list[Receiver]] = {}
+        self.serves = False
+        self.warned = False
+
+
+_process = _Process()
+
+
+def serving() -> None:
+    """Say that this process serves clients, or soon will."""
+    _process.serves = True
 
 
 def add_receiver(layer: object, receiver: Receiver) -> None:
     """Let `receiver` hear what is broadcast inside this process."""
-    with _receivers_lock:
-        _receivers.setdefault(id(layer), []).append(receiver)
+    serving()
+    with _process.lock:
+        _process.receivers.setdefault(id(layer), []).append(receiver)
 
 
 def remove_receiver(layer: object, receiver: Receiver) -> None:
     """Undo `add_receiver`."""
-    with _receivers_lock:
-        remaining = [other for other in _receivers[id(layer)] if other is not receiver]
+    with _process.lock:
+        remaining = [other for other in _process.receivers[id(layer)] if other is not receiver]
         if remaining:
-            _receivers[id(layer)] = remaining
+            _process.receivers[id(layer)] = remaining
         else:
-            del _receivers[id(layer)]
+            del _process.receivers[id(layer)]
 
 
 def receivers(layer: object) -> list[Receiver]:
     """Give those who listen on that layer in this process, on any event loop."""
-    with _receivers_lock:
-        return list(_receivers.get(id(layer), ()))
+    with _process.lock:
+        return list(_process.receivers.get(id(layer), ()))
 
 
 def is_local(layer: object) -> bool:
@@ -148,6 +167,19 @@ def _hand_over(layer: object, outgoing: Outgoing) -> None:
             # A loop that is closed has nobody left who could miss the message.
             with suppress(RuntimeError):
                 receiver.loop.call_soon_threadsafe(receiver.hear, outgoing.message)
+
+
+def _warn_if_unheard(layer: object, outgoing: Outgoing) -> None:
+    """Warn, once, of a channel layer that does not reach the process with the clients."""
+    if _process.serves or _process.warned or not isinstance(layer, InMemoryChannelLayer):
+        return
+    _process.warned = True
+    log.warning(
+        "%s reaches nobody: the in-memory channel layer ends at the border of a process, and "
+        "this one has never served a client. Configure a layer that connects processes in "
+        "CHANNEL_LAYERS, for example channels_redis.pubsub.RedisPubSubChannelLayer",
+        outgoing.about,
+    )
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:
@@ -203,18 +235,41 @@ class _Pump:
         pending = PendingSend(loop=loop)
         self._queue.append((outgoing, pending))
         if self._task is None:
-            # Held here, or the garbage collector may end it half-way.
-            self._task = loop.create_task(self._run())
+            self._start(loop)
         return pending
 
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Held here, or the garbage collector may end it half-way.
+        self._task = loop.create_task(self._run(), context=Context())
+        self._task.add_done_callback(self._ended)
+
     async def _run(self) -> None:
-        try:
-            while self._queue:
-                await self._send(*self._queue.popleft())
-        finally:
-            self._task = None
-            while self._queue:  # Only when cancelled: the loop is being shut down.
-                self._queue.popleft()[1].cancel()
+        while self._queue:
+            await self._send(*self._queue.popleft())
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
+            self._evacuate()
+        elif self._queue:
+            self._start(task.get_loop())
+
+    def _evacuate(self) -> None:
+        """Send the rest elsewhere: the event loop is being shut down.
+
+        That of an async view is, under WSGI, as soon as the view has returned, and that
+        of a management command just before the process ends. So it is waited for.
+        """
+        moved: list[tuple[Outgoing, Future[None]]] = []
+        while self._queue:
+            outgoing, pending = self._queue.popleft()
+            pending.cancel()
+            moved.append((outgoing, _send_elsewhere(self._layer, outgoing)))
+        done, _ = wait([sent for _, sent in moved], EVACUATION_TIMEOUT)
+        for outgoing, sent in moved:
+            error = sent.exception() if sent in done else TimeoutError("it takes too long")
+            if error is not None:
+                log.error("%s failed and nobody awaited it", outgoing.about, exc_info=error)
 
     async def _send(self, outgoing: Outgoing, pending: PendingSend) -> None:
         try:
@@ -224,6 +279,7 @@ class _Pump:
                 pending.fail(error, outgoing.about)
         except asyncio.CancelledError:
             pending.cancel()
+            log.warning("%s was interrupted and may be lost: await it", outgoing.about)
             raise
         else:
             if not pending.done():
@@ -243,6 +299,7 @@ def send_soon(layer: GroupSender, outgoing: Outgoing) -> asyncio.Future[None]:
         RuntimeError: no event loop runs in this thread.
     """
     loop = asyncio.get_running_loop()
+    _warn_if_unheard(layer, outgoing)
     if not is_local(layer):
         return _pump(loop, layer).put(outgoing)
     pending = PendingSend(loop=loop)
@@ -278,15 +335,8 @@ class _SenderThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def run(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run `work` on that loop and wait until it is done."""
-
-        async def call() -> None:
-            await work()
-
-        asyncio.run_coroutine_threadsafe(call(), self._running()).result()
-
-    def _running(self) -> asyncio.AbstractEventLoop:
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Give that event loop; the first call starts it."""
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -298,14 +348,19 @@ class _SenderThread:
 _sender = _SenderThread()
 
 
-def _forget_sender() -> None:
-    """Start anew in a forked worker: threads do not survive a fork."""
-    global _sender  # noqa: PLW0603
+def _start_anew() -> None:
+    """Forget, in a forked worker, threads and event loops: they stayed in the parent."""
+    global _process, _sender, _parents_sender  # noqa: PLW0603
+    _process = _Process()
+    # Kept: to close its event loop would disturb the parent, they share its descriptors.
+    _parents_sender = _sender
     _sender = _SenderThread()
 
 
+_parents_sender: _SenderThread | None = None
+
 if hasattr(os, "register_at_fork"):  # pragma: no branch (Windows does not fork)
-    os.register_at_fork(after_in_child=_forget_sender)
+    os.register_at_fork(after_in_child=_start_anew)
 
 
 def send_now(layer: GroupSender, outgoing: Outgoing) -> None:
@@ -319,22 +374,26 @@ def send_now(layer: GroupSender, outgoing: Outgoing) -> None:
             f"{outgoing.about} would block the event loop that runs in this thread: "
             "use `broadcast()`/`unsubscribe()` or the forms that end in `_async`"
         )
+    _warn_if_unheard(layer, outgoing)
     if is_local(layer):
         _hand_over(layer, outgoing)
-    elif isinstance(layer, InMemoryChannelLayer):
-        _send_on_loops_of_receivers(layer, outgoing)
-    else:
-        _sender.run(lambda: layer.group_send(outgoing.group, outgoing.message))
+        return
+    _send_elsewhere(layer, outgoing).result()
 
 
-def _send_on_loops_of_receivers(layer: GroupSender, outgoing: Outgoing) -> None:
-    """Send where the layer's queues can be woken: they belong to an event loop."""
-    for loop in _distinct(receiver.loop for receiver in receivers(layer)):
+def _send_elsewhere(layer: GroupSender, outgoing: Outgoing) -> Future[None]:
+    """Send on another event loop, behind what was sent there before."""
+    listening = receivers(layer)
+    if listening and isinstance(layer, InMemoryChannelLayer):
+        # Its queues belong to the event loop of those who listen: only there they wake up.
+        # That loop may be waiting for this thread, so nobody may wait for it.
+        sent: Future[None] = Future()
+        sent.set_result(None)
         with suppress(RuntimeError):  # A closed loop has nobody left to miss it.
-            loop.call_soon_threadsafe(send_soon, layer, outgoing)
+            listening[0].loop.call_soon_threadsafe(send_soon, layer, outgoing)
+        return sent
 
+    async def send() -> None:
+        await send_soon(layer, outgoing)
 
-def _distinct(
-    loops: Iterator[asyncio.AbstractEventLoop],
-) -> list[asyncio.AbstractEventLoop]:
-    return list(dict.fromkeys(loops))
+    return asyncio.run_coroutine_threadsafe(send(), _sender.loop())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextvars import Context
 from typing import Any, Protocol
 
@@ -98,7 +98,7 @@ class Hub:
 
     # ------------------------------------------------------------------ listeners
 
-    async def joined(self, groups: Iterable[str]) -> None:
+    async def joined(self, groups: Collection[str]) -> None:
         """Wait until this process is a member of the groups.
 
         Raises:
@@ -170,13 +170,22 @@ class Hub:
             turns = 0
             while self._ready:
                 listener = self._ready.popleft()
-                if listener.take_turn():
+                if self._turn(listener):
                     self._ready.append(listener)
                 turns += 1
                 if turns % TURNS_AT_ONCE == 0:
                     await asyncio.sleep(0)
         finally:
             self._runner = None
+
+    @staticmethod
+    def _turn(listener: Listener) -> bool:
+        try:
+            return listener.take_turn()
+        # It is a mistake of ours, and must not cost the others their turns.
+        except Exception:
+            log.exception("Lost a turn of %r", listener)
+            return False
 
 
 _hubs: dict[tuple[asyncio.AbstractEventLoop, int], Hub] = {}

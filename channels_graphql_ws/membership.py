@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 import logging
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from contextlib import suppress
 from contextvars import Context
 from typing import Any, Protocol
 
@@ -18,8 +18,15 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts to use a channel layer that is out of order."""
 
-CHECK_EVERY = 10.0
-"""Seconds between two looks whether the channel layer still knows our groups."""
+CHECK_EVERY = 4.0
+"""Seconds between two looks whether the channel layer still knows our groups. Less than
+the five after which redis-py 8 gives up an idle read, with what might just arrive."""
+
+AT_ONCE = 32
+"""Groups that are joined or left at the same time: Redis gets a connection for each."""
+
+SHORTEST_RENEWAL = 0.1
+"""Seconds between two renewals, however soon a membership expires."""
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that leaving all groups may take; a membership expires by itself."""
@@ -66,7 +73,7 @@ class Membership:
     """
 
     def __init__(
-        self, layer: ChannelLayer, wanted: Container[str], hear: Callable[[Message], None]
+        self, layer: ChannelLayer, wanted: Collection[str], hear: Callable[[Message], None]
     ) -> None:
         self._layer = layer
         self._wanted = wanted
@@ -74,13 +81,17 @@ class Membership:
         self._loop = asyncio.get_running_loop()
         self._channel: str | None = None
         self._opening = asyncio.Lock()
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._joined: set[str] = set()
         self._adjusting: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watcher: asyncio.Task[None] | None = None
+        self._in_doubt = asyncio.Event()
         self._canary: str | None = None
-        self._canary_is_back = False
+        self._canary_is_back = True
         # A member is dropped `group_expiry` seconds after it joined, without a word.
-        self._renew_every: float = getattr(layer, "group_expiry", 86_400) / 3
+        expiry: float = getattr(layer, "group_expiry", 86_400)
+        self._renew_every = max(SHORTEST_RENEWAL, expiry / 3)
 
     # --------------------------------------------------------------------- groups
 
@@ -95,39 +106,44 @@ class Membership:
                 busy = True
         return busy
 
-    async def settled(self, groups: Iterable[str]) -> None:
+    async def settled(self, groups: Collection[str]) -> None:
         """Wait until the layer has followed.
 
         Raises:
             ChannelLayerError: it refused to let us join one of the groups.
         """
+        # An attempt may have failed before anybody waited for it: this is one more.
+        self.adjust(groups)
         tasks = [self._adjusting[group] for group in groups if group in self._adjusting]
-        # Shielded: who waits may be cancelled, what is under way goes on.
-        for result in await asyncio.gather(*map(asyncio.shield, tasks), return_exceptions=True):
-            if isinstance(result, Exception):
-                raise ChannelLayerError(f"Can not join a group: {result}") from result
+        if not tasks:
+            return
+        # Who waits may be cancelled, what is under way goes on.
+        await asyncio.wait(tasks)
+        for task in tasks:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                raise ChannelLayerError(f"Can not join a group: {error!r}") from error
 
     async def close(self) -> None:
         """Leave all groups, stop reading, and wait until all of that is done."""
+        await _cancel([self._watcher] if self._watcher else [])
         self._wanted = ()
-        self.adjust(list(self._joined | set(self._adjusting)))
+        self.adjust(self._joined | self._adjusting.keys())
         leaving = list(self._adjusting.values())
         if self._canary is not None:
             leaving.append(self._spawn(self._leave(self._canary)))
         if leaving:
             await asyncio.wait(leaving, timeout=CLOSE_TIMEOUT)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancel(list(self._tasks))
 
     async def _adjust(self, group: str) -> None:
         try:
-            while (group in self._wanted) != (group in self._joined):
-                if group in self._wanted:
-                    await self._join(group)
-                else:
-                    await self._leave(group)
+            async with self._slots:
+                while (group in self._wanted) != (group in self._joined):
+                    if group in self._wanted:
+                        await self._join(group)
+                    else:
+                        await self._leave(group)
         finally:
             del self._adjusting[group]
 
@@ -148,7 +164,7 @@ class Membership:
             await self._layer.group_discard(group, channel)
         except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
             # Nobody listens to it here, and the membership expires by itself.
-            log.warning("Can not leave group %s: %s", group, error)
+            log.warning("Can not leave group %s: %r", group, error)
 
     # -------------------------------------------------------------------- reading
 
@@ -158,7 +174,7 @@ class Membership:
             if self._channel is None:
                 self._channel = await self._layer.new_channel()
                 self._spawn(self._read(self._channel))
-                self._spawn(self._watch(self._channel))
+                self._watcher = self._spawn(self._watch(self._channel))
         return self._channel
 
     async def _read(self, channel: str) -> None:
@@ -175,26 +191,31 @@ class Membership:
                 self._take(message)
 
     def _take(self, message: Message) -> None:
-        if message.get("type") == CANARY:
-            self._canary_is_back = True
-        else:
-            self._hear(message)
+        try:
+            if message.get("type") == CANARY:
+                self._canary_is_back = True
+            else:
+                self._hear(message)
+        # Anybody may write to a channel layer, and a process must not go deaf from it.
+        except Exception:
+            log.exception("A message of the channel layer was lost")
 
     async def _recover(self, error: Exception, failures: int) -> None:
-        """Wait a little, and rejoin: a Redis may have come back without its groups."""
-        # A read that times out on an idle connection is no news, unless it repeats.
-        idle = isinstance(error, TimeoutError) and failures == 1
-        if idle:
-            log.debug("A read from the channel layer timed out: %s", error)
+        """Wait a little before the next read."""
+        # A read that times out on an idle connection is no news, and redis-py has an error
+        # of its own for it. If it is more than that, the canary will tell.
+        if any(kind.__name__ == "TimeoutError" for kind in type(error).__mro__):
+            log.debug("A read from the channel layer timed out: %r", error)
+            await asyncio.sleep(_pause(failures - 1))
             return
-        log.warning("Can not read from the channel layer, events may be lost: %s", error)
+        log.warning("Can not read from the channel layer, events may be lost: %r", error)
+        self._in_doubt.set()
         await asyncio.sleep(_pause(failures))
-        await self._rejoin()
 
     # ------------------------------------------------------------------- watching
 
     async def _watch(self, channel: str) -> None:
-        """Renew the membership in time, and see that it still holds.
+        """Renew the membership in time, and rejoin when it may not hold any more.
 
         A layer may reconnect to a Redis that came back empty without a word to us. So a
         canary is sent through a group of our own: if it does not come back, no group
@@ -202,15 +223,23 @@ class Membership:
         """
         renewed = self._loop.time()
         while True:
-            await asyncio.sleep(min(self._renew_every, CHECK_EVERY))
-            lost = self._canary is not None and not self._canary_is_back
-            if lost:
+            if not await self._doubted() and not self._canary_is_back:
                 log.warning("The channel layer has lost our groups, events may be lost: rejoining")
-            if lost or self._loop.time() - renewed >= self._renew_every:
+                self._in_doubt.set()
+            if self._in_doubt.is_set() or self._loop.time() - renewed >= self._renew_every:
+                # Before the await: what happens meanwhile is cause for another round.
+                self._in_doubt.clear()
                 await self._rejoin()
                 renewed = self._loop.time()
                 self._canary = None
             await self._release_canary(channel)
+
+    async def _doubted(self) -> bool:
+        """Wait for a while; tell if there was cause for doubt."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(self._renew_every, CHECK_EVERY)):
+                await self._in_doubt.wait()
+        return self._in_doubt.is_set()
 
     async def _release_canary(self, channel: str) -> None:
         """Send the canary. If that fails, it is not back the next time either."""
@@ -222,34 +251,29 @@ class Membership:
                 await self._layer.group_add(group, channel)
             await self._layer.group_send(group, {"type": CANARY})
         except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
-            log.warning("The channel layer does not answer: %s", error)
+            log.warning("The channel layer does not answer: %r", error)
 
     async def _rejoin(self) -> None:
         """Join all groups again, however often that takes."""
-        for failures in itertools.count(1):
-            if await self._rejoined():
-                return
+        failures = 0
+        while not await self._rejoined():
+            failures += 1
             await asyncio.sleep(_pause(failures))
 
     async def _rejoined(self) -> bool:
-        for group in list(self._joined):
-            if group in self._adjusting or group not in self._wanted:
-                continue
-            self._joined.discard(group)
-            self.adjust((group,))
-            try:
-                await self.settled((group,))
-            except ChannelLayerError as error:
-                # Still wanted: the next attempt must not overlook it.
-                self._joined.add(group)
-                log.warning("The membership in groups can not be renewed: %s", error)
-                return False
+        groups = list(self._wanted)
+        self._joined.difference_update(set(groups) - self._adjusting.keys())
+        try:
+            await self.settled(groups)
+        except ChannelLayerError as error:
+            log.warning("The membership in groups can not be renewed: %s", error)
+            return False
         return True
 
     # ---------------------------------------------------------------------- tasks
 
-    def _spawn(self, coroutine: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = self._loop.create_task(coroutine, context=Context())
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(coroutine, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
@@ -260,8 +284,15 @@ class Membership:
             task.exception()  # Seen: who waits for it has been told.
 
 
+async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def _pause(failures: int) -> float:
-    return min(LONGEST_PAUSE, 0.05 * 2.0 ** min(failures, 10))
+    """Give the seconds to wait after so many failures in a row."""
+    return min(LONGEST_PAUSE, 0.05 * 2.0 ** min(failures, 10)) if failures else 0.0
 
 
 def _canary_group(channel: str) -> str:
