@@ -18,8 +18,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeAlias
 
 import uvloop
 from processes import Server, ServerError, cores, running
@@ -38,6 +39,10 @@ ENDLESS = "subscription { endless { text } }"
 SPILL_MUTATION = (
     "mutation ($room: String!, $size: Int!) { spill(room: $room, size: $size) { ok } }"
 )
+
+
+Inventory: TypeAlias = dict[str, Any]
+Check: TypeAlias = Callable[[Inventory], Iterable[str]]
 
 
 class ChurnError(Exception):
@@ -131,6 +136,8 @@ STAGES = (
     during_on_connect,
     during_a_send,
 )
+CONSUMERS = "objects of servers.churn_app.Consumer"
+
 WAYS = tuple(itertools.product(STAGES, (close, drop)))
 
 
@@ -156,14 +163,29 @@ def main() -> int:
 
 async def _run(cycles: int, server_cpu: int | None) -> list[str]:
     async with running("churn_app", cpu=server_cpu, send_buffer=SMALL_BUFFER) as server:
+        # Without somebody who stays, the server would forget everything with the last who goes.
+        resident = await after_subscribing(server.port, "residence")
         await _churn(server.port, WARM_UP_CYCLES)
-        before = await _settled(server, None)
+        before = await _settled(server, lambda _: ())
         started = time.perf_counter()
         await _churn(server.port, cycles)
         seconds = time.perf_counter() - started
-        after = await _settled(server, before)
-    _print(cycles, seconds, before, after)
-    return list(_findings(cycles, before, after))
+        after = await _settled(server, partial(_grown, before))
+        _print(cycles, seconds, before, after)
+        findings = list(_findings(cycles, before, after))
+        await _hear(resident)
+        await resident.close()
+        deserted = await _settled(server, _left)
+    return [*findings, *_left(deserted)]
+
+
+async def _hear(resident: WebSocketClient) -> None:
+    """See that somebody who was there all the time is still served."""
+    variables = {"room": "residence", "size": 1}
+    _subscribe(resident, SPILL_MUTATION, variables, id="2")
+    answers = [await resident.expect("next"), await resident.expect("next")]
+    if {answer["id"] for answer in answers} != {"1", "2"}:
+        raise ChurnError(f"the resident heard {answers}")
 
 
 async def _churn(port: int, cycles: int) -> None:
@@ -190,60 +212,68 @@ def _subscribe(
     client.send({"type": "subscribe", "id": id, "payload": payload})
 
 
-async def _settled(server: Server, before: dict[str, Any] | None) -> dict[str, Any]:
-    """Ask the server until it says twice the same, and nothing is left that was not before."""
+async def _settled(server: Server, check: Check) -> Inventory:
+    """Ask the server until it says twice the same, and the check finds nothing."""
     deadline = time.monotonic() + SETTLE_TIMEOUT
     latest = await _inventory(server.port)
     while time.monotonic() < deadline:
         await asyncio.sleep(LOOK_EVERY)
         previous, latest = latest, await _inventory(server.port)
-        same = _without_memory(previous) == _without_memory(latest)
-        if same and (before is None or not any(_left(before, latest))):
+        if dict(_counted(previous)) == dict(_counted(latest)) and not any(check(latest)):
             break
     return latest
 
 
-async def _inventory(port: int) -> dict[str, Any]:
+async def _inventory(port: int) -> Inventory:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
     async with asyncio.timeout(SETTLE_TIMEOUT):
         answer = await reader.read()
     writer.close()
     await writer.wait_closed()
-    inventory: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    inventory: Inventory = json.loads(answer.partition(b"\r\n\r\n")[2])
     return inventory
 
 
-def _without_memory(inventory: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in inventory.items() if name != "rss_kib"}
-
-
-def _findings(cycles: int, before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    yield from _left(before, after)
+def _findings(cycles: int, before: Inventory, after: Inventory) -> Iterator[str]:
+    yield from _grown(before, after)
     yield from (f"unexpected log record: {record}" for record in after["records"])
     grown = after["rss_kib"] - before["rss_kib"]
     if grown > RSS_NOISE_KIB + cycles / 4:
         yield f"the process grew by {grown} KiB"
 
 
-def _left(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    if consumers := after["objects"].get("servers.churn_app.Consumer", 0):
-        yield f"{consumers} consumers are alive"
-    for holder in ("hub", "layer"):
-        yield from (
-            f"{count} {what} in the {holder}" for what, count in after[holder].items() if count
-        )
-    if after["tasks"] > before["tasks"]:
-        yield f"{after['tasks']} tasks, {before['tasks']} before"
-    for name, count in after["objects"].items():
-        if count > before["objects"].get(name, 0):
-            yield f"{count} objects of {name}, {before['objects'].get(name, 0)} before"
-    hooks = after["hooks"]
-    if hooks["subscribed"] != hooks.get("unsubscribed", 0):
-        yield f"{hooks['subscribed']} subscribed, {hooks.get('unsubscribed', 0)} unsubscribed"
+def _grown(before: Inventory, after: Inventory) -> Iterator[str]:
+    """Tell what has become more."""
+    then = dict(_counted(before))
+    for name, count in _counted(after):
+        if count > then.get(name, 0):
+            yield f"{count} {name}, {then.get(name, 0)} before"
 
 
-def _print(cycles: int, seconds: float, before: dict[str, Any], after: dict[str, Any]) -> None:
+def _left(deserted: Inventory) -> Iterator[str]:
+    """Tell what is left when nobody is there any more."""
+    for name, count in _counted(deserted):
+        if count and name.startswith(
+            ("subscriptions", "groups", "listeners", "channels", CONSUMERS)
+        ):
+            yield f"{count} {name} when the last client has left"
+
+
+def _counted(inventory: Inventory) -> Iterator[tuple[str, int]]:
+    """Yield everything that must not become more."""
+    hooks = inventory["hooks"]
+    yield "tasks", inventory["tasks"]
+    yield "subscriptions", hooks.get("subscribed", 0) - hooks.get("unsubscribed", 0)
+    yield "groups of the hub", inventory["hub"]["groups"]
+    yield "listeners of the hub", inventory["hub"]["listeners"]
+    yield "groups of the layer", inventory["layer"]["groups"]
+    yield "channels of the layer", inventory["layer"]["channels"]
+    for name, count in inventory["objects"].items():
+        yield f"objects of {name}", count
+
+
+def _print(cycles: int, seconds: float, before: Inventory, after: Inventory) -> None:
     print(f"{cycles:,} clients in {seconds:.1f} s, {len(WAYS)} ways to leave\n")
     print("| | after the warm-up | at the end |\n| --- | ---: | ---: |")
     rows = zip(_rows(before), _rows(after), strict=True)
@@ -251,7 +281,7 @@ def _print(cycles: int, seconds: float, before: dict[str, Any], after: dict[str,
         print(f"| {title} | {then:,} | {now:,} |")
 
 
-def _rows(found: dict[str, Any]) -> Iterator[tuple[str, int]]:
+def _rows(found: Inventory) -> Iterator[tuple[str, int]]:
     yield "tasks", found["tasks"]
     yield "groups of the hub", found["hub"]["groups"]
     yield "consumers", found["objects"].get("servers.churn_app.Consumer", 0)
