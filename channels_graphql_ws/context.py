@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
+
+from django.http import parse_cookie
 
 
 class DictAsObject:
@@ -109,7 +110,7 @@ class OperationContext(DictAsObject):
         if name == "headers":
             return _headers(scope)
         if name == "cookies":
-            return scope["cookies"] if "cookies" in scope else _cookies(_headers(scope))
+            return scope["cookies"] if "cookies" in scope else _cookies(scope)
         if name in scope:
             return scope[name]
         raise AttributeError(
@@ -119,14 +120,17 @@ class OperationContext(DictAsObject):
 
 
 def _headers(scope: Mapping[str, Any]) -> dict[str, str]:
-    """Headers by lower-case name; a repeated one keeps the last value."""
-    headers = scope.get("headers", ())
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
+    """Headers by lower-case name; the values of a repeated one are joined."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope.get("headers", ()):
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        if name in headers:
+            # HTTP/2 sends cookies one by one (RFC 9113, 8.2.3).
+            separator = "; " if name == "cookie" else ", "
+            value = f"{headers[name]}{separator}{value}"
+        headers[name] = value
+    return headers
 
 
-def _cookies(headers: Mapping[str, str]) -> dict[str, str]:
-    try:
-        cookies = SimpleCookie(headers.get("cookie", ""))
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in cookies.items()}
+def _cookies(scope: Mapping[str, Any]) -> dict[str, str]:
+    return parse_cookie(_headers(scope).get("cookie", ""))

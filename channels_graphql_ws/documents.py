@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import OrderedDict
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ class DocumentCache:
     Args:
         schema: what documents are validated against.
         max_documents: how many are kept.
-        max_characters: how long all of them together may be.
+        max_characters: how long all of them together may be; a parsed document takes
+            100 to 300 bytes for each.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class DocumentCache:
         schema: GraphQLSchema,
         *,
         max_documents: int = 1_000,
-        max_characters: int = 4_000_000,
+        max_characters: int = 500_000,
     ) -> None:
         # Weakly, or the table of caches below would keep every schema alive.
         self._schema = ref(schema)
@@ -79,16 +81,19 @@ class DocumentCache:
         self._max_characters = max_characters
         self._documents: OrderedDict[str, Document] = OrderedDict()
         self._characters = 0
+        # Event loops in several threads may serve the same schema.
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._documents)
 
     def get(self, text: str) -> Document | Awaitable[Document]:
         """Give the document, or something to wait for when it is new and large."""
-        document = self._documents.get(text)
-        if document is not None:
-            self._documents.move_to_end(text)
-            return document
+        with self._lock:
+            document = self._documents.get(text)
+            if document is not None:
+                self._documents.move_to_end(text)
+                return document
         schema = self._schema()
         assert schema is not None, "a cache is asked by those who serve its schema"
         if len(text) > INLINE_LIMIT:
@@ -99,13 +104,16 @@ class DocumentCache:
         return self._keep(text, await asyncio.to_thread(load, schema, text))
 
     def _keep(self, text: str, document: Document) -> Document:
-        if document.errors or len(text) > self._max_characters or text in self._documents:
+        if document.errors or len(text) > self._max_characters:
             return document
-        self._documents[text] = document
-        self._characters += len(text)
-        while len(self) > self._max_documents or self._characters > self._max_characters:
-            oldest, _ = self._documents.popitem(last=False)
-            self._characters -= len(oldest)
+        with self._lock:
+            if text in self._documents:  # Two asked for it while it was parsed.
+                return self._documents[text]
+            self._documents[text] = document
+            self._characters += len(text)
+            while len(self) > self._max_documents or self._characters > self._max_characters:
+                oldest, _ = self._documents.popitem(last=False)
+                self._characters -= len(oldest)
         return document
 
 
@@ -116,6 +124,7 @@ def load(schema: GraphQLSchema, text: str) -> Document:
         errors = validate(schema, ast)
     except GraphQLError as error:
         return Document(_NOTHING, (error,))
+    # Newer releases of graphql-core count the levels and say it themselves.
     except RecursionError:
         return Document(_NOTHING, (GraphQLError("Document is nested too deeply."),))
     return Document(ast, tuple(errors))

@@ -1,0 +1,155 @@
+"""`info.context`: attributes and items, and what it knows of the connection."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from channels_graphql_ws import context, dict_as_object
+from channels_graphql_ws.context import DictAsObject, OperationContext
+
+
+def made(**scope) -> OperationContext:
+    return OperationContext({"channels_scope": scope, "channel_name": "mine"})
+
+
+# ------------------------------------------------------------------------ DictAsObject
+
+
+def test_the_old_module_has_the_same_class():
+    assert dict_as_object.DictAsObject is DictAsObject is context.DictAsObject
+    assert dict_as_object.__all__ == ["DictAsObject"]
+
+
+def test_attributes_and_items_are_the_same():
+    thing = DictAsObject({"a": 1})
+    thing.b = 2
+    thing["c"] = 3
+    assert (thing.a, thing["b"], thing.c) == (1, 2, 3)
+    assert "c" in thing
+    assert "d" not in thing
+    assert (list(thing), len(thing)) == (["a", "b", "c"], 3)
+
+
+def test_the_dictionary_is_kept_and_not_copied():
+    dictionary = {"a": 1}
+    thing = DictAsObject(dictionary)
+    thing.b = 2
+    assert thing._asdict() is dictionary
+    assert dictionary == {"a": 1, "b": 2}
+
+
+def test_it_shows_itself_as_a_dictionary():
+    thing = DictAsObject({"a": 1})
+    assert str(thing) == repr(thing) == "{'a': 1}"
+
+
+def test_even_an_empty_one_is_true():
+    assert DictAsObject({})
+
+
+def test_attributes_and_items_can_be_deleted():
+    thing = DictAsObject({"a": 1, "b": 2})
+    del thing.a
+    del thing["b"]
+    assert thing._asdict() == {}
+
+
+def test_what_is_missing_is_an_attribute_error_or_a_key_error():
+    thing = DictAsObject({})
+    with pytest.raises(AttributeError, match="DictAsObject has no attribute 'a'"):
+        _ = thing.a
+    with pytest.raises(AttributeError, match="'a'"):
+        del thing.a
+    with pytest.raises(KeyError):
+        _ = thing["a"]
+    with pytest.raises(KeyError):
+        del thing["a"]
+    assert getattr(thing, "a", "default") == "default"
+    assert not hasattr(thing, "a")
+
+
+# -------------------------------------------------------------------- OperationContext
+
+
+def test_the_scope_is_the_dictionary_itself():
+    scope = {"headers": []}
+    thing = OperationContext({"channels_scope": scope})
+    thing.channels_scope["mark"] = 1
+    assert scope["mark"] == 1
+
+
+def test_user_and_session_are_read_from_the_scope_each_time():
+    thing = made(user="anna", session={"a": 1})
+    assert (thing.user, thing["user"], thing.session) == ("anna", "anna", {"a": 1})
+    thing.channels_scope["user"] = "berta"
+    assert thing.user == "berta"
+    assert "user" in thing
+
+
+def test_what_is_set_hides_what_is_read_from_the_scope():
+    thing = made(user="anna")
+    thing.user = "berta"
+    assert (thing.user, thing["user"]) == ("berta", "berta")
+    assert thing.channels_scope["user"] == "anna"
+    del thing.user
+    assert thing.user == "anna"
+
+
+@pytest.mark.parametrize("name", ["user", "session"])
+def test_a_connection_without_one_says_which_middleware_gives_it(name):
+    thing = made()
+    with pytest.raises(AttributeError, match="AuthMiddlewareStack"):
+        getattr(thing, name)
+    with pytest.raises(KeyError, match=name):
+        thing[name]
+    assert name not in thing
+
+
+def test_other_names_are_missing_as_ever():
+    thing = made()
+    with pytest.raises(AttributeError, match="'other'"):
+        _ = thing.other
+    with pytest.raises(KeyError):
+        _ = thing["other"]
+    assert "other" not in thing
+    assert thing["channel_name"] == thing.channel_name == "mine"
+    assert "channel_name" in thing
+
+
+def test_headers_have_lower_case_names_and_text_values():
+    thing = made(headers=[(b"X-Token", b"caf\xe9"), (b"host", b"example.com")])
+    assert thing.headers == {"x-token": "café", "host": "example.com"}
+    assert "headers" in thing
+
+
+def test_repeated_headers_are_joined():
+    thing = made(headers=[(b"x-way", b"a"), (b"X-Way", b"b")])
+    assert thing.headers == {"x-way": "a, b"}
+
+
+def test_cookies_come_from_the_headers():
+    thing = made(headers=[(b"cookie", b"a=1; sessionid=xyz"), (b"cookie", b"b=2")])
+    assert thing.cookies == {"a": "1", "sessionid": "xyz", "b": "2"}
+    assert "cookies" in thing
+
+
+def test_one_odd_cookie_does_not_hide_the_others():
+    thing = made(headers=[(b"cookie", b"a=1; q\xff[]{}=\"; sessionid=xyz")])
+    assert thing.cookies["sessionid"] == "xyz"
+
+
+def test_cookies_that_a_middleware_has_read_are_taken():
+    thing = made(cookies={"a": "1"}, headers=[(b"cookie", b"b=2")])
+    assert thing.cookies == {"a": "1"}
+
+
+def test_without_headers_there_are_none():
+    thing = made()
+    assert (thing.headers, thing.cookies) == ({}, {})
+
+
+def test_an_object_in_the_scope_is_given_as_it_is():
+    user = SimpleNamespace(pk=1)
+    assert made(user=user).user is user

@@ -1,0 +1,238 @@
+"""Documents: parsed and validated once, for everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from weakref import ref
+
+import graphene
+import pytest
+from graphql import GraphQLError, build_schema
+
+from channels_graphql_ws import documents
+from channels_graphql_ws.documents import INLINE_LIMIT, Document, DocumentCache, documents_of, load
+
+SCHEMA = build_schema("type Query { ok: Boolean deeper: Query echo(number: Int): Int }")
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The length of each text that is parsed, and the thread which does it."""
+    calls: list[tuple[int, int]] = []
+
+    def spy(schema, text):
+        calls.append((len(text), threading.get_ident()))
+        return load(schema, text)
+
+    monkeypatch.setattr(documents, "load", spy)
+    return calls
+
+
+def small(cache: DocumentCache, text: str) -> Document:
+    document = cache.get(text)
+    assert isinstance(document, Document)
+    return document
+
+
+def padded(length: int) -> str:
+    text = "{ ok }"
+    return text + " " * (length - len(text))
+
+
+# ----------------------------------------------------------------------------- loading
+
+
+def test_a_valid_document_has_no_errors():
+    assert load(SCHEMA, "{ ok }").errors == ()
+
+
+def test_a_syntax_error_says_where_it_is():
+    [error] = load(SCHEMA, "This produces a syntax error!").errors
+    assert error.formatted["locations"] == [{"line": 1, "column": 1}]
+    assert "extensions" not in error.formatted
+
+
+def test_all_validation_errors_are_told_in_order():
+    errors = load(SCHEMA, "{ wrong1 ok wrong2 wrong1 }").errors
+    assert [error.message.split("'")[1] for error in errors] == ["wrong1", "wrong2", "wrong1"]
+
+
+@pytest.mark.parametrize("levels", [500, 5_000, 100_000])
+def test_a_document_nested_too_deeply_is_an_error(levels):
+    [error] = load(SCHEMA, "{ deeper " * levels + "{ ok }" + "}" * levels).errors
+    assert "nested too deeply" in error.message
+
+
+def test_a_parser_that_runs_out_of_stack_means_the_same(monkeypatch):
+    def parse(text):
+        raise RecursionError  # As graphql-core did until it learned to count.
+
+    monkeypatch.setattr(documents, "parse", parse)
+    [error] = load(SCHEMA, "{ ok }").errors
+    assert error.message == "Document is nested too deeply."
+
+
+def test_a_number_of_ten_thousand_digits_is_an_error():
+    assert load(SCHEMA, f"{{ echo(number: {'9' * 10_000}) }}").errors
+
+
+@pytest.mark.parametrize("text", ["", " ", "#", "\0", "\ud800", "{", "query", "{ ok }" * 3])
+def test_nonsense_is_an_error(text):
+    assert load(SCHEMA, text).errors
+
+
+# -------------------------------------------------------------------------- operations
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "found"),
+    [
+        ("{ ok }", None, None),
+        ("query A { ok }", None, "A"),
+        ("query A { ok }", "A", "A"),
+        ("query A { ok } query B { ok }", "B", "B"),
+        ("query A { ...f } fragment f on Query { ok }", None, "A"),
+    ],
+)
+def test_the_operation_is_found(text, name, found):
+    operation = load(SCHEMA, text).operation(name)
+    assert (operation.name and operation.name.value) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("query A { ok } query B { ok }", None, "Must provide operation name"),
+        ("query A { ok } query B { ok }", "C", "Unknown operation named 'C'."),
+        ("{ ok }", "A", "Unknown operation named 'A'."),
+        ("{ ok }", "", "Unknown operation named ''."),
+        ("fragment f on Query { ok }", None, "Must provide an operation."),
+    ],
+)
+def test_an_operation_that_is_not_there_is_an_error_in_plain_words(text, name, message):
+    with pytest.raises(GraphQLError, match=message):
+        load(SCHEMA, text).operation(name)
+
+
+# ----------------------------------------------------------------------------- caching
+
+
+def test_a_document_is_parsed_once(loaded):
+    cache = DocumentCache(SCHEMA)
+    assert small(cache, "{ ok }") is small(cache, "{ ok }")
+    assert len(loaded) == 1
+
+
+def test_a_small_document_is_parsed_at_once_in_the_thread_of_the_caller(loaded):
+    small(DocumentCache(SCHEMA), padded(INLINE_LIMIT))
+    assert loaded == [(INLINE_LIMIT, threading.get_ident())]
+
+
+async def test_a_large_document_is_parsed_in_another_thread_and_once(loaded):
+    cache = DocumentCache(SCHEMA)
+    text = padded(INLINE_LIMIT + 1)
+    waiting = cache.get(text)
+    assert not isinstance(waiting, Document)
+    document = await waiting
+    assert [length for length, _ in loaded] == [INLINE_LIMIT + 1]
+    assert loaded[0][1] != threading.get_ident()
+    assert small(cache, text) is document
+
+
+async def test_a_large_document_nested_too_deeply_is_an_error_too():
+    text = "{ deeper " * 5_000 + "{ ok }" + "}" * 5_000
+    document = await DocumentCache(SCHEMA).get(text)  # type: ignore[misc]
+    assert "nested too deeply" in document.errors[0].message
+
+
+async def test_two_who_ask_for_the_same_large_document_get_the_same():
+    cache = DocumentCache(SCHEMA)
+    text = padded(INLINE_LIMIT + 1)
+    one, other = await asyncio.gather(cache.get(text), cache.get(text))  # type: ignore[arg-type]
+    assert one is other
+    assert len(cache) == 1
+
+
+def test_invalid_documents_are_not_kept():
+    cache = DocumentCache(SCHEMA)
+    assert small(cache, "{ wrong }").errors
+    assert small(cache, "{").errors
+    assert len(cache) == 0
+
+
+def test_the_least_recently_used_document_leaves_first(loaded):
+    cache = DocumentCache(SCHEMA, max_documents=2)
+    for text in ("{ ok }", "query A { ok }", "{ ok }", "query B { ok }"):
+        small(cache, text)
+    loaded.clear()
+    small(cache, "{ ok }")
+    small(cache, "query B { ok }")
+    assert not loaded
+    small(cache, "query A { ok }")
+    assert len(loaded) == 1
+    assert len(cache) == 2
+
+
+def test_all_documents_together_are_no_longer_than_the_limit(loaded):
+    cache = DocumentCache(SCHEMA, max_characters=100)
+    small(cache, padded(60))
+    small(cache, padded(40))
+    assert len(cache) == 2
+    small(cache, padded(41))
+    assert len(cache) == 2
+    loaded.clear()
+    small(cache, padded(40))
+    assert not loaded
+
+
+def test_a_document_longer_than_the_limit_is_served_and_drives_nobody_out():
+    cache = DocumentCache(SCHEMA, max_characters=100)
+    small(cache, padded(50))
+    assert not small(cache, padded(101)).errors
+    assert len(cache) == 1
+
+
+def test_threads_may_share_a_cache():
+    cache = DocumentCache(SCHEMA, max_documents=3)
+    failures: list[BaseException] = []
+
+    def ask():
+        try:
+            for number in range(300):
+                small(cache, padded(10 + number % 7))
+        except BaseException as error:  # noqa: BLE001 (whatever it is)
+            failures.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not failures
+    assert len(cache) == 3
+
+
+# ----------------------------------------------------------------------------- sharing
+
+
+def test_everybody_who_serves_a_schema_shares_a_cache():
+    other = build_schema("type Query { ok: Boolean }")
+    assert documents_of(SCHEMA) is documents_of(SCHEMA)
+    assert documents_of(other) is not documents_of(SCHEMA)
+
+
+def test_a_cache_does_not_keep_its_schema_alive():
+    class Query(graphene.ObjectType):
+        ok = graphene.Boolean()
+
+    def make() -> ref:
+        schema = graphene.Schema(query=Query).graphql_schema
+        small(documents_of(schema), "{ ok }")
+        small(documents_of(schema), "{ wrong }")
+        return ref(schema)
+
+    schema = make()
+    gc.collect()
+    assert schema() is None
