@@ -14,8 +14,8 @@ _LONG_NUMBER = re.compile(r"\d{19}")
 def dumps(value: object) -> str:
     """Encode `value` as compact JSON text.
 
-    orjson refuses integers beyond 64 bits, lone surrogates and keys that are not
-    strings; the standard library takes all three.
+    orjson refuses integers beyond 64 bits, lone surrogates, keys that are not strings
+    and more than 254 levels; the standard library takes all of them.
 
     Raises:
         TypeError, ValueError, RecursionError: it has no JSON form.
