@@ -27,7 +27,8 @@ async def failing(error: Exception) -> None:
 def collecting(*values: Any) -> Steps[list[Any]]:
     got = []
     for value in values:
-        got.append((yield value))
+        answer = yield value
+        got.append(answer)
     return got
 
 
