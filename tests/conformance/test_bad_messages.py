@@ -41,7 +41,16 @@ async def test_a_binary_frame_closes_4400(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "hello", "{", '{"type":"connection_init"', "{'type':'ping'}", "NaN", '"\\ud800"', "\x00"],
+    [
+        "",
+        "hello",
+        "{",
+        '{"type":"connection_init"',
+        "{'type':'ping'}",
+        "NaN",
+        '["\\ud800"',
+        "\x00",
+    ],
 )
 async def test_text_that_is_not_json_closes_4400(
     peers: Peers, stage: Stage, text: str, caplog: pytest.LogCaptureFixture

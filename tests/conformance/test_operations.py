@@ -52,6 +52,17 @@ async def test_the_operation_of_the_given_name_is_executed_with_the_given_variab
     assert await peer.hear(2) == [peer.next("1", {"hello": "Hello, Ж!"}), complete("1")]
 
 
+async def test_half_an_emoji_in_a_variable_does_not_cost_the_connection(
+    peers: Peers, stage: Stage
+) -> None:
+    peer = await peers.connect(consumer(stage))
+    query = "query ($name: String) { hello(name: $name) }"
+
+    await peer.ask("1", query, variables={"name": "\ud83d"})
+
+    assert await peer.heard() == peer.next("1", {"hello": "Hello, \N{REPLACEMENT CHARACTER}!"})
+
+
 async def test_a_field_that_fails_is_part_of_the_result_and_tells_no_class(
     peers: Peers, stage: Stage
 ) -> None:
