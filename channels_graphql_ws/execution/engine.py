@@ -28,7 +28,7 @@ from ..steps import Steps, is_awaitable
 from .cohort import Cohort, Member
 from .errors import INTERNAL_ERROR, describe, encode_result, is_cancellation, log_errors
 from .event import EventPlan, RequestError
-from .threads import Hops, in_thread
+from .threads import Hops, freshness, in_thread
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -123,6 +123,7 @@ class Engine:
 
     def _start(self, client: Client, session: Session) -> Steps[None]:
         request = client.request
+        freshness.see_to()
         try:
             yield session.before_operation(request)
         except Exception as error:  # noqa: BLE001 (a hook refuses by raising anything)

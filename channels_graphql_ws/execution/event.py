@@ -26,7 +26,7 @@ from graphql.pyutils import Path
 from ..messages import Subscribe
 from ..steps import Steps, is_awaitable
 from ..subscription import Delivery, Hook, Source, Subscription, current_delivery
-from .threads import in_thread
+from .threads import freshness, in_thread
 
 
 class RequestError(Exception):
@@ -123,6 +123,7 @@ class EventPlan:
 
     def run(self, payload: Any) -> Steps[ExecutionResult | None]:
         """Execute one event; `None` if it is to be skipped."""
+        freshness.see_to()
         self._delivery.skipped = False
         execution, errors = self._execution(payload)
         execute: Callable[[], Any] = partial(

@@ -11,6 +11,7 @@ from typing import Any
 
 import graphene
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
 from django.db import connections
 from django.db.backends.signals import connection_created
@@ -18,6 +19,7 @@ from graphene.types.resolver import attr_resolver, dict_or_attr_resolver
 from graphql import MiddlewareManager
 
 from channels_graphql_ws import Subscription
+from channels_graphql_ws.execution import threads
 from channels_graphql_ws.execution.threads import Hops, hop, in_thread
 from executing import Rig, schema_of
 from support import GUARD, tick
@@ -218,9 +220,11 @@ class Watch:
     def __init__(self) -> None:
         self.seen: dict[Any, None] = {}
         self.most = 0
+        self.opened = 0
 
     def created(self, connection: Any, **_: Any) -> None:
         self.seen[connection] = None
+        self.opened += 1
         self.most = max(self.most, self.open)
 
     @property
@@ -288,6 +292,81 @@ async def test_no_more_connections_are_open_than_threads_and_none_afterwards(wat
 async def test_on_the_event_loop_the_orm_is_refused_as_ever(database):
     result = await Rig(schema_of(query=Read)).answer("{ thing { name } }")
     assert "async context" in result["errors"][0]["message"]
+
+
+# ---------------------------------------------------------------- the asynchronous ORM
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SimpleNamespace:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(threads, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(threads.freshness, "_visited_at", float("-inf"))
+    return clock
+
+
+@pytest.fixture
+def visits(monkeypatch) -> list[int]:
+    """The thread of each visit."""
+    visits: list[int] = []
+    monkeypatch.setattr(threads, "close_old_connections", lambda: visits.append(here()))
+    return visits
+
+
+async def in_the_orms_thread(call: Any) -> Any:
+    return await sync_to_async(call)()
+
+
+async def test_connections_of_the_asynchronous_orm_are_seen_to_before_it_is_used(clock, visits):
+    class Async(graphene.ObjectType):
+        visited = graphene.Boolean()
+
+        @staticmethod
+        async def resolve_visited(root, info):
+            return await in_the_orms_thread(lambda: visits == [here()])
+
+    assert await Rig(schema_of(query=Async)).answer("{ visited }") == {"data": {"visited": True}}
+
+
+async def test_they_are_seen_to_once_in_a_while(clock, visits):
+    class Plain(Subscription):
+        ok = graphene.Boolean()
+
+        @staticmethod
+        def publish(payload, info):
+            return {"ok": True}
+
+    async def count() -> int:
+        await in_the_orms_thread(here)
+        return len(visits)
+
+    server = Rig(schema_of(Plain))
+    await server.subscribe()
+    server.hub.broadcast()
+    assert await count() == 1
+    clock.now += threads.Freshness.interval
+    server.hub.broadcast()
+    server.hub.broadcast()
+    assert await count() == 2
+
+
+async def test_a_connection_that_has_had_its_time_is_closed(clock, watch):
+    class Async(graphene.ObjectType):
+        count = graphene.Int()
+
+        @staticmethod
+        async def resolve_count(root, info):
+            return await Group.objects.acount()
+
+    server = Rig(schema_of(query=Async))
+    for _ in range(3):
+        assert await server.answer("{ count }") == {"data": {"count": 0}}
+    assert watch.opened == 1
+    clock.now += threads.Freshness.interval
+    await server.answer("{ count }")
+    assert watch.opened == 2
+    await in_the_orms_thread(connections.close_all)
+    assert watch.open == 0
 
 
 # ----------------------------------------------------------------------------- stalling
