@@ -11,7 +11,6 @@ from weakref import WeakSet
 import graphene
 from asgiref.sync import markcoroutinefunction
 from graphene.types.objecttype import ObjectTypeOptions
-from graphene.types.utils import yank_fields_from_attrs
 from graphene.utils.props import props
 from graphql import GraphQLResolveInfo
 
@@ -161,9 +160,7 @@ class Subscription(graphene.ObjectType):
             AssertionError: there is no `publish`.
         """
         _meta = _meta or SubscriptionOptions(cls)
-        output = output or getattr(cls, "Output", None)
-        _meta.output = output or cls
-        _meta.fields = {} if output else _fields(cls)
+        _meta.output = output or getattr(cls, "Output", None) or cls
         _meta.arguments = arguments or _arguments(cls)
         _meta.publish = publish or getattr(cls, "publish", None)
         _meta.subscribe = subscribe or getattr(cls, "subscribe", None)
@@ -284,13 +281,6 @@ class Subscription(graphene.ObjectType):
     def group_name(cls, prefix: str, group: str | None) -> str:
         """Give the channel layer's name of a group of this class, `None` for its own."""
         return _broadcast.group_name(prefix, f"{cls.__module__}.{cls.__qualname__}", group)
-
-
-def _fields(cls: type[Subscription]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        fields.update(yank_fields_from_attrs(base.__dict__, _as=graphene.Field))
-    return fields
 
 
 def _arguments(cls: type[Subscription]) -> dict[str, Any]:
