@@ -58,6 +58,10 @@ def test_the_newer_dialect_is_chosen_whenever_it_is_offered(
     assert choose(offered) is chosen
 
 
+def test_a_dialect_that_is_not_allowed_is_not_chosen() -> None:
+    assert choose(["graphql-ws"], [GRAPHQL_TRANSPORT_WS]) is None
+
+
 # ----------------------------------------------------------------------------- frames
 
 

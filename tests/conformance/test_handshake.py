@@ -191,6 +191,35 @@ async def test_a_second_connection_init_of_a_legacy_client_is_acked_without_a_se
     assert _timers() == timers
 
 
+@only_legacy
+async def test_operations_go_on_while_a_second_connection_init_is_decided(
+    peers: Peers, stage: Stage
+) -> None:
+    decisions = iter([False, True])
+
+    async def on_connect(self: Any, payload: Any) -> None:
+        if next(decisions):
+            await stage.wait_at("connect")
+            raise RuntimeError
+
+    peer = await peers.connect(consumer(stage, on_connect=on_connect))
+    await peer.ask("1", "{ hang }")
+    await peer.ask("2", "subscription { onEvent { text } }")
+    await stage.arrival("query")
+
+    await peer.say("connection_init")
+    await stage.arrival("connect")
+    stage.open_gate("query")
+    assert [message["id"] for message in await peer.hear(2)] == ["1", "1"]
+
+    await peer.ask("3", "{ hello }")
+    stage.open_gate("connect")
+    assert (await peer.heard())["type"] == "connection_error"
+    assert await peer.closed() == (4000, "Forbidden")
+    assert stage.unsubscribed == ["2"]
+    assert "hello" not in stage.executed
+
+
 def _timers() -> int:
     loop: Any = asyncio.get_running_loop()
     # Those of the tests' own guards are cancelled, or there both times.

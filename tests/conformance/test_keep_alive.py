@@ -128,12 +128,18 @@ async def test_connection_terminate_closes_1000(peers: Peers, stage: Stage, init
     assert await peer.closed() == (1000, "")
 
 
-async def test_a_fault_in_on_connects_answer_closes_4500_and_not_the_process(
-    peers: Peers, stage: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def on_connect(self: Any, payload: Any) -> Any:
-        return {"no": object()}
+async def async_answer(self: Any, payload: Any) -> Any:
+    return {"no": object()}
 
+
+def plain_answer(self: Any, payload: Any) -> Any:
+    return {"no": object()}
+
+
+@pytest.mark.parametrize("on_connect", [async_answer, plain_answer])
+async def test_a_fault_in_on_connects_answer_closes_4500_and_not_the_process(
+    peers: Peers, stage: Stage, caplog: pytest.LogCaptureFixture, on_connect: Any
+) -> None:
     peer = await peers.connect(consumer(stage, on_connect=on_connect), init=False)
 
     await peer.say("connection_init")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from conformance.peer import Peers, complete
 from conformance.stage import Stage, consumer
+from support import tick
 
 SUBSCRIBE = "subscription { onEvent { text } }"
 
@@ -91,3 +94,34 @@ async def test_strictly_a_stop_waits_for_its_subscribe(peers: Peers, stage: Stag
 
     assert await peer.hear(2) == [peer.next("1", None), complete("1")]
     assert await peer.lives()
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_on_disconnect_running_queries_are_cancelled_and_subscriptions_ended(
+    peers: Peers, stage: Stage, strict: bool
+) -> None:
+    peer = await peers.connect(consumer(stage, strict_ordering=strict))
+    await peer.ask("1", SUBSCRIBE)
+    await peer.ask("2", "{ hang }")
+    await stage.arrival("query")
+
+    await peer.finalize()
+
+    assert stage.cancelled == ["query"]
+    assert stage.unsubscribed == ["1"]
+
+
+async def test_on_disconnect_a_mutation_under_way_comes_to_its_end(
+    peers: Peers, stage: Stage
+) -> None:
+    peer = await peers.connect(consumer(stage))
+    await peer.ask("1", "mutation { hang }")
+    await stage.arrival("mutation")
+
+    leaving = asyncio.create_task(peer.finalize())
+    await tick(10)
+    assert not leaving.done()
+    stage.open_gate("mutation")
+    await leaving
+
+    assert stage.cancelled == []

@@ -87,6 +87,19 @@ async def test_a_notification_issued_after_the_confirmation_arrives(
     assert of("1", await peer.hear(3)) == [event(peer, "1", "a")]
 
 
+async def test_a_confirmation_comes_before_any_notification(peers: Peers, stage: Stage) -> None:
+    peer = await peers.connect(consumer(stage, **CONFIRMED))
+    other = await peers.connect(consumer(stage))
+
+    await peer.ask("1", SUBSCRIBE)
+    await send(other, "a")
+    await other.hear(2)
+
+    heard = await peer.settle()
+    assert heard[0] == peer.next("1", None)
+    assert heard[1:] in ([], [event(peer, "1", "a")])
+
+
 @pytest.mark.parametrize("how", ["raise", "refuse", "wrong"])
 async def test_a_subscription_that_fails_is_not_confirmed(
     peers: Peers, stage: Stage, how: str
