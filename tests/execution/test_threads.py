@@ -22,7 +22,7 @@ from channels_graphql_ws import Subscription
 from channels_graphql_ws.execution import threads
 from channels_graphql_ws.execution.threads import Hops, hop, in_thread
 from executing import Rig, schema_of
-from support import GUARD, tick
+from support import GUARD, tick, wait_until
 
 INFO: Any = SimpleNamespace(field_name="name")
 
@@ -429,3 +429,33 @@ async def test_events_of_a_publish_that_blocks_keep_their_order():
         server.hub.broadcast(number)
     await client.hears(20)
     assert client.data == [{"number": number} for number in range(20)]
+
+
+async def test_what_is_stopped_does_not_wait_for_its_thread():
+    gate = threading.Event()
+    entered = threading.Event()
+    ended: list[str] = []
+
+    class Blocking(Subscription):
+        ok = graphene.Boolean()
+
+        @staticmethod
+        def publish(payload, info):
+            entered.set()
+            gate.wait(GUARD)
+            return {"ok": True}
+
+        @staticmethod
+        def unsubscribed(root, info):
+            ended.append("unsubscribed")
+
+    server = Rig(schema_of(Blocking), sync_in_thread=True)
+    client = await server.subscribe()
+    server.hub.broadcast()
+    server.hub.broadcast()
+    await wait_until(entered.is_set)
+    await server.end(client)
+    assert ended == ["unsubscribed"]
+    gate.set()
+    await in_thread(here)
+    assert client.results == []
