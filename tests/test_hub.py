@@ -259,6 +259,20 @@ async def test_the_last_user_of_a_hub_takes_it_out_of_all_groups() -> None:
     assert broadcast.receivers(layer) == []
 
 
+@pytest.mark.redis
+async def test_the_last_user_of_a_hub_ends_its_subscriptions_in_redis(redis_url: str) -> None:
+    layer = RedisPubSubChannelLayer(hosts=[redis_url], prefix=uuid.uuid4().hex)
+    ear = hub_of(layer)
+    ear.acquire()
+    await subscribed(ear, "A", "B")
+    of_loop = layer._get_layer()
+    assert len(of_loop._shards[0]._subscribed_to) == 3
+    await ear.release()
+    assert (of_loop.channels, of_loop.groups) == ({}, {})
+    assert of_loop._shards[0]._subscribed_to == set()
+    await close(layer)
+
+
 async def test_the_hub_of_an_event_loop_that_was_closed_is_forgotten() -> None:
     layer = InMemoryChannelLayer()
 
