@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 from weakref import WeakSet
 
 import graphene
@@ -142,6 +142,11 @@ class Subscription(graphene.ObjectType):
 
     SKIP: Final = SKIP
 
+    if TYPE_CHECKING:
+        # What Graphene's metaclass makes at run time, and no type checker knows of.
+        def __init__(self, *values: Any, **fields: Any) -> None: ...
+        def __init_subclass__(cls, **options: Any) -> None: ...
+
     @classmethod
     def __init_subclass_with_meta__(
         cls,
@@ -195,7 +200,7 @@ class Subscription(graphene.ObjectType):
     @classmethod
     def broadcast(
         cls, *, group: str | None = None, payload: object = None
-    ) -> asyncio.Future[None] | None:
+    ) -> asyncio.Future[None] | Any:
         """Notify all subscribers of the class or, with `group`, of that group.
 
         The payload is encoded here and now. With an event loop running in this thread
@@ -233,7 +238,7 @@ class Subscription(graphene.ObjectType):
         _send_sync(cls._broadcasts(group, payload))
 
     @classmethod
-    def unsubscribe(cls, *, group: str | None = None) -> asyncio.Future[None] | None:
+    def unsubscribe(cls, *, group: str | None = None) -> asyncio.Future[None] | Any:
         """End all subscriptions of the class or, with `group`, of that group.
 
         Notifications that were sent before are still delivered. See `broadcast` for

@@ -29,7 +29,7 @@ class OnMessage(Subscription):
 
     @staticmethod
     def publish(payload: str, _info: graphene.ResolveInfo, room: str) -> object:
-        return SKIP if room in payload else {"text": payload}
+        return SKIP if room in payload else OnMessage(text=payload)
 
     @staticmethod
     def unsubscribed(_root: None, _info: graphene.ResolveInfo, room: str) -> None:
@@ -59,6 +59,12 @@ class WithMeta(Subscription):
         return ("a", "b")
 
 
+class WithKeywords(Subscription, publish=lambda payload, _info: payload, description="Short"):
+    """Or they are class keywords."""
+
+    ok = graphene.Boolean()
+
+
 class Root(graphene.ObjectType):
     on_message = OnMessage.Field()
     on_meta = WithMeta.Field(name="onMeta", description="…", required=True)
@@ -67,17 +73,18 @@ class Root(graphene.ObjectType):
 
 def plain_code_may_not_care_for_what_comes_back() -> None:
     """Without an event loop there is nothing to wait for."""
-    assert_type(OnMessage.broadcast(payload="hi"), asyncio.Future[None] | None)
-    assert_type(OnMessage.unsubscribe(group="lobby"), asyncio.Future[None] | None)
+    assert_type(OnMessage.broadcast(payload="hi"), asyncio.Future[None] | Any)
+    assert_type(OnMessage.unsubscribe(group="lobby"), asyncio.Future[None] | Any)
     OnMessage.broadcast_sync(group="lobby", payload={"any": ("thing", 1)})
     OnMessage.unsubscribe_sync()
 
 
 async def a_coroutine_may_wait() -> None:
-    """The forms for coroutines can be awaited."""
+    """Both forms can be awaited."""
     assert_type(OnMessage.broadcast_async(payload="hi"), Awaitable[None])
     await OnMessage.broadcast_async(group="lobby", payload="hi")
     await OnMessage.unsubscribe_async(group="lobby")
+    await OnMessage.broadcast(payload="hi")
 
 
 def payloads_survive_the_wire() -> None:
