@@ -196,7 +196,6 @@ def asset_response(name: str, headers: Mapping[str, str] | None = None) -> Asset
     if Path(name).suffix in _COMPRESSIBLE and _takes_gzip(headers.get("accept-encoding", "")):
         body = _gzipped(name)
         answer["Content-Encoding"] = "gzip"
-    answer["Content-Length"] = str(len(body))
     return AssetResponse(status=HTTPStatus.OK, headers=answer, body=body)
 
 

@@ -14,7 +14,8 @@ import "./page.css";
 const settings = readSettings();
 const live = new Live(socketUrl(settings.subscriptionEndpoint));
 const plugins = [HISTORY_PLUGIN, explorerPlugin()];
-const address = new URLSearchParams(location.search);
+// A link may bring a document along, behind a `#`, which no server sees and no endpoint takes for a query to run.
+const linked = new URLSearchParams(location.hash.slice(1));
 
 globalThis.MonacoEnvironment = {
   getWorker: (_, label) => new Worker(settings.workers[label] ?? settings.workers.editor),
@@ -73,8 +74,8 @@ createRoot(document.getElementById("graphiql")).render(
     plugins={plugins}
     defaultQuery={settings.defaultQuery ?? undefined}
     defaultHeaders={settings.defaultHeaders ?? undefined}
-    initialQuery={address.get("query") ?? undefined}
-    initialVariables={address.get("variables") ?? undefined}
+    initialQuery={linked.get("query") ?? undefined}
+    initialVariables={linked.get("variables") ?? undefined}
     shouldPersistHeaders={settings.persistHeaders}
     defaultEditorToolsVisibility={settings.defaultHeaders ? "headers" : undefined}
     inputValueDeprecation

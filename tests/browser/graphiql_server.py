@@ -1,13 +1,14 @@
 """A project with GraphiQL, to be looked at by a browser: `graphiql_server.py PORT [STATIC_ROOT]`.
 
 With a folder for static files, they are collected there under hashed names and served from
-there; without one, the endpoint serves the page's files itself.
+there, and the endpoint is a Django view; without one, the endpoint is a consumer, which serves
+the page's files itself.
 """
 
 from __future__ import annotations
 
-import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,12 +40,12 @@ import uvicorn  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.core.asgi import get_asgi_application  # noqa: E402
 from django.core.management import call_command  # noqa: E402
-from django.http import HttpRequest, HttpResponse, JsonResponse  # noqa: E402
-from django.middleware.csrf import get_token  # noqa: E402
 from django.urls import path, re_path  # noqa: E402
 from django.views.static import serve  # noqa: E402
 
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, graphiql  # noqa: E402
+from channels_graphql_ws import GraphqlWsConsumer, Subscription  # noqa: E402
+from channels_graphql_ws.http_consumer import GraphqlHttpConsumer  # noqa: E402
+from channels_graphql_ws.views import GraphqlView  # noqa: E402
 
 
 class Query(graphene.ObjectType):
@@ -104,35 +105,33 @@ class Consumer(GraphqlWsConsumer):
             raise PermissionError("This token is of yesterday")
 
 
-async def endpoint(request: HttpRequest) -> HttpResponse:
-    """Serve the page, its files, and queries."""
-    if request.method == "POST":
-        asked = json.loads(request.body)
-        result = await schema.execute_async(
-            asked["query"],
-            variables=asked.get("variables"),
-            operation_name=asked.get("operationName"),
-        )
-        return JsonResponse(result.formatted)
-    if name := request.GET.get(graphiql.ASSET_PARAMETER):
-        headers = {key.lower(): value for key, value in request.headers.items()}
-        answer = graphiql.asset_response(name, headers)
-        return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
-    config = graphiql.GraphiqlConfig(title="Voices", csrf_token=get_token(request))
-    return HttpResponse(graphiql.render(config), headers=graphiql.page_headers(config))
+class HttpConsumer(GraphqlHttpConsumer):
+    """Serves the page, its files, and queries."""
+
+    schema: ClassVar = schema
+
+    def graphiql_config(self, request):
+        return replace(super().graphiql_config(request), title="Voices")
 
 
-urlpatterns = [path("graphql/", endpoint)]
+class View(GraphqlView):
+    """Serves the same in Django, which checks its token."""
+
+    schema: ClassVar = schema
+
+    def graphiql_config(self, request):
+        return replace(super().graphiql_config(request), title="Voices")
+
+
+urlpatterns = [path("graphql/", View.as_view())]
+http = URLRouter([path("graphql/", HttpConsumer.as_asgi())])
 if STATIC_ROOT is not None:
     urlpatterns.append(re_path("static/(?P<path>.*)", serve, {"document_root": STATIC_ROOT}))
     call_command("collectstatic", interactive=False, verbosity=0)
+    http = get_asgi_application()
 
-application = ProtocolTypeRouter(
-    {
-        "http": get_asgi_application(),
-        "websocket": URLRouter([path("graphql/", Consumer.as_asgi())]),
-    }
-)
+websocket = URLRouter([path("graphql/", Consumer.as_asgi())])
+application = ProtocolTypeRouter({"http": http, "websocket": websocket})
 
 if __name__ == "__main__":
     uvicorn.run(application, host="127.0.0.1", port=PORT, lifespan="off", ws="websockets-sansio")

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -25,6 +25,11 @@ pytestmark = pytest.mark.browser
 SERVER = Path(__file__).with_name("graphiql_server.py")
 HEAR = "subscription { said { text token } }"
 SAY = 'mutation { say(text: "Good evening") { ok } }'
+
+CONSUMER = "a consumer, with files of its own"
+VIEW = "a view, with collected static files"
+only_consumer = pytest.mark.parametrize("project", [CONSUMER], indirect=True)
+only_view = pytest.mark.parametrize("project", [VIEW], indirect=True)
 
 Opener = Callable[[str], Awaitable[Page]]
 
@@ -70,17 +75,13 @@ class Project:
         listens.set()
 
 
-@pytest.fixture(params=["the endpoint's own files", "collected static files"])
+@pytest.fixture(params=[CONSUMER, VIEW])
 async def project(request, tmp_path: Path) -> AsyncIterator[Project]:
     """Serve the page and its files in both ways."""
-    collects = request.param == "collected static files"
-    server = Project(*([str(tmp_path / "static")] if collects else []))
+    server = Project(*([str(tmp_path / "static")] if request.param == VIEW else []))
     await server.start()
     yield server
     await server.stop()
-
-
-only_own_files = pytest.mark.parametrize("project", ["the endpoint's own files"], indirect=True)
 
 
 @pytest.fixture
@@ -103,8 +104,8 @@ async def opened(browser, project: Project) -> AsyncIterator[Opener]:
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.on("websocket", lambda socket: requests.append(socket.url))
-        query = urlencode({"query": document})
-        await page.goto(f"http://{project.host}/graphql/?{query}")
+        query = urlencode({"query": document}, quote_via=quote)
+        await page.goto(f"http://{project.host}/graphql/#{query}")
         await expect(page.get_by_role("button", name="Execute query")).to_be_visible()
         await expect(page.locator(".graphiql-query-editor .view-line")).not_to_have_count(0)
         return page
@@ -178,7 +179,7 @@ async def test_the_schema_is_there_to_be_read(opened, tmp_path: Path):
     await expect_response(page, '"hello": "Hello, you!"')
 
 
-@only_own_files
+@only_consumer
 async def test_the_headers_tab_becomes_the_connection_params(opened):
     hearing, saying = await opened(HEAR), await opened(SAY)
     sockets = sockets_of(hearing)
@@ -192,7 +193,7 @@ async def test_the_headers_tab_becomes_the_connection_params(opened):
     assert len(sockets) == 2
 
 
-@only_own_files
+@only_consumer
 async def test_subscriptions_with_the_same_headers_share_a_socket(opened):
     page = await opened(HEAR)
     sockets = sockets_of(page)
@@ -204,7 +205,7 @@ async def test_subscriptions_with_the_same_headers_share_a_socket(opened):
     assert len(sockets) == 1
 
 
-@only_own_files
+@only_consumer
 async def test_a_refused_connection_says_why(opened):
     page = await opened(HEAR)
     await set_headers(page, {"Authorization": "wrong"})
@@ -216,14 +217,14 @@ async def test_a_refused_connection_says_why(opened):
     await expect(page.get_by_role("status")).to_have_text("Live, 0 events")
 
 
-@only_own_files
+@only_consumer
 async def test_an_invalid_subscription_shows_its_errors(opened):
     page = await opened("subscription { said { shouted } }")
     await execute(page)
     await expect_response(page, "Cannot query field 'shouted'")
 
 
-@only_own_files
+@only_view
 async def test_a_refused_post_says_what_the_server_said(opened):
     page = await opened(SAY)
     await page.context.clear_cookies()
@@ -231,7 +232,7 @@ async def test_a_refused_post_says_what_the_server_said(opened):
     await expect_response(page, "The server answered 403 Forbidden", "CSRF verification failed")
 
 
-@only_own_files
+@only_consumer
 async def test_a_subscription_survives_a_restart_of_the_server(opened, project):
     hearing = await opened(HEAR)
     await execute(hearing)
