@@ -96,7 +96,7 @@ def set_headers(response: HttpResponse, headers: Mapping[str, str]) -> None:
 def _with_body(response: HttpResponse, body: str, form: MediaType, status: int) -> HttpResponse:
     # A resolver that has set a status knows better.
     if "status_code" not in vars(response):
-        response.status_code = status
+        response.status_code = int(status)
     response.headers["Content-Type"] = f"{form}; charset=utf-8"
     response.content = body.encode()
     return response

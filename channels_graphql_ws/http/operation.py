@@ -61,6 +61,7 @@ class Application(Protocol):
 
     channel_layer_alias: str
     disconnect_timeout: float
+    operation_timeout: float | None
 
     def engine(self) -> Engine:
         """Give what executes operations."""
@@ -121,6 +122,8 @@ class HttpOperation:
         self._hub: Hub | None = None
         self._forbidden = False
         self._answered: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_over = False
         self._invalid = False
 
     # ------------------------------------------------------------------- from start
@@ -135,17 +138,15 @@ class HttpOperation:
             self._answered = None if self.is_answered else loop.create_future()
             self.task = loop.create_task(rest, context=variables)
             self.task.add_done_callback(self._finished)
+            seconds = self._application.operation_timeout
+            if seconds is not None:
+                self._timer = loop.call_later(seconds, self._time_out, self.task)
         return self._answered
 
     @property
     def is_answered(self) -> bool:
         """Tell if it is known how to answer."""
         return self.sink is not None or self.text is not None
-
-    def time_out(self) -> None:
-        """Give up on it."""
-        if not self.is_answered:
-            self._answer(TIMED_OUT, Outcome.TIMED_OUT)
 
     # ----------------------------------------------------------------------- to end
 
@@ -175,7 +176,7 @@ class HttpOperation:
         task = self.task
         if task is not None and not task.done():
             # A mutation that is cancelled half-way leaves half of its work.
-            if self.type is not OperationType.MUTATION or self.outcome is Outcome.TIMED_OUT:
+            if self.type is not OperationType.MUTATION or self._is_over:
                 # Not before its first step: what it is to await would never be awaited.
                 asyncio.get_running_loop().call_soon(task.cancel)
             await asyncio.wait([task])
@@ -220,7 +221,7 @@ class HttpOperation:
 
     def completed(self) -> None:
         """Say that there are no more results."""
-        if self.sink is not None:
+        if self.sink is not None and not self._is_over:
             self.sink.complete()
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
@@ -290,7 +291,17 @@ class HttpOperation:
             return Outcome.FORBIDDEN if self._forbidden else Outcome.FAILED
         return Outcome.INVALID if refusal is Refusal.DOCUMENT else Outcome.FORBIDDEN
 
+    def _time_out(self, task: asyncio.Task[None]) -> None:
+        if self.type is not OperationType.SUBSCRIPTION and not task.done():
+            self._answer(TIMED_OUT, Outcome.TIMED_OUT)
+            self.completed()
+            self._is_over = True
+            task.cancel()
+
     def _answer(self, result: str, outcome: Outcome) -> None:
+        if self._is_over:
+            # Who is cancelled may still say something.
+            return
         if self.sink is None:
             self.text = result
             self.outcome = outcome
@@ -321,6 +332,8 @@ class HttpOperation:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         """Leave nobody waiting for what was cancelled or has broken."""
+        if self._timer is not None:
+            self._timer.cancel()
         if not task.cancelled() and task.exception() is not None:
             log.error("An operation failed", exc_info=task.exception())
         if not self.is_answered:

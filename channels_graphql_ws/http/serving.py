@@ -238,21 +238,12 @@ class Serving:
         everything = asyncio.gather(*waiting)
         gone = asyncio.ensure_future(self._source.gone())
         try:
-            await asyncio.wait(
-                (everything, gone),
-                timeout=self._endpoint.operation_timeout,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await asyncio.wait((everything, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            has_gone = gone.done()
             gone.cancel()
             await asyncio.wait([gone])
-        if everything.done():
-            return
-        if has_gone:
+        if not everything.done():
             raise ClientGoneError
-        for operation in operations:
-            operation.time_out()
 
     def _choose_sink(self, type: OperationType | None) -> Sink | None:
         if type is OperationType.MUTATION and self._request.method == "GET":
