@@ -68,8 +68,7 @@ class Exchange:
             if name == b"set-cookie":
                 self.set_cookies.append(value.decode())
             else:
-                assert name == name.lower()
-                self.headers[name.decode()] = value.decode()
+                self.headers[name.decode().lower()] = value.decode()
 
     async def chunk(self) -> bytes:
         message = await self._communicator.receive_output(GUARD)
