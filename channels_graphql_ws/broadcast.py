@@ -245,7 +245,9 @@ class _Pump:
 
     async def _run(self) -> None:
         while self._queue:
-            await self._send(*self._queue.popleft())
+            await self._send(*self._queue[0])
+            # Not before: what is interrupted is sent once more rather than not at all.
+            self._queue.popleft()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
@@ -277,10 +279,6 @@ class _Pump:
         except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
             if not pending.done():
                 pending.fail(error, outgoing.about)
-        except asyncio.CancelledError:
-            pending.cancel()
-            log.warning("%s was interrupted and may be lost: await it", outgoing.about)
-            raise
         else:
             if not pending.done():
                 pending.set_result(None)

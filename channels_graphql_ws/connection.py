@@ -412,7 +412,7 @@ class Connection:
         for _ in range(2):
             tasks = list(self._tasks)
             for task in tasks:
-                task.cancel()
+                self._stop_task(task)
             if tasks:
                 await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
 

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable
-from contextlib import suppress
 from contextvars import Context
 from typing import Any, Protocol
 
@@ -30,6 +29,12 @@ SHORTEST_RENEWAL = 0.1
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that leaving all groups may take; a membership expires by itself."""
+
+CANCELLATIONS = 100
+"""Attempts to end a task of ours before it is given up."""
+
+CANCEL_AGAIN_AFTER = 0.05
+"""Seconds between two of them."""
 
 CANARY = "channels_graphql_ws.canary"
 
@@ -86,7 +91,8 @@ class Membership:
         self._adjusting: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
-        self._in_doubt = asyncio.Event()
+        self._in_doubt = False
+        self._wake_watcher = asyncio.Event()
         self._canary: str | None = None
         self._canary_is_back = True
         # A member is dropped `group_expiry` seconds after it joined, without a word.
@@ -171,11 +177,13 @@ class Membership:
     async def _opened(self) -> str:
         """Give the channel; the first call makes it and starts to read."""
         async with self._opening:
-            if self._channel is None:
-                self._channel = await self._layer.new_channel()
-                self._spawn(self._read(self._channel))
-                self._watcher = self._spawn(self._watch(self._channel))
-        return self._channel
+            return self._channel or await self._open()
+
+    async def _open(self) -> str:
+        channel = self._channel = await self._layer.new_channel()
+        self._spawn(self._read(channel))
+        self._watcher = self._spawn(self._watch(channel))
+        return channel
 
     async def _read(self, channel: str) -> None:
         """Hand over what arrives. Nothing that a layer raises may end this."""
@@ -209,7 +217,8 @@ class Membership:
             await asyncio.sleep(_pause(failures - 1))
             return
         log.warning("Can not read from the channel layer, events may be lost: %r", error)
-        self._in_doubt.set()
+        self._in_doubt = True
+        self._wake_watcher.set()
         await asyncio.sleep(_pause(failures))
 
     # ------------------------------------------------------------------- watching
@@ -223,23 +232,27 @@ class Membership:
         """
         renewed = self._loop.time()
         while True:
-            if not await self._doubted() and not self._canary_is_back:
+            await self._wait_for_doubt()
+            if not self._in_doubt and not self._canary_is_back:
                 log.warning("The channel layer has lost our groups, events may be lost: rejoining")
-                self._in_doubt.set()
-            if self._in_doubt.is_set() or self._loop.time() - renewed >= self._renew_every:
+                self._in_doubt = True
+            if self._in_doubt or self._loop.time() - renewed >= self._renew_every:
                 # Before the await: what happens meanwhile is cause for another round.
-                self._in_doubt.clear()
+                self._in_doubt = False
                 await self._rejoin()
                 renewed = self._loop.time()
                 self._canary = None
             await self._release_canary(channel)
 
-    async def _doubted(self) -> bool:
-        """Wait for a while; tell if there was cause for doubt."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(self._renew_every, CHECK_EVERY)):
-                await self._in_doubt.wait()
-        return self._in_doubt.is_set()
+    async def _wait_for_doubt(self) -> None:
+        """Wait until there is cause for doubt, but not longer than between two looks."""
+        seconds = min(self._renew_every, CHECK_EVERY)
+        timer = self._loop.call_later(seconds, self._wake_watcher.set)
+        try:
+            await self._wake_watcher.wait()
+        finally:
+            timer.cancel()
+            self._wake_watcher.clear()
 
     async def _release_canary(self, channel: str) -> None:
         """Send the canary. If that fails, it is not back the next time either."""
@@ -285,9 +298,15 @@ class Membership:
 
 
 async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel, and see that it is done: redis-py may swallow it while it connects."""
+    pending = set(tasks)
+    for _ in range(CANCELLATIONS):
+        if not pending:
+            return
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_AFTER)
+    log.warning("Gave up on %s tasks that can not be cancelled", len(pending))
 
 
 def _pause(failures: int) -> float:

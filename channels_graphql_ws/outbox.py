@@ -119,8 +119,8 @@ class Outbox:
             self._break(error)
         finally:
             # Another one may have taken over, see `close`.
-            if self._flushing is asyncio.current_task():
-                self._flushing = None
+            is_latest = self._flushing is asyncio.current_task()
+            self._flushing = None if is_latest else self._flushing
 
     def _forget(self) -> None:
         self._waiting.clear()

@@ -21,8 +21,14 @@ from .subprotocols import Subprotocol, parse
 REASON_LIMIT = 123
 """Bytes of UTF-8 that fit a close frame beside its code (RFC 6455, section 5.5)."""
 
-HELD_LIMIT = 100
-"""Operations that the legacy protocol may send ahead of the acknowledgement."""
+HELD_LIMIT = 1_000
+"""Operations that the legacy protocol may send ahead of the acknowledgement.
+
+Its client does so whenever it reconnects, with every operation that is still wanted.
+"""
+
+HELD_CHARACTERS = 1_000_000
+"""Room for them, as nobody knows yet who this client is; a single one may be longer."""
 
 
 class State(Enum):
@@ -117,7 +123,11 @@ class ServerProtocol:
         self._max_message_size = max_message_size
         self._answers_complete = answers_complete
         self._operations: dict[OperationId, Operation] = {}
+        # Stopped by the client, but not at their end: no two of them have the same id.
+        self._stopping: dict[OperationId, Operation] = {}
         self._held: dict[OperationId, messages.Subscribe] = {}
+        self._held_characters = 0
+        self._frame_length = 0
         self._answers: dict[type, Callable[[Any], list[Effect]]] = {
             messages.Subscribe: self._subscribe,
             messages.Complete: self._complete,
@@ -133,13 +143,15 @@ class ServerProtocol:
         """Take a frame as it came from the socket."""
         if self.state is State.CLOSED:
             return []
-        limit = self._max_message_size
-        if limit is not None and frame is not None and len(frame) > limit:
+        limit, length = self._max_message_size, 0 if frame is None else len(frame)
+        if limit is not None and length > limit:
             return self._bad_request(f"Message is larger than {limit} characters")
         try:
-            return self.received_json(parse(frame))
+            content = parse(frame)
         except InvalidMessageError as error:
             return self._bad_request(str(error))
+        self._frame_length = length
+        return self.received_json(content)
 
     def received_json(self, content: object) -> list[Effect]:
         """Take a frame that has been decoded by somebody else."""
@@ -162,6 +174,7 @@ class ServerProtocol:
         self.state = State.READY
         effects = self._send(messages.ConnectionAck(payload))
         held, self._held = list(self._held.values()), {}
+        self._held_characters = 0
         for message in held:
             effects += self._subscribe(message)
         return effects
@@ -185,7 +198,7 @@ class ServerProtocol:
         Said to a client that has stopped it meanwhile, too: who asked for confirmations
         counts on one in front of every `complete`.
         """
-        if not self._may_still_answer(operation):
+        if operation.phase is Phase.ENDED:
             return []
         return [Send(f"{operation.next_prefix}{result}}}")]
 
@@ -201,11 +214,11 @@ class ServerProtocol:
 
     def stopped(self, operation: Operation, *, was_subscription: bool) -> list[Effect]:
         """What was to be cancelled has come to its end."""
-        may_answer = self._may_still_answer(operation)
-        operation.phase = Phase.ENDED
-        if not (may_answer and was_subscription and self._answers_complete):
+        if operation.phase is not Phase.STOPPING:
             return []
-        return self._send(messages.Complete(operation.id))
+        del self._stopping[operation.id]
+        operation.phase = Phase.ENDED
+        return self._answer_complete(operation.id) if was_subscription else []
 
     # --------------------------------------------------------------- time, socket
 
@@ -255,30 +268,42 @@ class ServerProtocol:
             return self._close(CloseCode.UNAUTHORIZED, "Unauthorized")
         if message.id in self._operations:
             return self._duplicate(message.id)
+        # From here on, a word about an older operation would be taken for one about this.
+        older = self._stopping.pop(message.id, None)
+        if older is not None:
+            older.phase = Phase.ENDED
         operation = Operation(message, self.subprotocol.next_prefix(message.id))
         self._operations[message.id] = operation
         return [Execute(operation)]
 
     def _complete(self, message: messages.Complete) -> list[Effect]:
-        self._held.pop(message.id, None)
+        if self._held.pop(message.id, None) is not None:
+            return self._answer_complete(message.id)
         # It may cross our own `complete` on the wire, so an unknown id is no error.
         operation = self._operations.pop(message.id, None)
         if operation is None:
             return []
         operation.phase = Phase.STOPPING
+        self._stopping[message.id] = operation
         return [Cancel(operation)]
 
     def _ping(self, message: messages.Ping) -> list[Effect]:
-        return self._send(messages.Pong(message.payload))
+        try:
+            return self._send(messages.Pong(message.payload))
+        # What can be read is not always shallow enough to be written.
+        except RecursionError:
+            return self._bad_request("'payload' of 'ping' is nested too deeply")
 
     def _hold(self, message: messages.Subscribe) -> list[Effect]:
-        if message.id in self._held:
+        # A second `connection_init` finds operations of the first that are live.
+        if message.id in self._held or message.id in self._operations:
             return self._duplicate(message.id)
-        if len(self._held) == HELD_LIMIT:
-            return self._bad_request(
-                f"More than {HELD_LIMIT} operations before the acknowledgement"
-            )
+        characters = self._held_characters + self._frame_length
+        is_full = len(self._held) == HELD_LIMIT or characters > HELD_CHARACTERS
+        if self._held and is_full:
+            return self._bad_request("Too many operations before the acknowledgement")
         self._held[message.id] = message
+        self._held_characters = characters
         return []
 
     def _duplicate(self, id: OperationId) -> list[Effect]:
@@ -301,21 +326,18 @@ class ServerProtocol:
 
     # -------------------------------------------------------------------- effects
 
-    def _may_still_answer(self, operation: Operation) -> bool:
-        """Tell if a word about this operation can not be taken for another's."""
-        if operation.phase is Phase.LIVE:
-            return True
-        reused = operation.id in self._operations
-        closed = self.state is State.CLOSED
-        return operation.phase is Phase.STOPPING and not reused and not closed
+    def _answer_complete(self, id: OperationId) -> list[Effect]:
+        return self._send(messages.Complete(id)) if self._answers_complete else []
 
     def _end(self, operation: Operation, message: messages.FromServer) -> list[Effect]:
         """Free the id where the decision falls, before anything is sent."""
         if operation.phase is not Phase.LIVE:
             return []
+        # An error that has no JSON form raises here: the operation may still end otherwise.
+        effects = self._send(message)
         del self._operations[operation.id]
         operation.phase = Phase.ENDED
-        return self._send(message)
+        return effects
 
     def _send(self, message: messages.FromServer) -> list[Effect]:
         return [Send(frame) for frame in self.subprotocol.encode(message)]
@@ -325,13 +347,14 @@ class ServerProtocol:
 
     def _close(self, code: CloseCode, reason: str) -> list[Effect]:
         self.state = State.CLOSED
-        for operation in self._operations.values():
+        for operation in (*self._operations.values(), *self._stopping.values()):
             operation.phase = Phase.ENDED
         self._operations.clear()
+        self._stopping.clear()
         self._held.clear()
         return [Close(code, cut(reason))]
 
 
 def cut(reason: str) -> str:
     """Shorten a close reason to what a close frame can carry, on a character."""
-    return reason.encode()[:REASON_LIMIT].decode(errors="ignore")
+    return reason.encode(errors="replace")[:REASON_LIMIT].decode(errors="ignore")

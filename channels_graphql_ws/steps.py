@@ -57,3 +57,6 @@ async def _finish(steps: Steps[T], step: Any) -> T:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        finally:
+            # Its traceback knows this frame: a cycle for each operation that is cancelled.
+            failure = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -250,6 +250,8 @@ SUBPROTOCOLS = (GRAPHQL_TRANSPORT_WS, GRAPHQL_WS)
 """All dialects, the preferred one first."""
 
 
-def choose(offered: list[str]) -> Subprotocol | None:
-    """Pick the dialect of ours that we like best among those the client offers."""
-    return next((ours for ours in SUBPROTOCOLS if ours.name in offered), None)
+def choose(
+    offered: Collection[str], allowed: Sequence[Subprotocol] = SUBPROTOCOLS
+) -> Subprotocol | None:
+    """Pick the first of the dialects allowed that the client offers."""
+    return next((ours for ours in allowed if ours.name in offered), None)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
-from typing import Any, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 from weakref import WeakSet
 
 import graphene
 from asgiref.sync import markcoroutinefunction
 from graphene.types.objecttype import ObjectTypeOptions
-from graphene.types.utils import yank_fields_from_attrs
 from graphene.utils.props import props
 from graphql import GraphQLResolveInfo
 
@@ -143,6 +142,11 @@ class Subscription(graphene.ObjectType):
 
     SKIP: Final = SKIP
 
+    if TYPE_CHECKING:
+        # What Graphene's metaclass makes at run time, and no type checker knows of.
+        def __init__(self, *values: Any, **fields: Any) -> None: ...
+        def __init_subclass__(cls, **options: Any) -> None: ...
+
     @classmethod
     def __init_subclass_with_meta__(
         cls,
@@ -161,9 +165,7 @@ class Subscription(graphene.ObjectType):
             AssertionError: there is no `publish`.
         """
         _meta = _meta or SubscriptionOptions(cls)
-        output = output or getattr(cls, "Output", None)
-        _meta.output = output or cls
-        _meta.fields = {} if output else _fields(cls)
+        _meta.output = output or getattr(cls, "Output", None) or cls
         _meta.arguments = arguments or _arguments(cls)
         _meta.publish = publish or getattr(cls, "publish", None)
         _meta.subscribe = subscribe or getattr(cls, "subscribe", None)
@@ -198,7 +200,7 @@ class Subscription(graphene.ObjectType):
     @classmethod
     def broadcast(
         cls, *, group: str | None = None, payload: object = None
-    ) -> asyncio.Future[None] | None:
+    ) -> asyncio.Future[None] | Any:
         """Notify all subscribers of the class or, with `group`, of that group.
 
         The payload is encoded here and now. With an event loop running in this thread
@@ -236,7 +238,7 @@ class Subscription(graphene.ObjectType):
         _send_sync(cls._broadcasts(group, payload))
 
     @classmethod
-    def unsubscribe(cls, *, group: str | None = None) -> asyncio.Future[None] | None:
+    def unsubscribe(cls, *, group: str | None = None) -> asyncio.Future[None] | Any:
         """End all subscriptions of the class or, with `group`, of that group.
 
         Notifications that were sent before are still delivered. See `broadcast` for
@@ -284,13 +286,6 @@ class Subscription(graphene.ObjectType):
     def group_name(cls, prefix: str, group: str | None) -> str:
         """Give the channel layer's name of a group of this class, `None` for its own."""
         return _broadcast.group_name(prefix, f"{cls.__module__}.{cls.__qualname__}", group)
-
-
-def _fields(cls: type[Subscription]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        fields.update(yank_fields_from_attrs(base.__dict__, _as=graphene.Field))
-    return fields
 
 
 def _arguments(cls: type[Subscription]) -> dict[str, Any]:

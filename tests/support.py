@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
+from typing import Any
 
 GUARD = 20.0
 """Seconds after which a wait has failed: a guard, never an assertion."""
@@ -57,3 +59,107 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+class FakeLayer:
+    """A channel layer which can be slow, fail and forget, and which counts its calls.
+
+    Every call gives up a turn, so that whatever can come in between does come in between.
+    It is to be made on the event loop that receives; sending works from any.
+
+    Attributes:
+        groups: the members of each group.
+        calls: how often each method was called.
+        errors: method name to what a call of it raises, for as long as it is there.
+    """
+
+    def __init__(self, group_expiry: float = 86_400) -> None:
+        self.group_expiry = group_expiry
+        self.groups: defaultdict[str, set[str]] = defaultdict(set)
+        self.calls: Counter[str] = Counter()
+        self.errors: dict[str, Exception] = {}
+        self.sent: list[dict[str, Any]] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._loop = asyncio.get_running_loop()
+        self._held: dict[str, asyncio.Event] = {}
+        self._queues: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
+
+    def hold(self, method: str) -> None:
+        """Let calls of a method take until `release`."""
+        self._held[method] = asyncio.Event()
+
+    def release(self, method: str) -> None:
+        """Let the calls of a method come to their end, those under way too."""
+        self._held.pop(method).set()
+
+    def forget(self) -> None:
+        """Lose all groups, as a Redis does that is started anew."""
+        self.groups.clear()
+
+    def put(self, channel: str, message: object) -> None:
+        """Let `receive` give a message, or raise it if it is an exception."""
+        self._loop.call_soon_threadsafe(self._queues[channel].put_nowait, message)
+
+    async def new_channel(self, prefix: str = "specific") -> str:
+        await self._called("new_channel")
+        return f"{prefix}.fake!{self.calls['new_channel']}"
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        self.calls["receive"] += 1
+        await tick()
+        message = await self._queues[channel].get()
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+    async def group_add(self, group: str, channel: str) -> None:
+        await self._called("group_add")
+        self.groups[group].add(channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        await self._called("group_discard")
+        self.groups[group].discard(channel)
+        if not self.groups[group]:
+            del self.groups[group]
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        await self._called("group_send")
+        self.sent.append(message)
+        for channel in self.groups.get(group, ()):
+            self.put(channel, message)
+
+    async def _called(self, method: str) -> None:
+        self.calls[method] += 1
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            await tick()
+            if method in self._held:
+                await self._held[method].wait()
+            if method in self.errors:
+                raise self.errors[method]
+        finally:
+            self._at_once -= 1
+
+
+class FakeListener:
+    """Who listens at a hub: keeps what it heard, in `END` that it is over."""
+
+    END = "END"
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self._waiting: deque[Any] = deque()
+
+    def offer(self, notification: Any) -> bool:
+        self._waiting.append(notification)
+        return len(self._waiting) == 1
+
+    def finish(self) -> bool:
+        return self.offer(None)
+
+    def take_turn(self) -> bool:
+        notification = self._waiting.popleft()
+        self.heard.append(self.END if notification is None else notification.payload())
+        return bool(self._waiting)

@@ -136,7 +136,7 @@ def test_cookies_come_from_the_headers():
 
 
 def test_one_odd_cookie_does_not_hide_the_others():
-    thing = made(headers=[(b"cookie", b"a=1; q\xff[]{}=\"; sessionid=xyz")])
+    thing = made(headers=[(b"cookie", b'a=1; q\xff[]{}="; sessionid=xyz')])
     assert thing.cookies["sessionid"] == "xyz"
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from .. import steps
 from ..hub import Hub, Notification
 from ..steps import Steps
-from .errors import Formatter, encode_result, log_errors
+from .errors import Formatter, encode_result, is_cancellation, log_errors
 from .event import EventPlan
 
 log = logging.getLogger(__name__)
@@ -173,7 +173,12 @@ class Cohort:
         if task is not None:
             # Not before its first step: what it is to await would never be awaited.
             asyncio.get_running_loop().call_soon(task.cancel)
-            yield asyncio.wait([task])
+            try:
+                yield asyncio.wait([task])
+            except asyncio.CancelledError:
+                # Patience is at its end with that task, but the hook is still owed.
+                yield from self._call_unsubscribed()
+                raise
         yield from self._call_unsubscribed()
 
     def _turn(self) -> Steps[None]:
@@ -185,10 +190,13 @@ class Cohort:
         try:
             result = yield from self._plan.run(notification.payload())
         # The stream has to outlive whatever one event may bring.
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
             log.exception("Lost a notification of %s (id %s)", self.name, self._id)
             return
-        if result is not None:
+        # A `publish` may go on after it was cancelled, but nobody listens any more.
+        if result is not None and not self._ended:
             log_errors(result.errors, self.name, self._id)
             self._member.next(encode_result(result, self._format_error))
 
@@ -223,5 +231,7 @@ class Cohort:
             while steps.is_awaitable(result):
                 result = yield result
         # Whatever it raises, the client is still owed its `complete`.
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
             log.exception("`unsubscribed` of %s failed (id %s)", self.name, self._id)

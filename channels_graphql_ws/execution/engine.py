@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +26,9 @@ from ..hub import Hub
 from ..messages import JsonObject, Refusal, Subscribe
 from ..steps import Steps, is_awaitable
 from .cohort import Cohort, Member
-from .errors import encode_result, log_errors
+from .errors import INTERNAL_ERROR, describe, encode_result, is_cancellation, log_errors
 from .event import EventPlan, RequestError
-from .threads import in_thread, with_hops
+from .threads import Hops, freshness, in_thread
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -103,7 +104,7 @@ class Engine:
         self._documents = documents_of(settings.schema)
         middleware = _manager(settings.middleware)
         if settings.sync_in_thread:
-            middleware = with_hops(middleware)
+            middleware = Hops(middleware)
         self._middleware = middleware
 
     def start(self, client: Client, session: Session) -> Steps[None]:
@@ -111,20 +112,23 @@ class Engine:
         try:
             yield from self._start(client, session)
         except RequestError as error:
-            errors = [dict(session.format_error(each)) for each in error.errors]
+            errors = [describe(each, session.format_error) for each in error.errors]
             client.failed(errors, Refusal.DOCUMENT)
         # Our own mistake: the client is told that much, and the log the rest.
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
             log.exception("Operation %r failed", client.request.id)
-            problem = {"message": "Internal server error"}
-            client.failed([problem], Refusal.OPERATION)
+            client.failed([INTERNAL_ERROR], Refusal.OPERATION)
 
     def _start(self, client: Client, session: Session) -> Steps[None]:
         request = client.request
+        freshness.see_to()
         try:
             yield session.before_operation(request)
         except Exception as error:  # noqa: BLE001 (a hook refuses by raising anything)
-            client.failed([session.format_error(error)], Refusal.OPERATION)
+            log.info("Operation %r was refused: %r", request.id, error)
+            client.failed([describe(error, session.format_error)], Refusal.OPERATION)
             return
         document: Document = yield self._documents.get(request.query)
         if document.errors:
@@ -189,14 +193,11 @@ class Engine:
             groups = yield from self._groups(plan)
             cohort = self._cohort(plan, client, session, hub, groups)
             client.subscribed(cohort)
-            if hub.listen(cohort, groups):
-                yield from _joined(hub, cohort)
+            yield from self._go_live(cohort, hub, client, session)
         except Exception as error:  # noqa: BLE001 (the hook may raise anything)
             log_errors([error], plan.subscription_class.__qualname__, client.request.id)
-            client.failed([session.format_error(error)], Refusal.SUBSCRIBE)
+            client.failed([describe(error, session.format_error)], Refusal.SUBSCRIBE)
             return
-        if self.settings.confirm_subscriptions:
-            client.confirmed(self._confirmation(session))
         cohort.open()
 
     def _groups(self, plan: EventPlan) -> Steps[list[str]]:
@@ -229,18 +230,21 @@ class Engine:
             id=client.request.id,
         )
 
+    def _go_live(self, cohort: Cohort, hub: Hub, client: Client, session: Session) -> Steps[None]:
+        """Wait until all groups are joined, and tell the client if it wants to know."""
+        try:
+            if hub.listen(cohort, cohort.groups):
+                yield hub.joined(cohort.groups)
+            if self.settings.confirm_subscriptions:
+                client.confirmed(self._confirmation(session))
+        except Exception:
+            yield from cohort.end()
+            raise
+
     def _confirmation(self, session: Session) -> str:
         message = self.settings.confirmation_message
         errors: list[Any] = list(message.get("errors") or ())
         return encode_result(ExecutionResult(message.get("data"), errors), session.format_error)
-
-
-def _joined(hub: Hub, cohort: Cohort) -> Steps[None]:
-    try:
-        yield hub.joined(cohort.groups)
-    except Exception:
-        yield from cohort.end()
-        raise
 
 
 def _operation(document: Document, request: Subscribe) -> OperationDefinitionNode:
@@ -261,9 +265,11 @@ def _manager(
 ) -> MiddlewareManager | None:
     if not middleware:
         return None
-    if isinstance(middleware, MiddlewareManager):
-        return middleware
-    return MiddlewareManager(*map(_middleware_function, middleware))
+    if not isinstance(middleware, MiddlewareManager):
+        return MiddlewareManager(*map(_middleware_function, middleware))
+    functions = tuple(map(_middleware_function, middleware.middlewares))
+    # The same functions: it is left as it is, a subclass may do more than to hold them.
+    return middleware if functions == middleware.middlewares else MiddlewareManager(*functions)
 
 
 def _middleware_function(middleware: Any) -> Any:

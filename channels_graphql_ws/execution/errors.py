@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from graphql import ExecutionResult, GraphQLError
 
@@ -13,6 +14,9 @@ from ..json_text import dumps
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 Formatter: TypeAlias = Callable[[Exception], Mapping[str, Any]]
+
+INTERNAL_ERROR: Final = {"message": "Internal server error"}
+"""All that a client is told of a mistake in our own code."""
 
 
 def format_error(error: Exception) -> dict[str, Any]:
@@ -26,11 +30,33 @@ def format_error(error: Exception) -> dict[str, Any]:
     return {"message": f"{name}: {error}", "extensions": {"code": name}}
 
 
+def describe(error: Exception, format: Formatter) -> dict[str, Any]:
+    """Tell of an error in the words of `format`, or in our own where those fail."""
+    try:
+        description = dict(format(error))
+        dumps(description)
+    # `format` may be the user's, and so may be what the error brings along.
+    except Exception:
+        log.exception("An error could not be formatted: %r", error)
+        return dict(INTERNAL_ERROR)
+    return description
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Tell if this task is being cancelled.
+
+    Otherwise something was cancelled that the user's code waited for, and that is an
+    error like any other: the client is owed an answer.
+    """
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
 def encode_result(result: ExecutionResult, format: Formatter) -> str:
     """Turn a result into JSON text; one without a JSON form becomes an error."""
     content: dict[str, Any] = {"data": result.data}
     if result.errors:
-        content["errors"] = [dict(format(error)) for error in result.errors]
+        content["errors"] = [describe(error, format) for error in result.errors]
     if result.extensions:
         content["extensions"] = result.extensions
     try:

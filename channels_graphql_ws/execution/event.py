@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from typing import Any
+from inspect import iscoroutinefunction
+from typing import Any, Final
 
 from graphql import (
     DocumentNode,
@@ -25,7 +26,7 @@ from graphql.pyutils import Path
 from ..messages import Subscribe
 from ..steps import Steps, is_awaitable
 from ..subscription import Delivery, Hook, Source, Subscription, current_delivery
-from .threads import in_thread
+from .threads import freshness, in_thread
 
 
 class RequestError(Exception):
@@ -34,6 +35,13 @@ class RequestError(Exception):
     def __init__(self, *errors: GraphQLError) -> None:
         super().__init__(*errors)
         self.errors = errors
+
+
+_ERRORS: Final = (
+    "collected_errors" if "collected_errors" in ExecutionContext.__annotations__ else "errors"
+)
+"""Where an execution collects errors: in a class of its own, in older releases of
+graphql-core 3.2 in a plain list."""
 
 
 class _RootFields(ExecutionContext):
@@ -109,12 +117,15 @@ class EventPlan:
     def call(self, hook: Hook) -> Any:
         """Call `subscribe` or `unsubscribed`; the result may be awaitable."""
         call = partial(hook, None, self.info, **self.arguments)
-        return in_thread(call) if self._sync_in_thread else call()
+        if self._sync_in_thread and not iscoroutinefunction(hook):
+            return in_thread(call)
+        return call()
 
     def run(self, payload: Any) -> Steps[ExecutionResult | None]:
         """Execute one event; `None` if it is to be skipped."""
+        freshness.see_to()
         self._delivery.skipped = False
-        execution = self._execution(payload)
+        execution, errors = self._execution(payload)
         execute: Callable[[], Any] = partial(
             ExecutionContext.execute_field,
             execution,
@@ -130,18 +141,19 @@ class EventPlan:
             data: dict[str, Any] | None = {self._path.key: value}  # type: ignore[dict-item]
         except GraphQLError as error:
             data = None
-            execution.collected_errors.add(error, None)
+            errors.append(error)
         if self._delivery.skipped:
             return None
-        return execution.build_response(data, execution.collected_errors.errors)
+        return execution.build_response(data, errors)
 
-    def _execution(self, payload: Any) -> ExecutionContext:
+    def _execution(self, payload: Any) -> tuple[ExecutionContext, list[GraphQLError]]:
         """Give a context for one event: what is worked out is shared, errors are not."""
         execution = object.__new__(ExecutionContext)
-        vars(execution).update(vars(self._template))
-        execution.root_value = payload
-        execution.collected_errors = type(execution.collected_errors)()
-        return execution
+        variables = vars(execution)
+        variables.update(vars(self._template))
+        variables["root_value"] = payload
+        collected = variables[_ERRORS] = type(variables[_ERRORS])()
+        return execution, getattr(collected, "errors", collected)
 
 
 def _root_field(context: ExecutionContext) -> tuple[GraphQLObjectType, list[FieldNode], str]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from inspect import iscoroutinefunction
 from typing import Any
 
+from asgiref.sync import SyncToAsync
 from channels.db import database_sync_to_async
+from django.db import close_old_connections
 from graphene.types.resolver import attr_resolver, dict_or_attr_resolver, dict_resolver
-from graphql import GraphQLResolveInfo, MiddlewareManager, default_field_resolver
+from graphql import GraphQLResolveInfo, MiddlewareManager
 
 from ..steps import is_awaitable
 
-_READERS = (attr_resolver, dict_resolver, dict_or_attr_resolver, default_field_resolver)
+_READERS = (attr_resolver, dict_resolver, dict_or_attr_resolver)
 
 
 def in_thread(call: Callable[[], Any]) -> Awaitable[Any]:
@@ -22,8 +26,41 @@ def in_thread(call: Callable[[], Any]) -> Awaitable[Any]:
     The threads are not asgiref's single "thread-sensitive" one: a slow call of one
     client must not keep another's waiting.
     """
-    in_a_thread: Awaitable[Any] = database_sync_to_async(call, thread_sensitive=False)()
+    in_a_thread: Awaitable[Any] = _called_in_thread(call)
     return in_a_thread
+
+
+def _call(call: Callable[[], Any]) -> Any:
+    return call()
+
+
+_called_in_thread = database_sync_to_async(_call, thread_sensitive=False)
+
+
+class Freshness:
+    """Closes database connections that have had their time, where coroutines use them.
+
+    Django's asynchronous ORM works in asgiref's one "thread-sensitive" thread. Channels
+    visits it before every message and waits for that; we do it once in a while, and what
+    a coroutine asks of that thread afterwards comes behind it by itself.
+    """
+
+    interval = 1.0
+    """Seconds between two visits: so long a broken connection may stay in use."""
+
+    def __init__(self) -> None:
+        self._visited_at = float("-inf")
+
+    def see_to(self) -> None:
+        """Call this before user code runs; it does not wait."""
+        now = time.monotonic()
+        if now - self._visited_at >= self.interval:
+            self._visited_at = now
+            SyncToAsync.single_thread_executor.submit(close_old_connections)
+
+
+freshness = Freshness()
+"""That of the connections which this process has in that thread."""
 
 
 def hop(resolve: Callable[..., Any], root: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
@@ -32,14 +69,14 @@ def hop(resolve: Callable[..., Any], root: Any, info: GraphQLResolveInfo, **argu
     An execution starts in a thread, where this calls straight through. What follows an
     asynchronous resolver is continued on the event loop, and has to be sent back.
     """
-    if not _on_event_loop() or _only_reads(resolve, root, info):
+    if not _on_event_loop() or iscoroutinefunction(resolve) or _only_reads(resolve, root):
         return resolve(root, info, **arguments)
     return _hopped(partial(resolve, root, info, **arguments))
 
 
 async def _hopped(call: Callable[[], Any]) -> Any:
     result = await in_thread(call)
-    # An `async def` resolver has only been called there: it runs here.
+    # An `async def` behind a middleware has only been called there: it runs here.
     return await result if is_awaitable(result) else result
 
 
@@ -51,15 +88,27 @@ def _on_event_loop() -> bool:
     return True
 
 
-def _only_reads(resolve: Callable[..., Any], root: Any, info: GraphQLResolveInfo) -> bool:
-    """Tell if a default resolver will find the value without running any code."""
+def _only_reads(resolve: Callable[..., Any], root: Any) -> bool:
+    """Tell if one of Graphene's resolvers will find the value without running any code."""
     if not isinstance(resolve, partial) or resolve.func not in _READERS:
         return False
-    name = resolve.args[0] if resolve.args else info.field_name
-    return isinstance(root, dict) or name in getattr(root, "__dict__", ())
+    return isinstance(root, dict) or resolve.args[0] in getattr(root, "__dict__", ())
 
 
-def with_hops(middleware: MiddlewareManager | None) -> MiddlewareManager:
-    """Put a hop around the resolver and one around all of the user's middleware."""
-    own = middleware.middlewares if middleware else ()
-    return MiddlewareManager(hop, *own, hop)
+class Hops(MiddlewareManager):
+    """Puts a hop around each resolver, and one around all of the user's middleware."""
+
+    def __init__(self, own: MiddlewareManager | None) -> None:
+        super().__init__()
+        self._own = own
+        self._hopping: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+    def get_field_resolver(self, field_resolver: Callable[..., Any]) -> Callable[..., Any]:
+        """Give what calls the resolver where it belongs, always the same."""
+        hopping = self._hopping.get(field_resolver)
+        if hopping is None:
+            hopping = partial(hop, field_resolver)
+            if self._own is not None:
+                hopping = partial(hop, self._own.get_field_resolver(hopping))
+            self._hopping[field_resolver] = hopping
+        return hopping

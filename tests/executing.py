@@ -1,0 +1,233 @@
+"""Stand-ins for what execution talks to: a client, its session, a hub."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from typing import Any
+
+import graphene
+from graphql import GraphQLSchema, OperationType
+
+from channels_graphql_ws import Subscription, steps
+from channels_graphql_ws.context import OperationContext
+from channels_graphql_ws.execution import Engine, Settings, format_error
+from channels_graphql_ws.hub import Notification
+from channels_graphql_ws.messages import Refusal, Subscribe
+from channels_graphql_ws.serializer import Serializer
+from support import wait_until
+
+
+def here() -> int:
+    """Tell the thread."""
+    return threading.get_ident()
+
+
+def notification(payload: object = None) -> Notification:
+    return Notification(Serializer.serialize(payload))
+
+
+class FakeHub:
+    """A hub of one process without a channel layer: turns are taken at once."""
+
+    def __init__(self) -> None:
+        self.listeners: dict[str, list[Any]] = {}
+        self.joining: Awaitable[None] | None = None
+
+    def listen(self, listener: Any, groups: Sequence[str]) -> bool:
+        for group in groups:
+            self.listeners.setdefault(group, []).append(listener)
+        return self.joining is not None
+
+    async def joined(self, groups: Sequence[str]) -> None:
+        assert self.joining is not None
+        await self.joining
+
+    def leave(self, listener: Any, groups: Sequence[str]) -> None:
+        for group in groups:
+            if listener in self.listeners.get(group, []):
+                self.listeners[group].remove(listener)
+
+    def call(self, listener: Any) -> None:
+        asyncio.get_running_loop().call_soon(self._give_turns, listener, context=Context())
+
+    def _give_turns(self, listener: Any) -> None:
+        while listener.take_turn():
+            pass
+
+    def all_listeners(self) -> set[Any]:
+        return {one for listeners in self.listeners.values() for one in listeners}
+
+    def broadcast(self, payload: object = None) -> None:
+        for listener in self.all_listeners():
+            if listener.offer(notification(payload)):
+                self._give_turns(listener)
+
+    def unsubscribe(self) -> None:
+        for listener in self.all_listeners():
+            if listener.finish():
+                self._give_turns(listener)
+
+
+class FakeClient:
+    """One operation of a client: keeps what it is told, in order."""
+
+    def __init__(self, request: Subscribe) -> None:
+        self.request = request
+        self.type: OperationType | None = None
+        self.cohort: Any = None
+        self.waiting: Awaitable[None] | None = None
+        self.heard: list[tuple[str, Any]] = []
+        self.refusal: Refusal | None = None
+
+    def ready(self) -> Awaitable[None] | None:
+        return self.waiting
+
+    def began(self, type: OperationType) -> None:
+        self.type = type
+
+    def subscribed(self, cohort: Any) -> None:
+        self.cohort = cohort
+
+    def confirmed(self, result: str) -> None:
+        self.heard.append(("confirmed", json.loads(result)))
+
+    def next(self, result: str) -> None:
+        self.heard.append(("next", json.loads(result)))
+
+    def completed(self) -> None:
+        self.heard.append(("completed", None))
+
+    def failed(self, errors: Sequence[Any], refusal: Refusal) -> None:
+        self.refusal = refusal
+        self.heard.append(("failed", json.loads(json.dumps(errors))))
+
+    @property
+    def results(self) -> list[Any]:
+        return [content for name, content in self.heard if name == "next"]
+
+    @property
+    def data(self) -> list[Any]:
+        """What one field of each result was."""
+        return [next(iter(result["data"].values())) for result in self.results]
+
+    @property
+    def errors(self) -> list[Any]:
+        """The errors because of which the operation failed."""
+        [(name, errors)] = self.heard
+        assert name == "failed"
+        return list(errors)
+
+    async def hears(self, number: int) -> list[Any]:
+        await wait_until(lambda: len(self.results) >= number)
+        return self.results
+
+
+class FakeSession:
+    """What the engine asks of a connection's consumer."""
+
+    def __init__(self) -> None:
+        self.the_hub = FakeHub()
+        self.before: Callable[[Subscribe], Any] = lambda request: None
+        self.formatter: Callable[[Exception], Any] = format_error
+        self.contexts: list[OperationContext] = []
+
+    def hub(self) -> FakeHub:
+        return self.the_hub
+
+    def before_operation(self, request: Subscribe) -> Any:
+        return self.before(request)
+
+    def operation_context(self, request: Subscribe) -> OperationContext:
+        self.contexts.append(OperationContext({"channels_scope": {}, "id": request.id}))
+        return self.contexts[-1]
+
+    def format_error(self, error: Exception) -> Any:
+        return self.formatter(error)
+
+
+class Query(graphene.ObjectType):
+    """A query for schemas that need one."""
+
+    ok = graphene.Boolean(default_value=True)
+
+
+def schema_of(
+    subscription: type[Subscription] | None = None,
+    *,
+    query: type[graphene.ObjectType] = Query,
+    mutation: type[graphene.ObjectType] | None = None,
+    required: bool = False,
+) -> GraphQLSchema:
+    """Give a schema; the subscription, if there is one, is mounted as `event`."""
+    root = None
+    if subscription is not None:
+        fields = {"event": subscription.Field(required=required)}
+        root = type("SubscriptionRoot", (graphene.ObjectType,), fields)
+    schema = graphene.Schema(query=query, mutation=mutation, subscription=root)
+    core: GraphQLSchema = schema.graphql_schema
+    return core
+
+
+class Rig:
+    """An engine over fakes."""
+
+    def __init__(self, schema: GraphQLSchema, **settings: Any) -> None:
+        self.engine = Engine(Settings(schema=schema, **settings))
+        self.session = FakeSession()
+        self.hub = self.session.the_hub
+
+    def begin(
+        self, query: str, *, id: str = "1", name: str | None = None, **variables: Any
+    ) -> tuple[FakeClient, Any]:
+        """Start an operation; give the client and what is left to wait for, if anything."""
+        client = FakeClient(Subscribe(id, query, variables, name))
+        return client, steps.run(self.engine.start(client, self.session))  # type: ignore[arg-type]
+
+    async def run(self, query: str, **arguments: Any) -> FakeClient:
+        """Start an operation and wait until that is done."""
+        client, rest = self.begin(query, **arguments)
+        if rest is not None:
+            await rest
+        return client
+
+    async def answer(self, query: str, **arguments: Any) -> Any:
+        """Give the result of a query or mutation."""
+        client = await self.run(query, **arguments)
+        [(_, result), end] = client.heard
+        assert end == ("completed", None)
+        return result
+
+    async def subscribe(self, query: str = "subscription { event { ok } }", **more: Any) -> Any:
+        """Give the client of a subscription that is live."""
+        client = await self.run(query, **more)
+        assert client.cohort is not None, client.heard
+        return client
+
+    async def end(self, client: FakeClient) -> None:
+        """End a subscription, as a connection does."""
+        rest = steps.run(client.cohort.end())
+        if rest is not None:
+            await rest
+
+
+async def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait until it has ended."""
+    task.cancel()
+    await asyncio.wait([task])
+
+
+class Gate:
+    """Lets a `publish` wait until the test says so."""
+
+    def __init__(self) -> None:
+        self.entered: list[int] = []
+        self.open = asyncio.Event()
+
+    async def __call__(self, payload: int) -> dict[str, int]:
+        self.entered.append(payload)
+        await self.open.wait()
+        return {"number": payload}

@@ -1,0 +1,172 @@
+"""What clients are told of an exception, and what the log is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+from typing import Any
+
+import pytest
+from graphql import ExecutionResult, GraphQLError
+
+from channels_graphql_ws.execution.errors import (
+    describe,
+    encode_result,
+    format_error,
+    is_cancellation,
+    log_errors,
+)
+from support import wait_until
+
+
+def encoded(data: Any, *errors: GraphQLError) -> Any:
+    return json.loads(encode_result(ExecutionResult(data, list(errors)), format_error))
+
+
+def broken(error: Exception) -> Any:
+    raise LookupError("this is a broken formatter")
+
+
+# -------------------------------------------------------------------------- formatting
+
+
+def test_a_graphql_error_speaks_for_itself():
+    error = GraphQLError("no", path=["a", 0], extensions={"code": "E"})
+    assert format_error(error) == {"message": "no", "path": ["a", 0], "extensions": {"code": "E"}}
+
+
+def test_an_error_of_a_resolver_has_no_extensions():
+    error = GraphQLError("boom", original_error=ValueError("boom"))
+    assert format_error(error) == {"message": "boom"}
+
+
+def test_of_any_other_error_the_class_is_told():
+    assert format_error(RuntimeError("x")) == {
+        "message": "RuntimeError: x",
+        "extensions": {"code": "RuntimeError"},
+    }
+
+
+def test_the_words_of_the_user_are_taken():
+    assert describe(ValueError("x"), lambda error: {"message": "mine"}) == {"message": "mine"}
+
+
+@pytest.mark.parametrize(
+    "format",
+    [broken, lambda error: None, lambda error: {"message": object()}],
+    ids=["raises", "gives nothing", "has no JSON form"],
+)
+def test_a_formatter_that_fails_is_logged_and_tells_nothing(caplog, format):
+    assert describe(ValueError("secret"), format) == {"message": "Internal server error"}
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.exc_info
+
+
+# ---------------------------------------------------------------------------- encoding
+
+
+def test_errors_are_absent_where_there_are_none():
+    assert encoded({"a": 1}) == {"data": {"a": 1}}
+
+
+def test_data_is_always_there():
+    assert encoded(None, GraphQLError("no")) == {"data": None, "errors": [{"message": "no"}]}
+
+
+def test_extensions_of_a_result_are_told():
+    result = ExecutionResult({"a": 1}, None, {"cost": 3})
+    assert json.loads(encode_result(result, format_error))["extensions"] == {"cost": 3}
+
+
+@pytest.mark.parametrize("value", [2**200, -(2**64), "\ud800", {1: "a"}, "é", 1.5, [None, True]])
+def test_odd_values_that_have_a_json_form_arrive(value):
+    expected = {"1": "a"} if value == {1: "a"} else value
+    assert encoded({"a": value}) == {"data": {"a": expected}}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_json_has_no_word_for_is_null(value):
+    assert encoded({"a": value}) == {"data": {"a": None}}
+
+
+def circle() -> list[Any]:
+    values: list[Any] = []
+    values.append(values)
+    return values
+
+
+@pytest.mark.parametrize("value", [object(), circle(), {(1, 2): 3}, b"bytes"])
+def test_a_result_without_a_json_form_is_an_error_and_is_logged(caplog, value):
+    result = encoded({"a": value})
+    assert result["data"] is None
+    assert result["errors"][0]["message"].startswith("The result has no JSON form")
+    assert [record.message for record in caplog.records] == ["A result has no JSON form"]
+
+
+def test_one_error_without_a_json_form_costs_neither_the_data_nor_the_others():
+    result = encoded(
+        {"a": 1}, GraphQLError("bad", extensions={"what": object()}), GraphQLError("good")
+    )
+    assert result["data"] == {"a": 1}
+    assert [error["message"] for error in result["errors"]] == ["Internal server error", "good"]
+
+
+# ----------------------------------------------------------------------------- logging
+
+
+def test_what_broke_in_the_users_code_is_logged_with_its_traceback(caplog):
+    cause = ValueError("boom")
+    log_errors([GraphQLError("boom", original_error=cause)], "OnEvent", "7")
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.name == "channels_graphql_ws.graphql_ws_consumer"
+    assert record.exc_info[1] is cause
+    assert "OnEvent" in record.message
+    assert "7" in record.message
+
+
+def test_an_error_that_is_no_graphql_error_is_logged_as_it_is(caplog):
+    cause = ValueError("boom")
+    log_errors([cause], "OnEvent", "7")
+    assert [record.exc_info[1] for record in caplog.records] == [cause]
+
+
+def test_what_is_wrong_with_the_request_is_not_logged(caplog):
+    inner = GraphQLError("refused")
+    log_errors([GraphQLError("no"), GraphQLError("no", original_error=inner)], "it", "1")
+    log_errors(None, "it", "1")
+    assert caplog.records == []
+
+
+# ------------------------------------------------------------------------ cancellation
+
+
+async def test_a_task_that_is_cancelled_is_told_from_what_it_waited_for():
+    seen = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError as error:
+            seen.append(is_cancellation(error))
+
+    task = asyncio.create_task(wait())
+    asyncio.get_running_loop().call_soon(task.cancel)
+    await task
+    assert seen == [True]
+    assert not is_cancellation(asyncio.CancelledError())
+    assert not is_cancellation(ValueError())
+
+
+async def test_outside_of_a_task_nothing_is_cancelled():
+    seen = []
+
+    def call() -> None:
+        seen.append(is_cancellation(asyncio.CancelledError()))
+
+    asyncio.get_running_loop().call_soon(call)
+    await wait_until(lambda: seen)
+    assert seen == [False]

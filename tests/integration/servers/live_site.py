@@ -1,0 +1,132 @@
+"""A small Django site with GraphQL over WebSocket, for real servers to serve."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakSet
+
+import django
+import graphene
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+
+settings.configure(
+    ALLOWED_HOSTS=["*"],
+    CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
+    ROOT_URLCONF=__name__,
+    SECRET_KEY="for tests only",  # noqa: S106 (no secret: only tests are served)
+)
+django.setup()
+
+from channels_graphql_ws import GraphqlWsConsumer, Subscription, hub  # noqa: E402 (see `setup`)
+
+consumers: WeakSet[Any] = WeakSet()
+unsubscribed: list[str] = []
+
+
+class News(Subscription):
+    """Whatever somebody tells."""
+
+    text = graphene.String()
+
+    class Arguments:
+        reader = graphene.String()
+
+    @staticmethod
+    def publish(payload: Any, info: Any, reader: str) -> dict[str, Any]:
+        return {"text": payload}
+
+    @staticmethod
+    def unsubscribed(root: Any, info: Any, reader: str) -> None:
+        unsubscribed.append(reader)
+
+
+class Query(graphene.ObjectType):
+    """Something to ask."""
+
+    hello = graphene.String(name=graphene.String(default_value="world"))
+
+    @staticmethod
+    def resolve_hello(root: Any, info: Any, name: str) -> str:
+        return f"Hello {name}"
+
+
+class Mutation(graphene.ObjectType):
+    """Something to do."""
+
+    tell = graphene.Boolean(text=graphene.String(), size=graphene.Int(default_value=1))
+
+    @staticmethod
+    async def resolve_tell(root: Any, info: Any, text: str, size: int) -> bool:
+        await News.broadcast_async(payload=text * size)
+        return True
+
+
+class Subscriptions(graphene.ObjectType):
+    """Something to wait for."""
+
+    news = News.Field()
+
+
+class Consumer(GraphqlWsConsumer):
+    """Serves everybody but those whose token is bad."""
+
+    schema = graphene.Schema(query=Query, mutation=Mutation, subscription=Subscriptions)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        consumers.add(self)
+
+    async def on_connect(self, payload: Any) -> dict[str, Any]:
+        """Let everybody in but one."""
+        if (payload or {}).get("token") == "bad":
+            raise PermissionError("bad token")
+        return {"welcome": True}
+
+
+class ImpatientConsumer(Consumer):
+    """Does not wait long for anything."""
+
+    connection_init_wait_timeout = 0.1
+    send_ping_every = 0.05
+    pong_timeout = 0.1
+
+
+class FailingConsumer(Consumer):
+    """Fails at each message."""
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        """Fail."""
+        raise LookupError("mistake of a user")
+
+
+async def counts(request: HttpRequest) -> JsonResponse:
+    """Tell what this process holds."""
+    hubs = [one.counts() for one in hub._hubs.values()]
+    return JsonResponse(
+        {
+            "consumers": len(consumers),
+            "listeners": sum(one["listeners"] for one in hubs),
+            "groups": sum(one["groups"] for one in hubs),
+            "unsubscribed": unsubscribed,
+        }
+    )
+
+
+urlpatterns = [path("counts/", counts)]
+
+application = ProtocolTypeRouter(
+    {
+        "http": get_asgi_application(),
+        "websocket": URLRouter(
+            [
+                path("graphql/", Consumer.as_asgi()),
+                path("impatient/", ImpatientConsumer.as_asgi()),
+                path("failing/", FailingConsumer.as_asgi()),
+            ]
+        ),
+    }
+)

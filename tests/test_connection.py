@@ -1,0 +1,816 @@
+"""One client: effects carried out, order kept, timers and tasks brought to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+from graphql import OperationType
+
+from channels_graphql_ws import connection
+from channels_graphql_ws.connection import (
+    INBOX_LIMIT,
+    Connection,
+    Settings,
+)
+from channels_graphql_ws.messages import Refusal
+from channels_graphql_ws.outbox import FULL_AT
+from channels_graphql_ws.protocol import ServerProtocol
+from channels_graphql_ws.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
+from support import tick, wait_until
+
+QUERY, MUTATION, SUBSCRIPTION = (
+    OperationType.QUERY,
+    OperationType.MUTATION,
+    OperationType.SUBSCRIPTION,
+)
+RESULT = '{"data":null}'
+LOGGER = "channels_graphql_ws.graphql_ws_consumer"
+
+Work = Callable[[Any], Iterator[Any]]
+
+
+class FakeWebSocket:
+    """Takes what is sent; hangs while `takes_frames` is not set."""
+
+    def __init__(self) -> None:
+        self.frames: list[Any] = []
+        self.closed: list[tuple[int, str]] = []
+        self.takes_frames = asyncio.Event()
+        self.takes_frames.set()
+
+    async def send_text(self, text: str) -> None:
+        if not self.takes_frames.is_set():
+            await self.takes_frames.wait()
+        self.frames.append(json.loads(text))
+
+    async def send_close(self, code: int, reason: str) -> None:
+        self.closed.append((code, reason))
+
+    @property
+    def words(self) -> list[str]:
+        """What was said, in short: `ack`, `next:1`, `complete:1`."""
+        types = ((frame["type"], frame.get("id")) for frame in self.frames)
+        return [type if id is None else f"{type}:{id}" for type, id in types]
+
+
+class FakeCohort:
+    """Counts how often it is ended; its `unsubscribed` may take a while."""
+
+    def __init__(self, unsubscribed: asyncio.Event | None = None) -> None:
+        self.ended = 0
+        self._unsubscribed = unsubscribed
+
+    def end(self) -> Iterator[Any]:
+        self.ended += 1
+        yield None if self._unsubscribed is None else self._unsubscribed.wait()
+
+
+class FakeApplication:
+    """Does for each query what `operations` says."""
+
+    def __init__(self) -> None:
+        self.operations: dict[str, Work] = {}
+        self.answer: Any = None
+        self.payloads: list[Any] = []
+
+    def accept_client(self, payload: Any) -> Iterator[Any]:
+        self.payloads.append(payload)
+        answer = self.answer
+        if isinstance(answer, Exception):
+            raise answer
+        return (yield answer)
+
+    def format_error(self, error: Exception) -> dict[str, Any]:
+        return {"message": str(error)}
+
+    def execute(self, client: Any) -> Iterator[Any]:
+        return self.operations[client.request.query](client)
+
+
+class FakeClock:
+    """The event loop with a time that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._now = 0.0
+        self.timers: list[asyncio.TimerHandle] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loop, name)
+
+    def time(self) -> float:
+        return self._now
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(self._now + seconds, call, (), self._loop)
+        self.timers.append(timer)
+        return timer
+
+    @property
+    def pending(self) -> list[asyncio.TimerHandle]:
+        return [timer for timer in self.timers if not timer.cancelled()]
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and what is due by then happen in its order."""
+        end = self._now + seconds
+        while due := [timer for timer in self.pending if timer.when() <= end]:
+            timer = min(due, key=asyncio.TimerHandle.when)
+            self.timers.remove(timer)
+            self._now = timer.when()
+            timer._run()
+        self._now = end
+
+
+class Case:
+    """A connection between a fake socket and a fake application."""
+
+    def __init__(self, *, legacy: bool = False, confirms: bool = False, **settings: Any) -> None:
+        self.socket, self.application = FakeWebSocket(), FakeApplication()
+        self.clock = FakeClock()
+        self.connection = Connection(
+            ServerProtocol(GRAPHQL_WS if legacy else GRAPHQL_TRANSPORT_WS),
+            self.socket,
+            self.application,
+            Settings(**settings),
+            confirms=confirms,
+        )
+        self.connection._loop = self.clock  # type: ignore[assignment]
+        self.start_word, self.stop_word = (
+            ("start", "stop") if legacy else ("subscribe", "complete")
+        )
+
+    def say(self, type: str, **more: Any) -> Awaitable[None] | None:
+        return self.connection.received(json.dumps({"type": type, **more}))
+
+    def init(self) -> None:
+        self.say("connection_init")
+
+    def start(self, id: str, query: str) -> Awaitable[None] | None:
+        return self.say(self.start_word, id=id, payload={"query": query})
+
+    def stop(self, id: str) -> None:
+        self.say(self.stop_word, id=id)
+
+
+def at_once(client: Any) -> Iterator[Any]:
+    """Answer a query without waiting."""
+    client.began(QUERY)
+    client.next(RESULT)
+    client.completed()
+    yield
+
+
+def waiting_for(event: asyncio.Event, type: OperationType = QUERY) -> Work:
+    """Answer a query or mutation when `event` comes."""
+
+    def work(client: Any) -> Iterator[Any]:
+        client.began(type)
+        yield event.wait()
+        client.next(RESULT)
+        client.completed()
+
+    return work
+
+
+def subscribing(cohort: FakeCohort, joined: asyncio.Event | None = None) -> Work:
+    """Subscribe, confirm, and be live."""
+
+    def work(client: Any) -> Iterator[Any]:
+        client.began(SUBSCRIPTION)
+        client.subscribed(cohort)
+        if joined is not None:
+            yield joined.wait()
+        client.confirmed(RESULT)
+        yield
+
+    return work
+
+
+@pytest.fixture
+async def case() -> Case:
+    return Case()
+
+
+# ------------------------------------------------------------------ the first words
+
+
+async def test_the_acknowledgement_carries_what_the_application_gives(case: Case) -> None:
+    case.application.answer = {"hello": "you"}
+    case.say("connection_init", payload={"token": "t"})
+    assert case.application.payloads == [{"token": "t"}]
+    assert case.socket.frames == [{"type": "connection_ack", "payload": {"hello": "you"}}]
+
+
+async def test_an_application_that_takes_its_time_is_waited_for(case: Case) -> None:
+    case.application.answer = asyncio.get_running_loop().create_future()
+    case.init()
+    await tick(3)
+    assert case.socket.words == []
+    case.application.answer.set_result(None)
+    await wait_until(lambda: case.socket.words == ["connection_ack"])
+    await case.connection.disconnected()
+
+
+async def test_a_client_that_is_refused_is_closed_with_4403(case: Case) -> None:
+    case.application.answer = ValueError("no")
+    case.init()
+    await case.connection.closed()
+    assert case.socket.frames == []
+    assert case.socket.closed == [(4403, "Forbidden")]
+    await case.connection.disconnected()
+
+
+async def test_a_client_that_is_refused_late_is_told_in_the_legacy_dialect() -> None:
+    case = Case(legacy=True)
+    case.application.answer = asyncio.get_running_loop().create_future()
+    case.init()
+    case.application.answer.set_exception(ValueError("no"))
+    await wait_until(lambda: case.socket.closed)
+    assert case.socket.frames == [{"type": "connection_error", "payload": {"message": "no"}}]
+    assert case.socket.closed == [(4000, "Forbidden")]
+    await case.connection.disconnected()
+
+
+async def test_a_decision_on_a_client_that_has_gone_is_cancelled(case: Case) -> None:
+    case.application.answer = asyncio.get_running_loop().create_future()
+    case.init()
+    await case.connection.disconnected()
+    assert case.application.answer.cancelled()
+    assert case.socket.frames == []
+
+
+async def test_a_message_that_is_decoded_already_is_taken_too(case: Case) -> None:
+    case.connection.received_json({"type": "connection_init"})
+    assert case.socket.words == ["connection_ack"]
+
+
+# -------------------------------------------------------------------------- timers
+
+
+async def test_a_silent_client_is_closed_when_the_init_timeout_is_over() -> None:
+    case = Case(init_timeout=3)
+    case.connection.opened()
+    case.clock.advance(2.9)
+    assert case.clock.pending
+    case.clock.advance(0.2)
+    await case.connection.closed()
+    assert case.socket.closed == [(4408, "Connection initialisation timeout")]
+
+
+async def test_the_init_timeout_ends_with_the_init_however_long_it_is_decided_on() -> None:
+    case = Case(init_timeout=3)
+    case.application.answer = asyncio.get_running_loop().create_future()
+    case.connection.opened()
+    case.init()
+    case.clock.advance(100)
+    await tick(3)
+    assert case.socket.closed == []
+    await case.connection.disconnected()
+
+
+@pytest.mark.parametrize(("legacy", "seconds"), [(False, 0), (False, None), (True, 3)])
+async def test_there_is_no_init_timeout_where_it_is_off_or_unknown(
+    legacy: bool, seconds: float | None
+) -> None:
+    case = Case(legacy=legacy, init_timeout=seconds)
+    case.connection.opened()
+    assert case.clock.pending == []
+
+
+async def test_pings_come_in_their_interval_and_the_first_after_one() -> None:
+    case = Case(ping_every=10)
+    case.init()
+    assert case.socket.words == ["connection_ack"]
+    for _ in range(3):
+        case.clock.advance(10)
+        case.say("pong")
+    assert case.socket.words == ["connection_ack", "ping", "ping", "ping"]
+    await case.connection.disconnected()
+    assert case.clock.pending == []
+
+
+async def test_the_legacy_dialect_has_its_first_keep_alive_with_the_acknowledgement() -> None:
+    case = Case(legacy=True, ping_every=10)
+    case.init()
+    assert case.socket.words == ["connection_ack", "ka"]
+    case.clock.advance(20)
+    assert case.socket.words == ["connection_ack", "ka", "ka", "ka"]
+    assert case.socket.closed == []
+    await case.connection.disconnected()
+
+
+async def test_a_second_legacy_init_starts_no_second_series_of_pings() -> None:
+    case = Case(legacy=True, ping_every=10)
+    case.init()
+    case.init()
+    case.clock.advance(10)
+    assert case.socket.words == ["connection_ack", "ka", "connection_ack", "ka"]
+    await case.connection.disconnected()
+    assert case.clock.pending == []
+
+
+async def test_a_dead_peer_is_closed_when_nothing_comes_after_a_ping() -> None:
+    case = Case(ping_every=10, pong_timeout=25)
+    cohort = FakeCohort()
+    case.application.operations["s"] = subscribing(cohort)
+    case.init()
+    case.start("1", "s")
+    case.clock.advance(34)
+    assert case.socket.closed == []
+    case.clock.advance(2)
+    await case.connection.closed()
+    assert case.socket.closed == [(4408, "Pong timeout")]
+    assert cohort.ended == 1
+    assert case.clock.pending == []
+
+
+async def test_any_message_shows_that_a_peer_is_alive() -> None:
+    case = Case(ping_every=10, pong_timeout=15)
+    case.init()
+    for _ in range(5):
+        case.clock.advance(10)
+        case.say("ping")
+    assert case.socket.closed == []
+    await case.connection.disconnected()
+
+
+async def test_a_peer_may_stay_silent_for_ever_where_no_pong_is_expected() -> None:
+    case = Case(ping_every=10, pong_timeout=None)
+    case.init()
+    case.clock.advance(1_000)
+    assert case.socket.closed == []
+    await case.connection.disconnected()
+
+
+async def test_the_close_of_a_dead_peer_does_not_wait_for_what_it_never_read() -> None:
+    case = Case(ping_every=10, pong_timeout=15)
+    case.init()
+    case.socket.takes_frames.clear()
+    case.clock.advance(30)
+    await case.connection.closed()
+    assert case.socket.closed == [(4408, "Pong timeout")]
+    await case.connection.disconnected()
+
+
+async def test_a_client_that_does_not_read_is_sent_no_more_pings() -> None:
+    case = Case(ping_every=1, pong_timeout=None)
+    case.init()
+    case.socket.takes_frames.clear()
+    case.clock.advance(10 * FULL_AT)
+    case.socket.takes_frames.set()
+    await wait_until(lambda: case.connection._outbox._flushing is None)
+    # The acknowledgement, the ping that hung, and those that waited.
+    assert len(case.socket.frames) == 2 + FULL_AT
+    await case.connection.disconnected()
+
+
+async def test_a_client_that_was_refused_gets_no_pings() -> None:
+    case = Case(legacy=True, ping_every=10)
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    case.application.answer = answer
+    case.init()
+    case.say("connection_terminate")
+    answer.set_result(None)
+    await case.connection.closed()
+    await tick(5)
+    assert case.socket.words == []
+    assert case.clock.pending == []
+    await case.connection.disconnected()
+
+
+# ---------------------------------------------------------------------- operations
+
+
+async def test_what_needs_no_waiting_is_answered_in_the_turn_of_the_question(
+    case: Case,
+) -> None:
+    case.application.operations["q"] = at_once
+    tasks = asyncio.all_tasks()
+    case.init()
+    case.start("1", "q")
+    assert case.socket.words == ["connection_ack", "next:1", "complete:1"]
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_operations_do_not_wait_for_each_other(case: Case) -> None:
+    case.application.operations = {"q": at_once, "slow": waiting_for(asyncio.Event())}
+    case.init()
+    case.start("1", "slow")
+    case.start("2", "q")
+    assert case.socket.words == ["connection_ack", "next:2", "complete:2"]
+    await case.connection.disconnected()
+
+
+async def test_a_complete_cancels_a_running_query_and_is_not_answered(case: Case) -> None:
+    never = asyncio.Event()
+    case.application.operations["slow"] = waiting_for(never)
+    case.init()
+    case.start("1", "slow")
+    case.stop("1")
+    case.stop("1")
+    await wait_until(lambda: not case.connection._tasks)
+    never.set()
+    await tick(3)
+    assert case.socket.words == ["connection_ack"]
+
+
+async def test_a_complete_of_a_live_subscription_ends_it_and_is_answered_once(
+    case: Case,
+) -> None:
+    cohort = FakeCohort()
+    case.application.operations["s"] = subscribing(cohort)
+    case.init()
+    case.start("1", "s")
+    case.stop("1")
+    case.stop("1")
+    assert case.socket.words == ["connection_ack", "next:1", "complete:1"]
+    assert cohort.ended == 1
+
+
+async def test_a_complete_while_subscribing_waits_ends_the_subscription(case: Case) -> None:
+    cohort, joined = FakeCohort(), asyncio.Event()
+    case.application.operations["s"] = subscribing(cohort, joined)
+    case.init()
+    case.start("1", "s")
+    case.stop("1")
+    await wait_until(lambda: case.socket.words[-1] == "complete:1")
+    assert case.socket.words == ["connection_ack", "complete:1"]
+    assert cohort.ended == 1
+    assert not joined.is_set()
+
+
+async def test_a_client_that_counts_on_confirmations_gets_one_in_front_of_the_complete() -> None:
+    case = Case(confirms=True)
+    cohort, joined = FakeCohort(), asyncio.Event()
+    case.application.operations["s"] = subscribing(cohort, joined)
+    case.init()
+    case.start("1", "s")
+    case.stop("1")
+    await tick(5)
+    assert case.socket.words == ["connection_ack"]
+    joined.set()
+    await wait_until(lambda: case.socket.words[-1] == "complete:1")
+    assert case.socket.words == ["connection_ack", "next:1", "complete:1"]
+    assert cohort.ended == 1
+
+
+@pytest.mark.parametrize("type", [QUERY, MUTATION, SUBSCRIPTION])
+async def test_only_a_subscription_goes_on_for_its_confirmation_once_its_kind_is_known(
+    type: OperationType,
+) -> None:
+    """The client stops it while, for example, the `on_operation` hook is waiting."""
+    case = Case(confirms=True)
+    known, went_on = asyncio.Event(), list[OperationType]()
+
+    def work(client: Any) -> Iterator[Any]:
+        yield known.wait()
+        client.began(type)
+        went_on.append(type)
+        if type is SUBSCRIPTION:
+            client.confirmed(RESULT)
+
+    case.application.operations["unknown"] = work
+    case.init()
+    case.start("1", "unknown")
+    case.stop("1")
+    await tick(3)
+    known.set()
+    await wait_until(lambda: not case.connection._tasks)
+    is_subscription = type is SUBSCRIPTION
+    assert went_on == ([SUBSCRIPTION] if is_subscription else [])
+    answers = ["next:1", "complete:1"] if is_subscription else []
+    assert case.socket.words == ["connection_ack", *answers]
+
+
+async def test_an_operation_that_fails_frees_its_id(case: Case) -> None:
+    def failing(client: Any) -> Iterator[Any]:
+        client.failed([{"message": "no"}], Refusal.DOCUMENT)
+        yield
+
+    case.application.operations = {"bad": failing, "q": at_once}
+    case.init()
+    case.start("1", "bad")
+    case.start("1", "q")
+    assert case.socket.words == ["connection_ack", "error:1", "next:1", "complete:1"]
+
+
+async def test_an_operation_has_its_own_context_variables(case: Case) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="nobody's")
+    seen: list[str] = []
+
+    def work(client: Any) -> Iterator[Any]:
+        variable.set(client.request.id)
+        yield tick()
+        seen.append(variable.get())
+        client.completed()
+
+    case.application.operations["q"] = work
+    case.init()
+    case.start("1", "q")
+    case.start("2", "q")
+    await wait_until(lambda: len(seen) == 2)
+    assert seen == ["1", "2"]
+    assert variable.get() == "nobody's"
+    await case.connection.disconnected()
+
+
+async def test_a_failure_that_is_nobodys_fault_closes_with_4500_and_is_logged(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(client: Any) -> Iterator[Any]:
+        yield tick()
+        raise LookupError("broken")
+
+    case.application.operations["broken"] = broken
+    case.init()
+    case.start("1", "broken")
+    await wait_until(lambda: case.socket.closed)
+    assert case.socket.closed == [(4500, "Internal server error")]
+    assert [record.getMessage() for record in caplog.records] == [
+        "A task of a connection failed",
+        "Closing a connection: 4500 Internal server error",
+    ]
+    await case.connection.disconnected()
+
+
+async def test_a_normal_close_is_not_worth_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    case = Case(legacy=True)
+    case.say("connection_terminate")
+    await case.connection.closed()
+    assert case.socket.closed == [(1000, "")]
+    assert caplog.records == []
+
+
+# ------------------------------------------------------------------- slow clients
+
+
+async def test_results_wait_and_nothing_is_read_while_a_client_does_not_read(
+    case: Case,
+) -> None:
+    subscribed: list[Any] = []
+
+    def subscribe(client: Any) -> Iterator[Any]:
+        subscribed.append(client)
+        yield
+
+    case.application.operations = {"q": at_once, "s": subscribe}
+    case.init()
+    case.start("s", "s")
+    [client] = subscribed
+    assert client.ready() is None
+    case.socket.takes_frames.clear()
+    waiting = None
+    for number in range(FULL_AT):
+        waiting = case.start(str(number), "q")
+        if waiting is not None:
+            break
+    assert waiting is not None
+    ready = client.ready()
+    assert ready is not None
+    case.socket.takes_frames.set()
+    await asyncio.gather(waiting, ready)
+    assert client.ready() is None
+    await case.connection.disconnected()
+
+
+async def test_a_strict_client_that_does_not_read_is_not_read_from_either() -> None:
+    case = Case(strict_ordering=True)
+    case.application.operations["q"] = at_once
+    case.init()
+    case.socket.takes_frames.clear()
+    waiting = [case.start(str(number), "q") for number in range(FULL_AT)]
+    waits = [each for each in waiting if each is not None]
+    assert waits
+    case.socket.takes_frames.set()
+    await asyncio.gather(*waits)
+    await case.connection.disconnected()
+
+
+# ------------------------------------------------------------------ strict ordering
+
+
+async def test_a_strict_connection_looks_at_one_message_after_the_other() -> None:
+    case = Case(strict_ordering=True)
+    slow = asyncio.Event()
+    case.application.operations = {"q": at_once, "slow": waiting_for(slow)}
+    case.init()
+    case.start("1", "slow")
+    case.start("2", "q")
+    case.say("ping")
+    await tick(3)
+    assert case.socket.words == ["connection_ack"]
+    slow.set()
+    await wait_until(lambda: case.socket.words[-1] == "pong")
+    assert case.socket.words[1:] == ["next:1", "complete:1", "next:2", "complete:2", "pong"]
+    await case.connection.disconnected()
+
+
+async def test_notifications_wait_for_the_turn_of_a_strict_connection_to_end() -> None:
+    case = Case(strict_ordering=True)
+    slow = asyncio.Event()
+    case.application.operations["slow"] = waiting_for(slow, MUTATION)
+    case.init()
+    case.start("1", "slow")
+    ready = case.connection.ready()
+    assert ready is not None
+    notification = asyncio.create_task(_await(ready))
+    await tick(3)
+    assert not notification.done()
+    slow.set()
+    await notification
+    assert case.socket.words == ["connection_ack", "next:1", "complete:1"]
+    await case.connection.disconnected()
+
+
+async def test_a_strict_turn_ends_when_everything_that_came_of_it_has_ended() -> None:
+    case = Case(strict_ordering=True, confirms=True)
+    unsubscribed, joined = asyncio.Event(), asyncio.Event()
+    cohort = FakeCohort(unsubscribed)
+    case.application.operations = {"s": subscribing(cohort, joined), "q": at_once}
+    case.init()
+    case.start("1", "s")
+    case.stop("1")
+    case.start("2", "q")
+    joined.set()
+    await wait_until(lambda: cohort.ended)
+    await tick(3)
+    assert case.socket.words == ["connection_ack", "next:1"]
+    unsubscribed.set()
+    await wait_until(lambda: case.socket.words[-1] == "complete:2")
+    assert case.socket.words[2:] == ["complete:1", "next:2", "complete:2"]
+    await case.connection.disconnected()
+
+
+async def test_no_more_is_read_when_too_much_waits_for_its_turn() -> None:
+    case = Case(strict_ordering=True)
+    slow = asyncio.Event()
+    case.application.operations = {"slow": waiting_for(slow), "q": at_once}
+    case.init()
+    case.start("slow", "slow")
+    waiting = [case.start(str(number), "q") for number in range(INBOX_LIMIT)]
+    assert waiting[:-1] == [None] * (INBOX_LIMIT - 1)
+    last = waiting[-1]
+    assert last is not None
+    slow.set()
+    await last
+    await wait_until(lambda: len(case.socket.frames) == 1 + 2 * (INBOX_LIMIT + 1))
+    await case.connection.disconnected()
+
+
+async def test_a_disconnect_ends_a_strict_operation_that_hangs() -> None:
+    case = Case(strict_ordering=True)
+    case.application.operations = {"slow": waiting_for(asyncio.Event()), "q": at_once}
+    case.init()
+    case.start("1", "slow")
+    case.start("2", "q")
+    await case.connection.disconnected()
+    assert case.socket.words == ["connection_ack"]
+    assert not case.connection._tasks
+
+
+async def test_a_strict_connection_does_nothing_behind_an_invalid_message() -> None:
+    case = Case(strict_ordering=True)
+    case.application.operations = {"slow": waiting_for(asyncio.Event()), "q": at_once}
+    case.init()
+    case.connection.received("not JSON")
+    case.start("2", "q")
+    await case.connection.closed()
+    assert case.socket.words == ["connection_ack"]
+    assert [code for code, _ in case.socket.closed] == [4400]
+    await case.connection.disconnected()
+
+
+# ------------------------------------------------------------------------ the end
+
+
+async def test_at_a_disconnect_a_mutation_finishes_and_a_query_is_cancelled(
+    case: Case,
+) -> None:
+    finish, done = asyncio.Event(), list[str]()
+
+    def work(type: OperationType) -> Work:
+        def steps(client: Any) -> Iterator[Any]:
+            client.began(type)
+            yield finish.wait()
+            done.append(type.value)
+
+        return steps
+
+    case.application.operations = {"q": work(QUERY), "m": work(MUTATION)}
+    case.init()
+    case.start("1", "q")
+    case.start("2", "m")
+    ending = asyncio.create_task(case.connection.disconnected())
+    await tick(5)
+    assert not ending.done()
+    finish.set()
+    await ending
+    assert done == ["mutation"]
+
+
+async def test_a_mutation_that_hangs_is_cancelled_when_time_is_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    case = Case(disconnect_timeout=0.01)
+    case.connection._loop = asyncio.get_running_loop()
+    case.application.operations["m"] = waiting_for(asyncio.Event(), MUTATION)
+    case.init()
+    case.start("1", "m")
+    await case.connection.disconnected()
+    assert not case.connection._tasks
+    assert caplog.messages == ["Cancelling 2 tasks of a client that has gone"]
+
+
+async def test_a_hook_that_hangs_is_cancelled_when_time_is_up(case: Case) -> None:
+    case = Case(disconnect_timeout=0)
+    cohort = FakeCohort(asyncio.Event())
+    case.application.operations["s"] = subscribing(cohort)
+    case.init()
+    case.start("1", "s")
+    await case.connection.disconnected()
+    assert cohort.ended == 1
+    assert not case.connection._tasks
+
+
+@pytest.mark.parametrize("hook_hangs", [False, True])
+async def test_a_subscription_that_still_joins_is_ended_even_when_the_ending_is_cancelled(
+    hook_hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CANCEL_TIMEOUT", 0.01)
+    case = Case()
+    cohort = FakeCohort(asyncio.Event() if hook_hangs else None)
+    joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def join() -> None:
+        try:
+            await joined
+        except asyncio.CancelledError:
+            await tick(10)
+            raise
+
+    def work(client: Any) -> Iterator[Any]:
+        client.began(SUBSCRIPTION)
+        client.subscribed(cohort)
+        yield join()
+
+    case.application.operations["s"] = work
+    case.init()
+    case.start("1", "s")
+    ending = asyncio.create_task(case.connection.disconnected())
+    await tick(3)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert cohort.ended == 1
+    assert not case.connection._tasks
+
+
+async def test_a_subscription_is_ended_once_when_the_client_goes_while_it_stops_it(
+    case: Case,
+) -> None:
+    unsubscribed = asyncio.Event()
+    cohort = FakeCohort(unsubscribed)
+    case.application.operations["s"] = subscribing(cohort)
+    case.init()
+    case.start("1", "s")
+    case.stop("1")
+    await tick(2)
+    unsubscribed.set()
+    await case.connection.disconnected()
+    assert case.socket.words == ["connection_ack", "next:1"]
+
+
+async def test_nothing_is_taken_or_said_after_the_disconnect(case: Case) -> None:
+    case.application.operations["q"] = at_once
+    case.init()
+    await case.connection.disconnected()
+    case.start("1", "q")
+    case.connection.crashed()
+    assert case.socket.words == ["connection_ack"]
+    assert case.socket.closed == []
+
+
+async def test_what_is_not_known_any_more_is_not_cancelled_again(case: Case) -> None:
+    """An operation may come to its end between the protocol's decision and its effect."""
+    case.application.operations["s"] = subscribing(FakeCohort())
+    case.init()
+    case.start("1", "s")
+    for client in list(case.connection._operations.values()):
+        case.connection.forget(client)
+    case.stop("1")
+    assert case.socket.words == ["connection_ack", "next:1"]
+
+
+async def _await(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
+@pytest.fixture(autouse=True)
+def _log_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, LOGGER)

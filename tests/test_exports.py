@@ -1,0 +1,411 @@
+"""What can be imported from where, and how it is called: a promise to all callers."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import graphene
+import pytest
+from asgiref.sync import iscoroutinefunction
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+
+import channels_graphql_ws
+from channels_graphql_ws import (
+    client,
+    consumer,
+    context,
+    dict_as_object,
+    exceptions,
+    graphql_ws_consumer,
+    serializer,
+    subscription,
+    testing,
+    transport,
+)
+from support import GUARD
+
+REQUIRED = inspect.Parameter.empty
+BY_KEYWORD_TOO = inspect.Parameter.POSITIONAL_OR_KEYWORD
+BY_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+
+
+# ---------------------------------------------------------------------- names
+
+
+def _is_upper_then_name(name: str) -> tuple[bool, str]:
+    """Constants first, as ruff sorts `__all__`."""
+    return (not name.isupper(), name)
+
+
+@pytest.mark.parametrize("module", [channels_graphql_ws, testing])
+def test_the_listed_names_are_sorted_and_each_is_there(module: ModuleType):
+    listed: list[str] = module.__all__
+    assert listed == sorted(set(listed), key=_is_upper_then_name)
+    assert [name for name in listed if not hasattr(module, name)] == []
+
+
+def test_every_public_name_of_the_package_is_listed():
+    public = {
+        name
+        for name, value in vars(channels_graphql_ws).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert public == set(channels_graphql_ws.__all__)
+
+
+def test_every_class_for_tests_is_listed():
+    defined = {
+        name
+        for name, value in inspect.getmembers(testing, inspect.isclass)
+        if value.__module__ == testing.__name__ and not name.startswith("_")
+    }
+    assert defined == set(testing.__all__)
+
+
+def test_every_error_of_broadcasts_and_of_the_client_can_be_imported_from_the_package():
+    errors = {
+        name
+        for name, value in inspect.getmembers(exceptions, inspect.isclass)
+        if issubclass(value, exceptions.GraphqlWsError)
+        # Those two never leave the server's side of a connection.
+        and not issubclass(value, exceptions.InvalidMessageError)
+    }
+    assert errors <= set(channels_graphql_ws.__all__)
+
+
+@pytest.mark.parametrize(
+    ("path", "same"),
+    [
+        ("GraphqlWsClient", client.GraphqlWsClient),
+        ("GraphqlWsConsumer", consumer.GraphqlWsConsumer),
+        ("GraphqlWsResponseError", exceptions.GraphqlWsResponseError),
+        ("GraphqlWsTransport", transport.GraphqlWsTransport),
+        ("GraphqlWsTransportAiohttp", transport.GraphqlWsTransportAiohttp),
+        ("Subscription", subscription.Subscription),
+        ("client.GraphqlWsClient", client.GraphqlWsClient),
+        ("client.GraphqlWsResponseError", exceptions.GraphqlWsResponseError),
+        ("dict_as_object.DictAsObject", context.DictAsObject),
+        ("graphql_ws_consumer.GraphqlWsConsumer", consumer.GraphqlWsConsumer),
+        ("serializer.Serializer", serializer.Serializer),
+        ("subscription.Subscription", subscription.Subscription),
+        ("subscription.SubscriptionOptions", subscription.SubscriptionOptions),
+        ("testing.GraphqlWsClient", testing.GraphqlWsClient),
+        ("testing.GraphqlWsTransport", testing.GraphqlWsTransport),
+        ("transport.GraphqlWsTransport", transport.GraphqlWsTransport),
+        ("transport.GraphqlWsTransportAiohttp", transport.GraphqlWsTransportAiohttp),
+    ],
+)
+def test_what_users_import_has_kept_its_place(path: str, same: type):
+    module, _, name = f"channels_graphql_ws.{path}".rpartition(".")
+    assert getattr(importlib.import_module(module), name) is same
+
+
+def test_the_aliases_list_what_they_are_there_for():
+    assert graphql_ws_consumer.__all__ == ["GraphqlWsConsumer"]
+    assert dict_as_object.__all__ == ["DictAsObject"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "base"),
+    [
+        (consumer.GraphqlWsConsumer, AsyncJsonWebsocketConsumer),
+        (subscription.Subscription, graphene.ObjectType),
+        (testing.GraphqlWsClient, client.GraphqlWsClient),
+        (testing.GraphqlWsTransport, transport.GraphqlWsTransport),
+        (transport.GraphqlWsTransportAiohttp, transport.GraphqlWsTransport),
+        (exceptions.PayloadTypeError, TypeError),
+        (exceptions.PayloadDecodeError, ValueError),
+        (transport.ConnectionRejectedError, RuntimeError),
+        (transport.SubprotocolMismatchError, RuntimeError),
+    ],
+)
+def test_what_users_check_with_isinstance_has_kept_its_base(ours: type, base: type):
+    assert issubclass(ours, base)
+
+
+# ----------------------------------------------------------------- signatures
+#
+# Written down as callers know them. Ours may take more, but nothing more that is required.
+
+
+class _Consumer:
+    async def connect(self): ...
+    async def disconnect(self, code): ...
+    async def receive_json(self, content): ...
+    async def on_connect(self, payload): ...
+    async def on_operation(self, op_id, payload): ...
+    async def on_disconnect(self, code): ...
+    @staticmethod
+    def _format_error(error): ...
+
+
+class _Subscription:
+    @classmethod
+    def broadcast(cls, *, group=None, payload=None): ...
+    @classmethod
+    async def broadcast_async(cls, *, group=None, payload=None): ...
+    @classmethod
+    def broadcast_sync(cls, *, group=None, payload=None): ...
+    @classmethod
+    def unsubscribe(cls, *, group=None): ...
+    @classmethod
+    async def unsubscribe_async(cls, *, group=None): ...
+    @classmethod
+    def unsubscribe_sync(cls, *, group=None): ...
+    @classmethod
+    def Field(  # noqa: N802
+        cls, name=None, description=None, deprecation_reason=None, required=False
+    ): ...
+    @classmethod
+    def __init_subclass_with_meta__(
+        cls,
+        *,
+        subscribe=None,
+        publish=None,
+        unsubscribed=None,
+        output=None,
+        arguments=None,
+        _meta=None,
+        **options,
+    ): ...
+
+
+class _Client:
+    def __init__(self, transport, subprotocol="graphql-transport-ws"): ...
+    async def connect_and_init(self): ...
+    async def start(
+        self,
+        query,
+        *,
+        variables=None,
+        operation_name=None,
+        msg_id=client.GraphqlWsClient.AUTO,
+    ): ...
+    async def complete(self, op_id): ...
+    async def receive(
+        self, *, wait_id=None, assert_id=None, assert_type=None, raw_response=False
+    ): ...
+    async def receive_next(self, op_id): ...
+    async def receive_complete(self, op_id): ...
+    async def execute(self, query, variables=None): ...
+    async def subscribe(self, query, *, variables=None, wait_confirmation=True): ...
+    async def wait_response(self, response_checker, timeout=None): ...
+    async def wait_disconnect(self, timeout=None): ...
+    async def finalize(self): ...
+
+
+class _Transport:
+    async def connect(self, timeout=None): ...
+    async def send(self, message): ...
+    async def receive(self, timeout=None): ...
+    async def disconnect(self, timeout=None): ...
+    async def wait_disconnect(self, timeout=None): ...
+
+
+class _TransportAiohttp(_Transport):
+    def __init__(self, url, cookies=None, headers=None): ...
+    async def connect(self, timeout=None, subprotocol="graphql-transport-ws"): ...
+
+
+class _TestingTransport(_Transport):
+    def __init__(
+        self, application, path, communicator_kwds=None, subprotocol="graphql-transport-ws"
+    ): ...
+
+
+class _TestingClient(_Client):
+    # `None` stands for the two attributes RECEIVE_NOTHING_….
+    async def assert_no_messages(self, error_message=None, attempts=None, interval=None): ...
+    async def connect_and_init(self, connect_only=False): ...
+    async def send_raw_message(self, message): ...
+    async def wait_disconnect(self, timeout=None, assert_code=None): ...
+    async def receive_error(self, msg_id): ...
+
+
+class _ResponseError:
+    def __init__(self, response, message=None): ...
+
+
+class _DictAsObject:
+    def __init__(self, dictionary): ...
+    def _asdict(self): ...
+
+
+class _Serializer:
+    @staticmethod
+    def serialize(data): ...
+    @staticmethod
+    def deserialize(data): ...
+
+
+PROMISES = [
+    (_Consumer, consumer.GraphqlWsConsumer),
+    (_Subscription, subscription.Subscription),
+    (_Client, client.GraphqlWsClient),
+    (_Transport, transport.GraphqlWsTransport),
+    (_TransportAiohttp, transport.GraphqlWsTransportAiohttp),
+    (_TestingTransport, testing.GraphqlWsTransport),
+    (_TestingClient, testing.GraphqlWsClient),
+    (_ResponseError, exceptions.GraphqlWsResponseError),
+    (_DictAsObject, context.DictAsObject),
+    (_Serializer, serializer.Serializer),
+]
+
+
+def _methods(promised: type) -> list[str]:
+    members = {name: each for cls in promised.__mro__ for name, each in vars(cls).items()}
+    kinds = (FunctionType, classmethod, staticmethod)
+    return [name for name, each in members.items() if isinstance(each, kinds)]
+
+
+@pytest.mark.parametrize(
+    ("promised", "ours", "name"),
+    [
+        pytest.param(promised, ours, name, id=f"{ours.__module__}.{ours.__name__}.{name}")
+        for promised, ours in PROMISES
+        for name in _methods(promised)
+    ],
+)
+def test_a_method_is_called_as_it_always_was(promised: type, ours: type, name: str):
+    known, real = getattr(promised, name), getattr(ours, name)
+    known_parameters = inspect.signature(known).parameters
+    real_parameters = inspect.signature(real).parameters
+    for parameter in known_parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            continue
+        assert parameter.name in real_parameters
+        same = real_parameters[parameter.name]
+        assert same.default == parameter.default
+        assert same.kind in {parameter.kind, BY_KEYWORD_TOO}
+    positional = _positional(known_parameters)
+    assert _positional(real_parameters)[: len(positional)] == positional
+    assert iscoroutinefunction(real) == iscoroutinefunction(known)
+    added = [real_parameters[name] for name in real_parameters if name not in known_parameters]
+    assert [each.name for each in added if _is_required(each)] == []
+
+
+def _positional(parameters: Any) -> list[str]:
+    return [name for name, each in parameters.items() if each.kind is BY_KEYWORD_TOO]
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is REQUIRED and parameter.kind in {BY_KEYWORD_TOO, BY_KEYWORD_ONLY}
+
+
+# ----------------------------------------------------------------- attributes
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("send_ping_every", None),
+        ("connection_init_wait_timeout", 0),
+        ("strict_ordering", False),
+        ("confirm_subscriptions", False),
+        ("subscription_confirmation_message", {"data": None, "errors": None}),
+        ("warn_operation_timeout", 1),
+        ("subscription_notification_queue_limit", 1024),
+        ("middleware", None),
+        ("group_name_prefix", "GQLWS"),
+    ],
+)
+def test_a_consumer_behaves_as_it_always_did_unless_it_is_told(name: str, default: Any):
+    value = getattr(consumer.GraphqlWsConsumer, name)
+    assert (value, type(value)) == (default, type(default))
+
+
+def test_the_schema_of_a_consumer_has_no_default():
+    assert "schema" in consumer.GraphqlWsConsumer.__annotations__
+    assert not hasattr(consumer.GraphqlWsConsumer, "schema")
+
+
+@pytest.mark.parametrize(
+    ("ours", "name", "value"),
+    [
+        (transport.GraphqlWsTransport, "TIMEOUT", 60.0),
+        (transport.GraphqlWsTransportAiohttp, "TIMEOUT", 60.0),
+        (testing.GraphqlWsTransport, "TIMEOUT", 30),
+        (testing.GraphqlWsClient, "RECEIVE_NOTHING_ATTEMPTS", 10),
+        (testing.GraphqlWsClient, "RECEIVE_NOTHING_INTERVAL", 0.1),
+        (subscription.Subscription, "notification_queue_limit", None),
+        (subscription.Subscription, "SKIP", channels_graphql_ws.SKIP),
+    ],
+)
+def test_an_attribute_has_kept_its_value(ours: type, name: str, value: Any):
+    assert getattr(ours, name) == value
+
+
+@pytest.mark.parametrize("name", ["transport", "connected"])
+def test_a_property_of_the_client_can_be_read_only(name: str):
+    member = inspect.getattr_static(client.GraphqlWsClient, name)
+    assert isinstance(member, property)
+    assert member.fset is None
+
+
+@pytest.mark.parametrize("name", ["arguments", "output", "publish", "subscribe", "unsubscribed"])
+def test_the_options_of_a_subscription_are_there_without_being_set(name: str):
+    assert getattr(subscription.SubscriptionOptions(object), name) is None
+
+
+# ---------------------------------------------------------------- an import
+
+
+def _run(code: str, folder: Path) -> str:
+    """Run code in a Python that has no settings and has imported nothing."""
+    spec = importlib.util.find_spec("channels_graphql_ws")
+    assert spec is not None
+    assert spec.origin is not None
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("DJANGO")},
+        "PYTHONPATH": str(Path(spec.origin).parents[1]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=3 * GUARD,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def _modules() -> list[str]:
+    package = channels_graphql_ws
+    found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    return sorted(info.name for info in found)
+
+
+def test_the_package_is_imported_without_settings_and_without_what_only_some_need(
+    tmp_path: Path,
+):
+    code = (
+        "import sys, channels_graphql_ws; from django.conf import settings;"
+        "optional = ['aiohttp', 'channels_graphql_ws.testing', 'daphne', 'uvicorn'];"
+        "print(settings.configured, [name for name in optional if name in sys.modules])"
+    )
+    assert _run(code, tmp_path) == "False []"
+
+
+def test_each_module_is_imported_without_settings_and_without_daphne(tmp_path: Path):
+    code = (
+        f"import sys, {', '.join(_modules())}; from django.conf import settings;"
+        "print(settings.configured, 'daphne' in sys.modules)"
+    )
+    assert _run(code, tmp_path) == "False False"
+
+
+@pytest.mark.parametrize("name", ["client", "exceptions", "serializer", "testing", "transport"])
+def test_a_module_can_be_the_first_to_be_imported(name: str, tmp_path: Path):
+    assert _run(f"from channels_graphql_ws.{name} import *; print('fine')", tmp_path) == "fine"

@@ -1,0 +1,438 @@
+"""The hub: one contract over every kind of channel layer, then what is its own."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import uuid
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+from channels.layers import InMemoryChannelLayer
+from channels_redis.core import RedisChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+from channels_graphql_ws import broadcast, hub
+from channels_graphql_ws.broadcast import Outgoing
+from channels_graphql_ws.exceptions import ChannelLayerError, PayloadDecodeError
+from channels_graphql_ws.hub import Hub, Notification, hub_of
+from channels_graphql_ws.serializer import Serializer
+from support import GUARD, FakeLayer, FakeListener, tick, wait_until
+
+END = FakeListener.END
+secret: ContextVar[str] = ContextVar("secret")
+
+
+class Subclass(InMemoryChannelLayer):
+    """Another class may behave in other ways, so its messages do pass it."""
+
+
+LAYERS = [
+    "fake",
+    "memory",
+    "subclass",
+    pytest.param("redis", marks=pytest.mark.redis),
+    pytest.param("pubsub", marks=pytest.mark.redis),
+]
+
+
+@pytest.fixture(params=LAYERS)
+async def layer(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    match request.param:
+        case "fake":
+            yield FakeLayer()
+        case "memory":
+            yield InMemoryChannelLayer()
+        case "subclass":
+            yield Subclass()
+        case name:
+            kind = RedisChannelLayer if name == "redis" else RedisPubSubChannelLayer
+            url = request.getfixturevalue("redis_url")
+            layer = kind(hosts=[url], prefix=uuid.uuid4().hex)
+            yield layer
+            await close(layer)
+
+
+async def close(layer: Any) -> None:
+    """Close the connections to Redis, each on the event loop to which it belongs."""
+    for loop, of_loop in list(layer._layers.items()):
+        if loop is asyncio.get_running_loop():
+            await of_loop.flush()
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(of_loop.flush(), loop))
+
+
+@pytest.fixture
+async def ear(layer: Any) -> AsyncIterator[Hub]:
+    """The hub of that layer, with a user."""
+    ear = hub_of(layer)
+    ear.acquire()
+    yield ear
+    await ear.release()
+    assert ear.counts() == {"groups": 0, "listeners": 0}
+
+
+@pytest.fixture
+async def local() -> AsyncIterator[Hub]:
+    """A hub to which messages come without a channel layer."""
+    ear = hub_of(InMemoryChannelLayer())
+    ear.acquire()
+    yield ear
+    await ear.release()
+
+
+def outgoing(group: str, payload: object) -> Outgoing:
+    data = Serializer.serialize(payload)
+    return Outgoing({"type": "broadcast", "group": group, "payload": data}, "a test")
+
+
+def ending(group: str) -> Outgoing:
+    return Outgoing({"type": "unsubscribe", "group": group}, "a test")
+
+
+def send(layer: Any, group: str, payload: object) -> asyncio.Future[None]:
+    return broadcast.send_soon(layer, outgoing(group, payload))
+
+
+async def subscribed(ear: Hub, *groups: str) -> FakeListener:
+    listener = FakeListener()
+    if ear.listen(listener, groups):
+        await ear.joined(groups)
+    return listener
+
+
+# ------------------------------------------------------------------------------ contract
+
+
+async def test_a_listener_hears_its_groups_in_order_and_no_others(layer: Any, ear: Hub) -> None:
+    one = await subscribed(ear, "A", "B")
+    two = await subscribed(ear, "B", "C")
+    for number, group in enumerate("ABCDAB"):
+        await send(layer, group, number)
+    await wait_until(lambda: len(one.heard) == 4 and len(two.heard) == 3)
+    assert one.heard == [0, 1, 4, 5]
+    assert two.heard == [1, 2, 5]
+    ear.leave(one, ("A", "B"))
+    ear.leave(two, ("B", "C"))
+
+
+async def test_who_left_hears_nothing_more_while_the_others_do(layer: Any, ear: Hub) -> None:
+    gone, stays = await subscribed(ear, "A"), await subscribed(ear, "A")
+    ear.leave(gone, ("A",))
+    await send(layer, "A", 1)
+    await wait_until(lambda: stays.heard)
+    assert gone.heard == []
+    ear.leave(stays, ("A",))
+
+
+async def test_who_leaves_and_joins_again_at_once_hears(layer: Any, ear: Hub) -> None:
+    for _ in range(3):
+        listener = await subscribed(ear, "A")
+        ear.leave(listener, ("A",))
+    listener = await subscribed(ear, "A")
+    await send(layer, "A", 1)
+    await wait_until(lambda: listener.heard)
+    assert listener.heard == [1]
+    ear.leave(listener, ("A",))
+
+
+async def test_two_first_listeners_at_once_both_hear(layer: Any, ear: Hub) -> None:
+    listeners = await asyncio.gather(*(subscribed(ear, "A") for _ in range(10)))
+    await send(layer, "A", 1)
+    await wait_until(lambda: all(one.heard for one in listeners))
+    assert [one.heard for one in listeners] == [[1]] * 10
+    for one in listeners:
+        ear.leave(one, ("A",))
+
+
+async def test_the_end_comes_behind_what_was_sent_before(layer: Any, ear: Hub) -> None:
+    listener = await subscribed(ear, "A")
+    for number in range(3):
+        send(layer, "A", number)
+    await broadcast.send_soon(layer, ending("A"))
+    await wait_until(lambda: END in listener.heard)
+    assert listener.heard == [0, 1, 2, END]
+    ear.leave(listener, ("A",))
+
+
+async def test_undecodable_bytes_cost_one_notification_and_not_the_stream(
+    layer: Any, ear: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener, other = await subscribed(ear, "A"), await subscribed(ear, "A")
+    await send(layer, "A", 1)
+    bad = Outgoing({"type": "broadcast", "group": "A", "payload": b"\xc1"}, "a test")
+    await broadcast.send_soon(layer, bad)
+    await send(layer, "A", 2)
+    await wait_until(lambda: len(other.heard) == 2)
+    assert listener.heard == [1, 2]
+    assert ear.undecodable == 1
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert ["Lost a broadcast to group A" in record.message for record in errors] == [True]
+    for one in (listener, other):
+        ear.leave(one, ("A",))
+
+
+async def test_a_broadcast_from_a_thread_without_a_loop_is_heard(layer: Any, ear: Hub) -> None:
+    listener = await subscribed(ear, "A")
+    await asyncio.to_thread(broadcast.send_now, layer, outgoing("A", 1))
+    await asyncio.to_thread(broadcast.send_now, layer, outgoing("A", 2))
+    await wait_until(lambda: len(listener.heard) == 2)
+    assert listener.heard == [1, 2]
+    ear.leave(listener, ("A",))
+
+
+async def test_a_broadcast_from_another_event_loop_is_heard(layer: Any, ear: Hub) -> None:
+    if type(layer) in (FakeLayer, Subclass):
+        pytest.skip("belongs to one event loop")
+    listener = await subscribed(ear, "A")
+
+    async def elsewhere() -> None:
+        await send(layer, "A", 1)
+
+    await asyncio.to_thread(asyncio.run, elsewhere())
+    await wait_until(lambda: listener.heard)
+    assert listener.heard == [1]
+    ear.leave(listener, ("A",))
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+async def test_a_burst_reaches_ten_listeners_complete_and_in_order(
+    layer: Any, ear: Hub, awaited: bool
+) -> None:
+    # Redis does not have to be measured here: this is about what is ours.
+    count = 5_000 if isinstance(layer, FakeLayer | InMemoryChannelLayer) else 500
+    listeners = [await subscribed(ear, "A") for _ in range(10)]
+    for number in range(count):
+        sent = send(layer, "A", number)
+        if awaited:
+            await sent
+    del sent
+    gc.collect()
+    await wait_until(lambda: all(len(one.heard) == count for one in listeners))
+    assert all(one.heard == list(range(count)) for one in listeners)
+    for one in listeners:
+        ear.leave(one, ("A",))
+
+
+async def test_a_burst_from_a_thread_is_complete_and_in_order(layer: Any, ear: Hub) -> None:
+    count = 5_000 if isinstance(layer, InMemoryChannelLayer) else 500
+    listener = await subscribed(ear, "A")
+
+    def burst() -> None:
+        for number in range(count):
+            broadcast.send_now(layer, outgoing("A", number))
+
+    await asyncio.to_thread(burst)
+    await wait_until(lambda: len(listener.heard) == count)
+    assert listener.heard == list(range(count))
+    ear.leave(listener, ("A",))
+
+
+# -------------------------------------------------------------------------- its lifetime
+
+
+async def test_one_event_loop_has_one_hub_on_a_layer_while_it_is_used() -> None:
+    layer = FakeLayer()
+    first = hub_of(layer)
+    first.acquire()
+    assert hub_of(layer) is first
+    assert hub_of(FakeLayer()) is not first
+    first.acquire()
+    await first.release()
+    assert hub_of(layer) is first
+    await first.release()
+    assert hub_of(layer) is not first
+
+
+async def test_the_last_user_of_a_hub_takes_it_out_of_all_groups() -> None:
+    layer = FakeLayer()
+    ear = hub_of(layer)
+    ear.acquire()
+    await subscribed(ear, "A", "B")
+    assert set(layer.groups) == {"A", "B"}
+    await ear.release()
+    assert layer.groups == {}
+    assert broadcast.receivers(layer) == []
+
+
+@pytest.mark.redis
+async def test_the_last_user_of_a_hub_ends_its_subscriptions_in_redis(redis_url: str) -> None:
+    layer = RedisPubSubChannelLayer(hosts=[redis_url], prefix=uuid.uuid4().hex)
+    ear = hub_of(layer)
+    ear.acquire()
+    await subscribed(ear, "A", "B")
+    of_loop = layer._get_layer()
+    assert len(of_loop._shards[0]._subscribed_to) == 3
+    await ear.release()
+    assert (of_loop.channels, of_loop.groups) == ({}, {})
+    assert of_loop._shards[0]._subscribed_to == set()
+    await close(layer)
+
+
+async def test_the_hub_of_an_event_loop_that_was_closed_is_forgotten() -> None:
+    layer = InMemoryChannelLayer()
+
+    async def abandon() -> None:
+        hub_of(layer).acquire()
+
+    await asyncio.to_thread(asyncio.run, abandon())
+    assert len(broadcast.receivers(layer)) == 1
+    hub_of(layer)
+    assert broadcast.receivers(layer) == []
+
+
+async def test_a_broadcast_to_an_event_loop_that_was_closed_harms_nobody(local: Hub) -> None:
+    layer = local.layer
+
+    async def abandon() -> None:
+        # Not by `hub_of`, which would forget it.
+        broadcast.add_receiver(layer, Hub(layer))
+
+    await asyncio.to_thread(asyncio.run, abandon())
+    listener = await subscribed(local, "A")
+    await send(layer, "A", 1)
+    await wait_until(lambda: listener.heard)
+
+
+# --------------------------------------------------------------------------- what it does
+
+
+async def test_listeners_on_two_event_loops_hear_the_same_broadcast(local: Hub) -> None:
+    here = await subscribed(local, "A")
+    ready, heard = threading.Event(), threading.Event()
+    there = FakeListener()
+
+    async def elsewhere() -> None:
+        ear = hub_of(local.layer)
+        ear.acquire()
+        ear.listen(there, ("A",))
+        ready.set()
+        await wait_until(lambda: there.heard)
+        heard.set()
+        ear.leave(there, ("A",))
+        await ear.release()
+
+    thread = threading.Thread(target=asyncio.run, args=(elsewhere(),))
+    thread.start()
+    await wait_until(ready.is_set)
+    await send(local.layer, "A", 1)
+    await wait_until(heard.is_set)
+    thread.join(GUARD)
+    assert here.heard == there.heard == [1]
+
+
+def test_each_listener_gets_a_payload_of_its_own() -> None:
+    notification = Notification(Serializer.serialize({"list": []}))
+    notification.payload()["list"].append("changed by a `publish`")
+    assert notification.payload() == {"list": []}
+
+
+def test_a_notification_of_foreign_bytes_is_refused() -> None:
+    with pytest.raises(PayloadDecodeError):
+        Notification(b"\xc1")
+
+
+async def test_a_message_of_an_unknown_type_is_ignored_with_a_warning(
+    local: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = await subscribed(local, "A")
+    local.hear({"type": "dance", "group": "A"})
+    local.hear({"group": "A"})
+    local.hear({"type": "broadcast", "group": "nobody listens to it", "payload": b""})
+    local.hear({})
+    await tick(3)
+    assert listener.heard == []
+    assert [record.message for record in caplog.records] == [
+        "Ignored a channel-layer message of unknown type 'dance'",
+        "Ignored a channel-layer message of unknown type None",
+    ]
+
+
+async def test_a_broadcast_without_a_payload_is_lost_with_an_error(
+    local: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    await subscribed(local, "A")
+    local.hear({"type": "broadcast", "group": "A"})
+    assert local.undecodable == 1
+    assert "Lost a broadcast to group A" in caplog.text
+
+
+async def test_a_listener_that_fails_does_not_cost_the_others_their_turns(
+    local: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(FakeListener):
+        def take_turn(self) -> bool:
+            raise RuntimeError("a mistake")
+
+    local.listen(Failing(), ("A",))
+    listener = await subscribed(local, "A")
+    await send(local.layer, "A", 1)
+    await wait_until(lambda: listener.heard)
+    assert "Lost a turn" in caplog.text
+
+
+async def test_a_hub_that_needs_no_channel_layer_never_has_to_be_waited_for(local: Hub) -> None:
+    assert not local.listen(FakeListener(), ("A",))
+    await local.joined(("A",))
+
+
+async def test_the_event_loop_breathes_during_a_fan_out(local: Hub) -> None:
+    listeners = [await subscribed(local, "A") for _ in range(hub.TURNS_AT_ONCE * 4)]
+    await send(local.layer, "A", 1)
+    breaths = 0
+    while not all(one.heard for one in listeners):
+        await tick()
+        breaths += 1
+    assert breaths >= 3
+
+
+async def test_a_listener_can_be_given_a_turn(local: Hub) -> None:
+    listener = FakeListener()
+    listener.offer(Notification(Serializer.serialize(1)))
+    local.call(listener)
+    await wait_until(lambda: listener.heard)
+
+
+async def test_what_a_sender_has_in_its_context_is_not_seen_by_listeners(local: Hub) -> None:
+    seen: list[Any] = []
+
+    class Looking(FakeListener):
+        def take_turn(self) -> bool:
+            seen.append(secret.get(None))
+            return super().take_turn()
+
+    local.listen(Looking(), ("A",))
+    token = secret.set("of the sender")
+    await send(local.layer, "A", 1)
+    secret.reset(token)
+    await wait_until(lambda: seen)
+    assert seen == [None]
+
+
+async def test_leaving_what_was_never_joined_is_harmless(local: Hub) -> None:
+    local.leave(FakeListener(), ("A", "B"))
+    assert local.counts() == {"groups": 0, "listeners": 0}
+
+
+async def test_a_listener_of_several_groups_counts_once(local: Hub) -> None:
+    await subscribed(local, "A", "B")
+    assert local.counts() == {"groups": 2, "listeners": 1}
+
+
+async def test_a_layer_that_refuses_is_told_to_who_joins_and_nothing_is_left() -> None:
+    layer = FakeLayer()
+    layer.errors["group_add"] = OSError("no Redis")
+    ear = hub_of(layer)
+    ear.acquire()
+    listener = FakeListener()
+    assert ear.listen(listener, ("A",))
+    with pytest.raises(ChannelLayerError, match="no Redis"):
+        await ear.joined(("A",))
+    ear.leave(listener, ("A",))
+    assert ear.counts() == {"groups": 0, "listeners": 0}
+    await ear.release()
+    assert layer.groups == {}

@@ -1,0 +1,172 @@
+"""Steps run at once, and wait only where one has to."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from channels_graphql_ws.steps import Steps, is_awaitable, run
+from support import tick
+
+
+async def later(value: Any) -> Any:
+    await tick()
+    return value
+
+
+async def failing(error: Exception) -> None:
+    await tick()
+    raise error
+
+
+def collecting(*values: Any) -> Steps[list[Any]]:
+    got = []
+    for value in values:
+        answer = yield value
+        got.append(answer)
+    return got
+
+
+def test_steps_that_wait_for_nothing_give_their_result_at_once() -> None:
+    assert run(collecting(1, None, "two")) == [1, None, "two"]
+
+
+def test_steps_without_a_step_give_their_result_at_once() -> None:
+    assert run(collecting()) == []
+
+
+async def test_steps_that_wait_give_a_coroutine_for_the_rest() -> None:
+    rest = run(collecting(1, later(2), 3, later(4)))
+
+    assert isinstance(rest, Coroutine)
+    assert await rest == [1, 2, 3, 4]
+
+
+async def test_steps_run_up_to_the_first_wait_before_anybody_awaits() -> None:
+    seen: list[str] = []
+
+    def steps() -> Steps[None]:
+        seen.append("before")
+        yield later(None)
+        seen.append("after")
+
+    rest = run(steps())
+    assert seen == ["before"]
+    assert isinstance(rest, Coroutine)
+    await rest
+    assert seen == ["before", "after"]
+
+
+def test_an_exception_of_a_step_at_once_surfaces_at_the_call() -> None:
+    def steps() -> Steps[None]:
+        yield None
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        run(steps())
+
+
+async def test_an_exception_of_what_is_awaited_is_raised_where_it_is_awaited() -> None:
+    def steps() -> Steps[str]:
+        try:
+            yield failing(LookupError("mine"))
+        except LookupError as error:
+            return f"caught {error}"
+        return "not reached"
+
+    rest = run(steps())
+
+    assert isinstance(rest, Coroutine)
+    assert await rest == "caught mine"
+
+
+async def test_steps_go_on_after_an_exception_they_caught() -> None:
+    def steps() -> Steps[Any]:
+        try:
+            yield failing(LookupError())
+        except LookupError:
+            got = yield later("more")
+            return got, (yield "now")
+
+    rest = run(steps())
+
+    assert isinstance(rest, Coroutine)
+    assert await rest == ("more", "now")
+
+
+async def test_an_exception_that_nobody_catches_surfaces_at_the_await() -> None:
+    rest = run(collecting(failing(LookupError("mine"))))
+
+    assert isinstance(rest, Coroutine)
+    with pytest.raises(LookupError, match="mine"):
+        await rest
+
+
+async def test_a_cancelled_task_runs_the_finally_of_its_steps() -> None:
+    seen: list[str] = []
+
+    def steps() -> Steps[None]:
+        try:
+            yield asyncio.Event().wait()
+        finally:
+            seen.append((yield later("cleaned")))
+
+    rest = run(steps())
+    assert isinstance(rest, Coroutine)
+    task = asyncio.create_task(rest)
+    await tick()
+    task.cancel()
+    await asyncio.wait([task])
+
+    assert seen == ["cleaned"]
+    assert task.cancelled()
+
+
+async def test_a_failure_is_not_kept_alive_by_what_it_passed_through() -> None:
+    class WeakError(Exception):
+        pass
+
+    async def broken() -> None:
+        raise WeakError
+
+    async def failed() -> weakref.ref[WeakError]:
+        rest = run(collecting(broken()))
+        assert isinstance(rest, Coroutine)
+        try:
+            await rest
+        except WeakError as error:
+            return weakref.ref(error)
+        raise AssertionError("it must fail")
+
+    gc.disable()
+    try:
+        kept = await failed()
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+def test_a_future_a_coroutine_and_whatever_has_await_can_be_awaited() -> None:
+    class Own:
+        def __await__(self) -> Any:
+            return iter(())
+
+    coroutine = later(1)
+    assert is_awaitable(coroutine)
+    coroutine.close()
+    assert is_awaitable(Own())
+
+
+def test_a_value_can_not_be_awaited_even_if_its_attributes_say_otherwise() -> None:
+    class Row:
+        def __init__(self) -> None:
+            self.__await__ = None
+
+    assert not is_awaitable(Row())
+    assert not is_awaitable(None)
+    assert not is_awaitable({"__await__": 1})

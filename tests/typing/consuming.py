@@ -1,0 +1,107 @@
+"""What type checkers know of a consumer: checked by mypy and pyright, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, assert_type
+
+import graphene
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from graphql import GraphQLError, MiddlewareManager
+
+from channels_graphql_ws import GraphqlWsConsumer
+from channels_graphql_ws.context import OperationContext
+
+
+def middleware(following: Callable[..., Any], root: Any, info: Any, **arguments: Any) -> Any:
+    """Call the resolver."""
+    return following(root, info, **arguments)
+
+
+class Consumer(GraphqlWsConsumer):
+    """All settings and all hooks."""
+
+    schema = graphene.Schema()
+    middleware = [middleware]
+    send_ping_every = 0.5
+    pong_timeout = None
+    connection_init_wait_timeout = 10
+    strict_ordering = True
+    confirm_subscriptions = True
+    subscription_confirmation_message = {
+        "data": "hello",
+        "errors": [RuntimeError("x")],
+    }
+    answer_complete = False
+    warn_operation_timeout = None
+    subscription_notification_queue_limit = 7
+    max_message_size = None
+    disconnect_timeout = 1
+    group_name_prefix = "MINE"
+    listen_to_channel_layer = True
+    resolve_sync_in_threads = True
+
+    async def on_connect(self, payload: Any) -> Mapping[str, Any] | None:
+        if payload is None:
+            raise PermissionError
+        return {"version": 1, "path": self.scope["path"]}
+
+    async def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> None:
+        if "secret" in payload["query"]:
+            raise GraphQLError(f"No, {op_id}")
+
+    async def on_disconnect(self, code: int | None) -> None:
+        await super().on_disconnect(code)
+
+    @staticmethod
+    def _format_error(error: Exception) -> dict[str, Any]:
+        formatted = GraphqlWsConsumer._format_error(error)
+        assert_type(formatted, dict[str, Any])
+        return {**formatted, "extensions": {"shown": True}}
+
+    async def receive_json(self, content: Any, **kwargs: Any) -> None:
+        await super().receive_json(content, **kwargs)
+
+
+class Silent(GraphqlWsConsumer):
+    """The hooks may give nothing back, and take what they know."""
+
+    schema = graphene.Schema()
+    middleware = MiddlewareManager(middleware)
+
+    async def on_connect(self, payload: Any) -> None:
+        del payload
+
+    async def on_operation(self, op_id: str, payload: Any) -> None:
+        del op_id, payload
+
+
+class Tuples(GraphqlWsConsumer):
+    """Middleware in a tuple, and settings that are set later."""
+
+    middleware = (middleware,)
+
+
+Tuples.schema = graphene.Schema()
+Tuples.send_ping_every = None
+
+
+def is_what_channels_knows(consumer: Consumer) -> AsyncJsonWebsocketConsumer:
+    """It can be put wherever Channels takes a consumer."""
+    assert_type(consumer.connection_params, Mapping[str, Any])
+    assert_type(consumer.send_text("text"), Awaitable[None])
+    return consumer
+
+
+def is_mounted_as_asgi() -> object:
+    """As `channels.routing` wants it."""
+    return Consumer.as_asgi(channel_layer_alias="default")
+
+
+def context_has_any_attribute(context: OperationContext) -> None:
+    """Users put there what they like."""
+    context.tenant = "acme"
+    context["tenant"] = "acme"
+    assert_type(context.user, Any)
+    assert_type(context["user"], Any)
+    assert_type("tenant" in context, bool)

@@ -1,0 +1,104 @@
+"""What type checkers know of a Subscription: checked by mypy and pyright, never run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, assert_type
+
+import graphene
+
+from channels_graphql_ws import SKIP, PayloadTypeError, Subscription
+from channels_graphql_ws.serializer import Serializer
+from channels_graphql_ws.subscription import SubscriptionOptions
+
+
+class OnMessage(Subscription):
+    """Declared as the documents say, with every hook as a static method."""
+
+    notification_queue_limit = 10
+
+    text = graphene.String(required=True)
+
+    class Arguments:
+        room = graphene.ID(required=True)
+
+    @staticmethod
+    async def subscribe(_root: None, _info: graphene.ResolveInfo, room: str) -> list[str]:
+        return [room]
+
+    @staticmethod
+    def publish(payload: str, _info: graphene.ResolveInfo, room: str) -> object:
+        return SKIP if room in payload else OnMessage(text=payload)
+
+    @staticmethod
+    def unsubscribed(_root: None, _info: graphene.ResolveInfo, room: str) -> None:
+        del room
+
+    @classmethod
+    def say(cls, text: str) -> None:
+        """Broadcast from a class method, by way of `super()` too."""
+        cls.broadcast(group="lobby", payload=text)
+        super().broadcast(payload={"text": text})
+
+
+class WithMeta(Subscription):
+    """The options may be given by a class `Meta`, the hooks be other kinds of method."""
+
+    class Meta:
+        name = "Renamed"
+        none_skips = False
+
+    ok = graphene.Boolean()
+
+    async def publish(self, _info: graphene.ResolveInfo) -> None:
+        """A plain method has the payload as `self`."""
+
+    @classmethod
+    def subscribe(cls, _root: None, _info: graphene.ResolveInfo) -> tuple[str, ...]:
+        return ("a", "b")
+
+
+class WithKeywords(Subscription, publish=lambda payload, _info: payload, description="Short"):
+    """Or they are class keywords."""
+
+    ok = graphene.Boolean()
+
+
+class Root(graphene.ObjectType):
+    on_message = OnMessage.Field()
+    on_meta = WithMeta.Field(name="onMeta", description="…", required=True)
+    wrapped = graphene.NonNull(OnMessage)
+
+
+def plain_code_may_not_care_for_what_comes_back() -> None:
+    """Without an event loop there is nothing to wait for."""
+    assert_type(OnMessage.broadcast(payload="hi"), asyncio.Future[None] | Any)
+    assert_type(OnMessage.unsubscribe(group="lobby"), asyncio.Future[None] | Any)
+    OnMessage.broadcast_sync(group="lobby", payload={"any": ("thing", 1)})
+    OnMessage.unsubscribe_sync()
+
+
+async def a_coroutine_may_wait() -> None:
+    """Both forms can be awaited."""
+    assert_type(OnMessage.broadcast_async(payload="hi"), Awaitable[None])
+    await OnMessage.broadcast_async(group="lobby", payload="hi")
+    await OnMessage.unsubscribe_async(group="lobby")
+    await OnMessage.broadcast(payload="hi")
+
+
+def payloads_survive_the_wire() -> None:
+    """The serializer's own face."""
+    try:
+        data = Serializer.serialize({"a": 1})
+    except PayloadTypeError as error:
+        assert_type(error, PayloadTypeError)
+        raise
+    assert_type(data, bytes)
+    assert_type(Serializer.deserialize(data), Any)
+
+
+def options_can_be_looked_at(options: SubscriptionOptions) -> None:
+    """As resolvers of the field do."""
+    assert_type(options.none_skips, bool)
+    assert_type(options.arguments, dict[str, Any] | None)
