@@ -16,7 +16,6 @@ from .. import steps
 from ..broadcast import channel_layer
 from ..context import OperationContext
 from ..execution import Engine
-from ..execution.cohort import Cohort
 from ..execution.event import RequestError
 from ..hub import Hub, hub_of
 from ..json_text import dumps, loads
@@ -54,6 +53,14 @@ class UnsuitableError(GraphQLError):
         super().__init__(message)
         self.status = status
         self.headers = headers
+
+
+class Live(Protocol):
+    """A subscription that came to be."""
+
+    def end(self) -> Steps[None]:
+        """Stop what is under way and clean up, once, however often this is called."""
+        ...
 
 
 class Application(Protocol):
@@ -108,7 +115,6 @@ class HttpOperation:
         self.http = http
         self.request = request
         self.type: OperationType | None = None
-        self.cohort: Cohort | None = None
         self.task: asyncio.Task[None] | None = None
         self.sink: Sink | None = None
         self.text: str | None = None
@@ -119,6 +125,7 @@ class HttpOperation:
         self._response = response
         self._choose_sink = choose_sink
         self._context: Any = None
+        self._live: Live | None = None
         self._hub: Hub | None = None
         self._forbidden = False
         self._answered: asyncio.Future[None] | None = None
@@ -155,7 +162,8 @@ class HttpOperation:
 
         What takes longer than `disconnect_timeout` is cancelled.
         """
-        if self.task is None and self._hub is None and self.http.form_data is None:
+        self._is_over = True
+        if self._has_nothing_to_end:
             return
         seconds = self._application.disconnect_timeout
         try:
@@ -172,16 +180,21 @@ class HttpOperation:
             if hub is not None:
                 await hub.release()
 
+    @property
+    def _has_nothing_to_end(self) -> bool:
+        parts = (self.task, self._live, self._hub, self.http.form_data)
+        return all(part is None for part in parts)
+
     async def _wind_down(self) -> None:
         task = self.task
         if task is not None and not task.done():
             # A mutation that is cancelled half-way leaves half of its work.
-            if self.type is not OperationType.MUTATION or self._is_over:
+            if self.type is not OperationType.MUTATION or self.outcome is Outcome.TIMED_OUT:
                 # Not before its first step: what it is to await would never be awaited.
                 asyncio.get_running_loop().call_soon(task.cancel)
             await asyncio.wait([task])
-        if self.cohort is not None:
-            rest = steps.run(self.cohort.end())
+        if self._live is not None:
+            rest = steps.run(self._live.end())
             if rest is not None:
                 await rest
 
@@ -197,9 +210,9 @@ class HttpOperation:
             raise RequestError(error) from error
         self.type = type
 
-    def subscribed(self, cohort: Cohort) -> None:
+    def subscribed(self, live: Live) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
-        self.cohort = cohort
+        self._live = live
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next result, if there is need to."""
@@ -296,11 +309,12 @@ class HttpOperation:
             self._answer(TIMED_OUT, Outcome.TIMED_OUT)
             self.completed()
             self._is_over = True
+            self.outcome = Outcome.TIMED_OUT
             task.cancel()
 
     def _answer(self, result: str, outcome: Outcome) -> None:
         if self._is_over:
-            # Who is cancelled may still say something.
+            # Nobody wants to hear it any more.
             return
         if self.sink is None:
             self.text = result
@@ -331,10 +345,12 @@ class HttpOperation:
             self._answered.set_result(None)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        """Leave nobody waiting for what was cancelled or has broken."""
+        """Leave nobody waiting for what has cancelled itself or has broken."""
         if self._timer is not None:
             self._timer.cancel()
-        if not task.cancelled() and task.exception() is not None:
-            log.error("An operation failed", exc_info=task.exception())
-        if not self.is_answered:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("An operation failed (id %s)", self.request.id, exc_info=error)
+        if (error is not None or task.cancelled()) and self.text is None:
             self._answer(INTERNAL_ERROR, Outcome.FAILED)
+            self.completed()

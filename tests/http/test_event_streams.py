@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+from graphql import OperationType
 
 import asked
 from asked import OnEvent
@@ -334,6 +335,66 @@ async def test_a_server_that_can_not_send_ends_the_subscription():
         await consumer()(client.scope, client.inbox.get, send)
     assert asked.calls == ["a"]
     assert listeners() == 0
+
+
+async def test_a_server_that_can_not_receive_ends_the_subscription():
+    client = StalledClient(SUBSCRIPTION)
+    taken = []
+
+    async def receive():
+        if taken:
+            raise OSError("gone")
+        taken.append(1)
+        return {"type": "http.request", "body": client.body}
+
+    async with asyncio.timeout(20):
+        await consumer()(client.scope, receive, client.send)
+    assert listeners() == 0
+
+
+def broken_start(_engine, client, session):
+    """Break, where the engine was not prepared for it."""
+    yield tick()
+    if client.request.query != "{":
+        client.began(OperationType.SUBSCRIPTION)
+        yield tick()
+    raise RuntimeError("mine")
+
+
+async def test_a_stream_ends_where_the_engine_breaks(caplog, monkeypatch):
+    monkeypatch.setattr("channels_graphql_ws.execution.Engine.start", broken_start)
+    async with streaming(consumer(), SUBSCRIPTION) as one:
+        text = await one.rest()
+        await one.finished()
+    assert b'{"errors":[{"message":"Internal server error"}]}' in text
+    assert text.endswith(COMPLETE)
+    assert "An operation failed" in caplog.text
+
+
+async def test_an_answer_comes_where_the_engine_breaks(caplog, monkeypatch):
+    monkeypatch.setattr("channels_graphql_ws.execution.Engine.start", broken_start)
+    answer = await post(consumer(), {"query": "{"})
+    assert (answer.status, answer.message) == (500, "Internal server error")
+    assert "An operation failed" in caplog.text
+
+
+async def test_an_operation_that_the_client_stops_says_nothing_more(gates):
+    application = single()
+    token = await reserve(application)
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await one.chunk()
+        await start(application, token, '{ wait(gate: "g") }', "1")
+        await start(application, token, 'mutation { mutate(gate: "g") { ok } }', "2")
+        assert (await stop(application, token, "1")).status == 200
+        assert await one.chunk() == complete("1")
+        stopping = asyncio.ensure_future(stop(application, token, "2"))
+        await tick(10)
+        gates["g"].opened.set()
+        assert (await stopping).status == 200
+        assert await one.chunk() == complete("2")
+        await one.leave()
 
 
 async def test_a_request_that_is_cancelled_leaves_nothing():

@@ -380,6 +380,7 @@ class Hooked(GraphqlHttpConsumer):
     def process_result(self, request, result):
         if "drop" in request.query_params:
             raise KeyError("drop")
+        result = super().process_result(request, result)
         return {**result, "extensions": {"path": request.path}}
 
 
