@@ -120,8 +120,11 @@ class _Client:
 
     async def gone(self) -> None:
         """Return when the client has gone."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        try:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+        except Exception as error:  # noqa: BLE001 (servers raise what they like)
+            log.debug("Can not receive from a client: %r", error)
 
     async def send(self, response: HttpResponse) -> None:
         """Send an answer."""

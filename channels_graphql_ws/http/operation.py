@@ -210,9 +210,9 @@ class HttpOperation:
             raise RequestError(error) from error
         self.type = type
 
-    def subscribed(self, live: Live) -> None:
+    def subscribed(self, cohort: Live) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
-        self._live = live
+        self._live = cohort
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next result, if there is need to."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
@@ -37,8 +36,6 @@ async def page(
         answer: HttpResponse = own
         return answer
     config = endpoint.graphiql_config(request)
-    if config.endpoint is None:
-        config = replace(config, endpoint=request.scope.get("root_path", "") + request.path)
     response.content = (await in_thread(lambda: graphiql.render(config))).encode()
     set_headers(response, graphiql.page_headers(config))
     return response

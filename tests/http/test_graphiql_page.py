@@ -6,7 +6,7 @@ import pytest
 from django.http import HttpResponse
 
 import asked
-from asking import ask, get
+from asking import get
 from channels_graphql_ws.graphiql import ASSET_PARAMETER, GraphiqlConfig
 from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
 from support import tick
@@ -24,13 +24,6 @@ async def test_a_browser_that_opens_the_endpoint_gets_graphiql():
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'self'" in answer.headers["content-security-policy"]
     assert b'<div id="graphiql">' in answer.body
-
-
-async def test_its_address_is_that_of_the_page():
-    answer = await ask(
-        consumer(), "GET", "/api/graphql/", headers={"Accept": BROWSER}, root_path="/app"
-    )
-    assert b'"endpoint": "/app/api/graphql/"' in answer.body
 
 
 async def test_its_settings_are_those_of_the_class():
