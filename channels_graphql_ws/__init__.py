@@ -13,13 +13,20 @@ from .exceptions import (
     PayloadTypeError,
     RemoteProtocolError,
 )
+from .http.uploads import Upload
+from .http_consumer import GraphqlHttpConsumer
+from .routing import GraphqlProtocolTypeRouter
 from .subscription import SKIP, Subscription
 from .transport import GraphqlWsTransport, GraphqlWsTransportAiohttp
+from .views import GraphqlView
 
 __all__ = [
     "SKIP",
     "ChannelLayerError",
     "ConnectionClosedError",
+    "GraphqlHttpConsumer",
+    "GraphqlProtocolTypeRouter",
+    "GraphqlView",
     "GraphqlWsClient",
     "GraphqlWsClientError",
     "GraphqlWsConsumer",
@@ -32,4 +39,5 @@ __all__ = [
     "PayloadTypeError",
     "RemoteProtocolError",
     "Subscription",
+    "Upload",
 ]

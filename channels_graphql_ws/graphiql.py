@@ -1,0 +1,281 @@
+"""GraphiQL without a CDN: the page, and its files where nothing else serves them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.template import Context, Engine, TemplateDoesNotExist
+from django.template.loader import get_template
+from django.templatetags.static import static
+from django.utils.html import json_script
+
+ASSET_PARAMETER = "graphiql-asset"
+"""The query parameter of the endpoint that names one of the page's files."""
+
+TEMPLATE = "channels_graphql_ws/graphiql.html"
+"""The page's template: the first one of this name in the project's template folders wins."""
+
+# The editor writes styles, hence 'unsafe-inline'.
+_POLICY = (
+    "default-src 'self'",
+    "style-src 'self' 'unsafe-inline'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "object-src 'none'",
+)
+
+_HERE = Path(__file__).parent
+_FOLDER = _HERE / "static" / "channels_graphql_ws" / "graphiql"
+_STATIC_PREFIX = "channels_graphql_ws/graphiql"
+_WORKERS = ("editor", "graphql", "json")
+_CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".ttf": "font/ttf",
+    ".txt": "text/plain; charset=utf-8",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+}
+_COMPRESSIBLE = frozenset({".css", ".js", ".svg", ".ttf", ".txt"})
+_FILE_OF_STYLE = re.compile(rb'url\(["\']?\./([\w.-]+)["\']?\)')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphiqlConfig:
+    """Settings of the page."""
+
+    title: str = "GraphiQL"
+    endpoint: str | None = None
+    """Where queries and mutations go; `None`: where the page came from."""
+    subscription_endpoint: str | None = None
+    """Where subscriptions go, a path or a whole URL; `None`: the endpoint."""
+    default_query: str | None = None
+    """What the first tab shows to somebody new; `None`: GraphiQL's greeting."""
+    default_headers: Mapping[str, str] | None = None
+    """What the Headers tab holds at first."""
+    persist_headers: bool = False
+    """Whether the browser may keep the Headers tab, with the tokens that are in it."""
+    csrf_token: str | None = None
+    """For a browser that can not read the CSRF cookie."""
+    static_files: bool | None = None
+    """Whether the files are those of `django.contrib.staticfiles`, or the endpoint's own.
+    `None`: the former if this package is in INSTALLED_APPS, too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One of the page's files."""
+
+    name: str
+    content: bytes
+    content_type: str
+    etag: str
+    """With its quotes, as HTTP has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetResponse:
+    """What to answer to a request for a file."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def render(config: GraphiqlConfig | None = None) -> str:
+    """Give the page; send it with `page_headers`. Reads files: better not on the event loop.
+
+    A template of the project may take the place of ours, see `TEMPLATE`. It finds `title`,
+    `script`, `stylesheet` and `icon` (URLs), and `settings`, an element for the script.
+    """
+    config = config or GraphiqlConfig()
+    urls = _asset_urls(static_files=config.static_files)
+    context = {
+        "title": config.title,
+        "script": urls["graphiql.js"],
+        "stylesheet": urls["graphiql.css"],
+        "icon": urls["favicon.svg"],
+        "settings": json_script(_settings_of_script(config, urls), "graphiql-config"),
+    }
+    try:
+        template = get_template(TEMPLATE)
+    # The project has neither a template of its own, nor this package in INSTALLED_APPS.
+    except TemplateDoesNotExist:
+        return _engine().get_template(TEMPLATE).render(Context(context))
+    return template.render(context)
+
+
+def page_headers(config: GraphiqlConfig | None = None) -> dict[str, str]:
+    """Give the headers to send with the page, a Content-Security-Policy among them."""
+    config = config or GraphiqlConfig()
+    origins = [_origin(each) for each in (config.endpoint, config.subscription_endpoint)]
+    elsewhere = sorted({each for each in origins if each is not None})
+    policy = [*_POLICY, f"connect-src 'self' {' '.join(elsewhere)}"] if elsewhere else _POLICY
+    return {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": "; ".join(policy),
+        # The page has a CSRF token in it.
+        "Cache-Control": "private, no-store",
+        "Referrer-Policy": "same-origin",
+        "Vary": "Accept, Cookie",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+    }
+
+
+@cache
+def asset_names() -> frozenset[str]:
+    """Give the names of all files; no other can be asked for."""
+    return frozenset(each.name for each in _FOLDER.iterdir() if each.suffix in _CONTENT_TYPES)
+
+
+@cache
+def asset(name: str) -> Asset:
+    """Read a file, once. The largest has some megabytes: better not on the event loop.
+
+    Raises:
+        KeyError: there is no such file.
+    """
+    if name not in asset_names():
+        raise KeyError(name)
+    file = _FOLDER / name
+    content = file.read_bytes()
+    if file.suffix == ".css":
+        content = _FILE_OF_STYLE.sub(_own_url, content)
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return Asset(
+        name=name,
+        content=content,
+        content_type=_CONTENT_TYPES[file.suffix],
+        etag=f'"{digest}"',
+    )
+
+
+def asset_response(name: str, headers: Mapping[str, str] | None = None) -> AssetResponse:
+    """Answer a request for a file; reads files, see `asset`.
+
+    Args:
+        name: the value of the query parameter `ASSET_PARAMETER`.
+        headers: those of the request, with lower-case names.
+    """
+    headers = headers or {}
+    try:
+        found = asset(name)
+    except KeyError:
+        return AssetResponse(
+            status=HTTPStatus.NOT_FOUND,
+            headers={"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store"},
+            body=b"GraphiQL has no such file.\n",
+        )
+    answer = {
+        # The address has the digest in it.
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "Content-Type": found.content_type,
+        "ETag": f"W/{found.etag}",
+        "Vary": "Accept-Encoding",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if found.etag in headers.get("if-none-match", ""):
+        return AssetResponse(status=HTTPStatus.NOT_MODIFIED, headers=answer, body=b"")
+    body = found.content
+    if Path(name).suffix in _COMPRESSIBLE and _takes_gzip(headers.get("accept-encoding", "")):
+        body = _gzipped(name)
+        answer["Content-Encoding"] = "gzip"
+    return AssetResponse(status=HTTPStatus.OK, headers=answer, body=body)
+
+
+def _origin(address: str | None) -> str | None:
+    parts = urlsplit(address or "")
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else None
+
+
+def _settings_of_script(config: GraphiqlConfig, urls: Mapping[str, str]) -> dict[str, Any]:
+    headers = config.default_headers
+    return {
+        "title": config.title,
+        "endpoint": config.endpoint,
+        "subscriptionEndpoint": config.subscription_endpoint,
+        "defaultQuery": config.default_query,
+        "defaultHeaders": None if headers is None else json.dumps(dict(headers), indent=2),
+        "persistHeaders": config.persist_headers,
+        "csrf": {
+            # A cookie of this name would be of another time, or of another project.
+            "cookie": None if django_settings.CSRF_USE_SESSIONS else _csrf_cookie(),
+            "header": _csrf_header(),
+            "token": config.csrf_token,
+        },
+        "workers": {name: urls[f"{name}.worker.js"] for name in _WORKERS},
+    }
+
+
+def _csrf_cookie() -> str:
+    name: str = django_settings.CSRF_COOKIE_NAME
+    return name
+
+
+def _csrf_header() -> str:
+    """Give the header's own name; Django's setting has that of `request.META`."""
+    name: str = django_settings.CSRF_HEADER_NAME
+    return name.removeprefix("HTTP_").replace("_", "-").title()
+
+
+def _asset_urls(*, static_files: bool | None) -> Mapping[str, str]:
+    names = ("graphiql.js", "graphiql.css", "favicon.svg", *(f"{n}.worker.js" for n in _WORKERS))
+    if static_files is None:
+        static_files = all(
+            apps.is_installed(each)
+            for each in ("django.contrib.staticfiles", "channels_graphql_ws")
+        )
+    if static_files:
+        try:
+            urls = {name: static(f"{_STATIC_PREFIX}/{name}") for name in names}
+        # A storage with a manifest, and nobody ran `collectstatic`.
+        except ValueError:
+            urls = {}
+        # From another host no browser starts a worker.
+        if urls and all(re.match(r"/(?!/)", each) for each in urls.values()):
+            return urls
+    return {name: _own_address(name) for name in names}
+
+
+def _own_address(name: str) -> str:
+    """Give an address that is relative to that of the page, wherever that is mounted."""
+    digest = asset(name).etag.strip('"')
+    return f"?{urlencode({ASSET_PARAMETER: name, 'v': digest})}"
+
+
+def _own_url(found: re.Match[bytes]) -> bytes:
+    return b'url("%s")' % _own_address(found[1].decode()).encode()
+
+
+@cache
+def _engine() -> Engine:
+    return Engine(dirs=[str(_HERE / "templates")])
+
+
+@cache
+def _gzipped(name: str) -> bytes:
+    return gzip.compress(asset(name).content, compresslevel=6, mtime=0)
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    for each in accept_encoding.lower().split(","):
+        coding, _, weight = each.partition(";")
+        if coding.strip() in {"gzip", "*"}:
+            return re.fullmatch(r"\s*q=0(\.0*)?\s*", weight) is None
+    return False

@@ -1,0 +1,1 @@
+"""GraphQL over HTTP: what consumer and view share, from the request to the answer."""

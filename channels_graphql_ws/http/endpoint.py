@@ -1,0 +1,199 @@
+"""Settings and hooks of everything that serves GraphQL over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+from graphql import MiddlewareManager
+
+from .. import execution
+from ..context import OperationContext
+from ..execution import Engine
+from ..graphiql import GraphiqlConfig
+from ..options import check_options, core_schema, option_names, with_options
+from ..subscription import prefix_owners
+from .request import HttpRequest
+
+
+class GraphqlHttpEndpoint:
+    """What `GraphqlHttpConsumer` and `GraphqlView` have in common.
+
+    Attributes that `GraphqlWsConsumer` has, too, mean the same here.
+    """
+
+    schema: Any = None
+    """A `graphene.Schema`, a `graphql.GraphQLSchema`, or something that has one."""
+
+    middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None = None
+    """Called as `middleware(next, root, info, **arguments)` for each field."""
+
+    resolve_sync_in_threads: bool = False
+    """Run synchronous resolvers and hooks of subscriptions in threads, where they may use
+    Django's ORM and may block. Off: they run on the event loop."""
+
+    allow_queries_via_get: bool = True
+    """Execute queries that come in a query string. Mutations never do."""
+
+    max_batch_size: int = 0
+    """Operations that one request may have, as a JSON array; 0 refuses arrays."""
+
+    multipart_uploads_enabled: bool = False
+    """Take files (GraphQL multipart request specification), see the scalar `Upload`."""
+
+    max_body_size: int | None = 1_000_000
+    """Longest body in bytes; a longer one is answered with 413. `None`: any."""
+
+    max_upload_size: int | None = 10_000_000
+    """Longest body in bytes if it is a form, all files together. `None`: any."""
+
+    operation_timeout: float | None = None
+    """Seconds after which a query or mutation is cancelled and answered with 504."""
+
+    warn_operation_timeout: float | None = 1
+    """Seconds after which the execution of a query or mutation is worth a warning."""
+
+    disconnect_timeout: float = 30.0
+    """Seconds that mutations and `unsubscribed` hooks may go on after the client has gone,
+    before they are cancelled."""
+
+    event_streams_enabled: bool = True
+    """Serve operations as server-sent events to who accepts `text/event-stream`."""
+
+    multipart_subscriptions_enabled: bool = True
+    """Serve subscriptions in Apollo's multipart form to who accepts it."""
+
+    single_connection_enabled: bool = False
+    """Let clients reserve one event stream for many operations (`graphql-sse`, single
+    connection mode). All requests of a client must reach the same process."""
+
+    max_event_streams: int = 1000
+    """Event streams that may be reserved in one process."""
+
+    reservation_timeout: float = 10.0
+    """Seconds until a reserved event stream that nobody opens is given up."""
+
+    max_operations_per_connection: int = 100
+    """Operations that one reserved event stream may have at a time."""
+
+    send_heartbeat_every: float | None = 5.0
+    """Seconds between signs of life on a silent stream; `None` sends none."""
+
+    stalled_reader_timeout: float | None = 60.0
+    """Seconds after which a stream whose client reads nothing is ended; needs heartbeats."""
+
+    confirm_subscriptions: bool = False
+    """Send `subscription_confirmation_message` as the first result of each subscription,
+    when all of its groups are joined."""
+
+    subscription_confirmation_message: ClassVar[Mapping[str, Any]] = {
+        "data": None,
+        "errors": None,
+    }
+    """`data`: any JSON value; `errors`: a list of exceptions."""
+
+    subscription_notification_queue_limit: int = 1024
+    """Notifications that may wait for one subscription, see also
+    `Subscription.notification_queue_limit`."""
+
+    group_name_prefix: str = "GQLWS"
+    """Begins the names of all groups on the channel layer."""
+
+    channel_layer_alias: str = "default"
+    """Which of CHANNEL_LAYERS carries broadcasts."""
+
+    graphiql: bool = True
+    """Answer browsers that ask for a page with GraphiQL."""
+
+    _shared_engine: ClassVar[Engine]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let broadcasts reach the groups of this class."""
+        super().__init_subclass__(**options)
+        prefix_owners.add(cls)
+
+    @classmethod
+    def with_options(cls, **options: Any) -> type[Self]:
+        """Give a class with these attributes.
+
+        Raises:
+            TypeError: there is no such attribute.
+        """
+        check_options(options, option_names(cls), cls.__qualname__)
+        return with_options(cls, options)
+
+    # ----------------------------------------------------------------------- hooks
+
+    def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> Any:
+        """Decide on an operation before it is looked at; raise anything to refuse it.
+
+        May be `async`.
+
+        Args:
+            op_id: a number that the log has, too.
+            payload: `query`, `variables`, `operationName`, … as the client sent them.
+        """
+
+    def get_context(self, context: OperationContext) -> Any:
+        """Give the `info.context` of an operation: this one, or another. May be `async`.
+
+        Args:
+            context: has `request` and `response`, `user`, `session`, …
+        """
+        return context
+
+    def process_result(self, request: HttpRequest, result: Any) -> Any:
+        """Give what is sent instead of `result`, a dictionary. May be `async`."""
+        del request
+        return result
+
+    def graphiql_config(self, request: HttpRequest) -> GraphiqlConfig:
+        """Give the settings of GraphiQL."""
+        del request
+        return GraphiqlConfig()
+
+    def render_graphiql(self, request: HttpRequest) -> Any:
+        """Give another page than GraphiQL: a Django `HttpResponse`, or `None` for GraphiQL.
+
+        May be `async`.
+        """
+        del request
+
+    @staticmethod
+    def _format_error(error: Exception) -> dict[str, Any]:
+        """Tell clients of an error; override it to tell more, or less."""
+        return execution.format_error(error)
+
+    # ----------------------------------------------------- what operations ask for
+
+    @classmethod
+    def engine(cls) -> Engine:
+        """Give the engine that all requests to this class share.
+
+        Raises:
+            TypeError: the class has no `schema`.
+        """
+        settings = execution.Settings(
+            schema=core_schema(cls.schema),
+            middleware=cls.middleware,
+            sync_in_thread=cls.resolve_sync_in_threads,
+            group_name_prefix=cls.group_name_prefix,
+            confirm_subscriptions=cls.confirm_subscriptions,
+            confirmation_message=cls.subscription_confirmation_message,
+            queue_limit=cls.subscription_notification_queue_limit,
+            warn_operation_timeout=cls.warn_operation_timeout,
+        )
+        engine: Engine | None = cls.__dict__.get("_shared_engine")
+        if engine is None or engine.settings != settings:
+            engine = cls._shared_engine = Engine(settings)
+        return engine
+
+    def format_error(self, error: Exception) -> Mapping[str, Any]:
+        """Tell a client of an error."""
+        return self._format_error(error)
+
+    def result_hook(self) -> Callable[[HttpRequest, Any], Any] | None:
+        """Give `process_result`, if it does anything."""
+        if type(self).process_result is GraphqlHttpEndpoint.process_result:
+            return None
+        return self.process_result

@@ -1,0 +1,356 @@
+"""One operation over HTTP: what runs it, and its way back to whoever has sent it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import copy_context
+from enum import Enum
+from typing import Any, Protocol
+
+from django.http import HttpResponse
+from graphql import GraphQLError, OperationType
+
+from .. import steps
+from ..broadcast import channel_layer
+from ..context import OperationContext
+from ..execution import Engine
+from ..execution.event import RequestError
+from ..hub import Hub, hub_of
+from ..json_text import dumps, loads
+from ..messages import JsonObject, Refusal, Subscribe
+from ..steps import Steps
+from .request import HttpRequest
+from .stream import Sink, Text
+
+log = logging.getLogger(__name__)
+
+INTERNAL_ERROR = dumps({"errors": [{"message": "Internal server error"}]})
+TIMED_OUT = dumps({"errors": [{"message": "The operation took too long"}]})
+
+
+class Outcome(Enum):
+    """What became of an operation."""
+
+    EXECUTED = "there is a result, perhaps with errors"
+    INVALID = "document, variables or operation name do not allow to execute it"
+    FORBIDDEN = "a hook has refused it"
+    UNSUITABLE = "this kind of operation is not served this way"
+    TIMED_OUT = "it took too long"
+    FAILED = "something broke that is not the client's fault"
+
+
+class UnsuitableError(GraphQLError):
+    """This kind of operation is not served this way.
+
+    Attributes:
+        status: the HTTP status code.
+        headers: of the answer.
+    """
+
+    def __init__(self, message: str, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+
+
+class Live(Protocol):
+    """A subscription that came to be."""
+
+    def end(self) -> Steps[None]:
+        """Stop what is under way and clean up, once, however often this is called."""
+        ...
+
+
+class Application(Protocol):
+    """What an operation needs of the consumer or view."""
+
+    channel_layer_alias: str
+    disconnect_timeout: float
+    operation_timeout: float | None
+
+    def engine(self) -> Engine:
+        """Give what executes operations."""
+        ...
+
+    def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> Any:
+        """Refuse an operation by raising. May be awaitable."""
+        ...
+
+    def get_context(self, context: OperationContext) -> Any:
+        """Give the `info.context`. May be awaitable."""
+        ...
+
+    def format_error(self, error: Exception) -> Mapping[str, Any]:
+        """Tell a client of an error."""
+        ...
+
+    def result_hook(self) -> Callable[[HttpRequest, Any], Any] | None:
+        """Give the hook that may change results, if there is one."""
+        ...
+
+
+class HttpOperation:
+    """An operation, as the engine sees it: client and session in one.
+
+    Args:
+        application: who serves it.
+        http: the request that it came with.
+        response: its status, headers and cookies; resolvers may set them.
+        request: the operation.
+        choose_sink: gives where the results go once the type of the operation is known,
+            or, with `None`, that it never will be. `None`: there is to be one result.
+            Raises `UnsuitableError` where such an operation is not served.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        http: HttpRequest,
+        response: HttpResponse,
+        request: Subscribe,
+        choose_sink: Callable[[OperationType | None], Sink | None],
+    ) -> None:
+        self.http = http
+        self.request = request
+        self.type: OperationType | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.sink: Sink | None = None
+        self.text: str | None = None
+        """The result, if there is no sink for it."""
+        self.outcome = Outcome.EXECUTED
+        self.unsuitable: UnsuitableError | None = None
+        self._application = application
+        self._response = response
+        self._choose_sink = choose_sink
+        self._context: Any = None
+        self._live: Live | None = None
+        self._hub: Hub | None = None
+        self._forbidden = False
+        self._answered: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_over = False
+        self._invalid = False
+
+    # ------------------------------------------------------------------- from start
+
+    def start(self) -> asyncio.Future[None] | None:
+        """Start it; give something to wait for if it is not known yet how to answer."""
+        variables = copy_context()
+        work = self._application.engine().start(self, self)
+        rest = variables.run(steps.run, work)
+        if rest is not None:
+            loop = asyncio.get_running_loop()
+            self._answered = None if self.is_answered else loop.create_future()
+            self.task = loop.create_task(rest, context=variables)
+            self.task.add_done_callback(self._finished)
+            seconds = self._application.operation_timeout
+            if seconds is not None:
+                self._timer = loop.call_later(seconds, self._time_out, self.task)
+        return self._answered
+
+    @property
+    def is_answered(self) -> bool:
+        """Tell if it is known how to answer."""
+        return self.sink is not None or self.text is not None
+
+    # ----------------------------------------------------------------------- to end
+
+    async def end(self) -> None:
+        """End it, whatever it is doing; a mutation may come to its own end.
+
+        What takes longer than `disconnect_timeout` is cancelled.
+        """
+        self._is_over = True
+        if self._has_nothing_to_end:
+            return
+        seconds = self._application.disconnect_timeout
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wind_down()
+        except TimeoutError:
+            log.warning("Gave up waiting for the end of an operation (id %s)", self.request.id)
+        finally:
+            if self.task is not None and not self.task.done():
+                self.task.cancel()
+                await asyncio.wait([self.task], timeout=seconds)
+            self.http.close()
+            hub, self._hub = self._hub, None
+            if hub is not None:
+                await hub.release()
+
+    @property
+    def _has_nothing_to_end(self) -> bool:
+        parts = (self.task, self._live, self._hub, self.http.form_data)
+        return all(part is None for part in parts)
+
+    async def _wind_down(self) -> None:
+        task = self.task
+        if task is not None and not task.done():
+            # A mutation that is cancelled half-way leaves half of its work.
+            if self.type is not OperationType.MUTATION or self.outcome is Outcome.TIMED_OUT:
+                # Not before its first step: what it is to await would never be awaited.
+                asyncio.get_running_loop().call_soon(task.cancel)
+            await asyncio.wait([task])
+        if self._live is not None:
+            rest = steps.run(self._live.end())
+            if rest is not None:
+                await rest
+
+    # ---------------------------------------------------- the engine's view: a client
+
+    def began(self, type: OperationType) -> None:
+        """It is known what kind of operation this is."""
+        try:
+            self._use_sink(type)
+        except UnsuitableError as error:
+            self.unsuitable = error
+            # The engine tells `failed` of it, as of any error in a document.
+            raise RequestError(error) from error
+        self.type = type
+
+    def subscribed(self, cohort: Live) -> None:
+        """A subscription came to be: it is to be ended, whatever happens."""
+        self._live = cohort
+
+    def ready(self) -> Awaitable[None] | None:
+        """Give something to wait for before the next result, if there is need to."""
+        return None if self.sink is None else self.sink.ready()
+
+    def confirmed(self, result: str) -> None:
+        """Tell the client that its subscription is live."""
+        self.next(result)
+
+    def next(self, result: str) -> None:
+        """Take a result."""
+        outcome = Outcome.EXECUTED
+        if self._invalid and result.startswith('{"data":null,'):
+            # It was not executed at all: such a result has no `data`.
+            result = "{" + result.removeprefix('{"data":null,')
+            outcome = Outcome.INVALID
+        self._invalid = False
+        self._answer(result, outcome)
+
+    def completed(self) -> None:
+        """Say that there are no more results."""
+        if self.sink is not None and not self._is_over:
+            self.sink.complete()
+
+    def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
+        """Say that the operation could not be executed."""
+        if not self.is_answered and self.unsuitable is None:
+            self._use_sink(None)
+        self._answer(dumps({"errors": [dict(each) for each in errors]}), self._why(refusal))
+        self.completed()
+
+    # --------------------------------------------------- the engine's view: a session
+
+    def hub(self) -> Hub:
+        """Give the hub of this event loop; it stays until the operation ends."""
+        if self._hub is None:
+            self._hub = hub_of(channel_layer(self._application.channel_layer_alias))
+            self._hub.acquire()
+        return self._hub
+
+    def before_operation(self, request: Subscribe) -> Any:
+        """Ask the hooks."""
+        return steps.run(self._ask_hooks(request))
+
+    def operation_context(self, request: Subscribe) -> Any:
+        """Give the `info.context`."""
+        del request
+        return self._context
+
+    def format_error(self, error: Exception) -> Mapping[str, Any]:
+        """Tell the client of an error."""
+        # Only an error of the request as a whole has no path in the result.
+        if isinstance(error, GraphQLError) and error.path is None:
+            self._invalid = True
+        return self._application.format_error(error)
+
+    # -------------------------------------------------------------------- internals
+
+    def _ask_hooks(self, request: Subscribe) -> Steps[Any]:
+        context = OperationContext(
+            {
+                "channels_scope": self.http.scope,
+                "channel_name": None,
+                "graphql_operation_name": request.operation_name,
+                "graphql_operation_id": request.id,
+                "connection_params": {},
+                "request": self.http,
+                "response": self._response,
+            }
+        )
+        try:
+            answer = yield self._application.on_operation(request.id, dict(request.payload))
+            self._context = yield self._application.get_context(context)
+        except Exception as error:
+            self._forbidden = True
+            log.info("An operation was refused: %r", error)
+            raise
+        return answer
+
+    def _use_sink(self, type: OperationType | None) -> None:
+        self.sink = self._choose_sink(type)
+        if self.sink is not None:
+            self._tell_answered()
+
+    def _why(self, refusal: Refusal) -> Outcome:
+        if self.unsuitable is not None:
+            return Outcome.UNSUITABLE
+        if refusal is Refusal.OPERATION:
+            return Outcome.FORBIDDEN if self._forbidden else Outcome.FAILED
+        return Outcome.INVALID if refusal is Refusal.DOCUMENT else Outcome.FORBIDDEN
+
+    def _time_out(self, task: asyncio.Task[None]) -> None:
+        if self.type is not OperationType.SUBSCRIPTION and not task.done():
+            self._answer(TIMED_OUT, Outcome.TIMED_OUT)
+            self.completed()
+            self._is_over = True
+            self.outcome = Outcome.TIMED_OUT
+            task.cancel()
+
+    def _answer(self, result: str, outcome: Outcome) -> None:
+        if self._is_over:
+            # Nobody wants to hear it any more.
+            return
+        if self.sink is None:
+            self.text = result
+            self.outcome = outcome
+            self._tell_answered()
+        else:
+            self.sink.next(self._hooked(result))
+
+    def _hooked(self, result: str) -> Text:
+        return result if self._application.result_hook() is None else lambda: self.final(result)
+
+    async def final(self, result: str) -> str:
+        """Give a result as the user's hook leaves it."""
+        hook = self._application.result_hook()
+        if hook is None:
+            return result
+        try:
+            changed = hook(self.http, loads(result))
+            while steps.is_awaitable(changed):
+                changed = await changed
+            return dumps(changed)
+        except Exception:
+            log.exception("`process_result` failed (id %s)", self.request.id)
+            return INTERNAL_ERROR
+
+    def _tell_answered(self) -> None:
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        """Leave nobody waiting for what has cancelled itself or has broken."""
+        if self._timer is not None:
+            self._timer.cancel()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("An operation failed (id %s)", self.request.id, exc_info=error)
+        if (error is not None or task.cancelled()) and self.text is None:
+            self._answer(INTERNAL_ERROR, Outcome.FAILED)
+            self.completed()

@@ -1,0 +1,41 @@
+"""GraphiQL: its page and its files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.http import HttpResponse
+
+from .. import graphiql
+from ..execution.threads import in_thread
+from ..steps import is_awaitable
+from .answers import set_headers
+from .request import HttpRequest
+
+if TYPE_CHECKING:
+    from .endpoint import GraphqlHttpEndpoint
+
+
+async def asset(request: HttpRequest, name: str) -> HttpResponse:
+    """Give one of the files."""
+    headers = {key.lower(): value for key, value in request.headers.items()}
+    found: graphiql.AssetResponse = await in_thread(lambda: graphiql.asset_response(name, headers))
+    response = HttpResponse(found.body, status=found.status)
+    set_headers(response, found.headers)
+    return response
+
+
+async def page(
+    endpoint: GraphqlHttpEndpoint, request: HttpRequest, response: HttpResponse
+) -> HttpResponse:
+    """Give the page, or the user's own."""
+    own: Any = endpoint.render_graphiql(request)
+    if is_awaitable(own):
+        own = await own
+    if own is not None:
+        answer: HttpResponse = own
+        return answer
+    config = endpoint.graphiql_config(request)
+    response.content = (await in_thread(lambda: graphiql.render(config))).encode()
+    set_headers(response, graphiql.page_headers(config))
+    return response

@@ -1,0 +1,193 @@
+"""What the client asks for: bodies and query strings become operations, or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ..json_text import loads
+from ..messages import Subscribe
+from .refusals import RequestRefusedError
+
+MAX_QUERY_PARAMETERS = 100
+"""Parameters that a query string may have."""
+
+_numbers = count(1)
+
+_NAMES: dict[Any, str] = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
+
+
+def json_of(body: bytes) -> Any:
+    """Decode a body.
+
+    Raises:
+        RequestRefusedError: it is not UTF-8 or not JSON.
+    """
+    if not body:
+        raise RequestRefusedError("The body is empty")
+    try:
+        return loads(body.decode())
+    except UnicodeDecodeError:
+        raise RequestRefusedError("The body is not UTF-8") from None
+    except ValueError as error:
+        raise RequestRefusedError(f"The body is not JSON: {error}") from None
+
+
+def operations_of(content: object, *, max_batch_size: int) -> Subscribe | list[Subscribe]:
+    """Give the operation that a body asks for, or all of a batch.
+
+    Args:
+        content: the decoded body.
+        max_batch_size: operations that a batch may have, 0 refuses batches.
+
+    Raises:
+        RequestRefusedError: it is no request of GraphQL.
+    """
+    if not isinstance(content, list):
+        return operation_of(content)
+    if not max_batch_size:
+        raise RequestRefusedError("Batches are switched off: send one operation, not an array")
+    if not content:
+        raise RequestRefusedError("The batch is empty")
+    if len(content) > max_batch_size:
+        raise RequestRefusedError(
+            f"The batch has {len(content)} operations, no more than {max_batch_size} are allowed"
+        )
+    return [operation_of(each, f"Operation {i} of the batch: ") for i, each in enumerate(content)]
+
+
+def operation_of(content: object, where: str = "") -> Subscribe:
+    """Check the parameters of one operation (GraphQL over HTTP, Request Parameters).
+
+    Raises:
+        RequestRefusedError: one is missing or of another type.
+    """
+    if not isinstance(content, dict):
+        raise RequestRefusedError(f"{where}an object was expected, not {_name(content)}")
+    if content.get("query") is None:
+        raise RequestRefusedError(f'{where}"query" is missing')
+    _check(content, "query", str, where)
+    _check(content, "operationName", str, where)
+    _check(content, "variables", dict, where)
+    _check(content, "extensions", dict, where)
+    return Subscribe(
+        # Only our own log sees it.
+        id=next(_numbers),
+        query=content["query"],
+        variables=content.get("variables") or {},
+        # Some clients send an empty name for none.
+        operation_name=content.get("operationName") or None,
+        extensions=content.get("extensions"),
+        payload=content,
+    )
+
+
+def parameters_of(query_string: bytes) -> dict[str, str]:
+    """Give the parameters of a query string; of a repeated one, the last.
+
+    Raises:
+        RequestRefusedError: it is not UTF-8, or there are too many.
+    """
+    try:
+        pairs = parse_qsl(
+            query_string.decode(),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MAX_QUERY_PARAMETERS,
+        )
+    except UnicodeDecodeError:
+        raise RequestRefusedError("The query string is not UTF-8") from None
+    except ValueError:
+        raise RequestRefusedError(
+            f"The query string has more than {MAX_QUERY_PARAMETERS} parameters"
+        ) from None
+    return dict(pairs)
+
+
+def operation_of_parameters(parameters: Mapping[str, str]) -> Subscribe:
+    """Give the operation that a query string asks for.
+
+    Raises:
+        RequestRefusedError: it asks for none.
+    """
+    content: dict[str, Any] = dict(parameters)
+    for name in ("variables", "extensions"):
+        text = content.get(name)
+        try:
+            content[name] = loads(text) if text else None
+        except ValueError as error:
+            raise RequestRefusedError(f'"{name}" is not JSON: {error}') from None
+    return operation_of(content)
+
+
+def with_files(
+    operations: Any, mapping: object, files: Mapping[str, Any]
+) -> dict[str, Any] | list[Any]:
+    """Put uploaded files where the map says (GraphQL multipart request specification).
+
+    Args:
+        operations: the decoded field `operations`; is changed.
+        mapping: the decoded field `map`.
+        files: the uploaded files by the names of their fields.
+
+    Raises:
+        RequestRefusedError: the map does not fit the operations or the files.
+    """
+    if not isinstance(operations, (dict, list)):
+        raise RequestRefusedError(
+            f'"operations": an object or an array was expected, not {_name(operations)}'
+        )
+    if not isinstance(mapping, dict):
+        raise RequestRefusedError(f'"map": an object was expected, not {_name(mapping)}')
+    if unmapped := sorted(files.keys() - mapping.keys()):
+        raise RequestRefusedError(f"The file {unmapped[0]!r} is not in the map")
+    for name, paths in mapping.items():
+        if name not in files:
+            raise RequestRefusedError(f"The map names a file {name!r} that was not uploaded")
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            raise RequestRefusedError(f"The map of the file {name!r} is no array of strings")
+        for path in paths:
+            _put(operations, path, files[name])
+    return operations
+
+
+def _put(operations: Any, path: str, file: object) -> None:
+    *parents, last = steps = path.split(".")
+    inside = steps[1:] if isinstance(operations, list) else steps
+    place = operations
+    try:
+        for step in parents:
+            place = place[_key(place, step)]
+        key = _key(place, last)
+        # The specification has a null where a file is to come.
+        if "variables" in inside[:1] and place[key] is None:
+            place[key] = file
+            return
+    except (LookupError, ValueError, TypeError):
+        pass
+    raise RequestRefusedError(
+        f"The map's path {path!r} does not lead to a null among the variables"
+    )
+
+
+def _key(place: object, step: str) -> Any:
+    if isinstance(place, list):
+        # `int` would take signs, blanks and the digits of any script.
+        if not (step.isascii() and step.isdigit()):
+            raise ValueError(step)
+        return int(step)
+    if isinstance(place, dict):
+        return step
+    raise TypeError(step)
+
+
+def _check(content: Mapping[str, Any], name: str, type: type, where: str) -> None:
+    value = content.get(name)
+    if value is not None and not isinstance(value, type):
+        raise RequestRefusedError(f'{where}"{name}" must be {_NAMES[type]}, it is {_name(value)}')
+
+
+def _name(value: object) -> str:
+    return "null" if value is None else _NAMES.get(type(value), "a number")

@@ -1,0 +1,122 @@
+"""`info.context.request`: what a client has sent over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.http import QueryDict, parse_cookie
+from django.utils.datastructures import CaseInsensitiveMapping, MultiValueDict
+
+from . import negotiation, parsing
+
+TOKEN_HEADER = "X-GraphQL-Event-Stream-Token"  # noqa: S105 (its name, not a token)
+
+
+@dataclass(frozen=True, slots=True)
+class FormData:
+    """A form, as of an upload."""
+
+    fields: QueryDict
+    files: MultiValueDict[str, UploadedFile[Any]]
+
+
+class HttpRequest:
+    """One request.
+
+    Attributes:
+        consumer: the `GraphqlHttpConsumer` or `GraphqlView` that serves it.
+        scope: the ASGI scope, with `user` and `session` where there are any.
+        method: "GET", "POST", …
+        path: without the query string.
+        headers: names in any case.
+        body: empty if it was a form.
+        form_data: the fields and files of a form, otherwise `None`.
+    """
+
+    def __init__(self, scope: Mapping[str, Any], consumer: Any) -> None:
+        self.consumer = consumer
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: Mapping[str, str] = _headers(scope)
+        self.body = b""
+        self.form_data: FormData | None = None
+        self._on_close: list[Callable[[], object]] = []
+
+    @cached_property
+    def content_type(self) -> str:
+        """The header of this name, empty if there is none."""
+        return self.headers.get("Content-Type", "")
+
+    @cached_property
+    def media_type(self) -> negotiation.Range:
+        """The content type, taken apart."""
+        return negotiation.parse(self.content_type)
+
+    @cached_property
+    def query_string(self) -> bytes:
+        """What follows the question mark."""
+        text: bytes = self.scope.get("query_string", b"")
+        return text
+
+    @cached_property
+    def query_params(self) -> QueryDict:
+        """The parameters of the query string."""
+        return QueryDict(self.query_string)
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """The same, checked.
+
+        Raises:
+            RequestRefusedError: they are not what they should be.
+        """
+        return parsing.parameters_of(self.query_string)
+
+    @cached_property
+    def path_params(self) -> Mapping[str, Any]:
+        """The arguments that the route found in the path."""
+        arguments: Mapping[str, Any] = self.scope.get("url_route", {}).get("kwargs", {})
+        return arguments
+
+    @cached_property
+    def cookies(self) -> dict[str, str]:
+        """The cookies by name."""
+        return parse_cookie(self.headers.get("Cookie", ""))
+
+    @property
+    def stream_token(self) -> str | None:
+        """Of a reserved event stream."""
+        return self.headers.get(TOKEN_HEADER) or self.parameters.get("token")
+
+    @property
+    def content_length(self) -> int | None:
+        """The length of the body, if the client has told it."""
+        text = self.headers.get("Content-Length", "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    def take_form(self, fields: QueryDict, files: MultiValueDict[str, UploadedFile[Any]]) -> None:
+        """Take a form; its files are closed with the request."""
+        self.form_data = FormData(fields, files)
+        self._on_close += [file.close for _, each in files.lists() for file in each]
+
+    def close(self) -> None:
+        """Close, and thereby delete, temporary files."""
+        while self._on_close:
+            self._on_close.pop()()
+
+
+def _headers(scope: Mapping[str, Any]) -> Mapping[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope.get("headers", ()):
+        name, value = raw_name.decode("latin-1").title(), raw_value.decode("latin-1")
+        if name in headers:
+            # HTTP/2 sends cookies one by one (RFC 9113, 8.2.3).
+            separator = "; " if name == "Cookie" else ", "
+            value = f"{headers[name]}{separator}{value}"
+        headers[name] = value
+    return CaseInsensitiveMapping(headers)

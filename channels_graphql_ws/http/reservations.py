@@ -1,0 +1,165 @@
+"""Reserved event streams: many operations on one stream (`graphql-sse`, single connection)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Coroutine
+from http import HTTPStatus
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from .operation import HttpOperation
+from .refusals import RequestRefusedError
+from .stream import Stream, Text, written
+
+log = logging.getLogger(__name__)
+
+
+class SharedStream:
+    """The sink of one of the operations on a reserved stream."""
+
+    def __init__(self, reservation: Reservation, id: str) -> None:
+        self._reservation = reservation
+        self._id = id
+        self.ready = reservation.stream.ready
+
+    def next(self, result: Text) -> None:
+        """Send a result."""
+        format = self._reservation.stream.format
+        self._reservation.stream.put(written(result, lambda text: format.next(text, self._id)))
+
+    def complete(self) -> None:
+        """Say that there are no more; the id is free again."""
+        stream = self._reservation.stream
+        stream.put(stream.format.complete(self._id))
+        self._reservation.forget(self._id)
+
+
+class Reservation:
+    """A stream, and the operations on it. Its operations end with it."""
+
+    def __init__(self, stream: Stream, max_operations: int) -> None:
+        self.token = secrets.token_urlsafe(32)
+        self.stream = stream
+        self.expiry: asyncio.TimerHandle | None = None
+        self._max_operations = max_operations
+        self._operations: dict[str, HttpOperation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def check(self, id: str) -> None:
+        """See if there is room for an operation.
+
+        Raises:
+            RequestRefusedError: its id is in use, or there are too many.
+        """
+        if id in self._operations:
+            raise RequestRefusedError(
+                f"There is an operation {id!r} on this stream already", HTTPStatus.CONFLICT
+            )
+        if len(self._operations) >= self._max_operations:
+            raise RequestRefusedError(
+                f"There are {self._max_operations} operations on this stream already",
+                HTTPStatus.TOO_MANY_REQUESTS,
+            )
+
+    def add(self, id: str, operation: HttpOperation) -> None:
+        """Start an operation."""
+        self._operations[id] = operation
+        operation.start()
+
+    def forget(self, id: str) -> None:
+        """An operation is over, of its own accord."""
+        operation = self._operations.pop(id, None)
+        if operation is not None:
+            self._spawn(operation.end())
+
+    async def stop(self, id: str) -> None:
+        """End an operation at the client's wish; unknown ones have ended already."""
+        operation = self._operations.pop(id, None)
+        if operation is not None:
+            await operation.end()
+            self.stream.put(self.stream.format.complete(id))
+
+    async def close(self) -> None:
+        """End everything."""
+        self.stream.close()
+        operations, self._operations = list(self._operations.values()), {}
+        for operation in operations:
+            self._spawn(operation.end())
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class Reservations:
+    """The reserved streams of one process and event loop. See `reservations_of`."""
+
+    def __init__(self) -> None:
+        self._reservations: dict[str, Reservation] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._reservations)
+
+    def add(self, reservation: Reservation, *, limit: int, seconds: float) -> None:
+        """Keep a reservation until it is used or its time is over.
+
+        Raises:
+            RequestRefusedError: there are too many.
+        """
+        if len(self) >= limit:
+            raise RequestRefusedError(
+                "Too many event streams, try again later", HTTPStatus.SERVICE_UNAVAILABLE
+            )
+        self._reservations[reservation.token] = reservation
+        loop = asyncio.get_running_loop()
+        reservation.expiry = loop.call_later(seconds, self._expire, reservation)
+
+    def find(self, token: str) -> Reservation:
+        """Find a reservation.
+
+        Raises:
+            RequestRefusedError: there is none of that token.
+        """
+        reservation = self._reservations.get(token)
+        if reservation is None:
+            raise RequestRefusedError("There is no such event stream", HTTPStatus.NOT_FOUND)
+        return reservation
+
+    def open(self, token: str) -> Reservation:
+        """Let a client read the stream that it has reserved.
+
+        Raises:
+            RequestRefusedError: there is none of that token, or it is being read already.
+        """
+        reservation = self.find(token)
+        if reservation.expiry is None:
+            raise RequestRefusedError("This event stream is open already", HTTPStatus.CONFLICT)
+        reservation.expiry.cancel()
+        reservation.expiry = None
+        return reservation
+
+    async def close(self, reservation: Reservation) -> None:
+        """End a stream and all that is on it."""
+        self._reservations.pop(reservation.token, None)
+        await reservation.close()
+
+    def _expire(self, reservation: Reservation) -> None:
+        log.info("A reserved event stream was never opened")
+        task = asyncio.get_running_loop().create_task(self.close(reservation))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Reservations] = WeakKeyDictionary()
+
+
+def reservations_of_loop() -> Reservations:
+    """Give the reservations of the running event loop."""
+    return _of_loops.setdefault(asyncio.get_running_loop(), Reservations())

@@ -1,0 +1,114 @@
+"""Uploads: Django's parser and upload handlers, and the scalar `Upload`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+import graphene
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.files import File
+from django.core.files.uploadhandler import load_handler
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from graphql import GraphQLError, ValueNode
+
+from . import parsing
+from .refusals import RequestRefusedError
+from .request import HttpRequest
+
+CSRF_HEADERS = (
+    "X-CSRFToken",
+    "X-Requested-With",
+    "GraphQL-Require-Preflight",
+    "Apollo-Require-Preflight",
+)
+"""One of these has to come with a form.
+
+Other than JSON, a form may be sent from any site, with the cookies of ours and without
+a question. A header of one's own has the browser ask first (CORS preflight)."""
+
+
+class Upload(graphene.Scalar):
+    """A file that comes with the request.
+
+    The resolver gets what Django's upload handlers make of it, an `UploadedFile`; it is
+    closed when the operation has ended.
+    """
+
+    @staticmethod
+    def parse_value(value: Any) -> File[Any]:
+        """Take the file that was put into the variables."""
+        if not isinstance(value, File):
+            raise GraphQLError(
+                "An upload must be a file of a multipart request, see the "
+                "GraphQL multipart request specification."
+            )
+        return value
+
+    @staticmethod
+    def parse_literal(ast: ValueNode, _variables: Any = None) -> NoReturn:
+        """Refuse: a document can not contain a file."""
+        raise GraphQLError("An upload must be given by a variable.", ast)
+
+    @staticmethod
+    def serialize(_value: object) -> NoReturn:
+        """Refuse: a file can not be part of a result."""
+        raise GraphQLError("An upload can not be part of a result.")
+
+
+def check_csrf(headers: Mapping[str, str]) -> None:
+    """Refuse a form that any page may have sent.
+
+    Raises:
+        RequestRefusedError: it has no header that shows it is none of those.
+    """
+    if not any(name in headers for name in CSRF_HEADERS):
+        raise RequestRefusedError(
+            f"A form needs one of the headers {', '.join(CSRF_HEADERS)}, "
+            "which protect against forged requests",
+            HTTPStatus.FORBIDDEN,
+        )
+
+
+def parse_form(request: HttpRequest, body: Any, length: int) -> None:
+    """Parse a form with Django's upload handlers. May read and write files.
+
+    Raises:
+        RequestRefusedError: it is no form, or has more than Django's settings allow.
+    """
+    meta = {"CONTENT_TYPE": request.content_type, "CONTENT_LENGTH": length}
+    handlers = [load_handler(path, request) for path in settings.FILE_UPLOAD_HANDLERS]
+    try:
+        fields, files = MultiPartParser(meta, body, handlers, "utf-8").parse()
+    except RequestDataTooBig as error:
+        raise RequestRefusedError(str(error), HTTPStatus.REQUEST_ENTITY_TOO_LARGE) from None
+    except (MultiPartParserError, SuspiciousOperation) as error:
+        raise RequestRefusedError(f"The form is malformed: {error}") from None
+    request.take_form(fields, files)
+
+
+def operations_of_form(request: HttpRequest) -> Any:
+    """Give the content of the field `operations`, with the files in their places.
+
+    Raises:
+        RequestRefusedError: the fields are missing, or do not fit.
+    """
+    form = request.form_data
+    assert form is not None, "the form has been parsed before"
+    for name in ("operations", "map"):
+        if not isinstance(form.fields.get(name), str):
+            raise RequestRefusedError(f'The form has no field "{name}"')
+    return parsing.with_files(
+        _json_of_field(form.fields, "operations"),
+        _json_of_field(form.fields, "map"),
+        {name: files[-1] for name, files in form.files.lists() if files},
+    )
+
+
+def _json_of_field(fields: Mapping[str, Any], name: str) -> Any:
+    try:
+        return parsing.json_of(fields[name].encode())
+    except RequestRefusedError as error:
+        raise RequestRefusedError(error.message.replace("The body", f'"{name}"', 1)) from None

@@ -1,0 +1,639 @@
+"""Server-sent events and multipart subscriptions: what comes, and what is cleaned up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from graphql import OperationType
+
+import asked
+from asked import OnEvent
+from asking import (
+    EVENTS,
+    PARTS,
+    RESPONSE,
+    Gate,
+    ask,
+    exchange,
+    get,
+    listeners,
+    post,
+    posted,
+    streaming,
+)
+from channels_graphql_ws.http import stream as stream_module
+from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
+from support import tick, wait_until
+
+SUBSCRIPTION = 'subscription { onEvent(group: "a") { event } }'
+
+
+def consumer(**options):
+    return GraphqlHttpConsumer.as_asgi(schema=asked.schema, **options)
+
+
+@pytest.fixture(autouse=True)
+def gates():
+    asked.calls.clear()
+    asked.published.clear()
+    asked.gates.update({name: Gate() for name in ("g", "unsubscribed")})
+    yield asked.gates
+    asked.gates.clear()
+
+
+def event(name, result):
+    return f"event: next\ndata: {json.dumps(result, separators=(',', ':'))}\n\n".encode()
+
+
+def a(text):
+    return {"data": {"onEvent": {"event": text}}}
+
+
+COMPLETE = b"event: complete\ndata: \n\n"
+
+
+# ------------------------------------------------------------------ distinct connections
+
+
+async def test_a_subscription_is_a_stream_of_events():
+    async with streaming(consumer(), SUBSCRIPTION) as one:
+        assert one.status == 200
+        assert one.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert one.headers["cache-control"] == "no-cache"
+        assert one.headers["x-accel-buffering"] == "no"
+        assert await one.chunk() == b":\n\n"
+        for text in ("one", "two"):
+            await OnEvent.broadcast(group="a", payload=text)
+            assert await one.chunk() == event("next", a(text))
+        await OnEvent.unsubscribe(group="a")
+        assert await one.rest() == COMPLETE
+        await one.finished()
+    assert asked.calls == ["a"]
+    assert listeners() == 0
+
+
+async def test_a_subscription_comes_by_get_too():
+    headers = {"Accept": EVENTS}
+    path = "/graphql/?query=subscription%7BonEvent%7Bevent%7D%7D"
+    async with exchange(consumer(), "GET", path, headers) as one:
+        await one.send()
+        await one.start()
+        await one.chunk()
+        await OnEvent.broadcast(payload="x")
+        assert await one.chunk() == event("next", a("x"))
+        await one.leave()
+    assert listeners() == 0
+
+
+async def test_a_client_that_goes_away_is_cleaned_up_after():
+    async with streaming(consumer(), SUBSCRIPTION) as one:
+        await one.chunk()
+        assert listeners() == 1
+        await one.leave()
+    assert asked.calls == ["a"]
+    assert listeners() == 0
+
+
+async def test_an_event_of_another_group_does_not_come():
+    async with streaming(consumer(), SUBSCRIPTION) as one:
+        await one.chunk()
+        await OnEvent.broadcast(group="b", payload="no")
+        await OnEvent.broadcast(group="a", payload="yes")
+        assert await one.chunk() == event("next", a("yes"))
+        await one.leave()
+
+
+async def test_a_query_is_streamed_to_who_takes_nothing_else():
+    async with streaming(consumer(), "{ hello }") as one:
+        assert await one.rest() == (
+            b":\n\n" + event("next", {"data": {"hello": "Hello world!"}}) + COMPLETE
+        )
+        await one.finished()
+
+
+async def test_a_query_that_takes_its_time_does_not_hold_the_stream_back(gates):
+    async with streaming(consumer(), '{ wait(gate: "g") }') as one:
+        assert await one.chunk() == b":\n\n"
+        gates["g"].opened.set()
+        assert await one.rest() == event("next", {"data": {"wait": "g"}}) + COMPLETE
+        await one.finished()
+
+
+async def test_a_streamed_query_of_a_client_that_has_gone_is_cancelled(gates):
+    async with streaming(consumer(), '{ wait(gate: "g") }') as one:
+        await gates["g"].entered.wait()
+        await one.leave()
+    assert gates["g"].cancelled
+
+
+async def test_a_streamed_mutation_of_a_client_that_has_gone_comes_to_its_end(gates):
+    async with streaming(consumer(), 'mutation { mutate(gate: "g") { ok } }') as one:
+        await gates["g"].entered.wait()
+        leaving = asyncio.ensure_future(one.leave())
+        await tick(10)
+        gates["g"].opened.set()
+        await leaving
+    assert gates["g"].passed
+
+
+async def test_a_client_that_goes_while_it_is_subscribed_leaves_nothing(gates):
+    query = 'subscription { onEvent(gate: "g") { event } }'
+    async with streaming(consumer(), query) as one:
+        await gates["g"].entered.wait()
+        await one.leave()
+    assert gates["g"].cancelled
+    assert listeners() == 0
+
+
+async def test_a_mutation_by_get_is_refused_on_a_stream_too(gates):
+    answer = await get(consumer(), EVENTS, query='mutation { mutate(gate: "g") { ok } }')
+    assert (answer.status, answer.message) == (405, "Mutations need POST")
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["{", "{ unknown }", "subscription { onEvent(refuse: true) { event } }"],
+)
+async def test_what_can_not_be_executed_is_told_on_the_stream(query):
+    async with streaming(consumer(), query) as one:
+        assert one.status == 200
+        text = (await one.rest()).decode()
+        await one.finished()
+    assert text.startswith(':\n\nevent: next\ndata: {"errors":[{"message":')
+    assert text.endswith(COMPLETE.decode())
+    assert listeners() == 0
+
+
+async def test_a_request_that_makes_no_sense_gets_an_ordinary_answer():
+    answer = await post(consumer(), {}, accept=EVENTS)
+    assert (answer.status, answer.message) == (400, '"query" is missing')
+
+
+@pytest.mark.parametrize("accept", ["application/json", RESPONSE, "*/*"])
+async def test_a_subscription_needs_a_client_that_takes_a_stream(accept):
+    answer = await post(consumer(), {"query": SUBSCRIPTION}, accept=accept)
+    assert answer.status == 406
+    assert "text/event-stream" in answer.message
+    assert listeners() == 0
+
+
+async def test_streams_can_be_switched_off():
+    application = consumer(event_streams_enabled=False, multipart_subscriptions_enabled=False)
+    for accept in (EVENTS, f"{EVENTS}, application/json", PARTS):
+        answer = await post(application, {"query": SUBSCRIPTION}, accept=accept)
+        assert answer.status == 406
+
+
+async def test_a_client_of_both_gets_a_stream_only_for_subscriptions():
+    application = consumer()
+    accept = f"{RESPONSE}, application/json, {EVENTS}"
+    answer = await post(application, {"query": "{ hello }"}, accept=accept)
+    assert answer.headers["content-type"].startswith(RESPONSE)
+    async with streaming(application, SUBSCRIPTION, accept=accept) as one:
+        assert one.headers["content-type"].startswith(EVENTS)
+        await one.leave()
+
+
+async def test_headers_that_a_hook_sets_come_with_the_stream():
+    class Consumer(GraphqlHttpConsumer):
+        schema = asked.schema
+
+        async def get_context(self, context):
+            context.response.set_cookie("a", "1")
+            await tick()
+            return context
+
+    async with streaming(Consumer.as_asgi(), SUBSCRIPTION) as one:
+        assert one.set_cookies == ["a=1; Path=/"]
+        await one.leave()
+
+
+@pytest.mark.parametrize("kind", ["query", "mutation"])
+async def test_a_streamed_operation_that_takes_too_long_is_cancelled(gates, kind):
+    query = {
+        "query": '{ wait(gate: "g") }',
+        "mutation": 'mutation { mutate(gate: "g") { ok } }',
+    }[kind]
+    async with streaming(consumer(operation_timeout=0.001), query) as one:
+        text = await one.rest()
+        await one.finished()
+    assert b"The operation took too long" in text
+    assert text.endswith(COMPLETE)
+    assert gates["g"].cancelled
+
+
+async def test_a_subscription_has_all_the_time_that_it_takes(gates):
+    query = 'subscription { onEvent(group: "a", gate: "g") { event } }'
+    async with streaming(consumer(operation_timeout=0.001), query) as one:
+        await one.chunk()
+        started = asyncio.get_running_loop().time()
+        await wait_until(lambda: asyncio.get_running_loop().time() > started + 0.01)
+        gates["g"].opened.set()
+        await wait_until(lambda: gates["g"].passed and listeners())
+        await tick(5)
+        await OnEvent.broadcast(group="a", payload="x")
+        assert await one.chunk() == event("next", a("x"))
+        await one.leave()
+
+
+async def test_a_confirmation_is_the_first_event():
+    async with streaming(consumer(confirm_subscriptions=True), SUBSCRIPTION) as one:
+        assert await one.until(b"}\n\n") == b":\n\n" + event("next", {"data": None})
+        await one.leave()
+
+
+async def test_silence_is_broken_by_signs_of_life():
+    async with streaming(consumer(send_heartbeat_every=0.001), SUBSCRIPTION) as one:
+        for _ in range(3):
+            assert await one.chunk() == b":\n\n"
+        await one.leave()
+
+
+async def test_results_on_a_stream_are_as_the_hook_leaves_them():
+    class Consumer(GraphqlHttpConsumer):
+        schema = asked.schema
+
+        async def process_result(self, request, result):
+            await tick()
+            return {"data": "changed"}
+
+    async with streaming(Consumer.as_asgi(), SUBSCRIPTION) as one:
+        await one.chunk()
+        await OnEvent.broadcast(group="a", payload="x")
+        assert await one.chunk() == event("next", {"data": "changed"})
+        await one.leave()
+
+
+async def test_a_hanging_unsubscribed_does_not_keep_the_request(gates, caplog):
+    query = 'subscription { onSlow(group: "a") { event } }'
+    async with streaming(consumer(disconnect_timeout=0.001), query) as one:
+        await one.chunk()
+        await one.leave()
+    assert asked.calls == ["a"]
+    assert gates["unsubscribed"].cancelled
+    assert "Gave up waiting" in caplog.text
+    assert listeners() == 0
+
+
+class StalledClient:
+    """A client that takes the start of an answer, and reads nothing more."""
+
+    def __init__(self, query):
+        self.body, headers = posted({"query": query}, EVENTS)
+        self.scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/",
+            "headers": [(k.lower().encode(), v.encode()) for k, v in headers.items()],
+        }
+        self.inbox = asyncio.Queue()
+        self.inbox.put_nowait({"type": "http.request", "body": self.body})
+        self.taken = []
+
+    async def send(self, message):
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+
+async def test_what_a_client_does_not_read_is_bounded(caplog):
+    client = StalledClient(SUBSCRIPTION)
+    application = consumer(subscription_notification_queue_limit=10)
+    serving = asyncio.ensure_future(application(client.scope, client.inbox.get, client.send))
+    await wait_until(listeners)
+    for number in range(1_000):
+        await OnEvent.broadcast(group="a", payload=str(number))
+    await wait_until(lambda: "can not keep up" in caplog.text)
+    await tick(50)
+    # What was put on the stream; the rest waits in the queue of the subscription, or is dropped.
+    assert len(asked.published) == stream_module.FULL_AT
+    client.inbox.put_nowait({"type": "http.disconnect"})
+    async with asyncio.timeout(20):
+        await serving
+    assert asked.calls == ["a"]
+    assert listeners() == 0
+
+
+async def test_a_client_that_reads_nothing_is_given_up():
+    client = StalledClient(SUBSCRIPTION)
+    application = consumer(send_heartbeat_every=0.001, stalled_reader_timeout=0.005)
+    async with asyncio.timeout(20):
+        await application(client.scope, client.inbox.get, client.send)
+    assert asked.calls == ["a"]
+    assert listeners() == 0
+
+
+async def test_a_server_that_can_not_send_ends_the_subscription():
+    client = StalledClient(SUBSCRIPTION)
+
+    async def send(_message):
+        raise OSError("gone")
+
+    async with asyncio.timeout(20):
+        await consumer()(client.scope, client.inbox.get, send)
+    assert asked.calls == ["a"]
+    assert listeners() == 0
+
+
+async def test_a_server_that_can_not_receive_ends_the_subscription():
+    client = StalledClient(SUBSCRIPTION)
+    taken = []
+
+    async def receive():
+        if taken:
+            raise OSError("gone")
+        taken.append(1)
+        return {"type": "http.request", "body": client.body}
+
+    async with asyncio.timeout(20):
+        await consumer()(client.scope, receive, client.send)
+    assert listeners() == 0
+
+
+def broken_start(_engine, client, session):
+    """Break, where the engine was not prepared for it."""
+    yield tick()
+    if client.request.query != "{":
+        client.began(OperationType.SUBSCRIPTION)
+        yield tick()
+    raise RuntimeError("mine")
+
+
+async def test_a_stream_ends_where_the_engine_breaks(caplog, monkeypatch):
+    monkeypatch.setattr("channels_graphql_ws.execution.Engine.start", broken_start)
+    async with streaming(consumer(), SUBSCRIPTION) as one:
+        text = await one.rest()
+        await one.finished()
+    assert b'{"errors":[{"message":"Internal server error"}]}' in text
+    assert text.endswith(COMPLETE)
+    assert "An operation failed" in caplog.text
+
+
+async def test_an_answer_comes_where_the_engine_breaks(caplog, monkeypatch):
+    monkeypatch.setattr("channels_graphql_ws.execution.Engine.start", broken_start)
+    answer = await post(consumer(), {"query": "{"})
+    assert (answer.status, answer.message) == (500, "Internal server error")
+    assert "An operation failed" in caplog.text
+
+
+async def test_an_operation_that_the_client_stops_says_nothing_more(gates):
+    application = single()
+    token = await reserve(application)
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await one.chunk()
+        await start(application, token, '{ wait(gate: "g") }', "1")
+        await start(application, token, 'mutation { mutate(gate: "g") { ok } }', "2")
+        assert (await stop(application, token, "1")).status == 200
+        assert await one.chunk() == complete("1")
+        stopping = asyncio.ensure_future(stop(application, token, "2"))
+        await tick(10)
+        gates["g"].opened.set()
+        assert (await stopping).status == 200
+        assert await one.chunk() == complete("2")
+        await one.leave()
+
+
+async def test_a_request_that_is_cancelled_leaves_nothing():
+    client = StalledClient(SUBSCRIPTION)
+    serving = asyncio.ensure_future(consumer()(client.scope, client.inbox.get, client.send))
+    await wait_until(listeners)
+    serving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await serving
+    assert asked.calls == ["a"]
+    assert listeners() == 0
+
+
+# ------------------------------------------------------------- multipart subscriptions
+
+
+def part(result):
+    payload = json.dumps({"payload": result}, separators=(",", ":"))
+    return f"\r\nContent-Type: application/json\r\n\r\n{payload}\r\n--graphql".encode()
+
+
+async def test_apollo_gets_a_multipart_response():
+    async with streaming(consumer(), SUBSCRIPTION, accept=PARTS) as one:
+        assert one.status == 200
+        assert one.headers["content-type"] == (
+            'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
+        )
+        assert await one.chunk() == b"--graphql"
+        await OnEvent.broadcast(group="a", payload="x")
+        assert await one.chunk() == part(a("x"))
+        await OnEvent.unsubscribe(group="a")
+        assert await one.rest() == b"--\r\n"
+        await one.finished()
+    assert listeners() == 0
+
+
+async def test_signs_of_life_are_empty_parts():
+    application = consumer(send_heartbeat_every=0.001)
+    async with streaming(application, SUBSCRIPTION, accept=PARTS) as one:
+        await one.chunk()
+        assert b"\r\n\r\n{}\r\n--graphql" in await one.chunk()
+        await one.leave()
+
+
+async def test_a_query_of_apollo_is_answered_with_json():
+    answer = await post(consumer(), {"query": "{ hello }"}, accept=PARTS)
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.json == {"data": {"hello": "Hello world!"}}
+
+
+# ---------------------------------------------------------------- single connection mode
+
+TOKEN = "X-GraphQL-Event-Stream-Token"  # noqa: S105 (the name of a header)
+
+
+def single(**options):
+    return consumer(single_connection_enabled=True, **options)
+
+
+async def reserve(application):
+    answer = await ask(application, "PUT")
+    assert answer.status == 201
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    return answer.body.decode()
+
+
+def opened(application, token):
+    return exchange(application, "GET", "/graphql/", {TOKEN: token, "Accept": EVENTS})
+
+
+async def start(application, token, query, id="1"):
+    request = {"query": query, "extensions": {"operationId": id}}
+    return await post(application, request, headers={TOKEN: token})
+
+
+async def stop(application, token, id="1"):
+    headers = {TOKEN: token}
+    return await ask(application, "DELETE", f"/graphql/?operationId={id}", headers=headers)
+
+
+def of(id, result):
+    return event("next", {"id": id, "payload": result})
+
+
+def complete(id):
+    return f'event: complete\ndata: {{"id":"{id}"}}\n\n'.encode()
+
+
+async def test_many_operations_share_a_reserved_stream():
+    application = single()
+    token = await reserve(application)
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        assert one.headers["content-type"].startswith(EVENTS)
+        await one.chunk()
+        answer = await start(application, token, SUBSCRIPTION)
+        assert (answer.status, answer.body) == (202, b"")
+        await start(application, token, "{ hello }", "2")
+        assert await one.chunk() == of("2", {"data": {"hello": "Hello world!"}}) + complete("2")
+        await OnEvent.broadcast(group="a", payload="x")
+        assert await one.chunk() == of("1", a("x"))
+        answer = await stop(application, token)
+        assert (answer.status, answer.body) == (200, b"")
+        assert await one.chunk() == complete("1")
+        assert asked.calls == ["a"]
+        await one.leave()
+    assert listeners() == 0
+
+
+async def test_a_browser_may_give_the_token_in_the_address():
+    application = single()
+    token = await reserve(application)
+    path = f"/graphql/?token={token}"
+    async with exchange(application, "GET", path, {"Accept": EVENTS}) as one:
+        await one.send()
+        await one.start()
+        assert one.status == 200
+        await one.leave()
+
+
+async def test_all_operations_end_with_the_stream(gates):
+    application = single()
+    token = await reserve(application)
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await start(application, token, SUBSCRIPTION, "1")
+        await start(application, token, '{ wait(gate: "g") }', "2")
+        await gates["g"].entered.wait()
+        await one.leave()
+    assert gates["g"].cancelled
+    assert asked.calls == ["a"]
+    assert listeners() == 0
+    assert (await start(application, token, SUBSCRIPTION)).status == 404
+
+
+async def test_a_stream_that_nobody_opens_is_given_up():
+    application = single(reservation_timeout=0.005)
+    token = await reserve(application)
+    await start(application, token, SUBSCRIPTION)
+    await wait_until(lambda: asked.calls == ["a"] and not listeners())
+    async with opened(application, token) as one:
+        await one.send()
+        assert (await one.answer()).status == 404
+
+
+async def test_what_comes_before_the_stream_is_opened_waits_for_it():
+    application = single()
+    token = await reserve(application)
+    await start(application, token, "{ hello }")
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        assert (await one.chunk()).endswith(complete("1"))
+        await one.leave()
+
+
+async def test_an_id_is_free_again_when_its_operation_has_ended(gates):
+    application = single()
+    token = await reserve(application)
+    assert (await start(application, token, '{ wait(gate: "g") }')).status == 202
+    answer = await start(application, token, "{ hello }")
+    assert (answer.status, answer.message) == (
+        409,
+        "There is an operation '1' on this stream already",
+    )
+    gates["g"].opened.set()
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await one.until(complete("1"))
+        assert (await start(application, token, "{ hello }")).status == 202
+        await one.leave()
+
+
+async def test_errors_of_an_operation_come_on_the_stream():
+    application = single()
+    token = await reserve(application)
+    assert (await start(application, token, "{ unknown }")).status == 202
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        text = (await one.until(complete("1"))).decode()
+        assert '{"id":"1","payload":{"errors":[{"message":"Cannot query' in text
+        await one.leave()
+
+
+async def test_an_unknown_operation_has_ended_already():
+    application = single()
+    token = await reserve(application)
+    assert (await stop(application, token, "unknown")).status == 200
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await one.leave()
+
+
+async def test_requests_that_make_no_sense_are_refused():
+    application = single(max_event_streams=1, max_operations_per_connection=1, max_batch_size=2)
+    token = await reserve(application)
+    answers = {
+        "second reservation": await ask(application, "PUT"),
+        "unknown token": await start(application, "unknown", "{ hello }"),
+        "no id": await post(application, {"query": "{ hello }"}, headers={TOKEN: token}),
+        "id is no string": await start(application, token, "{ hello }", 1),
+        "batch": await post(application, [{"query": "{ hello }"}], headers={TOKEN: token}),
+        "nothing to stop": await ask(application, "DELETE", headers={TOKEN: token}),
+        "no token": await ask(application, "DELETE", "/graphql/?operationId=1"),
+        "no event stream": await ask(application, "GET", headers={TOKEN: token}),
+        "unknown stream": await stop(application, "unknown"),
+        "first operation": await start(application, token, SUBSCRIPTION, "1"),
+        "too many": await start(application, token, SUBSCRIPTION, "2"),
+    }
+    assert {name: answer.status for name, answer in answers.items()} == {
+        "second reservation": 503,
+        "unknown token": 404,
+        "no id": 400,
+        "id is no string": 400,
+        "batch": 400,
+        "nothing to stop": 400,
+        "no token": 400,
+        "no event stream": 406,
+        "unknown stream": 404,
+        "first operation": 202,
+        "too many": 429,
+    }
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        async with opened(application, token) as other:
+            await other.send()
+            assert (await other.answer()).status == 409
+        await one.leave()
+
+
+async def test_single_connections_have_to_be_switched_on():
+    assert (await ask(consumer(), "PUT")).status == 405
+    answer = await get(consumer(), EVENTS, token="x")  # noqa: S106 (no secret)
+    assert (answer.status, answer.message) == (400, '"query" is missing')
+    answer = await ask(single(graphiql=False, allow_queries_via_get=False), "PATCH")
+    assert answer.headers["allow"] == "GET, POST, PUT, DELETE"

@@ -1,0 +1,80 @@
+"""GraphiQL, served by the endpoint that it talks to."""
+
+from __future__ import annotations
+
+import pytest
+from django.http import HttpResponse
+
+import asked
+from asking import get
+from channels_graphql_ws.graphiql import ASSET_PARAMETER, GraphiqlConfig
+from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
+from support import tick
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+def consumer(**options):
+    return GraphqlHttpConsumer.as_asgi(schema=asked.schema, **options)
+
+
+async def test_a_browser_that_opens_the_endpoint_gets_graphiql():
+    answer = await get(consumer(), BROWSER)
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert b'<div id="graphiql">' in answer.body
+
+
+async def test_its_settings_are_those_of_the_class():
+    class Consumer(GraphqlHttpConsumer):
+        schema = asked.schema
+
+        def graphiql_config(self, request):
+            return GraphiqlConfig(title="Ours", endpoint="/elsewhere/")
+
+    answer = await get(Consumer.as_asgi(), BROWSER)
+    assert b"<title>Ours</title>" in answer.body
+    assert b'"endpoint": "/elsewhere/"' in answer.body
+
+
+async def test_the_endpoint_serves_its_files():
+    parameters = {ASSET_PARAMETER: "favicon.svg"}
+    answer = await get(consumer(), "image/*", **parameters)
+    assert (answer.status, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert answer.headers["content-length"] == str(len(answer.body))
+    answer = await get(consumer(), "image/*", **{ASSET_PARAMETER: "../graphiql.py"})
+    assert answer.status == 404
+
+
+async def test_a_program_gets_no_page():
+    assert (await get(consumer(), "application/json")).message == '"query" is missing'
+
+
+async def test_a_query_of_a_browser_is_executed():
+    answer = await get(consumer(), BROWSER, query="{ hello }")
+    assert answer.json == {"data": {"hello": "Hello world!"}}
+
+
+async def test_it_can_be_switched_off():
+    application = consumer(graphiql=False)
+    assert (await get(application, BROWSER)).status == 400
+    assert (await get(application, "*/*", **{ASSET_PARAMETER: "favicon.svg"})).status == 400
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_page_of_ones_own_takes_its_place(is_async):
+    class Consumer(GraphqlHttpConsumer):
+        schema = asked.schema
+
+        def render_graphiql(self, request):
+            page = HttpResponse(f"Mine at {request.path}")
+
+            async def later():
+                await tick()
+                return page
+
+            return later() if is_async else page
+
+    answer = await get(Consumer.as_asgi(), BROWSER)
+    assert answer.body == b"Mine at /graphql/"

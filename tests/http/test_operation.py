@@ -1,0 +1,63 @@
+"""What operations and reservations do where nothing should happen twice."""
+
+from __future__ import annotations
+
+from django.http import HttpResponse
+
+import asked
+from asking import scope_of
+from channels_graphql_ws.http.formats import EVENT_STREAM
+from channels_graphql_ws.http.operation import HttpOperation
+from channels_graphql_ws.http.parsing import operation_of
+from channels_graphql_ws.http.request import HttpRequest
+from channels_graphql_ws.http.reservations import Reservation
+from channels_graphql_ws.http.stream import Stream
+from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
+
+
+class Consumer(GraphqlHttpConsumer):
+    schema = asked.schema
+
+
+def operation(query="{ hello }"):
+    consumer = Consumer()
+    request = HttpRequest(scope_of("POST", "/", {}), consumer)
+    return HttpOperation(
+        consumer, request, HttpResponse(), operation_of({"query": query}), lambda _type: None
+    )
+
+
+async def test_an_operation_has_one_hub():
+    one = operation()
+    hub = one.hub()
+    assert one.hub() is hub
+    await one.end()
+    other = operation()
+    # It was let go as often as it was acquired.
+    assert other.hub() is not hub
+    await other.end()
+
+
+async def test_an_operation_can_be_ended_again():
+    one = operation()
+    assert one.start() is None
+    assert one.text == '{"data":{"hello":"Hello world!"}}'
+    await one.end()
+    await one.end()
+
+
+async def test_what_comes_after_the_end_is_not_heard():
+    one = operation()
+    one.start()
+    text = one.text
+    await one.end()
+    one.next('{"data":null}')
+    one.completed()
+    assert one.text == text
+
+
+async def test_an_operation_that_is_not_there_can_be_forgotten():
+    reservation = Reservation(Stream(EVENT_STREAM), max_operations=1)
+    reservation.forget("unknown")
+    reservation.check("unknown")
+    await reservation.close()

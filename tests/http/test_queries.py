@@ -1,0 +1,554 @@
+"""Queries and mutations over HTTP: requests, statuses, limits, hooks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import graphene
+import pytest
+from graphql import GraphQLError, build_schema
+
+import asked
+from asking import RESPONSE, Exchange, Gate, ask, exchange, get, post, posted, scope_of
+from channels_graphql_ws.context import OperationContext
+from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
+from support import tick, wait_until
+
+JSON = "application/json"
+
+
+def consumer(**options):
+    return GraphqlHttpConsumer.as_asgi(schema=asked.schema, **options)
+
+
+@pytest.fixture
+def gate():
+    asked.gates["g"] = gate = Gate()
+    yield gate
+    del asked.gates["g"]
+
+
+# --------------------------------------------------------------------------- requests
+
+
+async def test_a_query_is_posted_as_json():
+    answer = await post(
+        consumer(),
+        {"query": "query Q($n: String) { hello(name: $n) }", "variables": {"n": "you"}},
+    )
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.headers["content-length"] == str(len(answer.body))
+    assert answer.json == {"data": {"hello": "Hello you!"}}
+
+
+async def test_a_query_comes_in_a_query_string():
+    answer = await get(
+        consumer(),
+        query="query A($n: String) { hello(name: $n) } query B { broken }",
+        operationName="A",
+        variables='{"n": "you"}',
+    )
+    assert (answer.status, answer.json) == (200, {"data": {"hello": "Hello you!"}})
+
+
+async def test_queries_by_get_can_be_switched_off():
+    answer = await get(consumer(allow_queries_via_get=False, graphiql=False), query="{ hello }")
+    assert answer.status == 405
+    assert answer.headers["allow"] == "POST"
+    assert answer.message == "Queries by GET are switched off"
+
+
+async def test_a_mutation_by_get_is_not_executed(gate):
+    answer = await get(consumer(), query='mutation { mutate(gate: "g") { ok } }')
+    assert answer.status == 405
+    assert answer.headers["allow"] == "POST"
+    assert answer.message == "Mutations need POST"
+    assert not gate.entered.is_set()
+
+
+async def test_the_operation_name_decides_whether_it_is_a_mutation(gate):
+    document = 'query Q { hello } mutation M { mutate(gate: "g") { ok } }'
+    assert (await get(consumer(), query=document, operationName="Q")).status == 200
+    assert (await get(consumer(), query=document, operationName="M")).status == 405
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT", "DELETE", "OPTIONS", "HEAD"])
+async def test_other_methods_are_refused(method):
+    answer = await ask(consumer(), method)
+    assert answer.status == 405
+    assert answer.headers["allow"] == "GET, POST"
+    assert answer.message == f"{method} is not served here"
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"],
+)
+async def test_a_content_type_that_any_page_may_send_is_refused(content_type):
+    headers = {"Content-Type": content_type} if content_type else {}
+    answer = await ask(consumer(), headers=headers, body=b'{"query": "{ hello }"}')
+    assert answer.status == 415
+    assert "it is" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "The body is empty"),
+        (b'{"query": "\xff\xfe"}', "The body is not UTF-8"),
+        (b'{"query": "{ hel', "The body is not JSON: "),
+        (b"[]", "Batches are switched off: send one operation, not an array"),
+        (b"{}", '"query" is missing'),
+    ],
+)
+async def test_a_body_that_makes_no_sense_is_a_bad_request(body, message):
+    answer = await ask(consumer(), headers={"Content-Type": JSON}, body=body)
+    assert answer.status == 400
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert answer.message.startswith(message)
+
+
+async def test_a_body_may_come_in_pieces():
+    body, headers = posted({"query": "{ hello }"})
+    async with exchange(consumer(), headers=headers) as one:
+        for piece in (body[:5], b"", body[5:]):
+            await one.send(piece, more=True)
+        await one.send()
+        assert (await one.answer()).json == {"data": {"hello": "Hello world!"}}
+
+
+async def test_a_body_that_is_shorter_than_announced_is_refused():
+    body, headers = posted({"query": "{ hello }"})
+    headers["Content-Length"] = str(len(body) + 1)
+    answer = await ask(consumer(), headers=headers, body=body)
+    assert (answer.status, answer.message) == (
+        400,
+        "The body was cut off, it is shorter than it should be",
+    )
+
+
+async def test_a_length_that_is_no_number_is_ignored():
+    body, headers = posted({"query": "{ hello }"})
+    headers["Content-Length"] = "²"
+    assert (await ask(consumer(), headers=headers, body=body)).status == 200
+
+
+async def test_a_client_that_goes_in_the_middle_of_its_body_is_forgotten():
+    body, headers = posted({"query": "{ hello }"})
+    async with exchange(consumer(), headers=headers) as one:
+        await one.send(body[:5], more=True)
+        await one.leave()
+
+
+async def test_a_body_that_is_announced_too_long_is_not_read():
+    async with exchange(
+        consumer(max_body_size=10), headers={"Content-Type": JSON, "Content-Length": "11"}
+    ) as one:
+        answer = await one.answer()
+    assert (answer.status, answer.message) == (413, "The body is longer than 10 bytes")
+
+
+async def test_a_body_that_turns_out_too_long_is_not_read_to_its_end():
+    async with exchange(consumer(max_body_size=10), headers={"Content-Type": JSON}) as one:
+        await one.send(b"[" * 11, more=True)
+        answer = await one.answer()
+    assert answer.status == 413
+    assert answer.headers["connection"] == "close"
+
+
+async def test_a_body_of_any_length_may_be_allowed():
+    answer = await post(consumer(max_body_size=None), {"query": "{ hello }" + " " * 2_000_000})
+    assert answer.status == 200
+
+
+async def test_only_http_is_served():
+    with pytest.raises(ValueError, match="serves 'http' and not 'lifespan'"):
+        await consumer()({"type": "lifespan"}, None, None)
+
+
+# --------------------------------------------------------------------------- statuses
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "has_data"),
+    [
+        ({"query": "{ hello }"}, 200, True),
+        ({"query": "{ broken }"}, 200, True),
+        ({"query": "{ required }"}, 200, True),
+        ({"query": "{"}, 400, False),
+        ({"query": "{ unknown }"}, 400, False),
+        ({"query": "{ hello }", "operationName": "X"}, 400, False),
+        ({"query": "query($n: Int!) { hello }", "variables": {"n": "x"}}, 400, False),
+    ],
+)
+async def test_the_status_tells_whether_it_was_executed(request_, status, has_data):
+    answer = await post(consumer(), request_, accept=RESPONSE)
+    assert answer.status == status
+    assert answer.headers["content-type"] == f"{RESPONSE}; charset=utf-8"
+    assert ("data" in answer.json) is has_data
+
+
+@pytest.mark.parametrize("query", ["{", "{ unknown }", "query($n: Int!) { hello(name: $n) }"])
+async def test_clients_of_plain_json_get_200_for_what_is_well_formed(query):
+    answer = await post(consumer(), {"query": query}, accept=JSON)
+    assert answer.status == 200
+    assert answer.json["errors"]
+
+
+async def test_who_accepts_nothing_of_ours_is_told(gate):
+    request = {"query": 'mutation { mutate(gate: "g") { ok } }'}
+    answer = await post(consumer(), request, accept="text/plain")
+    assert answer.status == 406
+    assert "application/graphql-response+json" in answer.message
+    assert not gate.entered.is_set()
+
+
+async def test_a_resolver_sets_status_headers_and_cookies():
+    answer = await post(consumer(), {"query": "{ respond }"})
+    assert answer.status == 418
+    assert answer.headers["x-tea"] == "Earl Grey"
+    assert sorted(answer.set_cookies) == ["cup=full; HttpOnly; Path=/", "spoon=silver; Path=/"]
+    assert answer.json == {"data": {"respond": "tea"}}
+
+
+async def test_a_resolver_finds_the_request():
+    body, headers = posted({"query": "{ asked }"}, headers={"X-Own": "mine", "Cookie": "a=1"})
+    answer = await ask(
+        consumer(),
+        "POST",
+        "/graphql/?x=1",
+        headers=headers,
+        body=body,
+        url_route={"kwargs": {"tenant": "t"}},
+    )
+    assert json.loads(answer.json["data"]["asked"]) == {
+        "method": "POST",
+        "path": "/graphql/",
+        "body": body.decode(),
+        "content_type": JSON,
+        "header": "mine",
+        "query_params": {"x": "1"},
+        "path_params": {"tenant": "t"},
+        "cookies": {"a": "1"},
+        "form": None,
+        "consumer": "GraphqlHttpConsumer",
+    }
+
+
+async def test_cookies_that_come_one_by_one_are_all_there():
+    headers = [
+        (b"content-type", b"application/json"),
+        *((b"cookie", each) for each in (b"a=1", b"b=2")),
+        *((b"x-own", each) for each in (b"1", b"2")),
+    ]
+    body, _ = posted({"query": "{ asked }"})
+    one = Exchange(consumer(), {**scope_of("POST", "/", {}), "headers": headers})
+    await one.send(body)
+    found = json.loads((await one.answer()).json["data"]["asked"])
+    assert (found["cookies"], found["header"]) == ({"a": "1", "b": "2"}, "1, 2")
+
+
+# ---------------------------------------------------------------------------- batches
+
+
+async def test_a_batch_is_answered_in_its_order(gate):
+    batch = [{"query": '{ wait(gate: "g") }'}, {"query": "{ hello }"}, {"query": "{"}]
+    body, headers = posted(batch, RESPONSE)
+    async with exchange(consumer(max_batch_size=3), headers=headers) as one:
+        await one.send(body)
+        await gate.entered.wait()
+        gate.opened.set()
+        answer = await one.answer()
+    assert answer.status == 200
+    first, second, third = answer.json
+    assert first == {"data": {"wait": "g"}}
+    assert second == {"data": {"hello": "Hello world!"}}
+    assert "data" not in third
+
+
+async def test_a_batch_of_ten_thousand_is_refused():
+    answer = await post(consumer(max_batch_size=10), [{"query": "{hello}"}] * 10_000)
+    assert answer.status == 400
+    assert answer.message == "The batch has 10000 operations, no more than 10 are allowed"
+
+
+async def test_a_subscription_is_no_part_of_a_batch():
+    batch = [{"query": "subscription { onEvent { event } }"}, {"query": "{ hello }"}]
+    answer = await post(consumer(max_batch_size=2), batch, accept=f"{JSON}, text/event-stream")
+    assert answer.status == 200
+    assert "no part of a batch" in answer.json[0]["errors"][0]["message"]
+    assert answer.json[1] == {"data": {"hello": "Hello world!"}}
+
+
+async def test_a_batch_is_not_streamed():
+    answer = await post(
+        consumer(max_batch_size=2), [{"query": "{ hello }"}], accept="text/event-stream"
+    )
+    assert (answer.status, answer.message) == (
+        406,
+        "A batch is answered with JSON: accept it",
+    )
+
+
+# ----------------------------------------------------------------- time, and going away
+
+
+async def test_a_query_of_a_client_that_has_gone_is_cancelled(gate):
+    body, headers = posted({"query": '{ wait(gate: "g") }'})
+    async with exchange(consumer(), headers=headers) as one:
+        await one.send(body)
+        await gate.entered.wait()
+        await one.leave()
+    assert gate.cancelled
+
+
+async def test_a_mutation_of_a_client_that_has_gone_comes_to_its_end(gate):
+    body, headers = posted({"query": 'mutation { mutate(gate: "g") { ok } }'})
+    async with exchange(consumer(), headers=headers) as one:
+        await one.send(body)
+        await gate.entered.wait()
+        leaving = asyncio.ensure_future(one.leave())
+        await tick(10)
+        assert not leaving.done()
+        gate.opened.set()
+        await leaving
+    assert gate.passed
+
+
+async def test_a_mutation_that_takes_too_long_for_that_is_cancelled(gate, caplog):
+    body, headers = posted({"query": 'mutation { mutate(gate: "g") { ok } }'})
+    async with exchange(consumer(disconnect_timeout=0.001), headers=headers) as one:
+        await one.send(body)
+        await gate.entered.wait()
+        await one.leave()
+    assert gate.cancelled
+    assert "Gave up waiting" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["query", "mutation"])
+async def test_an_operation_that_takes_too_long_is_cancelled(gate, kind):
+    query = {
+        "query": '{ wait(gate: "g") }',
+        "mutation": 'mutation { mutate(gate: "g") { ok } }',
+    }[kind]
+    answer = await post(consumer(operation_timeout=0.001), {"query": query})
+    assert (answer.status, answer.message) == (504, "The operation took too long")
+    assert gate.cancelled
+
+
+async def test_of_a_batch_only_what_takes_too_long_is_cancelled(gate):
+    batch = [{"query": '{ wait(gate: "g") }'}, {"query": "{ hello }"}]
+    answer = await post(consumer(operation_timeout=0.001, max_batch_size=2), batch)
+    assert answer.status == 200
+    assert answer.json[0]["errors"][0]["message"] == "The operation took too long"
+    assert answer.json[1] == {"data": {"hello": "Hello world!"}}
+
+
+async def test_a_server_that_can_not_send_is_not_troubled_by_it():
+    async def receive():
+        return {"type": "http.request", "body": posted({"query": "{ hello }"})[0]}
+
+    async def send(_message):
+        raise OSError("gone")
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "headers": [(b"content-type", b"application/json")],
+    }
+    await consumer()(scope, receive, send)
+
+
+# ------------------------------------------------------------------------------ hooks
+
+
+class Hooked(GraphqlHttpConsumer):
+    schema = asked.schema
+
+    def on_operation(self, op_id, payload):
+        if "broken" in payload["query"]:
+            raise GraphQLError("Not this one.")
+
+    async def get_context(self, context):
+        if "boom" in context.request.query_params:
+            raise KeyError("boom")
+        return context
+
+    def process_result(self, request, result):
+        if "drop" in request.query_params:
+            raise KeyError("drop")
+        result = super().process_result(request, result)
+        return {**result, "extensions": {"path": request.path}}
+
+
+async def test_a_hook_may_refuse_an_operation():
+    for accept, status in ((RESPONSE, 403), (JSON, 200)):
+        answer = await post(Hooked.as_asgi(), {"query": "{ broken }"}, accept=accept)
+        assert (answer.status, answer.message) == (status, "Not this one.")
+
+
+async def test_a_context_that_can_not_be_made_refuses_the_operation():
+    answer = await post(Hooked.as_asgi(), {"query": "{ hello }"}, accept=RESPONSE, path="/?boom")
+    assert (answer.status, answer.message) == (403, "KeyError: 'boom'")
+
+
+async def test_a_hook_may_change_results():
+    answer = await post(Hooked.as_asgi(), {"query": "{ hello }"})
+    assert answer.json == {
+        "data": {"hello": "Hello world!"},
+        "extensions": {"path": "/graphql/"},
+    }
+
+
+async def test_a_hook_that_breaks_on_a_result_is_logged(caplog):
+    answer = await post(Hooked.as_asgi(), {"query": "{ hello }"}, path="/?drop")
+    assert answer.message == "Internal server error"
+    assert "`process_result` failed" in caplog.text
+
+
+async def test_hooks_may_be_asynchronous():
+    class Consumer(GraphqlHttpConsumer):
+        schema = asked.schema
+
+        async def on_operation(self, op_id, payload):
+            await tick()
+
+        async def process_result(self, request, result):
+            await tick()
+            return {"data": "changed"}
+
+    assert (await post(Consumer.as_asgi(), {"query": "{ hello }"})).json == {"data": "changed"}
+
+
+async def test_the_context_may_be_another():
+    class Consumer(GraphqlHttpConsumer):
+        def get_context(self, context):
+            assert isinstance(context, OperationContext)
+            return {"user": context.user}
+
+    class Query(graphene.ObjectType):
+        me = graphene.String()
+
+        @staticmethod
+        def resolve_me(_root, info):
+            return info.context["user"]
+
+    application = Consumer.as_asgi(schema=graphene.Schema(query=Query))
+    body, headers = posted({"query": "{ me }"})
+    answer = await ask(application, headers=headers, body=body, user="Ada")
+    assert answer.json == {"data": {"me": "Ada"}}
+
+
+async def test_errors_are_told_as_the_class_says():
+    class Consumer(GraphqlHttpConsumer):
+        schema = asked.schema
+
+        @staticmethod
+        def _format_error(error):
+            return {"message": "hidden"}
+
+    answer = await post(Consumer.as_asgi(), {"query": "{ broken }"})
+    assert answer.message == "hidden"
+
+
+async def test_middleware_is_applied():
+    def shout(next_, root, info, **arguments):
+        return next_(root, info, **arguments).upper()
+
+    answer = await post(consumer(middleware=[shout]), {"query": "{ hello }"})
+    assert answer.json == {"data": {"hello": "HELLO WORLD!"}}
+
+
+async def test_synchronous_resolvers_run_in_threads_where_the_class_says_so():
+    class Query(graphene.ObjectType):
+        on_loop = graphene.Boolean()
+
+        @staticmethod
+        def resolve_on_loop(_root, _info):
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                return False
+            return True
+
+    schema = graphene.Schema(query=Query)
+    for in_threads in (False, True):
+        application = GraphqlHttpConsumer.as_asgi(
+            schema=schema, resolve_sync_in_threads=in_threads
+        )
+        answer = await post(application, {"query": "{ onLoop }"})
+        assert answer.json == {"data": {"onLoop": not in_threads}}
+
+
+async def test_what_breaks_on_our_side_is_a_server_error(caplog, monkeypatch):
+    def fail(*_arguments, **_named):
+        raise RuntimeError("mine")
+
+    monkeypatch.setattr("channels_graphql_ws.http.parsing.operations_of", fail)
+    answer = await post(consumer(), {"query": "{ hello }"})
+    assert (answer.status, answer.message) == (500, "Internal server error")
+    assert "A request failed" in caplog.text
+
+
+async def test_what_breaks_in_the_engine_is_a_server_error(caplog, monkeypatch):
+    def fail(*_arguments, **_named):
+        raise RuntimeError("mine")
+
+    monkeypatch.setattr("channels_graphql_ws.execution.engine.execute", fail)
+    answer = await post(consumer(), {"query": "{ hello }"})
+    assert (answer.status, answer.message) == (500, "Internal server error")
+
+
+# ---------------------------------------------------------------------------- schemas
+
+
+async def test_a_core_schema_is_served():
+    schema = build_schema("type Query { a: Int }")
+    answer = await post(GraphqlHttpConsumer.as_asgi(schema=schema), {"query": "{ a }"})
+    assert answer.json == {"data": {"a": None}}
+
+
+async def test_whatever_carries_a_schema_is_served():
+    class Carrier:
+        _schema = build_schema("type Query { a: Int }")
+
+    answer = await post(GraphqlHttpConsumer.as_asgi(schema=Carrier()), {"query": "{ a }"})
+    assert answer.json == {"data": {"a": None}}
+
+
+@pytest.mark.parametrize("schema", [None, 1, "type Query { a: Int }"])
+def test_what_carries_no_schema_is_refused_when_it_is_mounted(schema):
+    with pytest.raises(TypeError, match="is no schema"):
+        GraphqlHttpConsumer.as_asgi(schema=schema)
+
+
+def test_an_unknown_option_is_refused_with_a_hint():
+    with pytest.raises(TypeError, match="no option 'midleware', did you mean 'middleware'"):
+        consumer(midleware=[])
+
+
+def test_an_option_like_no_other_is_refused():
+    with pytest.raises(TypeError, match=r"no option 'zzz'$"):
+        consumer(zzz=1)
+
+
+def test_the_engine_is_made_once():
+    class Consumer(GraphqlHttpConsumer):
+        schema = asked.schema
+
+    engine = Consumer.engine()
+    assert Consumer.engine() is engine
+    Consumer.max_batch_size = 3
+    assert Consumer.engine() is engine
+    Consumer.middleware = [lambda next_, *arguments: next_(*arguments)]
+    assert Consumer.engine() is not engine
+
+
+async def test_nothing_is_left_of_many_requests():
+    application = consumer()
+    for _ in range(50):
+        await post(application, {"query": "{ hello }"})
+    await wait_until(lambda: len(asyncio.all_tasks()) == 1)
