@@ -13,10 +13,11 @@ from .exceptions import (
     PayloadTypeError,
     RemoteProtocolError,
 )
-from .subscription import SKIP, Subscription
+from .subscription import COMPLETE, SKIP, Subscription
 from .transport import GraphqlWsTransport, GraphqlWsTransportAiohttp
 
 __all__ = [
+    "COMPLETE",
     "SKIP",
     "ChannelLayerError",
     "ConnectionClosedError",
