@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Any
@@ -18,6 +19,11 @@ from channels_graphql_ws.hub import Notification
 from channels_graphql_ws.messages import Refusal, Subscribe
 from channels_graphql_ws.serializer import Serializer
 from support import wait_until
+
+
+def here() -> int:
+    """Tell the thread."""
+    return threading.get_ident()
 
 
 def notification(payload: object = None) -> Notification:
@@ -212,3 +218,16 @@ async def cancel(task: asyncio.Task[Any]) -> None:
     """Cancel a task and wait until it has ended."""
     task.cancel()
     await asyncio.wait([task])
+
+
+class Gate:
+    """Lets a `publish` wait until the test says so."""
+
+    def __init__(self) -> None:
+        self.entered: list[int] = []
+        self.open = asyncio.Event()
+
+    async def __call__(self, payload: int) -> dict[str, int]:
+        self.entered.append(payload)
+        await self.open.wait()
+        return {"number": payload}

@@ -13,7 +13,7 @@ import pytest
 from channels_graphql_ws import Subscription
 from channels_graphql_ws.execution import cohort as cohort_module
 from channels_graphql_ws.execution.cohort import DropLog, drops
-from executing import FakeClient, Rig, cancel, notification, schema_of
+from executing import FakeClient, Gate, Rig, cancel, notification, schema_of
 from support import tick, wait_until
 
 NUMBERS = "subscription { event { number } }"
@@ -54,19 +54,6 @@ def rig() -> Rig:
 
 def numbers(client: FakeClient) -> list[int]:
     return [data["number"] for data in client.data]
-
-
-class Gate:
-    """Lets a `publish` wait until the test says so."""
-
-    def __init__(self) -> None:
-        self.entered: list[int] = []
-        self.open = asyncio.Event()
-
-    async def __call__(self, payload: int) -> dict[str, int]:
-        self.entered.append(payload)
-        await self.open.wait()
-        return {"number": payload}
 
 
 # ------------------------------------------------------------------------------- order
@@ -131,11 +118,8 @@ async def test_a_client_that_is_not_ready_is_waited_for(rig):
 
 
 async def test_a_client_that_was_not_ready_may_meet_a_publish_that_waits(rig):
-    async def later(payload):
-        await tick()
-        return {"number": payload}
-
-    Event.meanwhile = later
+    Event.meanwhile = gate = Gate()
+    gate.open.set()
     client = await rig.subscribe(NUMBERS)
     client.waiting = tick()
     rig.hub.broadcast(1)
@@ -201,11 +185,8 @@ def test_drops_are_warned_of_once_in_a_while(monkeypatch, caplog):
 
 
 async def test_an_event_that_breaks_execution_itself_is_lost_alone(rig, caplog):
-    class Broken(Exception):  # noqa: N818 (its name is of no matter)
-        pass
-
     def broken(payload):
-        raise Broken
+        raise LookupError
 
     client = await rig.subscribe(NUMBERS, id="77")
     client.cohort._plan.run = broken
@@ -215,7 +196,7 @@ async def test_an_event_that_breaks_execution_itself_is_lost_alone(rig, caplog):
     assert numbers(client) == [2]
     [record] = caplog.records
     assert record.levelno == logging.ERROR
-    assert isinstance(record.exc_info[1], Broken)
+    assert isinstance(record.exc_info[1], LookupError)
     assert "77" in record.message
 
 
