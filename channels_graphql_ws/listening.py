@@ -155,6 +155,8 @@ class _GroupChannel:
 
 
 _channels: dict[_Key, _GroupChannel] = {}
+_closing: set[asyncio.Task[None]] = set()
+"""Held here, or the garbage collector may end one half-way."""
 
 
 def _channel_of(layer: ChannelLayer, group: str) -> _GroupChannel:
@@ -166,9 +168,6 @@ def _channel_of(layer: ChannelLayer, group: str) -> _GroupChannel:
     if channel is None:
         channel = _channels[key] = _GroupChannel(layer, group, key)
     return channel
-
-
-_closing: set[asyncio.Task[None]] = set()
 
 
 def _close_soon(close: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -190,7 +189,7 @@ Dispatch: TypeAlias = Callable[[dict[str, Any], bool], Awaitable[bool]]
 
 
 class OwnChannel:
-    """The channel of one connection: is read while anybody wants to hear it.
+    """The channel of one connection: is read from when somebody first wants to hear it.
 
     Args:
         layer: the channel layer.
@@ -208,48 +207,42 @@ class OwnChannel:
     def dispatch_to(self, dispatch: Dispatch) -> None:
         """Have this called with each message."""
         self._dispatch = dispatch
-        self._read_on()
+        self._start()
 
     def add(self, messages: Messages) -> None:
         """Let somebody hear."""
+        if self._is_closed:
+            messages.end()
+            return
         self._listeners[messages] = None
-        self._read_on()
+        self._start()
 
     async def opened(self) -> None:
         """Wait for nothing: the channel layer keeps what comes before it is read."""
 
-    def remove(self, messages: Messages) -> asyncio.Task[None] | None:
-        """Undo `add`."""
+    def remove(self, messages: Messages) -> None:
+        """Undo `add`.
+
+        It is read on: the in-memory layer does not bear that one reader is cancelled
+        while another begins.
+        """
         self._listeners.pop(messages, None)
-        if self._listeners or self._dispatch is not None:
-            return None
-        return self._stop()
 
     async def close(self) -> None:
         """Read no more, and end all listening."""
         self._is_closed = True
-        self._end_listening()
-        closing = self._stop()
-        if closing is not None:
-            await asyncio.wait([closing])
-
-    def _read_on(self) -> None:
-        if self._is_closed:
-            self._end_listening()
-        elif self._reader is None or self._reader.done():
-            self._reader = asyncio.get_running_loop().create_task(self._read(), context=Context())
-
-    def _end_listening(self) -> None:
         for messages in self._listeners:
             messages.end()
-
-    def _stop(self) -> asyncio.Task[None] | None:
-        # At once: who comes now needs another reader.
         reader, self._reader = self._reader, None
-        return None if reader is None else _close_soon(cancel([reader]))
+        if reader is not None:
+            await cancel([reader])
+
+    def _start(self) -> None:
+        if self._reader is None:
+            self._reader = asyncio.get_running_loop().create_task(self._read(), context=Context())
 
     async def _read(self) -> None:
-        while self._listeners or self._dispatch is not None:
+        while True:
             try:
                 message = await self.layer.receive(self._name)
             except Exception:
