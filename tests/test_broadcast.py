@@ -74,11 +74,12 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A process in which nobody has listened so far, and nothing was sent."""
     monkeypatch.setattr(broadcast, "_process", broadcast._Process())
     monkeypatch.setattr(broadcast, "_sender", sender := broadcast._SenderThread())
+    known = threading.enumerate()
     yield
     if sender._loop is not None:
         sender._loop.call_soon_threadsafe(sender._loop.stop)
         for thread in threading.enumerate():
-            if thread.name == "channels-graphql-ws-sender":
+            if thread not in known and thread.name == "channels-graphql-ws-sender":
                 thread.join(GUARD)
         sender._loop.close()
 

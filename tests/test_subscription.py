@@ -84,7 +84,10 @@ async def fake_layer() -> AsyncIterator[FakeLayer]:
     layer = FakeLayer()
     previous = channel_layers.set("default", layer)
     yield layer
-    channel_layers.set("default", previous)
+    if previous is None:  # None had been made yet.
+        del channel_layers.backends["default"]
+    else:
+        channel_layers.set("default", previous)
 
 
 # --------------------------------------------------------------------------- declaration

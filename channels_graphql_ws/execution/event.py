@@ -26,6 +26,7 @@ from graphql.pyutils import Path
 from ..messages import Subscribe
 from ..steps import Steps, is_awaitable
 from ..subscription import Delivery, Hook, Source, Subscription, current_delivery
+from .leaves import LeafContext
 from .threads import freshness, in_thread
 
 
@@ -97,6 +98,7 @@ class EventPlan:
             raise RequestError(*template)
         self._sync_in_thread = sync_in_thread
         self._template = template
+        self._shared = {**vars(template), "readers": {}}
         self._root_type, self._nodes, key = _root_field(template)
         self._path = Path(None, key, self._root_type.name)
         field = self._root_type.fields[self._nodes[0].name.value]
@@ -142,8 +144,7 @@ class EventPlan:
         self._delivery.skipped = False
         execution, errors = self._execution(payload)
         execute: Callable[[], Any] = partial(
-            ExecutionContext.execute_field,
-            execution,
+            execution.execute_field,
             self._root_type,
             payload,
             self._nodes,
@@ -171,9 +172,9 @@ class EventPlan:
 
     def _execution(self, payload: Any) -> tuple[ExecutionContext, list[GraphQLError]]:
         """Give a context for one event: what is worked out is shared, errors are not."""
-        execution = object.__new__(ExecutionContext)
+        execution = object.__new__(LeafContext)
         variables = vars(execution)
-        variables.update(vars(self._template))
+        variables.update(self._shared)
         variables["root_value"] = payload
         collected = variables[_ERRORS] = type(variables[_ERRORS])()
         return execution, getattr(collected, "errors", collected)

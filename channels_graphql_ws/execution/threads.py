@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from inspect import iscoroutinefunction
+from inspect import iscoroutine, iscoroutinefunction
 from typing import Any
 
 from asgiref.sync import SyncToAsync
@@ -20,21 +20,48 @@ from ..steps import is_awaitable
 _READERS = (attr_resolver, dict_resolver, dict_or_attr_resolver)
 
 
-def in_thread(call: Callable[[], Any]) -> Awaitable[Any]:
+async def in_thread(call: Callable[[], Any]) -> Any:
     """Call in a thread, with database connections closed that have had their time.
 
     The threads are not asgiref's single "thread-sensitive" one: a slow call of one
     client must not keep another's waiting.
     """
-    in_a_thread: Awaitable[Any] = _called_in_thread(call)
-    return in_a_thread
+    errand = _Errand(call)
+    try:
+        return await _run_in_thread(errand)
+    except asyncio.CancelledError:
+        errand.abandon()
+        raise
 
 
-def _call(call: Callable[[], Any]) -> Any:
-    return call()
+class _Errand:
+    """A call in a thread. A coroutine that it gives when nobody waits is closed."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+        self._result: Any = None
+        self._is_abandoned = False
+
+    def run(self) -> Any:
+        """Call, in a thread."""
+        self._result = self._call()
+        # Looked at after the result is in its place, as `abandon` does it the other way
+        # round: one of the two sees both.
+        if self._is_abandoned:
+            self._drop()
+        return self._result
+
+    def abandon(self) -> None:
+        """Nobody waits any more."""
+        self._is_abandoned = True
+        self._drop()
+
+    def _drop(self) -> None:
+        if iscoroutine(self._result):
+            self._result.close()
 
 
-_called_in_thread = database_sync_to_async(_call, thread_sensitive=False)
+_run_in_thread = database_sync_to_async(_Errand.run, thread_sensitive=False)
 
 
 class Freshness:

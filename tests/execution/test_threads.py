@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import threading
 from functools import partial
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ from graphene.types.resolver import attr_resolver, dict_or_attr_resolver
 from graphql import MiddlewareManager
 
 from channels_graphql_ws import Subscription
-from channels_graphql_ws.execution.threads import Hops, hop, in_thread
+from channels_graphql_ws.execution.threads import Hops, _Errand, hop, in_thread
 from executing import Rig, here, schema_of
 from support import GUARD, tick, wait_until
 
@@ -207,3 +209,34 @@ async def test_what_is_stopped_does_not_wait_for_its_thread():
     gate.set()
     await in_thread(here)
     assert client.results == []
+
+
+async def nothing_to_await():
+    raise AssertionError("nobody waits for it")
+
+
+async def test_what_a_thread_gives_to_nobody_is_closed():
+    # A coroutine that is dropped instead would warn, and warnings are errors here.
+    entered, leave = threading.Event(), threading.Event()
+    given = []
+
+    def call():
+        entered.set()
+        leave.wait(GUARD)
+        given.append(nothing_to_await())
+        return given[0]
+
+    task = asyncio.create_task(in_thread(call))
+    await wait_until(entered.is_set)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    leave.set()
+    await wait_until(lambda: given and inspect.getcoroutinestate(given[0]) == inspect.CORO_CLOSED)
+
+
+def test_what_is_abandoned_after_the_call_is_closed_too():
+    errand = _Errand(nothing_to_await)
+    coroutine = errand.run()
+    errand.abandon()
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
