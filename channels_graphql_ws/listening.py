@@ -12,6 +12,7 @@ from contextvars import Context
 from copy import deepcopy
 from typing import Any, Protocol, TypeAlias
 
+from .exceptions import ChannelLayerError
 from .membership import ChannelLayer, Membership, cancel
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,16 @@ RETRY_AFTER = 0.1
 
 WARN_EVERY = 10.0
 """Seconds between two warnings that messages are dropped."""
+
+
+PROBE = "channels_graphql_ws.probe"
+"""The type of a message that a connection sends to itself, to know that it hears."""
+
+PROBES = 20
+"""So many are sent, until it is given up."""
+
+PROBE_EVERY = 0.25
+"""Seconds between two of them."""
 
 
 class Messages:
@@ -188,6 +199,14 @@ Dispatch: TypeAlias = Callable[[dict[str, Any], bool], Awaitable[bool]]
 """Is called with a message, and whether somebody listens to it; `False` means: no more."""
 
 
+class DirectLayer(ChannelLayer, Protocol):
+    """A channel layer by which single channels can be reached, too."""
+
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
+        """Send a message to a channel."""
+        ...
+
+
 class OwnChannel:
     """The channel of one connection: is read from when somebody first wants to hear it.
 
@@ -196,12 +215,13 @@ class OwnChannel:
         name: the name of the channel.
     """
 
-    def __init__(self, layer: ChannelLayer, name: str) -> None:
+    def __init__(self, layer: DirectLayer, name: str) -> None:
         self.layer = layer
         self._name = name
         self._listeners: dict[Messages, None] = {}
         self._dispatch: Dispatch | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._is_open = asyncio.Event()
         self._is_closed = False
 
     def dispatch_to(self, dispatch: Dispatch) -> None:
@@ -218,7 +238,19 @@ class OwnChannel:
         self._start()
 
     async def opened(self) -> None:
-        """Wait for nothing: the channel layer keeps what comes before it is read."""
+        """Wait until a message to ourselves comes: some layers keep nothing for later.
+
+        Raises:
+            ChannelLayerError: none comes.
+        """
+        for _ in range(PROBES):
+            if self._is_open.is_set():
+                return
+            await self.layer.send(self._name, {"type": PROBE})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_EVERY):
+                    await self._is_open.wait()
+        raise ChannelLayerError(f"Can not read from the channel {self._name}")
 
     def remove(self, messages: Messages) -> None:
         """Undo `add`.
@@ -231,6 +263,7 @@ class OwnChannel:
     async def close(self) -> None:
         """Read no more, and end all listening."""
         self._is_closed = True
+        self._is_open.set()
         for messages in self._listeners:
             messages.end()
         reader, self._reader = self._reader, None
@@ -248,6 +281,9 @@ class OwnChannel:
             except Exception:
                 log.exception("A consumer can not read from the channel layer")
                 await asyncio.sleep(RETRY_AFTER)
+                continue
+            if message["type"] == PROBE:
+                self._is_open.set()
                 continue
             is_heard = _hand_out(message, self._listeners)
             if self._dispatch is not None and not await self._dispatch(message, is_heard):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from channels.exceptions import StopConsumer
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels_redis.core import RedisChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer, listening
@@ -184,9 +186,12 @@ def test_channels_of_an_event_loop_that_was_lost_are_forgotten(layer):
 
 
 @pytest.mark.redis
-async def test_it_works_over_redis(redis_url):
-    layer = RedisChannelLayer(hosts=[redis_url], prefix="test-listening")
-    own = OwnChannel(layer, await layer.new_channel())
+@pytest.mark.parametrize("layer_class", [RedisChannelLayer, RedisPubSubChannelLayer])
+@pytest.mark.parametrize("is_made_up", [True, False])
+async def test_it_works_over_redis(redis_url, layer_class, is_made_up):
+    layer = layer_class(hosts=[redis_url], prefix="test-listening")
+    name = f"specific.{uuid.uuid4().hex}" if is_made_up else await layer.new_channel()
+    own = OwnChannel(layer, name)
     async with hearing(own, "tea") as tea, hearing(own, "milk") as milk, hearing(own) as mine:
         await layer.group_send("tea", chat("tea"))
         await layer.group_send("milk", chat("milk"))
@@ -195,7 +200,7 @@ async def test_it_works_over_redis(redis_url):
         assert await texts(milk, 1) == ["milk"]
         assert await texts(mine, 1) == ["mine"]
     await own.close()
-    await layer.close_pools()
+    await (layer.flush() if layer_class is RedisPubSubChannelLayer else layer.close_pools())
 
 
 # ---------------------------------------------------------------------------- iterating
@@ -403,15 +408,53 @@ async def test_a_message_without_a_handler_that_somebody_hears_is_no_matter_for_
     await socket.drop()
 
 
-async def test_a_layer_that_can_not_be_read_for_a_moment_is_read_again(monkeypatch, caplog):
-    monkeypatch.setattr(listening, "RETRY_AFTER", 0)
-    fake = FakeLayer()
-    own = OwnChannel(fake, "mine")
-    fake.put("mine", OSError("down"))
-    fake.put("mine", chat("a"))
+async def test_a_channel_that_is_not_heard_at_once_is_tried_until_it_is(own, layer, monkeypatch):
+    monkeypatch.setattr(listening, "PROBE_EVERY", 0.001)
+    sent: list[str] = []
+    send = layer.send
+
+    async def loses_the_first(channel: str, message: Any) -> None:
+        sent.append(message["type"])
+        if len(sent) > 1:
+            await send(channel, message)
+
+    monkeypatch.setattr(layer, "send", loses_the_first)
     async with hearing(own) as messages:
+        await layer.send("specific.mine!1", chat("a"))
         assert await texts(messages, 1) == ["a"]
-    await own.close()
+        asked = sent.count(listening.PROBE)
+        async with hearing(own):
+            assert sent.count(listening.PROBE) == asked > 1
+
+
+async def test_a_channel_that_is_never_heard_is_an_error(own, layer, monkeypatch):
+    monkeypatch.setattr(listening, "PROBE_EVERY", 0.001)
+
+    async def loses_all(channel: str, message: Any) -> None:
+        pass
+
+    monkeypatch.setattr(layer, "send", loses_all)
+    with pytest.raises(ChannelLayerError, match=r"Can not read from the channel specific\.mine!1"):
+        async with hearing(own):
+            raise AssertionError
+
+
+async def test_a_layer_that_can_not_be_read_for_a_moment_is_read_again(
+    own, layer, monkeypatch, caplog
+):
+    monkeypatch.setattr(listening, "RETRY_AFTER", 0)
+    failures = iter([OSError("down")])
+    receive = layer.receive
+
+    async def receive_or_fail(channel: str) -> Any:
+        for failure in failures:
+            raise failure
+        return await receive(channel)
+
+    monkeypatch.setattr(layer, "receive", receive_or_fail)
+    async with hearing(own) as messages:
+        await layer.send("specific.mine!1", chat("a"))
+        assert await texts(messages, 1) == ["a"]
     assert caplog.messages == ["A consumer can not read from the channel layer"]
 
 

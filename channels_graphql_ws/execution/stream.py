@@ -85,8 +85,7 @@ class Stream:
                 yield self._close()
             return
         if not was_ended:
-            # Not before its first step: a generator's own would never be taken.
-            asyncio.get_running_loop().call_soon(task.cancel)
+            steps.cancel(task)
         try:
             yield asyncio.wait([task])
         except asyncio.CancelledError:
