@@ -16,11 +16,12 @@ from .exceptions import (
 from .http.uploads import Upload
 from .http_consumer import GraphqlHttpConsumer
 from .routing import GraphqlProtocolTypeRouter
-from .subscription import SKIP, Subscription
+from .subscription import COMPLETE, SKIP, Subscription
 from .transport import GraphqlWsTransport, GraphqlWsTransportAiohttp
 from .views import GraphqlView
 
 __all__ = [
+    "COMPLETE",
     "SKIP",
     "ChannelLayerError",
     "ConnectionClosedError",

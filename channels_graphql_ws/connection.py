@@ -14,7 +14,7 @@ from typing import Any, Protocol, assert_never
 from graphql import OperationType
 
 from . import steps
-from .execution.cohort import Cohort
+from .execution import Live
 from .execution.errors import describe
 from .messages import CloseCode, JsonObject, Refusal, Subscribe
 from .outbox import Outbox
@@ -92,7 +92,7 @@ class ClientOperation:
         self.variables: Context = copy_context()
         self.type: OperationType | None = None
         self.task: asyncio.Task[None] | None = None
-        self.cohort: Cohort | None = None
+        self.live: Live | None = None
         self.is_stopping = False
 
     @property
@@ -110,9 +110,9 @@ class ClientOperation:
         if self.is_stopping and type is not OperationType.SUBSCRIPTION:
             raise asyncio.CancelledError
 
-    def subscribed(self, cohort: Cohort) -> None:
+    def subscribed(self, live: Live) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
-        self.cohort = cohort
+        self.live = live
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next result, if there is need to."""
@@ -331,8 +331,8 @@ class Connection:
             if not (self._confirms and client.type in (None, OperationType.SUBSCRIPTION)):
                 steps.cancel(task)
             yield asyncio.wait([task])
-        if client.cohort is not None:
-            yield from client.cohort.end()
+        if client.live is not None:
+            yield from client.live.end()
         self.forget(client)
         was_subscription = client.type not in (OperationType.QUERY, OperationType.MUTATION)
         effects = self._protocol.stopped(client.operation, was_subscription=was_subscription)
@@ -408,8 +408,8 @@ class Connection:
                 yield asyncio.wait([task])
         finally:
             # Even if this is cancelled: nothing may stay behind in the hub.
-            if client.cohort is not None:
-                yield from client.cohort.end()
+            if client.live is not None:
+                yield from client.live.end()
 
     async def _cancel_tasks(self) -> None:
         if self._tasks:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from inspect import iscoroutinefunction
 from typing import Any, ClassVar, TypeAlias
 
@@ -23,15 +23,13 @@ from .context import OperationContext
 from .exceptions import InvalidMessageError
 from .execution import Engine
 from .hub import Hub, hub_of
+from .listening import OwnChannel, listen
 from .messages import CloseCode, Subscribe
 from .protocol import ServerProtocol
 from .steps import Steps, is_awaitable
 from .subscription import prefix_owners
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
-
-RETRY_AFTER = 0.1
-"""Seconds to wait after a failure to read from the channel layer."""
 
 Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -134,7 +132,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
         self._connection: Connection | None = None
         self._hub: Hub | None = None
         self._listens = False
-        self._layer_listener: asyncio.Task[None] | None = None
+        self._own_channel: OwnChannel | None = None
         self._close_code: int | None = None
 
     # ----------------------------------------------------------------------- hooks
@@ -251,6 +249,15 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
         if connection is not None and (waiting := connection.received_json(content)):
             await waiting
 
+    def listen_to_channel(
+        self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
+        """Listen to other Channels code, see `OperationContext.listen_to_channel`."""
+        layer = broadcast.channel_layer(self.channel_layer_alias)
+        own = self._own_channel or OwnChannel(layer, self.channel_name)
+        limit = self.subscription_notification_queue_limit
+        return listen(own, type, timeout=timeout, groups=groups, queue_limit=limit)
+
     # ------------------------------------------------------ what the connection asks
 
     def send_text(self, text: str) -> Awaitable[None]:
@@ -305,7 +312,8 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
                 "graphql_operation_name": request.operation_name,
                 "graphql_operation_id": request.id,
                 "connection_params": self.connection_params,
-            }
+            },
+            self.listen_to_channel,
         )
 
     # --------------------------------------------------------------------- internals
@@ -369,6 +377,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
             if self._listens
             else f"specific.{uuid.uuid4().hex}"
         )
+        self._own_channel = OwnChannel(self.channel_layer, self.channel_name)
 
     async def _serve(self, receive: Receive) -> None:
         """Take what the server has to say until the client has gone."""
@@ -408,7 +417,8 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
             if connection is not None:
                 stack.push_async_callback(self._call_on_disconnect)
                 stack.push_async_callback(connection.disconnected)
-            await self._stop_listening()
+            if self._own_channel is not None:
+                await self._own_channel.close()
 
     async def _call_on_disconnect(self) -> None:
         try:
@@ -440,42 +450,34 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     def _wants_to_listen(self) -> bool:
         wanted = self.listen_to_channel_layer
-        return bool(self.groups) or self._has_own_handlers() if wanted is None else wanted
+        if wanted is not None:
+            return wanted
+        return bool(self.groups) or any(map(self._is_own_handler, dir(self)))
 
     def _listen_to_layer(self) -> None:
-        if self._listens:
-            self._layer_listener = asyncio.create_task(self._hear_layer())
+        if self._listens and self._own_channel is not None:
+            self._own_channel.dispatch_to(self._dispatch_own)
 
     @classmethod
-    def _has_own_handlers(cls) -> bool:
-        names = (name for name in dir(cls) if not name.startswith("_"))
-        return any(
-            iscoroutinefunction(getattr(cls, name)) and not hasattr(GraphqlWsConsumer, name)
-            for name in names
+    def _is_own_handler(cls, name: str) -> bool:
+        return (
+            not name.startswith("_")
+            and iscoroutinefunction(getattr(cls, name, None))
+            and not hasattr(GraphqlWsConsumer, name)
         )
 
-    async def _hear_layer(self) -> None:
-        """Have the class's own handlers called, as Channels does."""
-        while True:
-            try:
-                message = await self.channel_layer.receive(self.channel_name)
-            except Exception:
-                log.exception("A consumer can not read from the channel layer")
-                await asyncio.sleep(RETRY_AFTER)
-                continue
-            try:
-                await self.dispatch(message)
-            except StopConsumer:
-                return
-            # One message that can not be handled must not end all.
-            except Exception:
-                log.exception("A channel-layer message to a consumer was lost")
-
-    async def _stop_listening(self) -> None:
-        listener, self._layer_listener = self._layer_listener, None
-        if listener is not None:
-            listener.cancel()
-            await asyncio.wait([listener])
+    async def _dispatch_own(self, message: dict[str, Any], is_heard: bool) -> bool:  # noqa: FBT001
+        """Have the class's own handler called, as Channels does."""
+        if is_heard and not self._is_own_handler(message["type"].replace(".", "_")):
+            return True
+        try:
+            await self.dispatch(message)
+        except StopConsumer:
+            return False
+        # One message that can not be handled must not end all.
+        except Exception:
+            log.exception("A channel-layer message to a consumer was lost")
+        return True
 
 
 prefix_owners.add(GraphqlWsConsumer)

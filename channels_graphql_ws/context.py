@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeAlias
 
 from django.http import parse_cookie
+
+from .exceptions import ChannelLayerError
+
+Listen: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]]
 
 
 class DictAsObject:
@@ -80,11 +85,38 @@ class OperationContext(DictAsObject):
     - `user`, `session`, `headers`, `cookies`: read from the scope each time.
 
     An attribute that is set hides the one which is read from the scope.
+
+    Args:
+        dictionary: is kept, not copied.
+        listen: `listen_to_channel` of the connection.
     """
 
-    __slots__ = ()
+    __slots__ = ("_listen",)
 
     _FROM_SCOPE = frozenset({"user", "session", "headers", "cookies"})
+
+    def __init__(self, dictionary: dict[str, Any], listen: Listen | None = None) -> None:
+        super().__init__(dictionary)
+        object.__setattr__(self, "_listen", listen)
+
+    def listen_to_channel(
+        self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
+        """Listen to messages that other Channels code sends, in an `async with`.
+
+        Args:
+            type: the `type` of the messages.
+            timeout: seconds without a message after which the iteration ends.
+            groups: names of groups on the channel layer, as `group_send` takes them.
+                Without any: what is sent to `channel_name`, the connection's own channel.
+
+        Raises:
+            ChannelLayerError: there is no channel layer, or it refused.
+        """
+        listen: Listen | None = object.__getattribute__(self, "_listen")
+        if listen is None:
+            raise ChannelLayerError("This context belongs to no connection that could listen")
+        return listen(type, timeout=timeout, groups=groups)
 
     def __getattr__(self, name: str) -> Any:
         if name in self._FROM_SCOPE and name not in self._asdict():

@@ -132,7 +132,7 @@ class Membership:
 
     async def close(self) -> None:
         """Leave all groups, stop reading, and wait until all of that is done."""
-        await _cancel([self._watcher] if self._watcher else [])
+        await cancel([self._watcher] if self._watcher else [])
         self._wanted = ()
         self.adjust(self._joined | self._adjusting.keys())
         leaving = list(self._adjusting.values())
@@ -140,7 +140,7 @@ class Membership:
             leaving.append(self._spawn(self._leave(self._canary)))
         if leaving:
             await asyncio.wait(leaving, timeout=CLOSE_TIMEOUT)
-        await _cancel(list(self._tasks))
+        await cancel(list(self._tasks))
 
     async def _adjust(self, group: str) -> None:
         try:
@@ -297,7 +297,7 @@ class Membership:
             task.exception()  # Seen: who waits for it has been told.
 
 
-async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:
+async def cancel(tasks: Collection[asyncio.Task[None]]) -> None:
     """Cancel, and see that it is done: redis-py may swallow it while it connects."""
     pending = set(tasks)
     for _ in range(CANCELLATIONS):

@@ -34,6 +34,7 @@ class Refusal(Enum):
     DOCUMENT = "the document does not parse or validate"
     OPERATION = "the operation was refused before it was looked at"
     SUBSCRIBE = "subscribing failed"
+    STREAM = "what feeds the subscription has failed"
     DUPLICATE = "the id is in use"
 
 

@@ -37,13 +37,35 @@ SKIP: Final = _Skip()
 """Return it from `publish` to keep this notification from this client."""
 
 
-class Delivery:
-    """What becomes of the notification that is being executed."""
+@final
+class _Complete:
+    """The type of `COMPLETE`."""
 
-    __slots__ = ("skipped",)
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "COMPLETE"
+
+
+COMPLETE: Final = _Complete()
+"""Return it from `publish` or `initial` to end this client's subscription."""
+
+
+class Delivery:
+    """What becomes of the notification that is being executed.
+
+    Attributes:
+        skipped: it is not to be sent.
+        completes: it is the end of the subscription. Nothing takes that back.
+        is_initial: it is none at all, but what `initial` has to give.
+    """
+
+    __slots__ = ("completes", "is_initial", "skipped")
 
     def __init__(self) -> None:
         self.skipped = False
+        self.completes = False
+        self.is_initial = False
 
 
 current_delivery: ContextVar[Delivery | None] = ContextVar("current_delivery", default=None)
@@ -61,6 +83,7 @@ class SubscriptionOptions(ObjectTypeOptions):
     subscribe: Hook | None = None
     publish: Hook | None = None
     unsubscribed: Hook | None = None
+    initial: Hook | None = None
     none_skips: bool = True
 
 
@@ -99,10 +122,11 @@ def _publisher(subscription_class: type[Subscription]) -> Hook:
     none_skips = subscription_class._meta.none_skips
 
     def checked(result: Any) -> Any:
-        if result is SKIP or (result is None and none_skips):
+        if result is SKIP or result is COMPLETE or (result is None and none_skips):
             delivery = current_delivery.get()
             if delivery is not None:
                 delivery.skipped = True
+                delivery.completes = result is COMPLETE
             return None
         return result
 
@@ -113,7 +137,14 @@ def _publisher(subscription_class: type[Subscription]) -> Hook:
         result = subscription_class._meta.publish(payload, info, **arguments)
         return awaited(result) if is_awaitable(result) else checked(result)
 
-    return resolve
+    def resolve_with_initial(payload: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+        delivery = current_delivery.get()
+        if delivery is None or not delivery.is_initial:
+            return resolve(payload, info, **arguments)
+        result = subscription_class._meta.initial(None, info, **arguments)
+        return awaited(result) if is_awaitable(result) else checked(result)
+
+    return resolve_with_initial if subscription_class._meta.initial else resolve
 
 
 class Subscription(graphene.ObjectType):
@@ -125,14 +156,17 @@ class Subscription(graphene.ObjectType):
 
     - `publish(payload, info, **arguments)`, required: gives the object to resolve the
       fields from, `SKIP` to keep this notification from this client, or `None` for the
-      same unless the class says `none_skips=False`.
+      same unless the class says `none_skips=False`. `COMPLETE` ends the subscription.
     - `subscribe(root, info, **arguments)`: may refuse by raising, and gives the names of
       the groups to listen to, a list or tuple of strings, or `None`.
+    - `initial(root, info, **arguments)`: gives the first event, as if `publish` had. It
+      is called when the groups are joined; notifications that come meanwhile wait.
     - `unsubscribed(root, info, **arguments)`: is called once for each subscription that
       came to be, whatever ended it.
 
     Class keywords, or names in an inner class `Meta`: those of `graphene.ObjectType`,
-    and `subscribe`, `publish`, `unsubscribed`, `output`, `arguments`, `none_skips`.
+    and `subscribe`, `publish`, `initial`, `unsubscribed`, `output`, `arguments`,
+    `none_skips`.
     An inner class `Output` names another type for the fields, as in `graphene.Mutation`.
     """
 
@@ -141,6 +175,7 @@ class Subscription(graphene.ObjectType):
     one. `None` or less than 1: the consumer's `subscription_notification_queue_limit`."""
 
     SKIP: Final = SKIP
+    COMPLETE: Final = COMPLETE
 
     if TYPE_CHECKING:
         # What Graphene's metaclass makes at run time, and no type checker knows of.
@@ -156,6 +191,7 @@ class Subscription(graphene.ObjectType):
         output: type[graphene.ObjectType] | None = None,
         arguments: dict[str, Any] | None = None,
         none_skips: bool = True,  # noqa: FBT001, FBT002
+        initial: Hook | None = None,
         _meta: SubscriptionOptions | None = None,
         **options: Any,
     ) -> None:
@@ -170,6 +206,9 @@ class Subscription(graphene.ObjectType):
         _meta.publish = publish or getattr(cls, "publish", None)
         _meta.subscribe = subscribe or getattr(cls, "subscribe", None)
         _meta.unsubscribed = unsubscribed or getattr(cls, "unsubscribed", None)
+        # A field of that name, which a class of the predecessor may have, is no hook.
+        initial = initial or getattr(cls, "initial", None)
+        _meta.initial = initial if callable(initial) else None
         _meta.none_skips = none_skips
         if _meta.publish is None:
             # The error that users of `graphene.Mutation` know for a missing `mutate`.

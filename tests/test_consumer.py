@@ -14,7 +14,7 @@ from graphql import GraphQLError
 
 import channels_graphql_ws
 from asgi_socket import LEGACY, NEW, AsgiSocket, Event
-from channels_graphql_ws import broadcast, consumer, graphql_ws_consumer, hub
+from channels_graphql_ws import broadcast, consumer, graphql_ws_consumer, hub, listening
 from channels_graphql_ws.consumer import GraphqlWsConsumer
 from news_schema import HELLO, NEWS, SLOW_NEWS, TELL, News, Stage, consumer_class, schema
 from support import tick, wait_until
@@ -971,7 +971,7 @@ async def test_a_handler_may_stop_the_listening_without_a_word_in_the_log(
 async def test_a_consumer_survives_a_layer_that_can_not_be_read(
     monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(consumer, "RETRY_AFTER", 0)
+    monkeypatch.setattr(listening, "RETRY_AFTER", 0)
     receive = InMemoryChannelLayer.receive
     failures = iter([OSError("layer is down")])
 

@@ -1,6 +1,6 @@
 """Run queries, mutations and the events of subscriptions; format errors."""
 
-from .engine import Client, Engine, Session, Settings
+from .engine import Client, Engine, Live, Session, Settings
 from .errors import format_error
 
-__all__ = ["Client", "Engine", "Session", "Settings", "format_error"]
+__all__ = ["Client", "Engine", "Live", "Session", "Settings", "format_error"]

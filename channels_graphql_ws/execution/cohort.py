@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 _HELD: Final = object()
 """In the place of a notification: what is offered has to wait for `open`."""
 
+_INITIAL: Final = object()
+"""In the place of a notification: the first event, which is no broadcast."""
+
 _END: Final = object()
 """In the place of a notification: there will be no more."""
 
@@ -106,13 +109,18 @@ class Cohort:
     @property
     def name(self) -> str:
         """What to call it in the log."""
-        return self._plan.subscription_class.__qualname__
+        return self._plan.name
 
     # --------------------------------------------------------------- what it hears
 
     def open(self) -> None:
-        """Begin with what was offered so far."""
-        if not self._ended and self._advance():
+        """Begin: with the `initial` hook if there is one, then with what was offered so far."""
+        if self._ended:
+            return
+        if self._plan.subscription_class._meta.initial is not None:
+            self._current = _INITIAL
+            self._hub.call(self)
+        elif self._advance():
             self._hub.call(self)
 
     def offer(self, notification: Notification) -> bool:
@@ -181,13 +189,15 @@ class Cohort:
         yield from self._call_unsubscribed()
 
     def _turn(self) -> Steps[None]:
-        notification = self._current
-        if not isinstance(notification, Notification):
-            yield from self.end()
-            self._member.completed()
+        event = self._current
+        if event is _END:
+            yield from self._complete()
             return
         try:
-            result = yield from self._plan.run(notification.payload())
+            if isinstance(event, Notification):
+                result = yield from self._plan.run(event.payload())
+            else:
+                result = yield from self._plan.run_initial()
         # The stream has to outlive whatever one event may bring.
         except (Exception, asyncio.CancelledError) as error:
             if is_cancellation(error):
@@ -195,9 +205,17 @@ class Cohort:
             log.exception("Lost a notification of %s (id %s)", self.name, self._id)
             return
         # A `publish` may go on after it was cancelled, but nobody listens any more.
-        if result is not None and not self._ended:
+        if self._ended:
+            return
+        if result is not None:
             log_errors(result.errors, self.name, self._id)
             self._member.next(encode_result(result, self._format_error))
+        elif self._plan.has_completed:
+            yield from self._complete()
+
+    def _complete(self) -> Steps[None]:
+        yield from self.end()
+        self._member.completed()
 
     async def _turn_after(self, waiting: Awaitable[None]) -> None:
         await waiting

@@ -25,12 +25,26 @@ from ..documents import Document, documents_of
 from ..hub import Hub
 from ..messages import JsonObject, Refusal, Subscribe
 from ..steps import Steps, is_awaitable
+from ..subscription import Source
 from .cohort import Cohort, Member
 from .errors import INTERNAL_ERROR, describe, encode_result, is_cancellation, log_errors
 from .event import EventPlan, RequestError
+from .stream import Stream
 from .threads import Hops, freshness, in_thread
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+
+class Live(Protocol):
+    """A subscription that came to be."""
+
+    def open(self) -> None:
+        """Begin to send events."""
+        ...
+
+    def end(self) -> Steps[None]:
+        """Stop what is under way and clean up, once, however often this is called."""
+        ...
 
 
 class Client(Member, Protocol):
@@ -45,7 +59,7 @@ class Client(Member, Protocol):
         """It is known what kind of operation this is."""
         ...
 
-    def subscribed(self, cohort: Cohort) -> None:
+    def subscribed(self, live: Live) -> None:
         """A subscription came to be: whoever ends the operation has to `end` it."""
         ...
 
@@ -188,17 +202,50 @@ class Engine:
             self._middleware,
             sync_in_thread=self.settings.sync_in_thread,
         )
+        is_class = isinstance(plan.source, Source)
+        live: Live
         try:
-            hub = session.hub()
-            groups = yield from self._groups(plan)
-            cohort = self._cohort(plan, client, session, hub, groups)
-            client.subscribed(cohort)
-            yield from self._go_live(cohort, hub, client, session)
+            if is_class:
+                live = yield from self._listen(plan, client, session)
+            else:
+                live = yield from self._stream(plan, client, session)
         except Exception as error:  # noqa: BLE001 (the hook may raise anything)
-            log_errors([error], plan.subscription_class.__qualname__, client.request.id)
-            client.failed([describe(error, session.format_error)], Refusal.SUBSCRIBE)
+            log_errors([error], plan.name, client.request.id)
+            refusal = Refusal.SUBSCRIBE if is_class else Refusal.STREAM
+            client.failed([describe(error, session.format_error)], refusal)
             return
-        cohort.open()
+        live.open()
+
+    def _listen(self, plan: EventPlan, client: Client, session: Session) -> Steps[Cohort]:
+        """Set up a subscription to broadcasts."""
+        hub = session.hub()
+        groups = yield from self._groups(plan)
+        cohort = self._cohort(plan, client, session, hub, groups)
+        client.subscribed(cohort)
+        try:
+            if hub.listen(cohort, groups):
+                yield hub.joined(groups)
+            self._confirm(client, session)
+        except Exception:
+            yield from cohort.end()
+            raise
+        return cohort
+
+    def _stream(self, plan: EventPlan, client: Client, session: Session) -> Steps[Stream]:
+        """Set up a subscription to what the user's method yields."""
+        source = plan.call(plan.source)
+        while is_awaitable(source):
+            source = yield source
+        stream = Stream(
+            plan, client, source, format_error=session.format_error, id=client.request.id
+        )
+        client.subscribed(stream)
+        try:
+            self._confirm(client, session)
+        except Exception:
+            yield from stream.end()
+            raise
+        return stream
 
     def _groups(self, plan: EventPlan) -> Steps[list[str]]:
         """Ask the `subscribe` hook for groups; the one of the class is always there."""
@@ -230,21 +277,14 @@ class Engine:
             id=client.request.id,
         )
 
-    def _go_live(self, cohort: Cohort, hub: Hub, client: Client, session: Session) -> Steps[None]:
-        """Wait until all groups are joined, and tell the client if it wants to know."""
-        try:
-            if hub.listen(cohort, cohort.groups):
-                yield hub.joined(cohort.groups)
-            if self.settings.confirm_subscriptions:
-                client.confirmed(self._confirmation(session))
-        except Exception:
-            yield from cohort.end()
-            raise
-
-    def _confirmation(self, session: Session) -> str:
+    def _confirm(self, client: Client, session: Session) -> None:
+        """Tell the client that its subscription is live, if it wants to know."""
+        if not self.settings.confirm_subscriptions:
+            return
         message = self.settings.confirmation_message
         errors: list[Any] = list(message.get("errors") or ())
-        return encode_result(ExecutionResult(message.get("data"), errors), session.format_error)
+        result = ExecutionResult(message.get("data"), errors)
+        client.confirmed(encode_result(result, session.format_error))
 
 
 def _operation(document: Document, request: Subscribe) -> OperationDefinitionNode:

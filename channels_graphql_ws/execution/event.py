@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any, Final
 
 from graphql import (
@@ -65,12 +65,11 @@ class EventPlan:
     graphql-core's own way would be to do it for each event anew.
 
     Attributes:
-        subscription_class: what the client has subscribed to.
+        source: what feeds the field: a `Source`, or a `subscribe_…` of the user's.
+        name: what to call the subscription in the log.
         info: what the hooks get as their `info`.
         arguments: what the hooks get as their keyword arguments.
     """
-
-    subscription_class: type[Subscription]
 
     def __init__(
         self,
@@ -103,7 +102,12 @@ class EventPlan:
         self._root_type, self._nodes, key = _root_field(template)
         self._path = Path(None, key, self._root_type.name)
         field = self._root_type.fields[self._nodes[0].name.value]
-        self.subscription_class = _subscription_class(field, self._nodes)
+        self.source = _source(field, self._nodes)
+        self.name = (
+            self.subscription_class.__qualname__
+            if isinstance(self.source, Source)
+            else self._nodes[0].name.value
+        )
         try:
             self.arguments = get_argument_values(field, self._nodes[0], template.variable_values)
         except GraphQLError as error:
@@ -116,10 +120,21 @@ class EventPlan:
         # User code of one event never sees what another subscription has set.
         self.variables = copy_context()
 
+    @property
+    def subscription_class(self) -> type[Subscription]:
+        """The class that the client has subscribed to, where the source is one."""
+        assert isinstance(self.source, Source)
+        return self.source.subscription_class
+
+    @property
+    def has_completed(self) -> bool:
+        """Tell if the event that was just executed is the end of the subscription."""
+        return self._delivery.completes
+
     def call(self, hook: Hook) -> Any:
-        """Call `subscribe` or `unsubscribed`; the result may be awaitable."""
+        """Call a hook that gets no payload; the result may be awaitable."""
         call = partial(hook, None, self.info, **self.arguments)
-        if self._sync_in_thread and not iscoroutinefunction(hook):
+        if self._sync_in_thread and not (iscoroutinefunction(hook) or isasyncgenfunction(hook)):
             return in_thread(call)
         return call()
 
@@ -147,6 +162,14 @@ class EventPlan:
             return None
         return execution.build_response(data, errors)
 
+    def run_initial(self) -> Steps[ExecutionResult | None]:
+        """Execute the first event, with the `initial` hook in place of `publish`."""
+        self._delivery.is_initial = True
+        try:
+            return (yield from self.run(None))
+        finally:
+            self._delivery.is_initial = False
+
     def _execution(self, payload: Any) -> tuple[ExecutionContext, list[GraphQLError]]:
         """Give a context for one event: what is worked out is shared, errors are not."""
         execution = object.__new__(LeafContext)
@@ -171,13 +194,14 @@ def _root_field(context: ExecutionContext) -> tuple[GraphQLObjectType, list[Fiel
     return root_type, nodes, key
 
 
-def _subscription_class(field: GraphQLField, nodes: list[FieldNode]) -> type[Subscription]:
-    if not isinstance(field.subscribe, Source):
+def _source(field: GraphQLField, nodes: list[FieldNode]) -> Hook:
+    if field.subscribe is None:
         name = nodes[0].name.value
         raise RequestError(
             GraphQLError(
-                f"Field {name!r} is no subscription: mount one with `MySubscription.Field()`.",
+                f"Field {name!r} is no subscription: mount one with `MySubscription.Field()`, "
+                "or give it a `subscribe_…` method.",
                 nodes,
             )
         )
-    return field.subscribe.subscription_class
+    return field.subscribe
