@@ -5,6 +5,7 @@ from .consumer import GraphqlWsConsumer
 from .exceptions import (
     ChannelLayerError,
     ConnectionClosedError,
+    ConnectionRejectionError,
     GraphqlWsClientError,
     GraphqlWsError,
     GraphqlWsResponseError,
@@ -25,6 +26,7 @@ __all__ = [
     "SKIP",
     "ChannelLayerError",
     "ConnectionClosedError",
+    "ConnectionRejectionError",
     "GraphqlHttpConsumer",
     "GraphqlProtocolTypeRouter",
     "GraphqlView",

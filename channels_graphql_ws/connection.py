@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, assert_never
 
-from graphql import OperationType
+from graphql import GraphQLError, OperationType
 
 from . import steps
+from .exceptions import ConnectionRejectionError
 from .execution import Live
 from .execution.errors import describe
+from .execution.event import TooManyError
 from .messages import CloseCode, JsonObject, Refusal, Subscribe
 from .outbox import Outbox
 from .protocol import (
@@ -81,6 +83,7 @@ class Settings:
     pong_timeout: float | None = 20.0
     init_timeout: float | None = None
     disconnect_timeout: float = 30.0
+    max_subscriptions: int | None = None
 
 
 class ClientOperation:
@@ -105,7 +108,10 @@ class ClientOperation:
 
         Raises:
             CancelledError: it is none that has to go on for a confirmation.
+            TooManyError: the client has as many subscriptions as it may have.
         """
+        if type is OperationType.SUBSCRIPTION:
+            self._connection.count_subscription()
         self.type = type
         if self.is_stopping and type is not OperationType.SUBSCRIPTION:
             raise asyncio.CancelledError
@@ -121,6 +127,10 @@ class ClientOperation:
     def confirmed(self, result: str) -> None:
         """Tell the client that its subscription is live."""
         self._connection.report("confirmed", self.operation, result)
+
+    def run(self, work: Steps[None]) -> None:
+        """Take steps on behalf of the operation."""
+        self._connection.run(work)
 
     def next(self, result: str) -> None:
         """Send a result."""
@@ -164,6 +174,7 @@ class Connection:
         self._confirms = confirms
         self._loop = asyncio.get_running_loop()
         self._operations: dict[Operation, ClientOperation] = {}
+        self._subscriptions = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._outbox = Outbox(self._spawn)
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -223,7 +234,21 @@ class Connection:
 
     def forget(self, client: ClientOperation) -> None:
         """An operation has come to its end."""
-        self._operations.pop(client.operation, None)
+        forgotten = self._operations.pop(client.operation, None)
+        if forgotten is not None and forgotten.type is OperationType.SUBSCRIPTION:
+            self._subscriptions -= 1
+
+    def count_subscription(self) -> None:
+        """Count one more.
+
+        Raises:
+            TooManyError: there is no room for it.
+        """
+        limit = self._settings.max_subscriptions
+        if limit is not None and self._subscriptions >= limit:
+            text = f"Operation limit of {limit} reached: end a subscription of this connection"
+            raise TooManyError(GraphQLError(text))
+        self._subscriptions += 1
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next notification, if there is need."""
@@ -295,7 +320,7 @@ class Connection:
                     self._cancel(operation)
                 case Initialize(payload):
                     self._forget_timer("init")
-                    self._initializing = self._run(self._initialize(payload))
+                    self._initializing = self.run(self._initialize(payload))
                 case Close(code, reason):
                     self._close(code, reason)
                 case _:  # pragma: no cover (type checkers prove that there is no other)
@@ -307,20 +332,24 @@ class Connection:
         # A hook refuses by raising anything.
         except Exception as error:  # noqa: BLE001
             log.info("A client was rejected: %r", error)
-            answer = describe(error, self._application.format_error)
-            self._carry_out(self._protocol.rejected(answer))
+            if isinstance(error, ConnectionRejectionError):
+                payload = error.payload
+                answer, reason = describe(error, lambda _: payload), error.reason
+            else:
+                answer, reason = describe(error, self._application.format_error), "Forbidden"
+            self._carry_out(self._protocol.rejected(answer, reason))
             return
         self._carry_out(self._protocol.accepted(answer))
         self._start_pings()
 
     def _execute(self, operation: Operation) -> None:
         client = self._operations[operation] = ClientOperation(self, operation)
-        client.task = self._run(self._application.execute(client), client.variables)
+        client.task = self.run(self._application.execute(client), client.variables)
 
     def _cancel(self, operation: Operation) -> None:
         client = self._operations.get(operation)
         if client is not None:
-            self._run(self._stop(client))
+            self.run(self._stop(client))
 
     def _stop(self, client: ClientOperation) -> Steps[None]:
         """End an operation at the client's wish."""
@@ -396,7 +425,7 @@ class Connection:
             steps.cancel(self._initializing)
         for client in list(self._operations.values()):
             self.forget(client)
-            self._run(self._end(client))
+            self.run(self._end(client))
 
     def _end(self, client: ClientOperation) -> Steps[None]:
         task = client.task
@@ -424,7 +453,7 @@ class Connection:
 
     # ------------------------------------------------------------------------- tasks
 
-    def _run(
+    def run(
         self, work: Steps[None], variables: Context | None = None
     ) -> asyncio.Task[None] | None:
         """Take steps; what has to wait becomes a task."""

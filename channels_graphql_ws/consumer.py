@@ -22,9 +22,12 @@ from .connection import ClientOperation, Connection
 from .context import OperationContext
 from .exceptions import InvalidMessageError
 from .execution import Engine
+from .hooks import HookedClient, WebSocketHooks
 from .hub import Hub, hub_of
+from .json_text import loads
 from .listening import OwnChannel, listen
 from .messages import CloseCode, Subscribe
+from .options import core_schema
 from .protocol import ServerProtocol
 from .steps import Steps, is_awaitable
 from .subscription import prefix_owners
@@ -34,7 +37,7 @@ log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
-class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
+class GraphqlWsConsumer(WebSocketHooks, AsyncJsonWebsocketConsumer):
     """Serves GraphQL over WebSocket: subclass it, set `schema`, mount `as_asgi()`.
 
     Speaks both subprotocols, `graphql-transport-ws` and the legacy `graphql-ws`. All
@@ -42,7 +45,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
     """
 
     schema: Any
-    """A `graphene.Schema`."""
+    """A `graphene.Schema`, a `graphql.GraphQLSchema`, or something that has one."""
 
     subprotocols: Sequence[str] = ("graphql-transport-ws", "graphql-ws")
     """The subprotocols to speak, the preferred one first; leave out the legacy
@@ -94,6 +97,10 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
     max_message_size: int | None = 1_000_000
     """Longest message from a client, in characters; a longer one closes with 4400."""
 
+    max_operations_per_connection: int | None = 100
+    """Subscriptions that a connection may have at a time; one more gets an `error`.
+    Queries and mutations are not counted. `None`: any number."""
+
     disconnect_timeout: float = 30.0
     """Seconds that mutations and `unsubscribed` hooks may go on after the client has gone,
     before they are cancelled."""
@@ -134,33 +141,12 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
         self._listens = False
         self._own_channel: OwnChannel | None = None
         self._close_code: int | None = None
+        self._hooks_operations = self.overrides("on_operation")
+        self._hooks_results = self.overrides("on_next", "on_error", "on_complete")
+        self._decodes_json = _is_own(type(self).decode_json, _channels.decode_json)
+        self._encodes_json = _is_own(type(self).encode_json, _channels.encode_json)
 
     # ----------------------------------------------------------------------- hooks
-
-    async def on_connect(self, payload: Any) -> Mapping[str, Any] | None:
-        """Decide on a client; raise anything to refuse it.
-
-        Args:
-            payload: that of `connection_init`, `None` if it has none.
-
-        Returns:
-            The payload of the acknowledgement, or `None`.
-        """
-
-    async def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> None:
-        """Decide on an operation before it is looked at; raise anything to refuse it.
-
-        Args:
-            op_id: the client's id of the operation.
-            payload: `query`, `variables`, `operationName`, … as the client sent them.
-        """
-
-    async def on_disconnect(self, code: int | None) -> None:
-        """Learn that the socket is closed, once for each connection that was opened.
-
-        Args:
-            code: the WebSocket close code, `None` if there was none.
-        """
 
     @staticmethod
     def _format_error(error: Exception) -> dict[str, Any]:
@@ -237,9 +223,12 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
             await self._take_frame(frame)
             return
         try:
-            content = _subprotocols.parse(frame)
+            content = await self._decode(frame)
         except InvalidMessageError:
             await self._take_frame(frame)
+        # What `decode_json` does not take is not JSON, whatever it is.
+        except ValueError:
+            await self._take_frame("")
         else:
             await self.receive_json(content, **kwargs)
 
@@ -262,6 +251,8 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     def send_text(self, text: str) -> Awaitable[None]:
         """Send a text frame."""
+        if self._encodes_json:
+            return self._send_encoded(text)
         send: Callable[[Any], Awaitable[None]] = self.base_send
         return send({"type": "websocket.send", "text": text})
 
@@ -281,6 +272,8 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     def execute(self, client: ClientOperation) -> Steps[None]:
         """Start an operation."""
+        if self._hooks_results:
+            return self._engine.start(HookedClient(client, self), self)
         return self._engine.start(client, self)
 
     # ----------------------------------------------------------- what the engine asks
@@ -299,13 +292,13 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     def before_operation(self, request: Subscribe) -> Any:
         """Ask `on_operation`, if there is one worth asking."""
-        if type(self).on_operation is _NO_HOOK:
+        if not self._hooks_operations:
             return None
         return self.on_operation(request.id, payload=dict(request.payload))
 
-    def operation_context(self, request: Subscribe) -> OperationContext:
+    def operation_context(self, request: Subscribe) -> Any:
         """Make the `info.context` of one operation."""
-        return OperationContext(
+        context = OperationContext(
             {
                 "channels_scope": self.scope,
                 "channel_name": self.channel_name,
@@ -315,6 +308,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
             },
             self.listen_to_channel,
         )
+        return self.get_context(context)
 
     # --------------------------------------------------------------------- internals
 
@@ -330,6 +324,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
             pong_timeout=self.pong_timeout,
             init_timeout=self.connection_init_wait_timeout,
             disconnect_timeout=self.disconnect_timeout,
+            max_subscriptions=self.max_operations_per_connection,
         )
         return Connection(protocol, self, self, settings, confirms=self.confirm_subscriptions)
 
@@ -337,7 +332,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
     def _engine_of_class(cls) -> Engine:
         """Give the engine that all connections of this class share."""
         settings = execution.Settings(
-            schema=getattr(cls.schema, "graphql_schema", cls.schema),
+            schema=core_schema(cls.schema),
             middleware=cls.middleware,
             sync_in_thread=cls.resolve_sync_in_threads,
             group_name_prefix=cls.group_name_prefix,
@@ -345,6 +340,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
             confirmation_message=cls.subscription_confirmation_message,
             queue_limit=cls.subscription_notification_queue_limit,
             warn_operation_timeout=cls.warn_operation_timeout,
+            rules=cls.document_rules(),
         )
         engine: Engine | None = cls.__dict__.get("_shared_engine")
         if engine is None or engine.settings != settings:
@@ -381,7 +377,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     async def _serve(self, receive: Receive) -> None:
         """Take what the server has to say until the client has gone."""
-        takes_frames = all(
+        takes_frames = not self._decodes_json and all(
             getattr(type(self), name) is getattr(GraphqlWsConsumer, name)
             for name in ("websocket_receive", "receive", "receive_json")
         )
@@ -402,6 +398,26 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
                     await self.websocket_disconnect(message)
                 case _:
                     await self.dispatch(message)
+
+    async def _decode(self, frame: str | bytes | None) -> Any:
+        if not (self._decodes_json and isinstance(frame, str)):
+            return _subprotocols.parse(frame)
+        content: Any = self.decode_json(frame)
+        return await content if is_awaitable(content) else content
+
+    async def _send_encoded(self, text: str) -> None:
+        """Send a frame in the JSON of `encode_json`."""
+        try:
+            encoded: Any = self.encode_json(loads(text))
+            if is_awaitable(encoded):
+                encoded = await encoded
+        except Exception:
+            log.exception("`encode_json` failed")
+            if self._connection is not None:
+                self._connection.crashed()
+            return
+        send: Callable[[Any], Awaitable[None]] = self.base_send
+        await send({"type": "websocket.send", "text": encoded})
 
     async def _take_frame(self, frame: str | bytes | None) -> None:
         connection = self._connection
@@ -480,6 +496,12 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
         return True
 
 
-prefix_owners.add(GraphqlWsConsumer)
+_channels = AsyncJsonWebsocketConsumer
 
-_NO_HOOK = GraphqlWsConsumer.on_operation
+
+def _is_own(method: Any, inherited: Any) -> bool:
+    """Tell if a class method is another than that of Channels."""
+    return getattr(method, "__func__", method) is not inherited.__func__
+
+
+prefix_owners.add(GraphqlWsConsumer)

@@ -9,7 +9,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary, ref
 
+from graphene.validation import DisableIntrospection
 from graphql import (
+    ASTValidationRule,
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
@@ -17,6 +19,8 @@ from graphql import (
     parse,
     validate,
 )
+
+from .depth import depth_limit
 
 INLINE_LIMIT = 8_192
 """Longest document, in characters, that is parsed on the event loop itself."""
@@ -55,6 +59,28 @@ class Document:
         raise GraphQLError("Must provide an operation.")
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What documents have to keep besides the rules of GraphQL."""
+
+    extra: tuple[type[ASTValidationRule], ...] = ()
+    max_depth: int | None = None
+    max_tokens: int | None = None
+    introspection: bool = True
+
+    def all(self) -> list[type[ASTValidationRule]]:
+        """Give the rules that can be asked when a document is valid otherwise."""
+        rules = list(self.extra)
+        if self.max_depth is not None:
+            rules.append(depth_limit(self.max_depth))
+        if not self.introspection:
+            rules.append(DisableIntrospection)
+        return rules
+
+
+NO_RULES = Rules()
+
+
 class DocumentCache:
     """The documents of one schema, least recently used ones leave first.
 
@@ -63,6 +89,7 @@ class DocumentCache:
 
     Args:
         schema: what documents are validated against.
+        rules: what else they have to keep.
         max_documents: how many are kept.
         max_characters: how long all of them together may be; a parsed document takes
             100 to 300 bytes for each.
@@ -71,12 +98,14 @@ class DocumentCache:
     def __init__(
         self,
         schema: GraphQLSchema,
+        rules: Rules = NO_RULES,
         *,
         max_documents: int = 1_000,
         max_characters: int = 500_000,
     ) -> None:
         # Weakly, or the table of caches below would keep every schema alive.
         self._schema = ref(schema)
+        self._rules = rules
         self._max_documents = max_documents
         self._max_characters = max_characters
         self._documents: OrderedDict[str, Document] = OrderedDict()
@@ -98,10 +127,11 @@ class DocumentCache:
         assert schema is not None, "a cache is asked by those who serve its schema"
         if len(text) > INLINE_LIMIT:
             return self._load_in_thread(schema, text)
-        return self._keep(text, load(schema, text))
+        return self._keep(text, load(schema, text, self._rules))
 
     async def _load_in_thread(self, schema: GraphQLSchema, text: str) -> Document:
-        return self._keep(text, await asyncio.to_thread(load, schema, text))
+        document = await asyncio.to_thread(load, schema, text, self._rules)
+        return self._keep(text, document)
 
     def _keep(self, text: str, document: Document) -> Document:
         if document.errors or len(text) > self._max_characters:
@@ -117,11 +147,14 @@ class DocumentCache:
         return document
 
 
-def load(schema: GraphQLSchema, text: str) -> Document:
+def load(schema: GraphQLSchema, text: str, rules: Rules = NO_RULES) -> Document:
     """Parse and validate; what is wrong is told in the document, never raised."""
     try:
-        ast = parse(text)
+        ast = parse(text, max_tokens=rules.max_tokens)
         errors = validate(schema, ast)
+        # After the others: rules take it that fragments are there, and spread no circles.
+        if not errors and (more := rules.all()):
+            errors = validate(schema, ast, more)
     except GraphQLError as error:
         return Document(_NOTHING, (error,))
     # Newer releases of graphql-core count the levels and say it themselves.
@@ -130,12 +163,13 @@ def load(schema: GraphQLSchema, text: str) -> Document:
     return Document(ast, tuple(errors))
 
 
-_caches: WeakKeyDictionary[GraphQLSchema, DocumentCache] = WeakKeyDictionary()
+_caches: WeakKeyDictionary[GraphQLSchema, dict[Rules, DocumentCache]] = WeakKeyDictionary()
 
 
-def documents_of(schema: GraphQLSchema) -> DocumentCache:
-    """Give the cache that everybody who serves this schema shares."""
-    cache = _caches.get(schema)
+def documents_of(schema: GraphQLSchema, rules: Rules = NO_RULES) -> DocumentCache:
+    """Give the cache that everybody who serves this schema by these rules shares."""
+    caches = _caches.setdefault(schema, {})
+    cache = caches.get(rules)
     if cache is None:
-        cache = _caches[schema] = DocumentCache(schema)
+        cache = caches[rules] = DocumentCache(schema, rules)
     return cache

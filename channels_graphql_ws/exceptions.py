@@ -17,6 +17,27 @@ class ChannelLayerError(GraphqlWsError):
     """The channel layer is missing, or it refused what it was asked for."""
 
 
+class ConnectionRejectionError(GraphqlWsError):
+    """Raise it in `on_connect` to choose what a refused client is told.
+
+    The legacy subprotocol sends the payload. `graphql-transport-ws` has but the reason of
+    the close 4403: the string under `message` or `reason` in the payload, else "Forbidden".
+
+    Attributes:
+        payload: a JSON object.
+    """
+
+    def __init__(self, payload: Mapping[str, Any] | None = None) -> None:
+        super().__init__(payload)
+        self.payload: Mapping[str, Any] = {} if payload is None else payload
+
+    @property
+    def reason(self) -> str:
+        """The reason of the close; it is cut at 123 bytes."""
+        given = (self.payload.get(name) for name in ("message", "reason"))
+        return next((text for text in given if isinstance(text, str) and text), "Forbidden")
+
+
 class InvalidMessageError(GraphqlWsError):
     """A frame is no message of the subprotocol; the text says what is wrong."""
 

@@ -145,6 +145,9 @@ class FakeSession:
         self.contexts.append(OperationContext({"channels_scope": {}, "id": request.id}))
         return self.contexts[-1]
 
+    def get_root_value(self, context: OperationContext) -> Any:
+        return None
+
     def format_error(self, error: Exception) -> Any:
         return self.formatter(error)
 

@@ -22,9 +22,9 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """The length of each text that is parsed, and the thread which does it."""
     calls: list[tuple[int, int]] = []
 
-    def spy(schema, text):
+    def spy(schema, text, rules):
         calls.append((len(text), threading.get_ident()))
-        return load(schema, text)
+        return load(schema, text, rules)
 
     monkeypatch.setattr(documents, "load", spy)
     return calls
@@ -66,7 +66,7 @@ def test_a_document_nested_too_deeply_is_an_error(levels):
 
 
 def test_a_parser_that_runs_out_of_stack_means_the_same(monkeypatch):
-    def parse(text):
+    def parse(text, max_tokens):
         raise RecursionError  # As graphql-core did until it learned to count.
 
     monkeypatch.setattr(documents, "parse", parse)

@@ -21,7 +21,7 @@ from graphql import (
     execute,
 )
 
-from ..documents import Document, documents_of
+from ..documents import NO_RULES, Document, Rules, documents_of
 from ..hub import Hub
 from ..messages import JsonObject, Refusal, Subscribe
 from ..steps import Steps, is_awaitable
@@ -29,6 +29,7 @@ from ..subscription import Source
 from .cohort import Cohort, Member
 from .errors import INTERNAL_ERROR, describe, encode_result, is_cancellation, log_errors
 from .event import EventPlan, RequestError
+from .replacement import replaced
 from .stream import Stream
 from .threads import Hops, freshness, in_thread
 
@@ -84,11 +85,18 @@ class Session(Protocol):
         ...
 
     def before_operation(self, request: Subscribe) -> Any:
-        """Call the user's hook; it may refuse by raising. May be awaitable."""
+        """Call the user's hook; it may refuse by raising. May be awaitable.
+
+        What it gives may replace something of the operation, see `replaced`.
+        """
         ...
 
     def operation_context(self, request: Subscribe) -> Any:
-        """Make the `info.context` of one operation."""
+        """Make the `info.context` of one operation. May be awaitable, and may refuse."""
+        ...
+
+    def get_root_value(self, context: Any) -> Any:
+        """Give the root value of a query or mutation. May be awaitable, and may refuse."""
         ...
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
@@ -108,6 +116,18 @@ class Settings:
     confirmation_message: Mapping[str, Any] = field(default_factory=dict)
     queue_limit: int = 1024
     warn_operation_timeout: float | None = 1
+    rules: Rules = NO_RULES
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One operation, as the hooks have left it."""
+
+    request: Subscribe
+    schema: GraphQLSchema
+    document: Document
+    context: Any
+    root: Any
 
 
 class Engine:
@@ -115,7 +135,6 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._documents = documents_of(settings.schema)
         middleware = _manager(settings.middleware)
         if settings.sync_in_thread:
             middleware = Hops(middleware)
@@ -127,7 +146,7 @@ class Engine:
             yield from self._start(client, session)
         except RequestError as error:
             errors = [describe(each, session.format_error) for each in error.errors]
-            client.failed(errors, Refusal.DOCUMENT)
+            client.failed(errors, error.refusal)
         # Our own mistake: the client is told that much, and the log the rest.
         except (Exception, asyncio.CancelledError) as error:
             if is_cancellation(error):
@@ -139,33 +158,46 @@ class Engine:
         request = client.request
         freshness.see_to()
         try:
-            yield session.before_operation(request)
+            changes = yield session.before_operation(request)
         except Exception as error:  # noqa: BLE001 (a hook refuses by raising anything)
-            log.info("Operation %r was refused: %r", request.id, error)
-            client.failed([describe(error, session.format_error)], Refusal.OPERATION)
+            self._refuse(client, session, error)
             return
-        document: Document = yield self._documents.get(request.query)
+        request, schema = replaced(request, self.settings.schema, changes)
+        document: Document = yield documents_of(schema, self.settings.rules).get(request.query)
         if document.errors:
             raise RequestError(*document.errors)
         operation = _operation(document, request)
         client.began(operation.operation)
-        context = session.operation_context(request)
-        if operation.operation is OperationType.SUBSCRIPTION:
-            yield from self._subscribe(document, client, session, context)
+        is_subscription = operation.operation is OperationType.SUBSCRIPTION
+        root = None
+        try:
+            context = yield session.operation_context(request)
+            if not is_subscription:
+                root = yield session.get_root_value(context)
+        except Exception as error:  # noqa: BLE001 (so do these)
+            self._refuse(client, session, error)
+            return
+        asked = _Asked(request, schema, document, context, root)
+        if is_subscription:
+            yield from self._subscribe(asked, client, session)
         else:
-            yield from self._execute(document, client, session, context)
+            yield from self._execute(asked, client, session)
+
+    @staticmethod
+    def _refuse(client: Client, session: Session, error: Exception) -> None:
+        log.info("Operation %r was refused: %r", client.request.id, error)
+        client.failed([describe(error, session.format_error)], Refusal.OPERATION)
 
     # --------------------------------------------------------- queries, mutations
 
-    def _execute(
-        self, document: Document, client: Client, session: Session, context: Any
-    ) -> Steps[None]:
-        request = client.request
+    def _execute(self, asked: _Asked, client: Client, session: Session) -> Steps[None]:
+        request = asked.request
         call = partial(
             execute,
-            schema=self.settings.schema,
-            document=document.ast,
-            context_value=context,
+            schema=asked.schema,
+            document=asked.document.ast,
+            root_value=asked.root,
+            context_value=asked.context,
             variable_values=dict(request.variables),
             operation_name=request.operation_name,
             middleware=self._middleware,
@@ -191,14 +223,12 @@ class Engine:
 
     # -------------------------------------------------------------- subscriptions
 
-    def _subscribe(
-        self, document: Document, client: Client, session: Session, context: Any
-    ) -> Steps[None]:
+    def _subscribe(self, asked: _Asked, client: Client, session: Session) -> Steps[None]:
         plan = EventPlan(
-            self.settings.schema,
-            document.ast,
-            client.request,
-            context,
+            asked.schema,
+            asked.document.ast,
+            asked.request,
+            asked.context,
             self._middleware,
             sync_in_thread=self.settings.sync_in_thread,
         )

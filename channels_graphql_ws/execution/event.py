@@ -23,7 +23,7 @@ from graphql import (
 from graphql.execution import get_argument_values
 from graphql.pyutils import Path
 
-from ..messages import Subscribe
+from ..messages import Refusal, Subscribe
 from ..steps import Steps, is_awaitable
 from ..subscription import Delivery, Hook, Source, Subscription, current_delivery
 from .leaves import LeafContext
@@ -33,9 +33,17 @@ from .threads import freshness, in_thread
 class RequestError(Exception):
     """The request can not be executed; `errors` tell the client why."""
 
+    refusal = Refusal.DOCUMENT
+
     def __init__(self, *errors: GraphQLError) -> None:
         super().__init__(*errors)
         self.errors = errors
+
+
+class TooManyError(RequestError):
+    """There is no room for one operation more."""
+
+    refusal = Refusal.OPERATION
 
 
 _ERRORS: Final = (

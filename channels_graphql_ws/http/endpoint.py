@@ -8,15 +8,15 @@ from typing import Any, ClassVar, Self
 from graphql import MiddlewareManager
 
 from .. import execution
-from ..context import OperationContext
 from ..execution import Engine
 from ..graphiql import GraphiqlConfig
+from ..operation_options import OperationOptions
 from ..options import check_options, core_schema, option_names, with_options
 from ..subscription import prefix_owners
 from .request import HttpRequest
 
 
-class GraphqlHttpEndpoint:
+class GraphqlHttpEndpoint(OperationOptions):
     """What `GraphqlHttpConsumer` and `GraphqlView` have in common.
 
     Attributes that `GraphqlWsConsumer` has, too, mean the same here.
@@ -132,15 +132,11 @@ class GraphqlHttpEndpoint:
         Args:
             op_id: a number that the log has, too.
             payload: `query`, `variables`, `operationName`, … as the client sent them.
-        """
 
-    def get_context(self, context: OperationContext) -> Any:
-        """Give the `info.context` of an operation: this one, or another. May be `async`.
-
-        Args:
-            context: has `request` and `response`, `user`, `session`, …
+        Returns:
+            What is to be executed instead: any of `query`, `variables`, `operation_name`
+            and `schema`. `None` changes nothing.
         """
-        return context
 
     def process_result(self, request: HttpRequest, result: Any) -> Any:
         """Give what is sent instead of `result`, a dictionary. May be `async`."""
@@ -182,6 +178,7 @@ class GraphqlHttpEndpoint:
             confirmation_message=cls.subscription_confirmation_message,
             queue_limit=cls.subscription_notification_queue_limit,
             warn_operation_timeout=cls.warn_operation_timeout,
+            rules=cls.document_rules(),
         )
         engine: Engine | None = cls.__dict__.get("_shared_engine")
         if engine is None or engine.settings != settings:

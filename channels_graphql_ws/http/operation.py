@@ -82,6 +82,10 @@ class Application(Protocol):
         """Give the `info.context`. May be awaitable."""
         ...
 
+    def get_root_value(self, context: Any) -> Any:
+        """Give the root value. May be awaitable."""
+        ...
+
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
         ...
@@ -210,9 +214,9 @@ class HttpOperation:
             raise RequestError(error) from error
         self.type = type
 
-    def subscribed(self, cohort: Live) -> None:
+    def subscribed(self, live: Live) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
-        self._live = cohort
+        self._live = live
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next result, if there is need to."""
@@ -262,6 +266,10 @@ class HttpOperation:
         del request
         return self._context
 
+    def get_root_value(self, context: Any) -> Any:
+        """Ask the hook."""
+        return steps.run(self._ask_for_root(context))
+
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell the client of an error."""
         # Only an error of the request as a whole has no path in the result.
@@ -291,6 +299,13 @@ class HttpOperation:
             log.info("An operation was refused: %r", error)
             raise
         return answer
+
+    def _ask_for_root(self, context: Any) -> Steps[Any]:
+        try:
+            return (yield self._application.get_root_value(context))
+        except Exception:
+            self._forbidden = True
+            raise
 
     def _use_sink(self, type: OperationType | None) -> None:
         self.sink = self._choose_sink(type)

@@ -310,9 +310,9 @@ async def test_connections_share_documents_and_no_document_keeps_one_alive(
     parsed: list[str] = []
     consumers: WeakSet[Any] = WeakSet()
 
-    def spy(schema, text):
+    def spy(schema, text, rules):
         parsed.append(text)
-        return load(schema, text)
+        return load(schema, text, rules)
 
     class Watched(Consumer):
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -199,7 +199,7 @@ async def test_a_formatter_that_fails_costs_the_words_and_not_the_answer(caplog)
 
 async def test_a_mistake_of_ours_is_told_as_little_as_possible(caplog):
     server = rig()
-    server.session.operation_context = lambda request: {}["missing"]  # type: ignore[method-assign]
+    server.session.before = lambda request: {"querry": "{ ok }"}
     client = await server.run("{ ok }", id="77")
     assert client.errors == [{"message": "Internal server error"}]
     assert client.refusal is Refusal.OPERATION

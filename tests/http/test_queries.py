@@ -552,3 +552,41 @@ async def test_nothing_is_left_of_many_requests():
     for _ in range(50):
         await post(application, {"query": "{ hello }"})
     await wait_until(lambda: len(asyncio.all_tasks()) == 1)
+
+
+async def test_the_root_value_may_be_another_and_may_be_refused():
+    class Consumer(GraphqlHttpConsumer):
+        async def get_root_value(self, context):
+            if "refuse" in context.request.query_params:
+                raise GraphQLError("No root.")
+            return "a root"
+
+    class Query(graphene.ObjectType):
+        root = graphene.String()
+
+        @staticmethod
+        def resolve_root(root, _info):
+            return root
+
+    application = Consumer.as_asgi(schema=graphene.Schema(query=Query))
+    body, headers = posted({"query": "{ root }"})
+    answer = await ask(application, headers=headers, body=body)
+    assert answer.json == {"data": {"root": "a root"}}
+    answer = await ask(application, path="/?refuse=1", headers=headers, body=body)
+    assert answer.message == "No root."
+
+
+async def test_documents_may_be_limited_and_replaced():
+    class Consumer(GraphqlHttpConsumer):
+        schema = asked.schema
+        max_tokens = 4
+
+        def on_operation(self, op_id, payload):
+            return {"query": "{ hi: hello }"} if payload["query"] == "hi" else None
+
+    body, headers = posted({"query": "{ hi: hello }"})
+    answer = await ask(Consumer.as_asgi(), headers=headers, body=body)
+    assert "more than 4 tokens" in answer.message
+    body, headers = posted({"query": "hi"})
+    answer = await ask(Consumer.as_asgi(max_tokens=None), headers=headers, body=body)
+    assert answer.json == {"data": {"hi": "Hello world!"}}

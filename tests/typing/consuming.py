@@ -46,9 +46,12 @@ class Consumer(GraphqlWsConsumer):
             raise PermissionError
         return {"version": 1, "path": self.scope["path"]}
 
-    async def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> None:
+    async def on_operation(
+        self, op_id: Any, payload: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
         if "secret" in payload["query"]:
             raise GraphQLError(f"No, {op_id}")
+        return {"query": "{ hello }"}
 
     async def on_disconnect(self, code: int | None) -> None:
         await super().on_disconnect(code)

@@ -1,0 +1,202 @@
+"""The hooks of `GraphqlWsConsumer`, and what calls those about results."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from graphql import OperationType
+
+from .connection import ClientOperation
+from .execution import Live
+from .execution.errors import INTERNAL_ERROR
+from .json_text import dumps, loads
+from .messages import JsonObject, Refusal, Subscribe
+from .operation_options import OperationOptions
+from .steps import Steps, is_awaitable
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+
+class WebSocketHooks(OperationOptions):
+    """What users may override; those that they do not cost nothing.
+
+    Each may be a plain function, too.
+    """
+
+    async def on_connect(self, payload: Any) -> Mapping[str, Any] | None:
+        """Decide on a client; raise anything to refuse it.
+
+        `ConnectionRejectionError` chooses what the client is told.
+
+        Args:
+            payload: that of `connection_init`, `None` if it has none.
+
+        Returns:
+            The payload of the acknowledgement, or `None`.
+        """
+
+    async def on_operation(
+        self, op_id: Any, payload: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """Decide on an operation before it is looked at; raise anything to refuse it.
+
+        Args:
+            op_id: the client's id of the operation.
+            payload: `query`, `variables`, `operationName`, … as the client sent them.
+
+        Returns:
+            What is to be executed instead: any of `query`, `variables`, `operation_name`
+            and `schema`. `None` changes nothing.
+        """
+
+    async def on_next(self, op_id: Any, result: dict[str, Any]) -> Mapping[str, Any] | None:
+        """See a result before it is sent; give another one to send, or `None`.
+
+        Args:
+            op_id: the client's id of the operation.
+            result: `data`, `errors`, `extensions`.
+        """
+
+    async def on_error(
+        self, op_id: Any, errors: list[dict[str, Any]]
+    ) -> Sequence[Mapping[str, Any]] | None:
+        """See why an operation is not executed; give other errors to send, or `None`.
+
+        Args:
+            op_id: the client's id of the operation.
+            errors: as `_format_error` has left them.
+        """
+
+    async def on_complete(self, op_id: Any) -> None:
+        """Learn that an operation has come to its end without being stopped by the client."""
+
+    async def on_disconnect(self, code: int | None) -> None:
+        """Learn that the socket is closed, once for each connection that was opened.
+
+        Args:
+            code: the WebSocket close code, `None` if there was none.
+        """
+
+    def overrides(self, *names: str) -> bool:
+        """Tell if the class has hooks of its own by any of these names."""
+        return any(
+            getattr(type(self), name) is not getattr(WebSocketHooks, name) for name in names
+        )
+
+
+class HookedClient:
+    """Stands before the operation of a client, and calls hooks in the order of events.
+
+    While a hook waits, what comes after is kept, and `ready` asks for patience: there is
+    a task only then.
+    """
+
+    def __init__(self, client: ClientOperation, hooks: WebSocketHooks) -> None:
+        self._client = client
+        self._hooks = hooks
+        self._queue: deque[Steps[None]] = deque()
+        self._idle: asyncio.Event | None = None
+
+    @property
+    def request(self) -> Subscribe:
+        """What the client asked for."""
+        return self._client.request
+
+    def began(self, type: OperationType) -> None:
+        """It is known what kind of operation this is."""
+        self._client.began(type)
+
+    def subscribed(self, live: Live) -> None:
+        """A subscription came to be: it is to be ended, whatever happens."""
+        self._client.subscribed(live)
+
+    def confirmed(self, result: str) -> None:
+        """Tell the client that its subscription is live."""
+        self._client.confirmed(result)
+
+    def ready(self) -> Awaitable[None] | None:
+        """Give something to wait for before the next result, if there is need to."""
+        return self._client.ready() if self._idle is None else self._readiness(self._idle)
+
+    def next(self, result: str) -> None:
+        """Send a result."""
+        self._put(self._next(result))
+
+    def completed(self) -> None:
+        """Say that there are no more results."""
+        self._put(self._completed())
+
+    def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
+        """Say that the operation could not be executed."""
+        self._put(self._failed(errors, refusal))
+
+    # -------------------------------------------------------------------- internals
+
+    async def _readiness(self, idle: asyncio.Event) -> None:
+        await idle.wait()
+        waiting = self._client.ready()
+        if waiting is not None:
+            await waiting
+
+    def _put(self, work: Steps[None]) -> None:
+        self._queue.append(work)
+        if self._idle is None:
+            self._idle = asyncio.Event()
+            self._client.run(self._work_off(self._idle))
+
+    def _work_off(self, idle: asyncio.Event) -> Steps[None]:
+        try:
+            while self._queue:
+                yield from self._queue.popleft()
+        finally:
+            self._idle = None
+            idle.set()
+
+    def _next(self, text: str) -> Steps[None]:
+        if self._hooks.overrides("on_next"):
+            failure = dumps({"data": None, "errors": [INTERNAL_ERROR]})
+            text = yield from self._ask(
+                lambda: self._hooks.on_next(self.request.id, loads(text)), dumps, text, failure
+            )
+        self._client.next(text)
+
+    def _failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> Steps[None]:
+        if self._hooks.overrides("on_error"):
+            copies = [dict(error) for error in errors]
+            errors = yield from self._ask(
+                lambda: self._hooks.on_error(self.request.id, copies),
+                _errors,
+                errors,
+                [INTERNAL_ERROR],
+            )
+        self._client.failed(errors, refusal)
+
+    def _completed(self) -> Steps[None]:
+        if self._hooks.overrides("on_complete"):
+            id = self.request.id
+            yield from self._ask(lambda: self._hooks.on_complete(id), lambda _: None, None, None)
+        self._client.completed()
+
+    def _ask(
+        self, hook: Callable[[], Any], read: Callable[[Any], Any], unchanged: Any, failure: Any
+    ) -> Steps[Any]:
+        """Call a hook: its answer, `unchanged` without one, `failure` if there is none."""
+        try:
+            answer: Any = hook()
+            while is_awaitable(answer):
+                answer = yield answer
+            return unchanged if answer is None else read(answer)
+        # The client is owed an answer, whatever the user's code may raise.
+        except Exception:
+            log.exception("A hook failed (id %s)", self.request.id)
+            return failure
+
+
+def _errors(answer: Any) -> list[JsonObject]:
+    errors: list[JsonObject] = [dict(error) for error in answer]
+    dumps(errors)
+    return errors
