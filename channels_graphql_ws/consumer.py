@@ -413,8 +413,8 @@ class GraphqlWsConsumer(WebSocketHooks, AsyncJsonWebsocketConsumer):
                 encoded = await encoded
         except Exception:
             log.exception("`encode_json` failed")
-            if self._connection is not None:
-                self._connection.crashed()
+            assert self._connection is not None, "only a connection sends frames"
+            self._connection.crashed()
             return
         send: Callable[[Any], Awaitable[None]] = self.base_send
         await send({"type": "websocket.send", "text": encoded})

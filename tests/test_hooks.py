@@ -250,6 +250,30 @@ async def test_hooks_that_give_nothing_change_nothing(subprotocol: str) -> None:
 
 
 @BOTH
+async def test_the_end_of_a_query_waits_for_the_hook_about_its_result(subprotocol: str) -> None:
+    async def on_next(self: Any, op_id: Any, result: Any) -> Any:
+        await tick()
+        return {"data": op_id}
+
+    socket = await ready(subprotocol, on_next=on_next)
+    assert await answer(socket) == {"data": "1"}
+    await socket.heard("next:1" if subprotocol == NEW else "data:1", "complete:1")
+    await socket.drop()
+
+
+@BOTH
+async def test_one_hook_needs_no_other(subprotocol: str) -> None:
+    seen: list[Any] = []
+    socket = await ready(subprotocol, on_complete=lambda self, op_id: seen.append(op_id))
+    assert await answer(socket) == {"data": {"hello": "world"}}
+    await socket.heard("complete:1")
+    socket.start("2", "{")
+    await wait_until(lambda: socket.results("2"))
+    assert seen == ["1"]
+    await socket.drop()
+
+
+@BOTH
 async def test_on_error_may_replace_errors(subprotocol: str) -> None:
     socket = await ready(
         subprotocol,
