@@ -52,11 +52,16 @@ class Reservation:
         """See if there is room for an operation.
 
         Raises:
-            RequestRefusedError: its id is in use, or there are too many.
+            RequestRefusedError: its id is in use, or too much is on the stream.
         """
         if id in self._operations:
             raise RequestRefusedError(
                 f"There is an operation {id!r} on this stream already", HTTPStatus.CONFLICT
+            )
+        if self.stream.is_full:
+            # Results of queries do not wait: there would be no end to them.
+            raise RequestRefusedError(
+                "What is on this stream has to be read first", HTTPStatus.TOO_MANY_REQUESTS
             )
         if len(self._operations) >= self._max_operations:
             raise RequestRefusedError(

@@ -557,6 +557,24 @@ async def test_what_comes_before_the_stream_is_opened_waits_for_it():
         await one.leave()
 
 
+async def test_results_of_a_reserved_stream_that_nobody_reads_are_bounded():
+    application = single()
+    token = await reserve(application)
+    for number in range(stream_module.FULL_AT // 2):
+        assert (await start(application, token, "{ hello }", str(number))).status == 202
+    answer = await start(application, token, "{ hello }", "more")
+    assert (answer.status, answer.message) == (
+        429,
+        "What is on this stream has to be read first",
+    )
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await one.chunk()
+        assert (await start(application, token, "{ hello }", "more")).status == 202
+        await one.leave()
+
+
 async def test_an_id_is_free_again_when_its_operation_has_ended(gates):
     application = single()
     token = await reserve(application)
