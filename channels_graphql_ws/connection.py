@@ -15,6 +15,7 @@ from graphql import OperationType
 
 from . import steps
 from .execution.cohort import Cohort
+from .execution.errors import describe
 from .messages import CloseCode, JsonObject, Refusal, Subscribe
 from .outbox import Outbox
 from .protocol import (
@@ -239,7 +240,7 @@ class Connection:
     # ----------------------------------------------------------------- strict order
 
     def _take(self, decide: Callable[[], list[Effect]]) -> Awaitable[None] | None:
-        if self._settings.strict_ordering:
+        if self._settings.strict_ordering and not self._is_deciding():
             self._inbox.append(decide)
             self._work_off()
         else:
@@ -248,6 +249,11 @@ class Connection:
         if len(self._inbox) < INBOX_LIMIT and not self._outbox.is_full:
             return None
         return self._room()
+
+    def _is_deciding(self) -> bool:
+        """Tell if what comes now breaks a rule by coming before the acknowledgement."""
+        holds = self._protocol.subprotocol.holds_until_ack
+        return self._protocol.state is State.INITIALISING and not holds
 
     async def _room(self) -> None:
         while self._turn is not None and len(self._inbox) >= INBOX_LIMIT:
@@ -301,7 +307,7 @@ class Connection:
         # A hook refuses by raising anything.
         except Exception as error:  # noqa: BLE001
             log.info("A client was rejected: %r", error)
-            answer = self._application.format_error(error)
+            answer = describe(error, self._application.format_error)
             self._carry_out(self._protocol.rejected(answer))
             return
         self._carry_out(self._protocol.accepted(answer))
@@ -323,7 +329,7 @@ class Connection:
         if task is not None and not task.done():
             # Who counts on confirmations gets one in front of the `complete`.
             if not (self._confirms and client.type in (None, OperationType.SUBSCRIPTION)):
-                self._stop_task(task)
+                steps.cancel(task)
             yield asyncio.wait([task])
         if client.cohort is not None:
             yield from client.cohort.end()
@@ -334,7 +340,7 @@ class Connection:
 
     def _close(self, code: CloseCode, reason: str) -> None:
         if code is not CloseCode.NORMAL:
-            log.warning("Closing a connection: %s %s", int(code), reason)
+            log.warning("Closing a connection: %s %r", int(code), reason)
         # Who is not there any more does not read what waits before the close.
         at_once = code is CloseCode.TIMEOUT
         self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)
@@ -387,7 +393,7 @@ class Connection:
         self._inbox.clear()
         self._end_turn()
         if self._initializing is not None:
-            self._stop_task(self._initializing)
+            steps.cancel(self._initializing)
         for client in list(self._operations.values()):
             self.forget(client)
             self._run(self._end(client))
@@ -398,7 +404,7 @@ class Connection:
             if task is not None and not task.done():
                 # A mutation that is cancelled half-way leaves half of its work.
                 if client.type is not OperationType.MUTATION:
-                    self._stop_task(task)
+                    steps.cancel(task)
                 yield asyncio.wait([task])
         finally:
             # Even if this is cancelled: nothing may stay behind in the hub.
@@ -412,7 +418,7 @@ class Connection:
         for _ in range(2):
             tasks = list(self._tasks)
             for task in tasks:
-                self._stop_task(task)
+                steps.cancel(task)
             if tasks:
                 await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
 
@@ -437,10 +443,6 @@ class Connection:
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
-
-    def _stop_task(self, task: asyncio.Task[None]) -> None:
-        # Not before its first step: what it is to await would never be awaited.
-        self._loop.call_soon(task.cancel)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from inspect import iscoroutinefunction
@@ -14,9 +15,9 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 from graphql import MiddlewareManager
 
+from . import broadcast, execution
 from . import connection as _connection
-from . import execution, subprotocols
-from .broadcast import channel_layer
+from . import subprotocols as _subprotocols
 from .connection import ClientOperation, Connection
 from .context import OperationContext
 from .exceptions import InvalidMessageError
@@ -44,6 +45,10 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     schema: Any
     """A `graphene.Schema`."""
+
+    subprotocols: Sequence[str] = ("graphql-transport-ws", "graphql-ws")
+    """The subprotocols to speak, the preferred one first; leave out the legacy
+    `graphql-ws` to switch it off."""
 
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None = None
     """Called as `middleware(next, root, info, **arguments)` for each field of queries,
@@ -128,6 +133,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
         self._engine: Engine
         self._connection: Connection | None = None
         self._hub: Hub | None = None
+        self._listens = False
         self._layer_listener: asyncio.Task[None] | None = None
         self._close_code: int | None = None
 
@@ -165,6 +171,12 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     # --------------------------------------------------------------- Channels calls
 
+    @classmethod
+    def as_asgi(cls, **initkwargs: Any) -> Any:
+        """Give the ASGI application (Channels)."""
+        broadcast.serving()
+        return super().as_asgi(**initkwargs)
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection (ASGI, WebSocket).
 
@@ -199,7 +211,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
         """Accept the socket with the best subprotocol that the client offers."""
         names: Any = self.scope.get("subprotocols", [])
         offered = [name if isinstance(name, str) else name.decode("latin-1") for name in names]
-        chosen = subprotocols.choose(offered)
+        chosen = _subprotocols.choose(offered, self._allowed_subprotocols())
         if chosen is None:
             log.warning("Refused a client, none of its subprotocols is ours: %s", offered)
             await self.accept()
@@ -227,7 +239,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
             await self._take_frame(frame)
             return
         try:
-            content = subprotocols.parse(frame)
+            content = _subprotocols.parse(frame)
         except InvalidMessageError:
             await self._take_frame(frame)
         else:
@@ -273,7 +285,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
             ChannelLayerError: there is no channel layer.
         """
         if self._hub is None:
-            layer = channel_layer(self.channel_layer_alias)
+            layer = broadcast.channel_layer(self.channel_layer_alias)
             self._hub = hub_of(layer)
             self._hub.acquire()
         return self._hub
@@ -298,7 +310,7 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     # --------------------------------------------------------------------- internals
 
-    def _open(self, subprotocol: subprotocols.Subprotocol) -> Connection:
+    def _open(self, subprotocol: _subprotocols.Subprotocol) -> Connection:
         protocol = ServerProtocol(
             subprotocol,
             max_message_size=self.max_message_size,
@@ -331,10 +343,32 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
             engine = cls._shared_engine = Engine(settings)
         return engine
 
+    @classmethod
+    def _allowed_subprotocols(cls) -> list[_subprotocols.Subprotocol]:
+        """Give the dialects that the class allows.
+
+        Raises:
+            ValueError: one of the names is none of a subprotocol.
+        """
+        known = {each.name: each for each in _subprotocols.SUBPROTOCOLS}
+        unknown = [name for name in cls.subprotocols if name not in known]
+        if unknown:
+            raise ValueError(
+                f"{cls.__qualname__}.subprotocols: {unknown} are none of {list(known)}"
+            )
+        return [known[name] for name in cls.subprotocols]
+
     async def _use_channel_layer(self) -> None:
-        layer: Any = get_channel_layer(self.channel_layer_alias)
-        if layer is not None:
-            self.channel_layer, self.channel_name = layer, await layer.new_channel()
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        if self.channel_layer is None:
+            return
+        self._listens = self._wants_to_listen()
+        # A layer may hold resources for each channel until it is read from.
+        self.channel_name = (
+            await self.channel_layer.new_channel()
+            if self._listens
+            else f"specific.{uuid.uuid4().hex}"
+        )
 
     async def _serve(self, receive: Receive) -> None:
         """Take what the server has to say until the client has gone."""
@@ -404,11 +438,12 @@ class GraphqlWsConsumer(AsyncJsonWebsocketConsumer):
 
     # ------------------------------------------------------ messages to this consumer
 
-    def _listen_to_layer(self) -> None:
+    def _wants_to_listen(self) -> bool:
         wanted = self.listen_to_channel_layer
-        if wanted is None:
-            wanted = bool(self.groups) or self._has_own_handlers()
-        if wanted and self.channel_layer is not None:
+        return bool(self.groups) or self._has_own_handlers() if wanted is None else wanted
+
+    def _listen_to_layer(self) -> None:
+        if self._listens:
             self._layer_listener = asyncio.create_task(self._hear_layer())
 
     @classmethod

@@ -10,6 +10,7 @@ a user is always awaited inside a task.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine, Generator
 from typing import Any, TypeVar
 
@@ -40,6 +41,16 @@ def run(steps: Steps[T]) -> T | Coroutine[Any, Any, T]:
             return result
         if is_awaitable(value):
             return _finish(steps, value)
+
+
+def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task which may not have taken its first step.
+
+    Not before it has, nor before the tasks have that graphql-core makes of it: what they
+    are to await would never be awaited.
+    """
+    loop = task.get_loop()
+    loop.call_soon(lambda: loop.call_soon(task.cancel))
 
 
 async def _finish(steps: Steps[T], step: Any) -> T:

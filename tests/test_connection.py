@@ -534,7 +534,7 @@ async def test_a_failure_that_is_nobodys_fault_closes_with_4500_and_is_logged(
     assert case.socket.closed == [(4500, "Internal server error")]
     assert [record.getMessage() for record in caplog.records] == [
         "A task of a connection failed",
-        "Closing a connection: 4500 Internal server error",
+        "Closing a connection: 4500 'Internal server error'",
     ]
     await case.connection.disconnected()
 
@@ -608,6 +608,31 @@ async def test_a_strict_connection_looks_at_one_message_after_the_other() -> Non
     slow.set()
     await wait_until(lambda: case.socket.words[-1] == "pong")
     assert case.socket.words[1:] == ["next:1", "complete:1", "next:2", "complete:2", "pong"]
+    await case.connection.disconnected()
+
+
+async def test_strict_order_does_not_shield_what_comes_before_the_acknowledgement() -> None:
+    case = Case(strict_ordering=True)
+    case.application.answer = asyncio.get_running_loop().create_future()
+    case.init()
+    case.start("1", "never executed")
+    await case.connection.closed()
+    assert case.socket.closed == [(4401, "Unauthorized")]
+    await case.connection.disconnected()
+
+
+async def test_a_refusal_that_can_not_be_described_is_one_all_the_same() -> None:
+    def broken(_error: Exception) -> dict[str, Any]:
+        raise LookupError("format_error")
+
+    case = Case(legacy=True)
+    case.application.answer = ValueError("no")
+    case.application.format_error = broken  # type: ignore[method-assign]
+    case.init()
+    await case.connection.closed()
+    assert case.socket.frames == [
+        {"type": "connection_error", "payload": {"message": "Internal server error"}}
+    ]
     await case.connection.disconnected()
 
 

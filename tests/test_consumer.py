@@ -110,6 +110,26 @@ async def test_the_newer_subprotocol_is_chosen_whatever_the_order(
     await socket.drop()
 
 
+async def test_a_class_may_prefer_one_subprotocol_and_switch_off_the_other() -> None:
+    prefers = connect(NEW, LEGACY, subprotocols=[LEGACY, NEW])
+    refuses = connect(LEGACY, subprotocols=[NEW])
+    await wait_until(lambda: prefers.sent)
+    assert prefers.sent == [{"type": "websocket.accept", "subprotocol": LEGACY}]
+    await refuses.ended()
+    assert [code for code, _ in refuses.closes] == [4406]
+    await prefers.drop()
+
+
+async def test_a_subprotocol_that_nobody_knows_is_a_mistake_in_the_class(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    socket = connect(NEW, subprotocols=[NEW, "graphql-tws"])
+    await socket.ended()
+    [record] = log.records
+    assert record.exc_info is not None
+    assert "['graphql-tws'] are none of" in str(record.exc_info[1])
+
+
 @pytest.mark.parametrize("offered", [[], ["soap"], [b"\xff"]])
 async def test_without_an_acceptable_subprotocol_the_socket_is_closed_with_4406(
     offered: list[str | bytes], log: pytest.LogCaptureFixture
@@ -860,10 +880,31 @@ async def test_a_channel_layer_that_fails_does_not_reach_the_server(
         monkeypatch.setattr(consumer, "get_channel_layer", fail)
     else:
         monkeypatch.setattr(InMemoryChannelLayer, "new_channel", fail)
-    socket = connect()
+    socket = connect(listen_to_channel_layer=True)
     await socket.ended()
     assert [code for code, _ in socket.closes] == [4500]
     assert log.messages == ["A connection failed"]
+
+
+async def test_a_consumer_that_does_not_listen_takes_no_channel_from_the_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The pub/sub layer of channels_redis keeps each channel until somebody has read from it.
+    monkeypatch.delattr(InMemoryChannelLayer, "new_channel")
+    first, second = await ready(), await ready()
+    names = {await _channel_name(first), await _channel_name(second)}
+    assert len(names) == 2
+    assert all(_layer().require_valid_channel_name(name) for name in names)
+    await first.drop()
+    await second.drop()
+
+
+def test_a_process_with_a_consumer_is_one_that_serves_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(broadcast._process, "serves", False)
+    consumer_class().as_asgi()
+    assert broadcast._process.serves
 
 
 # ------------------------------------------------------ messages to the consumer itself

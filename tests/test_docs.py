@@ -76,7 +76,9 @@ def test_the_quick_start_is_about_thirty_lines_long() -> None:
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:
-    commands = re.search(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    commands = re.search(
+        r"^```\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
     assert commands is not None
     setup = "python3 -m venv .venv && .venv/bin/pip install -q tox && .venv/bin/tox run"
     assert commands[1].splitlines() == [f"{setup} -e example", setup]

@@ -315,6 +315,7 @@ def _is_required(parameter: inspect.Parameter) -> bool:
         ("warn_operation_timeout", 1),
         ("subscription_notification_queue_limit", 1024),
         ("middleware", None),
+        ("subprotocols", ("graphql-transport-ws", "graphql-ws")),
         ("group_name_prefix", "GQLWS"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws.steps import Steps, is_awaitable, run
+from channels_graphql_ws.steps import Steps, cancel, is_awaitable, run
 from support import tick
 
 
@@ -170,3 +170,22 @@ def test_a_value_can_not_be_awaited_even_if_its_attributes_say_otherwise() -> No
     assert not is_awaitable(Row())
     assert not is_awaitable(None)
     assert not is_awaitable({"__await__": 1})
+
+
+async def test_a_task_is_not_cancelled_before_its_first_steps() -> None:
+    # A coroutine that is dropped before it was awaited warns, and warnings are errors here.
+    reached: list[str] = []
+
+    async def inner() -> None:
+        reached.append("inner")
+        await asyncio.Event().wait()
+
+    async def outer() -> None:
+        reached.append("outer")
+        await asyncio.gather(inner())
+
+    task = asyncio.create_task(outer())
+    cancel(task)
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert reached == ["outer", "inner"]

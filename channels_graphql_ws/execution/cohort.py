@@ -171,10 +171,7 @@ class Cohort:
         self._queue.clear()
         self._hub.leave(self, self.groups)
         if task is not None:
-            # Not before its first step, nor before that of the tasks which graphql-core makes
-            # of it: what they are to await would never be awaited.
-            loop = asyncio.get_running_loop()
-            loop.call_soon(lambda: loop.call_soon(task.cancel))
+            steps.cancel(task)
             try:
                 yield asyncio.wait([task])
             except asyncio.CancelledError:
