@@ -304,7 +304,6 @@ class Serving:
         id = (wanted.extensions or {}).get("operationId")
         if not isinstance(id, str) or not id:
             raise RequestRefusedError('"extensions.operationId" must be a string')
-        reservation.check(id)
         sink = SharedStream(reservation, id)
         operation = HttpOperation(
             self._endpoint, self._request, self._response, wanted, lambda _type: sink

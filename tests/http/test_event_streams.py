@@ -12,9 +12,11 @@ import asked
 from asked import OnEvent
 from asking import (
     EVENTS,
+    HOUR,
     PARTS,
     RESPONSE,
     Gate,
+    Timers,
     ask,
     exchange,
     get,
@@ -211,13 +213,12 @@ async def test_headers_that_a_hook_sets_come_with_the_stream():
         await one.leave()
 
 
-@pytest.mark.parametrize("kind", ["query", "mutation"])
-async def test_a_streamed_operation_that_takes_too_long_is_cancelled(gates, kind):
-    query = {
-        "query": '{ wait(gate: "g") }',
-        "mutation": 'mutation { mutate(gate: "g") { ok } }',
-    }[kind]
-    async with streaming(consumer(operation_timeout=0.001), query) as one:
+@pytest.mark.parametrize("query", ['{ wait(gate: "g") }', 'mutation { mutate(gate: "g") { ok } }'])
+async def test_a_streamed_operation_that_takes_too_long_is_cancelled(gates, monkeypatch, query):
+    timers = Timers(monkeypatch)
+    async with streaming(consumer(operation_timeout=HOUR), query) as one:
+        await gates["g"].entered.wait()
+        timers.go_off()
         text = await one.rest()
         await one.finished()
     assert b"The operation took too long" in text
@@ -225,14 +226,15 @@ async def test_a_streamed_operation_that_takes_too_long_is_cancelled(gates, kind
     assert gates["g"].cancelled
 
 
-async def test_a_subscription_has_all_the_time_that_it_takes(gates):
+async def test_a_subscription_has_all_the_time_that_it_takes(gates, monkeypatch):
+    timers = Timers(monkeypatch)
     query = 'subscription { onEvent(group: "a", gate: "g") { event } }'
-    async with streaming(consumer(operation_timeout=0.001), query) as one:
+    async with streaming(consumer(operation_timeout=HOUR), query) as one:
         await one.chunk()
-        started = asyncio.get_running_loop().time()
-        await wait_until(lambda: asyncio.get_running_loop().time() > started + 0.01)
+        await gates["g"].entered.wait()
+        timers.go_off()
         gates["g"].opened.set()
-        await wait_until(lambda: gates["g"].passed and listeners())
+        await wait_until(listeners)
         await tick(5)
         await OnEvent.broadcast(group="a", payload="x")
         assert await one.chunk() == event("next", a("x"))
@@ -532,10 +534,12 @@ async def test_all_operations_end_with_the_stream(gates):
     assert (await start(application, token, SUBSCRIPTION)).status == 404
 
 
-async def test_a_stream_that_nobody_opens_is_given_up():
-    application = single(reservation_timeout=0.005)
+async def test_a_stream_that_nobody_opens_is_given_up(monkeypatch):
+    timers = Timers(monkeypatch)
+    application = single(reservation_timeout=HOUR)
     token = await reserve(application)
     await start(application, token, SUBSCRIPTION)
+    timers.go_off()
     await wait_until(lambda: asked.calls == ["a"] and not listeners())
     async with opened(application, token) as one:
         await one.send()
@@ -550,6 +554,24 @@ async def test_what_comes_before_the_stream_is_opened_waits_for_it():
         await one.send()
         await one.start()
         assert (await one.chunk()).endswith(complete("1"))
+        await one.leave()
+
+
+async def test_results_of_a_reserved_stream_that_nobody_reads_are_bounded():
+    application = single()
+    token = await reserve(application)
+    for number in range(stream_module.FULL_AT // 2):
+        assert (await start(application, token, "{ hello }", str(number))).status == 202
+    answer = await start(application, token, "{ hello }", "more")
+    assert (answer.status, answer.message) == (
+        429,
+        "What is on this stream has to be read first",
+    )
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await one.chunk()
+        assert (await start(application, token, "{ hello }", "more")).status == 202
         await one.leave()
 
 
