@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 
+import graphene
 import pytest
+from django.test import override_settings
 from graphql import OperationType
 
 import asked
@@ -25,6 +27,7 @@ from asking import (
     posted,
     streaming,
 )
+from channels_graphql_ws.broadcast import channel_layer
 from channels_graphql_ws.http import stream as stream_module
 from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
 from support import tick, wait_until
@@ -408,6 +411,100 @@ async def test_a_request_that_is_cancelled_leaves_nothing():
         await serving
     assert asked.calls == ["a"]
     assert listeners() == 0
+
+
+# ------------------------------------------------- subscriptions that feed themselves
+
+
+async def test_a_generator_is_streamed_to_its_end():
+    async with streaming(consumer(), "subscription { count(to: 2) }") as one:
+        text = await one.rest()
+        await one.finished()
+    events = [event("next", {"data": {"count": number}}) for number in range(2)]
+    assert text == b":\n\n" + b"".join(events) + COMPLETE
+
+
+async def test_a_generator_that_fails_tells_why():
+    async with streaming(consumer(), "subscription { count(to: 0) }") as one:
+        text = (await one.rest()).decode()
+        await one.finished()
+    assert '{"errors":[{"message":"There is nothing to count."' in text
+    assert text.endswith(COMPLETE.decode())
+
+
+async def test_a_generator_waits_for_a_client_that_does_not_read():
+    client = StalledClient("subscription { forever }")
+    serving = asyncio.ensure_future(consumer()(client.scope, client.inbox.get, client.send))
+    await wait_until(lambda: len(asked.published) > stream_module.FULL_AT)
+    await tick(50)
+    # What the server was given before it stopped to take more, and what waits behind that.
+    assert len(asked.published) <= 2 * stream_module.FULL_AT
+    client.inbox.put_nowait({"type": "http.disconnect"})
+    async with asyncio.timeout(20):
+        await serving
+    assert asked.calls == ["closed"]
+
+
+def heard(text):
+    return event("next", {"data": {"heard": text}})
+
+
+async def test_messages_of_other_channels_code_come_while_the_response_streams():
+    layer = channel_layer()
+    async with streaming(consumer(), 'subscription { heard(group: "g") }') as one:
+        assert b"live" in await one.until(b"}\n\n")
+        await layer.group_send("g", {"type": "chat.message", "text": "x"})
+        await layer.group_send("other", {"type": "chat.message", "text": "no"})
+        await layer.group_send("g", {"type": "chat.message", "text": "y"})
+        assert await one.until(b'"y"}}\n\n') == heard("x") + heard("y")
+        await one.leave()
+    assert not layer.groups
+
+
+async def test_a_stream_has_a_channel_of_its_own():
+    layer = channel_layer()
+    async with streaming(consumer(), "subscription { heard }") as one:
+        live = (await one.until(b"}\n\n")).decode()
+        name = live.partition("live ")[2].partition('"')[0]
+        await layer.send(name, {"type": "chat.message", "text": "x"})
+        assert await one.chunk() == heard("x")
+        await one.leave()
+
+
+async def test_operations_on_a_reserved_stream_listen_too():
+    application = single()
+    token = await reserve(application)
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await start(application, token, 'subscription { heard(group: "g") }')
+        await one.until(b"live")
+        await channel_layer().group_send("g", {"type": "chat.message", "text": "x"})
+        assert await one.chunk() == of("1", {"data": {"heard": "x"}})
+        await one.leave()
+    assert not channel_layer().groups
+
+
+async def test_who_listens_without_a_channel_layer_is_told_which_setting_is_missing():
+    with override_settings(CHANNEL_LAYERS={}):
+        async with streaming(consumer(), "subscription { heard }") as one:
+            text = (await one.rest()).decode()
+            await one.finished()
+    assert "CHANNEL_LAYERS" in text
+
+
+async def test_a_query_has_no_channel_of_its_own():
+    class Query(graphene.ObjectType):
+        heard = graphene.String()
+
+        @staticmethod
+        def resolve_heard(_root, info):
+            info.context.listen_to_channel("chat.message")
+
+    answer = await post(
+        GraphqlHttpConsumer.as_asgi(schema=graphene.Schema(query=Query)), {"query": "{ heard }"}
+    )
+    assert "name groups" in answer.json["errors"][0]["message"]
 
 
 # ------------------------------------------------------------- multipart subscriptions
