@@ -9,8 +9,9 @@ from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer
 from channels_graphql_ws.graphiql import GraphiqlConfig
 from chat.pictures import MAX_BYTES
 
-GREETING = """# Run the subscription, then say something in the chat: it appears here.
-# Or run the mutation in a second tab, once you have chosen a nick.
+GREETING = """# Run Listen, then say something in the chat: it
+# appears here. So it does when you run Say in a
+# second tab, once you have chosen a nick.
 
 subscription Listen {
   onMessage(room: "lobby") {
@@ -19,7 +20,7 @@ subscription Listen {
 }
 
 mutation Say {
-  sendMessage(room: "lobby", text: "Hello from GraphiQL") {
+  sendMessage(room: "lobby", text: "Hello!") {
     message { id sentAt }
   }
 }

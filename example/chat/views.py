@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_list_or_404, get_object_or_404, redirect, render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 
@@ -44,12 +44,10 @@ def chat(request: HttpRequest, slug: str | None = None) -> HttpResponse:
 @require_GET
 def wall(request: HttpRequest, slug: str | None = None) -> HttpResponse:
     """Show what is said in a room to everybody who passes by. Only reads."""
-    room = get_object_or_404(Room, slug=slug) if slug else Room.objects.first()
-    page = {
-        "room": room,
-        "rooms": Room.objects.all(),
-        "settings": {"endpoint": ENDPOINT, "room": room.slug if room else None},
-    }
+    rooms = get_list_or_404(Room)
+    room = get_object_or_404(Room, slug=slug) if slug else rooms[0]
+    settings_of_page = {"endpoint": ENDPOINT, "room": room.slug}
+    page = {"room": room, "rooms": rooms, "settings": settings_of_page}
     return render(request, "chat/wall.html", page)
 
 

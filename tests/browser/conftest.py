@@ -96,7 +96,8 @@ async def visitor(browser: Browser, example: Example) -> AsyncIterator[Newcomer]
 
     def listen(message: ConsoleMessage) -> None:
         # A refused connection is reported too, and is what some tests are about.
-        if message.type == "error" and "WebSocket" not in message.text:
+        expected = any(each in message.text for each in ("WebSocket", "net::ERR_", "status of 4"))
+        if message.type == "error" and not expected:
             problems.append(message.text)
 
     async def come() -> Page:

@@ -81,7 +81,9 @@ listen(settings.endpoint, ON_MESSAGE, { room: settings.room }, {
 listen(settings.endpoint, CLOCK, {}, {
   next: ({ clock }) => {
     const now = new Date(clock);
-    find("clock").textContent = time.format(now);
+    // "AM" and "PM" are worth less than the hour.
+    find("clock").replaceChildren(...time.formatToParts(now).map(({ type, value }) =>
+      (type === "dayPeriod" ? element("small", {}, value) : value)));
     find("clock").dateTime = clock;
     find("day").textContent = day.format(now);
   },
