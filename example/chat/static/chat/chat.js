@@ -191,6 +191,7 @@ async function deliver(room, entry) {
   entry.problem = null;
   draw(room);
   try {
+    if (entry.picture?.size > settings.maxPictureBytes) throw new Error("A picture has at most one megabyte.");
     const variables = { room: room.slug, text: entry.text };
     // A file goes by HTTP: a WebSocket would have to carry it as text, and let all else wait.
     const { sendMessage } = entry.picture

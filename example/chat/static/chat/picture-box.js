@@ -1,5 +1,7 @@
 // The picture that goes with the next message: chosen, pasted or dropped, and shown before.
 
+import { showNothing } from "./view.js";
+
 const LONGEST_SIDE = 1600;
 
 export class PictureBox {
@@ -30,6 +32,7 @@ export class PictureBox {
       form.classList.remove("target");
       this.#choose(event.dataTransfer.files);
     });
+    preview.querySelector("img").addEventListener("error", showNothing);
     preview.querySelector("button").addEventListener("click", () => {
       this.#put(null);
       input.focus();
@@ -65,8 +68,8 @@ export class PictureBox {
   }
 }
 
-// A photo of a telephone has many megabytes, and the server takes one. What is no picture
-// goes as it is: it is the server which says what is wrong with it.
+// A photo of a telephone has many megabytes, and the server takes one. What the browser does
+// not know as a picture stays as it is: there may be others who do.
 async function smaller(file) {
   try {
     const bitmap = await createImageBitmap(file);

@@ -116,7 +116,7 @@ export class Conversation {
       ...entries.map((entry) =>
         element("article", { class: `message mine first pending ${entry.problem ? "failed" : ""}` },
           element("div", { class: `bubble ${entry.picture ? "with-picture" : ""}` },
-            ...contents(entry.picture && element("img", { class: "picture", src: entry.preview, alt: "" }), entry.text)),
+            ...contents(entry.picture && element("img", { class: "picture", src: entry.preview, alt: "", error: showNothing }), entry.text)),
           entry.problem
             ? element("p", { class: "fate" }, `${entry.problem} `,
                 element("button", { type: "button", class: "link", click: () => retry(entry) }, "Try again"), " ",
@@ -179,6 +179,11 @@ export class Conversation {
     this.#jump.hidden = count === 0;
     this.#jump.textContent = count === 1 ? "1 new message ↓" : `${count} new messages ↓`;
   }
+}
+
+/** What can not be painted leaves its frame empty: to be used as a listener of `error`. */
+export function showNothing(event) {
+  event.target.removeAttribute("src");
 }
 
 function contents(shown, text) {

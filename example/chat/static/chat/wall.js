@@ -83,7 +83,7 @@ listen(settings.endpoint, CLOCK, {}, {
     const now = new Date(clock);
     // "AM" and "PM" are worth less than the hour.
     find("clock").replaceChildren(...time.formatToParts(now).map(({ type, value }) =>
-      (type === "dayPeriod" ? element("small", {}, value) : value)));
+      (type === "dayPeriod" ? element("small", {}, value) : value.trim())));
     find("clock").dateTime = clock;
     find("day").textContent = day.format(now);
   },
