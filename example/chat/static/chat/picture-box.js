@@ -62,6 +62,7 @@ export class PictureBox {
     if (image.src) URL.revokeObjectURL(image.src);
     this.#picture = picture;
     this.#preview.hidden = picture === null;
+    image.style.visibility = "";
     if (picture) image.src = URL.createObjectURL(picture);
     else image.removeAttribute("src");
     this.#onChange();

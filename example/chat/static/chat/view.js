@@ -183,7 +183,7 @@ export class Conversation {
 
 /** What can not be painted leaves its frame empty: to be used as a listener of `error`. */
 export function showNothing(event) {
-  event.target.removeAttribute("src");
+  event.target.style.visibility = "hidden";
 }
 
 function contents(shown, text) {
