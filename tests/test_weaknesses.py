@@ -371,7 +371,8 @@ async def test_weakness_12_the_garbage_collector_takes_no_broadcast(
     sent: list[Any] = []
 
     async def group_send(group: str, message: Any) -> None:
-        await wait()
+        if not sent:  # There is one for each prefix of groups that is known.
+            await wait()
         sent.append(message)
 
     monkeypatch.setattr(layer, "group_send", group_send)
