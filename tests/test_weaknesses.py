@@ -202,12 +202,12 @@ async def test_weakness_04_an_id_in_use_closes_4409(query: str) -> None:
 async def test_weakness_04_an_id_in_use_is_an_error_for_a_legacy_client() -> None:
     socket = await live(NEWS, LEGACY)
     socket.start("s", HELLO)
-    await wait_until(lambda: len(socket.results("s")) == 2)
+    await socket.heard("data:s", "data:s", "complete:s")
     [error] = socket.results("s")[1]["errors"]
     assert error["message"] == "Subscription with msg_id=s already exists!"
     await News.broadcast_async(payload="unharmed")
-    await wait_until(lambda: len(socket.results("s")) == 3)
-    assert socket.results("s")[2] == {"data": {"news": {"text": "unharmed"}}}
+    await socket.heard("complete:s", "data:s")
+    assert socket.results("s")[-1] == {"data": {"news": {"text": "unharmed"}}}
     await socket.drop()
 
 
