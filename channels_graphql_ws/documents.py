@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable
@@ -18,8 +19,21 @@ from graphql import (
     validate,
 )
 
+from .workers import Workers
+
 INLINE_LIMIT = 8_192
 """Longest document, in characters, that is parsed on the event loop itself."""
+
+INLINE_NAMES = 400
+"""Names and numbers in a document that is parsed on the event loop itself. Validating takes
+the square of the fields that have one name: a few thousand keep a processor busy for seconds."""
+
+THREADS = 2
+"""Threads that parse and validate the other documents, for the whole process."""
+
+_NAME = re.compile(r"\w+")
+
+_parsers = Workers("documents", THREADS)
 
 
 _NOTHING = DocumentNode(definitions=())
@@ -96,12 +110,13 @@ class DocumentCache:
                 return document
         schema = self._schema()
         assert schema is not None, "a cache is asked by those who serve its schema"
-        if len(text) > INLINE_LIMIT:
+        if len(text) > INLINE_LIMIT or len(_NAME.findall(text)) > INLINE_NAMES:
             return self._load_in_thread(schema, text)
         return self._keep(text, load(schema, text))
 
     async def _load_in_thread(self, schema: GraphQLSchema, text: str) -> Document:
-        return self._keep(text, await asyncio.to_thread(load, schema, text))
+        loop = asyncio.get_running_loop()
+        return self._keep(text, await loop.run_in_executor(_parsers.pool, load, schema, text))
 
     def _keep(self, text: str, document: Document) -> Document:
         if document.errors or len(text) > self._max_characters:

@@ -314,6 +314,7 @@ def _is_required(parameter: inspect.Parameter) -> bool:
         ("subscription_confirmation_message", {"data": None, "errors": None}),
         ("warn_operation_timeout", 1),
         ("subscription_notification_queue_limit", 1024),
+        ("max_operations_per_connection", 2_000),
         ("middleware", None),
         ("subprotocols", ("graphql-transport-ws", "graphql-ws")),
         ("group_name_prefix", "GQLWS"),

@@ -266,6 +266,21 @@ async def test_weakness_07_a_document_nested_too_deeply_is_an_error_and_no_more(
     await socket.drop()
 
 
+@BOTH
+async def test_weakness_07_there_is_a_limit_of_operations(subprotocol: str) -> None:
+    assert consumer_class().max_operations_per_connection is not None
+    socket = await ready(subprotocol, max_operations_per_connection=2)
+    for id in ("1", "2", "3"):
+        socket.start(id, NEWS)
+    await socket.heard("error:3")
+    assert "More than 2 operations" in str(socket.results("3"))
+    socket.stop("1")
+    await socket.heard("complete:1")
+    socket.start("3", HELLO)
+    await wait_until(lambda: socket.words[-1] == "complete:3")
+    await socket.drop()
+
+
 async def test_weakness_07_what_waits_for_a_slow_subscription_is_bounded() -> None:
     stage = Stage("publish")
     socket = await live(SLOW_NEWS, stage=stage, subscription_notification_queue_limit=2)
