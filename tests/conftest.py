@@ -9,7 +9,7 @@ import pytest
 
 import redis_server
 
-pytest_plugins = ["leaks", "pytester"]
+pytest_plugins = ["leaks", "pytest_channels_graphql_ws", "pytester"]
 
 # A deadline for each example would be a timed assertion.
 hypothesis.settings.register_profile("suite", deadline=None)
