@@ -14,7 +14,7 @@ from graphql import ExecutionResult
 from ..exceptions import ConnectionClosedError, RemoteProtocolError
 from ..transport import DEFAULT_SUBPROTOCOL
 from .client import GraphqlWsClient
-from .results import GraphqlResults, execution_result
+from .results import GraphqlResults, Steps, attempt, execution_result
 from .scopes import Headers, encoded
 from .transport import GraphqlWsTransport
 
@@ -130,7 +130,8 @@ class GraphqlWebsocketCommunicator:
             AssertionError: the code is not `assert_code`.
         """
         if self._reader is not None:
-            await asyncio.wait({self._reader}, timeout=timeout or self.transport.TIMEOUT)
+            seconds = self.transport.TIMEOUT if timeout is None else timeout
+            await asyncio.wait({self._reader}, timeout=seconds)
         await self._stop_reading(ConnectionClosedError("The application has closed"))
         return await self._client.wait_disconnect(timeout, assert_code)
 
@@ -142,14 +143,19 @@ class GraphqlWebsocketCommunicator:
         variables: Mapping[str, Any] | None,
         operation_name: str | None,
         wait_confirmation: bool,  # noqa: FBT001 (internal)
-    ) -> AsyncGenerator[ExecutionResult | None]:
+    ) -> Steps[ExecutionResult]:
         async with self._operation(query, variables, operation_name, stop=True) as inbox:
             await (self._next(inbox) if wait_confirmation else self._fence())
             yield None
-            while result := self._result(message := await self._next(inbox)):
-                yield result
-                if message["type"] == "error":
-                    return
+            has_more = True
+            while has_more:
+                message = await attempt(self._next(inbox))
+                if isinstance(message, BaseException):
+                    yield message
+                    continue
+                if result := self._result(message):
+                    yield result
+                has_more = message.get("type") not in {"error", "complete"}
 
     @contextlib.asynccontextmanager
     async def _operation(
@@ -190,13 +196,15 @@ class GraphqlWebsocketCommunicator:
         async with asyncio.timeout(self.transport.TIMEOUT):
             message = await inbox.get()
         if isinstance(message, Exception):
+            # It is the last that comes, also for who asks again.
+            inbox.put_nowait(message)
             raise message
         return message
 
     def _result(self, message: _Message) -> ExecutionResult | None:
         """Build the result that a message brings; `None` if it is the end."""
         payload: Any = message.get("payload")
-        match message["type"]:
+        match message.get("type"):
             case "complete":
                 return None
             case "error":
@@ -215,8 +223,7 @@ class GraphqlWebsocketCommunicator:
 
     def _sort_in(self, message: _Message) -> None:
         """Put a message where it is waited for; one that nobody waits for is dropped."""
-        id = message.get("id")
-        type = message["type"]
+        id, type = message.get("id"), message.get("type")
         if type == "pong":
             id = (message.get("payload") or {}).get("fence")
         ends = type in {"complete", "error", "pong"}

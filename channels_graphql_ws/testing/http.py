@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -19,7 +19,7 @@ from graphql import ExecutionResult
 
 from ..exceptions import RemoteProtocolError
 from .login import alogin_headers
-from .results import GraphqlResults, execution_result, parts
+from .results import GraphqlResults, Steps, attempt, execution_result, parts
 from .running import RunningApplication
 from .scopes import HOST, Headers, encoded, http_scope
 
@@ -141,16 +141,19 @@ class GraphqlHttpClient:
 
     # -------------------------------------------------------------------- internals
 
-    async def _results(
-        self, wanted: dict[str, Any], headers: Headers
-    ) -> AsyncGenerator[ExecutionResult | None]:
+    async def _results(self, wanted: dict[str, Any], headers: Headers) -> Steps[ExecutionResult]:
         body = json.dumps(wanted).encode()
         async with self._request("POST", wanted, _JSON, body, headers, _EVENTS) as response:
             if response.headers.get("Content-Type", "").partition(";")[0] != _EVENTS:
                 raise await response.unexpected("a stream of events")
             yield None
-            async with aclosing(_events(response.chunks())) as events:
-                async for name, data in events:
+            events = _EventParser()
+            while response.has_more:
+                chunk = await attempt(response.chunk())
+                if isinstance(chunk, BaseException):
+                    yield chunk
+                    continue
+                for name, data in events.feed(chunk):
                     if name == "complete":
                         return
                     yield execution_result(json.loads(data))
@@ -207,6 +210,7 @@ class _Response:
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self.cookies: list[str] = []
+        self.has_more = True
 
     async def __aenter__(self) -> None:
         try:
@@ -227,13 +231,12 @@ class _Response:
         await self._running.finish(self._timeout)
         self._running.raise_failure()
 
-    async def chunks(self) -> AsyncGenerator[bytes]:
-        """Give the body as it comes."""
-        has_more = True
-        while has_more:
-            event = await self._next_event()
-            has_more = event.get("more_body", False)
-            yield event.get("body", b"")
+    async def chunk(self) -> bytes:
+        """Wait for a piece of the body."""
+        event = await self._next_event()
+        self.has_more = event.get("more_body", False)
+        body: bytes = event.get("body", b"")
+        return body
 
     async def result(self) -> GraphqlHttpResult:
         """Read the answer.
@@ -261,28 +264,36 @@ class _Response:
         )
 
     async def _body(self) -> bytes:
-        return b"".join([chunk async for chunk in self.chunks()])
+        body = b""
+        while self.has_more:
+            body += await self.chunk()
+        return body
 
     async def _next_event(self) -> dict[str, Any]:
         async with asyncio.timeout(self._timeout):
             return await self._running.next_event()
 
 
-async def _events(chunks: AsyncGenerator[bytes]) -> AsyncGenerator[tuple[str, str]]:
-    """Give the name and the data of each event (HTML, Server-sent events)."""
-    name, data, rest = "message", list[str](), b""
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                field, _, value = line.decode().rstrip("\r").partition(":")
-                if field == "event":
-                    name = value.removeprefix(" ")
-                elif field == "data":
-                    data.append(value.removeprefix(" "))
-                elif not (field or value) and data:
-                    yield name, "\n".join(data)
-                    name, data = "message", []
+class _EventParser:
+    """Finds the events in a stream (HTML, Server-sent events)."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._name = "message"
+        self._data: list[str] = []
+
+    def feed(self, chunk: bytes) -> Iterator[tuple[str, str]]:
+        """Give the name and the data of each event that a piece completes."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            field, _, value = line.decode().rstrip("\r").partition(":")
+            if field == "event":
+                self._name = value.removeprefix(" ")
+            elif field == "data":
+                self._data.append(value.removeprefix(" "))
+            elif not (field or value) and self._data:
+                yield self._name, "\n".join(self._data)
+                self._name, self._data = "message", []
 
 
 def _operation(

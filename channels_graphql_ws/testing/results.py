@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from typing import Any, Generic, Self, TypeVar
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from graphql import ExecutionResult, GraphQLError, SourceLocation
 
+from ..exceptions import RemoteProtocolError
+
+Item = TypeVar("Item")
 Result = TypeVar("Result", bound=ExecutionResult)
+Steps: TypeAlias = AsyncGenerator[Result | BaseException | None]
 
 
 class GraphqlResults(AsyncIterator[Result], Generic[Result]):
@@ -15,10 +20,15 @@ class GraphqlResults(AsyncIterator[Result], Generic[Result]):
 
     It begins with the first iteration, or with `async with`, which waits until the server
     has dealt with it, so that what is broadcast from then on arrives. It ends with the last
-    result, when the `async with` is left, and when nobody iterates any more.
+    result, when the `async with` is left, and when nobody iterates any more. Who has waited
+    for a result in vain, by `asyncio.timeout`, may wait again.
+
+    Args:
+        steps: gives `None` when the subscription has begun, then the results. In between it
+            gives what ended a wait, since an exception would end the generator.
     """
 
-    def __init__(self, steps: AsyncGenerator[Result | None]) -> None:
+    def __init__(self, steps: Steps[Result]) -> None:
         self._steps = steps
         self._begun = False
 
@@ -26,7 +36,6 @@ class GraphqlResults(AsyncIterator[Result], Generic[Result]):
         """Begin, if that has not happened yet."""
         if not self._begun:
             self._begun = True
-            # The first step is not a result, it is the beginning.
             await anext(self._steps)
         return self
 
@@ -38,6 +47,8 @@ class GraphqlResults(AsyncIterator[Result], Generic[Result]):
         """Wait for the next result."""
         await self.__aenter__()
         result = await anext(self._steps)
+        if isinstance(result, BaseException):
+            raise result
         assert result is not None, "only the first step is none"
         return result
 
@@ -60,6 +71,17 @@ class GraphqlResults(AsyncIterator[Result], Generic[Result]):
         await self._steps.aclose()
 
 
+async def attempt(waiting: Awaitable[Item]) -> Item | BaseException:
+    """Wait, and return what ends the wait where that is not an end of the subscription."""
+    try:
+        return await waiting
+    except asyncio.CancelledError:
+        # Not the one that was caught: its traceback would keep the generator alive.
+        return asyncio.CancelledError()
+    except TimeoutError as error:
+        return TimeoutError(*error.args)
+
+
 def execution_result(payload: Any) -> ExecutionResult:
     """Build the result from its JSON."""
     data, errors, extensions = parts(payload)
@@ -69,7 +91,13 @@ def execution_result(payload: Any) -> ExecutionResult:
 def parts(
     payload: Any,
 ) -> tuple[dict[str, Any] | None, list[GraphQLError] | None, dict[str, Any] | None]:
-    """Give the data, the errors and the extensions of a result."""
+    """Give the data, the errors and the extensions of a result.
+
+    Raises:
+        RemoteProtocolError: it is no result.
+    """
+    if not isinstance(payload, dict):
+        raise RemoteProtocolError(f"Expected a result, the application sent {payload!r}")
     errors = payload.get("errors")
     rebuilt = None if errors is None else [graphql_error(each) for each in errors]
     return payload.get("data"), rebuilt, payload.get("extensions")

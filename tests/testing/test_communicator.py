@@ -266,6 +266,17 @@ async def test_a_refused_subscription_has_no_more_results():
     assert [each.errors[0].message for each in results] == ["Closed."]
 
 
+async def test_who_has_waited_in_vain_may_wait_again(protocol):
+    async with connect(protocol) as client, client.subscribe(ROOMS, {"room": "a"}) as events:
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await anext(events)
+        await OnTalk.broadcast(group="a", payload="late")
+        assert await anext(events) == told("late")
+    assert ended == ["a"]
+
+
 async def test_the_confirmation_is_waited_for_and_dropped(protocol):
     class Confirming(Consumer):
         confirm_subscriptions = True
@@ -332,6 +343,19 @@ async def test_an_exception_of_the_application_surfaces():
         await client.disconnect()
 
 
+async def test_an_exception_of_the_application_surfaces_in_an_iteration():
+    answers = {"type": "next", "payload": {}}, TimeoutError("lost")
+    client = connect(application=misbehaving(*answers))
+    await client.gql_init()
+    events = client.subscribe("subscription { count }", wait_confirmation=True)
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match="lost"):
+            await anext(events)
+    await events.aclose()
+    with pytest.raises(TimeoutError, match="lost"):
+        await client.disconnect()
+
+
 async def test_a_connection_that_the_application_closes_is_told_with_its_code():
     async with connect(application=misbehaving(CLOSE)) as client:
         events = client.subscribe("subscription { count }")
@@ -355,6 +379,12 @@ async def test_the_close_of_the_application_can_be_waited_for():
 async def test_a_query_without_a_result_is_an_error():
     async with connect(application=misbehaving({"type": "complete"})) as client:
         with pytest.raises(RemoteProtocolError, match="completed without a result"):
+            await client.execute("{ hello }")
+
+
+async def test_a_result_that_is_none_is_an_error():
+    async with connect(application=misbehaving({"type": "next", "payload": [1]})) as client:
+        with pytest.raises(RemoteProtocolError, match=r"Expected a result, .* sent \[1\]"):
             await client.execute("{ hello }")
 
 

@@ -30,6 +30,7 @@ from channels_graphql_ws.testing import (
     alogin_headers,
     login_headers,
 )
+from support import wait_until
 
 STORE = "mutation ($file: Upload!, $more: [Upload]) { store(file: $file, more: $more) { stored } }"
 EVENTS = 'subscription { onEvent(group: "a") { event } }'
@@ -206,6 +207,32 @@ async def test_who_leaves_is_unsubscribed(client):
     assert asked.calls == ["a", "a"]
 
 
+async def test_who_has_waited_in_vain_may_wait_again(client):
+    async with client.subscribe(EVENTS) as events:
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await events.take(1)
+        await OnEvent.broadcast(group="a", payload="late")
+        assert (await anext(events)).data == {"onEvent": {"event": "late"}}
+
+
+async def test_who_breaks_off_the_iteration_is_unsubscribed(client):
+    async def broadcast():
+        await wait_until(listeners)
+        await OnEvent.broadcast(group="a", payload="one")
+
+    known = asyncio.all_tasks()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(broadcast())
+        async for _ in client.subscribe(EVENTS):
+            break
+    await wait_until(lambda: asked.calls == ["a"])
+    assert listeners() == 0
+    # Django hops to a thread before it has ended.
+    await wait_until(lambda: asyncio.all_tasks() <= known)
+
+
 async def test_what_can_not_be_executed_is_a_result(client):
     query = "subscription ($r: Boolean) { onEvent(refuse: $r) { event } }"
     (result,) = [result async for result in client.subscribe(query, {"r": True})]
@@ -253,6 +280,20 @@ async def test_an_exception_behind_the_answer_surfaces_too():
 
     with pytest.raises(KeyError, match="lost"):
         await GraphqlHttpClient(application).execute("{ hello }")
+
+
+async def test_an_exception_in_a_stream_surfaces():
+    async def application(scope, receive, send):
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        raise TimeoutError("lost")
+
+    events = GraphqlHttpClient(application).subscribe("…")
+    for _ in range(2):
+        with pytest.raises(TimeoutError, match="lost"):
+            await anext(events)
+    with pytest.raises(TimeoutError, match="lost"):
+        await events.aclose()
 
 
 async def test_an_application_that_ends_without_an_answer_is_an_error():
