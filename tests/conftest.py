@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 import redis_server
 
-pytest_plugins = ["leaks", "pytester"]
+pytest_plugins = ["leaks", "pytest_channels_graphql_ws", "pytester"]
 
 # A deadline for each example would be a timed assertion.
 hypothesis.settings.register_profile("suite", deadline=None)

@@ -195,7 +195,7 @@ async def test_an_event_that_breaks_execution_itself_is_lost_alone(rig, caplog):
     rig.hub.broadcast(2)
     lost, found = client.results
     assert lost == {"data": None, "errors": [{"message": "Internal server error"}]}
-    assert found == {"data": {"onEvent": {"number": 2}}}
+    assert found == {"data": {"event": {"number": 2}}}
     [record] = caplog.records
     assert record.levelno == logging.ERROR
     assert isinstance(record.exc_info[1], LookupError)
@@ -221,7 +221,7 @@ async def test_something_cancelled_in_publish_costs_one_event(rig, caplog, stray
     await client.hears(2)
     lost, found = client.results
     assert lost == {"data": None, "errors": [{"message": "Internal server error"}]}
-    assert found == {"data": {"onEvent": {"number": 2}}}
+    assert found == {"data": {"event": {"number": 2}}}
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
