@@ -273,10 +273,10 @@ class PlainAwaitable:
         self._waiting = iter(future)
         self._then = then
 
-    def __await__(self) -> "PlainAwaitable":
+    def __await__(self) -> PlainAwaitable:
         return self
 
-    def __iter__(self) -> "PlainAwaitable":
+    def __iter__(self) -> PlainAwaitable:
         return self
 
     def __next__(self) -> Any:

@@ -628,7 +628,9 @@ def test_a_long_id_does_not_make_a_long_reason() -> None:
 
 
 @BOTH
-def test_an_operation_beyond_the_limit_is_refused_and_leaves_the_others_alone(dialect: Any) -> None:
+def test_an_operation_beyond_the_limit_is_refused_and_leaves_the_others_alone(
+    dialect: Any,
+) -> None:
     protocol = ready(dialect, max_operations=1)
     live = started(protocol)
 

@@ -11,7 +11,6 @@ from django.test import override_settings
 from graphql import OperationType
 
 import asked
-from channels_graphql_ws.execution import cohort
 from asked import OnEvent
 from asking import (
     EVENTS,
@@ -29,6 +28,7 @@ from asking import (
     streaming,
 )
 from channels_graphql_ws.broadcast import channel_layer
+from channels_graphql_ws.execution import cohort
 from channels_graphql_ws.http import stream as stream_module
 from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
 from support import tick, wait_until
