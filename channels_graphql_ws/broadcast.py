@@ -47,6 +47,8 @@ class Outgoing:
     message: dict[str, Any]
     about: str
     """What to call it in the log: the class, what is done, and the readable group."""
+    layer_alias: str = "default"
+    """The channel layer, as CHANNEL_LAYERS names it."""
 
     @property
     def group(self) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextvars import Context, copy_context
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, assert_never
@@ -14,11 +14,11 @@ from typing import Any, Protocol, assert_never
 from graphql import GraphQLError, OperationType
 
 from . import steps
+from .client_operation import ClientOperation
 from .exceptions import ConnectionRejectionError
-from .execution import Live
 from .execution.errors import describe
 from .execution.event import TooManyError
-from .messages import CloseCode, JsonObject, Refusal, Subscribe
+from .messages import CloseCode
 from .outbox import Outbox
 from .protocol import (
     Cancel,
@@ -84,67 +84,6 @@ class Settings:
     init_timeout: float | None = None
     disconnect_timeout: float = 30.0
     max_subscriptions: int | None = None
-
-
-class ClientOperation:
-    """One operation of one client: what runs it, and its way back to the client."""
-
-    def __init__(self, connection: Connection, operation: Operation) -> None:
-        self._connection = connection
-        self.operation = operation
-        self.variables: Context = copy_context()
-        self.type: OperationType | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.live: Live | None = None
-        self.is_stopping = False
-
-    @property
-    def request(self) -> Subscribe:
-        """What the client asked for."""
-        return self.operation.request
-
-    def began(self, type: OperationType) -> None:
-        """It is known what kind of operation this is.
-
-        Raises:
-            CancelledError: it is none that has to go on for a confirmation.
-            TooManyError: the client has as many subscriptions as it may have.
-        """
-        if type is OperationType.SUBSCRIPTION:
-            self._connection.count_subscription()
-        self.type = type
-        if self.is_stopping and type is not OperationType.SUBSCRIPTION:
-            raise asyncio.CancelledError
-
-    def subscribed(self, live: Live) -> None:
-        """A subscription came to be: it is to be ended, whatever happens."""
-        self.live = live
-
-    def ready(self) -> Awaitable[None] | None:
-        """Give something to wait for before the next result, if there is need to."""
-        return self._connection.ready()
-
-    def confirmed(self, result: str) -> None:
-        """Tell the client that its subscription is live."""
-        self._connection.report("confirmed", self.operation, result)
-
-    def run(self, work: Steps[None]) -> None:
-        """Take steps on behalf of the operation."""
-        self._connection.run(work)
-
-    def next(self, result: str) -> None:
-        """Send a result."""
-        self._connection.report("next", self.operation, result)
-
-    def completed(self) -> None:
-        """Say that there are no more results."""
-        self._connection.report("completed", self.operation)
-        self._connection.forget(self)
-
-    def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
-        """Say that the operation could not be executed."""
-        self._connection.report("failed", self.operation, errors, refusal)
-        self._connection.forget(self)
 
 
 class Connection:
@@ -220,6 +159,11 @@ class Connection:
     def crashed(self) -> None:
         """Close, as something broke that is not the client's fault."""
         self._carry_out(self._protocol.crashed())
+
+    @property
+    def is_closing(self) -> bool:
+        """Tell if nothing more will be said but the close."""
+        return self._protocol.state is State.CLOSED
 
     async def closed(self) -> None:
         """Wait, but not for ever, until the client has been told that we close."""

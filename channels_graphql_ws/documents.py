@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakKeyDictionary, ref
 
 from graphene.validation import DisableIntrospection
@@ -21,9 +23,21 @@ from graphql import (
 )
 
 from .depth import depth_limit
+from .workers import Workers
 
 INLINE_LIMIT = 8_192
 """Longest document, in characters, that is parsed on the event loop itself."""
+
+INLINE_NAMES = 400
+"""Names and numbers in a document that is parsed on the event loop itself. Validating takes
+the square of the fields that have one name: a few thousand keep a processor busy for seconds."""
+
+THREADS = 2
+"""Threads that parse and validate the other documents, for the whole process."""
+
+_NAME = re.compile(r"\w+")
+
+_parsers = Workers("documents", THREADS)
 
 
 _NOTHING = DocumentNode(definitions=())
@@ -125,13 +139,14 @@ class DocumentCache:
                 return document
         schema = self._schema()
         assert schema is not None, "a cache is asked by those who serve its schema"
-        if len(text) > INLINE_LIMIT:
+        if len(text) > INLINE_LIMIT or len(_NAME.findall(text)) > INLINE_NAMES:
             return self._load_in_thread(schema, text)
         return self._keep(text, load(schema, text, self._rules))
 
     async def _load_in_thread(self, schema: GraphQLSchema, text: str) -> Document:
-        document = await asyncio.to_thread(load, schema, text, self._rules)
-        return self._keep(text, document)
+        loop = asyncio.get_running_loop()
+        work = partial(load, schema, text, self._rules)
+        return self._keep(text, await loop.run_in_executor(_parsers.pool, work))
 
     def _keep(self, text: str, document: Document) -> Document:
         if document.errors or len(text) > self._max_characters:

@@ -10,7 +10,7 @@ from typing import Any
 
 from graphql import OperationType
 
-from .connection import ClientOperation
+from .client_operation import ClientOperation
 from .execution import Live
 from .execution.errors import INTERNAL_ERROR
 from .json_text import dumps, loads

@@ -198,6 +198,8 @@ def hub_of(layer: ChannelLayer) -> Hub:
     run each on an event loop of its own.
     """
     loop = asyncio.get_running_loop()
-    for key in [key for key in _hubs if key[0].is_closed()]:
-        broadcast.remove_receiver(_hubs[key].layer, _hubs.pop(key))
+    for key in [key for key in list(_hubs) if key[0].is_closed()]:
+        # Another thread may have been faster.
+        if (hub := _hubs.pop(key, None)) is not None:
+            broadcast.remove_receiver(hub.layer, hub)
     return _hubs.get((loop, id(layer))) or Hub(layer)

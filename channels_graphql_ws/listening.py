@@ -48,7 +48,7 @@ class Messages:
         """Messages that gave way to newer ones."""
         self._type = type
         self._timeout = timeout
-        self._limit = limit
+        self._limit = max(1, limit)
         self._waiting: deque[dict[str, Any]] = deque()
         self._news = asyncio.Event()
         self._is_over = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ FULL_AT = 64
 class _Rest:
     """Awaits the rest of an awaitable which has been started already."""
 
-    def __init__(self, steps: Generator[Any, Any, Any], waiting_for: Any) -> None:
+    def __init__(self, steps: Iterator[Any], waiting_for: Any) -> None:
         self._steps = steps
         self._waiting_for = waiting_for
 
@@ -25,16 +25,23 @@ class _Rest:
         waiting_for = self._waiting_for
         while True:
             failure: BaseException | None = None
-            value = None
             try:
-                value = yield waiting_for
+                yield waiting_for
             except BaseException as error:  # noqa: BLE001 (passed on as it is)
                 failure = error
             try:
                 steps = self._steps
-                waiting_for = steps.send(value) if failure is None else steps.throw(failure)
+                waiting_for = next(steps) if failure is None else _throw(steps, failure)
             except StopIteration:
                 return
+
+
+def _throw(steps: Iterator[Any], failure: BaseException) -> Any:
+    # What `__await__` gives has to be an iterator, not a generator (Granian's is none).
+    throw = getattr(steps, "throw", None)
+    if throw is None:
+        raise failure
+    return throw(failure)
 
 
 class Outbox:

@@ -108,6 +108,7 @@ class ServerProtocol:
     Args:
         subprotocol: the dialect that was agreed on.
         max_message_size: longest message from the client, in characters.
+        max_operations: operations that may be under way at once.
         answers_complete: answer the client's `complete` with one of our own.
     """
 
@@ -116,11 +117,13 @@ class ServerProtocol:
         subprotocol: Subprotocol,
         *,
         max_message_size: int | None = None,
+        max_operations: int | None = None,
         answers_complete: bool = True,
     ) -> None:
         self.subprotocol = subprotocol
         self.state = State.OPENED
         self._max_message_size = max_message_size
+        self._max_operations = max_operations
         self._answers_complete = answers_complete
         self._operations: dict[OperationId, Operation] = {}
         # Stopped by the client, but not at their end: no two of them have the same id.
@@ -268,6 +271,8 @@ class ServerProtocol:
             return self._close(CloseCode.UNAUTHORIZED, "Unauthorized")
         if message.id in self._operations:
             return self._duplicate(message.id)
+        if self._max_operations is not None and len(self._operations) >= self._max_operations:
+            return self._too_many(message.id)
         # From here on, a word about an older operation would be taken for one about this.
         older = self._stopping.pop(message.id, None)
         if older is not None:
@@ -275,6 +280,10 @@ class ServerProtocol:
         operation = Operation(message, self.subprotocol.next_prefix(message.id))
         self._operations[message.id] = operation
         return [Execute(operation)]
+
+    def _too_many(self, id: OperationId) -> list[Effect]:
+        error = {"message": f"More than {self._max_operations} operations on one connection"}
+        return self._send(messages.Error(id, [error], Refusal.OPERATION))
 
     def _complete(self, message: messages.Complete) -> list[Effect]:
         if self._held.pop(message.id, None) is not None:

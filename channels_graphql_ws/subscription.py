@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 from weakref import WeakSet
 
 import graphene
 from asgiref.sync import markcoroutinefunction
+from channels.layers import channel_layers
 from graphene.types.objecttype import ObjectTypeOptions
 from graphene.utils.props import props
 from graphql import GraphQLResolveInfo
@@ -312,14 +313,9 @@ class Subscription(graphene.ObjectType):
             raise TypeError(f"group must be a string or None, not {group!r}")
         about = f"{cls.__qualname__}.{verb}(group={_shortened(group)!r})"
         return [
-            _broadcast.Outgoing({**message, "group": name}, about)
-            for name in cls._group_names_to_send(group)
+            _broadcast.Outgoing({**message, "group": cls.group_name(prefix, group)}, about, alias)
+            for alias, prefix in _destinations()
         ]
-
-    @classmethod
-    def _group_names_to_send(cls, group: str | None) -> Iterator[str]:
-        prefixes = {owner.group_name_prefix for owner in prefix_owners}
-        return (cls.group_name(prefix, group) for prefix in sorted(prefixes))
 
     @classmethod
     def group_name(cls, prefix: str, group: str | None) -> str:
@@ -339,31 +335,41 @@ def _shortened(group: str | None) -> str | None:
     )
 
 
+def _destinations() -> list[tuple[str, str]]:
+    """Give the channel layers and the prefixes of groups that consumers listen to."""
+    owners = {(owner.channel_layer_alias, owner.group_name_prefix) for owner in prefix_owners}
+    # A class that nobody uses may name a layer that nobody has.
+    configured = [owner for owner in sorted(owners) if owner[0] in channel_layers]
+    return configured or sorted(owners)[:1]
+
+
 def _send(outgoing: list[_broadcast.Outgoing]) -> asyncio.Future[None] | None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         _send_sync(outgoing)
         return None
-    layer = _broadcast.channel_layer()
     # Awaiting the last is awaiting all: they go out one after another.
-    return [_broadcast.send_soon(layer, each) for each in outgoing][-1]
+    return [_broadcast.send_soon(_layer(each), each) for each in outgoing][-1]
 
 
 def _send_async(outgoing: list[_broadcast.Outgoing]) -> Awaitable[None]:
-    layer = _broadcast.channel_layer()
+    layers = [_layer(each) for each in outgoing]
 
     async def send() -> None:
-        for each in outgoing:
+        for layer, each in zip(layers, outgoing, strict=True):
             await _broadcast.send_soon(layer, each)
 
     return send()
 
 
 def _send_sync(outgoing: list[_broadcast.Outgoing]) -> None:
-    layer = _broadcast.channel_layer()
     for each in outgoing:
-        _broadcast.send_now(layer, each)
+        _broadcast.send_now(_layer(each), each)
+
+
+def _layer(outgoing: _broadcast.Outgoing) -> Any:
+    return _broadcast.channel_layer(outgoing.layer_alias)
 
 
 for _name in ("broadcast_async", "unsubscribe_async"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 import graphene
@@ -147,6 +148,49 @@ class OnSlow(OnEvent):
 class Subscriptions(graphene.ObjectType):
     on_event = OnEvent.Field()
     on_slow = OnSlow.Field()
+    count = graphene.Int(to=graphene.Int(required=True))
+    forever = graphene.Int()
+    heard = graphene.String(group=graphene.String())
+
+    @staticmethod
+    async def subscribe_count(_root: Any, _info: Any, to: int) -> AsyncIterator[int]:
+        for number in range(to):
+            yield number
+        if to == 0:
+            raise GraphQLError("There is nothing to count.")
+
+    @staticmethod
+    def resolve_count(number: int, _info: Any, to: int) -> int:
+        del to
+        return number
+
+    @staticmethod
+    async def subscribe_forever(_root: Any, _info: Any) -> AsyncIterator[int]:
+        try:
+            for number in range(10_000):
+                published.append(number)
+                yield number
+        finally:
+            calls.append("closed")
+
+    @staticmethod
+    def resolve_forever(number: int, _info: Any) -> int:
+        return number
+
+    @staticmethod
+    async def subscribe_heard(
+        _root: Any, info: Any, group: str | None = None
+    ) -> AsyncIterator[str]:
+        groups = [group] if group else []
+        async with info.context.listen_to_channel("chat.message", groups=groups) as messages:
+            yield f"live {info.context.channel_name}"
+            async for message in messages:
+                yield message["text"]
+
+    @staticmethod
+    def resolve_heard(text: str, _info: Any, group: str | None = None) -> str:
+        del group
+        return text
 
 
 schema = graphene.Schema(query=Query, mutation=Mutation, subscription=Subscriptions)

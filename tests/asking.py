@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -230,6 +231,30 @@ def multipart(parts: Sequence[tuple[str, str | None, bytes]]) -> tuple[bytes, di
 def listeners() -> int:
     """Count the subscriptions of this event loop."""
     return hub_of(channel_layer()).counts()["listeners"]
+
+
+HOUR = 3600.0
+"""Seconds that no test waits: see `Timers`."""
+
+
+class Timers:
+    """The timers of an hour on this event loop: they go off when a test says so."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self._due: list[Callable[[], object]] = []
+        loop = asyncio.get_running_loop()
+        call_later = loop.call_later
+
+        def recording(delay: float, callback: Any, *arguments: Any, **more: Any) -> Any:
+            if delay == HOUR:
+                self._due.append(partial(callback, *arguments))
+            return call_later(delay, callback, *arguments, **more)
+
+        monkeypatch.setattr(loop, "call_later", recording)
+
+    def go_off(self) -> None:
+        while self._due:
+            self._due.pop()()
 
 
 class Gate:

@@ -6,14 +6,34 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from asgiref.sync import SyncToAsync
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 import redis_server
 
-pytest_plugins = ["leaks", "pytester"]
+pytest_plugins = ["leaks", "pytest_channels_graphql_ws", "pytester"]
 
 # A deadline for each example would be a timed assertion.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def no_connection_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Close the database connections which a test has opened in asgiref's thread.
+
+    In a later test, one without a database, it would be refused to look whether they are stale.
+    """
+    yield
+    if request.node.get_closest_marker("django_db"):
+        SyncToAsync.single_thread_executor.submit(_close_connections).result()
+
+
+def _close_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        # SQLite's own `close` leaves a database in memory open.
+        BaseDatabaseWrapper.close(connection)
 
 
 @pytest.fixture(scope="session")

@@ -23,13 +23,18 @@ class ExampleServer:
     """A context manager: inside it the example is served.
 
     Args:
-        folder: where the database is made.
+        folder: where the database is, or is made.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._environment = _environment(folder / "chat.sqlite3")
+        self.database = folder / "chat.sqlite3"
         self._address = f"127.0.0.1:{free_port()}"
         self._log: list[str] = []
+
+    @property
+    def url(self) -> str:
+        """Where the pages are."""
+        return f"http://{self._address}"
 
     @property
     def websocket_url(self) -> str:
@@ -38,30 +43,46 @@ class ExampleServer:
 
     def guest(self, nick: str) -> dict[str, str]:
         """Choose a nick as the page does; return the headers of the browser that did."""
-        site = f"http://{self._address}"
         jar = http.cookiejar.CookieJar()
         browser = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(jar)
         )
-        browser.open(site, timeout=GUARD).close()
+        browser.open(self.url, timeout=GUARD).close()
         token = next(cookie.value or "" for cookie in jar if cookie.name == "csrftoken")
         form = urllib.parse.urlencode({"nick": nick, "csrfmiddlewaretoken": token})
-        browser.open(f"{site}/enter/guest/", form.encode(), timeout=GUARD).close()
+        browser.open(f"{self.url}/enter/guest/", form.encode(), timeout=GUARD).close()
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
-        return {"cookie": cookies, "origin": site}
+        return {"cookie": cookies, "origin": self.url}
 
-    def __enter__(self) -> Self:
-        migration = self._manage("migrate", "--noinput")
-        said, _ = migration.communicate(timeout=3 * GUARD)
-        if migration.returncode:
-            raise RuntimeError(f"The database could not be made:\n{said}")
-        self._server = self._manage("runserver", "--noreload", self._address)
+    def manage(self, *arguments: str) -> None:
+        """Run a command in another process, until it has ended."""
+        command = self._start(*arguments)
+        said, _ = command.communicate(timeout=3 * GUARD)
+        if command.returncode:
+            raise RuntimeError(f"{arguments} failed:\n{said}")
+
+    def start(self) -> None:
+        """Start the server and return when it listens."""
+        self._server = self._start("runserver", "--noreload", self._address)
         listens = threading.Event()
         self._reader = threading.Thread(target=self._read, args=[listens])
         self._reader.start()
         if not listens.wait(GUARD) or self._server.poll() is not None:
-            self.__exit__(None, None, None)
+            self.stop()
             raise RuntimeError("The example did not start:\n" + "".join(self._log))
+
+    def stop(self) -> None:
+        """End the server; harmless if it has ended."""
+        self._server.terminate()
+        try:
+            self._server.wait(GUARD)
+        finally:
+            self._server.kill()
+            self._reader.join()
+
+    def __enter__(self) -> Self:
+        self.manage("migrate", "--noinput")
+        self.start()
         return self
 
     def __exit__(
@@ -70,17 +91,12 @@ class ExampleServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._server.terminate()
-        try:
-            self._server.wait(GUARD)
-        finally:
-            self._server.kill()
-            self._reader.join()
+        self.stop()
 
-    def _manage(self, *arguments: str) -> subprocess.Popen[str]:
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, str(MANAGE), *arguments],
-            env=self._environment,
+            env=_environment(self.database),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

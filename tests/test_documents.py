@@ -236,3 +236,13 @@ def test_a_cache_does_not_keep_its_schema_alive():
     schema = make()
     gc.collect()
     assert schema() is None
+
+
+async def test_a_small_document_of_many_names_is_parsed_in_another_thread(loaded):
+    # Fields that overlap are compared each with each: a small text can take seconds.
+    cache = DocumentCache(SCHEMA)
+    text = "{" + "ok " * (documents.INLINE_NAMES + 1) + "}"
+    document = await cache.get(text)
+    assert document.errors == ()
+    [(_, thread)] = loaded
+    assert thread != threading.get_ident()

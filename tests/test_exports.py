@@ -62,13 +62,14 @@ def test_every_public_name_of_the_package_is_listed():
     assert public == set(channels_graphql_ws.__all__)
 
 
-def test_every_class_for_tests_is_listed():
+def test_everything_for_tests_is_listed():
     defined = {
         name
         for name, value in inspect.getmembers(testing, inspect.isclass)
-        if value.__module__ == testing.__name__ and not name.startswith("_")
+        if value.__module__.startswith(testing.__name__)
     }
-    assert defined == set(testing.__all__)
+    functions = {name for name, _ in inspect.getmembers(testing, inspect.isfunction)}
+    assert defined | functions == set(testing.__all__)
 
 
 def test_every_error_of_broadcasts_and_of_the_client_can_be_imported_from_the_package():
@@ -314,6 +315,8 @@ def _is_required(parameter: inspect.Parameter) -> bool:
         ("subscription_confirmation_message", {"data": None, "errors": None}),
         ("warn_operation_timeout", 1),
         ("subscription_notification_queue_limit", 1024),
+        ("max_operations_in_flight", 2_000),
+        ("max_operations_per_connection", 100),
         ("middleware", None),
         ("subprotocols", ("graphql-transport-ws", "graphql-ws")),
         ("group_name_prefix", "GQLWS"),

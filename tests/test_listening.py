@@ -250,6 +250,13 @@ async def test_who_does_not_listen_loses_the_oldest_and_the_log_is_told_once(cap
     assert len(caplog.messages) == 2
 
 
+async def test_a_limit_below_one_is_one():
+    messages = Messages("chat", None, 0)
+    messages.put(chat("a"))
+    messages.put(chat("b"))
+    assert await texts(messages, 1) == ["b"]
+
+
 # -------------------------------------------------------------------------- own channel
 
 

@@ -264,3 +264,46 @@ async def test_a_send_that_does_not_let_itself_be_cancelled_does_not_stop_the_cl
     outbox.close(close, at_once=True)
     await asyncio.gather(*owner.tasks)
     assert sent == ["stubborn", "close"]
+
+
+class PlainAwaitable:
+    """What PEP 492 asks for, and no more: an iterator that is no generator."""
+
+    def __init__(self, future: asyncio.Future[None], then: Callable[[], None]) -> None:
+        self._waiting = iter(future)
+        self._then = then
+
+    def __await__(self) -> PlainAwaitable:
+        return self
+
+    def __iter__(self) -> PlainAwaitable:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return next(self._waiting)
+        except StopIteration:
+            self._then()
+            raise
+
+
+async def test_what_a_server_gives_to_await_need_not_be_a_generator() -> None:
+    owner, sent = Owner(), list[str]()
+    taken = asyncio.get_running_loop().create_future()
+    outbox = Outbox(owner.spawn)
+    outbox.put(lambda: PlainAwaitable(taken, lambda: sent.append("1")))
+    outbox.put(lambda: PlainAwaitable(taken, lambda: sent.append("2")))
+    taken.set_result(None)
+    await wait_until(lambda: sent == ["1", "2"])
+    await asyncio.gather(*owner.tasks)
+
+
+async def test_such_an_awaitable_may_be_cancelled() -> None:
+    owner = Owner()
+    outbox = Outbox(owner.spawn)
+    never = asyncio.get_running_loop().create_future()
+    outbox.put(lambda: PlainAwaitable(never, lambda: None))
+    await tick()
+    outbox.abandon()
+    await asyncio.wait(owner.tasks)
+    assert owner.tasks[0].cancelled()

@@ -625,3 +625,18 @@ def test_a_long_id_does_not_make_a_long_reason() -> None:
             assert len(reason.encode()) <= REASON_LIMIT
         case effects:
             raise AssertionError(effects)
+
+
+@BOTH
+def test_an_operation_beyond_the_limit_is_refused_and_leaves_the_others_alone(
+    dialect: Any,
+) -> None:
+    protocol = ready(dialect, max_operations=1)
+    live = started(protocol)
+
+    [refusal] = start(protocol, "2")
+
+    assert "More than 1 operations on one connection" in refusal.frame
+    assert len(protocol.next(live, "1")) == 1
+    protocol.completed(live)
+    assert start(protocol, "2") != [refusal]

@@ -11,8 +11,9 @@ from typing import Any, Final, Protocol
 
 from .. import steps
 from ..hub import Hub, Notification
+from ..json_text import dumps
 from ..steps import Steps
-from .errors import Formatter, encode_result, is_cancellation, log_errors
+from .errors import INTERNAL_ERROR, Formatter, encode_result, is_cancellation, log_errors
 from .event import EventPlan
 
 log = logging.getLogger(__name__)
@@ -203,6 +204,7 @@ class Cohort:
             if is_cancellation(error):
                 raise
             log.exception("Lost a notification of %s (id %s)", self.name, self._id)
+            self._member.next(dumps({"data": None, "errors": [INTERNAL_ERROR]}))
             return
         # A `publish` may go on after it was cancelled, but nobody listens any more.
         if self._ended:

@@ -302,7 +302,7 @@ class Engine:
             client,
             hub,
             groups,
-            queue_limit=limit if limit and limit > 0 else self.settings.queue_limit,
+            queue_limit=limit if limit and limit > 0 else max(1, self.settings.queue_limit),
             format_error=session.format_error,
             id=client.request.id,
         )

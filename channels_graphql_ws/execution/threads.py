@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from inspect import iscoroutine, iscoroutinefunction
 from typing import Any
@@ -16,6 +16,13 @@ from graphene.types.resolver import attr_resolver, dict_or_attr_resolver, dict_r
 from graphql import GraphQLResolveInfo, MiddlewareManager
 
 from ..steps import is_awaitable
+from ..workers import Workers
+
+THREADS = 32
+"""Threads for synchronous resolvers and hooks, for the whole process. A database that can
+not take as many connections wants fewer."""
+
+_resolvers = Workers("resolvers", THREADS)
 
 _READERS = (attr_resolver, dict_resolver, dict_or_attr_resolver)
 
@@ -23,12 +30,12 @@ _READERS = (attr_resolver, dict_resolver, dict_or_attr_resolver)
 async def in_thread(call: Callable[[], Any]) -> Any:
     """Call in a thread, with database connections closed that have had their time.
 
-    The threads are not asgiref's single "thread-sensitive" one: a slow call of one
-    client must not keep another's waiting.
+    The threads are not asgiref's single "thread-sensitive" one, where a slow call of one
+    client would keep all others waiting; they are our own, and `THREADS` at most.
     """
     errand = _Errand(call)
     try:
-        return await _run_in_thread(errand)
+        return await _in_a_thread(errand)
     except asyncio.CancelledError:
         errand.abandon()
         raise
@@ -61,7 +68,10 @@ class _Errand:
             self._result.close()
 
 
-_run_in_thread = database_sync_to_async(_Errand.run, thread_sensitive=False)
+def _in_a_thread(errand: _Errand) -> Awaitable[Any]:
+    run: Any = database_sync_to_async(errand.run, thread_sensitive=False, executor=_resolvers.pool)
+    running: Awaitable[Any] = run()
+    return running
 
 
 class Freshness:

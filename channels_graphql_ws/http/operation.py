@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from contextvars import copy_context
 from enum import Enum
 from typing import Any, Protocol
 
+from channels.layers import get_channel_layer
 from django.http import HttpResponse
 from graphql import GraphQLError, OperationType
 
 from .. import steps
 from ..broadcast import channel_layer
 from ..context import OperationContext
+from ..exceptions import ChannelLayerError
 from ..execution import Engine
+from ..execution.engine import Live
 from ..execution.event import RequestError
 from ..hub import Hub, hub_of
 from ..json_text import dumps, loads
+from ..listening import OwnChannel, listen
 from ..messages import JsonObject, Refusal, Subscribe
 from ..steps import Steps
 from .request import HttpRequest
@@ -55,19 +60,12 @@ class UnsuitableError(GraphQLError):
         self.headers = headers
 
 
-class Live(Protocol):
-    """A subscription that came to be."""
-
-    def end(self) -> Steps[None]:
-        """Stop what is under way and clean up, once, however often this is called."""
-        ...
-
-
 class Application(Protocol):
     """What an operation needs of the consumer or view."""
 
     channel_layer_alias: str
     disconnect_timeout: float
+    subscription_notification_queue_limit: int
     operation_timeout: float | None
 
     def engine(self) -> Engine:
@@ -130,6 +128,8 @@ class HttpOperation:
         self._choose_sink = choose_sink
         self._context: Any = None
         self._live: Live | None = None
+        self._channel_name: str | None = None
+        self._own_channel: OwnChannel | None = None
         self._hub: Hub | None = None
         self._forbidden = False
         self._answered: asyncio.Future[None] | None = None
@@ -138,6 +138,12 @@ class HttpOperation:
         self._invalid = False
 
     # ------------------------------------------------------------------- from start
+
+    async def prepare_to_listen(self) -> None:
+        """Get a channel of its own, so that other Channels code can send to it."""
+        layer: Any = get_channel_layer(self._application.channel_layer_alias)
+        if layer is not None:
+            self._channel_name = await layer.new_channel()
 
     def start(self) -> asyncio.Future[None] | None:
         """Start it; give something to wait for if it is not known yet how to answer."""
@@ -180,13 +186,21 @@ class HttpOperation:
                 self.task.cancel()
                 await asyncio.wait([self.task], timeout=seconds)
             self.http.close()
-            hub, self._hub = self._hub, None
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        own, self._own_channel = self._own_channel, None
+        hub, self._hub = self._hub, None
+        try:
+            if own is not None:
+                await own.close()
+        finally:
             if hub is not None:
                 await hub.release()
 
     @property
     def _has_nothing_to_end(self) -> bool:
-        parts = (self.task, self._live, self._hub, self.http.form_data)
+        parts = (self.task, self._live, self._hub, self._own_channel, self.http.form_data)
         return all(part is None for part in parts)
 
     async def _wind_down(self) -> None:
@@ -283,13 +297,14 @@ class HttpOperation:
         context = OperationContext(
             {
                 "channels_scope": self.http.scope,
-                "channel_name": None,
+                "channel_name": self._channel_name,
                 "graphql_operation_name": request.operation_name,
                 "graphql_operation_id": request.id,
                 "connection_params": {},
                 "request": self.http,
                 "response": self._response,
-            }
+            },
+            self._listen,
         )
         try:
             answer = yield self._application.on_operation(request.id, dict(request.payload))
@@ -306,6 +321,20 @@ class HttpOperation:
         except Exception:
             self._forbidden = True
             raise
+
+    def _listen(
+        self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
+        if self._own_channel is None:
+            layer = channel_layer(self._application.channel_layer_alias)
+            self._own_channel = OwnChannel(layer, self._channel_name or "")
+        if self._channel_name is None and not groups:
+            raise ChannelLayerError(
+                "Only an operation whose answer is a stream has a channel of its own: name groups"
+            )
+        limit = self._application.subscription_notification_queue_limit
+        own = self._own_channel
+        return listen(own, type, timeout=timeout, groups=groups, queue_limit=limit)
 
     def _use_sink(self, type: OperationType | None) -> None:
         self.sink = self._choose_sink(type)

@@ -48,24 +48,13 @@ class Reservation:
         self._operations: dict[str, HttpOperation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def check(self, id: str) -> None:
-        """See if there is room for an operation.
+    def add(self, id: str, operation: HttpOperation) -> None:
+        """Start an operation.
 
         Raises:
-            RequestRefusedError: its id is in use, or there are too many.
+            RequestRefusedError: its id is in use, or too much is on the stream.
         """
-        if id in self._operations:
-            raise RequestRefusedError(
-                f"There is an operation {id!r} on this stream already", HTTPStatus.CONFLICT
-            )
-        if len(self._operations) >= self._max_operations:
-            raise RequestRefusedError(
-                f"There are {self._max_operations} operations on this stream already",
-                HTTPStatus.TOO_MANY_REQUESTS,
-            )
-
-    def add(self, id: str, operation: HttpOperation) -> None:
-        """Start an operation."""
+        self._check(id)
         self._operations[id] = operation
         operation.start()
 
@@ -90,6 +79,22 @@ class Reservation:
             self._spawn(operation.end())
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _check(self, id: str) -> None:
+        if id in self._operations:
+            raise RequestRefusedError(
+                f"There is an operation {id!r} on this stream already", HTTPStatus.CONFLICT
+            )
+        if self.stream.is_full:
+            # Results of queries do not wait: there would be no end to them.
+            raise RequestRefusedError(
+                "What is on this stream has to be read first", HTTPStatus.TOO_MANY_REQUESTS
+            )
+        if len(self._operations) >= self._max_operations:
+            raise RequestRefusedError(
+                f"There are {self._max_operations} operations on this stream already",
+                HTTPStatus.TOO_MANY_REQUESTS,
+            )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

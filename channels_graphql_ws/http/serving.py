@@ -137,7 +137,7 @@ class Serving:
             content = parsing.json_of(self._request.body)
         wanted = parsing.operations_of(content, max_batch_size=self._endpoint.max_batch_size)
         if self._has_single_connections and (token := self._request.stream_token) is not None:
-            return self._add(token, wanted)
+            return await self._add(token, wanted)
         if isinstance(wanted, Subscribe):
             return await self._run(wanted)
         return await self._run_batch(wanted)
@@ -194,6 +194,8 @@ class Serving:
                 HTTPStatus.NOT_ACCEPTABLE,
             )
         operation = self._operation(wanted)
+        if self._accepted.stream is not None:
+            await operation.prepare_to_listen()
         async with AsyncExitStack() as stack:
             stack.push_async_callback(operation.end)
             await self._start([operation])
@@ -296,19 +298,23 @@ class Serving:
         end = partial(self._reservations.close, reservation)
         return StreamAnswer(self._response, reservation.stream, end)
 
-    def _add(self, token: str, wanted: Subscribe | list[Subscribe]) -> HttpResponse:
+    async def _add(self, token: str, wanted: Subscribe | list[Subscribe]) -> HttpResponse:
         """Start an operation on a reserved event stream."""
-        reservation = self._reservations.find(token)
         if isinstance(wanted, list):
             raise RequestRefusedError("An event stream takes no batches")
         id = (wanted.extensions or {}).get("operationId")
         if not isinstance(id, str) or not id:
             raise RequestRefusedError('"extensions.operationId" must be a string')
-        reservation.check(id)
-        sink = SharedStream(reservation, id)
         operation = HttpOperation(
-            self._endpoint, self._request, self._response, wanted, lambda _type: sink
+            self._endpoint,
+            self._request,
+            self._response,
+            wanted,
+            lambda _type: SharedStream(reservation, id),
         )
+        await operation.prepare_to_listen()
+        # Not before: who has to wait may find it closed afterwards.
+        reservation = self._reservations.find(token)
         reservation.add(id, operation)
         response = HttpResponse(status=HTTPStatus.ACCEPTED)
         del response.headers["Content-Type"]

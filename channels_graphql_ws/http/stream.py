@@ -70,9 +70,14 @@ class Stream:
 
     # ---------------------------------------------------------------------- writing
 
+    @property
+    def is_full(self) -> bool:
+        """Tell if results should wait."""
+        return len(self._chunks) >= FULL_AT
+
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next chunk, if there is need to."""
-        return self._has_room() if self._is_full else None
+        return self._has_room() if self.is_full else None
 
     def put(self, chunk: Chunk) -> None:
         """Send a chunk, if anybody is there to read it."""
@@ -123,12 +128,8 @@ class Stream:
 
     # -------------------------------------------------------------------- internals
 
-    @property
-    def _is_full(self) -> bool:
-        return len(self._chunks) >= FULL_AT
-
     async def _has_room(self) -> None:
-        while self._is_full:
+        while self.is_full:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
 

@@ -1,4 +1,6 @@
-"""What the chat keeps: rooms and messages."""
+"""What the chat keeps: rooms, messages and pictures."""
+
+import uuid
 
 from django.conf import settings
 from django.db import models
@@ -23,6 +25,22 @@ class Room(models.Model):
         return self.name
 
 
+class Picture(models.Model):
+    """A picture that was sent along with a message.
+
+    In the database, so that the example leaves no other files behind; a site of size
+    would keep them in a storage of their own.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    content = models.BinaryField()
+    content_type = models.CharField(max_length=20)
+
+    def __str__(self) -> str:
+        """Show which one, and what it is."""
+        return f"{self.id} ({self.content_type})"
+
+
 class Message(models.Model):
     """Something that was said in a room, by a user or by a guest.
 
@@ -39,6 +57,8 @@ class Message(models.Model):
     author_key = models.CharField(max_length=50)
     author_name = models.CharField(max_length=150)
     text = models.TextField(max_length=MAX_LENGTH)
+    # Its id is part of the message: to show that there is one takes no query either.
+    picture = models.OneToOneField(Picture, on_delete=models.SET_NULL, null=True, blank=True)
     sent_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
 import graphene
+from django.core.files import File
+from django.urls import reverse
+from django.utils import timezone
 from graphql import GraphQLError
 
-from channels_graphql_ws import SKIP, Subscription
-from chat import models
+from channels_graphql_ws import SKIP, Subscription, Upload
+from chat import models, pictures
 from chat.people import Person, person_of
 
 HISTORY_LIMIT = 100
+SLOWEST_CLOCK = 3600
 
 
 class Author(graphene.ObjectType):
@@ -34,7 +43,8 @@ class Message(graphene.ObjectType):
     id = graphene.ID(required=True)
     room = graphene.ID(required=True, description="The slug of the room.")
     author = graphene.Field(Author, required=True)
-    text = graphene.String(required=True)
+    text = graphene.String(required=True, description="May be empty if there is a picture.")
+    picture = graphene.String(description="The address of the picture that came along.")
     sent_at = graphene.DateTime(required=True)
 
     @staticmethod
@@ -50,6 +60,11 @@ class Message(graphene.ObjectType):
             name=message.author_name,
             is_guest=message.author_key.startswith("guest-"),
         )
+
+    @staticmethod
+    def resolve_picture(message: models.Message, _info: graphene.ResolveInfo) -> str | None:
+        """Say where the picture is; only its id is needed for that."""
+        return reverse("picture", args=[message.picture_id]) if message.picture_id else None
 
 
 class History(graphene.ObjectType):
@@ -165,19 +180,28 @@ class SendMessage(graphene.Mutation):
 
         room = graphene.ID(required=True)
         text = graphene.String(required=True)
+        picture = Upload(description="PNG, JPEG, GIF or WebP. Comes over HTTP only.")
 
     @staticmethod
-    async def mutate(_root: None, info: graphene.ResolveInfo, room: str, text: str) -> SendMessage:
+    async def mutate(
+        _root: None,
+        info: graphene.ResolveInfo,
+        room: str,
+        text: str,
+        picture: File[Any] | None = None,
+    ) -> SendMessage:
         """Keep the message, then broadcast it as it is: a model."""
         person = _speaker_or_error(info)
-        text = _checked_text(text)
+        text = _checked_text(text, may_be_empty=picture is not None)
         await _check_room(room)
+        kept = await _kept(picture) if picture is not None else None
         message = await models.Message.objects.acreate(
             room_id=room,
             user_id=person.user_id,
             author_key=person.key,
             author_name=person.name,
             text=text,
+            picture=kept,
         )
         await OnMessage.broadcast(group=room, payload=message)
         return SendMessage(message=message)
@@ -214,6 +238,25 @@ class SubscriptionRoot(graphene.ObjectType):
 
     on_message = OnMessage.Field(required=True)
     on_typing = OnTyping.Field()
+    # No broadcast and no class: what the generator below yields is what is sent.
+    clock = graphene.DateTime(
+        required=True,
+        every=graphene.Int(default_value=1, description="Seconds from one to the next."),
+        ticks=graphene.Int(description="How many; without it the clock does not stop."),
+        description="The time on the server, again and again.",
+    )
+
+    @staticmethod
+    async def subscribe_clock(
+        _root: None, _info: graphene.ResolveInfo, every: int, ticks: int | None = None
+    ) -> AsyncIterator[datetime]:
+        """Tell the time. When this returns, the subscription is complete."""
+        if not 1 <= every <= SLOWEST_CLOCK:
+            raise GraphQLError(f"A clock ticks every 1 to {SLOWEST_CLOCK} seconds.")
+        yield timezone.now()
+        while ticks is None or (ticks := ticks - 1) > 0:
+            await asyncio.sleep(every)
+            yield timezone.now()
 
     class Meta:
         """The name that GraphQL tools expect."""
@@ -240,9 +283,9 @@ def _author(person: Person) -> Author:
     return Author(id=person.key, name=person.name, is_guest=person.is_guest)
 
 
-def _checked_text(text: str) -> str:
+def _checked_text(text: str, *, may_be_empty: bool) -> str:
     text = text.strip()
-    if not text:
+    if not text and not may_be_empty:
         raise GraphQLError("There is nothing to send.")
     if len(text) > models.Message.MAX_LENGTH:
         raise GraphQLError(
@@ -250,6 +293,13 @@ def _checked_text(text: str) -> str:
             f"this one has {len(text)}."
         )
     return text
+
+
+async def _kept(picture: File[Any]) -> models.Picture:
+    try:
+        return await pictures.keep(picture)
+    except pictures.NoPictureError as error:
+        raise GraphQLError(str(error)) from None
 
 
 def _message_id(text: str) -> int:

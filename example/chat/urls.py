@@ -8,6 +8,9 @@ from chat import views
 urlpatterns = [
     path("", views.chat, name="chat"),
     path("room/<slug:slug>/", views.chat, name="room"),
+    path("wall/", views.wall, name="wall"),
+    path("wall/<slug:slug>/", views.wall, name="wall"),
+    path("picture/<uuid:id>/", views.picture, name="picture"),
     path("enter/", views.Enter.as_view(), name="enter"),
     path("enter/guest/", views.enter_as_guest, name="enter-as-guest"),
     path("register/", views.register, name="register"),

@@ -1,18 +1,23 @@
-"""The pages: the chat itself, and the door to it."""
+"""The pages: the chat itself, the door to it, the wall; and people's pictures."""
 
 from __future__ import annotations
+
+import uuid
 
 from django.conf import settings
 from django.contrib.auth import login
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_list_or_404, get_object_or_404, redirect, render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 
 from chat.forms import GuestForm, RegistrationForm, SignInForm
-from chat.models import Message, Room
+from chat.models import Message, Picture, Room
 from chat.people import become_guest, person_of
+from chat.pictures import MAX_BYTES
+
+ENDPOINT = "/graphql/"
 
 
 @require_GET
@@ -25,13 +30,43 @@ def chat(request: HttpRequest, slug: str | None = None) -> HttpResponse:
         "person": person_of(request.user, request.session),
         "guest_form": GuestForm(),
         "max_length": Message.MAX_LENGTH,
+        "shows_graphiql": settings.DEBUG,
         "settings": {
-            "endpoint": "/graphql/",
+            "endpoint": ENDPOINT,
             "room": room.slug if room else None,
             "maxLength": Message.MAX_LENGTH,
+            "maxPictureBytes": MAX_BYTES,
         },
     }
     return render(request, "chat/chat.html", page)
+
+
+@require_GET
+def wall(request: HttpRequest, slug: str | None = None) -> HttpResponse:
+    """Show what is said in a room to everybody who passes by. Only reads."""
+    rooms = get_list_or_404(Room)
+    room = get_object_or_404(Room, slug=slug) if slug else rooms[0]
+    settings_of_page = {"endpoint": ENDPOINT, "room": room.slug}
+    page = {"room": room, "rooms": rooms, "settings": settings_of_page}
+    return render(request, "chat/wall.html", page)
+
+
+@require_GET
+def picture(_request: HttpRequest, id: uuid.UUID) -> HttpResponse:
+    """Serve a picture as what it is, and as nothing else.
+
+    `SecurityMiddleware` adds `X-Content-Type-Options: nosniff`.
+    """
+    found = get_object_or_404(Picture, id=id)
+    return HttpResponse(
+        bytes(found.content),
+        content_type=found.content_type,
+        headers={
+            # Should it be anything but a picture after all, then one that can do nothing.
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+            "Cache-Control": "public, max-age=31536000, immutable",
+        },
+    )
 
 
 class Enter(LoginView):

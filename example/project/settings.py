@@ -22,7 +22,7 @@ if not SECRET_KEY:
     msg = "Set SECRET_KEY in the environment when DEBUG is off."
     raise ImproperlyConfigured(msg)
 
-# Also what `AllowedHostsOriginValidator` compares the Origin of a WebSocket with.
+# Also what the Origin of a WebSocket is compared with.
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 
 INSTALLED_APPS = [

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib.util
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from support import GUARD, free_port
+from example_server import ExampleServer
+from support import GUARD
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, ConsoleMessage, Page
 
 Newcomer = Callable[[], Awaitable["Page"]]
 
-MANAGE = Path(__file__).resolve().parents[2] / "example" / "manage.py"
 CHROMIUM_ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -36,46 +32,15 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
-class Example:
-    """The example on a database of its own: a server that can be stopped and started."""
+class Example(ExampleServer):
+    """The example on a database of its own: a server that can be stopped and started.
 
-    def __init__(self, database: Path) -> None:
-        self.database = database
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log: list[str] = []
-
-    async def start(self) -> None:
-        """Start the server and return when it listens."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *(str(MANAGE), "runserver", "--noreload", f"127.0.0.1:{self.port}"),
-            env=_environment(self.database),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        listens = asyncio.Event()
-        self._reader = asyncio.create_task(self._read(listens))
-        async with asyncio.timeout(GUARD):
-            await listens.wait()
-        if self._process.returncode is not None or self._reader.done():
-            pytest.fail("The server did not start:\n" + "".join(self.log))
-
-    async def stop(self) -> None:
-        """End the server; harmless if it has ended."""
-        if self._process.returncode is None:
-            self._process.terminate()
-        try:
-            async with asyncio.timeout(GUARD):
-                await self._process.wait()
-        finally:
-            if self._process.returncode is None:
-                self._process.kill()
-            await self._reader
+    Starting and stopping block: the browser has a process of its own, and goes on.
+    """
 
     def say(self, text: str, name: str = "The house") -> None:
         """Say something from another process, as `manage.py say` does."""
-        _manage(self.database, "say", "lobby", text, "--as", name)
+        self.manage("say", "lobby", text, "--as", name)
 
     def fill(self, count: int) -> None:
         """Put old messages into the lobby, before those that are there."""
@@ -87,32 +52,23 @@ class Example:
                 [(number, f"Old message {number}") for number in range(1, count + 1)],
             )
 
-    async def _read(self, listens: asyncio.Event) -> None:
-        assert self._process.stdout is not None
-        async for line in self._process.stdout:
-            self.log.append(line.decode(errors="replace"))
-            if b"Listening on TCP address" in line:
-                listens.set()
-        listens.set()
-
 
 @pytest.fixture(scope="session")
 def filled_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database as `migrate` leaves it; to be copied, not used."""
-    database = tmp_path_factory.mktemp("example") / "filled.sqlite3"
-    _manage(database, "migrate", "--noinput")
-    return database
+    server = Example(tmp_path_factory.mktemp("example"))
+    server.manage("migrate", "--noinput")
+    return server.database
 
 
 @pytest.fixture
-async def example(filled_database: Path, tmp_path: Path) -> AsyncIterator[Example]:
+def example(filled_database: Path, tmp_path: Path) -> Iterator[Example]:
     """Serve the example on a database of this test."""
-    database = tmp_path / "chat.sqlite3"
-    shutil.copy(filled_database, database)
-    server = Example(database)
-    await server.start()
+    server = Example(tmp_path)
+    shutil.copy(filled_database, server.database)
+    server.start()
     yield server
-    await server.stop()
+    server.stop()
 
 
 @pytest.fixture
@@ -140,7 +96,8 @@ async def visitor(browser: Browser, example: Example) -> AsyncIterator[Newcomer]
 
     def listen(message: ConsoleMessage) -> None:
         # A refused connection is reported too, and is what some tests are about.
-        if message.type == "error" and "WebSocket" not in message.text:
+        expected = any(each in message.text for each in ("WebSocket", "net::ERR_", "status of 4"))
+        if message.type == "error" and not expected:
             problems.append(message.text)
 
     async def come() -> Page:
@@ -192,30 +149,3 @@ def _chromium() -> str:
     if os.environ.get("CI_BROWSER_REQUIRED") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
-
-
-def _manage(database: Path, *arguments: str) -> None:
-    command = [sys.executable, str(MANAGE), *arguments]
-    done = subprocess.run(
-        command,
-        env=_environment(database),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=3 * GUARD,
-    )
-    if done.returncode:
-        pytest.fail(f"{arguments} failed:\n{done.stdout}{done.stderr}")
-
-
-def _environment(database: Path) -> dict[str, str]:
-    # The server runs the package that is tested, be it installed or a checkout.
-    spec = importlib.util.find_spec("channels_graphql_ws")
-    assert spec is not None
-    assert spec.origin is not None
-    return {
-        **{name: value for name, value in os.environ.items() if name != "REDIS_URL"},
-        "EXAMPLE_DATABASE": str(database),
-        "PYTHONPATH": str(Path(spec.origin).parents[1]),
-        "PYTHONUNBUFFERED": "1",
-    }

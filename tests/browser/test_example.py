@@ -10,28 +10,13 @@ import pytest
 if os.environ.get("CI_BROWSER_REQUIRED") != "1":
     pytest.importorskip("playwright.async_api", reason="playwright is not installed")
 
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
+
+from chat_page import expect_live, expect_message, say
 
 pytestmark = pytest.mark.browser
 
 AT_THE_END = "node => node.scrollHeight - node.scrollTop - node.clientHeight < 2"
-
-
-async def say(page: Page, text: str) -> None:
-    """Write a message and send it."""
-    await page.get_by_label("Your message").fill(text)
-    await page.get_by_label("Your message").press("Enter")
-
-
-async def expect_message(page: Page, text: str) -> None:
-    """Wait for the message; it is there once, and nothing is on its way any more."""
-    await expect(page.get_by_role("log").get_by_text(text, exact=True)).to_have_count(1)
-
-
-async def expect_live(page: Page) -> None:
-    """Wait until the lamp is green and the conversation is there."""
-    await expect(page.locator("#status")).to_have_text("Live")
-    await expect_message(page, "Only a nick. Everybody is welcome in the lobby.")
 
 
 async def test_a_message_travels_from_one_window_to_the_other(member, guest, tmp_path: Path):
@@ -158,13 +143,13 @@ async def test_the_page_recovers_when_the_server_is_restarted(example, member, g
     ada, owl = await member(), await guest()
     await expect_live(ada)
     await expect_live(owl)
-    await example.stop()
+    example.stop()
     await expect(ada.locator("#status")).to_have_text("Reconnecting…")
     await expect(owl.locator("#status")).to_have_text("Reconnecting…")
     await ada.get_by_label("Your message").fill("Kept while the line is down")
     await expect(ada.get_by_role("button", name="Send")).to_be_disabled()
     example.say("Said while nobody could hear it")
-    await example.start()
+    example.start()
     await expect_live(ada)
     await expect_live(owl)
     await expect_message(ada, "Said while nobody could hear it")

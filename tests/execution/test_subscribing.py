@@ -243,3 +243,16 @@ async def test_a_class_may_have_a_queue_limit_of_its_own(monkeypatch, own, expec
     await tick()
     assert len(client.results) == expected
     assert client.cohort.dropped == 10 - expected
+
+
+async def test_a_limit_of_the_consumer_that_is_below_one_is_one():
+    server = rig(queue_limit=0)
+    server.hub.joining = asyncio.get_running_loop().create_future()
+    client, rest = server.begin("subscription { event { ok } }")
+    task = asyncio.create_task(rest)
+    server.hub.broadcast()
+    server.hub.broadcast()
+    server.hub.joining.set_result(None)
+    await task
+    await client.hears(1)
+    assert client.cohort.dropped == 1

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 
+import graphene
 import pytest
+from django.test import override_settings
 from graphql import OperationType
 
 import asked
 from asked import OnEvent
 from asking import (
     EVENTS,
+    HOUR,
     PARTS,
     RESPONSE,
     Gate,
+    Timers,
     ask,
     exchange,
     get,
@@ -23,6 +27,8 @@ from asking import (
     posted,
     streaming,
 )
+from channels_graphql_ws.broadcast import channel_layer
+from channels_graphql_ws.execution import cohort
 from channels_graphql_ws.http import stream as stream_module
 from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
 from support import tick, wait_until
@@ -211,13 +217,12 @@ async def test_headers_that_a_hook_sets_come_with_the_stream():
         await one.leave()
 
 
-@pytest.mark.parametrize("kind", ["query", "mutation"])
-async def test_a_streamed_operation_that_takes_too_long_is_cancelled(gates, kind):
-    query = {
-        "query": '{ wait(gate: "g") }',
-        "mutation": 'mutation { mutate(gate: "g") { ok } }',
-    }[kind]
-    async with streaming(consumer(operation_timeout=0.001), query) as one:
+@pytest.mark.parametrize("query", ['{ wait(gate: "g") }', 'mutation { mutate(gate: "g") { ok } }'])
+async def test_a_streamed_operation_that_takes_too_long_is_cancelled(gates, monkeypatch, query):
+    timers = Timers(monkeypatch)
+    async with streaming(consumer(operation_timeout=HOUR), query) as one:
+        await gates["g"].entered.wait()
+        timers.go_off()
         text = await one.rest()
         await one.finished()
     assert b"The operation took too long" in text
@@ -225,14 +230,15 @@ async def test_a_streamed_operation_that_takes_too_long_is_cancelled(gates, kind
     assert gates["g"].cancelled
 
 
-async def test_a_subscription_has_all_the_time_that_it_takes(gates):
+async def test_a_subscription_has_all_the_time_that_it_takes(gates, monkeypatch):
+    timers = Timers(monkeypatch)
     query = 'subscription { onEvent(group: "a", gate: "g") { event } }'
-    async with streaming(consumer(operation_timeout=0.001), query) as one:
+    async with streaming(consumer(operation_timeout=HOUR), query) as one:
         await one.chunk()
-        started = asyncio.get_running_loop().time()
-        await wait_until(lambda: asyncio.get_running_loop().time() > started + 0.01)
+        await gates["g"].entered.wait()
+        timers.go_off()
         gates["g"].opened.set()
-        await wait_until(lambda: gates["g"].passed and listeners())
+        await wait_until(listeners)
         await tick(5)
         await OnEvent.broadcast(group="a", payload="x")
         assert await one.chunk() == event("next", a("x"))
@@ -298,7 +304,9 @@ class StalledClient:
             await asyncio.Event().wait()
 
 
-async def test_what_a_client_does_not_read_is_bounded(caplog):
+async def test_what_a_client_does_not_read_is_bounded(caplog, monkeypatch):
+    # Another test may have caused the one warning of a while.
+    monkeypatch.setattr(cohort.DropLog, "interval", 0)
     client = StalledClient(SUBSCRIPTION)
     application = consumer(subscription_notification_queue_limit=10)
     serving = asyncio.ensure_future(application(client.scope, client.inbox.get, client.send))
@@ -406,6 +414,100 @@ async def test_a_request_that_is_cancelled_leaves_nothing():
         await serving
     assert asked.calls == ["a"]
     assert listeners() == 0
+
+
+# ------------------------------------------------- subscriptions that feed themselves
+
+
+async def test_a_generator_is_streamed_to_its_end():
+    async with streaming(consumer(), "subscription { count(to: 2) }") as one:
+        text = await one.rest()
+        await one.finished()
+    events = [event("next", {"data": {"count": number}}) for number in range(2)]
+    assert text == b":\n\n" + b"".join(events) + COMPLETE
+
+
+async def test_a_generator_that_fails_tells_why():
+    async with streaming(consumer(), "subscription { count(to: 0) }") as one:
+        text = (await one.rest()).decode()
+        await one.finished()
+    assert '{"errors":[{"message":"There is nothing to count."' in text
+    assert text.endswith(COMPLETE.decode())
+
+
+async def test_a_generator_waits_for_a_client_that_does_not_read():
+    client = StalledClient("subscription { forever }")
+    serving = asyncio.ensure_future(consumer()(client.scope, client.inbox.get, client.send))
+    await wait_until(lambda: len(asked.published) > stream_module.FULL_AT)
+    await tick(50)
+    # What the server was given before it stopped to take more, and what waits behind that.
+    assert len(asked.published) <= 2 * stream_module.FULL_AT
+    client.inbox.put_nowait({"type": "http.disconnect"})
+    async with asyncio.timeout(20):
+        await serving
+    assert asked.calls == ["closed"]
+
+
+def heard(text):
+    return event("next", {"data": {"heard": text}})
+
+
+async def test_messages_of_other_channels_code_come_while_the_response_streams():
+    layer = channel_layer()
+    async with streaming(consumer(), 'subscription { heard(group: "g") }') as one:
+        assert b"live" in await one.until(b"}\n\n")
+        await layer.group_send("g", {"type": "chat.message", "text": "x"})
+        await layer.group_send("other", {"type": "chat.message", "text": "no"})
+        await layer.group_send("g", {"type": "chat.message", "text": "y"})
+        assert await one.until(b'"y"}}\n\n') == heard("x") + heard("y")
+        await one.leave()
+    assert not layer.groups
+
+
+async def test_a_stream_has_a_channel_of_its_own():
+    layer = channel_layer()
+    async with streaming(consumer(), "subscription { heard }") as one:
+        live = (await one.until(b"}\n\n")).decode()
+        name = live.partition("live ")[2].partition('"')[0]
+        await layer.send(name, {"type": "chat.message", "text": "x"})
+        assert await one.chunk() == heard("x")
+        await one.leave()
+
+
+async def test_operations_on_a_reserved_stream_listen_too():
+    application = single()
+    token = await reserve(application)
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await start(application, token, 'subscription { heard(group: "g") }')
+        await one.until(b"live")
+        await channel_layer().group_send("g", {"type": "chat.message", "text": "x"})
+        assert await one.chunk() == of("1", {"data": {"heard": "x"}})
+        await one.leave()
+    assert not channel_layer().groups
+
+
+async def test_who_listens_without_a_channel_layer_is_told_which_setting_is_missing():
+    with override_settings(CHANNEL_LAYERS={}):
+        async with streaming(consumer(), "subscription { heard }") as one:
+            text = (await one.rest()).decode()
+            await one.finished()
+    assert "CHANNEL_LAYERS" in text
+
+
+async def test_a_query_has_no_channel_of_its_own():
+    class Query(graphene.ObjectType):
+        heard = graphene.String()
+
+        @staticmethod
+        def resolve_heard(_root, info):
+            info.context.listen_to_channel("chat.message")
+
+    answer = await post(
+        GraphqlHttpConsumer.as_asgi(schema=graphene.Schema(query=Query)), {"query": "{ heard }"}
+    )
+    assert "name groups" in answer.json["errors"][0]["message"]
 
 
 # ------------------------------------------------------------- multipart subscriptions
@@ -532,10 +634,12 @@ async def test_all_operations_end_with_the_stream(gates):
     assert (await start(application, token, SUBSCRIPTION)).status == 404
 
 
-async def test_a_stream_that_nobody_opens_is_given_up():
-    application = single(reservation_timeout=0.005)
+async def test_a_stream_that_nobody_opens_is_given_up(monkeypatch):
+    timers = Timers(monkeypatch)
+    application = single(reservation_timeout=HOUR)
     token = await reserve(application)
     await start(application, token, SUBSCRIPTION)
+    timers.go_off()
     await wait_until(lambda: asked.calls == ["a"] and not listeners())
     async with opened(application, token) as one:
         await one.send()
@@ -550,6 +654,24 @@ async def test_what_comes_before_the_stream_is_opened_waits_for_it():
         await one.send()
         await one.start()
         assert (await one.chunk()).endswith(complete("1"))
+        await one.leave()
+
+
+async def test_results_of_a_reserved_stream_that_nobody_reads_are_bounded():
+    application = single()
+    token = await reserve(application)
+    for number in range(stream_module.FULL_AT // 2):
+        assert (await start(application, token, "{ hello }", str(number))).status == 202
+    answer = await start(application, token, "{ hello }", "more")
+    assert (answer.status, answer.message) == (
+        429,
+        "What is on this stream has to be read first",
+    )
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await one.chunk()
+        assert (await start(application, token, "{ hello }", "more")).status == 202
         await one.leave()
 
 

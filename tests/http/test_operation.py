@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from django.http import HttpResponse
 
 import asked
 from asking import scope_of
+from channels_graphql_ws.broadcast import channel_layer
 from channels_graphql_ws.http.formats import EVENT_STREAM
 from channels_graphql_ws.http.operation import HttpOperation
 from channels_graphql_ws.http.parsing import operation_of
@@ -13,6 +16,7 @@ from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.reservations import Reservation
 from channels_graphql_ws.http.stream import Stream
 from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
+from support import GUARD
 
 
 class Consumer(GraphqlHttpConsumer):
@@ -38,6 +42,23 @@ async def test_an_operation_has_one_hub():
     await other.end()
 
 
+async def test_an_operation_may_listen_to_several_channels():
+    one = operation()
+    await one.prepare_to_listen()
+    context = one.before_operation(one.request) or one.operation_context(one.request)
+    layer = channel_layer()
+    async with (
+        context.listen_to_channel("x", groups=["a"]) as of_group,
+        context.listen_to_channel("x") as own,
+    ):
+        await layer.group_send("a", {"type": "x", "text": "1"})
+        await layer.send(context.channel_name, {"type": "x", "text": "2"})
+        async with asyncio.timeout(GUARD):
+            assert (await anext(of_group))["text"] == "1"
+            assert (await anext(own))["text"] == "2"
+    await one.end()
+
+
 async def test_an_operation_can_be_ended_again():
     one = operation()
     assert one.start() is None
@@ -59,5 +80,4 @@ async def test_what_comes_after_the_end_is_not_heard():
 async def test_an_operation_that_is_not_there_can_be_forgotten():
     reservation = Reservation(Stream(EVENT_STREAM), max_operations=1)
     reservation.forget("unknown")
-    reservation.check("unknown")
     await reservation.close()

@@ -10,7 +10,19 @@ import pytest
 from graphql import GraphQLError, build_schema
 
 import asked
-from asking import RESPONSE, Exchange, Gate, ask, exchange, get, post, posted, scope_of
+from asking import (
+    HOUR,
+    RESPONSE,
+    Exchange,
+    Gate,
+    Timers,
+    ask,
+    exchange,
+    get,
+    post,
+    posted,
+    scope_of,
+)
 from channels_graphql_ws.context import OperationContext
 from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
 from support import tick, wait_until
@@ -327,23 +339,39 @@ async def test_a_mutation_that_takes_too_long_for_that_is_cancelled(gate, caplog
     assert "Gave up waiting" in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["query", "mutation"])
-async def test_an_operation_that_takes_too_long_is_cancelled(gate, kind):
-    query = {
-        "query": '{ wait(gate: "g") }',
-        "mutation": 'mutation { mutate(gate: "g") { ok } }',
-    }[kind]
-    answer = await post(consumer(operation_timeout=0.001), {"query": query})
+@pytest.mark.parametrize("query", ['{ wait(gate: "g") }', 'mutation { mutate(gate: "g") { ok } }'])
+async def test_an_operation_that_takes_too_long_is_cancelled(gate, monkeypatch, query):
+    timers = Timers(monkeypatch)
+    posting = asyncio.ensure_future(post(consumer(operation_timeout=HOUR), {"query": query}))
+    await gate.entered.wait()
+    timers.go_off()
+    answer = await posting
     assert (answer.status, answer.message) == (504, "The operation took too long")
     assert gate.cancelled
 
 
-async def test_of_a_batch_only_what_takes_too_long_is_cancelled(gate):
+async def test_of_a_batch_only_what_takes_too_long_is_cancelled(gate, monkeypatch):
+    timers = Timers(monkeypatch)
     batch = [{"query": '{ wait(gate: "g") }'}, {"query": "{ hello }"}]
-    answer = await post(consumer(operation_timeout=0.001, max_batch_size=2), batch)
+    application = consumer(operation_timeout=HOUR, max_batch_size=2)
+    posting = asyncio.ensure_future(post(application, batch))
+    await gate.entered.wait()
+    timers.go_off()
+    answer = await posting
     assert answer.status == 200
     assert answer.json[0]["errors"][0]["message"] == "The operation took too long"
     assert answer.json[1] == {"data": {"hello": "Hello world!"}}
+
+
+async def test_an_operation_that_ends_in_time_is_not_cancelled(gate, monkeypatch):
+    timers = Timers(monkeypatch)
+    query = {"query": '{ wait(gate: "g") }'}
+    posting = asyncio.ensure_future(post(consumer(operation_timeout=HOUR), query))
+    await gate.entered.wait()
+    gate.opened.set()
+    assert (await posting).json == {"data": {"wait": "g"}}
+    timers.go_off()
+    assert gate.passed
 
 
 async def test_a_server_that_can_not_send_is_not_troubled_by_it():

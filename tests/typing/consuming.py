@@ -108,3 +108,12 @@ def context_has_any_attribute(context: OperationContext) -> None:
     assert_type(context.user, Any)
     assert_type(context["user"], Any)
     assert_type("tenant" in context, bool)
+
+
+async def channels_may_be_listened_to(context: OperationContext, consumer: Consumer) -> None:
+    """From a generator, or from a consumer's own code."""
+    async with context.listen_to_channel("chat.message", groups=["a"], timeout=1.5) as messages:
+        async for message in messages:
+            assert_type(message, dict[str, Any])
+    async with consumer.listen_to_channel("chat.message") as messages:
+        assert_type(await anext(messages), dict[str, Any])

@@ -8,7 +8,7 @@ from typing import Any, assert_type
 
 import graphene
 
-from channels_graphql_ws import SKIP, PayloadTypeError, Subscription
+from channels_graphql_ws import COMPLETE, SKIP, PayloadTypeError, Subscription
 from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.subscription import SubscriptionOptions
 
@@ -30,6 +30,10 @@ class OnMessage(Subscription):
     @staticmethod
     def publish(payload: str, _info: graphene.ResolveInfo, room: str) -> object:
         return SKIP if room in payload else OnMessage(text=payload)
+
+    @staticmethod
+    async def initial(_root: None, _info: graphene.ResolveInfo, room: str) -> object:
+        return {"text": room} if room else COMPLETE
 
     @staticmethod
     def unsubscribed(_root: None, _info: graphene.ResolveInfo, room: str) -> None:
@@ -61,6 +65,12 @@ class WithMeta(Subscription):
 
 class WithKeywords(Subscription, publish=lambda payload, _info: payload, description="Short"):
     """Or they are class keywords."""
+
+    ok = graphene.Boolean()
+
+
+class WithInitial(Subscription, publish=lambda _, __: SKIP, initial=lambda _, __: COMPLETE):
+    """The first value, too."""
 
     ok = graphene.Boolean()
 

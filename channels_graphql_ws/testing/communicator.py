@@ -1,0 +1,258 @@
+"""`GraphqlWebsocketCommunicator`: many operations at once, their results as `graphql` has them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import uuid
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, Self, TypeAlias
+
+from graphql import ExecutionResult
+
+from ..exceptions import ConnectionClosedError, RemoteProtocolError
+from ..transport import DEFAULT_SUBPROTOCOL
+from .client import GraphqlWsClient
+from .results import GraphqlResults, Steps, attempt, execution_result
+from .scopes import Headers, encoded
+from .transport import GraphqlWsTransport
+
+_Message: TypeAlias = dict[str, Any]
+_Inbox: TypeAlias = asyncio.Queue[_Message | Exception]
+
+
+class GraphqlWebsocketCommunicator:
+    """A WebSocket to an ASGI application in this process, which is opened by `async with`.
+
+    Every wait ends with `TimeoutError` after `transport.TIMEOUT` seconds. An exception of
+    the application surfaces in the test.
+
+    Args:
+        application: the ASGI application, for example `MyConsumer.as_asgi()`.
+        path: path and query string.
+        headers: of the handshake, see also `login_headers`.
+        protocol: "graphql-transport-ws" or the legacy "graphql-ws".
+        connection_params: payload of `connection_init`.
+        communicator_kwds: `spec_version`, see `GraphqlWsTransport`.
+    """
+
+    def __init__(
+        self,
+        application: Any,
+        path: str,
+        headers: Headers = None,
+        protocol: str = DEFAULT_SUBPROTOCOL,
+        connection_params: Mapping[str, Any] | None = None,
+        **communicator_kwds: Any,
+    ) -> None:
+        kwds = {**communicator_kwds, "headers": encoded(headers)}
+        self.transport = GraphqlWsTransport(application, path, kwds, protocol)
+        self._client = _Client(self.transport, protocol, connection_params=connection_params)
+        self._inboxes: dict[Any, _Inbox] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+
+    @property
+    def connection_ack_payload(self) -> Any:
+        """What the server sent along with `connection_ack`, `None` if nothing."""
+        return self._client.connection_ack_payload
+
+    async def __aenter__(self) -> Self:
+        """Connect and initialize."""
+        await self.gql_init()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Disconnect."""
+        await self.disconnect()
+
+    async def gql_init(self) -> Any:
+        """Connect, initialize, and return what came with the acknowledgement.
+
+        Raises:
+            ConnectionClosedError: the application refused; it has `code` and `reason`.
+        """
+        self._failure = None
+        try:
+            await self._client.connect_and_init()
+        except BaseException:
+            await self.disconnect()
+            raise
+        self._reader = asyncio.create_task(self._read())
+        return self.connection_ack_payload
+
+    async def execute(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+    ) -> ExecutionResult:
+        """Execute a query or a mutation."""
+        async with self._operation(query, variables, operation_name) as inbox:
+            message = await self._next(inbox)
+        result = self._result(message)
+        if result is None:
+            raise RemoteProtocolError("The operation was completed without a result")
+        return result
+
+    def subscribe(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        *,
+        wait_confirmation: bool = False,
+    ) -> GraphqlResults[ExecutionResult]:
+        """Subscribe: `async for result in client.subscribe(…)`.
+
+        Args:
+            query: the GraphQL document.
+            variables: values of its variables.
+            operation_name: which operation of the document.
+            wait_confirmation: the first result is the one that a server with
+                `confirm_subscriptions` sends: wait for it, and drop it. It is needed
+                before a broadcast only if a hook or the channel layer takes its time.
+        """
+        return GraphqlResults(self._results(query, variables, operation_name, wait_confirmation))
+
+    async def disconnect(self) -> None:
+        """Disconnect; harmless when that has happened already."""
+        await self._stop_reading(ConnectionClosedError("The client has disconnected"))
+        await self._client.finalize()
+
+    async def wait_disconnect(
+        self, timeout: float | None = None, assert_code: int | None = None
+    ) -> dict[str, Any]:
+        """Wait until the application closes; return the `code` and the `reason`.
+
+        Raises:
+            AssertionError: the code is not `assert_code`.
+        """
+        if self._reader is not None:
+            seconds = self.transport.TIMEOUT if timeout is None else timeout
+            await asyncio.wait({self._reader}, timeout=seconds)
+        await self._stop_reading(ConnectionClosedError("The application has closed"))
+        return await self._client.wait_disconnect(timeout, assert_code)
+
+    # -------------------------------------------------------------------- internals
+
+    async def _results(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+        wait_confirmation: bool,  # noqa: FBT001 (internal)
+    ) -> Steps[ExecutionResult]:
+        async with self._operation(query, variables, operation_name, stop=True) as inbox:
+            await (self._next(inbox) if wait_confirmation else self._fence())
+            yield None
+            has_more = True
+            while has_more:
+                message = await attempt(self._next(inbox))
+                if isinstance(message, BaseException):
+                    yield message
+                    continue
+                if result := self._result(message):
+                    yield result
+                has_more = message.get("type") not in {"error", "complete"}
+
+    @contextlib.asynccontextmanager
+    async def _operation(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        *,
+        stop: bool = False,
+    ) -> AsyncGenerator[_Inbox]:
+        """Start an operation; at the end forget it, and stop it if it has not ended."""
+        if self._reader is None or self._failure is not None:
+            raise self._failure or ConnectionClosedError("The client is not connected")
+        inbox: _Inbox = asyncio.Queue()
+        id = uuid.uuid4().hex
+        self._inboxes[id] = inbox
+        try:
+            await self._client.start(
+                query, variables=variables, operation_name=operation_name, msg_id=id
+            )
+            yield inbox
+        finally:
+            if self._inboxes.pop(id, None) and stop and self._failure is None:
+                await self._client.complete(id)
+
+    async def _fence(self) -> None:
+        """Wait until the application has looked at all that was sent so far."""
+        if self._client.has_ping:
+            id = uuid.uuid4().hex
+            inbox: _Inbox = asyncio.Queue()
+            self._inboxes[id] = inbox
+            await self._client.ping(id)
+            await self._next(inbox)
+        else:
+            await self.execute("{ __typename }")
+
+    async def _next(self, inbox: _Inbox) -> _Message:
+        async with asyncio.timeout(self.transport.TIMEOUT):
+            message = await inbox.get()
+        if isinstance(message, Exception):
+            # It is the last that comes, also for who asks again.
+            inbox.put_nowait(message)
+            raise message
+        return message
+
+    def _result(self, message: _Message) -> ExecutionResult | None:
+        """Build the result that a message brings; `None` if it is the end."""
+        payload: Any = message.get("payload")
+        match message.get("type"):
+            case "complete":
+                return None
+            case "error":
+                # The legacy protocol has an object there.
+                errors = payload if isinstance(payload, list) else payload["errors"]
+                return execution_result({"errors": errors})
+            case _:
+                return execution_result(payload)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self._sort_in(await self._client.any_message())
+        except Exception as error:  # noqa: BLE001 (also those of the application)
+            self._fail(error)
+
+    def _sort_in(self, message: _Message) -> None:
+        """Put a message where it is waited for; one that nobody waits for is dropped."""
+        id, type = message.get("id"), message.get("type")
+        if type == "pong":
+            id = (message.get("payload") or {}).get("fence")
+        ends = type in {"complete", "error", "pong"}
+        inbox = self._inboxes.pop(id, None) if ends else self._inboxes.get(id)
+        if inbox is not None:
+            inbox.put_nowait(message)
+
+    async def _stop_reading(self, error: Exception) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.cancel()
+            await asyncio.wait({reader})
+        self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = self._failure or error
+        for inbox in self._inboxes.values():
+            inbox.put_nowait(error)
+
+
+class _Client(GraphqlWsClient):
+    """The client, which lets its messages be seen as they come."""
+
+    @property
+    def has_ping(self) -> bool:
+        return self._dialect.has_ping
+
+    async def any_message(self) -> _Message:
+        return await self._any_message(math.inf)
+
+    async def ping(self, fence: str) -> None:
+        await self._send({"type": "ping", "payload": {"fence": fence}})

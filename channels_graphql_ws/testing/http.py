@@ -1,0 +1,328 @@
+"""`GraphqlHttpClient`: queries, uploads and server-sent events in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from http.cookies import SimpleCookie
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from django.utils.crypto import get_random_string
+from django.utils.datastructures import CaseInsensitiveMapping
+from graphql import ExecutionResult
+
+from ..exceptions import RemoteProtocolError
+from .login import alogin_headers
+from .results import GraphqlResults, Steps, attempt, execution_result, parts
+from .running import RunningApplication
+from .scopes import HOST, Headers, encoded, http_scope
+
+_JSON = "application/json"
+_EVENTS = "text/event-stream"
+
+
+class GraphqlHttpResult(ExecutionResult):
+    """The answer to a request: `data`, `errors`, `extensions`, and what HTTP says.
+
+    Attributes:
+        status: the status code.
+        headers: a mapping, names in any case.
+        content: the JSON as it came.
+    """
+
+    __slots__ = ("content", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], content: Any) -> None:
+        super().__init__(*parts(content))
+        self.status = status
+        self.headers = headers
+        self.content = content
+
+    def __eq__(self, other: object) -> bool:
+        """Compare as an `ExecutionResult`: also with one, or with a dictionary."""
+        return ExecutionResult(self.data, self.errors, self.extensions) == other
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
+
+
+class GraphqlHttpClient:
+    """Talks to an ASGI application in this process as a client does over HTTP.
+
+    It keeps cookies, and shows Django's CSRF check the token that it asks for. An exception
+    of the application surfaces in the test.
+
+    Args:
+        application: the ASGI application: `MyHttpConsumer.as_asgi()`, a router, or what
+            Django's `get_asgi_application()` gives.
+        path: where it serves GraphQL, path and query string.
+        headers: sent with each request, see also `login_headers`.
+        csrf: `False` sends no token.
+
+    Attributes:
+        cookies: those of the client, to read and to set.
+    """
+
+    TIMEOUT: float = 30
+    """Seconds that the application may take for anything."""
+
+    def __init__(
+        self,
+        application: Any,
+        path: str = "/graphql/",
+        headers: Headers = None,
+        *,
+        csrf: bool = True,
+    ) -> None:
+        self._application = application
+        self._path = urlsplit(path)
+        self._headers = dict(encoded(headers))
+        self.cookies = SimpleCookie(self._headers.pop(b"cookie", b"").decode("latin-1"))
+        if csrf:
+            self.cookies[settings.CSRF_COOKIE_NAME] = get_random_string(32)
+
+    async def force_login(self, user: Any, backend: str | None = None) -> None:
+        """Begin a session for a user."""
+        ((_, cookie),) = await alogin_headers(user, backend)
+        self.cookies.load(cookie.decode())
+
+    async def execute(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        *,
+        files: Mapping[str, Any] | None = None,
+        headers: Headers = None,
+        method: str = "POST",
+    ) -> GraphqlHttpResult:
+        """Execute a query or a mutation.
+
+        Args:
+            query: the GraphQL document.
+            variables: values of its variables.
+            operation_name: which operation of the document.
+            files: by the place in `variables` where they belong, such as "picture" or
+                "pictures.0": bytes, or what has a `read` and a `name`.
+            headers: for this request.
+            method: "GET" puts all into the query string.
+
+        Raises:
+            RemoteProtocolError: the answer is no JSON object.
+        """
+        wanted = _operation(query, variables, operation_name)
+        if files:
+            type, body = MULTIPART_CONTENT, _form(wanted, files)
+        else:
+            type, body = _JSON, json.dumps(wanted).encode()
+        async with self._request(method, wanted, type, body, headers, _JSON) as response:
+            return await response.result()
+
+    def subscribe(
+        self,
+        query: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        *,
+        headers: Headers = None,
+    ) -> GraphqlResults[ExecutionResult]:
+        """Subscribe by server-sent events: `async for result in client.subscribe(…)`.
+
+        Raises (with the first iteration):
+            RemoteProtocolError: the answer is no stream.
+        """
+        wanted = _operation(query, variables, operation_name)
+        return GraphqlResults(self._results(wanted, headers))
+
+    # -------------------------------------------------------------------- internals
+
+    async def _results(self, wanted: dict[str, Any], headers: Headers) -> Steps[ExecutionResult]:
+        body = json.dumps(wanted).encode()
+        async with self._request("POST", wanted, _JSON, body, headers, _EVENTS) as response:
+            if response.headers.get("Content-Type", "").partition(";")[0] != _EVENTS:
+                raise await response.unexpected("a stream of events")
+            yield None
+            events = _EventParser()
+            while response.has_more:
+                chunk = await attempt(response.chunk())
+                if isinstance(chunk, BaseException):
+                    yield chunk
+                    continue
+                for name, data in events.feed(chunk):
+                    if name == "complete":
+                        return
+                    yield execution_result(json.loads(data))
+
+    @asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        wanted: Mapping[str, Any],
+        type: str,
+        body: bytes,
+        headers: Headers,
+        accept: str,
+    ) -> AsyncGenerator[_Response]:
+        query_string = self._path.query
+        all_headers = {b"host": HOST, b"accept": accept.encode(), **self._headers, **self._state()}
+        if method == "GET":
+            body = b""
+            query_string = "&".join(filter(None, (query_string, _query_string(wanted))))
+        else:
+            all_headers |= {
+                b"content-type": type.encode(),
+                b"content-length": str(len(body)).encode(),
+            }
+        all_headers |= dict(encoded(headers))
+        scope = http_scope(method, self._path.path, query_string, all_headers.items())
+        response = _Response(self._application, scope, body, self.TIMEOUT)
+        async with response:
+            for cookie in response.cookies:
+                self.cookies.load(cookie)
+            yield response
+
+    def _state(self) -> dict[bytes, bytes]:
+        """Give the headers that carry the cookies and the token."""
+        state: dict[bytes, bytes] = {}
+        if self.cookies:
+            pairs = [f"{name}={morsel.coded_value}" for name, morsel in self.cookies.items()]
+            state[b"cookie"] = "; ".join(pairs).encode("latin-1")
+        if token := self.cookies.get(settings.CSRF_COOKIE_NAME):
+            name = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-")
+            state[name.lower().encode()] = token.value.encode()
+        return state
+
+
+class _Response:
+    """A request that is sent, and the answer to it; begins and ends with `async with`."""
+
+    def __init__(
+        self, application: Any, scope: dict[str, Any], body: bytes, timeout: float
+    ) -> None:
+        self._running = RunningApplication(application, scope)
+        self._running.send({"type": "http.request", "body": body, "more_body": False})
+        self._timeout = timeout
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self.cookies: list[str] = []
+        self.has_more = True
+
+    async def __aenter__(self) -> None:
+        try:
+            event = await self._next_event()
+        except BaseException:
+            await self._running.cancel()
+            raise
+        self.status = event["status"]
+        headers = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in event.get("headers", ())
+        ]
+        self.headers = CaseInsensitiveMapping(headers)
+        self.cookies = [value for name, value in headers if name.lower() == "set-cookie"]
+
+    async def __aexit__(self, *_: object) -> None:
+        self._running.hang_up({"type": "http.disconnect"})
+        await self._running.finish(self._timeout)
+        self._running.raise_failure()
+
+    async def chunk(self) -> bytes:
+        """Wait for a piece of the body."""
+        event = await self._next_event()
+        self.has_more = event.get("more_body", False)
+        body: bytes = event.get("body", b"")
+        return body
+
+    async def result(self) -> GraphqlHttpResult:
+        """Read the answer.
+
+        Raises:
+            RemoteProtocolError: it is no JSON object.
+        """
+        body = await self._body()
+        try:
+            content = json.loads(body)
+        except ValueError:
+            content = None
+        if not isinstance(content, dict):
+            raise self._unexpected("a JSON object", body)
+        return GraphqlHttpResult(self.status, self.headers, content)
+
+    async def unexpected(self, expected: str) -> RemoteProtocolError:
+        """Build the error for an answer that is something else."""
+        return self._unexpected(expected, await self._body())
+
+    def _unexpected(self, expected: str, body: bytes) -> RemoteProtocolError:
+        shown = body[:200].decode(errors="replace")
+        return RemoteProtocolError(
+            f"Expected {expected}, the application answered {self.status}: {shown}"
+        )
+
+    async def _body(self) -> bytes:
+        body = b""
+        while self.has_more:
+            body += await self.chunk()
+        return body
+
+    async def _next_event(self) -> dict[str, Any]:
+        async with asyncio.timeout(self._timeout):
+            return await self._running.next_event()
+
+
+class _EventParser:
+    """Finds the events in a stream (HTML, Server-sent events)."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._name = "message"
+        self._data: list[str] = []
+
+    def feed(self, chunk: bytes) -> Iterator[tuple[str, str]]:
+        """Give the name and the data of each event that a piece completes."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            field, _, value = line.decode().rstrip("\r").partition(":")
+            if field == "event":
+                self._name = value.removeprefix(" ")
+            elif field == "data":
+                self._data.append(value.removeprefix(" "))
+            elif not (field or value) and self._data:
+                yield self._name, "\n".join(self._data)
+                self._name, self._data = "message", []
+
+
+def _operation(
+    query: str, variables: Mapping[str, Any] | None, operation_name: str | None
+) -> dict[str, Any]:
+    wanted: dict[str, Any] = {"query": query}
+    if variables is not None:
+        wanted["variables"] = dict(variables)
+    if operation_name is not None:
+        wanted["operationName"] = operation_name
+    return wanted
+
+
+def _query_string(wanted: Mapping[str, Any]) -> str:
+    return urlencode(
+        {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in wanted.items()
+        }
+    )
+
+
+def _form(wanted: dict[str, Any], files: Mapping[str, Any]) -> bytes:
+    """Write a form (GraphQL multipart request specification)."""
+    # What is no part of a list or an object needs not be given twice.
+    missing = {name: None for name in files if "." not in name}
+    operations = {**wanted, "variables": {**missing, **wanted.get("variables", {})}}
+    paths = {str(number): [f"variables.{name}"] for number, name in enumerate(files)}
+    fields: dict[str, Any] = {"operations": json.dumps(operations), "map": json.dumps(paths)}
+    for number, (name, file) in enumerate(files.items()):
+        fields[str(number)] = ContentFile(file, name) if isinstance(file, bytes) else file
+    return encode_multipart(BOUNDARY, fields)

@@ -1,0 +1,88 @@
+"""An ASGI application that runs in this process, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from asgiref.testing import ApplicationCommunicator
+
+from ..exceptions import ConnectionClosedError
+
+Event = dict[str, Any]
+
+
+class RunningApplication:
+    """One run of an application: what goes in and what comes out."""
+
+    def __init__(self, application: Any, scope: dict[str, Any]) -> None:
+        new_communicator: Any = ApplicationCommunicator  # asgiref has no types here
+        communicator = new_communicator(application, scope)
+        # Held because the communicator cancels the application when it is deleted.
+        self._communicator = communicator
+        self._inputs: asyncio.Queue[Event] = communicator.input_queue
+        self._outputs: asyncio.Queue[Event | None] = communicator.output_queue
+        self._task: asyncio.Task[None] = communicator.future
+        # `None` behind the last event wakes whoever waits for one more.
+        self._task.add_done_callback(lambda _: self._outputs.put_nowait(None))
+        self._hung_up = False
+
+    def send(self, event: Event) -> None:
+        """Give the application an event.
+
+        Raises:
+            ConnectionClosedError: it has ended. If it has failed: its exception.
+        """
+        if self._task.done():
+            raise self._failure() or self.end_error()
+        self._inputs.put_nowait(event)
+
+    async def next_event(self) -> Event:
+        """Wait for what the application sends.
+
+        Raises:
+            ConnectionClosedError: it has ended. If it has failed: its exception.
+        """
+        event = await self._outputs.get()
+        if event is None:
+            self._outputs.put_nowait(None)
+            raise self._failure() or self.end_error()
+        return event
+
+    def hang_up(self, event: Event) -> None:
+        """Tell the application, once, that its client has gone."""
+        if not self._hung_up:
+            self._hung_up = True
+            self._inputs.put_nowait(event)
+
+    async def finish(self, timeout: float | None) -> list[Event]:
+        """Wait until the application has ended; return what nobody has read.
+
+        Raises:
+            TimeoutError: it had to be cancelled.
+        """
+        done, _ = await asyncio.wait({self._task}, timeout=timeout)
+        if not done:
+            await self.cancel()
+            raise TimeoutError(f"The application still ran {timeout} s after the disconnect")
+        unread: list[Event] = []
+        while (event := self._outputs.get_nowait()) is not None:
+            unread.append(event)
+        return unread
+
+    def raise_failure(self) -> None:
+        """Raise what the application has raised, if it has ended by that."""
+        if failure := self._failure():
+            raise failure
+
+    async def cancel(self) -> None:
+        """End the application by force."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def end_error(self) -> Exception:
+        """Build the error for an application that has ended where it was still needed."""
+        return ConnectionClosedError("The application ended without closing")
+
+    def _failure(self) -> BaseException | None:
+        return None if self._task.cancelled() else self._task.exception()

@@ -1,0 +1,29 @@
+"""Threads of our own, and what becomes of them in a forked process."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from channels_graphql_ws.workers import Workers
+
+
+def _name() -> str:
+    return threading.current_thread().name
+
+
+def test_the_threads_are_named_after_their_purpose_and_kept():
+    workers = Workers("testing", 1)
+    with workers.pool as pool:
+        assert workers.pool is pool
+        assert pool.submit(_name).result().startswith("channels-graphql-ws-testing")
+
+
+def test_a_forked_process_makes_threads_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    workers = Workers("testing", 1)
+    with workers.pool as of_the_parent:
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        with workers.pool as of_the_child:
+            assert of_the_child is not of_the_parent
