@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from contextvars import Context
@@ -189,6 +190,7 @@ class Hub:
 
 
 _hubs: dict[tuple[asyncio.AbstractEventLoop, int], Hub] = {}
+_hubs_lock = threading.Lock()
 
 
 def hub_of(layer: ChannelLayer) -> Hub:
@@ -198,8 +200,8 @@ def hub_of(layer: ChannelLayer) -> Hub:
     run each on an event loop of its own.
     """
     loop = asyncio.get_running_loop()
-    for key in [key for key in list(_hubs) if key[0].is_closed()]:
-        # Another thread may have been faster.
-        if (hub := _hubs.pop(key, None)) is not None:
-            broadcast.remove_receiver(hub.layer, hub)
+    with _hubs_lock:  # Event loops in other threads do the same.
+        abandoned = [_hubs.pop(key) for key in list(_hubs) if key[0].is_closed()]
+    for hub in abandoned:
+        broadcast.remove_receiver(hub.layer, hub)
     return _hubs.get((loop, id(layer))) or Hub(layer)
