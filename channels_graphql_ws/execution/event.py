@@ -116,10 +116,7 @@ class EventPlan:
             if isinstance(self.source, Source)
             else self._nodes[0].name.value
         )
-        try:
-            self.arguments = get_argument_values(field, self._nodes[0], template.variable_values)
-        except GraphQLError as error:
-            raise RequestError(error) from error
+        self.arguments = _arguments(template, field, self._nodes[0])
         self.info: GraphQLResolveInfo = template.build_resolve_info(
             field, self._nodes, self._root_type, self._path
         )
@@ -186,6 +183,13 @@ class EventPlan:
         variables["root_value"] = payload
         collected = variables[_ERRORS] = type(variables[_ERRORS])()
         return execution, getattr(collected, "errors", collected)
+
+
+def _arguments(context: ExecutionContext, field: GraphQLField, node: FieldNode) -> dict[str, Any]:
+    try:
+        return get_argument_values(field, node, context.variable_values)
+    except GraphQLError as error:
+        raise RequestError(error) from error
 
 
 def _root_field(context: ExecutionContext) -> tuple[GraphQLObjectType, list[FieldNode], str]:
