@@ -193,7 +193,7 @@ class Engine:
     def _execute(self, asked: _Asked, client: Client, session: Session) -> Steps[None]:
         request = asked.request
         call = partial(
-            execute,
+            _execute_shallowly,
             schema=asked.schema,
             document=asked.document.ast,
             root_value=asked.root,
@@ -315,6 +315,18 @@ class Engine:
         errors: list[Any] = list(message.get("errors") or ())
         result = ExecutionResult(message.get("data"), errors)
         client.confirmed(encode_result(result, session.format_error))
+
+
+def _execute_shallowly(**arguments: Any) -> Any:
+    """Execute; variables that are nested too deeply are an error of the client's.
+
+    The last releases of graphql-core 3.2 count, the first ones run out of stack.
+    """
+    try:
+        return execute(**arguments)
+    except RecursionError:
+        error = GraphQLError("The operation is nested too deeply.")
+        return ExecutionResult(None, [error])
 
 
 def _operation(document: Document, request: Subscribe) -> OperationDefinitionNode:

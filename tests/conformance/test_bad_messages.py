@@ -283,7 +283,8 @@ async def test_variables_nested_deeply_are_an_error_and_the_connection_lives(
     await peer.send_raw_text(f'{{"type":"{peer.start_word}","id":"1","payload":{payload}}}')
 
     [error] = (await peer.heard())["payload"]["errors"]
-    assert error["message"].startswith("Variable ")
+    # The first releases of graphql-core 3.2 run out of stack where the last ones count.
+    assert error["message"].startswith(("Variable ", "The operation is nested too deeply"))
     assert await peer.heard() == {"type": "complete", "id": "1"}
     assert await peer.lives()
 

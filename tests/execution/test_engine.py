@@ -312,3 +312,12 @@ async def test_events_of_subscriptions_are_never_slow(clock, caplog):
     await server.subscribe()
     server.hub.broadcast()
     assert caplog.records == []
+
+
+async def test_an_execution_that_runs_out_of_stack_is_an_error_of_the_operation(monkeypatch):
+    def run_out(**_arguments):
+        raise RecursionError
+
+    monkeypatch.setattr(engine_module, "execute", run_out)
+    result = await rig().answer("{ ok }")
+    assert result["errors"] == [{"message": "The operation is nested too deeply."}]
