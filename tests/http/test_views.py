@@ -238,6 +238,9 @@ async def test_a_body_that_can_not_be_read_is_of_nobody():
         def read(self, _size=None):
             raise UnreadablePostError("cut off")
 
+        def seekable(self):
+            return False
+
         def close(self):
             pass
 
