@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from contextvars import Context
 from typing import Any, Protocol
 
@@ -28,9 +28,13 @@ TURNS_AT_ONCE = 32
 
 
 class Notification:
-    """A broadcast payload: bytes, decoded anew for everybody who executes it."""
+    """A broadcast payload: bytes, decoded anew for everybody who executes it.
 
-    __slots__ = ("_data", "_first")
+    Attributes:
+        coalesce_key: the `coalesce` hook and what it has given, once it was asked.
+    """
+
+    __slots__ = ("_data", "_first", "coalesce_key")
 
     def __init__(self, data: bytes) -> None:
         """Decode once, to know that it can be done.
@@ -40,6 +44,7 @@ class Notification:
         """
         self._data = data
         self._first: list[Any] = [Serializer.deserialize(data)]
+        self.coalesce_key: tuple[object, Hashable] | None = None
 
     def payload(self) -> Any:
         """Give an object that nobody else has: a `publish` may change it."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import deque
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
@@ -13,8 +11,16 @@ from .. import steps
 from ..hub import Hub, Notification
 from ..json_text import dumps
 from ..steps import Steps
-from .errors import INTERNAL_ERROR, Formatter, encode_result, is_cancellation, log_errors
+from .errors import (
+    INTERNAL_ERROR,
+    Formatter,
+    encode_result,
+    is_cancellation,
+    log_errors,
+    too_slow,
+)
 from .event import EventPlan
+from .queue import queue_for
 
 log = logging.getLogger(__name__)
 
@@ -44,36 +50,6 @@ class Member(Protocol):
         ...
 
 
-class DropLog:
-    """Counts dropped notifications, and says so at most once in a while."""
-
-    interval = 10.0
-    """Seconds between two warnings."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._warned_at = float("-inf")
-
-    def dropped(self, what: str, limit: int) -> None:
-        """Count one. No warning for a limit of 1: "only the latest" is the purpose."""
-        self.count += 1
-        now = time.monotonic()
-        if limit == 1 or now - self._warned_at < self.interval:
-            return
-        self._warned_at = now
-        log.warning(
-            "Subscription %s can not keep up: notifications are dropped, the oldest first "
-            "(queue limit %s, %s dropped in this process so far)",
-            what,
-            limit,
-            self.count,
-        )
-
-
-drops = DropLog()
-"""All notifications that this process has dropped."""
-
-
 class Cohort:
     """One client's subscription, so far: sharing among clients alike is to come.
 
@@ -93,17 +69,15 @@ class Cohort:
         id: object,
     ) -> None:
         self.groups = groups
-        self.dropped = 0
-        """Notifications that gave way to newer ones."""
         self._plan = plan
         self._member = member
         self._hub = hub
-        self._queue_limit = queue_limit
         self._format_error = format_error
         self._id = id
-        self._queue: deque[Notification] = deque()
+        self._queue = queue_for(plan.subscription_class, queue_limit)
         self._current: object | None = _HELD
         self._ending = False
+        self._is_too_slow = False
         self._ended = False
         self._task: asyncio.Task[None] | None = None
 
@@ -111,6 +85,11 @@ class Cohort:
     def name(self) -> str:
         """What to call it in the log."""
         return self._plan.name
+
+    @property
+    def dropped(self) -> int:
+        """How many notifications the queue has dropped."""
+        return self._queue.dropped
 
     # --------------------------------------------------------------- what it hears
 
@@ -131,11 +110,8 @@ class Cohort:
         if self._current is None:
             self._current = notification
             return True
-        if len(self._queue) >= self._queue_limit:
-            self._queue.popleft()
-            self.dropped += 1
-            drops.dropped(self.name, self._queue_limit)
-        self._queue.append(notification)
+        if not self._queue.put(notification):
+            self._ending = self._is_too_slow = True
         return False
 
     def finish(self) -> bool:
@@ -192,6 +168,8 @@ class Cohort:
     def _turn(self) -> Steps[None]:
         event = self._current
         if event is _END:
+            if self._is_too_slow:
+                self._member.next(encode_result(too_slow(), self._format_error))
             yield from self._complete()
             return
         try:
@@ -235,10 +213,9 @@ class Cohort:
 
     def _advance(self) -> bool:
         """Take the next notification from the queue; tell if there is one."""
-        if self._queue:
-            self._current = self._queue.popleft()
-        else:
-            self._current = _END if self._ending and not self._ended else None
+        self._current = self._queue.take()
+        if self._current is None and self._ending and not self._ended:
+            self._current = _END
         return self._current is not None
 
     def _call_unsubscribed(self) -> Steps[None]:
