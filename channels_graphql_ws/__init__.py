@@ -17,6 +17,7 @@ from .exceptions import (
 from .http.uploads import Upload
 from .http_consumer import GraphqlHttpConsumer
 from .routing import GraphqlProtocolTypeRouter
+from .shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
 from .subscription import COMPLETE, SKIP, Subscription
 from .transport import GraphqlWsTransport, GraphqlWsTransportAiohttp
 from .views import GraphqlView
@@ -28,6 +29,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionRejectionError",
     "GraphqlHttpConsumer",
+    "GraphqlLifespan",
     "GraphqlProtocolTypeRouter",
     "GraphqlView",
     "GraphqlWsClient",
@@ -43,4 +45,6 @@ __all__ = [
     "RemoteProtocolError",
     "Subscription",
     "Upload",
+    "shut_down",
+    "shut_down_on_signals",
 ]
