@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
@@ -53,6 +53,8 @@ class ClientOperation:
         self.task: asyncio.Task[None] | None = None
         self.live: Live | None = None
         self.is_stopping = False
+        self.at_end: Callable[[], Steps[None]] | None = None
+        """What is to be done when it is ended from outside."""
 
     @property
     def request(self) -> Subscribe:
@@ -75,6 +77,11 @@ class ClientOperation:
     def subscribed(self, live: Live) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
         self.live = live
+
+    def ended(self) -> Steps[None]:
+        """It was stopped by the client, or the client has gone."""
+        if self.at_end is not None:
+            yield from self.at_end()
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next result, if there is need to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -16,10 +17,12 @@ from graphql import GraphQLError, OperationType
 from . import steps
 from .client_operation import ClientOperation
 from .exceptions import ConnectionRejectionError
-from .execution.errors import describe
+from .execution.errors import describe, log_refusal
 from .execution.event import TooManyError
+from .masking import Mask
 from .messages import CloseCode
 from .outbox import Outbox
+from .pings import PingHooks, Pings
 from .protocol import (
     Cancel,
     Close,
@@ -27,6 +30,8 @@ from .protocol import (
     Execute,
     Initialize,
     Operation,
+    Pinged,
+    Ponged,
     Send,
     ServerProtocol,
     State,
@@ -58,7 +63,7 @@ class WebSocket(Protocol):
         ...
 
 
-class Application(Protocol):
+class Application(PingHooks, Protocol):
     """Who decides what a client may do, and does it."""
 
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
@@ -67,6 +72,10 @@ class Application(Protocol):
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
+        ...
+
+    def mask_of_class(self) -> Mask:
+        """Give what hides errors from clients."""
         ...
 
     def execute(self, client: ClientOperation) -> Steps[None]:
@@ -84,6 +93,7 @@ class Settings:
     init_timeout: float | None = None
     disconnect_timeout: float = 30.0
     max_subscriptions: int | None = None
+    completes_at_shutdown: bool = False
 
 
 class Connection:
@@ -116,8 +126,16 @@ class Connection:
         self._subscriptions = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._outbox = Outbox(self._spawn)
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._init_timer: asyncio.TimerHandle | None = None
+        self._pings = Pings(
+            protocol,
+            self,
+            application,
+            every=settings.ping_every,
+            timeout=settings.pong_timeout,
+        )
         self._initializing: asyncio.Task[None] | None = None
+        self._idle: asyncio.Event | None = None
         # Strict ordering: what waits for its turn, whose turn it is, and its tasks.
         self._inbox: deque[Callable[[], list[Effect]]] = deque()
         self._turn: asyncio.Event | None = None
@@ -128,16 +146,18 @@ class Connection:
     def opened(self) -> None:
         """The socket is open."""
         if self._protocol.subprotocol.has_init_timeout and self._settings.init_timeout:
-            self._later("init", self._settings.init_timeout, self._init_timed_out)
+            self._init_timer = self._loop.call_later(
+                self._settings.init_timeout, self._init_timed_out
+            )
 
     def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
         """Take a frame; give something to wait for before the next, if there is need."""
-        self._forget_timer("pong")
+        self._pings.heard()
         return self._take(partial(self._protocol.received, frame))
 
     def received_json(self, content: object) -> Awaitable[None] | None:
         """Take a frame that was decoded by somebody else; otherwise as `received`."""
-        self._forget_timer("pong")
+        self._pings.heard()
         return self._take(partial(self._protocol.received_json, content))
 
     async def disconnected(self) -> None:
@@ -156,9 +176,40 @@ class Connection:
         finally:
             await self._cancel_tasks()
 
+    async def leave(self, timeout: float) -> None:
+        """Ask the client to connect again, as soon as only subscriptions are under way.
+
+        Args:
+            timeout: seconds to wait for queries and mutations.
+        """
+        self._protocol.shutting_down()
+        self._idle = self._idle or asyncio.Event()
+        try:
+            if self._is_busy:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._idle.wait(), timeout)
+            completes = self._settings.completes_at_shutdown
+            self.carry_out(self._protocol.shut_down(completes=completes))
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=FAREWELL_TIMEOUT)
+        except asyncio.CancelledError:
+            # Who cancels this has no more patience.
+            self._wind_down()
+            await self._cancel_tasks()
+            raise
+
+    @property
+    def _is_busy(self) -> bool:
+        return len(self._operations) > self._subscriptions
+
     def crashed(self) -> None:
         """Close, as something broke that is not the client's fault."""
-        self._carry_out(self._protocol.crashed())
+        self.carry_out(self._protocol.crashed())
+
+    @property
+    def is_full(self) -> bool:
+        """Tell if the client does not read what it is sent."""
+        return self._outbox.is_full
 
     @property
     def is_closing(self) -> bool:
@@ -174,7 +225,7 @@ class Connection:
     def report(self, event: str, operation: Operation, *arguments: Any) -> None:
         """Pass what an operation has to say on to the protocol."""
         method: Callable[..., list[Effect]] = getattr(self._protocol, event)
-        self._carry_out(method(operation, *arguments))
+        self.carry_out(method(operation, *arguments))
 
     def next(self, operation: Operation, result: str) -> None:
         """An operation has a result: `report`, on the way that is gone most often."""
@@ -186,6 +237,8 @@ class Connection:
         forgotten = self._operations.pop(client.operation, None)
         if forgotten is not None and forgotten.type is OperationType.SUBSCRIPTION:
             self._subscriptions -= 1
+        if self._idle is not None and not self._is_busy:
+            self._idle.set()
 
     def count_subscription(self) -> None:
         """Count one more.
@@ -218,7 +271,7 @@ class Connection:
             self._inbox.append(decide)
             self._work_off()
         else:
-            self._carry_out(decide())
+            self.carry_out(decide())
         # Who does not read what we answer is not listened to.
         if len(self._inbox) < INBOX_LIMIT and not self._outbox.is_full:
             return None
@@ -238,7 +291,7 @@ class Connection:
         """Look at messages one after another, each when the one before has come to its end."""
         while self._inbox and self._turn is None:
             self._turn = asyncio.Event()
-            self._carry_out(self._inbox.popleft()())
+            self.carry_out(self._inbox.popleft()())
             if self._turn_tasks:
                 self._spawn(self._wait_for_turn())
             else:
@@ -258,7 +311,8 @@ class Connection:
 
     # --------------------------------------------------------------------- effects
 
-    def _carry_out(self, effects: list[Effect]) -> None:
+    def carry_out(self, effects: list[Effect]) -> None:
+        """Do what the protocol has decided, in this order."""
         for effect in effects:
             match effect:
                 case Send(frame):
@@ -268,10 +322,14 @@ class Connection:
                 case Cancel(operation):
                     self._cancel(operation)
                 case Initialize(payload):
-                    self._forget_timer("init")
+                    self._forget_init_timer()
                     self._initializing = self.run(self._initialize(payload))
                 case Close(code, reason):
                     self._close(code, reason)
+                case Pinged(payload):
+                    self._pings.pinged(payload)
+                case Ponged(payload):
+                    self._pings.ponged(payload)
                 case _:  # pragma: no cover (type checkers prove that there is no other)
                     assert_never(effect)
 
@@ -280,16 +338,17 @@ class Connection:
             answer = yield from self._application.accept_client(payload)
         # A hook refuses by raising anything.
         except Exception as error:  # noqa: BLE001
-            log.info("A client was rejected: %r", error)
             if isinstance(error, ConnectionRejectionError):
+                log.info("A client was rejected: %r", error)
                 payload = error.payload
                 answer, reason = describe(error, lambda _: payload), error.reason
             else:
+                log_refusal("A client was rejected", error, self._application.mask_of_class())
                 answer, reason = describe(error, self._application.format_error), "Forbidden"
-            self._carry_out(self._protocol.rejected(answer, reason))
+            self.carry_out(self._protocol.rejected(answer, reason))
             return
-        self._carry_out(self._protocol.accepted(answer))
-        self._start_pings()
+        self.carry_out(self._protocol.accepted(answer))
+        self._pings.start()
 
     def _execute(self, operation: Operation) -> None:
         client = self._operations[operation] = ClientOperation(self, operation)
@@ -311,63 +370,33 @@ class Connection:
             yield asyncio.wait([task])
         if client.live is not None:
             yield from client.live.end()
+        yield from client.ended()
         self.forget(client)
         was_subscription = client.type not in (OperationType.QUERY, OperationType.MUTATION)
         effects = self._protocol.stopped(client.operation, was_subscription=was_subscription)
-        self._carry_out(effects)
+        self.carry_out(effects)
 
     def _close(self, code: CloseCode, reason: str) -> None:
-        if code is not CloseCode.NORMAL:
+        if code not in (CloseCode.NORMAL, CloseCode.SERVICE_RESTART):
             log.warning("Closing a connection: %s %r", int(code), reason)
         # Who is not there any more does not read what waits before the close.
         at_once = code is CloseCode.TIMEOUT
         self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)
         self._wind_down()
 
-    # ------------------------------------------------------------------------ timers
-
-    def _start_pings(self) -> None:
-        if "ping" in self._timers or self._protocol.state is not State.READY:
-            return
-        if self._protocol.subprotocol.pings_at_once and self._settings.ping_every:
-            self._ping()
-        else:
-            self._schedule_ping()
-
-    def _schedule_ping(self) -> None:
-        if self._settings.ping_every:
-            self._later("ping", self._settings.ping_every, self._ping)
-
-    def _ping(self) -> None:
-        # A client that does not read is not sent ever more to read.
-        if not self._outbox.is_full:
-            self._carry_out(self._protocol.ping_due())
-        timeout = self._settings.pong_timeout
-        # Any frame from the client shows that it is there, and takes the timer away.
-        if timeout and self._protocol.subprotocol.expects_pong and "pong" not in self._timers:
-            self._later("pong", timeout, self._pong_timed_out)
-        self._schedule_ping()
-
     def _init_timed_out(self) -> None:
-        self._carry_out(self._protocol.init_timed_out())
+        self.carry_out(self._protocol.init_timed_out())
 
-    def _pong_timed_out(self) -> None:
-        self._carry_out(self._protocol.pong_timed_out())
-
-    def _later(self, name: str, seconds: float, call: Callable[[], None]) -> None:
-        self._timers[name] = self._loop.call_later(seconds, call)
-
-    def _forget_timer(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
+    def _forget_init_timer(self) -> None:
+        if self._init_timer is not None:
+            self._init_timer.cancel()
 
     # ----------------------------------------------------------------------- the end
 
     def _wind_down(self) -> None:
         """End everything, without waiting for it."""
-        for name in list(self._timers):
-            self._forget_timer(name)
+        self._forget_init_timer()
+        self._pings.stop()
         self._inbox.clear()
         self._end_turn()
         if self._initializing is not None:
@@ -388,6 +417,7 @@ class Connection:
             # Even if this is cancelled: nothing may stay behind in the hub.
             if client.live is not None:
                 yield from client.live.end()
+        yield from client.ended()
 
     async def _cancel_tasks(self) -> None:
         if self._tasks:

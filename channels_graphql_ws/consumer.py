@@ -15,12 +15,12 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 
 from . import broadcast, execution
-from . import connection as _connection
 from . import subprotocols as _subprotocols
 from .client_operation import ClientOperation
 from .connection import Connection
 from .consumer_options import ConsumerOptions
 from .context import OperationContext
+from .engines import engine_of
 from .exceptions import InvalidMessageError
 from .execution import Engine
 from .hooks import HookedClient, WebSocketHooks
@@ -28,8 +28,8 @@ from .hub import Hub, hub_of
 from .json_text import loads
 from .listening import OwnChannel, listen
 from .messages import CloseCode, Subscribe
-from .options import core_schema
-from .protocol import ServerProtocol
+from .protocol import SERVICE_RESTART
+from .shutdown import DEFAULT_TIMEOUT, guests_of_loop
 from .steps import Steps, is_awaitable
 from .subscription import prefix_owners
 
@@ -117,6 +117,12 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             await self._serve(receive)
         except StopConsumer:
             pass
+        except asyncio.CancelledError:
+            # So Daphne tells that it ends, and then waits for us.
+            if self._connection is None:
+                raise
+            self._close_code = int(CloseCode.SERVICE_RESTART)
+            await self._connection.leave(DEFAULT_TIMEOUT)
         # ASGI servers disagree on what a client sees of this: it must not reach them.
         except Exception:
             log.exception("A connection failed")
@@ -128,7 +134,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         """Accept the socket with the best subprotocol that the client offers."""
         names: Any = self.scope.get("subprotocols", [])
         offered = [name if isinstance(name, str) else name.decode("latin-1") for name in names]
-        chosen = _subprotocols.choose(offered, self._allowed_subprotocols())
+        chosen = _subprotocols.choose(offered, self.allowed_subprotocols())
         if chosen is None:
             log.warning("Refused a client, none of its subprotocols is ours: %s", offered)
             await self.accept()
@@ -137,8 +143,21 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             )
             return
         await self.accept(subprotocol=chosen.name)
+        guests = guests_of_loop()
+        if guests.are_leaving:
+            await self.close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
+            return
         self._engine = self._engine_of_class()
-        self._connection = self._open(chosen)
+        protocol = self.server_protocol(
+            chosen,
+            asks_about_pings=self.overrides("on_ping"),
+            tells_of_pongs=self.overrides("on_pong"),
+        )
+        settings = self.connection_settings()
+        self._connection = Connection(
+            protocol, self, self, settings, confirms=self.confirm_subscriptions
+        )
+        guests.add(self._connection)
         self._connection.opened()
 
     async def disconnect(self, code: int | None) -> None:
@@ -199,9 +218,22 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         answer = yield self.on_connect(payload)
         return answer if isinstance(answer, dict) else None
 
+    def ping_payload_now(self) -> Any:
+        """Give the payload of a ping of ours."""
+        payload: Any = self.ping_payload
+        return payload() if callable(payload) else payload
+
+    def pinged(self, payload: Any) -> Any:
+        """Ask `on_ping`."""
+        return self.on_ping(payload)
+
+    def ponged(self, payload: Any) -> Any:
+        """Tell `on_pong`."""
+        return self.on_pong(payload)
+
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
-        return self._format_error(error)
+        return self._format_error(self.mask_of_class()(error))
 
     def execute(self, client: ClientOperation) -> Steps[None]:
         """Start an operation."""
@@ -245,56 +277,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     # --------------------------------------------------------------------- internals
 
-    def _open(self, subprotocol: _subprotocols.Subprotocol) -> Connection:
-        protocol = ServerProtocol(
-            subprotocol,
-            max_message_size=self.max_message_size,
-            max_operations=self.max_operations_in_flight,
-            answers_complete=self.answer_complete,
-        )
-        settings = _connection.Settings(
-            strict_ordering=self.strict_ordering,
-            ping_every=self.send_ping_every,
-            pong_timeout=self.pong_timeout,
-            init_timeout=self.connection_init_wait_timeout,
-            disconnect_timeout=self.disconnect_timeout,
-            max_subscriptions=self.max_operations_per_connection,
-        )
-        return Connection(protocol, self, self, settings, confirms=self.confirm_subscriptions)
-
     @classmethod
     def _engine_of_class(cls) -> Engine:
         """Give the engine that all connections of this class share."""
-        settings = execution.Settings(
-            schema=core_schema(cls.schema),
-            middleware=cls.middleware,
-            sync_in_thread=cls.resolve_sync_in_threads,
-            group_name_prefix=cls.group_name_prefix,
-            confirm_subscriptions=cls.confirm_subscriptions,
-            confirmation_message=cls.subscription_confirmation_message,
-            queue_limit=cls.subscription_notification_queue_limit,
-            warn_operation_timeout=cls.warn_operation_timeout,
-            rules=cls.document_rules(),
-        )
-        engine: Engine | None = cls.__dict__.get("_shared_engine")
-        if engine is None or engine.settings != settings:
-            engine = cls._shared_engine = Engine(settings)
-        return engine
-
-    @classmethod
-    def _allowed_subprotocols(cls) -> list[_subprotocols.Subprotocol]:
-        """Give the dialects that the class allows.
-
-        Raises:
-            ValueError: one of the names is none of a subprotocol.
-        """
-        known = {each.name: each for each in _subprotocols.SUBPROTOCOLS}
-        unknown = [name for name in cls.subprotocols if name not in known]
-        if unknown:
-            raise ValueError(
-                f"{cls.__qualname__}.subprotocols: {unknown} are none of {list(known)}"
-            )
-        return [known[name] for name in cls.subprotocols]
+        return engine_of(cls)
 
     async def _use_channel_layer(self) -> None:
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
@@ -368,6 +354,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             stack.push_async_callback(self._release_hub)
             connection, self._connection = self._connection, None
             if connection is not None:
+                guests_of_loop().discard(connection)
                 stack.push_async_callback(self._call_on_disconnect)
                 stack.push_async_callback(connection.disconnected)
             if self._own_channel is not None:

@@ -14,9 +14,10 @@ JsonObject: TypeAlias = Mapping[str, Any]
 
 
 class CloseCode(IntEnum):
-    """Close codes of GraphQL over WebSocket, and the one of the legacy protocol."""
+    """Close codes of GraphQL over WebSocket, of its legacy, and of WebSockets as such."""
 
     NORMAL = 1000
+    SERVICE_RESTART = 1012
     LEGACY_REJECTED = 4000
     BAD_REQUEST = 4400
     UNAUTHORIZED = 4401

@@ -31,6 +31,10 @@ HELD_CHARACTERS = 1_000_000
 """Room for them, as nobody knows yet who this client is; a single one may be longer."""
 
 
+SERVICE_RESTART = "Service restart"
+"""The reason of a close that asks the client to connect again."""
+
+
 class State(Enum):
     """How far the connection has come."""
 
@@ -99,7 +103,21 @@ class Cancel:
     operation: Operation
 
 
-Effect: TypeAlias = Send | Close | Initialize | Execute | Cancel
+@dataclass(frozen=True, slots=True)
+class Pinged:
+    """Ask the application for an answer to a ping, then report `ping_answered`."""
+
+    payload: JsonObject | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ponged:
+    """Tell the application of a pong."""
+
+    payload: JsonObject | None
+
+
+Effect: TypeAlias = Send | Close | Initialize | Execute | Cancel | Pinged | Ponged
 
 
 class ServerProtocol:
@@ -110,6 +128,8 @@ class ServerProtocol:
         max_message_size: longest message from the client, in characters.
         max_operations: operations that may be under way at once.
         answers_complete: answer the client's `complete` with one of our own.
+        asks_about_pings: let the application answer pings.
+        tells_of_pongs: let the application hear of pongs.
     """
 
     def __init__(
@@ -119,6 +139,8 @@ class ServerProtocol:
         max_message_size: int | None = None,
         max_operations: int | None = None,
         answers_complete: bool = True,
+        asks_about_pings: bool = False,
+        tells_of_pongs: bool = False,
     ) -> None:
         self.subprotocol = subprotocol
         self.state = State.OPENED
@@ -130,12 +152,17 @@ class ServerProtocol:
         self._stopping: dict[OperationId, Operation] = {}
         self._held: dict[OperationId, messages.Subscribe] = {}
         self._held_characters = 0
+        self._takes_operations = True
         self._frame_length = 0
         self._answers: dict[type, Callable[[Any], list[Effect]]] = {
             messages.Subscribe: self._subscribe,
             messages.Complete: self._complete,
-            messages.Ping: self._ping,
-            messages.Pong: lambda _: [],
+            messages.Ping: (
+                (lambda ping: [Pinged(ping.payload)])
+                if asks_about_pings
+                else (lambda ping: self._pong(ping.payload))
+            ),
+            messages.Pong: lambda pong: [Ponged(pong.payload)] if tells_of_pongs else [],
             messages.ConnectionInit: self._connection_init,
             messages.ConnectionTerminate: lambda _: self._close(CloseCode.NORMAL, ""),
         }
@@ -223,13 +250,17 @@ class ServerProtocol:
         operation.phase = Phase.ENDED
         return self._answer_complete(operation.id) if was_subscription else []
 
+    def ping_answered(self, payload: JsonObject | None) -> list[Effect]:
+        """The application has an answer to a ping."""
+        return [] if self.state is State.CLOSED else self._pong(payload)
+
     # --------------------------------------------------------------- time, socket
 
-    def ping_due(self) -> list[Effect]:
+    def ping_due(self, payload: JsonObject | None = None) -> list[Effect]:
         """It is time to show the client that we are there."""
         if self.state is not State.READY:
             return []
-        return self._send(messages.Ping())
+        return self._send(messages.Ping(payload))
 
     def init_timed_out(self) -> list[Effect]:
         """No `connection_init` came in time."""
@@ -248,6 +279,21 @@ class ServerProtocol:
         if self.state is State.CLOSED:
             return []
         return self._close(CloseCode.INTERNAL_ERROR, "Internal server error")
+
+    def shutting_down(self) -> None:
+        """The server is about to go: nothing more is begun.
+
+        Who is not answered begins anew after the close; an `error` would be the end of it.
+        """
+        self._takes_operations = False
+
+    def shut_down(self, *, completes: bool) -> list[Effect]:
+        """The server goes; with `completes`, tell the client that it has had everything."""
+        if self.state is State.CLOSED:
+            return []
+        farewell = [messages.Complete(id) for id in self._operations] if completes else []
+        effects = [effect for message in farewell for effect in self._send(message)]
+        return [*effects, *self._close(CloseCode.SERVICE_RESTART, SERVICE_RESTART)]
 
     def socket_closed(self) -> None:
         """The client is gone: nothing may be said any more."""
@@ -269,6 +315,8 @@ class ServerProtocol:
             return self._hold(message)
         if self.state is not State.READY:
             return self._close(CloseCode.UNAUTHORIZED, "Unauthorized")
+        if not self._takes_operations:
+            return []
         if message.id in self._operations:
             return self._duplicate(message.id)
         if self._max_operations is not None and len(self._operations) >= self._max_operations:
@@ -296,9 +344,9 @@ class ServerProtocol:
         self._stopping[message.id] = operation
         return [Cancel(operation)]
 
-    def _ping(self, message: messages.Ping) -> list[Effect]:
+    def _pong(self, payload: JsonObject | None) -> list[Effect]:
         try:
-            return self._send(messages.Pong(message.payload))
+            return self._send(messages.Pong(payload))
         # What can be read is not always shallow enough to be written.
         except RecursionError:
             return self._bad_request("'payload' of 'ping' is nested too deeply")

@@ -137,6 +137,7 @@ class FakeSession:
         self.the_hub = FakeHub()
         self.before: Callable[[Subscribe], Any] = lambda request: None
         self.formatter: Callable[[Exception], Any] = format_error
+        self.own_executor: Callable[..., Any] | None = None
         self.contexts: list[OperationContext] = []
 
     def hub(self) -> FakeHub:
@@ -151,6 +152,9 @@ class FakeSession:
 
     def get_root_value(self, context: OperationContext) -> Any:
         return None
+
+    def executor(self) -> Callable[..., Any] | None:
+        return self.own_executor
 
     def format_error(self, error: Exception) -> Any:
         return self.formatter(error)

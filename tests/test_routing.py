@@ -92,9 +92,9 @@ async def test_http_may_be_left_to_django():
     await client.finalize()
 
 
-async def test_servers_that_ask_for_a_lifespan_get_a_no():
+async def test_servers_that_ask_for_a_lifespan_get_a_no_where_that_is_wanted():
     with pytest.raises(ValueError, match="lifespan"):
-        await router()({"type": "lifespan"}, None, None)
+        await router(shutdown_timeout=None)({"type": "lifespan"}, None, None)
 
 
 # ---------------------------------------------------------------------------- options

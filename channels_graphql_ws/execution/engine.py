@@ -24,12 +24,21 @@ from graphql import (
 from ..context import SharedContext
 from ..documents import NO_RULES, Document, Rules, documents_of
 from ..hub import Hub
+from ..masking import NO_MASK, Mask
 from ..messages import JsonObject, Refusal, Subscribe
 from ..steps import Steps, is_awaitable
 from ..subscription import Source
 from .cohort import Cohort, Member
-from .errors import INTERNAL_ERROR, describe, encode_result, is_cancellation, log_errors
+from .errors import (
+    INTERNAL_ERROR,
+    describe,
+    encode_result,
+    is_cancellation,
+    log_errors,
+    log_refusal,
+)
 from .event import EventPlan, RequestError
+from .executor import guarded
 from .queue import queue_for
 from .replacement import replaced
 from .shared import Seat
@@ -103,6 +112,10 @@ class Session(Protocol):
         """Give the root value of a query or mutation. May be awaitable, and may refuse."""
         ...
 
+    def executor(self) -> Callable[..., Any] | None:
+        """Give the user's own way to execute, called as `graphql.execute`, if there is one."""
+        ...
+
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
         ...
@@ -121,6 +134,7 @@ class Settings:
     queue_limit: int = 1024
     warn_operation_timeout: float | None = 1
     rules: Rules = NO_RULES
+    mask: Mask = NO_MASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +202,8 @@ class Engine:
         else:
             yield from self._execute(asked, client, session)
 
-    @staticmethod
-    def _refuse(client: Client, session: Session, error: Exception) -> None:
-        log.info("Operation %r was refused: %r", client.request.id, error)
+    def _refuse(self, client: Client, session: Session, error: Exception) -> None:
+        log_refusal(f"Operation {client.request.id!r} was refused", error, self.settings.mask)
         client.failed([describe(error, session.format_error)], Refusal.OPERATION)
 
     # --------------------------------------------------------- queries, mutations
@@ -198,7 +211,7 @@ class Engine:
     def _execute(self, asked: _Asked, client: Client, session: Session) -> Steps[None]:
         request = asked.request
         call = partial(
-            _execute_shallowly,
+            self._executor(session),
             schema=asked.schema,
             document=asked.document.ast,
             root_value=asked.root,
@@ -216,6 +229,11 @@ class Engine:
         log_errors(answer.errors, request.operation_name or "an operation", request.id)
         client.next(encode_result(answer, session.format_error))
         client.completed()
+
+    @staticmethod
+    def _executor(session: Session) -> Callable[..., Any]:
+        own = session.executor()
+        return _execute_shallowly if own is None else guarded(own)
 
     def _warn_if_slow(self, request: Subscribe, seconds: float) -> None:
         limit = self.settings.warn_operation_timeout

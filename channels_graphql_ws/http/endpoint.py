@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Self
 from graphql import MiddlewareManager
 
 from .. import execution
+from ..engines import engine_of
 from ..execution import Engine
 from ..graphiql import GraphiqlConfig
 from ..operation_options import OperationOptions
-from ..options import check_options, core_schema, option_names, with_options
+from ..options import check_options, option_names, with_options
 from ..subscription import prefix_owners
 from .request import HttpRequest
 
@@ -169,25 +170,11 @@ class GraphqlHttpEndpoint(OperationOptions):
         Raises:
             TypeError: the class has no `schema`.
         """
-        settings = execution.Settings(
-            schema=core_schema(cls.schema),
-            middleware=cls.middleware,
-            sync_in_thread=cls.resolve_sync_in_threads,
-            group_name_prefix=cls.group_name_prefix,
-            confirm_subscriptions=cls.confirm_subscriptions,
-            confirmation_message=cls.subscription_confirmation_message,
-            queue_limit=cls.subscription_notification_queue_limit,
-            warn_operation_timeout=cls.warn_operation_timeout,
-            rules=cls.document_rules(),
-        )
-        engine: Engine | None = cls.__dict__.get("_shared_engine")
-        if engine is None or engine.settings != settings:
-            engine = cls._shared_engine = Engine(settings)
-        return engine
+        return engine_of(cls)
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
-        return self._format_error(error)
+        return self._format_error(self.mask_of_class()(error))
 
     def result_hook(self) -> Callable[[HttpRequest, Any], Any] | None:
         """Give `process_result`, if it does anything."""

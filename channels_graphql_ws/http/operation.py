@@ -88,6 +88,10 @@ class Application(Protocol):
         """Tell a client of an error."""
         ...
 
+    def executor(self) -> Callable[..., Any] | None:
+        """Give the user's own way to execute, if there is one."""
+        ...
+
     def result_hook(self) -> Callable[[HttpRequest, Any], Any] | None:
         """Give the hook that may change results, if there is one."""
         ...
@@ -164,6 +168,11 @@ class HttpOperation:
     def is_answered(self) -> bool:
         """Tell if it is known how to answer."""
         return self.sink is not None or self.text is not None
+
+    @property
+    def is_request(self) -> bool:
+        """Tell if it has an end of its own, unlike a subscription."""
+        return self.type is not OperationType.SUBSCRIPTION
 
     # ----------------------------------------------------------------------- to end
 
@@ -284,6 +293,10 @@ class HttpOperation:
         """Ask the hook."""
         return steps.run(self._ask_for_root(context))
 
+    def executor(self) -> Callable[..., Any] | None:
+        """Give the user's own way to execute."""
+        return self._application.executor()
+
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell the client of an error."""
         # Only an error of the request as a whole has no path in the result.
@@ -309,9 +322,8 @@ class HttpOperation:
         try:
             answer = yield self._application.on_operation(request.id, dict(request.payload))
             self._context = yield self._application.get_context(context)
-        except Exception as error:
+        except Exception:
             self._forbidden = True
-            log.info("An operation was refused: %r", error)
             raise
         return answer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -16,6 +16,7 @@ from graphql import OperationType
 
 from .. import graphiql
 from ..messages import Subscribe
+from ..shutdown import guests_of_loop
 from . import answers, formats, negotiation, pages, parsing, uploads
 from .answers import StreamAnswer
 from .endpoint import GraphqlHttpEndpoint
@@ -27,6 +28,9 @@ from .reservations import Reservation, Reservations, SharedStream, reservations_
 from .stream import OwnStream, Sink, Stream
 
 log = logging.getLogger(__name__)
+
+RESTARTING = "The server is about to restart, try again"
+RETRY = {"Retry-After": "1"}
 
 Answer: TypeAlias = HttpResponse | StreamAnswer
 
@@ -201,7 +205,7 @@ class Serving:
             await self._start([operation])
             if isinstance(operation.sink, OwnStream):
                 stream = operation.sink.stream
-                return StreamAnswer(self._response, stream, stack.pop_all().aclose)
+                return self._stream_answer(stream, stack.pop_all().aclose, lambda: [operation])
             form = self._accepted.single or MediaType.JSON
             result = await operation.final(operation.text or "")
             return answers.answer(self._response, operation, result, form)
@@ -263,7 +267,20 @@ class Serving:
             )
         if accepted.stream is None or not (is_subscription or accepted.streams_all):
             return None
+        if guests_of_loop().are_leaving:
+            raise UnsuitableError(RESTARTING, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
         return OwnStream(self._stream(accepted.stream))
+
+    def _stream_answer(
+        self,
+        stream: Stream,
+        end: Callable[[], Awaitable[None]],
+        operations: Callable[[], Collection[HttpOperation]],
+    ) -> StreamAnswer:
+        completes = self._endpoint.complete_at_shutdown
+        return StreamAnswer(
+            self._response, stream, end, operations, completes_at_shutdown=completes
+        )
 
     def _stream(self, form: MediaType) -> Stream:
         is_multipart = form is MediaType.MULTIPART
@@ -296,7 +313,7 @@ class Serving:
             raise RequestRefusedError("Accept text/event-stream", HTTPStatus.NOT_ACCEPTABLE)
         reservation = self._reservations.open(token)
         end = partial(self._reservations.close, reservation)
-        return StreamAnswer(self._response, reservation.stream, end)
+        return self._stream_answer(reservation.stream, end, reservation.operations)
 
     async def _add(self, token: str, wanted: Subscribe | list[Subscribe]) -> HttpResponse:
         """Start an operation on a reserved event stream."""
@@ -334,4 +351,6 @@ class Serving:
 
     @property
     def _reservations(self) -> Reservations:
+        if guests_of_loop().are_leaving:
+            raise RequestRefusedError(RESTARTING, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
         return reservations_of_loop()
