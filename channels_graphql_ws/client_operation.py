@@ -28,6 +28,10 @@ class Owner(Protocol):
     def next(self, operation: Operation, result: str) -> None:
         """Pass a result on to the protocol."""
 
+    def next_at_once(self, operation: Operation, result: str) -> bool:
+        """Send a result if nothing has to be waited for; tell if that was done."""
+        ...
+
     def run(self, work: Steps[None]) -> object:
         """Take steps on behalf of an operation."""
 
@@ -44,6 +48,17 @@ class Owner(Protocol):
 
 class ClientOperation:
     """One operation of one client: what runs it, and its way back to the client."""
+
+    __slots__ = (
+        "_connection",
+        "at_end",
+        "is_stopping",
+        "live",
+        "operation",
+        "task",
+        "type",
+        "variables",
+    )
 
     def __init__(self, connection: Owner, operation: Operation) -> None:
         self._connection = connection
@@ -98,6 +113,10 @@ class ClientOperation:
     def next(self, result: str) -> None:
         """Send a result."""
         self._connection.next(self.operation, result)
+
+    def next_at_once(self, result: str) -> bool:
+        """Send a result on a short way, if nothing is in it; tell if that was done."""
+        return self._connection.next_at_once(self.operation, result)
 
     def completed(self) -> None:
         """Say that there are no more results."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context
 from dataclasses import dataclass
@@ -54,8 +53,8 @@ FAREWELL_TIMEOUT = 5.0
 class WebSocket(Protocol):
     """Where frames go."""
 
-    def send_text(self, text: str) -> Awaitable[None]:
-        """Send a text frame."""
+    def text_sender(self) -> Callable[[str], Awaitable[None]]:
+        """Give what sends a text frame."""
         ...
 
     def send_close(self, code: int, reason: str) -> Awaitable[None]:
@@ -118,6 +117,7 @@ class Connection:
     ) -> None:
         self._protocol = protocol
         self._websocket = websocket
+        self._send_text = websocket.text_sender()
         self._application = application
         self._settings = settings
         self._confirms = confirms
@@ -137,7 +137,7 @@ class Connection:
         self._initializing: asyncio.Task[None] | None = None
         self._idle: asyncio.Event | None = None
         # Strict ordering: what waits for its turn, whose turn it is, and its tasks.
-        self._inbox: deque[Callable[[], list[Effect]]] = deque()
+        self._inbox: list[Callable[[], list[Effect]]] = []
         self._turn: asyncio.Event | None = None
         self._turn_tasks: list[asyncio.Task[None]] = []
 
@@ -228,9 +228,17 @@ class Connection:
         self.carry_out(method(operation, *arguments))
 
     def next(self, operation: Operation, result: str) -> None:
-        """An operation has a result: `report`, on the way that is gone most often."""
-        for effect in self._protocol.next(operation, result):
-            self._outbox.put(self._websocket.send_text, effect.frame)
+        """An operation has a result."""
+        frame = ServerProtocol.next(operation, result)
+        if frame is not None:
+            self._outbox.put(self._send_text, frame)
+
+    def next_at_once(self, operation: Operation, result: str) -> bool:
+        """Send a result if nothing has to be waited for; tell if that was done."""
+        if self._turn is not None or self._outbox.is_busy:
+            return False
+        self.next(operation, result)
+        return True
 
     def forget(self, client: ClientOperation) -> None:
         """An operation has come to its end."""
@@ -291,7 +299,7 @@ class Connection:
         """Look at messages one after another, each when the one before has come to its end."""
         while self._inbox and self._turn is None:
             self._turn = asyncio.Event()
-            self.carry_out(self._inbox.popleft()())
+            self.carry_out(self._inbox.pop(0)())
             if self._turn_tasks:
                 self._spawn(self._wait_for_turn())
             else:
@@ -316,7 +324,7 @@ class Connection:
         for effect in effects:
             match effect:
                 case Send(frame):
-                    self._outbox.put(self._websocket.send_text, frame)
+                    self._outbox.put(self._send_text, frame)
                 case Execute(operation):
                     self._execute(operation)
                 case Cancel(operation):

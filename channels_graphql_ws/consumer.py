@@ -6,7 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from inspect import iscoroutinefunction
 from typing import Any, ClassVar, TypeAlias
 
@@ -49,6 +49,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     """A `graphene.Schema`, a `graphql.GraphQLSchema`, or something that has one."""
 
     _shared_engine: ClassVar[Engine]
+    _with_own_handlers: ClassVar[bool]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
@@ -74,6 +75,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._listens = False
         self._own_channel: OwnChannel | None = None
         self._close_code: int | None = None
+        self._hooks_disconnect = self.overrides("on_disconnect")
         self._hooks_operations = self.overrides("on_operation")
         self._hooks_results = self.overrides("on_next", "on_error", "on_complete")
         self._decodes_json = _is_own(type(self).decode_json, _channels.decode_json)
@@ -201,12 +203,12 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     # ------------------------------------------------------ what the connection asks
 
-    def send_text(self, text: str) -> Awaitable[None]:
-        """Send a text frame."""
+    def text_sender(self) -> Callable[[str], Awaitable[None]]:
+        """Give what sends a text frame."""
         if self._encodes_json:
-            return self._send_encoded(text)
+            return self._send_encoded
         send: Callable[[Any], Awaitable[None]] = self.base_send
-        return send({"type": "websocket.send", "text": text})
+        return lambda text: send({"type": "websocket.send", "text": text})
 
     def send_close(self, code: int, reason: str) -> Awaitable[None]:
         """Close the socket; the reason is at most 123 bytes long."""
@@ -301,6 +303,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             getattr(type(self), name) is getattr(GraphqlWsConsumer, name)
             for name in ("websocket_receive", "receive", "receive_json")
         )
+        is_own_end = bool(self.groups) or (
+            type(self).websocket_disconnect is not _channels.websocket_disconnect
+        )
         while True:
             message: Any = await receive()
             match message["type"]:
@@ -315,6 +320,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                     self._listen_to_layer()
                 case "websocket.disconnect":
                     self._close_code = message.setdefault("code")
+                    if not is_own_end:
+                        # Channels' way to `disconnect` hops to a thread in the end.
+                        await self.disconnect(self._close_code)
+                        return
                     await self.websocket_disconnect(message)
                 case _:
                     await self.dispatch(message)
@@ -350,15 +359,25 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     async def _end(self) -> None:
         """End what belongs to the connection, whichever way it was lost."""
         # Each of these is called, even if one before it fails or is cancelled.
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._release_hub)
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                guests_of_loop().discard(connection)
-                stack.push_async_callback(self._call_on_disconnect)
-                stack.push_async_callback(connection.disconnected)
+        try:
             if self._own_channel is not None:
                 await self._own_channel.close()
+        finally:
+            try:
+                await self._end_connection()
+            finally:
+                await self._release_hub()
+
+    async def _end_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        guests_of_loop().discard(connection)
+        try:
+            await connection.disconnected()
+        finally:
+            if self._hooks_disconnect:
+                await self._call_on_disconnect()
 
     async def _call_on_disconnect(self) -> None:
         try:
@@ -392,11 +411,19 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         wanted = self.listen_to_channel_layer
         if wanted is not None:
             return wanted
-        return bool(self.groups) or any(map(self._is_own_handler, dir(self)))
+        return bool(self.groups) or self._has_own_handlers()
 
     def _listen_to_layer(self) -> None:
         if self._listens and self._own_channel is not None:
             self._own_channel.dispatch_to(self._dispatch_own)
+
+    @classmethod
+    def _has_own_handlers(cls) -> bool:
+        """Look for handlers once: that takes a while."""
+        known: bool | None = cls.__dict__.get("_with_own_handlers")
+        if known is None:
+            known = cls._with_own_handlers = any(map(cls._is_own_handler, dir(cls)))
+        return known
 
     @classmethod
     def _is_own_handler(cls, name: str) -> bool:

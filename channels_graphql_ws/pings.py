@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -69,7 +68,7 @@ class Pings:
         self._loop = asyncio.get_running_loop()
         self._next: asyncio.TimerHandle | None = None
         self._pong: asyncio.TimerHandle | None = None
-        self._queue: deque[Steps[None]] = deque()
+        self._queue: list[Steps[None]] = []
         self._is_working = False
 
     # ------------------------------------------------------------------------- ours
@@ -146,7 +145,7 @@ class Pings:
     def _work_off(self) -> Steps[None]:
         try:
             while self._queue:
-                yield from self._queue.popleft()
+                yield from self._queue.pop(0)
         finally:
             self._is_working = False
 

@@ -8,10 +8,10 @@ connection carries out, in order. The rules are those of GraphQL over WebSocket
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from . import messages
 from .exceptions import InvalidMessageError, UnknownMessageTypeError
@@ -154,18 +154,8 @@ class ServerProtocol:
         self._held_characters = 0
         self._takes_operations = True
         self._frame_length = 0
-        self._answers: dict[type, Callable[[Any], list[Effect]]] = {
-            messages.Subscribe: self._subscribe,
-            messages.Complete: self._complete,
-            messages.Ping: (
-                (lambda ping: [Pinged(ping.payload)])
-                if asks_about_pings
-                else (lambda ping: self._pong(ping.payload))
-            ),
-            messages.Pong: lambda pong: [Ponged(pong.payload)] if tells_of_pongs else [],
-            messages.ConnectionInit: self._connection_init,
-            messages.ConnectionTerminate: lambda _: self._close(CloseCode.NORMAL, ""),
-        }
+        self._asks_about_pings = asks_about_pings
+        self._tells_of_pongs = tells_of_pongs
 
     # ------------------------------------------------------------ from the client
 
@@ -193,7 +183,7 @@ class ServerProtocol:
             return self._unknown_type(error)
         except InvalidMessageError as error:
             return self._bad_request(str(error))
-        return self._answers[type(message)](message)
+        return self._ANSWERS[type(message)](self, message)
 
     # ------------------------------------------------------- from the application
 
@@ -216,11 +206,17 @@ class ServerProtocol:
         farewell = self._send(messages.ConnectionError(error))
         return [*farewell, *self._close(self.subprotocol.rejection_code, reason)]
 
-    def next(self, operation: Operation, result: str) -> list[Send]:
-        """An operation has a result; `result` is its JSON text."""
+    @staticmethod
+    def next(operation: Operation, result: str) -> str | None:
+        """An operation has a result; `result` is its JSON text.
+
+        Returns:
+            The frame to send, `None` if there is nothing to be said any more. That is all
+            that may come of it, and no other way is gone so often.
+        """
         if operation.phase is not Phase.LIVE:
-            return []
-        return [Send(f"{operation.next_prefix}{result}}}")]
+            return None
+        return f"{operation.next_prefix}{result}}}"
 
     def confirmed(self, operation: Operation, result: str) -> list[Effect]:
         """A subscription is live.
@@ -344,6 +340,17 @@ class ServerProtocol:
         self._stopping[message.id] = operation
         return [Cancel(operation)]
 
+    def _ping(self, message: messages.Ping) -> list[Effect]:
+        if self._asks_about_pings:
+            return [Pinged(message.payload)]
+        return self._pong(message.payload)
+
+    def _ponged(self, message: messages.Pong) -> list[Effect]:
+        return [Ponged(message.payload)] if self._tells_of_pongs else []
+
+    def _connection_terminate(self, _message: messages.ConnectionTerminate) -> list[Effect]:
+        return self._close(CloseCode.NORMAL, "")
+
     def _pong(self, payload: JsonObject | None) -> list[Effect]:
         try:
             return self._send(messages.Pong(payload))
@@ -410,6 +417,15 @@ class ServerProtocol:
         self._stopping.clear()
         self._held.clear()
         return [Close(code, cut(reason))]
+
+    _ANSWERS: ClassVar[Mapping[type, Callable[[Any, Any], list[Effect]]]] = {
+        messages.Subscribe: _subscribe,
+        messages.Complete: _complete,
+        messages.Ping: _ping,
+        messages.Pong: _ponged,
+        messages.ConnectionInit: _connection_init,
+        messages.ConnectionTerminate: _connection_terminate,
+    }
 
 
 def cut(reason: str) -> str:

@@ -102,6 +102,12 @@ class FakeClient:
     def next(self, result: str) -> None:
         self.heard.append(("next", json.loads(result)))
 
+    def next_at_once(self, result: str) -> bool:
+        if self.waiting is not None:
+            return False
+        self.next(result)
+        return True
+
     def completed(self) -> None:
         self.heard.append(("completed", None))
 

@@ -45,6 +45,9 @@ class FakeWebSocket:
         self.takes_frames = asyncio.Event()
         self.takes_frames.set()
 
+    def text_sender(self) -> Any:
+        return self.send_text
+
     async def send_text(self, text: str) -> None:
         if not self.takes_frames.is_set():
             await self.takes_frames.wait()

@@ -33,6 +33,10 @@ class Member(Protocol):
         """Send a result."""
         ...
 
+    def next_at_once(self, result: str) -> bool:
+        """Send a result on a short way, if nothing is in it; tell if that was done."""
+        ...
+
     def completed(self) -> None:
         """Say that there are no more results."""
         ...

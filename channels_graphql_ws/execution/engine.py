@@ -158,6 +158,7 @@ class Engine:
             middleware = Hops(middleware)
         self._middleware = middleware
         self._shared = SharedCohorts()
+        self._confirmation: tuple[Mapping[str, Any] | None, str] = None, ""
 
     def start(self, client: Client, session: Session) -> Steps[None]:
         """Execute a query or mutation, or set up a subscription."""
@@ -363,9 +364,14 @@ class Engine:
         if not self.settings.confirm_subscriptions:
             return
         message = self.settings.confirmation_message
-        errors: list[Any] = list(message.get("errors") or ())
-        result = ExecutionResult(message.get("data"), errors)
-        client.confirmed(encode_result(result, session.format_error))
+        known, text = self._confirmation
+        if known != message:
+            errors: list[Any] = list(message.get("errors") or ())
+            result = ExecutionResult(message.get("data"), errors)
+            text = encode_result(result, session.format_error)
+            if not errors:
+                self._confirmation = dict(message), text
+        client.confirmed(text)
 
 
 def _execute_shallowly(**arguments: Any) -> Any:

@@ -168,6 +168,7 @@ class Seat:
         "_backlog",
         "_busy",
         "_ended",
+        "_filters",
         "_finishing",
         "_format_error",
         "_id",
@@ -197,6 +198,7 @@ class Seat:
         self._backlog = backlog
         self._format_error = format_error
         self._id = id
+        self._filters = plan.has_filter
         self._busy = True
         self._finishing = False
         self._is_too_slow = False
@@ -220,9 +222,7 @@ class Seat:
                 self._start(None)
         elif self._busy:
             self._finishing = self._is_too_slow = not self._backlog.put(result)
-        elif not self._plan.has_filter and self._member.ready() is None:
-            self._member.next(result.text(self._format_error))
-        else:
+        elif self._filters or not self._member.next_at_once(result.text(self._format_error)):
             self._start(self._send(result))
 
     def end(self) -> Steps[None]:
@@ -264,7 +264,7 @@ class Seat:
         if waiting is not None:
             yield waiting
         instead = None
-        if self._plan.has_filter:
+        if self._filters:
             instead = yield from objection(self._plan, result)
         if self._ended or instead is REFUSED:
             return

@@ -259,6 +259,10 @@ class HttpOperation:
         self._invalid = False
         self._answer(result, outcome)
 
+    def next_at_once(self, _result: str) -> bool:
+        """Tell that there is no short way."""
+        return False
+
     def completed(self) -> None:
         """Say that there are no more results."""
         if self.sink is not None and not self._is_over:
