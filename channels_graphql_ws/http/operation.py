@@ -259,8 +259,9 @@ class HttpOperation:
         self._invalid = False
         self._answer(result, outcome)
 
-    def next_at_once(self, _result: str) -> bool:
+    def next_at_once(self, result: str) -> bool:
         """Tell that there is no short way."""
+        del result
         return False
 
     def completed(self) -> None:
