@@ -177,10 +177,10 @@ def _read_by(resolve: Callable[..., Any], name: str) -> Read | None:
     """Tell what a resolver reads, if that is all it does."""
     if resolve is default_field_resolver:
         return Read(name, None, of_dicts=True, of_objects=False)
-    if not isinstance(resolve, partial) or resolve.keywords or len(resolve.args) != 2:
+    if not isinstance(resolve, partial) or resolve.func not in _READERS:
         return None
-    of = _READERS.get(resolve.func)
-    return None if of is None else Read(*resolve.args, *of)
+    attribute, default = resolve.args
+    return Read(attribute, default, *_READERS[resolve.func])
 
 
 def _needs_info(type_: Any) -> bool:

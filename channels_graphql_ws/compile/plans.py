@@ -79,6 +79,7 @@ class Selection:
         waiting: list[str] | None = None
         is_dict = isinstance(source, dict)
         entries = iter(self._for_dicts if is_dict else self._for_objects)
+        # For the `except` below; a constant never gets there.
         field: Any = None
         while True:
             try:
