@@ -61,9 +61,9 @@ class CoreBinding:
         self.variable_values = template.variable_values
         self._template = template
 
-    def event_field(self, key: str, nodes: list[FieldNode]) -> CoreEventField:
+    def event_field(self, key: str) -> CoreEventField:
         """Give the field that events are executed by."""
-        return CoreEventField(self._template, self.root_type, key, nodes)
+        return CoreEventField(self._template, self.root_type, key, self.fields[key])
 
 
 def bind(

@@ -95,7 +95,7 @@ class EventPlan:
             else nodes[0].name.value
         )
         self.arguments = _arguments(field, nodes[0], binding.variable_values)
-        self._field = binding.event_field(key, nodes)
+        self._field = binding.event_field(key)
         self.info: GraphQLResolveInfo = self._field.info()
         self._delivery = Delivery()
         current_delivery.set(self._delivery)
