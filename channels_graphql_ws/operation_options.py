@@ -31,6 +31,11 @@ class OperationOptions:
     introspection: bool = True
     """Answer questions about the schema (`__schema`, `__type`)."""
 
+    compile_operations: bool = True
+    """Compile what operations select, once for each document. Results are those of
+    graphql-core, to which everything is left that the compiler does not know, and with
+    `False` all there is."""
+
     mask_errors: bool | Callable[[Exception], bool] = False
     """Tell clients no more of unexpected errors than `masked_error_message`: for production.
     `GraphQLError`s that are raised on purpose, and what is wrong in a request, stay. Or a

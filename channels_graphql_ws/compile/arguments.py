@@ -1,0 +1,59 @@
+"""The arguments of a field: worked out once, where they can not differ from call to call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphql import (
+    ArgumentNode,
+    FieldNode,
+    GraphQLArgument,
+    GraphQLField,
+    VariableNode,
+    get_nullable_type,
+    is_enum_type,
+    is_input_object_type,
+)
+from graphql.execution import get_argument_values
+
+from .running import Bound
+from .scalars import range_of
+
+
+class Arguments:
+    """Gives the arguments of a field.
+
+    What graphql-core makes anew for each call, a list or an input object, is made anew
+    here too: a resolver may change it. A variable or a default is the same object for
+    all calls there, so that it may be so here.
+    """
+
+    def __init__(self, definition: GraphQLField, node: FieldNode) -> None:
+        self._definition = definition
+        self._node = node
+        nodes = {argument.name.value: argument for argument in node.arguments or ()}
+        self._lasts = all(
+            _lasts(argument, nodes.get(name)) for name, argument in definition.args.items()
+        )
+
+    def of(self, bound: Bound) -> dict[str, Any]:
+        """Give the arguments; they are not to be changed.
+
+        Raises:
+            GraphQLError: there is none for a variable or a literal.
+        """
+        values = bound.arguments.get(self)
+        if values is None:
+            values = get_argument_values(self._definition, self._node, bound.variable_values)
+            if self._lasts:
+                bound.arguments[self] = values
+        return values
+
+
+def _lasts(argument: GraphQLArgument, node: ArgumentNode | None) -> bool:
+    if node is None or isinstance(node.value, VariableNode):
+        # The default of an input object is coerced at each call.
+        return not is_input_object_type(argument.type)
+    declared: Any = argument.type
+    type_ = get_nullable_type(declared)
+    return range_of(type_) is not None or is_enum_type(type_)

@@ -1,0 +1,116 @@
+"""What graphql-core does not list as public, in one place, and how to tell that it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any, Final
+
+from graphql import (
+    ExecutionContext,
+    ExecutionResult,
+    GraphQLAbstractType,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    MiddlewareManager,
+)
+from graphql.pyutils import Path
+from graphql.pyutils import is_awaitable as _is_awaitable
+
+_execute: Any = import_module("graphql.execution.execute")
+
+make: Final[Callable[..., Any]] = tuple.__new__
+"""Make a `Path` or `GraphQLResolveInfo` of a tuple, without the keyword arguments which
+take most of the time. `is_known` has made sure of the order."""
+
+_INFO = (
+    "field_name",
+    "field_nodes",
+    "return_type",
+    "parent_type",
+    "path",
+    "schema",
+    "fragments",
+    "root_value",
+    "operation",
+    "variable_values",
+    "context",
+    "is_awaitable",
+)
+
+_NEEDED = ("build_response", "complete_leaf_value", "ensure_valid_runtime_type")
+
+
+class EveryError:
+    """Collects errors as the older releases of graphql-core 3.2 did: all of them."""
+
+    def __init__(self) -> None:
+        self.errors: list[GraphQLError] = []
+
+    def add(self, error: GraphQLError, path: Path | None) -> None:
+        """Take an error."""
+        del path
+        self.errors.append(error)
+
+
+CollectedErrors: Final[Callable[[], Any]] = getattr(_execute, "CollectedErrors", EveryError)
+"""Collects errors as the installed release of graphql-core does: the newer ones leave out
+what goes wrong below a position that is null already."""
+
+complete_leaf: Final[Callable[..., Any]] = ExecutionContext.complete_leaf_value
+"""Serialize a value of a scalar or enum type, and see that it gave something."""
+
+build_response: Final[Callable[..., ExecutionResult]] = ExecutionContext.build_response
+"""Put data and errors, in order, into a result."""
+
+invalid_return_type: Final[Callable[..., GraphQLError]] = _execute.invalid_return_type_error
+"""Make the error for a value that is not of its type."""
+
+is_awaitable: Final[Callable[[Any], bool]] = _is_awaitable
+"""What `info.is_awaitable` is."""
+
+
+def is_known() -> bool:
+    """Tell if this graphql-core is one that the compiler knows."""
+    return (
+        GraphQLResolveInfo._fields == _INFO
+        and Path._fields == ("prev", "key", "typename")
+        and all(hasattr(ExecutionContext, name) for name in _NEEDED)
+    )
+
+
+def runtime_type(
+    schema: GraphQLSchema,
+    name: Any,
+    abstract: GraphQLAbstractType,
+    value: Any,
+    info: GraphQLResolveInfo,
+) -> GraphQLObjectType:
+    """Give the type that a value of an interface or union is said to have.
+
+    Raises:
+        GraphQLError: there is no such type, or it is none of the possible ones.
+    """
+    context: Any = SimpleNamespace(schema=schema)
+    return ExecutionContext.ensure_valid_runtime_type(
+        context, name, abstract, info.field_nodes, info, value
+    )
+
+
+def wrapped(
+    resolve: Callable[..., Any], middleware: MiddlewareManager | None
+) -> Callable[..., Any]:
+    """Give what to call for a resolver."""
+    return middleware.get_field_resolver(resolve) if middleware else resolve
+
+
+def is_stable(middleware: MiddlewareManager) -> bool:
+    """Tell if this always gives the same for a resolver, so that it need not be asked again.
+
+    A subclass that decides for itself may say so of itself: `is_stable = True`.
+    """
+    own = type(middleware).get_field_resolver is not MiddlewareManager.get_field_resolver
+    return not own or getattr(middleware, "is_stable", False) is True

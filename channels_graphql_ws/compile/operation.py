@@ -1,0 +1,175 @@
+"""An operation, compiled: what `graphql.execute` does, without finding out everything anew."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeAlias
+
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLSchema,
+    MiddlewareManager,
+    OperationDefinitionNode,
+    OperationType,
+    execute,
+    validate_schema,
+)
+from graphql.execution import get_variable_values
+
+from .awaiting import gathered, one_by_one
+from .core import is_known, is_stable
+from .event import Binding
+from .plans import Plans
+from .running import Bound, Run
+from .selections import Collector, Fields, Survey, UnknownError
+
+_Conditions: TypeAlias = tuple[bool, ...]
+
+
+def compile_operation(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    operation: OperationDefinitionNode,
+    middleware: MiddlewareManager | None = None,
+) -> CompiledOperation | None:
+    """Compile a valid operation; `None` if there is something that is not known.
+
+    Args:
+        schema: is kept, as long as the compiled operation is.
+        document: has the operation and its fragments.
+        operation: one of the document.
+        middleware: goes around all resolvers.
+    """
+    root_type = schema.get_root_type(operation.operation)
+    if root_type is None or validate_schema(schema) or not is_known():
+        return None
+    if middleware is not None and not is_stable(middleware):
+        return None
+    try:
+        survey = Survey(document, operation)
+    except UnknownError:
+        return None
+    return CompiledOperation(schema, document, operation, middleware, root_type, survey)
+
+
+class _Plan:
+    """What is selected, the conditions being decided."""
+
+    def __init__(
+        self,
+        plans: Plans,
+        collector: Collector,
+        type_: GraphQLObjectType,
+        operation: OperationDefinitionNode,
+    ) -> None:
+        self.plans = plans
+        self.fields: Fields = collector.collect(type_, [operation.selection_set])
+        is_serial = operation.operation is OperationType.MUTATION
+        self.root = plans.compiled(type_, self.fields, one_by_one if is_serial else gathered)
+
+
+class CompiledOperation:
+    """An operation that is ready to be executed; see `compile_operation`."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        middleware: MiddlewareManager | None,
+        root_type: GraphQLObjectType,
+        survey: Survey,
+    ) -> None:
+        self._schema = schema
+        self._document = document
+        self._operation = operation
+        self._middleware = middleware
+        self._root_type = root_type
+        self._fragments = survey.fragments
+        self._conditions = survey.conditions
+        self._plans: dict[_Conditions, _Plan] = {}
+
+    def execute(
+        self, *, root_value: Any, context_value: Any, variable_values: Mapping[str, Any]
+    ) -> ExecutionResult | Awaitable[ExecutionResult]:
+        """Execute the operation, as `graphql.execute` does.
+
+        Args:
+            root_value: what the root fields are resolved from; of a subscription, the event.
+            context_value: the `info.context`.
+            variable_values: as the client sent them.
+        """
+        plan = self._plan(variable_values)
+        if plan is None:
+            return self._hand_over(root_value, context_value, variable_values)
+        bound = self._bound(context_value, variable_values)
+        if isinstance(bound, list):
+            return ExecutionResult(None, bound)
+        run = Run(bound, root_value)
+        return run.result_of(plan.root.execute, root_value)
+
+    def bind(
+        self, *, context_value: Any, variable_values: Mapping[str, Any]
+    ) -> Binding | list[GraphQLError] | None:
+        """Prepare a subscription for its events; `None` if that is to be left to graphql-core.
+
+        Args:
+            context_value: the `info.context` of all events.
+            variable_values: as the client sent them.
+        """
+        plan = self._plan(variable_values)
+        if plan is None:
+            return None
+        bound = self._bound(context_value, variable_values)
+        if isinstance(bound, list):
+            return bound
+        return Binding(bound, plan.root, self._root_type, plan.fields)
+
+    def _plan(self, variable_values: Mapping[str, Any]) -> _Plan | None:
+        decided: list[bool] = []
+        for name, default in self._conditions.items():
+            value = variable_values.get(name, default)
+            if type(value) is not bool:
+                # Nothing, or of a wrong type: graphql-core has words for it.
+                return None
+            decided.append(value)
+        plan = self._plans.get(tuple(decided))
+        if plan is None:
+            conditions = dict(zip(self._conditions, decided, strict=True))
+            collector = Collector(self._schema, self._fragments, conditions)
+            plans = Plans(collector, self._middleware)
+            plan = _Plan(plans, collector, self._root_type, self._operation)
+            plan = self._plans.setdefault(tuple(decided), plan)
+        return None if plan.plans.is_full else plan
+
+    def _bound(
+        self, context_value: Any, variable_values: Mapping[str, Any]
+    ) -> Bound | list[GraphQLError]:
+        values: dict[str, Any] | list[GraphQLError] = {}
+        if self._operation.variable_definitions:
+            values = get_variable_values(
+                schema=self._schema,
+                var_def_nodes=self._operation.variable_definitions,
+                inputs=dict(variable_values),
+                max_errors=50,
+            )
+        if isinstance(values, list):
+            return values
+        return Bound(self._schema, self._fragments, self._operation, values, context_value)
+
+    def _hand_over(
+        self, root_value: Any, context_value: Any, variable_values: Mapping[str, Any]
+    ) -> ExecutionResult | Awaitable[ExecutionResult]:
+        name = self._operation.name
+        return execute(
+            schema=self._schema,
+            document=self._document,
+            root_value=root_value,
+            context_value=context_value,
+            variable_values=dict(variable_values),
+            operation_name=name.value if name else None,
+            middleware=self._middleware,
+        )

@@ -1,0 +1,167 @@
+"""Execute an operation with graphql-core and compiled, and compare all there is to compare."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    GraphQLSchema,
+    MiddlewareManager,
+    OperationDefinitionNode,
+    execute,
+)
+from hypothesis import event
+
+from channels_graphql_ws.compile import compile_operation
+from compile import notes
+from support import tick
+
+Execute = Callable[[Any, Any, dict[str, Any]], Any]
+"""Executes with a root value, a context and variables."""
+
+_TURNS = 60
+"""Of the event loop, after which nothing that an execution left behind is under way."""
+
+
+@dataclass
+class Outcome:
+    """All that came of one execution.
+
+    Attributes:
+        never_awaited: coroutines that nobody awaited.
+        complaints: of the event loop.
+        left: tasks that outlived the execution.
+    """
+
+    raised: Any
+    is_awaitable: bool
+    data: Any
+    text: str
+    errors: list[notes.Note] | None
+    extensions: Any
+    notes: list[notes.Note]
+    never_awaited: list[str]
+    complaints: list[str]
+    left: int
+
+    def told(self) -> dict[str, Any]:
+        """Give what a client and the log are told."""
+        names = ("raised", "is_awaitable", "data", "text", "errors", "extensions")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass
+class Operation:
+    """An operation, ready for both."""
+
+    schema: GraphQLSchema
+    document: DocumentNode
+    node: OperationDefinitionNode
+    middleware: MiddlewareManager | None = None
+
+    def __post_init__(self) -> None:
+        self.compiled = compile_operation(
+            self.schema, self.document, self.node, self.middleware
+        )
+
+    def reference(self, root: Any, context: Any, variables: dict[str, Any]) -> Any:
+        """Execute with graphql-core."""
+        return execute(
+            schema=self.schema,
+            document=self.document,
+            root_value=root,
+            context_value=context,
+            variable_values=variables,
+            operation_name=self.node.name and self.node.name.value,
+            middleware=self.middleware,
+        )
+
+    def candidate(self, root: Any, context: Any, variables: dict[str, Any]) -> Any:
+        """Execute what was compiled."""
+        assert self.compiled is not None
+        return self.compiled.execute(
+            root_value=root, context_value=context, variable_values=variables
+        )
+
+
+def observe(call: Execute, make: Callable[[], Any], variables: dict[str, Any]) -> Outcome:
+    """Execute in a loop of its own; `make` gives a world, or what looks like one."""
+    variables = copy.deepcopy(variables)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        outcome = asyncio.run(_observed(call, make, variables))
+        if outcome.errors or outcome.raised or outcome.left:
+            gc.collect()
+    outcome.never_awaited = [str(each.message) for each in caught]
+    return outcome
+
+
+async def _observed(call: Execute, make: Callable[[], Any], variables: dict[str, Any]) -> Outcome:
+    complaints = notes.Complaints()
+    asyncio.get_running_loop().set_exception_handler(complaints)
+    world = make()
+    raised = result = None
+    is_awaitable = False
+    try:
+        result = call(world.root, world.context, variables)
+        is_awaitable = isawaitable(result)
+        if is_awaitable:
+            result = await result
+    except Exception as error:  # noqa: BLE001 (both have to raise the same)
+        raised = notes.of_exception(error)
+    left = len(asyncio.all_tasks()) - 1
+    for _ in range(_TURNS if left else 3):
+        await tick()
+    return Outcome(
+        raised,
+        is_awaitable,
+        notes.canonical(getattr(result, "data", None)),
+        _text(getattr(result, "data", None)),
+        None if result is None or result.errors is None else [*map(notes.of_error, result.errors)],
+        notes.canonical(getattr(result, "extensions", None)),
+        world.notes,
+        [],
+        complaints.heard,
+        left,
+    )
+
+
+def _text(data: Any) -> str:
+    return json.dumps(data, default=lambda value: type(value).__name__)
+
+
+def assert_same(operation: Operation, make: Callable[[], Any], variables: dict[str, Any]) -> None:
+    """Execute both ways and compare."""
+    reference = observe(operation.reference, make, variables)
+    if operation.compiled is None:
+        event("handed to graphql-core")
+        return
+    event("compiled")
+    candidate = observe(operation.candidate, make, variables)
+    assert_equal(candidate, reference)
+
+
+def assert_equal(candidate: Outcome, reference: Outcome) -> None:
+    assert candidate.told() == reference.told()
+    if reference.is_awaitable:
+        # What waits may take its turns in another order, and that shows in nothing but this.
+        assert sorted(candidate.notes, key=repr) == sorted(reference.notes, key=repr)
+    else:
+        assert candidate.notes == reference.notes
+    # graphql-core forgets coroutines when a field beside them fails; we may only do better.
+    assert len(candidate.never_awaited) <= len(reference.never_awaited), candidate.never_awaited
+    assert len(candidate.complaints) <= len(reference.complaints), candidate.complaints
+    assert candidate.left <= reference.left
+    event("awaitable" if reference.is_awaitable else "at once")
+    event("errors" if reference.errors else "no errors")
+
+
