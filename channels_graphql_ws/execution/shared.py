@@ -20,7 +20,7 @@ from .errors import Formatter, encode_result, log_errors, too_slow
 from .event import EventPlan
 from .filtering import REFUSED, objection
 from .queue import NotificationQueue
-from .turns import Turns, executed
+from .turns import Turns, finished, first_executed, started
 
 log = logging.getLogger(__name__)
 
@@ -133,9 +133,11 @@ class SharedCohort(Turns):
             self._is_over = True
             self._hand_out(None)
             return
-        result = yield from executed(self._plan, event, f"shared by {len(self._seats)}")
+        who = f"shared by {len(self._seats)}"
+        begun = started(self._plan, event, who)
+        result = yield from finished(self._plan, begun, who)
         if result is not None:
-            log_errors(result.errors, self.name, f"shared by {len(self._seats)}")
+            log_errors(result.errors, self.name, who)
             self._hand_out(SharedResult(result, event), event.serial)
         elif self._plan.has_completed:
             self._hand_out(None, event.serial)
@@ -274,7 +276,7 @@ class Seat:
             self._report(instead)
 
     def _send_initial(self) -> Steps[None]:
-        result = yield from executed(self._plan, None, self._id)
+        result = yield from first_executed(self._plan, self._id)
         if self._ended:
             return
         if result is not None:

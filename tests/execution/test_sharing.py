@@ -719,7 +719,7 @@ async def test_a_payload_that_breaks_something_of_ours_is_an_internal_error(rig,
         raise RuntimeError("our own")
 
     with monkeypatch.context() as patched:
-        patched.setattr(cohort._plan, "run", breaks, raising=False)
+        patched.setattr(cohort._plan, "start", breaks)
         rig.hub.broadcast(1)
     rig.hub.broadcast(2)
     for client in (first, second):
