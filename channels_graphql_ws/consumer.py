@@ -29,7 +29,7 @@ from .json_text import loads
 from .listening import OwnChannel, listen
 from .messages import CloseCode, Subscribe
 from .protocol import SERVICE_RESTART
-from .shutdown import DEFAULT_TIMEOUT, guests_of_loop
+from .shutdown import DEFAULT_TIMEOUT, guests_of_loop, written
 from .steps import Steps, is_awaitable
 from .subscription import prefix_owners
 
@@ -123,6 +123,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 raise
             self._close_code = int(CloseCode.SERVICE_RESTART)
             await self._connection.leave(DEFAULT_TIMEOUT)
+            await written()
         # ASGI servers disagree on what a client sees of this: it must not reach them.
         except Exception:
             log.exception("A connection failed")
@@ -145,7 +146,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         await self.accept(subprotocol=chosen.name)
         guests = guests_of_loop()
         if guests.are_leaving:
-            await self.close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
+            await self.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
             return
         self._engine = self._engine_of_class()
         protocol = self.server_protocol(
@@ -208,9 +209,14 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         send: Callable[[Any], Awaitable[None]] = self.base_send
         return send({"type": "websocket.send", "text": text})
 
-    def send_close(self, code: int, reason: str) -> Awaitable[None]:
+    async def send_close(self, code: int, reason: str) -> None:
         """Close the socket; the reason is at most 123 bytes long."""
-        return self.close(code, reason)
+        try:
+            await self.close(code, reason)
+        except Exception:
+            if code != CloseCode.SERVICE_RESTART:
+                raise
+            await self.close(int(CloseCode.SERVICE_RESTART_OF_APPLICATION), reason)
 
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
         """Ask `on_connect`, and keep the payload for `info.context`."""
