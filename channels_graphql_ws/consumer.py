@@ -28,6 +28,7 @@ from .hub import Hub, hub_of
 from .json_text import loads
 from .listening import OwnChannel, listen
 from .messages import CloseCode, Subscribe
+from .options import check_options, option_names, with_options
 from .protocol import SERVICE_RESTART
 from .shutdown import DEFAULT_TIMEOUT, guests_of_loop, written
 from .steps import Steps, is_awaitable
@@ -68,6 +69,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             )
         super().__init__(*args, **kwargs)
         self.connection_params: Mapping[str, Any] = {}
+        self.close_reason = ""
         self._engine: Engine
         self._connection: Connection | None = None
         self._hub: Hub | None = None
@@ -90,9 +92,17 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
-        """Give the ASGI application (Channels)."""
+        """Give the ASGI application (Channels).
+
+        Args:
+            initkwargs: attributes of the class, or what a class with an `__init__` of its
+                own takes.
+        """
         broadcast.serving()
-        return super().as_asgi(**initkwargs)
+        if not initkwargs or cls.__init__ is not GraphqlWsConsumer.__init__:
+            return super().as_asgi(**initkwargs)
+        check_options(initkwargs, option_names(cls), cls.__qualname__)
+        return with_options(cls, initkwargs).as_asgi()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection (ASGI, WebSocket).
@@ -321,6 +331,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                     self._listen_to_layer()
                 case "websocket.disconnect":
                     self._close_code = message.setdefault("code")
+                    self.close_reason = message.get("reason") or ""
                     await self.websocket_disconnect(message)
                 case _:
                     await self.dispatch(message)
