@@ -36,6 +36,14 @@ def sessions_without_a_database():
         yield
 
 
+@pytest.fixture(autouse=True)
+def wish(monkeypatch):
+    """What routers wish of signals, which no other test is to hear of."""
+    wish = shutdown._Wish()
+    monkeypatch.setattr(shutdown, "_wish", wish)
+    return wish
+
+
 def router(schema=asked.schema, **options):
     # Users are looked up in the database, which most tests have none of.
     defaults = {"django_application": django, "middleware_stack": None}
@@ -98,9 +106,7 @@ async def test_servers_that_ask_for_a_lifespan_get_a_no_where_that_is_wanted():
         await router(shutdown_timeout=None)({"type": "lifespan"}, None, None)
 
 
-async def test_the_router_shuts_down_with_the_server(monkeypatch):
-    wish = shutdown._Wish()
-    monkeypatch.setattr(shutdown, "_wish", wish)
+async def test_the_router_shuts_down_with_the_server(wish):
     application = router(shutdown_timeout=3)
     assert (wish.timeout, wish.signals) == (3, (signal.SIGTERM,))
     client = websocket(application)
