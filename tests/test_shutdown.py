@@ -13,8 +13,15 @@ from weakref import ref
 import pytest
 
 from asgi_socket import LEGACY, NEW, AsgiSocket, Event
-from channels_graphql_ws import GraphqlLifespan, shut_down, shut_down_on_signals, shutdown
+from channels_graphql_ws import (
+    ConnectionClosedError,
+    GraphqlLifespan,
+    shut_down,
+    shut_down_on_signals,
+    shutdown,
+)
 from channels_graphql_ws.shutdown import Guests, guests_of_loop
+from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from news_schema import HELLO, NEWS, SLOW_NEWS, TELL, Stage, consumer_class
 from support import tick, wait_until
 
@@ -227,6 +234,17 @@ async def test_nobody_is_left_in_the_book_of_guests() -> None:
     assert len(guests_of_loop()) == 1
     await socket.drop()
     assert len(guests_of_loop()) == 0
+
+
+async def test_our_own_client_says_that_the_server_restarts() -> None:
+    client = GraphqlWsClient(GraphqlWsTransport(consumer_class().as_asgi(), "graphql/"))
+    await client.connect_and_init()
+    subscription = await client.subscribe(NEWS, wait_confirmation=False)
+    await shut_down()
+    with pytest.raises(ConnectionClosedError, match="1012: Service restart") as caught:
+        await client.receive_next(subscription)
+    assert (caught.value.code, caught.value.reason) == RESTART
+    await client.finalize()
 
 
 # ---------------------------------------------------------- a server that cancels us
