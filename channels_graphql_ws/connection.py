@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
 from graphql import GraphQLError, OperationType
 
@@ -18,10 +18,9 @@ from .client_operation import ClientOperation
 from .exceptions import ConnectionRejectionError
 from .execution.errors import describe, log_refusal
 from .execution.event import TooManyError
-from .masking import Mask
 from .messages import CloseCode
 from .outbox import Outbox
-from .pings import PingHooks, Pings
+from .pings import Pings
 from .protocol import (
     Cancel,
     Close,
@@ -36,6 +35,7 @@ from .protocol import (
     State,
 )
 from .steps import Steps
+from .surroundings import Application, WebSocket
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -48,38 +48,6 @@ CANCEL_TIMEOUT = 5.0
 
 FAREWELL_TIMEOUT = 5.0
 """Seconds that a broken connection may take to tell the client so."""
-
-
-class WebSocket(Protocol):
-    """Where frames go."""
-
-    def text_sender(self) -> Callable[[str], Awaitable[None]]:
-        """Give what sends a text frame."""
-        ...
-
-    def send_close(self, code: int, reason: str) -> Awaitable[None]:
-        """Close the socket."""
-        ...
-
-
-class Application(PingHooks, Protocol):
-    """Who decides what a client may do, and does it."""
-
-    def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
-        """Refuse by raising, or give the payload of the acknowledgement."""
-        ...
-
-    def format_error(self, error: Exception) -> Mapping[str, Any]:
-        """Tell a client of an error."""
-        ...
-
-    def mask_of_class(self) -> Mask:
-        """Give what hides errors from clients."""
-        ...
-
-    def execute(self, client: ClientOperation) -> Steps[None]:
-        """Execute an operation."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,8 +28,9 @@ from .hub import Hub, hub_of
 from .json_text import loads
 from .listening import OwnChannel, listen
 from .messages import CloseCode, Subscribe
+from .options import check_options, option_names, with_options
 from .protocol import SERVICE_RESTART
-from .shutdown import DEFAULT_TIMEOUT, guests_of_loop
+from .shutdown import DEFAULT_TIMEOUT, guests_of_loop, written
 from .steps import Steps, is_awaitable
 from .subscription import prefix_owners
 
@@ -69,6 +70,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             )
         super().__init__(*args, **kwargs)
         self.connection_params: Mapping[str, Any] = {}
+        self.close_reason = ""
         self._engine: Engine
         self._connection: Connection | None = None
         self._hub: Hub | None = None
@@ -92,9 +94,17 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
-        """Give the ASGI application (Channels)."""
+        """Give the ASGI application (Channels).
+
+        Args:
+            initkwargs: attributes of the class, or what a class with an `__init__` of its
+                own takes.
+        """
         broadcast.serving()
-        return super().as_asgi(**initkwargs)
+        if not initkwargs or cls.__init__ is not GraphqlWsConsumer.__init__:
+            return super().as_asgi(**initkwargs)
+        check_options(initkwargs, option_names(cls), cls.__qualname__)
+        return with_options(cls, initkwargs).as_asgi()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection (ASGI, WebSocket).
@@ -125,6 +135,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 raise
             self._close_code = int(CloseCode.SERVICE_RESTART)
             await self._connection.leave(DEFAULT_TIMEOUT)
+            await written()
         # ASGI servers disagree on what a client sees of this: it must not reach them.
         except Exception:
             log.exception("A connection failed")
@@ -147,7 +158,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         await self.accept(subprotocol=chosen.name)
         guests = guests_of_loop()
         if guests.are_leaving:
-            await self.close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
+            await self.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
             return
         self._engine = self._engine_of_class()
         protocol = self.server_protocol(
@@ -210,9 +221,14 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         send: Callable[[Any], Awaitable[None]] = self.base_send
         return lambda text: send({"type": "websocket.send", "text": text})
 
-    def send_close(self, code: int, reason: str) -> Awaitable[None]:
+    async def send_close(self, code: int, reason: str) -> None:
         """Close the socket; the reason is at most 123 bytes long."""
-        return self.close(code, reason)
+        try:
+            await self.close(code, reason)
+        except Exception:
+            if code != CloseCode.SERVICE_RESTART:
+                raise
+            await self.close(int(CloseCode.SERVICE_RESTART_OF_APPLICATION), reason)
 
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
         """Ask `on_connect`, and keep the payload for `info.context`."""
@@ -320,6 +336,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                     self._listen_to_layer()
                 case "websocket.disconnect":
                     self._close_code = message.setdefault("code")
+                    self.close_reason = message.get("reason") or ""
                     if not is_own_end:
                         # Channels' way to `disconnect` hops to a thread in the end.
                         await self.disconnect(self._close_code)

@@ -95,7 +95,8 @@ class WebSocketHooks(OperationOptions):
         """Learn that the socket is closed, once for each connection that was opened.
 
         Args:
-            code: the WebSocket close code, `None` if there was none.
+            code: the WebSocket close code, `None` if there was none. `close_reason` of the
+                consumer has the reason, where the server tells it.
         """
 
     def overrides(self, *names: str) -> bool:

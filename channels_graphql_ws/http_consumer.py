@@ -18,7 +18,7 @@ from .http.endpoint import GraphqlHttpEndpoint
 from .http.refusals import ClientGoneError, RequestRefusedError, too_large
 from .http.request import HttpRequest
 from .http.serving import Serving
-from .shutdown import DEFAULT_TIMEOUT, FAREWELL_TIMEOUT
+from .shutdown import DEFAULT_TIMEOUT, FAREWELL_TIMEOUT, written
 from .subscription import prefix_owners
 
 log = logging.getLogger(__name__)
@@ -147,6 +147,7 @@ class _Client:
             # So Daphne tells that it ends, and then waits for us.
             await answer.finish(DEFAULT_TIMEOUT)
             await asyncio.wait(ends, timeout=FAREWELL_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            await written()
         finally:
             sending.cancel()
             gone.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from django.utils.http import is_same_domain
 from .consumer import GraphqlWsConsumer
 from .http_consumer import GraphqlHttpConsumer
 from .options import check_options, option_names, with_options
-from .shutdown import DEFAULT_TIMEOUT, GraphqlLifespan
+from .shutdown import DEFAULT_TIMEOUT, GraphqlLifespan, shut_down_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,8 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         }
         if shutdown_timeout is not None:
             protocols["lifespan"] = GraphqlLifespan(shutdown_timeout)
+            # Daphne tells of no lifespan. A developer's Ctrl-C is left alone.
+            shut_down_on_signals(shutdown_timeout, (signal.SIGTERM,))
         super().__init__(protocols)
 
 

@@ -1,8 +1,9 @@
 """Graceful shutdown: clients are told to come again, and what they have begun may end.
 
 ASGI servers tell applications little of their end. Those that know `lifespan` say it when
-the connections are gone, and wait for event streams for ever; Daphne says it by cancelling
-what it runs. So the signal itself can be listened to, see `shut_down_on_signals`.
+the connections are gone, and may wait for event streams for ever; Hypercorn and, if it has
+no idle connection of HTTP, Daphne cancel what they run. So the signal itself is listened to,
+see `shut_down_on_signals`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import signal
 import threading
 from collections.abc import Iterable
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """The signals by which servers are told to end."""
 
 _TURNS_AT_ONCE = 64
+
+_WRITING_TURNS = 5
 
 
 class Guest(Protocol):
@@ -49,7 +52,6 @@ class Guests:
         self.are_leaving = False
         """Whether nobody else may come in."""
         self._guests: set[Guest] = set()
-        self._loop = asyncio.get_running_loop()
         self._hears = False
 
     def __len__(self) -> int:
@@ -70,7 +72,7 @@ class Guests:
         self.are_leaving = True
         tasks: list[asyncio.Task[None]] = []
         for number, guest in enumerate(list(self._guests), 1):
-            tasks.append(self._loop.create_task(guest.leave(timeout)))
+            tasks.append(asyncio.create_task(guest.leave(timeout)))
             if number % _TURNS_AT_ONCE == 0:
                 # Other clients are still being served meanwhile.
                 await asyncio.sleep(0)
@@ -84,52 +86,60 @@ class Guests:
         # Only there can Python's signals be heard; another thread is none of a server's.
         if threading.current_thread() is threading.main_thread():
             for number in signals:
-                _Passing(self, self._loop, number, timeout).begin()
+                listener = _listeners.setdefault(number, _SignalListener(number))
+                listener.listen(timeout)
 
 
-class _Passing:
+class _SignalListener:
     """Hears a signal before whoever has heard it so far, who hears it afterwards.
 
     Those who use `loop.add_signal_handler` (Hypercorn, Granian) hear it at once as well:
     the event loop tells them.
     """
 
-    def __init__(
-        self,
-        guests: Guests,
-        loop: asyncio.AbstractEventLoop,
-        number: signal.Signals,
-        timeout: float,
-    ) -> None:
-        self._guests = guests
-        self._loop = loop
+    def __init__(self, number: signal.Signals) -> None:
         self._number = number
-        self._timeout = timeout
-        self._previous: Any = signal.getsignal(number)
+        self._previous: Any = None
         self._frame: Any = None
+        self._timeout = DEFAULT_TIMEOUT
         self._has_begun = False
+        # Nothing here may keep an event loop alive that has had its time.
+        self._loop: ref[asyncio.AbstractEventLoop] | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self) -> None:
-        """Listen, unless the signal is ignored or belongs to something beside Python."""
-        if self._previous not in (None, signal.SIG_IGN):
+    def listen(self, timeout: float) -> None:
+        """Listen for the running event loop, which takes the place of the one before.
+
+        Not where the signal is ignored, or belongs to something beside Python.
+        """
+        current = signal.getsignal(self._number)
+        if current in (None, signal.SIG_IGN):
+            return
+        self._timeout = timeout
+        self._loop = ref(asyncio.get_running_loop())
+        self._has_begun = False
+        if current != self._heard:
+            self._previous = current
             signal.signal(self._number, self._heard)
 
     def _heard(self, _number: int, frame: Any) -> None:
         self._frame = frame
+        loop = self._loop() if self._loop is not None else None
         # Who says it twice means it.
-        if self._has_begun or self._guests.are_leaving or not self._loop.is_running():
+        if self._has_begun or loop is None or not loop.is_running():
             self._pass_on()
             return
         self._has_begun = True
-        self._loop.call_soon_threadsafe(self._leave)
+        loop.call_soon_threadsafe(self._leave)
 
     def _leave(self) -> None:
-        log.info("Got %s: telling %s clients to come again", self._number.name, len(self._guests))
-        self._task = self._loop.create_task(self._guests.leave(self._timeout))
+        guests = guests_of_loop()
+        log.info("Got %s: telling %s clients to come again", self._number.name, len(guests))
+        self._task = asyncio.ensure_future(guests.leave(self._timeout))
         self._task.add_done_callback(lambda _: self._pass_on())
 
     def _pass_on(self) -> None:
+        self._task = None
         if callable(self._previous):
             self._previous(self._number, self._frame)
             return
@@ -137,8 +147,11 @@ class _Passing:
         signal.raise_signal(self._number)
 
 
+_listeners: dict[signal.Signals, _SignalListener] = {}
+
+
 class _Wish:
-    """The signals that connections to come are to listen to."""
+    """The signals that are listened to from the first connection on."""
 
     timeout = DEFAULT_TIMEOUT
     signals: tuple[signal.Signals, ...] = ()
@@ -156,6 +169,12 @@ def guests_of_loop() -> Guests:
     if guests is None:
         guests = _guests[loop] = Guests()
     return guests
+
+
+async def written() -> None:
+    """Let a server write what it was given, if it does so when it is its turn (Daphne)."""
+    for _ in range(_WRITING_TURNS):
+        await asyncio.sleep(0)
 
 
 async def shut_down(timeout: float = DEFAULT_TIMEOUT) -> None:

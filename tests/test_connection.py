@@ -859,3 +859,10 @@ async def _await(awaitable: Awaitable[None]) -> None:
 @pytest.fixture(autouse=True)
 def _log_warnings(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, LOGGER)
+
+
+async def test_who_has_gone_already_has_left(case: Case) -> None:
+    case.init()
+    await case.connection.disconnected()
+    await case.connection.leave(1)
+    assert case.socket.closed == []

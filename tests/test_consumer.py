@@ -1132,3 +1132,58 @@ async def test_a_crash_on_a_socket_that_can_not_even_be_closed_stays_in_the_log(
     socket = AsgiSocket(consumer_class().as_asgi(), on_send=on_send)
     await socket.ended()
     assert log.messages == ["A connection failed"]
+
+
+# ------------------------------------------------------------------------ attributes
+
+
+async def test_attributes_may_be_given_to_as_asgi() -> None:
+    socket = AsgiSocket(GraphqlWsConsumer.as_asgi(schema=schema, max_message_size=50))
+    await socket.acknowledged()
+    socket.say_text("x" * 51)
+    await socket.ended()
+    assert socket.closes == [(4400, "Message is larger than 50 characters")]
+
+
+def test_an_attribute_that_there_is_not_is_named() -> None:
+    with pytest.raises(TypeError, match="did you mean 'send_ping_every'"):
+        consumer_class().as_asgi(send_ping_evry=1)
+
+
+async def test_a_class_with_an_init_of_its_own_is_given_its_arguments() -> None:
+    given: list[int] = []
+
+    class Own(GraphqlWsConsumer):
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            given.append(number)
+
+    Own.schema = schema
+    socket = AsgiSocket(Own.as_asgi(number=7))
+    await socket.acknowledged()
+    await socket.drop()
+    assert given == [7]
+
+
+async def test_the_reason_of_the_close_is_there_where_the_server_tells_it() -> None:
+    reasons: list[str] = []
+    cls = consumer_class(on_disconnect=lambda self, code: reasons.append(self.close_reason))
+    for more in ({"reason": "bye"}, {"reason": None}, {}):
+        socket = AsgiSocket(cls.as_asgi())
+        await socket.acknowledged()
+        socket._incoming.put_nowait({"type": "websocket.disconnect", "code": 1000, **more})
+        await socket.ended()
+    assert reasons == ["bye", "", ""]
+
+
+async def test_a_close_that_the_server_refuses_is_none() -> None:
+    async def on_send(event: Event) -> None:
+        if event["type"] == "websocket.close":
+            raise ValueError("no closes today")
+
+    socket = AsgiSocket(consumer_class().as_asgi(), on_send=on_send)
+    await socket.acknowledged()
+    socket.say_text("not JSON")
+    await tick(5)
+    await socket.drop()
+    assert socket.closes == []

@@ -11,6 +11,7 @@ from .. import execution
 from ..engines import engine_of
 from ..execution import Engine
 from ..graphiql import GraphiqlConfig
+from ..json_text import dumps, loads
 from ..operation_options import OperationOptions
 from ..options import check_options, option_names, with_options
 from ..subscription import prefix_owners
@@ -144,6 +145,14 @@ class GraphqlHttpEndpoint(OperationOptions):
         del request
         return result
 
+    def encode_json(self, content: Any) -> Any:
+        """Write a result, a dictionary or list, as JSON text. May be `async`."""
+        return dumps(content)
+
+    def decode_json(self, text: str) -> Any:
+        """Read the JSON text of a body; `ValueError` says that it is none. May be `async`."""
+        return loads(text)
+
     def graphiql_config(self, request: HttpRequest) -> GraphiqlConfig:
         """Give the settings of GraphiQL."""
         del request
@@ -181,3 +190,13 @@ class GraphqlHttpEndpoint(OperationOptions):
         if type(self).process_result is GraphqlHttpEndpoint.process_result:
             return None
         return self.process_result
+
+    def json_encoder(self) -> Callable[[Any], Any] | None:
+        """Give `encode_json`, if it is the user's."""
+        own = type(self).encode_json is not GraphqlHttpEndpoint.encode_json
+        return self.encode_json if own else None
+
+    def json_decoder(self) -> Callable[[str], Any] | None:
+        """Give `decode_json`, if it is the user's."""
+        own = type(self).decode_json is not GraphqlHttpEndpoint.decode_json
+        return self.decode_json if own else None

@@ -96,6 +96,10 @@ class Application(Protocol):
         """Give the hook that may change results, if there is one."""
         ...
 
+    def json_encoder(self) -> Callable[[Any], Any] | None:
+        """Give the user's own way to write JSON, if there is one. May be awaitable."""
+        ...
+
 
 class HttpOperation:
     """An operation, as the engine sees it: client and session in one.
@@ -385,20 +389,23 @@ class HttpOperation:
             self.sink.next(self._hooked(result))
 
     def _hooked(self, result: str) -> Text:
-        return result if self._application.result_hook() is None else lambda: self.final(result)
+        application = self._application
+        if application.result_hook() is None and application.json_encoder() is None:
+            return result
+        return lambda: self.final(result)
 
     async def final(self, result: str) -> str:
-        """Give a result as the user's hook leaves it."""
-        hook = self._application.result_hook()
-        if hook is None:
+        """Give a result as the user's hooks leave it."""
+        hook, encode = self._application.result_hook(), self._application.json_encoder()
+        if hook is None and encode is None:
             return result
         try:
-            changed = hook(self.http, loads(result))
-            while steps.is_awaitable(changed):
-                changed = await changed
-            return dumps(changed)
+            changed = loads(result)
+            if hook is not None:
+                changed = await _awaited(hook(self.http, changed))
+            return str(await _awaited((encode or dumps)(changed)))
         except Exception:
-            log.exception("`process_result` failed (id %s)", self.request.id)
+            log.exception("`process_result` or `encode_json` failed (id %s)", self.request.id)
             return INTERNAL_ERROR
 
     def _tell_answered(self) -> None:
@@ -415,3 +422,9 @@ class HttpOperation:
         if (error is not None or task.cancelled()) and self.text is None:
             self._answer(INTERNAL_ERROR, Outcome.FAILED)
             self.completed()
+
+
+async def _awaited(value: Any) -> Any:
+    while steps.is_awaitable(value):
+        value = await value
+    return value

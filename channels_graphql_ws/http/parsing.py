@@ -25,14 +25,30 @@ def json_of(body: bytes) -> Any:
     Raises:
         RequestRefusedError: it is not UTF-8 or not JSON.
     """
+    text = text_of(body)
+    try:
+        return loads(text)
+    except ValueError as error:
+        raise not_json(error) from None
+
+
+def text_of(body: bytes) -> str:
+    """Give the text of a body.
+
+    Raises:
+        RequestRefusedError: there is none.
+    """
     if not body:
         raise RequestRefusedError("The body is empty")
     try:
-        return loads(body.decode())
+        return body.decode()
     except UnicodeDecodeError:
         raise RequestRefusedError("The body is not UTF-8") from None
-    except ValueError as error:
-        raise RequestRefusedError(f"The body is not JSON: {error}") from None
+
+
+def not_json(error: ValueError) -> RequestRefusedError:
+    """Refuse a body."""
+    return RequestRefusedError(f"The body is not JSON: {error}")
 
 
 def operations_of(content: object, *, max_batch_size: int) -> Subscribe | list[Subscribe]:

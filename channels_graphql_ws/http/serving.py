@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from django.http import HttpResponse
 from graphql import OperationType
@@ -17,6 +17,7 @@ from graphql import OperationType
 from .. import graphiql
 from ..messages import Subscribe
 from ..shutdown import guests_of_loop
+from ..steps import is_awaitable
 from . import answers, formats, negotiation, pages, parsing, uploads
 from .answers import StreamAnswer
 from .endpoint import GraphqlHttpEndpoint
@@ -138,7 +139,7 @@ class Serving:
         if is_form:
             content = uploads.operations_of_form(self._request)
         else:
-            content = parsing.json_of(self._request.body)
+            content = await self._json()
         wanted = parsing.operations_of(content, max_batch_size=self._endpoint.max_batch_size)
         if self._has_single_connections and (token := self._request.stream_token) is not None:
             return await self._add(token, wanted)
@@ -186,6 +187,18 @@ class Serving:
             )
         uploads.check_csrf(self._request.headers)
         return self._endpoint.max_upload_size
+
+    async def _json(self) -> Any:
+        """Decode the body, perhaps as the user wants."""
+        decode = self._endpoint.json_decoder()
+        if decode is None:
+            return parsing.json_of(self._request.body)
+        text = parsing.text_of(self._request.body)
+        try:
+            content = decode(text)
+            return await content if is_awaitable(content) else content
+        except ValueError as error:
+            raise parsing.not_json(error) from None
 
     # ------------------------------------------------------------------- operations
 

@@ -32,7 +32,7 @@ _ADDRESS = re.compile(r"(?:Listening on TCP address |running on http://)127\.0\.
 class LiveServer:
     """A server process; its log is a file."""
 
-    def __init__(self, name: str, log: Path) -> None:
+    def __init__(self, name: str, log: Path, site: str = "live_site") -> None:
         self.name = name
         self._log = log
         package = Path(channels_graphql_ws.__file__).parent.parent
@@ -40,7 +40,7 @@ class LiveServer:
         paths = {"PYTHONPATH": os.pathsep.join([str(HERE), str(package)])}
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *COMMANDS[name], "live_site:application"],
+                [sys.executable, "-m", *COMMANDS[name], f"{site}:application"],
                 env=os.environ | paths,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -67,12 +67,19 @@ class LiveServer:
 
     async def counts(self) -> dict[str, Any]:
         """What the process of the server holds."""
+        return await self._get("counts/")
+
+    async def let_go(self) -> None:
+        """Let the mutations go on that wait."""
+        await self._get("let-go/")
+
+    async def _get(self, path: str) -> dict[str, Any]:
         async with (
             aiohttp.ClientSession() as session,
-            session.get(self.url("counts/", "http")) as response,
+            session.get(self.url(path, "http")) as response,
         ):
-            counts: dict[str, Any] = await response.json()
-            return counts
+            content: dict[str, Any] = await response.json()
+            return content
 
     def stop(self) -> int:
         """End the process and return its exit code."""
@@ -106,12 +113,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Li
 @pytest.fixture(params=list(COMMANDS))
 def start_server(
     request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Callable[[], LiveServer]]:
+) -> Iterator[Callable[..., LiveServer]]:
     """Start a server for one test."""
     servers: list[LiveServer] = []
 
-    def start() -> LiveServer:
-        servers.append(LiveServer(request.param, tmp_path / "log"))
+    def start(site: str = "live_site") -> LiveServer:
+        servers.append(LiveServer(request.param, tmp_path / "log", site))
         return servers[-1]
 
     yield start

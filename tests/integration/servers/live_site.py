@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from weakref import WeakSet
 
@@ -11,7 +12,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, JsonResponse
-from django.urls import path
+from django.urls import path, re_path
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
@@ -21,10 +22,16 @@ settings.configure(
 )
 django.setup()
 
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, hub  # noqa: E402 (see `setup`)
+from channels_graphql_ws import (  # noqa: E402 (see `setup`)
+    GraphqlHttpConsumer,
+    GraphqlWsConsumer,
+    Subscription,
+    hub,
+)
 
 consumers: WeakSet[Any] = WeakSet()
 unsubscribed: list[str] = []
+waiting: list[asyncio.Event] = []
 
 
 class News(Subscription):
@@ -58,11 +65,17 @@ class Mutation(graphene.ObjectType):
     """Something to do."""
 
     tell = graphene.Boolean(text=graphene.String(), size=graphene.Int(default_value=1))
+    wait = graphene.Boolean()
 
     @staticmethod
     async def resolve_tell(root: Any, info: Any, text: str, size: int) -> bool:
         await News.broadcast_async(payload=text * size)
         return True
+
+    @staticmethod
+    async def resolve_wait(root: Any, info: Any) -> bool:
+        waiting.append(asyncio.Event())
+        return await waiting[-1].wait()
 
 
 class Subscriptions(graphene.ObjectType):
@@ -85,6 +98,12 @@ class Consumer(GraphqlWsConsumer):
         if (payload or {}).get("token") == "bad":
             raise PermissionError("bad token")
         return {"welcome": True}
+
+
+class HttpConsumer(GraphqlHttpConsumer):
+    """Serves event streams."""
+
+    schema = Consumer.schema
 
 
 class ImpatientConsumer(Consumer):
@@ -112,15 +131,25 @@ async def counts(request: HttpRequest) -> JsonResponse:
             "listeners": sum(one["listeners"] for one in hubs),
             "groups": sum(one["groups"] for one in hubs),
             "unsubscribed": unsubscribed,
+            "waiting": len(waiting),
         }
     )
 
 
-urlpatterns = [path("counts/", counts)]
+async def let_go(request: HttpRequest) -> JsonResponse:
+    """Let the mutations go on that wait."""
+    while waiting:
+        waiting.pop().set()
+    return JsonResponse({})
+
+
+urlpatterns = [path("counts/", counts), path("let-go/", let_go)]
 
 application = ProtocolTypeRouter(
     {
-        "http": get_asgi_application(),
+        "http": URLRouter(
+            [path("graphql/", HttpConsumer.as_asgi()), re_path("", get_asgi_application())]
+        ),
         "websocket": URLRouter(
             [
                 path("graphql/", Consumer.as_asgi()),

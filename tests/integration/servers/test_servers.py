@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -237,9 +238,51 @@ async def test_a_server_that_is_told_to_end_ends_without_a_traceback(
             async with asyncio.timeout(GUARD):
                 message = await socket.receive()
             assert message.type is not aiohttp.WSMsgType.TEXT
+            # Daphne drops its clients, unless we hear the signal first, see below.
+            assert message.data == (None if server.name == "daphne" else 1012)
         code = await stopping
     # Uvicorn ends by the signal that it has caught, once it has cleaned up.
     assert code in (0, -15), server.log
+    assert "Traceback" not in server.log
+    assert "Task was destroyed" not in server.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_shutdown_lets_a_mutation_end_and_tells_all_to_come_again(
+    start_server: Callable[..., Any], number: signal.Signals
+) -> None:
+    server = start_server("graceful_site")
+    # Daphne lets no application say 1012, and knows of no reasons.
+    code = 4012 if server.name == "daphne" else 1012
+    query = 'subscription { news(reader: "stream") { text } }'
+    async with (
+        opened(server) as one,
+        opened(server) as other,
+        aiohttp.ClientSession() as session,
+        session.post(
+            server.url("graphql/", "http"),
+            json={"query": query},
+            headers={"Accept": "text/event-stream"},
+        ) as stream,
+    ):
+        for socket in (one, other):
+            await acknowledged(socket)
+        await subscribed(one, "one")
+        mutation = {"query": "mutation { wait }"}
+        await other.send_json({"type": "subscribe", "id": "m", "payload": mutation})
+        await until(server, lambda counts: counts["waiting"] and counts["listeners"] == 2)
+        server.process.send_signal(number)
+        await closes(one, server, code, "Service restart")
+        async with asyncio.timeout(GUARD):
+            assert b"complete" not in await stream.content.read()
+        async with opened(server) as late:
+            await closes(late, server, code, "Service restart")
+        await server.let_go()
+        result = await other.receive_json(timeout=GUARD)
+        assert result == {"type": "next", "id": "m", "payload": {"data": {"wait": True}}}
+        await closes(other, server, code, "Service restart")
+    exit_code = await asyncio.to_thread(server.process.wait, GUARD)
+    assert exit_code in (0, -15), server.log
     assert "Traceback" not in server.log
     assert "Task was destroyed" not in server.log
 
