@@ -160,11 +160,6 @@ class Connection:
         """Close, as something broke that is not the client's fault."""
         self._carry_out(self._protocol.crashed())
 
-    @property
-    def is_closing(self) -> bool:
-        """Tell if nothing more will be said but the close."""
-        return self._protocol.state is State.CLOSED
-
     async def closed(self) -> None:
         """Wait, but not for ever, until the client has been told that we close."""
         await self._outbox.closed(FAREWELL_TIMEOUT)
