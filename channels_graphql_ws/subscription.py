@@ -25,6 +25,9 @@ Hook: TypeAlias = Callable[..., Any]
 QueuePolicy: TypeAlias = Literal["drop_oldest", "drop_newest", "close", "coalesce"]
 """What becomes of notifications that a client is too slow for."""
 
+_NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce")
+"""Hooks that the predecessor does not have."""
+
 _LONGEST_IN_LOG = 100
 
 
@@ -89,6 +92,8 @@ class SubscriptionOptions(ObjectTypeOptions):
     publish: Hook | None = None
     unsubscribed: Hook | None = None
     initial: Hook | None = None
+    filter_event: Hook | None = None
+    context_id: Hook | None = None
     coalesce: Hook | None = None
     none_skips: bool = True
 
@@ -167,6 +172,13 @@ class Subscription(graphene.ObjectType):
       the groups to listen to, a list or tuple of strings, or `None`.
     - `initial(root, info, **arguments)`: gives the first event, as if `publish` had. It
       is called when the groups are joined; notifications that come meanwhile wait.
+    - `filter_event(payload, info, **arguments)`: tells for each client whether it gets this
+      notification; without it, all do.
+    - `context_id(root, info, **arguments)`: gives something hashable, or `None`. Clients
+      to whom it gives equal answers, and who ask for the same by the same document and
+      variables in the same groups, share: `publish` and the fields are executed once
+      for all of them in a process, with an `info.context` that knows none of them. It is
+      called after `subscribe`, which is asked for each client, as `filter_event` is.
     - `unsubscribed(root, info, **arguments)`: is called once for each subscription that
       came to be, whatever ended it.
 
@@ -176,8 +188,8 @@ class Subscription(graphene.ObjectType):
       with equal keys, only the newest is kept. `None`: this one is not to be replaced.
 
     Class keywords, or names in an inner class `Meta`: those of `graphene.ObjectType`,
-    and `subscribe`, `publish`, `initial`, `unsubscribed`, `coalesce`, `output`,
-    `arguments`, `none_skips`.
+    and `subscribe`, `publish`, `initial`, `filter_event`, `context_id`, `unsubscribed`,
+    `coalesce`, `output`, `arguments`, `none_skips`.
     An inner class `Output` names another type for the fields, as in `graphene.Mutation`.
     """
 
@@ -207,8 +219,6 @@ class Subscription(graphene.ObjectType):
         output: type[graphene.ObjectType] | None = None,
         arguments: dict[str, Any] | None = None,
         none_skips: bool = True,  # noqa: FBT001, FBT002
-        initial: Hook | None = None,
-        coalesce: Hook | None = None,
         _meta: SubscriptionOptions | None = None,
         **options: Any,
     ) -> None:
@@ -224,8 +234,8 @@ class Subscription(graphene.ObjectType):
         _meta.publish = publish or getattr(cls, "publish", None)
         _meta.subscribe = subscribe or getattr(cls, "subscribe", None)
         _meta.unsubscribed = unsubscribed or getattr(cls, "unsubscribed", None)
-        _meta.initial = initial or _new_hook(cls, "initial")
-        _meta.coalesce = coalesce or _new_hook(cls, "coalesce")
+        for name in _NEW_HOOKS:
+            setattr(_meta, name, options.pop(name, None) or _new_hook(cls, name))
         _meta.none_skips = none_skips
         if _meta.publish is None:
             # The error that users of `graphene.Mutation` know for a missing `mutate`.
@@ -346,7 +356,7 @@ def _arguments(cls: type[Subscription]) -> dict[str, Any]:
 
 
 def _new_hook(cls: type[Subscription], name: str) -> Hook | None:
-    """Give a hook that the predecessor does not have: its classes may have such a field."""
+    """Find a new hook: classes of the predecessor may have a field of that name."""
     found = getattr(cls, name, None)
     return found if callable(found) else None
 

@@ -11,12 +11,31 @@ import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Hashable
-from typing import Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from ..hub import Notification
+from ..hub import CoalesceKey
 from ..subscription import Hook, QueuePolicy, Subscription
 
 log = logging.getLogger(__name__)
+
+
+class Queued(Protocol):
+    """What may wait: a notification, or what came of it."""
+
+    @property
+    def coalesce_key(self) -> CoalesceKey:
+        """The `coalesce` hook and what it has given, once it was asked."""
+        ...
+
+    @coalesce_key.setter
+    def coalesce_key(self, key: CoalesceKey) -> None: ...
+
+    def payload(self) -> Any:
+        """Give the payload."""
+        ...
+
+
+T = TypeVar("T", bound=Queued)
 
 
 class DropLog:
@@ -49,7 +68,7 @@ drops = DropLog()
 """All notifications that this process has dropped."""
 
 
-class NotificationQueue:
+class NotificationQueue(Generic[T]):
     """Notifications in the order in which they came; in a full one, the oldest is dropped.
 
     Attributes:
@@ -70,9 +89,9 @@ class NotificationQueue:
         self._name = name
         self._limit = limit
         # An empty deque has room for 64, in each of thousands of idle subscriptions.
-        self._waiting: deque[Notification] | None = None
+        self._waiting: deque[T] | None = None
 
-    def put(self, notification: Notification) -> bool:
+    def put(self, notification: T) -> bool:
         """Take a notification; tell if the subscription may go on."""
         if self._waiting is None:
             self._waiting = deque()
@@ -81,7 +100,7 @@ class NotificationQueue:
         self._waiting.append(notification)
         return True
 
-    def take(self) -> Notification | None:
+    def take(self) -> T | None:
         """Give the one whose turn it is, or `None`."""
         return self._waiting.popleft() if self._waiting else None
 
@@ -89,7 +108,7 @@ class NotificationQueue:
         """Forget all of them."""
         self._waiting = None
 
-    def _overflow(self, waiting: deque[Notification], notification: Notification) -> bool:
+    def _overflow(self, waiting: deque[T], notification: T) -> bool:
         waiting.popleft()
         waiting.append(notification)
         self._drop(1)
@@ -102,20 +121,20 @@ class NotificationQueue:
             drops.warn(self._name, self.consequence, self._limit)
 
 
-class DropNewestQueue(NotificationQueue):
+class DropNewestQueue(NotificationQueue[T]):
     """A full one does not take what comes."""
 
     __slots__ = ()
 
     consequence = "notifications are dropped, the newest first"
 
-    def _overflow(self, waiting: deque[Notification], notification: Notification) -> bool:
+    def _overflow(self, waiting: deque[T], notification: T) -> bool:
         del waiting, notification
         self._drop(1)
         return True
 
 
-class ClosingQueue(NotificationQueue):
+class ClosingQueue(NotificationQueue[T]):
     """A full one is the end of the subscription.
 
     What waits is not delivered: the client has to ask for the state of things anew in
@@ -127,14 +146,14 @@ class ClosingQueue(NotificationQueue):
     consequence = "it is ended"
     silent_limit = 0
 
-    def _overflow(self, waiting: deque[Notification], notification: Notification) -> bool:
+    def _overflow(self, waiting: deque[T], notification: T) -> bool:
         del notification
         self._drop(len(waiting) + 1)
         self.clear()
         return False
 
 
-class CoalescingQueue(NotificationQueue):
+class CoalescingQueue(NotificationQueue[T]):
     """Of notifications with equal keys it keeps the newest, in the place of the older.
 
     A full one drops the oldest, whatever its key.
@@ -145,9 +164,9 @@ class CoalescingQueue(NotificationQueue):
     def __init__(self, name: str, limit: int, hook: Hook) -> None:
         super().__init__(name, limit)
         self._hook = hook
-        self._by_key: OrderedDict[Hashable, Notification] | None = None
+        self._by_key: OrderedDict[Hashable, T] | None = None
 
-    def put(self, notification: Notification) -> bool:
+    def put(self, notification: T) -> bool:
         """Take a notification; the subscription goes on."""
         if self._by_key is None:
             self._by_key = OrderedDict()
@@ -159,7 +178,7 @@ class CoalescingQueue(NotificationQueue):
             self._drop(1)
         return True
 
-    def take(self) -> Notification | None:
+    def take(self) -> T | None:
         """Give the one whose turn it is, or `None`."""
         return self._by_key.popitem(last=False)[1] if self._by_key else None
 
@@ -167,14 +186,14 @@ class CoalescingQueue(NotificationQueue):
         """Forget all of them."""
         self._by_key = None
 
-    def _key(self, notification: Notification) -> Hashable:
+    def _key(self, notification: T) -> Hashable:
         """Ask the hook, once for all subscriptions of this process."""
         known = notification.coalesce_key
         if known is None or known[0] is not self._hook:
             known = notification.coalesce_key = self._hook, self._asked(notification)
         return known[1]
 
-    def _asked(self, notification: Notification) -> Hashable:
+    def _asked(self, notification: T) -> Hashable:
         try:
             key: Hashable = self._hook(notification.payload())
             hash(key)
@@ -185,14 +204,14 @@ class CoalescingQueue(NotificationQueue):
         return key
 
 
-_QUEUES: Final[dict[QueuePolicy, type[NotificationQueue]]] = {
+_QUEUES: Final[dict[QueuePolicy, type[NotificationQueue[Any]]]] = {
     "drop_oldest": NotificationQueue,
     "drop_newest": DropNewestQueue,
     "close": ClosingQueue,
 }
 
 
-def queue_for(subscription_class: type[Subscription], limit: int) -> NotificationQueue:
+def queue_for(subscription_class: type[Subscription], limit: int) -> NotificationQueue[Any]:
     """Make the queue that a subscription class has chosen."""
     name = subscription_class.__qualname__
     policy = subscription_class.notification_queue_policy
