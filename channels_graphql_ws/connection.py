@@ -115,7 +115,7 @@ class Connection:
         self._operations: dict[Operation, ClientOperation] = {}
         self._subscriptions = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outbox = Outbox(self._spawn)
+        self._outbox = Outbox(self._spawn, self._give_up)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._initializing: asyncio.Task[None] | None = None
         # Strict ordering: what waits for its turn, whose turn it is, and its tasks.
@@ -318,6 +318,10 @@ class Connection:
         at_once = code is CloseCode.TIMEOUT
         self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)
         self._wind_down()
+
+    def _give_up(self) -> Awaitable[None]:
+        code = int(CloseCode.INTERNAL_ERROR)
+        return self._websocket.send_close(code, "A message could not be sent")
 
     # ------------------------------------------------------------------------ timers
 

@@ -1183,6 +1183,23 @@ async def test_a_slow_client_is_bounded_and_does_not_delay_others() -> None:
         await socket.drop()
 
 
+async def test_a_client_whose_answer_the_server_refuses_is_not_left_waiting(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    """As Daphne does with frames that are larger than those it takes."""
+
+    async def on_send(event: Event) -> None:
+        if "world" in event.get("text", ""):
+            raise ValueError("too large")
+
+    socket = AsgiSocket(consumer_class().as_asgi(), on_send=on_send)
+    await socket.acknowledged()
+    socket.start("1", HELLO)
+    await socket.ended()
+    assert socket.closes == [(4500, "A message could not be sent")]
+    assert "ValueError('too large')" in log.text
+
+
 async def test_a_crash_on_a_socket_that_can_not_even_be_closed_stays_in_the_log(
     log: pytest.LogCaptureFixture,
 ) -> None:
