@@ -143,12 +143,12 @@ class Outbox:
             self._flushing = None
 
     def _break(self, error: Exception) -> None:
-        """Most likely the client has gone, and the server will tell so soon."""
+        """Take it that the client has gone, if it is an OSError as ASGI has it."""
         log.debug("Can not send to a client: %r", error)
         was_closed, self._closed = self._closed, True
         self._waiting.clear()
         self._tell_room()
-        if not was_closed:
+        if not was_closed and not isinstance(error, OSError):
             self._flushing = self._spawn(self._close_after(error))
 
     async def _close_after(self, error: Exception) -> None:

@@ -21,7 +21,7 @@ class Socket:
         self.takes_frames = asyncio.Event()
         self.takes_frames.set()
         self.breaks_with: Exception | None = None
-        self.is_gone = True
+        self.is_gone = False
         self.tasks: list[asyncio.Task[Any] | None] = []
 
     async def send(self, frame: str) -> None:
@@ -141,10 +141,12 @@ async def test_an_outbox_with_room_does_not_make_anybody_wait(case: Case) -> Non
 
 
 @pytest.mark.parametrize("is_slow", [False, True])
+@pytest.mark.parametrize(("error", "is_gone"), [(OSError, False), (ValueError, True)])
 async def test_after_a_send_that_raised_nothing_more_is_sent_and_nobody_waits(
-    case: Case, is_slow: bool
+    case: Case, is_slow: bool, error: type[Exception], is_gone: bool
 ) -> None:
-    case.socket.breaks_with = OSError("gone")
+    case.socket.breaks_with = error("gone")
+    case.socket.is_gone = is_gone
     if is_slow:
         case.fill()
         waiting = asyncio.create_task(case.outbox.has_room())
@@ -165,7 +167,6 @@ async def test_after_a_send_that_raised_nothing_more_is_sent_and_nobody_waits(
 async def test_who_is_there_but_can_not_be_sent_a_frame_is_closed(
     case: Case, is_slow: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    case.socket.is_gone = False
     case.socket.breaks_with = ValueError("too large")
     if is_slow:
         case.fill()
@@ -182,8 +183,7 @@ async def test_who_is_there_but_can_not_be_sent_a_frame_is_closed(
 
 
 async def test_a_close_that_fails_is_not_tried_again(case: Case) -> None:
-    case.socket.is_gone = False
-    case.socket.breaks_with = OSError("gone")
+    case.socket.breaks_with = ValueError("gone")
     case.close()
     await asyncio.gather(*case.owner.tasks)
     assert case.socket.sent == []
