@@ -38,7 +38,7 @@ unsubscribed: list[str] = []
 class News(Subscription):
     """Whatever somebody tells."""
 
-    notification_queue_limit = 100
+    notification_queue_limit = 20
 
     text = graphene.String()
 

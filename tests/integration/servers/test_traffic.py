@@ -24,6 +24,7 @@ from support import GUARD
 pytestmark = pytest.mark.servers
 
 BURST = 1_000
+EVENTS = 300
 
 
 async def ask(socket: aiohttp.ClientWebSocketResponse, id: str, query: str, **names: Any) -> None:
@@ -120,7 +121,7 @@ async def test_a_burst_reaches_all_in_order(server: Any) -> None:
 async def test_a_client_that_does_not_read_costs_the_others_nothing_and_little_memory(
     server: Any,
 ) -> None:
-    """Sixty megabytes, of which but a few may wait."""
+    """Thirty megabytes, of which but a few may wait."""
     async with (
         opened(server) as slow,
         opened(server) as fast,
@@ -133,15 +134,15 @@ async def test_a_client_that_does_not_read_costs_the_others_nothing_and_little_m
             await subscribed(socket, name)
         before = (await server.counts())["dropped"]
         transport_of(slow).pause_reading()
-        for number in range(600):
+        for number in range(EVENTS):
             query = f'mutation {{ tell(text: "{number:09} ", size: 10000) }}'
             await ask(teller, str(number), query)
             for socket in (fast, other):
                 news = await socket.receive_json(timeout=GUARD)
                 assert int(news["payload"]["data"]["news"]["text"][:10]) == number
         dropped = (await server.counts())["dropped"] - before
-        # What is on its way, what waits for the socket (64), what waits as notification (100).
-        assert dropped > 300 if server.kind.waits_for_readers else dropped == 0
+        # All but what is on its way, and what waits for the socket (64) or as notification (20).
+        assert dropped > 50 if server.kind.waits_for_readers else dropped == 0
         abort(slow)
     for name in ("slow", "fast", "other"):
         await is_left(server, name)
