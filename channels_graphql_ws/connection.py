@@ -93,7 +93,7 @@ class Connection:
         self._operations: dict[Operation, ClientOperation] = {}
         self._subscriptions = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outbox = Outbox(self._spawn)
+        self._outbox = Outbox(self._spawn, self._give_up)
         self._init_timer: asyncio.TimerHandle | None = None
         self._pings = Pings(
             protocol,
@@ -178,11 +178,6 @@ class Connection:
     def is_full(self) -> bool:
         """Tell if the client does not read what it is sent."""
         return self._outbox.is_full
-
-    @property
-    def is_closing(self) -> bool:
-        """Tell if nothing more will be said but the close."""
-        return self._protocol.state is State.CLOSED
 
     async def closed(self) -> None:
         """Wait, but not for ever, until the client has been told that we close."""
@@ -359,6 +354,10 @@ class Connection:
         at_once = code is CloseCode.TIMEOUT
         self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)
         self._wind_down()
+
+    def _give_up(self) -> Awaitable[None]:
+        code = int(CloseCode.INTERNAL_ERROR)
+        return self._websocket.send_close(code, "A message could not be sent")
 
     def _init_timed_out(self) -> None:
         self.carry_out(self._protocol.init_timed_out())

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from inspect import iscoroutinefunction
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -30,13 +30,12 @@ from .listening import OwnChannel, listen
 from .messages import CloseCode, Subscribe
 from .options import check_options, option_names, with_options
 from .protocol import SERVICE_RESTART
+from .receiving import Receiver
 from .shutdown import DEFAULT_TIMEOUT, guests_of_loop, written
 from .steps import Steps, is_awaitable
 from .subscription import prefix_owners
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
-
-Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsumer):
@@ -73,6 +72,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self.close_reason = ""
         self._engine: Engine
         self._connection: Connection | None = None
+        self._receiver: Receiver
         self._hub: Hub | None = None
         self._listens = False
         self._own_channel: OwnChannel | None = None
@@ -122,11 +122,12 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             )
         self.scope = scope
         self.base_send = send
+        self._receiver = Receiver(receive)
         self.channel_layer: Any = None
         self.channel_name: Any = None
         try:
             await self._use_channel_layer()
-            await self._serve(receive)
+            await self._serve()
         except StopConsumer:
             pass
         except asyncio.CancelledError:
@@ -172,6 +173,11 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         )
         guests.add(self._connection)
         self._connection.opened()
+
+    async def close(self, code: Any = None, reason: str | None = None) -> None:
+        """Close the socket (Channels)."""
+        with self._receiver.paused():
+            await super().close(code, reason)
 
     async def disconnect(self, code: int | None) -> None:
         """End everything that belongs to this connection."""
@@ -313,7 +319,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         )
         self._own_channel = OwnChannel(self.channel_layer, self.channel_name)
 
-    async def _serve(self, receive: Receive) -> None:
+    async def _serve(self) -> None:
         """Take what the server has to say until the client has gone."""
         takes_frames = not self._decodes_json and all(
             getattr(type(self), name) is getattr(GraphqlWsConsumer, name)
@@ -323,7 +329,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             type(self).websocket_disconnect is not _channels.websocket_disconnect
         )
         while True:
-            message: Any = await receive()
+            message = await self._receiver()
             match message["type"]:
                 case "websocket.receive" if takes_frames:
                     text = message.get("text")
@@ -369,9 +375,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         connection = self._connection
         if connection is not None and (waiting := connection.received(frame)):
             await waiting
-        if connection is not None and connection.is_closing:
-            # Granian sends no close while it is asked for the next frame.
-            await connection.closed()
 
     async def _end(self) -> None:
         """End what belongs to the connection, whichever way it was lost."""

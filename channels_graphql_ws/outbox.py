@@ -49,12 +49,18 @@ class Outbox:
 
     Args:
         spawn: makes a task that somebody owns.
+        give_up: closes, in case that a frame can not be sent.
     """
 
-    __slots__ = ("_closed", "_flushing", "_room", "_spawn", "_waiting")
+    __slots__ = ("_closed", "_flushing", "_give_up", "_room", "_spawn", "_waiting")
 
-    def __init__(self, spawn: Callable[[Any], asyncio.Task[None]]) -> None:
+    def __init__(
+        self,
+        spawn: Callable[[Any], asyncio.Task[None]],
+        give_up: Callable[[], Awaitable[None]],
+    ) -> None:
         self._spawn = spawn
+        self._give_up = give_up
         # No deque: it takes ten times the memory for a client that keeps up.
         self._waiting: list[Callable[[], Awaitable[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
@@ -144,11 +150,22 @@ class Outbox:
             self._flushing = None
 
     def _break(self, error: Exception) -> None:
-        """Take it that the client has gone: the server will tell so soon."""
+        """Take it that the client has gone, if it is an OSError as ASGI has it."""
         log.debug("Can not send to a client: %r", error)
-        self._closed = True
+        was_closed, self._closed = self._closed, True
         self._waiting.clear()
         self._tell_room()
+        if not was_closed and not isinstance(error, OSError):
+            self._flushing = self._spawn(self._close_after(error))
+
+    async def _close_after(self, error: Exception) -> None:
+        """Leave nobody without a word: Daphne refuses frames that it finds too large."""
+        try:
+            await self._give_up()
+        except Exception as gone:  # noqa: BLE001 (servers raise what they like)
+            log.debug("Can not even close: %r", gone)
+        else:
+            log.warning("Closed a connection: a message could not be sent: %r", error)
 
     def _tell_room(self) -> None:
         if self._room is not None:

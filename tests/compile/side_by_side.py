@@ -69,9 +69,7 @@ class Operation:
     middleware: MiddlewareManager | None = None
 
     def __post_init__(self) -> None:
-        self.compiled = compile_operation(
-            self.schema, self.document, self.node, self.middleware
-        )
+        self.compiled = compile_operation(self.schema, self.document, self.node, self.middleware)
 
     def reference(self, root: Any, context: Any, variables: dict[str, Any]) -> Any:
         """Execute with graphql-core."""
@@ -163,5 +161,3 @@ def assert_equal(candidate: Outcome, reference: Outcome) -> None:
     assert candidate.left <= reference.left
     event("awaitable" if reference.is_awaitable else "at once")
     event("errors" if reference.errors else "no errors")
-
-
