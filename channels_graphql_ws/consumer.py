@@ -227,7 +227,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         """Ask `on_operation`, if there is one worth asking."""
         if not self._hooks_operations:
             return None
-        return self.on_operation(request.id, payload=dict(request.payload))
+        return self.on_operation(request.id, payload=request.for_hook())
 
     def operation_context(self, request: Subscribe) -> Any:
         """Make the `info.context` of one operation."""
@@ -246,6 +246,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     # --------------------------------------------------------------------- internals
 
     def _open(self, subprotocol: _subprotocols.Subprotocol) -> Connection:
+        if self._hooks_operations:
+            subprotocol = _subprotocols.without_query(subprotocol)
         protocol = ServerProtocol(
             subprotocol,
             max_message_size=self.max_message_size,

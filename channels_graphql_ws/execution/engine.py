@@ -28,7 +28,7 @@ from ..steps import Steps, is_awaitable
 from ..subscription import Source
 from .cohort import Cohort, Member
 from .errors import INTERNAL_ERROR, describe, encode_result, is_cancellation, log_errors
-from .event import EventPlan, RequestError
+from .event import EventPlan, NoDocumentError, RequestError
 from .replacement import replaced
 from .stream import Stream
 from .threads import Hops, freshness, in_thread
@@ -163,6 +163,8 @@ class Engine:
             self._refuse(client, session, error)
             return
         request, schema = replaced(request, self.settings.schema, changes)
+        if not request.query and request.payload.get("query") is None:
+            raise NoDocumentError
         document: Document = yield documents_of(schema, self.settings.rules).get(request.query)
         if document.errors:
             raise RequestError(*document.errors)
