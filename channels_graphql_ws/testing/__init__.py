@@ -5,6 +5,7 @@ from .communicator import GraphqlWebsocketCommunicator
 from .http import GraphqlHttpClient, GraphqlHttpResult
 from .login import alogin_headers, login_headers
 from .results import GraphqlResults
+from .sync_http import SyncGraphqlHttpClient, SyncGraphqlResults
 from .transport import GraphqlWsTransport
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "GraphqlWebsocketCommunicator",
     "GraphqlWsClient",
     "GraphqlWsTransport",
+    "SyncGraphqlHttpClient",
+    "SyncGraphqlResults",
     "alogin_headers",
     "login_headers",
 ]
