@@ -1,4 +1,4 @@
-"""Coroutines for tests that have no event loop, with what is synchronous in them in the test's thread."""
+"""Coroutines for tests without an event loop; what is synchronous stays in the test's thread."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import threading
@@ -26,6 +27,7 @@ from channels_graphql_ws import (
     Subscription,
 )
 from channels_graphql_ws.testing import SyncGraphqlHttpClient
+from channels_graphql_ws.testing.portal import Portal
 
 STORE = "mutation ($file: Upload!, $more: [Upload]) { store(file: $file, more: $more) { stored } }"
 EVENTS = 'subscription { onEvent(group: "a") { event } }'
@@ -111,6 +113,25 @@ async def test_where_an_event_loop_runs_it_says_what_to_use():
     ):
         with pytest.raises(RuntimeError, match="use GraphqlHttpClient"):
             call()
+
+
+def test_other_parameters_are_sent_and_the_query_may_be_missing(client):
+    result = client.execute(None, parameters={"documentId": "x"})
+    assert (result.status, result.errors[0].message) == (400, '"query" is missing')
+    events = client.subscribe("subscription { count(to: 1) }", parameters={"extensions": {}})
+    assert [each.data for each in events] == [{"count": 0}]
+
+
+def test_what_is_synchronous_is_done_in_the_thread_of_the_test():
+    async def ask(portal):
+        loop = asyncio.get_running_loop()
+        with pytest.raises(KeyError, match="lost"):
+            await loop.run_in_executor(portal, {}.__getitem__, "lost")
+        return await loop.run_in_executor(portal, threading.get_ident)
+
+    with Portal() as portal:
+        portal.submit(print).cancel()
+        assert portal.run(ask(portal)) == threading.get_ident()
 
 
 def test_an_exception_of_the_application_surfaces():
