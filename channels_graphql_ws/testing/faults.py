@@ -6,10 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Self
 
 from channels.exceptions import ChannelFull
 from channels.layers import InMemoryChannelLayer, channel_layers
+
+_is_for_group: ContextVar[bool] = ContextVar("is_for_group", default=False)
 
 METHODS = frozenset({"new_channel", "receive", "send", "group_add", "group_discard", "group_send"})
 
@@ -138,11 +141,15 @@ class FaultyChannelLayer(InMemoryChannelLayer):
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         """Send a message to a channel."""
-        await self._called("send")
-        if self.is_full:
+        if not _is_for_group.get():
+            await self._called("send")
+        try:
+            if self.is_full:
+                raise ChannelFull(channel)
+            await super().send(channel, message)
+        except ChannelFull:
             self.dropped.append(message)
-            raise ChannelFull(channel)
-        await super().send(channel, message)
+            raise
 
     async def group_add(self, group: str, channel: str) -> None:
         """Make a channel a member of a group."""
@@ -157,16 +164,12 @@ class FaultyChannelLayer(InMemoryChannelLayer):
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send a message to all members of a group."""
         await self._called("group_send")
-        if self.is_full:
-            self.dropped.append(message)
-            return
-        self.require_valid_group_name(group)
-        # Not by our `send`, whose troubles are its own.
-        for channel in list(self.groups.get(group, ())):
-            try:
-                await super().send(channel, message)
-            except ChannelFull:
-                self.dropped.append(message)
+        # It calls our `send`, whose troubles are its own; what is full it drops in silence.
+        token = _is_for_group.set(True)
+        try:
+            await super().group_send(group, message)
+        finally:
+            _is_for_group.reset(token)
 
     # -------------------------------------------------------------------- internals
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import warnings
 from collections.abc import Callable, Collection
 from importlib.util import find_spec
 from typing import Any, Protocol, Self
@@ -138,7 +139,12 @@ class _Uvicorn:
                 "pip install 'channels-graphql-ws[uvicorn]'"
             )
         options: dict[str, Any] = {"log_config": None, "timeout_graceful_shutdown": STOP_AFTER}
-        self._server = uvicorn.Server(uvicorn.Config(application, **options))
+        config = uvicorn.Config(application, **options)
+        with warnings.catch_warnings():
+            # Older releases use a part of websockets that warns of its end.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            config.load()
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="live-server", daemon=True)
 
     def start(self) -> int:

@@ -170,6 +170,7 @@ async def test_its_capacity_counts_as_it_does_in_redis():
     for number in range(2):
         await layer.group_send("g", {"type": "x", "number": number})
     assert [each["number"] for each in layer.dropped] == [1]
+    assert layer.calls["send"] == 0
     await layer.group_discard("g", "c")
     assert layer.groups == {}
 
