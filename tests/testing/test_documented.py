@@ -50,6 +50,7 @@ def test_a_message_arrives_without_an_event_loop(names):
 
 
 @pytest.mark.servers
+@pytest.mark.filterwarnings("ignore:remove second argument of ws_handler:DeprecationWarning")
 async def test_a_message_arrives_through_a_socket(names, settings):
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
     await names["test_a_message_goes_through_a_socket"]()

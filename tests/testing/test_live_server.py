@@ -32,7 +32,11 @@ from support import GUARD, wait_until
 EVENTS = 'subscription { onEvent(group: "a") { event } }'
 MESSAGE = {"data": {"onEvent": {"event": "x"}}}
 
-pytestmark = pytest.mark.servers
+pytestmark = [
+    pytest.mark.servers,
+    # Of the oldest Uvicorn that we allow.
+    pytest.mark.filterwarnings("ignore:remove second argument of ws_handler:DeprecationWarning"),
+]
 each_server = pytest.mark.parametrize("name", ["uvicorn", "daphne"])
 
 
