@@ -162,6 +162,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             await self.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
             return
         self._engine = self._engine_of_class()
+        if self._hooks_operations:
+            chosen = _subprotocols.without_query(chosen)
         protocol = self.server_protocol(
             chosen,
             asks_about_pings=self.overrides("on_ping"),
@@ -283,7 +285,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         """Ask `on_operation`, if there is one worth asking."""
         if not self._hooks_operations:
             return None
-        return self.on_operation(request.id, payload=dict(request.payload))
+        return self.on_operation(request.id, payload=request.for_hook())
 
     def operation_context(self, request: Subscribe) -> Any:
         """Make the `info.context` of one operation."""

@@ -46,7 +46,8 @@ class WebSocketHooks(OperationOptions):
 
         Args:
             op_id: the client's id of the operation.
-            payload: `query`, `variables`, `operationName`, … as the client sent them.
+            payload: `query`, `variables`, `operationName`, … as the client sent them;
+                `query` is empty if it only names a document in another way.
 
         Returns:
             What is to be executed instead: any of `query`, `variables`, `operation_name`

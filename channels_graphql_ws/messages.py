@@ -34,6 +34,7 @@ class CloseCode(IntEnum):
 class Refusal(Enum):
     """Why an operation ended in an `Error`; the dialects word these differently."""
 
+    REQUEST = "there is no document"
     DOCUMENT = "the document does not parse or validate"
     OPERATION = "the operation was refused before it was looked at"
     SUBSCRIBE = "subscribing failed"
@@ -81,11 +82,16 @@ class Subscribe:
 
     id: OperationId
     query: str
+    """The document; empty if the client only names one in `payload`."""
     variables: dict[str, Any] = field(default_factory=dict)
     operation_name: str | None = None
     extensions: JsonObject | None = None
     payload: JsonObject = field(default_factory=dict)
     """All that the client sent, unknown keys included."""
+
+    def for_hook(self) -> dict[str, Any]:
+        """Give the payload for a hook, which may change it: there always is a `query`."""
+        return {**self.payload, "query": self.query}
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from .errors import (
     log_errors,
     log_refusal,
 )
-from .event import EventPlan, RequestError
+from .event import EventPlan, NoDocumentError, RequestError
 from .executor import guarded
 from .queue import queue_for
 from .replacement import replaced
@@ -186,6 +186,8 @@ class Engine:
             self._refuse(client, session, error)
             return
         request, schema = replaced(request, self.settings.schema, changes)
+        if not request.query and request.payload.get("query") is None:
+            raise NoDocumentError
         document: Document = yield documents_of(schema, self.settings.rules).get(request.query)
         if document.errors:
             raise RequestError(*document.errors)

@@ -40,6 +40,17 @@ class RequestError(Exception):
         self.errors = errors
 
 
+class NoDocumentError(RequestError):
+    """The client has sent no document, and there is none in its place."""
+
+    refusal = Refusal.REQUEST
+
+    def __init__(self) -> None:
+        super().__init__(
+            GraphQLError('"query" is missing, and `on_operation` gave no document instead')
+        )
+
+
 class TooManyError(RequestError):
     """There is no room for one operation more."""
 

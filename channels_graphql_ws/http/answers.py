@@ -18,6 +18,7 @@ from .stream import Stream
 
 _STATUSES = {
     Outcome.EXECUTED: HTTPStatus.OK,
+    Outcome.MALFORMED: HTTPStatus.BAD_REQUEST,
     Outcome.INVALID: HTTPStatus.BAD_REQUEST,
     Outcome.FORBIDDEN: HTTPStatus.FORBIDDEN,
     Outcome.TIMED_OUT: HTTPStatus.GATEWAY_TIMEOUT,

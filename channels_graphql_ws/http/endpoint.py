@@ -133,7 +133,8 @@ class GraphqlHttpEndpoint(OperationOptions):
 
         Args:
             op_id: a number that the log has, too.
-            payload: `query`, `variables`, `operationName`, … as the client sent them.
+            payload: `query`, `variables`, `operationName`, … as the client sent them; `query`
+                is empty if it only names a document in another way.
 
         Returns:
             What is to be executed instead: any of `query`, `variables`, `operation_name`
@@ -184,6 +185,11 @@ class GraphqlHttpEndpoint(OperationOptions):
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
         return self._format_error(self.mask_of_class()(error))
+
+    @property
+    def looks_documents_up(self) -> bool:
+        """Whether `on_operation` may give a document to who sends none."""
+        return type(self).on_operation is not GraphqlHttpEndpoint.on_operation
 
     def result_hook(self) -> Callable[[HttpRequest, Any], Any] | None:
         """Give `process_result`, if it does anything."""

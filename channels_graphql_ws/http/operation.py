@@ -39,6 +39,7 @@ class Outcome(Enum):
     """What became of an operation."""
 
     EXECUTED = "there is a result, perhaps with errors"
+    MALFORMED = "there is no document"
     INVALID = "document, variables or operation name do not allow to execute it"
     FORBIDDEN = "a hook has refused it"
     UNSUITABLE = "this kind of operation is not served this way"
@@ -329,7 +330,7 @@ class HttpOperation:
             self._listen,
         )
         try:
-            answer = yield self._application.on_operation(request.id, dict(request.payload))
+            answer = yield self._application.on_operation(request.id, request.for_hook())
             self._context = yield self._application.get_context(context)
         except Exception:
             self._forbidden = True
@@ -365,9 +366,15 @@ class HttpOperation:
     def _why(self, refusal: Refusal) -> Outcome:
         if self.unsuitable is not None:
             return Outcome.UNSUITABLE
-        if refusal is Refusal.OPERATION:
-            return Outcome.FORBIDDEN if self._forbidden else Outcome.FAILED
-        return Outcome.INVALID if refusal is Refusal.DOCUMENT else Outcome.FORBIDDEN
+        match refusal:
+            case Refusal.OPERATION:
+                return Outcome.FORBIDDEN if self._forbidden else Outcome.FAILED
+            case Refusal.DOCUMENT:
+                return Outcome.INVALID
+            case Refusal.REQUEST:
+                return Outcome.MALFORMED
+            case _:
+                return Outcome.FORBIDDEN
 
     def _time_out(self, task: asyncio.Task[None]) -> None:
         if self.type is not OperationType.SUBSCRIPTION and not task.done():

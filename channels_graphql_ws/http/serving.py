@@ -127,7 +127,8 @@ class Serving:
                 return await pages.page(self._endpoint, self._request, self._response)
         if not self._endpoint.allow_queries_via_get:
             raise method_not_allowed("Queries by GET are switched off", self._methods)
-        return await self._run(parsing.operation_of_parameters(parameters))
+        by_name = self._endpoint.looks_documents_up
+        return await self._run(parsing.operation_of_parameters(parameters, by_name=by_name))
 
     async def _post(self) -> Answer:
         is_form = self._request.media_type.name == "multipart/form-data"
@@ -140,7 +141,11 @@ class Serving:
             content = uploads.operations_of_form(self._request)
         else:
             content = await self._json()
-        wanted = parsing.operations_of(content, max_batch_size=self._endpoint.max_batch_size)
+        wanted = parsing.operations_of(
+            content,
+            max_batch_size=self._endpoint.max_batch_size,
+            by_name=self._endpoint.looks_documents_up,
+        )
         if self._has_single_connections and (token := self._request.stream_token) is not None:
             return await self._add(token, wanted)
         if isinstance(wanted, Subscribe):
