@@ -62,6 +62,9 @@ class Case:
             f"middleware: {middleware and middleware.middlewares}\n"
         )
 
+    def _repr_pretty_(self, printer: Any, cycle: object) -> None:
+        printer.text(repr(self))
+
     def check(self) -> None:
         """Execute it, some times, both ways."""
         for variables in self.variables:
