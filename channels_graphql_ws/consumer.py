@@ -269,6 +269,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             schema=core_schema(cls.schema),
             middleware=cls.middleware,
             sync_in_thread=cls.resolve_sync_in_threads,
+            compile_operations=cls.compile_operations,
             group_name_prefix=cls.group_name_prefix,
             confirm_subscriptions=cls.confirm_subscriptions,
             confirmation_message=cls.subscription_confirmation_message,

@@ -7,9 +7,9 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from weakref import WeakKeyDictionary, ref
+from typing import Any
 
 from graphene.validation import DisableIntrospection
 from graphql import (
@@ -37,6 +37,9 @@ THREADS = 2
 
 _NAME = re.compile(r"\w+")
 
+_CACHES = "channels_graphql_ws_documents"
+"""Attribute of a schema."""
+
 _parsers = Workers("documents", THREADS)
 
 
@@ -49,6 +52,8 @@ class Document:
 
     ast: DocumentNode
     errors: tuple[GraphQLError, ...] = ()
+    compiled: dict[Any, Any] = field(default_factory=dict)
+    """What the operations in it were compiled to. The schema may be reached from there."""
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """Find the operation to execute.
@@ -117,8 +122,7 @@ class DocumentCache:
         max_documents: int = 1_000,
         max_characters: int = 500_000,
     ) -> None:
-        # Weakly, or the table of caches below would keep every schema alive.
-        self._schema = ref(schema)
+        self._schema = schema
         self._rules = rules
         self._max_documents = max_documents
         self._max_characters = max_characters
@@ -137,15 +141,13 @@ class DocumentCache:
             if document is not None:
                 self._documents.move_to_end(text)
                 return document
-        schema = self._schema()
-        assert schema is not None, "a cache is asked by those who serve its schema"
         if len(text) > INLINE_LIMIT or len(_NAME.findall(text)) > INLINE_NAMES:
-            return self._load_in_thread(schema, text)
-        return self._keep(text, load(schema, text, self._rules))
+            return self._load_in_thread(text)
+        return self._keep(text, load(self._schema, text, self._rules))
 
-    async def _load_in_thread(self, schema: GraphQLSchema, text: str) -> Document:
+    async def _load_in_thread(self, text: str) -> Document:
         loop = asyncio.get_running_loop()
-        work = partial(load, schema, text, self._rules)
+        work = partial(load, self._schema, text, self._rules)
         return self._keep(text, await loop.run_in_executor(_parsers.pool, work))
 
     def _keep(self, text: str, document: Document) -> Document:
@@ -178,12 +180,13 @@ def load(schema: GraphQLSchema, text: str, rules: Rules = NO_RULES) -> Document:
     return Document(ast, tuple(errors))
 
 
-_caches: WeakKeyDictionary[GraphQLSchema, dict[Rules, DocumentCache]] = WeakKeyDictionary()
-
-
 def documents_of(schema: GraphQLSchema, rules: Rules = NO_RULES) -> DocumentCache:
-    """Give the cache that everybody who serves this schema by these rules shares."""
-    caches = _caches.setdefault(schema, {})
+    """Give the cache that everybody who serves this schema by these rules shares.
+
+    It is an attribute of the schema: in a table, however weak, a compiled document from
+    which one comes to the schema would keep that alive.
+    """
+    caches: dict[Rules, DocumentCache] = vars(schema).setdefault(_CACHES, {})
     cache = caches.get(rules)
     if cache is None:
         cache = caches[rules] = DocumentCache(schema, rules)

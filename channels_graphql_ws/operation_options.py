@@ -28,6 +28,11 @@ class OperationOptions:
     introspection: bool = True
     """Answer questions about the schema (`__schema`, `__type`)."""
 
+    compile_operations: bool = True
+    """Compile what operations select, once for each document. Results are those of
+    graphql-core, to which everything is left that the compiler does not know, and with
+    `False` all there is."""
+
     def get_context(self, context: OperationContext) -> Any:
         """Give the `info.context` of an operation: this one, or another.
 

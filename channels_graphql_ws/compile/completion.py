@@ -33,7 +33,7 @@ coroutine, and nothing else that could be awaited. It may raise anything."""
 class Selection(Protocol):
     """The fields of an object."""
 
-    def execute(self, run: Run, source: Any, path: Path | None) -> Any:
+    def execute(self, run: Run, source: Any, path: Path | None, index: int | None = None) -> Any:
         """Give the data of an object, or a coroutine."""
         ...
 
@@ -69,7 +69,7 @@ def completer(type_: Any, place: Place) -> Complete:
     if is_leaf_type(type_):
         return _leaf(type_, place)
     if is_object_type(type_):
-        return _object(type_, place)
+        return _Objects(type_, place).complete
     return _abstract(type_, place)
 
 
@@ -118,39 +118,45 @@ def _leaf(type_: Any, place: Place) -> Complete:
     return complete
 
 
-def _object(type_: GraphQLObjectType, place: Place) -> Complete:  # noqa: C901 (nested functions)
-    is_type_of = type_.is_type_of or None
-    plans, nodes = place.plans, place.nodes
-    kept: Selection | None = None
+class _Objects:
+    """Completes objects of one type."""
 
-    def selection() -> Selection:
-        nonlocal kept
-        found = plans.selection(type_, nodes)
-        if not plans.is_full:
-            kept = found
-        return found
+    def __init__(self, type_: GraphQLObjectType, place: Place) -> None:
+        self.is_type_of = type_.is_type_of or None
+        self._type = type_
+        self._place = place
+        self._kept: Selection | None = None
 
-    def complete(run: Run, value: Any, path: Path, info: Any) -> Any:
+    def selection(self) -> Selection:
+        """Give the fields that are selected of one."""
+        selection = self._kept
+        if selection is None:
+            plans = self._place.plans
+            selection = plans.selection(self._type, self._place.nodes)
+            if not plans.is_full:
+                self._kept = selection
+        return selection
+
+    def complete(self, run: Run, value: Any, path: Path, info: Any) -> Any:
+        """Complete anything that is said to be one."""
         if isinstance(value, Exception):
             raise value
         if value is None or value is Undefined:
             return None
-        if is_type_of is not None:
-            is_one = is_type_of(value, info)
+        if self.is_type_of is not None:
+            is_one = self.is_type_of(value, info)
             if is_one is not True and is_awaitable(is_one):
-                return execute_if(is_one, run, value, path)
+                return self._complete_if(is_one, run, value, path)
             if not is_one:
-                raise invalid_return_type(type_, value, nodes)
-        return (kept or selection()).execute(run, value, path)
+                raise invalid_return_type(self._type, value, self._place.nodes)
+        return (self._kept or self.selection()).execute(run, value, path)
 
-    async def execute_if(is_one: Any, run: Run, value: Any, path: Path) -> Any:
+    async def _complete_if(self, is_one: Any, run: Run, value: Any, path: Path) -> Any:
         if not await is_one:
-            raise invalid_return_type(type_, value, nodes)
-        data = selection().execute(run, value, path)
+            raise invalid_return_type(self._type, value, self._place.nodes)
+        data = self.selection().execute(run, value, path)
         # graphql-core forgets to wait here.
         return await data if type(data) is CoroutineType else data
-
-    return complete
 
 
 def _abstract(type_: Any, place: Place) -> Complete:
@@ -171,7 +177,7 @@ def _abstract(type_: Any, place: Place) -> Complete:
         complete_object = completers.get(name) if type(name) is str else None
         if complete_object is None:
             found = runtime_type(run.bound.schema, name, type_, value, info)
-            complete_object = completers[found.name] = _object(found, place)
+            complete_object = completers[found.name] = _Objects(found, place).complete
         return complete_object(run, value, path, info)
 
     async def complete_later(name: Any, run: Run, value: Any, path: Path, info: Any) -> Any:
@@ -182,7 +188,7 @@ def _abstract(type_: Any, place: Place) -> Complete:
 
 
 def _list(item_type: Any, place: Place) -> Complete:
-    complete_items = _items(item_type, place)
+    complete_items = _items(item_type, place).complete
 
     def complete(run: Run, value: Any, path: Path, info: Any) -> Any:
         if type(value) is list:
@@ -206,47 +212,96 @@ def _list(item_type: Any, place: Place) -> Complete:
     return complete
 
 
-def _items(item_type: Any, place: Place) -> Complete:  # noqa: C901 (nested functions)
-    is_nullable = not is_non_null_type(item_type)
-    kind, low, high = range_of(item_type if is_nullable else item_type.of_type) or NEVER
-    complete_item = completer(item_type, place)
-    kinds, nodes = place.plans.kinds, place.nodes
+def _items(item_type: Any, place: Place) -> _Items:
+    inner = item_type.of_type if is_non_null_type(item_type) else item_type
+    if is_object_type(inner) and not inner.is_type_of:
+        return _ObjectItems(item_type, _Objects(inner, place), place)
+    return _Items(item_type, place)
 
-    def complete(run: Run, values: Any, path: Path, info: Any) -> Any:
+
+class _Items:
+    """Completes the items of a list: what is data already at once, all else one by one."""
+
+    def __init__(self, item_type: Any, place: Place) -> None:
+        self._is_nullable = not is_non_null_type(item_type)
+        self._range = range_of(item_type if self._is_nullable else item_type.of_type) or NEVER
+        self._complete_value = completer(item_type, place)
+        self._kinds = place.plans.kinds
+        self._nodes = place.nodes
+
+    def complete(self, run: Run, values: Any, path: Path, info: Any) -> Any:
+        """Give a list, or a coroutine that waits for all items at once."""
         results: list[Any] = []
         waiting: list[int] = []
-        data: Any
+        kind, low, high = self._range
         for index, item in enumerate(values):
             if type(item) is kind and (low is None or low <= item <= high):
                 results.append(item)
                 continue
-            item_path = make(Path, (path, index, None))
-            try:
-                if type(item) not in kinds and has_to_wait(item, kinds):
-                    data = complete_awaited(item, run, item_path, info)
-                else:
-                    data = complete_item(run, item, item_path, info)
-                    if type(data) is CoroutineType:
-                        data = guarded(data, run, item_path)
-            except Exception as error:  # noqa: BLE001 (user code raises anything)
-                failed(run, error, nodes, item_path, is_nullable=is_nullable)
-                data = None
+            data = self._complete_item(run, item, make(Path, (path, index, None)), info)
             if type(data) is CoroutineType:
                 waiting.append(index)
             results.append(data)
         return gathered(results, waiting) if waiting else results
 
-    async def complete_awaited(item: Any, run: Run, path: Path, info: Any) -> Any:
+    def _complete_item(self, run: Run, item: Any, path: Path, info: Any) -> Any:
+        if type(item) not in self._kinds and has_to_wait(item, self._kinds):
+            return self._complete_awaited(item, run, path, info)
         try:
-            data = complete_item(run, await item, path, info)
+            data = self._complete_value(run, item, path, info)
+        except Exception as error:  # noqa: BLE001 (user code raises anything)
+            self._failed(run, error, path)
+            return None
+        return self._guarded(data, run, path) if type(data) is CoroutineType else data
+
+    async def _complete_awaited(self, item: Any, run: Run, path: Path, info: Any) -> Any:
+        try:
+            data = self._complete_value(run, await item, path, info)
             return await data if type(data) is CoroutineType else data
         except Exception as error:  # noqa: BLE001 (user code raises anything)
-            failed(run, error, nodes, path, is_nullable=is_nullable)
+            self._failed(run, error, path)
 
-    async def guarded(data: Any, run: Run, path: Path) -> Any:
+    async def _guarded(self, data: Any, run: Run, path: Path) -> Any:
         try:
             return await data
         except Exception as error:  # noqa: BLE001 (user code raises anything)
-            failed(run, error, nodes, path, is_nullable=is_nullable)
+            self._failed(run, error, path)
 
-    return complete
+    def _failed(self, run: Run, error: Exception, path: Path) -> None:
+        failed(run, error, self._nodes, path, is_nullable=self._is_nullable)
+
+
+class _ObjectItems(_Items):
+    """Completes lists of objects of one type that asks no object if it is one."""
+
+    def __init__(self, item_type: Any, objects: _Objects, place: Place) -> None:
+        super().__init__(item_type, place)
+        self._objects = objects
+        self._plain: Kinds = set()
+        """Classes of objects that are no exceptions and can not be awaited."""
+
+    def complete(self, run: Run, values: Any, path: Path, info: Any) -> Any:
+        """Give a list, or a coroutine that waits for all items at once."""
+        results: list[Any] = []
+        waiting: list[int] = []
+        execute = self._objects.selection().execute
+        for index, item in enumerate(values):
+            if type(item) in self._plain:
+                try:
+                    data = execute(run, item, path, index)
+                    if type(data) is CoroutineType:
+                        data = self._guarded(data, run, make(Path, (path, index, None)))
+                except Exception as error:  # noqa: BLE001 (user code raises anything)
+                    data = None
+                    self._failed(run, error, make(Path, (path, index, None)))
+            else:
+                data = self._complete_item(run, item, make(Path, (path, index, None)), info)
+                self._remember(item)
+            if type(data) is CoroutineType:
+                waiting.append(index)
+            results.append(data)
+        return gathered(results, waiting) if waiting else results
+
+    def _remember(self, item: Any) -> None:
+        if type(item) in self._kinds and item is not None and not isinstance(item, Exception):
+            self._plain.add(type(item))

@@ -6,12 +6,12 @@ from collections.abc import Awaitable
 from types import CoroutineType
 from typing import Any
 
-from graphql import ExecutionResult, FieldNode, GraphQLObjectType, GraphQLResolveInfo
+from graphql import ExecutionResult, GraphQLError, GraphQLObjectType, GraphQLResolveInfo
 from graphql.pyutils import Path
 
 from .core import make
 from .fields import Field
-from .plans import Plans
+from .plans import Selection
 from .running import Bound, Run
 from .selections import Fields
 
@@ -26,17 +26,17 @@ class Binding:
     """
 
     def __init__(
-        self, bound: Bound, plans: Plans, root_type: GraphQLObjectType, fields: Fields
+        self, bound: Bound, root: Selection, root_type: GraphQLObjectType, fields: Fields
     ) -> None:
         self.root_type = root_type
         self.fields = fields
         self.variable_values = bound.variable_values
         self._bound = bound
-        self._plans = plans
+        self._root = root
 
-    def event_field(self, key: str, nodes: list[FieldNode]) -> EventField:
+    def event_field(self, key: str) -> EventField:
         """Give the field that events are executed by."""
-        field = self._plans.field(self.root_type, key, nodes)
+        field = self._root.fields[key]
         assert isinstance(field, Field)
         return EventField(self._bound, field)
 
@@ -47,25 +47,33 @@ class EventField:
     def __init__(self, bound: Bound, field: Field) -> None:
         self._bound = bound
         self._field = field
+        self._key = field.key
+        self._path = make(Path, (None, field.key, field.parent_type.name))
 
     def info(self) -> GraphQLResolveInfo:
         """Give what hooks get that are called without an event."""
-        field = self._field
-        path = make(Path, (None, field.key, field.parent_type.name))
-        return field.info(Run(self._bound, None), path)
+        return self._field.info(Run(self._bound, None), self._path)
 
     def execute(self, payload: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
         """Execute an event."""
-        return Run(self._bound, payload).result_of(self._execute, payload)
-
-    def _execute(self, run: Run, payload: Any, path: None) -> Any:
-        field = self._field
-        value: Any = None
+        run = Run(self._bound, payload)
         try:
-            value = field.execute(run, payload, path)
+            value = self._field.execute_at(run, payload, self._path)
         except Exception as error:  # noqa: BLE001 (resolvers may raise anything)
-            field.failed(run, error, path)
-        return self._awaited(value) if type(value) is CoroutineType else {field.key: value}
+            return self._failure(run, error)
+        if type(value) is CoroutineType:
+            return self._awaited(run, value)
+        return run.response({self._key: value})
 
-    async def _awaited(self, value: Awaitable[Any]) -> Any:
-        return {self._field.key: await value}
+    def _failure(self, run: Run, error: Exception) -> ExecutionResult:
+        try:
+            self._field.failed(run, error, None)
+        except GraphQLError as located:
+            return run.failure(located)
+        return run.response({self._key: None})
+
+    async def _awaited(self, run: Run, value: Awaitable[Any]) -> ExecutionResult:
+        try:
+            return run.response({self._key: await value})
+        except GraphQLError as error:
+            return run.failure(error)

@@ -47,11 +47,12 @@ class Read(NamedTuple):
     of_objects: bool
 
 
-_READERS: Final[dict[Any, tuple[bool, bool]]] = {
-    dict_or_attr_resolver: (True, True),
-    dict_resolver: (True, False),
-    attr_resolver: (False, True),
-}
+_READERS: Final = (
+    (dict_or_attr_resolver, (True, True)),
+    (dict_resolver, (True, False)),
+    (attr_resolver, (False, True)),
+)
+"""Graphene's resolvers; they are given the name and the default, and the rest at each call."""
 
 
 class Field:
@@ -66,10 +67,11 @@ class Field:
     __slots__ = (
         "_arguments",
         "_complete",
-        "_definition",
         "_kinds",
         "_needs_info",
         "_resolve",
+        "_return_type",
+        "_type_name",
         "is_nullable",
         "key",
         "name",
@@ -95,7 +97,8 @@ class Field:
         self.is_nullable = not is_non_null_type(definition.type)
         declared: Any = definition.type
         self.range = range_of(get_nullable_type(declared))
-        self._definition = definition
+        self._return_type = definition.type
+        self._type_name = parent_type.name
         resolve = definition.resolve or default_field_resolver
         self._resolve = wrapped(resolve, middleware)
         self.read = None if self._resolve is not resolve else _read_by(resolve, self.name)
@@ -108,7 +111,10 @@ class Field:
 
     def execute(self, run: Run, source: Any, parent_path: Path | None) -> Any:
         """Resolve the field; give data or a coroutine. `failed` knows what to do with errors."""
-        path = make(Path, (parent_path, self.key, self.parent_type.name))
+        return self.execute_at(run, source, make(Path, (parent_path, self.key, self._type_name)))
+
+    def execute_at(self, run: Run, source: Any, path: Path) -> Any:
+        """Resolve the field, which stands at this path."""
         info = self.info(run, path)
         if self._arguments is None:
             value = self._resolve(source, info)
@@ -121,7 +127,7 @@ class Field:
 
     def complete(self, run: Run, value: Any, parent_path: Path | None) -> Any:
         """Do the same with a value that was read already."""
-        path = make(Path, (parent_path, self.key, self.parent_type.name))
+        path = make(Path, (parent_path, self.key, self._type_name))
         info = self.info(run, path) if self._needs_info else None
         if type(value) not in self._kinds and has_to_wait(value, self._kinds):
             return self._complete_awaited(value, run, path, info)
@@ -136,7 +142,7 @@ class Field:
             (
                 self.name,
                 self.nodes,
-                self._definition.type,
+                self._return_type,
                 self.parent_type,
                 path,
                 bound.schema,
@@ -156,7 +162,7 @@ class Field:
         Raises:
             GraphQLError: there has to be a value.
         """
-        path = make(Path, (parent_path, self.key, self.parent_type.name))
+        path = make(Path, (parent_path, self.key, self._type_name))
         failed(run, error, self.nodes, path, is_nullable=self.is_nullable)
 
     async def _complete_awaited(self, value: Any, run: Run, path: Path, info: Any) -> Any:
@@ -177,10 +183,13 @@ def _read_by(resolve: Callable[..., Any], name: str) -> Read | None:
     """Tell what a resolver reads, if that is all it does."""
     if resolve is default_field_resolver:
         return Read(name, None, of_dicts=True, of_objects=False)
-    if not isinstance(resolve, partial) or resolve.keywords or len(resolve.args) != 2:
+    if not isinstance(resolve, partial) or resolve.keywords:
         return None
-    of = _READERS.get(resolve.func)
-    return None if of is None else Read(*resolve.args, *of)
+    for reader, of in _READERS:
+        if resolve.func is reader and len(resolve.args) == len(("attribute", "default")):
+            attribute, default = resolve.args
+            return Read(attribute, default, *of)
+    return None
 
 
 def _needs_info(type_: Any) -> bool:

@@ -19,9 +19,10 @@ from graphql import (
 )
 from graphql.execution import get_variable_values
 
+from .awaiting import gathered, one_by_one
 from .core import is_known, is_stable
 from .event import Binding
-from .plans import Plans, Selection
+from .plans import Plans
 from .running import Bound, Run
 from .selections import Collector, Fields, Survey, UnknownError
 
@@ -66,12 +67,8 @@ class _Plan:
     ) -> None:
         self.plans = plans
         self.fields: Fields = collector.collect(type_, [operation.selection_set])
-        self.root: Selection = plans.compiled(type_, self.fields)
-        self.execute = (
-            self.root.execute_serially
-            if operation.operation is OperationType.MUTATION
-            else self.root.execute
-        )
+        is_serial = operation.operation is OperationType.MUTATION
+        self.root = plans.compiled(type_, self.fields, one_by_one if is_serial else gathered)
 
 
 class CompiledOperation:
@@ -112,7 +109,7 @@ class CompiledOperation:
         if isinstance(bound, list):
             return ExecutionResult(None, bound)
         run = Run(bound, root_value)
-        return run.result_of(plan.execute, root_value)
+        return run.result_of(plan.root.execute, root_value)
 
     def bind(
         self, *, context_value: Any, variable_values: Mapping[str, Any]
@@ -129,7 +126,7 @@ class CompiledOperation:
         bound = self._bound(context_value, variable_values)
         if isinstance(bound, list):
             return bound
-        return Binding(bound, plan.plans, self._root_type, plan.fields)
+        return Binding(bound, plan.root, self._root_type, plan.fields)
 
     def _plan(self, variable_values: Mapping[str, Any]) -> _Plan | None:
         decided: list[bool] = []

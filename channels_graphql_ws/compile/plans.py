@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from types import CoroutineType
 from typing import Any, Final, NamedTuple
 
@@ -14,8 +14,8 @@ from graphql import (
 )
 from graphql.pyutils import Path
 
-from .awaiting import built_in_kinds, gathered, one_by_one
-from .core import wrapped
+from .awaiting import built_in_kinds, gathered
+from .core import make, wrapped
 from .fields import Field
 from .running import Run
 from .scalars import NEVER
@@ -26,12 +26,16 @@ MAX_FIELDS: Final = 5_000
 over may let a short document have any number of them."""
 
 
+class _Constant:
+    """Where a kind is expected: there is a constant, and nothing to read or to resolve."""
+
+
 class _Entry(NamedTuple):
     """A field, as the loop over an object's fields wants it.
 
     Attributes:
         attribute: what to read, if reading is all there is to do.
-        default: what to take where that is missing; a constant, if there is no field.
+        default: what to take where that is missing, or the constant.
         kind, low, high: values that are data already.
     """
 
@@ -45,37 +49,38 @@ class _Entry(NamedTuple):
 
 
 class Selection:
-    """The fields that are selected of an object of one type."""
+    """The fields that are selected of an object of one type.
 
-    def __init__(self, fields: Iterable[tuple[str, Field | str]]) -> None:
-        """Take the fields by response name; a string is a constant."""
-        fields = list(fields)
-        self._for_dicts = tuple(_entry(key, field, of_dicts=True) for key, field in fields)
-        self._for_objects = tuple(_entry(key, field, of_dicts=False) for key, field in fields)
+    Attributes:
+        fields: by response name; a string is a constant.
+    """
 
-    def execute(self, run: Run, source: Any, path: Path | None) -> Any:
-        """Give the data of an object, or a coroutine that waits for all fields at once.
+    __slots__ = ("_for_dicts", "_for_objects", "_join", "fields")
+
+    def __init__(self, fields: dict[str, Field | str], join: Callable[..., Any]) -> None:
+        """Take the fields, and what waits for all that has to be waited for."""
+        self.fields = fields
+        self._for_dicts = tuple(_entry(*each, of_dicts=True) for each in fields.items())
+        self._for_objects = tuple(_entry(*each, of_dicts=False) for each in fields.items())
+        self._join = join
+
+    # One function for the sake of speed: here is where most of the time goes.
+    def execute(  # noqa: C901
+        self, run: Run, source: Any, path: Path | None, index: int | None = None
+    ) -> Any:
+        """Give the data of an object, or a coroutine.
+
+        Args:
+            run: the execution.
+            source: what the fields are resolved from.
+            path: of the object or, with an `index`, of the list that it is in: most
+                objects come to their end without anybody asking for their path.
+            index: in a list.
 
         Raises:
             GraphQLError: a field has no value where it has to have one.
         """
         results: dict[str, Any] = {}
-        waiting = self._execute(run, source, path, results)
-        return gathered(results, waiting) if waiting else results
-
-    def execute_serially(self, run: Run, source: Any, path: Path | None) -> Any:
-        """Do the same, and wait for one field after another.
-
-        As in graphql-core, what needs no waiting is done before any waiting begins.
-        """
-        results: dict[str, Any] = {}
-        waiting = self._execute(run, source, path, results)
-        return one_by_one(results, waiting) if waiting else results
-
-    # One function for the sake of speed: here is where most of the time goes.
-    def _execute(
-        self, run: Run, source: Any, path: Path | None, results: dict[str, Any]
-    ) -> list[str] | None:
         waiting: list[str] | None = None
         is_dict = isinstance(source, dict)
         entries = iter(self._for_dicts if is_dict else self._for_objects)
@@ -92,25 +97,33 @@ class Selection:
                         if type(value) is kind and (low is None or low <= value <= high):
                             results[key] = value
                             continue
-                        value = field.complete(run, value, path)
-                    elif field is None:
-                        value = default
+                        if value is None and field.is_nullable:
+                            results[key] = None
+                            continue
+                        execute = field.complete
+                    elif kind is _Constant:
+                        results[key] = default
+                        continue
                     else:
-                        value = field.execute(run, source, path)
-                    results[key] = value
+                        value, execute = source, field.execute
+                    if index is not None:
+                        path, index = make(Path, (path, index, None)), None
+                    results[key] = value = execute(run, value, path)
                     if type(value) is CoroutineType:
                         waiting = waiting or []
                         waiting.append(key)
             except Exception as error:  # noqa: BLE001 (user code raises anything)
-                field.failed(run, error, path)
+                if index is not None:
+                    path, index = make(Path, (path, index, None)), None
                 results[field.key] = None
+                field.failed(run, error, path)
             else:
-                return waiting
+                return self._join(results, waiting) if waiting else results
 
 
 def _entry(key: str, field: Field | str, *, of_dicts: bool) -> _Entry:
     if isinstance(field, str):
-        return _Entry(key, None, field, *NEVER, None)
+        return _Entry(key, None, field, _Constant, None, None, None)
     read = field.read
     if read is None or not (read.of_dicts if of_dicts else read.of_objects):
         return _Entry(key, None, None, *NEVER, field)
@@ -146,12 +159,14 @@ class Plans:
                 self._selections[key] = selection
         return selection
 
-    def compiled(self, type_: GraphQLObjectType, fields: Fields) -> Selection:
+    def compiled(
+        self, type_: GraphQLObjectType, fields: Fields, join: Callable[..., Any] = gathered
+    ) -> Selection:
         """Compile the fields of an object."""
-        compiled = ((key, self.field(type_, key, nodes)) for key, nodes in fields.items())
-        return Selection((key, field) for key, field in compiled if field is not None)
+        compiled = ((key, self._field(type_, key, nodes)) for key, nodes in fields.items())
+        return Selection({key: field for key, field in compiled if field is not None}, join)
 
-    def field(
+    def _field(
         self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]
     ) -> Field | str | None:
         """Compile one field. A string is a constant; graphql-core passes over unknown fields."""

@@ -17,7 +17,7 @@ from graphql.pyutils import Path
 
 from .core import CollectedErrors, build_response
 
-Execute: TypeAlias = "Callable[[Run, Any, None], Any]"
+Execute: TypeAlias = "Callable[[Run, Any, Path | None], Any]"
 """Gives the data of all that is selected of something, or a coroutine."""
 
 

@@ -204,10 +204,8 @@ class Collector:
     def _applies(
         self, fragment: FragmentDefinitionNode | InlineFragmentNode, type_: GraphQLObjectType
     ) -> bool:
-        named: NamedTypeNode | None = fragment.type_condition
-        if named is None:
-            return True
-        condition: Any = type_from_ast(self._schema, named)
+        named: Any = fragment.type_condition
+        condition: Any = type_from_ast(self._schema, named) if named else type_
         if condition is type_:
             return True
         return is_abstract_type(condition) and self._schema.is_sub_type(condition, type_)

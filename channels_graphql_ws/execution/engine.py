@@ -27,6 +27,7 @@ from ..messages import JsonObject, Refusal, Subscribe
 from ..steps import Steps, is_awaitable
 from ..subscription import Source
 from .cohort import Cohort, Member
+from .compiled import compiled
 from .errors import INTERNAL_ERROR, describe, encode_result, is_cancellation, log_errors
 from .event import EventPlan, RequestError
 from .replacement import replaced
@@ -111,6 +112,7 @@ class Settings:
     schema: GraphQLSchema
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None = None
     sync_in_thread: bool = False
+    compile_operations: bool = True
     group_name_prefix: str = "GQLWS"
     confirm_subscriptions: bool = False
     confirmation_message: Mapping[str, Any] = field(default_factory=dict)
@@ -126,6 +128,7 @@ class _Asked:
     request: Subscribe
     schema: GraphQLSchema
     document: Document
+    operation: OperationDefinitionNode
     context: Any
     root: Any
 
@@ -177,7 +180,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001 (so do these)
             self._refuse(client, session, error)
             return
-        asked = _Asked(request, schema, document, context, root)
+        asked = _Asked(request, schema, document, operation, context, root)
         if is_subscription:
             yield from self._subscribe(asked, client, session)
         else:
@@ -192,16 +195,7 @@ class Engine:
 
     def _execute(self, asked: _Asked, client: Client, session: Session) -> Steps[None]:
         request = asked.request
-        call = partial(
-            _execute_shallowly,
-            schema=asked.schema,
-            document=asked.document.ast,
-            root_value=asked.root,
-            context_value=asked.context,
-            variable_values=dict(request.variables),
-            operation_name=request.operation_name,
-            middleware=self._middleware,
-        )
+        call = partial(_execute_shallowly, self._executor(asked), asked)
         started = time.monotonic()
         result: Any = in_thread(call) if self.settings.sync_in_thread else call()
         while is_awaitable(result):
@@ -211,6 +205,20 @@ class Engine:
         log_errors(answer.errors, request.operation_name or "an operation", request.id)
         client.next(encode_result(answer, session.format_error))
         client.completed()
+
+    def _executor(self, asked: _Asked) -> Callable[..., Any]:
+        """Give what executes an operation: its compiled self, or graphql-core."""
+        if self.settings.compile_operations:
+            plan = compiled(asked.schema, asked.document, asked.operation, self._middleware)
+            if plan is not None:
+                return plan.execute
+        return partial(
+            execute,
+            schema=asked.schema,
+            document=asked.document.ast,
+            operation_name=asked.request.operation_name,
+            middleware=self._middleware,
+        )
 
     def _warn_if_slow(self, request: Subscribe, seconds: float) -> None:
         limit = self.settings.warn_operation_timeout
@@ -226,11 +234,13 @@ class Engine:
     def _subscribe(self, asked: _Asked, client: Client, session: Session) -> Steps[None]:
         plan = EventPlan(
             asked.schema,
-            asked.document.ast,
+            asked.document,
+            asked.operation,
             asked.request,
             asked.context,
             self._middleware,
             sync_in_thread=self.settings.sync_in_thread,
+            compiles=self.settings.compile_operations,
         )
         is_class = isinstance(plan.source, Source)
         live: Live
@@ -317,13 +327,17 @@ class Engine:
         client.confirmed(encode_result(result, session.format_error))
 
 
-def _execute_shallowly(**arguments: Any) -> Any:
+def _execute_shallowly(execute: Callable[..., Any], asked: _Asked) -> Any:
     """Execute; variables that are nested too deeply are an error of the client's.
 
     The last releases of graphql-core 3.2 count, the first ones run out of stack.
     """
     try:
-        return execute(**arguments)
+        return execute(
+            root_value=asked.root,
+            context_value=asked.context,
+            variable_values=dict(asked.request.variables),
+        )
     except RecursionError:
         error = GraphQLError("The operation is nested too deeply.")
         return ExecutionResult(None, [error])

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextvars import copy_context
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import Any, Final
+from typing import Any
 
 from graphql import (
-    DocumentNode,
-    ExecutionContext,
     ExecutionResult,
     FieldNode,
     GraphQLError,
     GraphQLField,
-    GraphQLObjectType,
     GraphQLResolveInfo,
     GraphQLSchema,
     MiddlewareManager,
+    OperationDefinitionNode,
 )
 from graphql.execution import get_argument_values
-from graphql.pyutils import Path
 
+from ..compile import Binding
+from ..documents import Document
 from ..messages import Refusal, Subscribe
 from ..steps import Steps, is_awaitable
 from ..subscription import Delivery, Hook, Source, Subscription, current_delivery
-from .leaves import LeafContext
+from .compiled import compiled
+from .core_event import CoreBinding, bind
 from .threads import freshness, in_thread
 
 
@@ -46,25 +46,6 @@ class TooManyError(RequestError):
     refusal = Refusal.OPERATION
 
 
-_ERRORS: Final = (
-    "collected_errors" if "collected_errors" in ExecutionContext.__annotations__ else "errors"
-)
-"""Where an execution collects errors: in a class of its own, in older releases of
-graphql-core 3.2 in a plain list."""
-
-
-class _RootFields(ExecutionContext):
-    """Stops where the fields of the root type are known, and gives them.
-
-    Collecting fields is no public function of graphql-core; executing an operation is.
-    """
-
-    def execute_fields(self, parent_type: Any, source_value: Any, path: Any, fields: Any) -> Any:
-        """Give what would be executed."""
-        del source_value, path
-        return parent_type, fields
-
-
 class EventPlan:
     """How one subscription executes an event.
 
@@ -82,44 +63,40 @@ class EventPlan:
     def __init__(
         self,
         schema: GraphQLSchema,
-        document: DocumentNode,
+        document: Document,
+        operation: OperationDefinitionNode,
         request: Subscribe,
         context: Any,
         middleware: MiddlewareManager | None,
         *,
         sync_in_thread: bool = False,
+        compiles: bool = True,
     ) -> None:
         """Work it out.
 
         Raises:
             RequestError: variables, arguments or the field do not allow to subscribe.
         """
-        template = _RootFields.build(
-            schema=schema,
-            document=document,
-            context_value=context,
-            raw_variable_values=dict(request.variables),
-            operation_name=request.operation_name,
-            middleware=middleware,
-        )
-        if isinstance(template, list):
-            raise RequestError(*template)
         self._sync_in_thread = sync_in_thread
-        self._template = template
-        self._shared = {**vars(template), "readers": {}}
-        self._root_type, self._nodes, key = _root_field(template)
-        self._path = Path(None, key, self._root_type.name)
-        field = self._root_type.fields[self._nodes[0].name.value]
-        self.source = _source(field, self._nodes)
+        binding: Binding | CoreBinding | list[GraphQLError] | None = None
+        plan = compiled(schema, document, operation, middleware) if compiles else None
+        if plan is not None:
+            binding = plan.bind(context_value=context, variable_values=request.variables)
+        if binding is None:
+            binding = _core_binding(schema, document, request, context, middleware)
+        if isinstance(binding, list):
+            raise RequestError(*binding)
+        key, nodes = _root_field(binding.fields, operation)
+        field = binding.root_type.fields[nodes[0].name.value]
+        self.source = _source(field, nodes)
         self.name = (
             self.subscription_class.__qualname__
             if isinstance(self.source, Source)
-            else self._nodes[0].name.value
+            else nodes[0].name.value
         )
-        self.arguments = _arguments(template, field, self._nodes[0])
-        self.info: GraphQLResolveInfo = template.build_resolve_info(
-            field, self._nodes, self._root_type, self._path
-        )
+        self.arguments = _arguments(field, nodes[0], binding.variable_values)
+        self._field = binding.event_field(key)
+        self.info: GraphQLResolveInfo = self._field.info()
         self._delivery = Delivery()
         current_delivery.set(self._delivery)
         # User code of one event never sees what another subscription has set.
@@ -147,25 +124,13 @@ class EventPlan:
         """Execute one event; `None` if it is to be skipped."""
         freshness.see_to()
         self._delivery.skipped = False
-        execution, errors = self._execution(payload)
-        execute: Callable[[], Any] = partial(
-            execution.execute_field,
-            self._root_type,
-            payload,
-            self._nodes,
-            self._path,
-        )
-        try:
-            value = in_thread(execute) if self._sync_in_thread else execute()
-            while is_awaitable(value):
-                value = yield value
-            data: dict[str, Any] | None = {self._path.key: value}  # type: ignore[dict-item]
-        except GraphQLError as error:
-            data = None
-            errors.append(error)
-        if self._delivery.skipped:
-            return None
-        return execution.build_response(data, errors)
+        if self._sync_in_thread:
+            result: Any = in_thread(partial(self._field.execute, payload))
+        else:
+            result = self._field.execute(payload)
+        while is_awaitable(result):
+            result = yield result
+        return None if self._delivery.skipped else result
 
     def run_initial(self) -> Steps[ExecutionResult | None]:
         """Execute the first event, with the `initial` hook in place of `publish`."""
@@ -175,35 +140,36 @@ class EventPlan:
         finally:
             self._delivery.is_initial = False
 
-    def _execution(self, payload: Any) -> tuple[ExecutionContext, list[GraphQLError]]:
-        """Give a context for one event: what is worked out is shared, errors are not."""
-        execution = object.__new__(LeafContext)
-        variables = vars(execution)
-        variables.update(self._shared)
-        variables["root_value"] = payload
-        collected = variables[_ERRORS] = type(variables[_ERRORS])()
-        return execution, getattr(collected, "errors", collected)
 
-
-def _arguments(context: ExecutionContext, field: GraphQLField, node: FieldNode) -> dict[str, Any]:
+def _core_binding(
+    schema: GraphQLSchema,
+    document: Document,
+    request: Subscribe,
+    context: Any,
+    middleware: MiddlewareManager | None,
+) -> CoreBinding | list[GraphQLError]:
     try:
-        return get_argument_values(field, node, context.variable_values)
+        return bind(schema, document.ast, request, context, middleware)
     except GraphQLError as error:
         raise RequestError(error) from error
 
 
-def _root_field(context: ExecutionContext) -> tuple[GraphQLObjectType, list[FieldNode], str]:
-    try:
-        root_type, fields = context.execute_operation(context.operation, None)  # type: ignore[misc]
-    except GraphQLError as error:
-        raise RequestError(error) from error
+def _root_field(
+    fields: Mapping[str, list[FieldNode]], operation: OperationDefinitionNode
+) -> tuple[str, list[FieldNode]]:
     if len(fields) != 1:
         # Validation sees to one field, `@skip` may leave none.
-        raise RequestError(
-            GraphQLError("A subscription must select one field.", context.operation)
-        )
-    key, nodes = next(iter(fields.items()))
-    return root_type, nodes, key
+        raise RequestError(GraphQLError("A subscription must select one field.", operation))
+    return next(iter(fields.items()))
+
+
+def _arguments(
+    field: GraphQLField, node: FieldNode, variable_values: dict[str, Any]
+) -> dict[str, Any]:
+    try:
+        return get_argument_values(field, node, variable_values)
+    except GraphQLError as error:
+        raise RequestError(error) from error
 
 
 def _source(field: GraphQLField, nodes: list[FieldNode]) -> Hook:

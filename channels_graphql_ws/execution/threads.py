@@ -135,6 +135,9 @@ def _only_reads(resolve: Callable[..., Any], root: Any) -> bool:
 class Hops(MiddlewareManager):
     """Puts a hop around each resolver, and one around all of the user's middleware."""
 
+    is_stable = True
+    """It always gives the same for a resolver."""
+
     def __init__(self, own: MiddlewareManager | None) -> None:
         super().__init__()
         self._own = own

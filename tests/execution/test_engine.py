@@ -319,5 +319,5 @@ async def test_an_execution_that_runs_out_of_stack_is_an_error_of_the_operation(
         raise RecursionError
 
     monkeypatch.setattr(engine_module, "execute", run_out)
-    result = await rig().answer("{ ok }")
+    result = await rig(compile_operations=False).answer("{ ok }")
     assert result["errors"] == [{"message": "The operation is nested too deeply."}]

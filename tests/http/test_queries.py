@@ -516,7 +516,7 @@ async def test_what_breaks_on_our_side_is_a_server_error(caplog, monkeypatch):
         raise RuntimeError("mine")
 
     monkeypatch.setattr("channels_graphql_ws.http.parsing.operations_of", fail)
-    answer = await post(consumer(), {"query": "{ hello }"})
+    answer = await post(consumer(compile_operations=False), {"query": "{ hello }"})
     assert (answer.status, answer.message) == (500, "Internal server error")
     assert "A request failed" in caplog.text
 
@@ -526,7 +526,7 @@ async def test_what_breaks_in_the_engine_is_a_server_error(caplog, monkeypatch):
         raise RuntimeError("mine")
 
     monkeypatch.setattr("channels_graphql_ws.execution.engine.execute", fail)
-    answer = await post(consumer(), {"query": "{ hello }"})
+    answer = await post(consumer(compile_operations=False), {"query": "{ hello }"})
     assert (answer.status, answer.message) == (500, "Internal server error")
 
 

@@ -1,0 +1,148 @@
+"""Events of a subscription, executed by graphql-core: what the compiler does not take."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from graphql import (
+    DocumentNode,
+    ExecutionContext,
+    ExecutionResult,
+    FieldNode,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    MiddlewareManager,
+)
+from graphql.pyutils import Path
+
+from ..messages import Subscribe
+from ..steps import is_awaitable
+
+_ERRORS: Final = (
+    "collected_errors" if "collected_errors" in ExecutionContext.__annotations__ else "errors"
+)
+"""Where an execution collects errors: in a class of its own, in older releases of
+graphql-core 3.2 in a plain list."""
+
+
+class _RootFields(ExecutionContext):
+    """Stops where the fields of the root type are known, and gives them.
+
+    Collecting fields is no public function of graphql-core; executing an operation is.
+    """
+
+    def execute_fields(self, parent_type: Any, source_value: Any, path: Any, fields: Any) -> Any:
+        """Give what would be executed."""
+        del source_value, path
+        return parent_type, fields
+
+
+class CoreBinding:
+    """A subscription whose variables and context are known; as `compile.Binding`.
+
+    Attributes:
+        root_type: the type of subscriptions.
+        fields: what is selected of it.
+        variable_values: coerced.
+    """
+
+    def __init__(self, template: ExecutionContext) -> None:
+        """Take an execution that has no event yet.
+
+        Raises:
+            GraphQLError: the selection makes no sense.
+        """
+        self.root_type: GraphQLObjectType
+        self.fields: dict[str, list[FieldNode]]
+        self.root_type, self.fields = template.execute_operation(template.operation, None)  # type: ignore[misc]
+        self.variable_values = template.variable_values
+        self._template = template
+
+    def event_field(self, key: str) -> CoreEventField:
+        """Give the field that events are executed by."""
+        return CoreEventField(self._template, self.root_type, key, self.fields[key])
+
+
+def bind(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    request: Subscribe,
+    context: Any,
+    middleware: MiddlewareManager | None,
+) -> CoreBinding | list[GraphQLError]:
+    """Prepare a subscription for its events, or tell what is wrong with the variables.
+
+    Raises:
+        GraphQLError: the selection makes no sense.
+    """
+    template = _RootFields.build(
+        schema=schema,
+        document=document,
+        context_value=context,
+        raw_variable_values=dict(request.variables),
+        operation_name=request.operation_name,
+        middleware=middleware,
+    )
+    return template if isinstance(template, list) else CoreBinding(template)
+
+
+class CoreEventField:
+    """The one field of a subscription; as `compile.EventField`."""
+
+    def __init__(
+        self,
+        template: ExecutionContext,
+        root_type: GraphQLObjectType,
+        key: str,
+        nodes: list[FieldNode],
+    ) -> None:
+        self._template = template
+        self._shared = vars(template)
+        self._root_type = root_type
+        self._nodes = nodes
+        self._path = Path(None, key, root_type.name)
+
+    def info(self) -> GraphQLResolveInfo:
+        """Give what hooks get that are called without an event."""
+        field = self._root_type.fields[self._nodes[0].name.value]
+        return self._template.build_resolve_info(field, self._nodes, self._root_type, self._path)
+
+    def execute(self, payload: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
+        """Execute an event."""
+        execution = self._execution(payload)
+        try:
+            value = execution.execute_field(self._root_type, payload, self._nodes, self._path)
+        except GraphQLError as error:
+            return self._response(execution, None, error)
+        if is_awaitable(value):
+            return self._awaited(execution, value)
+        return self._response(execution, {self._path.key: value})
+
+    async def _awaited(
+        self, execution: ExecutionContext, value: Awaitable[Any]
+    ) -> ExecutionResult:
+        try:
+            return self._response(execution, {self._path.key: await value})
+        except GraphQLError as error:
+            return self._response(execution, None, error)
+
+    def _execution(self, payload: Any) -> ExecutionContext:
+        """Give a context for one event: what is worked out is shared, errors are not."""
+        execution = object.__new__(ExecutionContext)
+        variables = vars(execution)
+        variables.update(self._shared)
+        variables["root_value"] = payload
+        variables[_ERRORS] = type(variables[_ERRORS])()
+        return execution
+
+    @staticmethod
+    def _response(
+        execution: ExecutionContext, data: Any, *failures: GraphQLError
+    ) -> ExecutionResult:
+        collected = getattr(execution, _ERRORS)
+        errors: list[GraphQLError] = getattr(collected, "errors", collected)
+        errors.extend(failures)
+        return execution.build_response(data, errors)
