@@ -8,8 +8,7 @@ import gc
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any
 
@@ -19,6 +18,9 @@ from graphql import (
     MiddlewareManager,
     OperationDefinitionNode,
     execute,
+    get_operation_ast,
+    parse,
+    validate,
 )
 from hypothesis import event
 
@@ -38,11 +40,13 @@ class Outcome:
     """All that came of one execution.
 
     Attributes:
+        result: what was given, if anything was.
         never_awaited: coroutines that nobody awaited.
         complaints: of the event loop.
         left: tasks that outlived the execution.
     """
 
+    result: Any
     raised: Any
     is_awaitable: bool
     data: Any
@@ -123,6 +127,7 @@ async def _observed(call: Execute, make: Callable[[], Any], variables: dict[str,
     for _ in range(_TURNS if left else 3):
         await tick()
     return Outcome(
+        result,
         raised,
         is_awaitable,
         notes.canonical(getattr(result, "data", None)),
@@ -176,6 +181,52 @@ def assert_equal(candidate: Outcome, reference: Outcome) -> None:
     assert len(candidate.never_awaited) <= len(reference.never_awaited), candidate.never_awaited
     assert len(candidate.complaints) <= len(reference.complaints), candidate.complaints
     assert candidate.left <= reference.left, f"{candidate.left} tasks were left behind"
+
+
+@dataclass
+class Given:
+    """A root value and a context that are simply there."""
+
+    root: Any = None
+    context: Any = None
+    notes: list[notes.Note] = field(default_factory=list)
+
+
+def answer(
+    schema: GraphQLSchema,
+    text: str,
+    root: Callable[[], Any] = lambda: None,
+    *,
+    variables: dict[str, Any] | None = None,
+    name: str | None = None,
+    middleware: MiddlewareManager | None = None,
+    is_compiled: bool = True,
+) -> Any:
+    """Execute a document both ways, see that it is the same, and give the result.
+
+    Args:
+        schema: what the document is valid for.
+        text: the document.
+        root: gives the root value, a new one for each execution.
+        variables: as a client sends them.
+        name: of the operation.
+        middleware: around all resolvers.
+        is_compiled: whether the compiler has to take the operation.
+    """
+    document = parse(text)
+    assert validate(schema, document) == []
+    node = get_operation_ast(document, name)
+    assert node is not None
+    operation = Operation(schema, document, node, middleware)
+    assert (operation.compiled is not None) is is_compiled
+    outcomes = [
+        observe(execute, lambda: Given(root()), variables or {})
+        for execute in (operation.reference, operation.candidate)
+        if is_compiled or execute == operation.reference
+    ]
+    assert_equal(outcomes[-1], outcomes[0])
+    assert outcomes[0].raised is None, outcomes[0].raised
+    return outcomes[0].result.formatted
 
 
 def _compare(what: str, candidate: dict[Any, Any], reference: dict[Any, Any]) -> None:
