@@ -69,7 +69,12 @@ class Case:
         """Execute it, some times, both ways."""
         for variables in self.variables:
             note(f"variables: {variables}")
-            assert_same(self.operation, lambda: World(self.plan), variables)
+            assert_same(
+                self.operation,
+                lambda: World(self.plan),
+                variables,
+                may_forget=self.plan.may_be_forgotten,
+            )
 
 
 @st.composite
