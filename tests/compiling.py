@@ -79,7 +79,8 @@ class Both:
     async def same_later(self, **variables: Any) -> Any:
         """Execute what has to wait; give the result as JSON has it."""
         waiting, expected = self.execute(**variables), self.execute_by_core(**variables)
-        assert isawaitable(waiting) and isawaitable(expected)
+        assert isawaitable(waiting)
+        assert isawaitable(expected)
         result = await waiting
         assert told(result) == told(await expected)
         return result.formatted

@@ -103,7 +103,9 @@ class Field:
         self._type_name = parent_type.name
         resolve = definition.resolve or default_field_resolver
         self._resolve = wrapped(resolve, middleware)
-        self.read = None if self._resolve is not resolve else _read_by(resolve, self.name)
+        # Arguments may be wrong, or none that the resolver takes.
+        only_reads = self._resolve is resolve and not definition.args
+        self.read = _read_by(resolve, self.name) if only_reads else None
         self.calls_values = resolve is default_field_resolver
         self._arguments = Arguments(definition, nodes[0]) if definition.args else None
         self._complete = completer(

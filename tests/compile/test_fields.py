@@ -10,6 +10,7 @@ from typing import Any
 import graphene
 import pytest
 from graphene.types.resolver import attr_resolver, dict_or_attr_resolver, dict_resolver
+from graphene.utils.str_converters import to_snake_case
 from graphql import (
     ExecutionContext,
     GraphQLField,
@@ -247,9 +248,11 @@ def test_every_value_is_as_in_graphql_core(name: str, value: Any) -> None:
         [{}, []],
     ],
 )
-@pytest.mark.parametrize("field", ["tags", "counts", "children { name }", "requiredChildren { must }"])
+@pytest.mark.parametrize(
+    "field", ["tags", "counts", "children { name }", "requiredChildren { must }"]
+)
 def test_every_list_is_as_in_graphql_core(field: str, value: Any) -> None:
-    name = {"requiredChildren": "required_children"}.get(field.split()[0], field.split()[0])
+    name = to_snake_case(field.split(maxsplit=1)[0])
     both({"name": "n", name: value}, f"name {field}")
 
 
@@ -357,6 +360,16 @@ def test_fields_that_the_type_has_not_are_passed_over() -> None:
     assert Both(SCHEMA, "{ nothing thing { name nothing } }", lambda: {"thing": {}}).same() == {
         "data": {"thing": {"name": None}}
     }
+
+
+async def test_what_is_read_may_be_awaited() -> None:
+    async def later() -> str:
+        return "n"
+
+    operation = Both(
+        SCHEMA, "{ thing { name must } }", lambda: {"thing": {"name": later(), "must": "m"}}
+    )
+    assert (await operation.same_later())["data"] == {"thing": {"name": "n", "must": "m"}}
 
 
 # ------------------------------------------------------------------------------- info
