@@ -35,6 +35,10 @@ class Arguments:
         self._lasts = all(
             _lasts(argument, nodes.get(name)) for name, argument in definition.args.items()
         )
+        self._is_constant = self._lasts and not any(
+            isinstance(argument.value, VariableNode) for argument in nodes.values()
+        )
+        self._constant: dict[str, Any] | None = None
 
     def of(self, bound: Bound) -> dict[str, Any]:
         """Give the arguments; they are not to be changed.
@@ -42,10 +46,14 @@ class Arguments:
         Raises:
             GraphQLError: there is none for a variable or a literal.
         """
-        values = bound.arguments.get(self)
+        values = self._constant
+        if values is None:
+            values = bound.arguments.get(self)
         if values is None:
             values = get_argument_values(self._definition, self._node, bound.variable_values)
-            if self._lasts:
+            if self._is_constant:
+                self._constant = values
+            elif self._lasts:
                 bound.arguments[self] = values
         return values
 

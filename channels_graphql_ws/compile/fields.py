@@ -61,6 +61,7 @@ class Field:
     Attributes:
         read: what is to be read, if no code has to be called for it.
         range: values that are data already.
+        calls_values: what is read and is no data yet is the resolver's affair after all.
         is_nullable: a null may stand in its place.
     """
 
@@ -72,6 +73,7 @@ class Field:
         "_resolve",
         "_return_type",
         "_type_name",
+        "calls_values",
         "is_nullable",
         "key",
         "name",
@@ -101,7 +103,10 @@ class Field:
         self._type_name = parent_type.name
         resolve = definition.resolve or default_field_resolver
         self._resolve = wrapped(resolve, middleware)
-        self.read = None if self._resolve is not resolve else _read_by(resolve, self.name)
+        # Arguments may be wrong, or none that the resolver takes.
+        only_reads = self._resolve is resolve and not definition.args
+        self.read = _read_by(resolve, self.name) if only_reads else None
+        self.calls_values = resolve is default_field_resolver
         self._arguments = Arguments(definition, nodes[0]) if definition.args else None
         self._complete = completer(
             definition.type, Place(f"{parent_type.name}.{self.name}", nodes, plans)

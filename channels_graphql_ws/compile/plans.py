@@ -16,7 +16,7 @@ from graphql.pyutils import Path
 
 from .awaiting import built_in_kinds, gathered
 from .core import make, wrapped
-from .fields import Field
+from .fields import Field, Read
 from .running import Run
 from .scalars import NEVER
 from .selections import Collector, Fields
@@ -55,17 +55,22 @@ class Selection:
         fields: by response name; a string is a constant.
     """
 
-    __slots__ = ("_for_dicts", "_for_objects", "_join", "fields")
+    __slots__ = ("_for_dicts", "_for_objects", "_for_others", "_join", "fields")
 
     def __init__(self, fields: dict[str, Field | str], join: Callable[..., Any]) -> None:
         """Take the fields, and what waits for all that has to be waited for."""
         self.fields = fields
-        self._for_dicts = tuple(_entry(*each, of_dicts=True) for each in fields.items())
-        self._for_objects = tuple(_entry(*each, of_dicts=False) for each in fields.items())
+
+        def entries(is_read: Callable[[Read], bool]) -> tuple[_Entry, ...]:
+            return tuple(_entry(key, field, is_read) for key, field in fields.items())
+
+        self._for_dicts = entries(lambda read: read.of_dicts)
+        self._for_objects = entries(lambda read: read.of_objects)
+        self._for_others = entries(lambda _read: False)
         self._join = join
 
     # One function for the sake of speed: here is where most of the time goes.
-    def execute(  # noqa: C901
+    def execute(  # noqa: C901, PLR0912
         self, run: Run, source: Any, path: Path | None, index: int | None = None
     ) -> Any:
         """Give the data of an object, or a coroutine.
@@ -82,8 +87,11 @@ class Selection:
         """
         results: dict[str, Any] = {}
         waiting: list[str] | None = None
-        is_dict = isinstance(source, dict)
+        is_dict = type(source) is dict
         entries = iter(self._for_dicts if is_dict else self._for_objects)
+        if not is_dict and isinstance(source, dict):
+            # It may have a `get` of its own: that is left to the resolver.
+            entries = iter(self._for_others)
         field: Any = None
         while True:
             try:
@@ -101,6 +109,8 @@ class Selection:
                             results[key] = None
                             continue
                         execute = field.complete
+                        if field.calls_values:
+                            value, execute = source, field.execute
                     elif kind is _Constant:
                         results[key] = default
                         continue
@@ -121,11 +131,11 @@ class Selection:
                 return self._join(results, waiting) if waiting else results
 
 
-def _entry(key: str, field: Field | str, *, of_dicts: bool) -> _Entry:
+def _entry(key: str, field: Field | str, is_read: Callable[[Read], bool]) -> _Entry:
     if isinstance(field, str):
         return _Entry(key, None, field, _Constant, None, None, None)
     read = field.read
-    if read is None or not (read.of_dicts if of_dicts else read.of_objects):
+    if read is None or not is_read(read):
         return _Entry(key, None, None, *NEVER, field)
     return _Entry(key, read.attribute, read.default, *(field.range or NEVER), field)
 

@@ -62,11 +62,19 @@ class Case:
             f"middleware: {middleware and middleware.middlewares}\n"
         )
 
+    def _repr_pretty_(self, printer: Any, cycle: object) -> None:
+        printer.text(repr(self))
+
     def check(self) -> None:
         """Execute it, some times, both ways."""
         for variables in self.variables:
             note(f"variables: {variables}")
-            assert_same(self.operation, lambda: World(self.plan), variables)
+            assert_same(
+                self.operation,
+                lambda: World(self.plan),
+                variables,
+                may_forget=self.plan.may_be_forgotten,
+            )
 
 
 @st.composite

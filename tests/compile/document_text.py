@@ -197,7 +197,7 @@ class DocumentText:
 
     # ------------------------------------------------------------------- variables
 
-    def _variable(self, type: Any, has_default: bool) -> str:
+    def _variable(self, type: Any, has_default: bool) -> str:  # noqa: FBT001 (a callback)
         """Give the name of a variable that may stand where this type is asked for."""
         bare = type.of_type if is_non_null_type(type) else type
         kinds: list[tuple[Any, str | None]] = [(type, None), (GraphQLNonNull(bare), None)]

@@ -61,7 +61,8 @@ class Replacing:
     def resolve(self, next: Any, root: Any, info: Any, /, **args: Any) -> Any:
         """Replace the variables."""
         _note("replacing", root, info, args)
-        return next(root, info._replace(variable_values={"replaced": True}), **args)
+        variables = {**info.variable_values, "replaced": True}
+        return next(root, info._replace(variable_values=variables), **args)
 
 
 class Class:

@@ -8,7 +8,7 @@ import gc
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any
 
@@ -18,6 +18,9 @@ from graphql import (
     MiddlewareManager,
     OperationDefinitionNode,
     execute,
+    get_operation_ast,
+    parse,
+    validate,
 )
 from hypothesis import event
 
@@ -28,6 +31,8 @@ from support import tick
 Execute = Callable[[Any, Any, dict[str, Any]], Any]
 """Executes with a root value, a context and variables."""
 
+_COROUTINE = json.dumps("coroutine")
+
 _TURNS = 60
 """Of the event loop, after which nothing that an execution left behind is under way."""
 
@@ -37,11 +42,13 @@ class Outcome:
     """All that came of one execution.
 
     Attributes:
+        result: what was given, in JSON.
         never_awaited: coroutines that nobody awaited.
         complaints: of the event loop.
         left: tasks that outlived the execution.
     """
 
+    result: Any
     raised: Any
     is_awaitable: bool
     data: Any
@@ -69,7 +76,9 @@ class Operation:
     middleware: MiddlewareManager | None = None
 
     def __post_init__(self) -> None:
-        self.compiled = compile_operation(self.schema, self.document, self.node, self.middleware)
+        self.compiled = compile_operation(
+            self.schema, self.document, self.node, self.middleware
+        )
 
     def reference(self, root: Any, context: Any, variables: dict[str, Any]) -> Any:
         """Execute with graphql-core."""
@@ -97,10 +106,20 @@ def observe(call: Execute, make: Callable[[], Any], variables: dict[str, Any]) -
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         outcome = asyncio.run(_observed(call, make, variables))
-        if outcome.errors or outcome.raised or outcome.left:
+        if outcome.errors or outcome.raised or outcome.left or outcome.is_awaitable:
             gc.collect()
-    outcome.never_awaited = [str(each.message) for each in caught]
+        outcome.never_awaited = warned(caught)
     return outcome
+
+
+def warned(caught: list[Any]) -> list[str]:
+    """Take all warnings: one keeps a coroutine, which may be the next to warn of another."""
+    messages: list[str] = []
+    while caught:
+        messages.extend(str(each.message) for each in caught)
+        caught.clear()
+        gc.collect()
+    return messages
 
 
 async def _observed(call: Execute, make: Callable[[], Any], variables: dict[str, Any]) -> Outcome:
@@ -119,11 +138,14 @@ async def _observed(call: Execute, make: Callable[[], Any], variables: dict[str,
     left = len(asyncio.all_tasks()) - 1
     for _ in range(_TURNS if left else 3):
         await tick()
+    text = _text(getattr(result, "data", None))
     return Outcome(
+        # A coroutine that nobody awaits is to be let go of here and now.
+        None if result is None or _COROUTINE in text else result.formatted,
         raised,
         is_awaitable,
         notes.canonical(getattr(result, "data", None)),
-        _text(getattr(result, "data", None)),
+        text,
         None if result is None or result.errors is None else [*map(notes.of_error, result.errors)],
         notes.canonical(getattr(result, "extensions", None)),
         world.notes,
@@ -137,27 +159,105 @@ def _text(data: Any) -> str:
     return json.dumps(data, default=lambda value: type(value).__name__)
 
 
-def assert_same(operation: Operation, make: Callable[[], Any], variables: dict[str, Any]) -> None:
-    """Execute both ways and compare."""
+def assert_same(
+    operation: Operation,
+    make: Callable[[], Any],
+    variables: dict[str, Any],
+    *,
+    may_forget: bool = False,
+) -> None:
+    """Execute both ways and compare.
+
+    graphql-core forgets to wait for what is in an asynchronous iterable, or behind an `is_type_of`
+    that is asynchronous: a coroutine is left in the data, or nowhere. If there is any such thing
+    in the case, and it was forgotten, nothing is compared.
+    """
     reference = observe(operation.reference, make, variables)
     if operation.compiled is None:
         event("handed to graphql-core")
         return
     event("compiled")
+    event("awaitable" if reference.is_awaitable else "at once")
+    event("errors" if reference.errors else "no errors")
     candidate = observe(operation.candidate, make, variables)
+    if may_forget and (reference.never_awaited or _COROUTINE in reference.text):
+        event("graphql-core did not wait")
+        return
     assert_equal(candidate, reference)
 
 
 def assert_equal(candidate: Outcome, reference: Outcome) -> None:
-    assert candidate.told() == reference.told()
-    if reference.is_awaitable:
-        # What waits may take its turns in another order, and that shows in nothing but this.
-        assert sorted(candidate.notes, key=repr) == sorted(reference.notes, key=repr)
-    else:
-        assert candidate.notes == reference.notes
+    """Compare what came of two executions."""
+    _compare("result", candidate.told(), reference.told())
+    # What waits may take its turns in another order, and that shows in nothing but this.
+    _compare_calls(candidate.notes, reference.notes, in_order=not reference.is_awaitable)
     # graphql-core forgets coroutines when a field beside them fails; we may only do better.
     assert len(candidate.never_awaited) <= len(reference.never_awaited), candidate.never_awaited
     assert len(candidate.complaints) <= len(reference.complaints), candidate.complaints
-    assert candidate.left <= reference.left
-    event("awaitable" if reference.is_awaitable else "at once")
-    event("errors" if reference.errors else "no errors")
+    assert candidate.left <= reference.left, f"{candidate.left} tasks were left behind"
+
+
+@dataclass
+class Given:
+    """A root value and a context that are simply there."""
+
+    root: Any = None
+    context: Any = None
+    notes: list[notes.Note] = field(default_factory=list)
+
+
+def answer(
+    schema: GraphQLSchema,
+    text: str,
+    root: Callable[[], Any] = lambda: None,
+    *,
+    variables: dict[str, Any] | None = None,
+    name: str | None = None,
+    middleware: MiddlewareManager | None = None,
+    is_compiled: bool = True,
+) -> Any:
+    """Execute a document both ways, see that it is the same, and give the result.
+
+    Args:
+        schema: what the document is valid for.
+        text: the document.
+        root: gives the root value, a new one for each execution.
+        variables: as a client sends them.
+        name: of the operation.
+        middleware: around all resolvers.
+        is_compiled: whether the compiler has to take the operation.
+    """
+    document = parse(text)
+    assert validate(schema, document) == []
+    node = get_operation_ast(document, name)
+    assert node is not None
+    operation = Operation(schema, document, node, middleware)
+    assert (operation.compiled is not None) is is_compiled
+    outcomes = [
+        observe(execute, lambda: Given(root()), variables or {})
+        for execute in (operation.reference, operation.candidate)
+        if is_compiled or execute == operation.reference
+    ]
+    assert_equal(outcomes[-1], outcomes[0])
+    assert outcomes[0].raised is None, outcomes[0].raised
+    return outcomes[0].result
+
+
+def _compare(what: str, candidate: dict[Any, Any], reference: dict[Any, Any]) -> None:
+    different = [
+        f"{name}\n  compiled:     {candidate[name]}\n  graphql-core: {reference[name]}"
+        for name in reference
+        if candidate[name] != reference[name]
+    ]
+    assert not different, "\n".join([f"not the same {what}:", *different])
+
+
+def _compare_calls(
+    candidate: list[notes.Note], reference: list[notes.Note], *, in_order: bool
+) -> None:
+    only_candidate = [each for each in candidate if each not in reference]
+    only_reference = [each for each in reference if each not in candidate]
+    told = f"\nonly compiled:     {only_candidate}\nonly graphql-core: {only_reference}"
+    if in_order:
+        assert candidate == reference, f"not the same calls, or not in order:{told}"
+    assert sorted(candidate, key=repr) == sorted(reference, key=repr), f"other calls:{told}"

@@ -38,6 +38,11 @@ class Plan:
     has_typename: bool = True
     root: Recipe = field(default_factory=Null)
 
+    @property
+    def may_be_forgotten(self) -> bool:
+        """Tell if there is something that graphql-core does not wait for."""
+        return "container='async_" in repr(self.recipes) or "async_function" in self.types.values()
+
 
 class Context:
     """The `info.context` of one execution."""
@@ -84,10 +89,12 @@ class World:
         return await value if is_awaitable(value) else value
 
     def _spoil(self, info: GraphQLResolveInfo, args: dict[str, Any]) -> None:
-        """Change the arguments: they are the resolver's, unless the schema itself gave them."""
+        """Change the arguments: those made of literals are the resolver's own."""
         defaults = info.parent_type.fields[info.field_name].args.values()
+        shared = [default.default_value for default in defaults]
+        shared.extend(info.variable_values.values())
         for value in args.values():
-            if any(value is default.default_value for default in defaults):
+            if any(value is each for each in shared):
                 continue
             if isinstance(value, list):
                 value.append("spoilt")

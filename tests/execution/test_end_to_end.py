@@ -305,7 +305,7 @@ async def test_middleware_is_called_for_events_and_not_while_subscribing(connect
 
 
 async def test_connections_share_documents_and_no_document_keeps_one_alive(
-    monkeypatch, subprotocol
+    monkeypatch, subprotocol, executor
 ):
     parsed: list[str] = []
     consumers: WeakSet[Any] = WeakSet()
@@ -323,11 +323,11 @@ async def test_connections_share_documents_and_no_document_keeps_one_alive(
         pass
 
     monkeypatch.setattr(documents, "load", spy)
-    query = f"{{ ok other: ok }} # {subprotocol}"
+    query = f"{{ ok other: ok }} # {subprotocol} {executor}"
     for consumer in (Watched, Watched, AnotherClass):
         client = await opened(consumer, subprotocol)
         await client.execute(query)
-        await client.subscribe(CALL + f"# {subprotocol}")
+        await client.subscribe(CALL + f"# {subprotocol} {executor}")
         await client.finalize()
         del client
     assert len(parsed) == 2

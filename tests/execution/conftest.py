@@ -1,0 +1,17 @@
+"""All tests of execution, with compiled operations and with graphql-core alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from channels_graphql_ws.execution import Settings
+
+
+@pytest.fixture(autouse=True, params=["compiled", "by graphql-core"])
+def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Tell who executes."""
+    name: str = request.param
+    if name != "compiled":
+        defaults = {**Settings.__init__.__kwdefaults__, "compile_operations": False}
+        monkeypatch.setattr(Settings.__init__, "__kwdefaults__", defaults)
+    return name
