@@ -879,7 +879,9 @@ class OnNews(Subscription):
         cls.ended.append(section)
 
 
-async def test_clients_of_both_dialects_share():
+async def test_clients_of_both_dialects_share(monkeypatch):
+    monkeypatch.setattr(OnNews, "executed", [])
+    monkeypatch.setattr(OnNews, "ended", [])
     consumer = type("Sharing", (GraphqlWsConsumer,), {"schema": schema_of(OnNews)})
     sockets = [AsgiSocket(consumer.as_asgi(), name) for name in (NEW, NEW, LEGACY)]
     for socket in sockets:
