@@ -41,6 +41,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 MINUTES = 20
 """After so many minutes no further scenario begins."""
 
+FAULT_LENGTH = 300
 FAULTS = (DeliveryError, ServerError, WebSocketError, TimeoutError, OSError, RuntimeError)
 
 
@@ -196,7 +197,7 @@ async def _try(work: Any, row: Row) -> dict[str, float] | None:
     try:
         figures: dict[str, float] | None = await work
     except FAULTS as error:
-        row.fault = f"{type(error).__name__}: {error}"
+        row.fault = f"{type(error).__name__}: {error}"[:FAULT_LENGTH]
         return None
     return figures
 

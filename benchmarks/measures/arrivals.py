@@ -57,4 +57,6 @@ class Memory(Stage):
             await crowd.settle()
             for one in (crowd, early):
                 one.disperse()
+            self.check_logs()
+            self.forget_servers()
         return {"kib": grown / self.setting.audience.connections}

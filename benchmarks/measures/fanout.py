@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -139,13 +140,17 @@ class Stalling(WebSocketClient):
 
     def text_received(self, text: bytes, frame: bytes) -> None:
         """Keep the number of an event."""
-        super().text_received(text, frame)
-        message: dict[str, Any] = self.messages.get_nowait()
-        data = message.get("payload", {}).get("data") if message["type"] == "next" else None
-        if data and data[self.field]["seq"] >= 0:
-            self.seqs.append(data[self.field]["seq"])
-        else:
-            self.messages.put_nowait(message)
+        message = json.loads(text)
+        match message:
+            case {"type": "next", "payload": {"data": {**data}}} if self._seq(data) >= 0:
+                self.seqs.append(self._seq(data))
+            case _:
+                self.messages.put_nowait(message)
+
+    def _seq(self, data: dict[str, Any]) -> int:
+        """Return the number of an event; that of the first answer is negative."""
+        seq: int = data[self.field]["seq"]
+        return seq
 
 
 class SlowReader(FanOut):

@@ -84,6 +84,10 @@ class Stage:
             if log := server.log_text():
                 raise ServerError(f"unexpected records in the log:\n{log[:2000]}")
 
+    def forget_servers(self) -> None:
+        """Those that ran so far have been checked."""
+        self._servers.clear()
+
     @contextlib.asynccontextmanager
     async def serve(self, *, cpu: int | None = None, **wishes: Any) -> Any:
         """Run a server of the contender for the time of the block."""
