@@ -179,6 +179,9 @@ class Subscriber(WebSocketClient):
 
     def _compare(self, message: dict[str, Any], frame: bytes) -> None:
         id = message["id"]
+        if id not in self._next_seqs:
+            self.tally.failed(f"expected none of operation {id!r}, got {str(message)[:300]}")
+            return
         seq = self._next_seq if self.is_live else self._next_seqs[id]
         expected = self.tally.audience.message(id, seq)
         if not _same_json(message, expected):

@@ -58,9 +58,12 @@ def bar_chart(title: str, groups: Sequence[Group]) -> str:
     values = [bar.value for group in groups for bar in group.bars if bar.value > 0]
     scale = _Scale(min(values, default=1), max(values, default=10))
     height = TOP + sum(HEAD + len(group.bars) * (BAR + GAP) for group in groups) + GAP
-    lines = [
+    head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="12">',
+        f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="12">'
+    )
+    lines = [
+        head,
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         _text(8, 18, f"{title} (logarithmic: shorter is better)", 'font-weight="bold"'),
         *_grid(scale, height),
@@ -99,9 +102,7 @@ def _grid(scale: _Scale, height: int) -> Iterator[str]:
 def _bar(bar: Bar, y: int, scale: _Scale) -> Iterator[str]:
     length = max(1.0, scale.length(bar.value))
     yield _text(LABELS - 6, y + 12, bar.label, 'text-anchor="end"')
-    yield (
-        f'<rect x="{LABELS}" y="{y}" width="{length:.1f}" height="{BAR}" fill="{bar.colour}"/>'
-    )
+    yield (f'<rect x="{LABELS}" y="{y}" width="{length:.1f}" height="{BAR}" fill="{bar.colour}"/>')
     yield _text(LABELS + length + 4, y + 12, number(bar.value), "")
 
 

@@ -22,7 +22,11 @@ START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
 REDIS_TIMEOUT = 10.0
 
-_PINNED = "import os, sys; os.sched_setaffinity(0, {int(sys.argv[1])}); os.execvp(sys.argv[2], sys.argv[2:])"
+_PINNED = """
+import os, sys
+os.sched_setaffinity(0, {int(sys.argv[1])})
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 class ServerError(Exception):
@@ -108,7 +112,7 @@ async def running_redis(command: Sequence[str], cpu: int | None) -> AsyncGenerat
     process = await asyncio.create_subprocess_exec(*whole, stdout=subprocess.DEVNULL)
     try:
         async with asyncio.timeout(REDIS_TIMEOUT):
-            while not await _is_listening(port):
+            while not await _is_listening(port):  # noqa: ASYNC110 (another process)
                 await asyncio.sleep(0.05)
         yield f"redis://127.0.0.1:{port}"
     finally:

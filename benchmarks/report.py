@@ -73,9 +73,16 @@ def number(value: float) -> str:
 
 def _head(run: Run) -> str:
     pinned = "the server on one core, the load on another" if run.pinned else "**not pinned**"
+    where = ", ".join(
+        [
+            run.machine["date"],
+            run.machine["processor"],
+            f"{run.machine['cores']} cores",
+            f"{run.machine['kernel']}.",
+        ]
+    )
     lines = [
-        f"{run.machine['date']}, {run.machine['processor']}, {run.machine['cores']} cores, "
-        f"{run.machine['kernel']}.",
+        where,
         f"{run.form} form, up to {run.rounds} interleaved rounds, {pinned}; medians.",
         *(f"Without {name}: {why}." for name, why in run.missing.items()),
     ]
@@ -85,7 +92,7 @@ def _head(run: Run) -> str:
 def _cell(measured: Measured, name: str) -> str:
     row = measured.rows.get(name)
     if row is None:
-        return "–"
+        return "-"
     value = measured.median(name)
     return "failed" if value is None else number(value)
 
@@ -117,19 +124,19 @@ def _joined(lines: list[str]) -> Iterator[str]:
 
 
 def _median(values: list[float]) -> str:
-    return number(median(values)) if values else "–"
+    return number(median(values)) if values else "-"
 
 
 def _spread(values: list[float]) -> str:
-    return f"{number(min(values))} to {number(max(values))}" if values else "–"
+    return f"{number(min(values))} to {number(max(values))}" if values else "-"
 
 
 def _above_the_floor(measured: Measured, name: str) -> str:
     """How many times a contender costs what we do, without what the server itself costs."""
     floor, ours, own = (measured.median(each) for each in (FLOOR, OURS, name))
     if floor is None or ours is None or own is None or name == FLOOR or ours <= floor:
-        return "–"
-    return f"{(own - floor) / (ours - floor):.1f} ×"
+        return "-"
+    return f"{(own - floor) / (ours - floor):.1f} x"
 
 
 def _load_check(run: Run) -> str:
@@ -160,5 +167,3 @@ def _versions(run: Run) -> str:
         title = CONTENDERS[name].title if name in CONTENDERS else name
         lines.append(f"- {title}: {found}")
     return "\n".join(lines)
-
-

@@ -71,8 +71,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--budget", type=float, help="seconds of server CPU for a round")
     parser.add_argument("--scenario", choices=names, action="append", metavar="NAME",
                         help=f"measure only this one, of {', '.join(names)}")  # fmt: skip
-    parser.add_argument("--only", choices=CONTENDERS, action="append", help="measure only this one")
-    parser.add_argument("--write", action="store_true", help="write results/ in the short form too")
+    parser.add_argument(
+        "--only", choices=CONTENDERS, action="append", help="measure only this one"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="write results/ in the short form too"
+    )
     parser.add_argument("--report", action="store_true", help="only write the last report anew")
     options = parser.parse_args()
     options.rounds = options.rounds or (5 if options.full else 2)
@@ -110,7 +114,8 @@ class Runner:
         return [
             scenario if full else scenario.shortened()
             for scenario in SCENARIOS
-            if (full or not scenario.only_full or wanted) and (not wanted or scenario.name in wanted)
+            if (full or not scenario.only_full or wanted)
+            and (not wanted or scenario.name in wanted)
         ]
 
     async def _measure(self, scenario: Scenario) -> None:

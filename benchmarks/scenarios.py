@@ -151,7 +151,7 @@ SCENARIOS = (
     ),
     Scenario(
         "queries",
-        "query of 10 objects × 5 fields over WebSocket, 32 in flight",
+        "query of 10 objects of 5 fields over WebSocket, 32 in flight",
         Queries,
         _entries(EVERYBODY, (OURS, OURS_GRAPHQL_CORE, *ALL[1:])),
         options={"in_flight": 32},

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from load import Crowd
+
 from measures.stage import Figures, Stage, calm
 
 WARM_UP = 64

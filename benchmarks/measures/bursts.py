@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from door import Door
+
 from measures.fanout import Stalling
 from measures.stage import Figures, Stage
 

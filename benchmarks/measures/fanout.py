@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from itertools import pairwise
+from statistics import quantiles
 from typing import Any
 
 from load import Crowd, wide_awake
-from measures.stage import Figures, Setting, Stage
 from servers.events import root_field
-from statistics import quantiles
 from websocket_client import WebSocketClient
+
+from measures.stage import Figures, Setting, Stage
 
 BURST_AT = 200
 BURST = 10
@@ -189,7 +191,7 @@ class SlowReader(FanOut):
         figures = await super().finish()
         await self.slow.fence()
         seqs = self.slow.seqs
-        in_order = all(one < other for one, other in zip(seqs, seqs[1:], strict=False))
+        in_order = all(one < other for one, other in pairwise(seqs))
         return figures | {"in order": 100.0 * in_order}
 
     def disperse(self) -> None:

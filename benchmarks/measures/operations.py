@@ -8,9 +8,10 @@ import time
 from typing import Any
 
 from load import Audience, Crowd, DeliveryError, wide_awake
-from measures.stage import Figures, Stage
 from servers.events import DOCUMENTS, ITEMS
 from websocket_client import WebSocketClient
+
+from measures.stage import Figures, Stage
 
 TIMEOUT = 120.0
 WARM_UP = 200

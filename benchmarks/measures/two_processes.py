@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 from load import Crowd
+from processes import running_redis
+
 from measures.fanout import FanOut
 from measures.stage import Figures
-from processes import running_redis
 
 
 class TwoProcesses(FanOut):
