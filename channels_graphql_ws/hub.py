@@ -84,7 +84,9 @@ class Hub:
         self.loop = asyncio.get_running_loop()
         self._listeners: dict[str, dict[Listener, None]] = {}
         self._ready: deque[Listener] = deque()
-        self._runner: asyncio.Task[None] | None = None
+        self._is_running = False
+        # Turns are taken in a context of their own: that of a caller is of no concern here.
+        self._context = Context()
         self._users = 0
         self._membership: Membership | None = None
         if not broadcast.is_local(layer):
@@ -178,23 +180,23 @@ class Hub:
 
     def _call(self, listeners: Iterable[Listener]) -> None:
         self._ready.extend(listeners)
-        if self._ready and self._runner is None:
-            # In a context of its own: that of the caller is of no concern here.
-            self._runner = self.loop.create_task(self._run(), context=Context())
+        if self._ready and not self._is_running:
+            self._is_running = True
+            self.loop.call_soon(self._run, context=self._context)
 
-    async def _run(self) -> None:
-        """Give turns, round robin, until nobody needs one."""
+    def _run(self) -> None:
+        """Give turns, round robin; let the event loop see to other things now and then."""
         try:
-            turns = 0
-            while self._ready:
+            for _ in range(TURNS_AT_ONCE):
+                if not self._ready:
+                    break
                 listener = self._ready.popleft()
                 if self._turn(listener):
                     self._ready.append(listener)
-                turns += 1
-                if turns % TURNS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
         finally:
-            self._runner = None
+            self._is_running = bool(self._ready)
+            if self._is_running:
+                self.loop.call_soon(self._run, context=self._context)
 
     @staticmethod
     def _turn(listener: Listener) -> bool:

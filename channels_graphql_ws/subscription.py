@@ -130,29 +130,34 @@ class _SubscriptionField(graphene.Field):
 
 def _publisher(subscription_class: type[Subscription]) -> Hook:
     """Make the resolver of a mounted field: it turns a payload into what to resolve."""
-    none_skips = subscription_class._meta.none_skips
+    meta = subscription_class._meta
+    publish: Any = meta.publish
+    signs = (SKIP, COMPLETE, None) if meta.none_skips else (SKIP, COMPLETE)
 
     def checked(result: Any) -> Any:
-        if result is SKIP or result is COMPLETE or (result is None and none_skips):
-            delivery = current_delivery.get()
-            if delivery is not None:
-                delivery.skipped = True
-                delivery.completes = result is COMPLETE
-            return None
-        return result
+        # By identity: a result may say that it is equal to anything.
+        if not any(result is sign for sign in signs):
+            return result
+        delivery = current_delivery.get()
+        if delivery is not None:
+            delivery.skipped = True
+            delivery.completes = result is COMPLETE
+        return None
 
     async def awaited(result: Awaitable[Any]) -> Any:
         return checked(await result)
 
     def resolve(payload: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
-        result = subscription_class._meta.publish(payload, info, **arguments)
+        result = publish(payload, info, **arguments)
+        if type(result) is dict:  # So it is most often, and that is none of the signs.
+            return result
         return awaited(result) if is_awaitable(result) else checked(result)
 
     def resolve_with_initial(payload: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
         delivery = current_delivery.get()
         if delivery is None or not delivery.is_initial:
             return resolve(payload, info, **arguments)
-        result = subscription_class._meta.initial(None, info, **arguments)
+        result = meta.initial(None, info, **arguments)
         return awaited(result) if is_awaitable(result) else checked(result)
 
     return resolve_with_initial if subscription_class._meta.initial else resolve

@@ -114,9 +114,10 @@ class Cohort(Turns):
         if steps.is_awaitable(result):
             return steps.run(self._turn_of(result))
         result = self._plan.outcome(result)
-        if result is None:
-            return steps.run(self._skip())
-        self._report(result)
+        if result is not None:
+            self._report(result)
+        elif self._plan.has_completed:
+            return steps.run(self._complete())
         return None
 
     def _turn(self) -> Steps[None]:
@@ -143,13 +144,9 @@ class Cohort(Turns):
         # A `publish` may go on after it was cancelled, but nobody listens any more.
         if self._ended:
             return
-        if result is None:
-            yield from self._skip()
-        else:
+        if result is not None:
             self._report(result)
-
-    def _skip(self) -> Steps[None]:
-        if self._plan.has_completed and not self._ended:
+        elif self._plan.has_completed:
             yield from self._complete()
 
     def _report(self, result: ExecutionResult) -> None:
