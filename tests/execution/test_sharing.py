@@ -880,6 +880,8 @@ class OnNews(Subscription):
 
 
 async def test_clients_of_both_dialects_share():
+    OnNews.executed.clear()
+    OnNews.ended.clear()
     consumer = type("Sharing", (GraphqlWsConsumer,), {"schema": schema_of(OnNews)})
     sockets = [AsgiSocket(consumer.as_asgi(), name) for name in (NEW, NEW, LEGACY)]
     for socket in sockets:
