@@ -249,9 +249,7 @@ async def peers(subprotocol: str) -> Any:
 
 @pytest.mark.parametrize("middleware", MIDDLEWARE, ids=["none", "function", "manager"])
 @pytest.mark.parametrize("selection", SELECTIONS.values(), ids=SELECTIONS)
-async def test_events_give_the_same_frames(
-    peers: Peers, selection: str, middleware: Any
-) -> None:
+async def test_events_give_the_same_frames(peers: Peers, selection: str, middleware: Any) -> None:
     text = document("subscription", "onFault", selection, "OnFault")
     told = []
     for consumer in consumers(middleware=middleware):
