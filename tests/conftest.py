@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -17,6 +18,14 @@ pytest_plugins = ["leaks", "pytest_channels_graphql_ws", "pytester"]
 # A deadline for each example would be a timed assertion.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+if os.environ.get("CHANNELS_GRAPHQL_WS_TEST_COMPILE") == "0":
+    # `tox run -e uncompiled`: whatever does not say otherwise is executed by graphql-core.
+    from channels_graphql_ws.execution import Settings
+    from channels_graphql_ws.operation_options import OperationOptions
+
+    OperationOptions.compile_operations = False
+    Settings.__init__.__kwdefaults__["compile_operations"] = False
 
 
 @pytest.fixture(autouse=True)

@@ -176,5 +176,3 @@ def _attribute(argument: str) -> str:
 
 def _class(name: str, base: Any, content: dict[str, Any]) -> Any:
     return type(name, (base,), content)
-
-

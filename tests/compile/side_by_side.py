@@ -76,9 +76,7 @@ class Operation:
     middleware: MiddlewareManager | None = None
 
     def __post_init__(self) -> None:
-        self.compiled = compile_operation(
-            self.schema, self.document, self.node, self.middleware
-        )
+        self.compiled = compile_operation(self.schema, self.document, self.node, self.middleware)
 
     def reference(self, root: Any, context: Any, variables: dict[str, Any]) -> Any:
         """Execute with graphql-core."""

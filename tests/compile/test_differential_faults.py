@@ -61,9 +61,7 @@ EXITS.append(BaseExceptionGroup("both", [KeyboardInterrupt(), ValueError("v")]))
 
 @pytest.mark.parametrize("error", EXITS, ids=repr)
 @pytest.mark.parametrize("text", ["{ a }", "{ thing { a } }", "{ must }", "mutation { a b }"])
-def test_what_is_no_error_of_a_field_leaves_the_execution(
-    error: BaseException, text: str
-) -> None:
+def test_what_is_no_error_of_a_field_leaves_the_execution(error: BaseException, text: str) -> None:
     root = {"a": raising(error), "must": raising(error), "thing": {"a": raising(error)}}
     for call in both(text):
         with pytest.raises(type(error)) as caught:

@@ -212,9 +212,7 @@ PREDICATES = [
 @pytest.mark.parametrize("is_cat", PREDICATES)
 @pytest.mark.parametrize("field", ["pets", "cat", "animal"])
 @pytest.mark.parametrize("waits", [False, True])
-def test_3_6_a_type_may_say_whether_a_value_is_of_it(
-    is_cat: Any, field: str, waits: bool
-) -> None:
+def test_3_6_a_type_may_say_whether_a_value_is_of_it(is_cat: Any, field: str, waits: bool) -> None:
     async def waiting(*arguments: Any) -> Any:
         return is_cat(*arguments)
 
@@ -343,7 +341,9 @@ COERCED = ["1", "[1]", "[]", "null", "[1, null]", "$v", "[$w]"]
 )
 def test_3_11_one_value_stands_for_a_list_of_it(literal: str, type: str) -> None:
     schema = of("String", "", f"(of: {type})")
-    head = {"$v": f"query ($v: {type}) ", }.get(literal, "query ($w: Int) " * ("$w" in literal))
+    head = {
+        "$v": f"query ($v: {type}) ",
+    }.get(literal, "query ($w: Int) " * ("$w" in literal))
     it(schema, repeated, f"{head}{{ it(of: {literal}) }}", variables={"v": [1], "w": 2})
 
 
@@ -372,7 +372,8 @@ def test_3_13_a_condition_is_a_boolean(value: Any, type: str, directive: str) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["{ __typename }", "{ a: __typename it __typename }", "{ ... on Query { __typename } }"]
+    "text",
+    ["{ __typename }", "{ a: __typename it __typename }", "{ ... on Query { __typename } }"],
 )
 def test_4_every_object_has_the_name_of_its_type(text: str) -> None:
     assert "Query" in answer(of("Int"), text)["data"].values()

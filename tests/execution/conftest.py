@@ -11,7 +11,7 @@ from channels_graphql_ws.execution import Settings
 def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Tell who executes."""
     name: str = request.param
-    if name != "compiled":
-        defaults = {**Settings.__init__.__kwdefaults__, "compile_operations": False}
-        monkeypatch.setattr(Settings.__init__, "__kwdefaults__", defaults)
+    is_on = {"compile_operations": name == "compiled"}
+    defaults = {**Settings.__init__.__kwdefaults__, **is_on}
+    monkeypatch.setattr(Settings.__init__, "__kwdefaults__", defaults)
     return name
