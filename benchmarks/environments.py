@@ -22,7 +22,15 @@ STRAWBERRY = "strawberry-graphql[channels]==0.341.2"
 
 # The stack below the peers is the very one that we run on. The pins of the predecessor (Django 4,
 # graphql-core 3.2.3) are out of date and lifted by `--no-deps`.
-SERVER_STACK = ("asgiref", "channels", "channels-redis", "uvicorn", "uvloop", "httptools", "websockets")
+SERVER_STACK = (
+    "asgiref",
+    "channels",
+    "channels-redis",
+    "httptools",
+    "uvicorn",
+    "uvloop",
+    "websockets",
+)
 GRAPHENE_STACK = ("graphene", "graphql-core", "msgpack", "aiohttp")
 DJANGO = "django~=5.2.0"
 
@@ -37,12 +45,13 @@ class MissingError(Exception):
 def predecessor() -> list[str]:
     """Return the interpreter of the predecessor's environment."""
     stack = _installed((*SERVER_STACK, *GRAPHENE_STACK))
-    return [_virtual_environment("predecessor", [DJANGO, REDIS, *stack], no_dependencies=[PREDECESSOR])]
+    requirements = [DJANGO, REDIS, *stack]
+    return [_virtual_environment("predecessor", requirements, no_dependencies=[PREDECESSOR])]
 
 
 def strawberry() -> list[str]:
     """Return the interpreter of Strawberry's environment; it chooses its own graphql-core."""
-    stack = _installed((*SERVER_STACK))
+    stack = _installed(SERVER_STACK)
     return [_virtual_environment("strawberry", [DJANGO, REDIS, STRAWBERRY, *stack])]
 
 
