@@ -275,8 +275,6 @@ SCENARIOS = (
         (
             Entry(OURS, replace(EVERYBODY, connections=10_000)),
             Entry(OURS, EVERYBODY, "ours at 1,000"),
-            Entry(FLOOR, replace(EVERYBODY, connections=10_000)),
-            Entry(FLOOR, EVERYBODY, "floor at 1,000"),
         ),
         in_report=THROUGHPUT,
         most_rounds=3,
