@@ -22,10 +22,20 @@ STRAWBERRY = "strawberry-graphql[channels]==0.341.2"
 
 # The stack below the peers is the very one that we run on. The pins of the predecessor (Django 4,
 # graphql-core 3.2.3) are out of date and lifted by `--no-deps`.
-SERVER_STACK = ("asgiref", "channels", "uvicorn", "uvloop", "httptools", "websockets")
+SERVER_STACK = (
+    "asgiref",
+    "channels",
+    "channels-redis",
+    "httptools",
+    "uvicorn",
+    "uvloop",
+    "websockets",
+)
 GRAPHENE_STACK = ("graphene", "graphql-core", "msgpack", "aiohttp")
-REDIS_STACK = ("channels-redis", "redis")
 DJANGO = "django~=5.2.0"
+
+# With redis 8 channels_redis raises a read timeout on an idle connection, and then peers lose it.
+REDIS = "redis>=5,<8"
 
 
 class MissingError(Exception):
@@ -34,14 +44,15 @@ class MissingError(Exception):
 
 def predecessor() -> list[str]:
     """Return the interpreter of the predecessor's environment."""
-    stack = _installed((*SERVER_STACK, *GRAPHENE_STACK, *REDIS_STACK))
-    return [_virtual_environment("predecessor", [DJANGO, *stack], no_dependencies=[PREDECESSOR])]
+    stack = _installed((*SERVER_STACK, *GRAPHENE_STACK))
+    requirements = [DJANGO, REDIS, *stack]
+    return [_virtual_environment("predecessor", requirements, no_dependencies=[PREDECESSOR])]
 
 
 def strawberry() -> list[str]:
     """Return the interpreter of Strawberry's environment; it chooses its own graphql-core."""
-    stack = _installed((*SERVER_STACK, *REDIS_STACK))
-    return [_virtual_environment("strawberry", [DJANGO, STRAWBERRY, *stack])]
+    stack = _installed(SERVER_STACK)
+    return [_virtual_environment("strawberry", [DJANGO, REDIS, STRAWBERRY, *stack])]
 
 
 def node() -> list[str]:

@@ -90,7 +90,7 @@ def machine() -> dict[str, str]:
     """Tell what this runs on."""
     return {
         "processor": _processor(),
-        "cores": str(len(os.sched_getaffinity(0))),
+        "cores": str(os.cpu_count()),
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }

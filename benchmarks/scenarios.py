@@ -58,7 +58,7 @@ class Scenario:
         options: what else the stage needs to know.
         most_rounds: more would not tell more.
         only_full: whether the short form leaves it out.
-        keeps_size: whether the audience is the same in the short form.
+        keeps_size: whether the short form has all of it.
         in_report: further figures, with their titles.
     """
 
@@ -75,10 +75,14 @@ class Scenario:
     in_report: dict[str, str] = field(default_factory=dict)
 
     def shortened(self) -> Scenario:
-        """Return it with a smaller audience."""
+        """Return it with a smaller audience, and without peers that no target is about."""
         if self.keeps_size:
             return self
-        entries = tuple(replace(each, audience=_smaller(each.audience)) for each in self.entries)
+        entries = tuple(
+            replace(each, audience=_smaller(each.audience))
+            for each in self.entries
+            if each.contender not in (STRAWBERRY, CHANNELS)
+        )
         options = self.options | self.options.get("short", {})
         return replace(self, entries=entries, options=options)
 
@@ -271,8 +275,6 @@ SCENARIOS = (
         (
             Entry(OURS, replace(EVERYBODY, connections=10_000)),
             Entry(OURS, EVERYBODY, "ours at 1,000"),
-            Entry(FLOOR, replace(EVERYBODY, connections=10_000)),
-            Entry(FLOOR, EVERYBODY, "floor at 1,000"),
         ),
         in_report=THROUGHPUT,
         most_rounds=3,

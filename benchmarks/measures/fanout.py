@@ -80,7 +80,7 @@ class FanOut(Stage):
 class Latency(FanOut):
     """ms from the request to broadcast until the last receiver has the event."""
 
-    least, most = 20, 100
+    least, most = 10, 100
 
     async def round(self) -> Figures:
         """Broadcast events one by one."""

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from load import Audience, DeliveryError, Subscriber, Tally
+
 from support import tick
 
 EVERYBODY = Audience("OnEvent", 1)
