@@ -19,7 +19,8 @@ from graphql import (
 from graphql.pyutils import Path
 
 from channels_graphql_ws.compile import CompiledOperation, compile_operation
-from compile.side_by_side import answer, warned
+from compile.recipes import Mute
+from compile.side_by_side import Given, answer, observe, warned
 from executing import cancel
 from support import tick
 
@@ -86,6 +87,17 @@ def test_errors_that_mean_something_to_python_are_errors_of_the_field(error: Exc
     root = {"a": raising(error), "thing": {"a": later, "b": error}, "list": [error, 1]}
     result = answer(SCHEMA, text, lambda: root)
     assert result["data"] == {"a": None, "thing": {"a": None, "b": None}, "list": [None, 1]}
+
+
+@pytest.mark.parametrize("text", ["{ a }", "{ thing { a } list }", "{ list }", "{ must }"])
+def test_an_error_that_can_not_be_shown_is_told_of_in_the_same_way(text: str) -> None:
+    mute = Mute("hidden")
+    root = {"a": mute, "thing": {"a": raising(mute)}, "list": [1, mute], "must": mute}
+    candidate, reference = [
+        observe(lambda root, *_, call=call: call(root), lambda: Given(root), {})
+        for call in both(text)
+    ]
+    assert candidate.told() == reference.told()
 
 
 # ---------------------------------------------------------------------- cancellation
