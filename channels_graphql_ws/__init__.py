@@ -13,6 +13,7 @@ from .exceptions import (
     PayloadError,
     PayloadTypeError,
     RemoteProtocolError,
+    SharedContextError,
 )
 from .http.uploads import Upload
 from .http_consumer import GraphqlHttpConsumer
@@ -41,6 +42,7 @@ __all__ = [
     "PayloadError",
     "PayloadTypeError",
     "RemoteProtocolError",
+    "SharedContextError",
     "Subscription",
     "Upload",
 ]

@@ -25,6 +25,9 @@ class Owner(Protocol):
     def report(self, event: str, operation: Operation, *arguments: Any) -> None:
         """Pass what an operation has to say on to the protocol."""
 
+    def next(self, operation: Operation, result: str) -> None:
+        """Pass a result on to the protocol."""
+
     def run(self, work: Steps[None]) -> object:
         """Take steps on behalf of an operation."""
 
@@ -87,7 +90,7 @@ class ClientOperation:
 
     def next(self, result: str) -> None:
         """Send a result."""
-        self._connection.report("next", self.operation, result)
+        self._connection.next(self.operation, result)
 
     def completed(self) -> None:
         """Say that there are no more results."""

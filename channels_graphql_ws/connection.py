@@ -176,6 +176,11 @@ class Connection:
         method: Callable[..., list[Effect]] = getattr(self._protocol, event)
         self._carry_out(method(operation, *arguments))
 
+    def next(self, operation: Operation, result: str) -> None:
+        """An operation has a result: `report`, on the way that is gone most often."""
+        for effect in self._protocol.next(operation, result):
+            self._outbox.put(self._websocket.send_text, effect.frame)
+
     def forget(self, client: ClientOperation) -> None:
         """An operation has come to its end."""
         forgotten = self._operations.pop(client.operation, None)
@@ -257,7 +262,7 @@ class Connection:
         for effect in effects:
             match effect:
                 case Send(frame):
-                    self._outbox.put(partial(self._websocket.send_text, frame))
+                    self._outbox.put(self._websocket.send_text, frame)
                 case Execute(operation):
                     self._execute(operation)
                 case Cancel(operation):

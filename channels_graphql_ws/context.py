@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from django.http import parse_cookie
 
-from .exceptions import ChannelLayerError
+from .exceptions import ChannelLayerError, SharedContextError
 
 Listen: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]]
 
@@ -149,6 +149,53 @@ class OperationContext(DictAsObject):
             f"The scope of this connection has no {name!r}: "
             "wrap the consumer in `channels.auth.AuthMiddlewareStack`"
         )
+
+
+class SharedContext(DictAsObject):
+    """The context of what is executed once for several clients (`Subscription.context_id`).
+
+    It has nothing of any one of them but `graphql_operation_name`, which they have in
+    common. What is set on it stays there as long as somebody is subscribed.
+    """
+
+    __slots__ = ()
+
+    _OF_ONE_CLIENT = frozenset(
+        {
+            "channel_name",
+            "channels_scope",
+            "connection_params",
+            "cookies",
+            "graphql_operation_id",
+            "headers",
+            "listen_to_channel",
+            "request",
+            "response",
+            "session",
+            "user",
+        }
+    )
+
+    def __getattr__(self, name: str) -> Any:
+        self._refuse(name)
+        return super().__getattr__(name)
+
+    def __getitem__(self, name: str) -> Any:
+        self._refuse(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._refuse(name)
+        return super().__contains__(name)
+
+    def _refuse(self, name: object) -> None:
+        if name in self._OF_ONE_CLIENT and name not in self._asdict():
+            raise SharedContextError(
+                f"`info.context.{name}` belongs to one client, but this is executed for all "
+                "clients of one `context_id`: put what `publish` needs into the payload, or "
+                "ask for it in `subscribe`, `context_id` or `filter_event`, which are called for "
+                "each client"
+            )
 
 
 def _headers(scope: Mapping[str, Any]) -> dict[str, str]:

@@ -38,6 +38,13 @@ class ConnectionRejectionError(GraphqlWsError):
         return next((text for text in given if isinstance(text, str) and text), "Forbidden")
 
 
+class SharedContextError(GraphqlWsError):
+    """Code that is executed for several clients at once asked for something of one of them.
+
+    See `Subscription.context_id`.
+    """
+
+
 class InvalidMessageError(GraphqlWsError):
     """A frame is no message of the subprotocol; the text says what is wrong."""
 

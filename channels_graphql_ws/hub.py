@@ -11,9 +11,9 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from . import broadcast
 from .broadcast import Message
@@ -27,19 +27,33 @@ TURNS_AT_ONCE = 32
 """Events that are executed before the event loop may see to other things."""
 
 
+CoalesceKey: TypeAlias = tuple[object, Hashable] | None
+"""A `coalesce` hook, and what it has given."""
+
+
 class Notification:
-    """A broadcast payload: bytes, decoded anew for everybody who executes it."""
+    """A broadcast payload: bytes, decoded anew for everybody who executes it.
 
-    __slots__ = ("_data", "_first")
+    Attributes:
+        coalesce_key: the `coalesce` hook and what it has given, once it was asked.
+    """
 
-    def __init__(self, data: bytes) -> None:
+    __slots__ = ("_data", "_first", "coalesce_key", "serial")
+
+    def __init__(self, data: bytes, serial: int = 0) -> None:
         """Decode once, to know that it can be done.
+
+        Args:
+            data: the payload.
+            serial: how many broadcasts the hub has heard.
 
         Raises:
             PayloadDecodeError: these bytes are no payload of ours.
         """
+        self.serial = serial
         self._data = data
         self._first: list[Any] = [Serializer.deserialize(data)]
+        self.coalesce_key: CoalesceKey = None
 
     def payload(self) -> Any:
         """Give an object that nobody else has: a `publish` may change it."""
@@ -75,8 +89,10 @@ class Hub:
         self._membership: Membership | None = None
         if not broadcast.is_local(layer):
             self._membership = Membership(layer, self._listeners, self.hear)
+        self.heard = 0
+        """Broadcasts so far."""
         self.undecodable = 0
-        """Broadcasts that could not be decoded."""
+        """Those of them that could not be decoded."""
 
     # ------------------------------------------------------------------- lifetime
 
@@ -145,8 +161,9 @@ class Hub:
                 log.warning("Ignored a channel-layer message of unknown type %r", other)
 
     def _notify(self, listeners: Iterable[Listener], message: Message) -> None:
+        self.heard += 1
         try:
-            notification = Notification(message["payload"])
+            notification = Notification(message["payload"], self.heard)
         except (PayloadDecodeError, KeyError) as error:
             self.undecodable += 1
             log.error("Lost a broadcast to group %s: %s", message["group"], error)  # noqa: TRY400

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterator
+from functools import partial
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -69,15 +70,15 @@ class Outbox:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
 
-    def put(self, send: Callable[[], Awaitable[None]]) -> None:
-        """Call `send` in its turn: now, if the socket has taken all before it."""
+    def put(self, send: Callable[..., Awaitable[None]], *frame: str) -> None:
+        """Have `send` called in its turn: now, if the socket has taken all before it."""
         if self._closed:
             return
         if self._flushing is not None:
-            self._waiting.append(send)
+            self._waiting.append(partial(send, *frame))
             return
         try:
-            steps = iter(send().__await__())
+            steps = iter(send(*frame).__await__())
             waiting_for = next(steps)
         except StopIteration:
             return

@@ -189,7 +189,7 @@ class ServerProtocol:
         farewell = self._send(messages.ConnectionError(error))
         return [*farewell, *self._close(self.subprotocol.rejection_code, reason)]
 
-    def next(self, operation: Operation, result: str) -> list[Effect]:
+    def next(self, operation: Operation, result: str) -> list[Send]:
         """An operation has a result; `result` is its JSON text."""
         if operation.phase is not Phase.LIVE:
             return []

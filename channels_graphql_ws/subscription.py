@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, final, get_args
 from weakref import WeakSet
 
 import graphene
@@ -20,6 +21,12 @@ from .serializer import Serializer
 from .steps import is_awaitable
 
 Hook: TypeAlias = Callable[..., Any]
+
+QueuePolicy: TypeAlias = Literal["drop_oldest", "drop_newest", "close", "coalesce"]
+"""What becomes of notifications that a client is too slow for."""
+
+_NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce")
+"""Hooks that the predecessor does not have."""
 
 _LONGEST_IN_LOG = 100
 
@@ -85,6 +92,9 @@ class SubscriptionOptions(ObjectTypeOptions):
     publish: Hook | None = None
     unsubscribed: Hook | None = None
     initial: Hook | None = None
+    filter_event: Hook | None = None
+    context_id: Hook | None = None
+    coalesce: Hook | None = None
     none_skips: bool = True
 
 
@@ -162,18 +172,35 @@ class Subscription(graphene.ObjectType):
       the groups to listen to, a list or tuple of strings, or `None`.
     - `initial(root, info, **arguments)`: gives the first event, as if `publish` had. It
       is called when the groups are joined; notifications that come meanwhile wait.
+    - `filter_event(payload, info, **arguments)`: tells for each client whether it gets this
+      notification; without it, all do.
+    - `context_id(root, info, **arguments)`: gives something hashable, or `None`. Clients
+      to whom it gives equal answers, and who ask for the same by the same document and
+      variables in the same groups, share: `publish` and the fields are executed once
+      for all of them in a process, with an `info.context` that knows none of them. It is
+      called after `subscribe`, which is asked for each client, as `filter_event` is.
     - `unsubscribed(root, info, **arguments)`: is called once for each subscription that
       came to be, whatever ended it.
 
+    One more is sync always, and asked only by the policy "coalesce":
+
+    - `coalesce(payload)`: gives a key, something hashable. Of notifications that wait
+      with equal keys, only the newest is kept. `None`: this one is not to be replaced.
+
     Class keywords, or names in an inner class `Meta`: those of `graphene.ObjectType`,
-    and `subscribe`, `publish`, `initial`, `unsubscribed`, `output`, `arguments`,
-    `none_skips`.
+    and `subscribe`, `publish`, `initial`, `filter_event`, `context_id`, `unsubscribed`,
+    `coalesce`, `output`, `arguments`, `none_skips`.
     An inner class `Output` names another type for the fields, as in `graphene.Mutation`.
     """
 
     notification_queue_limit: int | None = None
-    """Notifications that may wait for one subscription; the oldest is dropped for a new
-    one. `None` or less than 1: the consumer's `subscription_notification_queue_limit`."""
+    """Notifications that may wait for one subscription; then `notification_queue_policy`
+    decides. `None` or less than 1: the consumer's `subscription_notification_queue_limit`."""
+
+    notification_queue_policy: QueuePolicy = "drop_oldest"
+    """When as many wait as may: "drop_oldest" and "drop_newest" (which is the one that
+    comes) lose one; "close" ends the subscription with an error; "coalesce" has replaced
+    what it could all along, see the hook, and drops the oldest."""
 
     SKIP: Final = SKIP
     COMPLETE: Final = COMPLETE
@@ -192,7 +219,6 @@ class Subscription(graphene.ObjectType):
         output: type[graphene.ObjectType] | None = None,
         arguments: dict[str, Any] | None = None,
         none_skips: bool = True,  # noqa: FBT001, FBT002
-        initial: Hook | None = None,
         _meta: SubscriptionOptions | None = None,
         **options: Any,
     ) -> None:
@@ -200,6 +226,7 @@ class Subscription(graphene.ObjectType):
 
         Raises:
             AssertionError: there is no `publish`.
+            ValueError: there is no such queue policy, or it lacks its hook.
         """
         _meta = _meta or SubscriptionOptions(cls)
         _meta.output = output or getattr(cls, "Output", None) or cls
@@ -207,15 +234,15 @@ class Subscription(graphene.ObjectType):
         _meta.publish = publish or getattr(cls, "publish", None)
         _meta.subscribe = subscribe or getattr(cls, "subscribe", None)
         _meta.unsubscribed = unsubscribed or getattr(cls, "unsubscribed", None)
-        # A field of that name, which a class of the predecessor may have, is no hook.
-        initial = initial or getattr(cls, "initial", None)
-        _meta.initial = initial if callable(initial) else None
+        for name in _NEW_HOOKS:
+            setattr(_meta, name, options.pop(name, None) or _new_hook(cls, name))
         _meta.none_skips = none_skips
         if _meta.publish is None:
             # The error that users of `graphene.Mutation` know for a missing `mutate`.
             raise AssertionError(
                 f"Subscription {cls.__qualname__!r} must define a method 'publish(payload, info)'"
             )
+        _check_queue_policy(cls, _meta.coalesce)
         super().__init_subclass_with_meta__(_meta=_meta, **options)
 
     @classmethod
@@ -326,6 +353,26 @@ class Subscription(graphene.ObjectType):
 def _arguments(cls: type[Subscription]) -> dict[str, Any]:
     declared = getattr(cls, "Arguments", None)
     return props(declared) if declared else {}
+
+
+def _new_hook(cls: type[Subscription], name: str) -> Hook | None:
+    """Find a new hook: classes of the predecessor may have a field of that name."""
+    found = getattr(cls, name, None)
+    return found if callable(found) else None
+
+
+def _check_queue_policy(cls: type[Subscription], coalesce: Hook | None) -> None:
+    policy = cls.notification_queue_policy
+    where = f"Subscription {cls.__qualname__!r}: notification_queue_policy"
+    if policy not in get_args(QueuePolicy):
+        choices = ", ".join(map(repr, get_args(QueuePolicy)))
+        raise ValueError(f"{where} is {policy!r}; it must be one of {choices}")
+    if policy != "coalesce":
+        return
+    if coalesce is None:
+        raise ValueError(f"{where} 'coalesce' needs a method 'coalesce(payload)'")
+    if iscoroutinefunction(coalesce):
+        raise ValueError(f"{where} 'coalesce': the method 'coalesce' must not be async")
 
 
 def _shortened(group: str | None) -> str | None:

@@ -26,8 +26,8 @@ def here() -> int:
     return threading.get_ident()
 
 
-def notification(payload: object = None) -> Notification:
-    return Notification(Serializer.serialize(payload))
+def notification(payload: object = None, serial: int = 0) -> Notification:
+    return Notification(Serializer.serialize(payload), serial)
 
 
 class FakeHub:
@@ -36,10 +36,13 @@ class FakeHub:
     def __init__(self) -> None:
         self.listeners: dict[str, list[Any]] = {}
         self.joining: Awaitable[None] | None = None
+        self.heard = 0
 
     def listen(self, listener: Any, groups: Sequence[str]) -> bool:
         for group in groups:
-            self.listeners.setdefault(group, []).append(listener)
+            known = self.listeners.setdefault(group, [])
+            if listener not in known:
+                known.append(listener)
         return self.joining is not None
 
     async def joined(self, groups: Sequence[str]) -> None:
@@ -62,8 +65,9 @@ class FakeHub:
         return {one for listeners in self.listeners.values() for one in listeners}
 
     def broadcast(self, payload: object = None) -> None:
+        self.heard += 1
         for listener in self.all_listeners():
-            if listener.offer(notification(payload)):
+            if listener.offer(notification(payload, self.heard)):
                 self._give_turns(listener)
 
     def unsubscribe(self) -> None:

@@ -100,6 +100,71 @@ def test_a_subscription_without_publish_is_refused_by_name() -> None:
             value = graphene.Int()
 
 
+@pytest.mark.parametrize("policy", ["newest", None, ["close"]])
+def test_an_unknown_queue_policy_is_refused_with_the_choices(policy: Any) -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"OnOdd.*one of 'drop_oldest', 'drop_newest', 'close', 'coalesce'",
+    ):
+
+        class OnOdd(Subscription):
+            value = graphene.Int()
+            publish = OnEvent.publish
+            notification_queue_policy = policy
+
+
+def test_coalescing_without_its_hook_is_refused_and_a_field_is_no_hook() -> None:
+    with pytest.raises(ValueError, match=r"OnOdd.*needs a method 'coalesce\(payload\)'"):
+
+        class OnOdd(Subscription):
+            coalesce = graphene.Int()
+            publish = OnEvent.publish
+            notification_queue_policy = "coalesce"
+
+
+def test_a_hook_that_would_have_to_be_awaited_can_not_coalesce() -> None:
+    with pytest.raises(ValueError, match=r"OnOdd.*'coalesce' must not be async"):
+
+        class OnOdd(Subscription):
+            value = graphene.Int()
+            publish = OnEvent.publish
+            notification_queue_policy = "coalesce"
+
+            @staticmethod
+            async def coalesce(payload):
+                return payload
+
+
+def test_a_field_may_be_called_coalesce() -> None:
+    class OnNamed(Subscription):
+        coalesce = graphene.Int()
+        publish = OnEvent.publish
+
+    assert OnNamed._meta.coalesce is None
+    assert "type OnNamed {\n  coalesce: Int\n}" in str(schema_of(on_named=OnNamed.Field()))
+
+
+def test_a_queue_policy_and_its_hook_are_inherited() -> None:
+    class Base(Subscription):
+        class Meta:
+            abstract = True
+
+        notification_queue_policy = "coalesce"
+
+        def coalesce(self):
+            return self
+
+    class OnChild(Base):
+        value = graphene.Int()
+        publish = OnEvent.publish
+
+    class OnOther(OnChild, coalesce=str):
+        publish = OnEvent.publish
+
+    assert OnChild._meta.coalesce("key") == "key"
+    assert OnOther._meta.coalesce is str
+
+
 def test_the_docstring_describes_the_type_and_the_field() -> None:
     assert "Something happened." in str(schema_of(on_event=OnEvent.Field()))
     assert OnEvent.Field().description == "Something happened."

@@ -1,31 +1,25 @@
-"""The subscriptions that get the same answer: their queue, their turns, their end."""
+"""One client's subscription to broadcasts: its turns and its end."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections import deque
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 from .. import steps
 from ..hub import Hub, Notification
-from ..json_text import dumps
 from ..steps import Steps
-from .errors import INTERNAL_ERROR, Formatter, encode_result, is_cancellation, log_errors
+from .ending import wind_down
+from .errors import Formatter, encode_result, log_errors, too_slow
 from .event import EventPlan
-
-log = logging.getLogger(__name__)
+from .filtering import REFUSED, objection
+from .turns import END, Turns, executed
 
 _HELD: Final = object()
 """In the place of a notification: what is offered has to wait for `open`."""
 
 _INITIAL: Final = object()
 """In the place of a notification: the first event, which is no broadcast."""
-
-_END: Final = object()
-"""In the place of a notification: there will be no more."""
 
 
 class Member(Protocol):
@@ -44,42 +38,8 @@ class Member(Protocol):
         ...
 
 
-class DropLog:
-    """Counts dropped notifications, and says so at most once in a while."""
-
-    interval = 10.0
-    """Seconds between two warnings."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._warned_at = float("-inf")
-
-    def dropped(self, what: str, limit: int) -> None:
-        """Count one. No warning for a limit of 1: "only the latest" is the purpose."""
-        self.count += 1
-        now = time.monotonic()
-        if limit == 1 or now - self._warned_at < self.interval:
-            return
-        self._warned_at = now
-        log.warning(
-            "Subscription %s can not keep up: notifications are dropped, the oldest first "
-            "(queue limit %s, %s dropped in this process so far)",
-            what,
-            limit,
-            self.count,
-        )
-
-
-drops = DropLog()
-"""All notifications that this process has dropped."""
-
-
-class Cohort:
-    """One client's subscription, so far: sharing among clients alike is to come.
-
-    Notifications are executed one at a time, in the order in which they were offered.
-    The one being executed does not count as queued.
-    """
+class Cohort(Turns):
+    """A cohort of one: the subscription of a client that shares with nobody."""
 
     def __init__(
         self,
@@ -92,27 +52,17 @@ class Cohort:
         format_error: Formatter,
         id: object,
     ) -> None:
+        super().__init__(plan, hub, queue_limit)
         self.groups = groups
-        self.dropped = 0
-        """Notifications that gave way to newer ones."""
-        self._plan = plan
         self._member = member
-        self._hub = hub
-        self._queue_limit = queue_limit
         self._format_error = format_error
         self._id = id
-        self._queue: deque[Notification] = deque()
-        self._current: object | None = _HELD
-        self._ending = False
-        self._ended = False
-        self._task: asyncio.Task[None] | None = None
+        self._current = _HELD
 
     @property
-    def name(self) -> str:
-        """What to call it in the log."""
-        return self._plan.name
-
-    # --------------------------------------------------------------- what it hears
+    def listener(self) -> Cohort:
+        """Who listens to the groups."""
+        return self
 
     def open(self) -> None:
         """Begin: with the `initial` hook if there is one, then with what was offered so far."""
@@ -124,90 +74,43 @@ class Cohort:
         elif self._advance():
             self._hub.call(self)
 
-    def offer(self, notification: Notification) -> bool:
-        """Take a notification without waiting; tell if this calls for a turn."""
-        if self._ending:
-            return False
-        if self._current is None:
-            self._current = notification
-            return True
-        if len(self._queue) >= self._queue_limit:
-            self._queue.popleft()
-            self.dropped += 1
-            drops.dropped(self.name, self._queue_limit)
-        self._queue.append(notification)
-        return False
-
-    def finish(self) -> bool:
-        """End behind what was offered so far; tell if this calls for a turn."""
-        self._ending = True
-        if self._current is not None:
-            return False
-        self._current = _END
-        return True
-
-    # ---------------------------------------------------------------- what it does
-
-    def take_turn(self) -> bool:
-        """Execute one notification; tell if this calls for another turn.
-
-        What can be done at once is done at once. Only what has to wait, in the user's
-        code or for a slow client, is left to a task.
-        """
-        if self._ended:
-            return False
-        waiting = self._member.ready()
-        variables = self._plan.variables
-        if waiting is None:
-            rest = variables.run(steps.run, self._turn())
-        else:
-            rest = self._turn_after(waiting)
-        if rest is None:
-            return self._advance()
-        self._task = asyncio.get_running_loop().create_task(self._finish(rest), context=variables)
-        return False
-
     def end(self) -> Steps[None]:
         """Leave the groups, stop what is under way, and call `unsubscribed`, once."""
         task = self._task
-        if task is asyncio.current_task():
-            task = None
         if self._ended:
-            if task is not None:
+            if task is not None and task is not asyncio.current_task():
                 yield asyncio.wait([task])
             return
         self._ended = self._ending = True
         self._queue.clear()
         self._hub.leave(self, self.groups)
-        if task is not None:
-            steps.cancel(task)
-            try:
-                yield asyncio.wait([task])
-            except asyncio.CancelledError:
-                # Patience is at its end with that task, but the hook is still owed.
-                yield from self._call_unsubscribed()
-                raise
-        yield from self._call_unsubscribed()
+        yield from wind_down(self._plan, self._id, task)
+
+    def _begin(self) -> Coroutine[Any, Any, None] | None:
+        waiting = self._member.ready()
+        return super()._begin() if waiting is None else self._turn_after(waiting)
+
+    async def _turn_after(self, waiting: Awaitable[None]) -> None:
+        await waiting
+        rest = steps.run(self._turn())
+        if rest is not None:
+            await rest
 
     def _turn(self) -> Steps[None]:
         event = self._current
-        if event is _END:
+        if event is END:
+            if self.is_too_slow:
+                self._member.next(encode_result(too_slow(), self._format_error))
             yield from self._complete()
             return
-        try:
-            if isinstance(event, Notification):
-                result = yield from self._plan.run(event.payload())
-            else:
-                result = yield from self._plan.run_initial()
-        # The stream has to outlive whatever one event may bring.
-        except (Exception, asyncio.CancelledError) as error:
-            if is_cancellation(error):
-                raise
-            log.exception("Lost a notification of %s (id %s)", self.name, self._id)
-            self._member.next(dumps({"data": None, "errors": [INTERNAL_ERROR]}))
-            return
+        notification = event if isinstance(event, Notification) else None
+        result = None
+        if notification is not None and self._plan.has_filter:
+            result = yield from objection(self._plan, notification)
+        if result is None:
+            result = yield from executed(self._plan, notification, self._id)
         # A `publish` may go on after it was cancelled, but nobody listens any more.
-        if self._ended:
+        if self._ended or result is REFUSED:
             return
         if result is not None:
             log_errors(result.errors, self.name, self._id)
@@ -218,39 +121,3 @@ class Cohort:
     def _complete(self) -> Steps[None]:
         yield from self.end()
         self._member.completed()
-
-    async def _turn_after(self, waiting: Awaitable[None]) -> None:
-        await waiting
-        rest = steps.run(self._turn())
-        if rest is not None:
-            await rest
-
-    async def _finish(self, rest: Coroutine[Any, Any, None]) -> None:
-        try:
-            await rest
-        finally:
-            self._task = None
-            if not self._ended and self._advance():
-                self._hub.call(self)
-
-    def _advance(self) -> bool:
-        """Take the next notification from the queue; tell if there is one."""
-        if self._queue:
-            self._current = self._queue.popleft()
-        else:
-            self._current = _END if self._ending and not self._ended else None
-        return self._current is not None
-
-    def _call_unsubscribed(self) -> Steps[None]:
-        hook = self._plan.subscription_class._meta.unsubscribed
-        if hook is None:
-            return
-        try:
-            result = self._plan.call(hook)
-            while steps.is_awaitable(result):
-                result = yield result
-        # Whatever it raises, the client is still owed its `complete`.
-        except (Exception, asyncio.CancelledError) as error:
-            if is_cancellation(error):
-                raise
-            log.exception("`unsubscribed` of %s failed (id %s)", self.name, self._id)

@@ -21,6 +21,7 @@ from graphql import (
     execute,
 )
 
+from ..context import SharedContext
 from ..documents import NO_RULES, Document, Rules, documents_of
 from ..hub import Hub
 from ..messages import JsonObject, Refusal, Subscribe
@@ -30,7 +31,10 @@ from .cohort import Cohort, Member
 from .compiled import compiled
 from .errors import INTERNAL_ERROR, describe, encode_result, is_cancellation, log_errors
 from .event import EventPlan, RequestError
+from .queue import queue_for
 from .replacement import replaced
+from .shared import Seat
+from .sharing import Likeness, SharedCohorts, likeness
 from .stream import Stream
 from .threads import Hops, freshness, in_thread
 
@@ -142,6 +146,7 @@ class Engine:
         if settings.sync_in_thread:
             middleware = Hops(middleware)
         self._middleware = middleware
+        self._shared = SharedCohorts()
 
     def start(self, client: Client, session: Session) -> Steps[None]:
         """Execute a query or mutation, or set up a subscription."""
@@ -232,21 +237,12 @@ class Engine:
     # -------------------------------------------------------------- subscriptions
 
     def _subscribe(self, asked: _Asked, client: Client, session: Session) -> Steps[None]:
-        plan = EventPlan(
-            asked.schema,
-            asked.document,
-            asked.operation,
-            asked.request,
-            asked.context,
-            self._middleware,
-            sync_in_thread=self.settings.sync_in_thread,
-            compiles=self.settings.compile_operations,
-        )
+        plan = self._plan(asked, asked.context)
         is_class = isinstance(plan.source, Source)
         live: Live
         try:
             if is_class:
-                live = yield from self._listen(plan, client, session)
+                live = yield from self._listen(asked, plan, client, session)
             else:
                 live = yield from self._stream(plan, client, session)
         except Exception as error:  # noqa: BLE001 (the hook may raise anything)
@@ -256,20 +252,39 @@ class Engine:
             return
         live.open()
 
-    def _listen(self, plan: EventPlan, client: Client, session: Session) -> Steps[Cohort]:
+    def _plan(self, asked: _Asked, context: Any) -> EventPlan:
+        return EventPlan(
+            asked.schema,
+            asked.document,
+            asked.operation,
+            asked.request,
+            context,
+            self._middleware,
+            sync_in_thread=self.settings.sync_in_thread,
+            compiles=self.settings.compile_operations,
+        )
+
+    def _listen(
+        self, asked: _Asked, plan: EventPlan, client: Client, session: Session
+    ) -> Steps[Cohort | Seat]:
         """Set up a subscription to broadcasts."""
         hub = session.hub()
         groups = yield from self._groups(plan)
-        cohort = self._cohort(plan, client, session, hub, groups)
-        client.subscribed(cohort)
+        like = yield from likeness(plan, hub, asked.schema, asked.document, asked.request, groups)
+        live: Cohort | Seat
+        if like is None:
+            live = self._cohort(plan, client, session, hub, groups)
+        else:
+            live = self._seat(asked, plan, client, session, like)
+        client.subscribed(live)
         try:
-            if hub.listen(cohort, groups):
+            if hub.listen(live.listener, groups):
                 yield hub.joined(groups)
             self._confirm(client, session)
         except Exception:
-            yield from cohort.end()
+            yield from live.end()
             raise
-        return cohort
+        return live
 
     def _stream(self, plan: EventPlan, client: Client, session: Session) -> Steps[Stream]:
         """Set up a subscription to what the user's method yields."""
@@ -306,16 +321,34 @@ class Engine:
     def _cohort(
         self, plan: EventPlan, client: Client, session: Session, hub: Hub, groups: list[str]
     ) -> Cohort:
-        limit = plan.subscription_class.notification_queue_limit
         return Cohort(
             plan,
             client,
             hub,
             groups,
-            queue_limit=limit if limit and limit > 0 else max(1, self.settings.queue_limit),
+            queue_limit=self._queue_limit(plan),
             format_error=session.format_error,
             id=client.request.id,
         )
+
+    def _seat(
+        self, asked: _Asked, plan: EventPlan, client: Client, session: Session, like: Likeness
+    ) -> Seat:
+        limit = self._queue_limit(plan)
+        context = partial(SharedContext, {"graphql_operation_name": like.operation_name})
+        cohort = self._shared.get(like, lambda: self._plan(asked, context()), limit)
+        return Seat(
+            cohort,
+            plan,
+            client,
+            queue_for(plan.subscription_class, limit),
+            format_error=session.format_error,
+            id=client.request.id,
+        )
+
+    def _queue_limit(self, plan: EventPlan) -> int:
+        limit = plan.subscription_class.notification_queue_limit
+        return limit if limit and limit > 0 else max(1, self.settings.queue_limit)
 
     def _confirm(self, client: Client, session: Session) -> None:
         """Tell the client that its subscription is live, if it wants to know."""

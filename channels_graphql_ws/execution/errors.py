@@ -67,6 +67,12 @@ def encode_result(result: ExecutionResult, format: Formatter) -> str:
         return dumps({"data": None, "errors": [dict(problem.formatted)]})
 
 
+def too_slow() -> ExecutionResult:
+    """Give what a client is told before the end if its queue was full, see `ClosingQueue`."""
+    text = "Too many notifications wait for this subscription: it is ended."
+    return ExecutionResult(None, [GraphQLError(text, extensions={"code": "SLOW_CONSUMER"})])
+
+
 def log_errors(errors: Iterable[Exception] | None, what: str, id: object) -> None:
     """Log, with the traceback, what broke in the user's code and not in the request."""
     for error in errors or ():

@@ -109,13 +109,18 @@ class EventPlan:
         return self.source.subscription_class
 
     @property
+    def has_filter(self) -> bool:
+        """Tell if clients have their own say on each notification."""
+        return self.subscription_class._meta.filter_event is not None
+
+    @property
     def has_completed(self) -> bool:
         """Tell if the event that was just executed is the end of the subscription."""
         return self._delivery.completes
 
-    def call(self, hook: Hook) -> Any:
-        """Call a hook that gets no payload; the result may be awaitable."""
-        call = partial(hook, None, self.info, **self.arguments)
+    def call(self, hook: Hook, root: object = None) -> Any:
+        """Call a hook of the class; the result may be awaitable."""
+        call = partial(hook, root, self.info, **self.arguments)
         if self._sync_in_thread and not (iscoroutinefunction(hook) or isasyncgenfunction(hook)):
             return in_thread(call)
         return call()

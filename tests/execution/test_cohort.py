@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from types import SimpleNamespace
 from typing import Any
 
 import graphene
 import pytest
 
 from channels_graphql_ws import Subscription
-from channels_graphql_ws.execution import cohort as cohort_module
-from channels_graphql_ws.execution.cohort import DropLog, drops
+from channels_graphql_ws.execution.queue import drops
 from executing import FakeClient, Gate, Rig, cancel, notification, schema_of
 from support import tick, wait_until
 
@@ -165,20 +163,136 @@ async def test_a_limit_of_one_means_the_first_and_the_latest_and_is_no_warning(c
     assert drops.count == 98
 
 
-def test_drops_are_warned_of_once_in_a_while(monkeypatch, caplog):
-    now = 1000.0
-    monkeypatch.setattr(cohort_module, "time", SimpleNamespace(monotonic=lambda: now))
-    log = DropLog()
-    for _ in range(5):
-        log.dropped("OnEvent", 3)
-    now += log.interval
-    log.dropped("OnEvent", 3)
-    assert log.count == 6
-    first, second = caplog.records
-    assert (first.levelno, first.name) == (logging.WARNING, cohort_module.__name__)
-    assert "OnEvent" in first.message
-    assert "limit 3, 1 dropped" in first.message
-    assert "6 dropped" in second.message
+def test_the_default_is_to_drop_the_oldest():
+    assert Subscription.notification_queue_policy == "drop_oldest"
+
+
+async def test_the_newest_gives_way_if_the_class_wants_it(rig, monkeypatch):
+    monkeypatch.setattr(Event, "notification_queue_policy", "drop_newest")
+    Event.meanwhile = gate = Gate()
+    client = await rig.subscribe(NUMBERS)
+    for number in range(10):
+        rig.hub.broadcast(number)
+    gate.open.set()
+    await client.hears(6)
+    assert numbers(client) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.fixture
+def closing(monkeypatch) -> None:
+    """End a subscription whose queue is full."""
+    monkeypatch.setattr(Event, "notification_queue_policy", "close")
+
+
+TOO_SLOW = {
+    "data": None,
+    "errors": [
+        {
+            "message": "Too many notifications wait for this subscription: it is ended.",
+            "extensions": {"code": "SLOW_CONSUMER"},
+        }
+    ],
+}
+
+
+@pytest.mark.usefixtures("closing")
+async def test_a_subscription_that_is_too_slow_ends_with_an_error(rig):
+    Event.meanwhile = gate = Gate()
+    client = await rig.subscribe(NUMBERS)
+    for number in range(10):
+        rig.hub.broadcast(number)
+    assert client.heard == []
+    gate.open.set()
+    await wait_until(lambda: client.heard and client.heard[-1] == ("completed", None))
+    # The one under way is delivered, those that waited are not.
+    first, error = client.results
+    assert first == {"data": {"event": {"number": 0}}}
+    assert error == TOO_SLOW
+    assert client.cohort.dropped == 6
+    assert len(Event.ended) == 1
+    assert not rig.hub.all_listeners()
+
+
+@pytest.mark.usefixtures("closing")
+async def test_a_client_that_does_not_read_is_told_when_it_reads_again(rig):
+    client = await rig.subscribe(NUMBERS)
+    client.waiting = ready = asyncio.get_running_loop().create_future()
+    for number in range(100):
+        rig.hub.broadcast(number)
+    await tick(3)
+    assert client.heard == []
+    client.waiting = None
+    ready.set_result(None)
+    await wait_until(lambda: client.heard and client.heard[-1] == ("completed", None))
+    assert client.results == [{"data": {"event": {"number": 0}}}, TOO_SLOW]
+
+
+@pytest.mark.usefixtures("closing")
+async def test_too_slow_before_it_is_live_it_ends_then(rig):
+    rig.hub.joining = asyncio.get_running_loop().create_future()
+    client, rest = rig.begin(NUMBERS)
+    task = asyncio.create_task(rest)
+    for number in range(6):
+        rig.hub.broadcast(number)
+    rig.hub.joining.set_result(None)
+    await task
+    await wait_until(lambda: client.heard == [("next", TOO_SLOW), ("completed", None)])
+
+
+@pytest.mark.usefixtures("closing")
+async def test_the_users_words_are_used_for_being_too_slow(rig):
+    rig.session.formatter = lambda error: {"message": "slow", **(error.extensions or {})}
+    Event.meanwhile = gate = Gate()
+    client = await rig.subscribe(NUMBERS)
+    for number in range(7):
+        rig.hub.broadcast(number)
+    gate.open.set()
+    await client.hears(2)
+    assert client.results[1]["errors"] == [{"message": "slow", "code": "SLOW_CONSUMER"}]
+
+
+@pytest.mark.usefixtures("closing")
+async def test_a_client_that_leaves_while_too_slow_is_told_nothing(rig):
+    Event.meanwhile = gate = Gate()
+    client = await rig.subscribe(NUMBERS)
+    for number in range(10):
+        rig.hub.broadcast(number)
+    await rig.end(client)
+    gate.open.set()
+    await tick(5)
+    assert client.heard == []
+    assert len(Event.ended) == 1
+
+
+async def test_alike_notifications_are_coalesced_while_they_wait_and_not_before():
+    asked = []
+
+    class Coalesced(Subscription):
+        number = graphene.Int()
+        notification_queue_policy = "coalesce"
+        gate = Gate()
+
+        @staticmethod
+        def coalesce(payload):
+            asked.append(payload)
+            return payload % 10
+
+        @classmethod
+        async def publish(cls, payload, info):
+            return await cls.gate(payload)
+
+    rig = Rig(schema_of(Coalesced), queue_limit=5)
+    client = await rig.subscribe(NUMBERS)
+    for number in (1, 11, 2, 21, 12, 31):
+        rig.hub.broadcast(number)
+    assert asked == [11, 2, 21, 12, 31]
+    Coalesced.gate.open.set()
+    await client.hears(3)
+    rig.hub.broadcast(41)
+    await client.hears(4)
+    assert numbers(client) == [1, 31, 12, 41]
+    assert len(asked) == 5
+    await rig.end(client)
 
 
 # -------------------------------------------------------------------------------- errors

@@ -28,7 +28,7 @@ from asking import (
     streaming,
 )
 from channels_graphql_ws.broadcast import channel_layer
-from channels_graphql_ws.execution import cohort
+from channels_graphql_ws.execution import queue
 from channels_graphql_ws.http import stream as stream_module
 from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
 from support import tick, wait_until
@@ -306,7 +306,7 @@ class StalledClient:
 
 async def test_what_a_client_does_not_read_is_bounded(caplog, monkeypatch):
     # Another test may have caused the one warning of a while.
-    monkeypatch.setattr(cohort.DropLog, "interval", 0)
+    monkeypatch.setattr(queue.DropLog, "interval", 0)
     client = StalledClient(SUBSCRIPTION)
     application = consumer(subscription_notification_queue_limit=10)
     serving = asyncio.ensure_future(application(client.scope, client.inbox.get, client.send))

@@ -10,7 +10,7 @@ import graphene
 
 from channels_graphql_ws import COMPLETE, SKIP, PayloadTypeError, Subscription
 from channels_graphql_ws.serializer import Serializer
-from channels_graphql_ws.subscription import SubscriptionOptions
+from channels_graphql_ws.subscription import QueuePolicy, SubscriptionOptions
 
 
 class OnMessage(Subscription):
@@ -71,6 +71,26 @@ class WithKeywords(Subscription, publish=lambda payload, _info: payload, descrip
 
 class WithInitial(Subscription, publish=lambda _, __: SKIP, initial=lambda _, __: COMPLETE):
     """The first value, too."""
+
+    ok = graphene.Boolean()
+
+
+class Coalescing(Subscription, publish=lambda payload, _: payload):
+    """What gives way when a queue is full is one of four words."""
+
+    notification_queue_policy: QueuePolicy = "coalesce"
+
+    ok = graphene.Boolean()
+
+    @staticmethod
+    def coalesce(payload: dict[str, str]) -> str | None:
+        return payload.get("room")
+
+
+class Closing(Subscription, publish=lambda payload, _: payload):
+    """It need not be annotated."""
+
+    notification_queue_policy = "close"
 
     ok = graphene.Boolean()
 

@@ -1,0 +1,43 @@
+"""The end of one client's subscription."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from .. import steps
+from ..steps import Steps
+from .errors import is_cancellation
+from .event import EventPlan
+
+log = logging.getLogger(__name__)
+
+
+def wind_down(plan: EventPlan, id: object, *tasks: asyncio.Task[None] | None) -> Steps[None]:
+    """Stop what is under way, wait for it, and call `unsubscribed`."""
+    under_way = [task for task in tasks if task is not None and task is not asyncio.current_task()]
+    if under_way:
+        for task in under_way:
+            steps.cancel(task)
+        try:
+            yield asyncio.wait(under_way)
+        except asyncio.CancelledError:
+            # Patience is at its end with that task, but the hook is still owed.
+            yield from _call_unsubscribed(plan, id)
+            raise
+    yield from _call_unsubscribed(plan, id)
+
+
+def _call_unsubscribed(plan: EventPlan, id: object) -> Steps[None]:
+    hook = plan.subscription_class._meta.unsubscribed
+    if hook is None:
+        return
+    try:
+        result = plan.call(hook)
+        while steps.is_awaitable(result):
+            result = yield result
+    # Whatever it raises, the client is still owed its `complete`.
+    except (Exception, asyncio.CancelledError) as error:
+        if is_cancellation(error):
+            raise
+        log.exception("`unsubscribed` of %s failed (id %s)", plan.name, id)

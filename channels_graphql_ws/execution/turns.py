@@ -1,0 +1,135 @@
+"""What all who listen to broadcasts have in common: a queue, and one turn after another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from graphql import ExecutionResult, GraphQLError
+
+from .. import steps
+from ..hub import Hub, Notification
+from ..steps import Steps
+from .errors import INTERNAL_ERROR, is_cancellation
+from .event import EventPlan
+from .queue import NotificationQueue, queue_for
+
+log = logging.getLogger(__name__)
+
+END: Final = object()
+"""In the place of a notification: there will be no more."""
+
+
+class Turns(ABC):
+    """Takes notifications one at a time, in the order in which they were offered.
+
+    The one being executed does not count as queued.
+
+    Args:
+        plan: how one is executed.
+        hub: gives turns.
+        queue_limit: how many may wait.
+    """
+
+    def __init__(self, plan: EventPlan, hub: Hub, queue_limit: int) -> None:
+        self._plan = plan
+        self._hub = hub
+        self._queue: NotificationQueue[Notification] = queue_for(
+            plan.subscription_class, queue_limit
+        )
+        self._current: object | None = None
+        self._ending = False
+        self.is_too_slow = False
+        """The queue was full, and that is the end."""
+        self._ended = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in the log."""
+        return self._plan.name
+
+    @property
+    def dropped(self) -> int:
+        """How many notifications the queue has dropped."""
+        return self._queue.dropped
+
+    def offer(self, notification: Notification) -> bool:
+        """Take a notification without waiting; tell if this calls for a turn."""
+        if self._ending:
+            return False
+        if self._current is None:
+            self._current = notification
+            return True
+        if not self._queue.put(notification):
+            self.is_too_slow = True
+            self.finish()
+        return False
+
+    def finish(self) -> bool:
+        """End behind what was offered so far; tell if this calls for a turn."""
+        self._ending = True
+        if self._current is not None:
+            return False
+        self._current = END
+        return True
+
+    def take_turn(self) -> bool:
+        """Execute one notification; tell if this calls for another turn.
+
+        What can be done at once is done at once. Only what has to wait, in the user's
+        code or for a slow client, is left to a task.
+        """
+        if self._ended:
+            return False
+        rest = self._begin()
+        if rest is None:
+            return self._advance()
+        self._task = asyncio.get_running_loop().create_task(
+            self._go_on(rest), context=self._plan.variables
+        )
+        return False
+
+    def _begin(self) -> Coroutine[Any, Any, None] | None:
+        """Take the turn; give what is left of it, if that has to wait."""
+        return self._plan.variables.run(steps.run, self._turn())
+
+    @abstractmethod
+    def _turn(self) -> Steps[None]:
+        """Execute what is current."""
+
+    async def _go_on(self, rest: Coroutine[Any, Any, None]) -> None:
+        try:
+            await rest
+        finally:
+            self._task = None
+            if not self._ended and self._advance():
+                self._hub.call(self)
+
+    def _advance(self) -> bool:
+        """Take the next notification from the queue; tell if there is one."""
+        self._current = self._queue.take()
+        if self._current is None and self._ending and not self._ended:
+            self._current = END
+        return self._current is not None
+
+
+def executed(
+    plan: EventPlan, notification: Notification | None, id: object
+) -> Steps[ExecutionResult | None]:
+    """Execute a notification, or with `None` the first event: `None` if it is skipped.
+
+    The subscription outlives whatever one event may bring.
+    """
+    try:
+        if notification is None:
+            return (yield from plan.run_initial())
+        return (yield from plan.run(notification.payload()))
+    except (Exception, asyncio.CancelledError) as error:
+        if is_cancellation(error):
+            raise
+        log.exception("Lost a notification of %s (id %s)", plan.name, id)
+        return ExecutionResult(None, [GraphQLError(INTERNAL_ERROR["message"])])
