@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from graphql import (
+    DocumentNode,
     GraphQLResolveInfo,
     build_schema,
     execute,
@@ -31,8 +32,7 @@ SCHEMA = build_schema("""
 """)
 
 
-def compiled(text: str) -> CompiledOperation:
-    document = parse(text)
+def compiled(document: DocumentNode) -> CompiledOperation:
     operation = get_operation_ast(document)
     assert operation is not None
     plan = compile_operation(SCHEMA, document, operation)
@@ -42,10 +42,11 @@ def compiled(text: str) -> CompiledOperation:
 
 def both(text: str) -> list[Any]:
     """Give what executes it for a root value, compiled and not."""
-    plan = compiled(text)
+    document = parse(text)
+    plan = compiled(document)
     return [
         lambda root: plan.execute(root_value=root, context_value=None, variable_values={}),
-        lambda root: execute(schema=SCHEMA, document=parse(text), root_value=root),
+        lambda root: execute(schema=SCHEMA, document=document, root_value=root),
     ]
 
 
@@ -250,7 +251,7 @@ async def test_executions_of_one_operation_that_overlap_do_not_mix() -> None:
             root_value={"things": [thing, thing]}, context_value=number, variable_values={}
         )
 
-    plan: Any = compiled("{ things { a b } }")
+    plan: Any = compiled(parse("{ things { a b } }"))
     tasks = [asyncio.ensure_future(execution(number)) for number in range(2)]
     for number in (1, 0):
         gates[number].set()
@@ -260,7 +261,7 @@ async def test_executions_of_one_operation_that_overlap_do_not_mix() -> None:
 
 
 def test_nothing_of_one_execution_is_seen_by_the_next() -> None:
-    plan = compiled("query ($v: [Int] = [1]) { with(a: $v) same: with(a: [1]) }")
+    plan = compiled(parse("query ($v: [Int] = [1]) { with(a: $v) same: with(a: [1]) }"))
     seen: list[Any] = []
 
     def spoil(info: Any, a: Any) -> int:
