@@ -197,7 +197,7 @@ class DocumentText:
 
     # ------------------------------------------------------------------- variables
 
-    def _variable(self, type: Any, has_default: bool) -> str:  # noqa: FBT001 (a callback)
+    def _variable(self, type: Any, has_default: bool) -> str:
         """Give the name of a variable that may stand where this type is asked for."""
         bare = type.of_type if is_non_null_type(type) else type
         kinds: list[tuple[Any, str | None]] = [(type, None), (GraphQLNonNull(bare), None)]
@@ -207,10 +207,12 @@ class DocumentText:
             kinds.append((bare, None))
         wanted, literal = self._choose.one(kinds)
         for known in self._variables:
-            if str(known.type) == str(wanted) and self._choose.rarely(60):
-                if literal is None or known.default is not None:
-                    self._used.variables.add(known.name)
-                    return known.name
+            fits = str(known.type) == str(wanted) and (
+                literal is None or known.default is not None
+            )
+            if fits and self._choose.rarely(60):
+                self._used.variables.add(known.name)
+                return known.name
         variable = Variable(f"v{len(self._variables)}", wanted, literal)
         self._variables.append(variable)
         self._used.variables.add(variable.name)

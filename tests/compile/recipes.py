@@ -56,7 +56,7 @@ class Lazy:
 FAULTS: Final[dict[str, Callable[[], Exception]]] = {
     "value": lambda: ValueError("boom"),
     "key": lambda: KeyError("k"),
-    "empty": lambda: LookupError(),
+    "empty": LookupError,
     "graphql": lambda: GraphQLError("told"),
     "extended": lambda: GraphQLError("told", extensions={"code": "X", "more": [1]}),
     "pathed": lambda: GraphQLError("elsewhere", path=["a", 0]),
@@ -69,7 +69,7 @@ FAULTS: Final[dict[str, Callable[[], Exception]]] = {
     "group": lambda: ExceptionGroup("several", [ValueError("one"), KeyError("two")]),
     "recursion": lambda: RecursionError("deep"),
     "timeout": lambda: TimeoutError("late"),
-    "assertion": lambda: AssertionError(),
+    "assertion": AssertionError,
     "invalid": lambda: asyncio.InvalidStateError("i"),
 }
 

@@ -69,18 +69,21 @@ class SchemaText:
             self._node = "interface Node"
 
     def __str__(self) -> str:
-        definitions = [FIXED]
-        for name, fields in self._shared.items():
-            heading = self._node if name == "Node" else f"interface {name}"
-            definitions.append(_definition(heading, fields))
-        definitions.extend(map(self._object, self.objects))
-        for name in self.unions:
-            members = self._choose.some(self.objects, 70) or self.objects[:1]
-            definitions.append(f"union {name} = {' | '.join(members)}")
-        definitions.append(_definition("type Query", self._fields(4)))
-        for root in ("Mutation", "Subscription"):
-            definitions.append(_definition(f"type {root}", self._fields(3)))
-        return "\n".join(definitions)
+        shared = [
+            _definition(self._node if name == "Node" else f"interface {name}", fields)
+            for name, fields in self._shared.items()
+        ]
+        objects = [self._object(name) for name in self.objects]
+        unions = [self._union(name) for name in self.unions]
+        roots = [
+            _definition(f"type {root}", self._fields(most))
+            for root, most in (("Query", 4), ("Mutation", 3), ("Subscription", 3))
+        ]
+        return "\n".join([FIXED, *shared, *objects, *unions, *roots])
+
+    def _union(self, name: str) -> str:
+        members = self._choose.some(self.objects, 70) or self.objects[:1]
+        return f"union {name} = {' | '.join(members)}"
 
     def _object(self, name: str) -> str:
         implemented = self._choose.some(self.interfaces, 70)

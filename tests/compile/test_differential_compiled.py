@@ -48,7 +48,9 @@ COMPILED = {
     "a union": "{ pet { ... on Cat { color } ... on Dog { own } } }",
     "a list of a union": "{ pets { ... on Named { name } } }",
     "an inline fragment without a type": "{ ... { name } }",
-    "a named fragment": "{ ...F ...F } fragment F on Query { cat { ...G } } fragment G on Cat { name }",
+    "a named fragment": (
+        "{ ...F ...F } fragment F on Query { cat { ...G } } fragment G on Cat { name }"
+    ),
     "a literal argument": "{ span(of: {high: 1}, color: RED, own: [1]) }",
     "a variable": "query ($v: Int!) { span(of: {high: $v}) }",
     "an input object in a variable": "query ($r: Range!) { span(of: $r) }",

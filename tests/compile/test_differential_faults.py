@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from graphql import (
+    DocumentNode,
     GraphQLResolveInfo,
     build_schema,
     execute,
@@ -19,7 +20,8 @@ from graphql import (
 from graphql.pyutils import Path
 
 from channels_graphql_ws.compile import CompiledOperation, compile_operation
-from compile.side_by_side import answer, warned
+from compile.recipes import Mute
+from compile.side_by_side import Given, answer, observe, warned
 from executing import cancel
 from support import tick
 
@@ -30,8 +32,7 @@ SCHEMA = build_schema("""
 """)
 
 
-def compiled(text: str) -> CompiledOperation:
-    document = parse(text)
+def compiled(document: DocumentNode) -> CompiledOperation:
     operation = get_operation_ast(document)
     assert operation is not None
     plan = compile_operation(SCHEMA, document, operation)
@@ -41,10 +42,11 @@ def compiled(text: str) -> CompiledOperation:
 
 def both(text: str) -> list[Any]:
     """Give what executes it for a root value, compiled and not."""
-    plan = compiled(text)
+    document = parse(text)
+    plan = compiled(document)
     return [
         lambda root: plan.execute(root_value=root, context_value=None, variable_values={}),
-        lambda root: execute(schema=SCHEMA, document=parse(text), root_value=root),
+        lambda root: execute(schema=SCHEMA, document=document, root_value=root),
     ]
 
 
@@ -86,6 +88,17 @@ def test_errors_that_mean_something_to_python_are_errors_of_the_field(error: Exc
     root = {"a": raising(error), "thing": {"a": later, "b": error}, "list": [error, 1]}
     result = answer(SCHEMA, text, lambda: root)
     assert result["data"] == {"a": None, "thing": {"a": None, "b": None}, "list": [None, 1]}
+
+
+@pytest.mark.parametrize("text", ["{ a }", "{ thing { a } list }", "{ list }", "{ must }"])
+def test_an_error_that_can_not_be_shown_is_told_of_in_the_same_way(text: str) -> None:
+    mute = Mute("hidden")
+    root = {"a": mute, "thing": {"a": raising(mute)}, "list": [1, mute], "must": mute}
+    candidate, reference = [
+        observe(lambda root, *_, call=call: call(root), lambda: Given(root), {})
+        for call in both(text)
+    ]
+    assert candidate.told() == reference.told()
 
 
 # ---------------------------------------------------------------------- cancellation
@@ -238,7 +251,7 @@ async def test_executions_of_one_operation_that_overlap_do_not_mix() -> None:
             root_value={"things": [thing, thing]}, context_value=number, variable_values={}
         )
 
-    plan: Any = compiled("{ things { a b } }")
+    plan: Any = compiled(parse("{ things { a b } }"))
     tasks = [asyncio.ensure_future(execution(number)) for number in range(2)]
     for number in (1, 0):
         gates[number].set()
@@ -248,7 +261,7 @@ async def test_executions_of_one_operation_that_overlap_do_not_mix() -> None:
 
 
 def test_nothing_of_one_execution_is_seen_by_the_next() -> None:
-    plan = compiled("query ($v: [Int] = [1]) { with(a: $v) same: with(a: [1]) }")
+    plan = compiled(parse("query ($v: [Int] = [1]) { with(a: $v) same: with(a: [1]) }"))
     seen: list[Any] = []
 
     def spoil(info: Any, a: Any) -> int:

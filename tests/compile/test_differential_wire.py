@@ -82,7 +82,7 @@ class Faults:
 
 async def resolve_late(root: Any, info: Any) -> Any:
     late = root.get("late") if isinstance(root, dict) else None
-    if isinstance(late, str):
+    if late == "broken":
         raise LookupError(late)
     return late
 

@@ -134,7 +134,8 @@ def test_3_5_6_a_custom_scalar_decides_for_itself(value: Any, form: str) -> None
     assert isinstance(own, GraphQLScalarType)
     own.serialize = serialize  # type: ignore[method-assign]
     found = it(schema, [value, value] if form.startswith("[") else value)
-    assert (found == ["refused"] or found == ["refused"] * 2) is (value == "raise")
+    refused = ["refused"] * (2 if form == "[Own]" else 1)
+    assert (found == refused) is (value == "raise")
 
 
 @pytest.mark.parametrize("scalar", [GraphQLInt, GraphQLString, GraphQLBoolean])
@@ -179,11 +180,11 @@ def test_3_7_abstract_types_have_the_fields_of_the_type_a_value_has(
 
 
 TYPE_RESOLVERS = [
-    lambda value, info, type: value["kind"],
-    lambda value, info, type: None,
-    lambda value, info, type: 3,
-    lambda value, info, type: info.schema.type_map["Cat"],
-    lambda value, info, type: info.field_name,
+    lambda value, info, abstract: value["kind"],
+    lambda value, info, abstract: None,
+    lambda value, info, abstract: 3,
+    lambda value, info, abstract: info.schema.type_map["Cat"],
+    lambda value, info, abstract: info.field_name,
 ]
 
 

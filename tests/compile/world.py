@@ -116,9 +116,10 @@ class World:
             case Plain(value):
                 return value
             case Fault(name, is_raised):
+                fault = FAULTS[name]()
                 if is_raised and may_raise:
-                    raise FAULTS[name]()
-                return FAULTS[name]()
+                    raise fault
+                return fault
             case Items(container, items):
                 built = [self.build(each, salt + at, depth) for at, each in enumerate(items)]
                 return _CONTAINERS[container](built)
