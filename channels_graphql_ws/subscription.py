@@ -132,17 +132,16 @@ def _publisher(subscription_class: type[Subscription]) -> Hook:
     """Make the resolver of a mounted field: it turns a payload into what to resolve."""
     meta = subscription_class._meta
     publish: Any = meta.publish
-    signs = (SKIP, COMPLETE, None) if meta.none_skips else (SKIP, COMPLETE)
+    none_skips = meta.none_skips
 
     def checked(result: Any) -> Any:
-        # By identity: a result may say that it is equal to anything.
-        if not any(result is sign for sign in signs):
-            return result
-        delivery = current_delivery.get()
-        if delivery is not None:
-            delivery.skipped = True
-            delivery.completes = result is COMPLETE
-        return None
+        if result is SKIP or result is COMPLETE or (result is None and none_skips):
+            delivery = current_delivery.get()
+            if delivery is not None:
+                delivery.skipped = True
+                delivery.completes = result is COMPLETE
+            return None
+        return result
 
     async def awaited(result: Awaitable[Any]) -> Any:
         return checked(await result)
