@@ -7,7 +7,6 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from inspect import iscoroutinefunction
 from typing import Any, ClassVar
 
 from channels.exceptions import StopConsumer
@@ -29,6 +28,7 @@ from .json_text import loads
 from .listening import OwnChannel, listen
 from .messages import CloseCode, Subscribe
 from .options import check_options, option_names, with_options
+from .own_handlers import OwnHandlers
 from .protocol import SERVICE_RESTART
 from .receiving import Receiver
 from .shutdown import DEFAULT_TIMEOUT, guests_of_loop, written
@@ -38,7 +38,7 @@ from .subscription import prefix_owners
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
-class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsumer):
+class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     """Serves GraphQL over WebSocket: subclass it, set `schema`, mount `as_asgi()`.
 
     Speaks both subprotocols, `graphql-transport-ws` and the legacy `graphql-ws`. All
@@ -49,7 +49,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     """A `graphene.Schema`, a `graphql.GraphQLSchema`, or something that has one."""
 
     _shared_engine: ClassVar[Engine]
-    _with_own_handlers: ClassVar[bool]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
@@ -74,8 +73,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._connection: Connection | None = None
         self._receiver: Receiver
         self._hub: Hub | None = None
-        self._listens = False
-        self._own_channel: OwnChannel | None = None
         self._close_code: int | None = None
         self._hooks_disconnect = self.overrides("on_disconnect")
         self._hooks_operations = self.overrides("on_operation")
@@ -427,47 +424,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
             log.debug("Can not close: %r", error)
 
-    # ------------------------------------------------------ messages to this consumer
-
-    def _wants_to_listen(self) -> bool:
-        wanted = self.listen_to_channel_layer
-        if wanted is not None:
-            return wanted
-        return bool(self.groups) or self._has_own_handlers()
-
-    def _listen_to_layer(self) -> None:
-        if self._listens and self._own_channel is not None:
-            self._own_channel.dispatch_to(self._dispatch_own)
-
-    @classmethod
-    def _has_own_handlers(cls) -> bool:
-        """Look for handlers once: that takes a while."""
-        known: bool | None = cls.__dict__.get("_with_own_handlers")
-        if known is None:
-            known = cls._with_own_handlers = any(map(cls._is_own_handler, dir(cls)))
-        return known
-
-    @classmethod
-    def _is_own_handler(cls, name: str) -> bool:
-        return (
-            not name.startswith("_")
-            and iscoroutinefunction(getattr(cls, name, None))
-            and not hasattr(GraphqlWsConsumer, name)
-        )
-
-    async def _dispatch_own(self, message: dict[str, Any], is_heard: bool) -> bool:  # noqa: FBT001
-        """Have the class's own handler called, as Channels does."""
-        if is_heard and not self._is_own_handler(message["type"].replace(".", "_")):
-            return True
-        try:
-            await self.dispatch(message)
-        except StopConsumer:
-            return False
-        # One message that can not be handled must not end all.
-        except Exception:
-            log.exception("A channel-layer message to a consumer was lost")
-        return True
-
 
 _channels = AsyncJsonWebsocketConsumer
 
@@ -477,4 +433,5 @@ def _is_own(method: Any, inherited: Any) -> bool:
     return getattr(method, "__func__", method) is not inherited.__func__
 
 
+GraphqlWsConsumer._library_class = GraphqlWsConsumer  # noqa: SLF001 (it knows itself only now)
 prefix_owners.add(GraphqlWsConsumer)
