@@ -28,6 +28,12 @@ def wind_down(plan: EventPlan, id: object, *tasks: asyncio.Task[None] | None) ->
     yield from _call_unsubscribed(plan, id)
 
 
+def waited_for(task: asyncio.Task[None] | None) -> Steps[None]:
+    """Wait until what is under way has ended, unless that is us."""
+    if task is not None and task is not asyncio.current_task():
+        yield asyncio.wait([task])
+
+
 def _call_unsubscribed(plan: EventPlan, id: object) -> Steps[None]:
     hook = plan.subscription_class._meta.unsubscribed
     if hook is None:

@@ -15,7 +15,7 @@ from .. import steps
 from ..hub import CoalesceKey, Hub, Notification
 from ..steps import Steps
 from .cohort import Member
-from .ending import wind_down
+from .ending import waited_for, wind_down
 from .errors import Formatter, encode_result, log_errors, too_slow
 from .event import EventPlan
 from .filtering import REFUSED, objection
@@ -229,14 +229,12 @@ class Seat:
 
     def end(self) -> Steps[None]:
         """Leave the cohort, stop what is under way, and call `unsubscribed`, once."""
-        task = self._task
         if self._ended:
-            if task is not None and task is not asyncio.current_task():
-                yield asyncio.wait([task])
+            yield from waited_for(self._task)
             return
         self._ended = True
         self._backlog.clear()
-        yield from wind_down(self._plan, self._id, task, self.listener.leave(self))
+        yield from wind_down(self._plan, self._id, self._task, self.listener.leave(self))
 
     def _start(self, first: Steps[None] | None) -> None:
         self._busy = True
