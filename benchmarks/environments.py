@@ -1,9 +1,11 @@
-"""Virtual environments of the peers, made once and kept in `.cache/`."""
+"""What the peers run in: made once, from the registries, and kept in `.cache/`."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
+import shutil
 import subprocess
 import sys
 import venv
@@ -11,29 +13,70 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
-CACHE = Path(__file__).resolve().parent / ".cache"
+from servers.events import ITEMS, SELECTED_ONE_IN
+
+HERE = Path(__file__).resolve().parent
+CACHE = HERE / ".cache"
 PREDECESSOR = "django-channels-graphql-ws==1.0.0rc7"
+STRAWBERRY = "strawberry-graphql[channels]==0.341.2"
 
-# The stack below the predecessor is the very one that we run on; its own pins (Django 4,
+# The stack below the peers is the very one that we run on. The pins of the predecessor (Django 4,
 # graphql-core 3.2.3) are out of date and lifted by `--no-deps`.
-SAME_AS_OURS = (
-    "asgiref",
-    "channels",
-    "graphene",
-    "graphql-core",
-    "msgpack",
-    "aiohttp",
-    "uvicorn",
-    "uvloop",
-    "httptools",
-    "websockets",
-)
+SERVER_STACK = ("asgiref", "channels", "uvicorn", "uvloop", "httptools", "websockets")
+GRAPHENE_STACK = ("graphene", "graphql-core", "msgpack", "aiohttp")
+REDIS_STACK = ("channels-redis", "redis")
+DJANGO = "django~=5.2.0"
 
 
-def predecessor_python() -> Path:
-    """Return the interpreter of the predecessor's environment; make it if it is not there."""
-    requirements = ["django~=5.2.0", *_installed(SAME_AS_OURS)]
-    return _environment("predecessor", requirements, without_dependencies=[PREDECESSOR])
+class MissingError(Exception):
+    """A contender can not run on this machine."""
+
+
+def predecessor() -> list[str]:
+    """Return the interpreter of the predecessor's environment."""
+    stack = _installed((*SERVER_STACK, *GRAPHENE_STACK, *REDIS_STACK))
+    return [_virtual_environment("predecessor", [DJANGO, *stack], no_dependencies=[PREDECESSOR])]
+
+
+def strawberry() -> list[str]:
+    """Return the interpreter of Strawberry's environment; it chooses its own graphql-core."""
+    stack = _installed((*SERVER_STACK, *REDIS_STACK))
+    return [_virtual_environment("strawberry", [DJANGO, STRAWBERRY, *stack])]
+
+
+def node() -> list[str]:
+    """Return the command that runs the server with npm's packages.
+
+    Raises:
+        MissingError: there is no Node.js here.
+    """
+    if shutil.which("npm") is None:
+        raise MissingError("Node.js and npm are not installed")
+    source = HERE / "servers" / "node"
+    texts = [path.read_text() for path in sorted(source.glob("*.*"))]
+    data = json.dumps({"items": ITEMS, "selectedOneIn": SELECTED_ONE_IN})
+    folder, is_complete = _folder("node", [*texts, data])
+    command = ["node", "--expose-gc", str(folder / "server.mjs"), str(folder / "events.json")]
+    if is_complete.exists():
+        return command
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("node_modules"))
+    (folder / "events.json").write_text(data)
+    install = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
+    subprocess.run(install, cwd=folder, check=True, timeout=600, stdout=sys.stderr)
+    is_complete.touch()
+    return command
+
+
+def redis() -> list[str]:
+    """Return the command that runs a Redis server.
+
+    Raises:
+        MissingError: there is none here.
+    """
+    if shutil.which("redis-server") is None:
+        raise MissingError("redis-server is not installed")
+    return ["redis-server", "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
 
 
 def _installed(names: Iterable[str]) -> Iterator[str]:
@@ -42,28 +85,27 @@ def _installed(names: Iterable[str]) -> Iterator[str]:
             yield f"{name}=={metadata.version(name)}"
 
 
-def _environment(name: str, requirements: list[str], *, without_dependencies: list[str]) -> Path:
-    wanted = "\n".join([sys.version, *requirements, *without_dependencies])
-    folder = CACHE / f"{name}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
-    python = folder / "bin" / "python"
-    complete = folder / "complete"
-    if complete.exists():
-        return python
-    venv.create(folder, clear=True, with_pip=True)
-    _install(python, requirements)
-    _install(python, ["--no-deps", *without_dependencies])
-    complete.write_text(wanted)
+def _virtual_environment(
+    name: str, requirements: list[str], *, no_dependencies: Iterable[str] = ()
+) -> str:
+    folder, is_complete = _folder(name, [sys.version, *requirements, *no_dependencies])
+    python = str(folder / "bin" / "python")
+    if not is_complete.exists():
+        venv.create(folder, clear=True, with_pip=True)
+        _install(python, requirements)
+        if no_dependencies:
+            _install(python, ["--no-deps", *no_dependencies])
+        is_complete.touch()
     return python
 
 
-def _install(python: Path, arguments: list[str]) -> None:
-    command = [
-        str(python),
-        "-m",
-        "pip",
-        "install",
-        "-qq",
-        "--disable-pip-version-check",
-        *arguments,
-    ]
-    subprocess.run(command, check=True, timeout=600)
+def _folder(name: str, parts: Iterable[str]) -> tuple[Path, Path]:
+    """Return the folder for exactly these parts, and the file that says it is complete."""
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    folder = CACHE / f"{name}-{digest}"
+    return folder, folder / "complete"
+
+
+def _install(python: str, arguments: list[str]) -> None:
+    command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *arguments]
+    subprocess.run(command, check=True, timeout=600, stdout=sys.stderr)

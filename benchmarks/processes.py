@@ -7,22 +7,30 @@ import contextlib
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 HERE = Path(__file__).resolve().parent
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
+REDIS_TIMEOUT = 10.0
+
+_PINNED = """
+import os, sys
+os.sched_setaffinity(0, {int(sys.argv[1])})
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 class ServerError(Exception):
-    """A server did not start, or ended too early."""
+    """A server did not start, ended too early, or had something to complain about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,32 +60,72 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def running(
-    module: str,
+    module: str | None,
     *,
-    python: Path | None = None,
+    command: Sequence[str] | None = None,
     cpu: int | None = None,
     send_buffer: int | None = None,
+    wishes: dict[str, Any] | None = None,
 ) -> AsyncGenerator[Server, None]:
-    """Run `servers/<module>.py` for the time of the block, on core `cpu` if it is given."""
-    command = [str(python or sys.executable), "-m", "servers.launch", module]
-    if cpu is not None:
-        command += ["--cpu", str(cpu)]
+    """Run `servers/<module>.py` for the time of the block, on core `cpu` if it is given.
+
+    Args:
+        module: what to run under Uvicorn; `None` if `command` is all there is to run.
+        command: another interpreter than this one.
+        cpu: the core to run on.
+        send_buffer: bytes that the kernel keeps for a connection.
+        wishes: what the server shall do otherwise, see `servers/django_setup.py`.
+    """
+    whole = list(command or [sys.executable])
+    if module is not None:
+        whole += ["-m", "servers.launch", module]
     if send_buffer is not None:
-        command += ["--send-buffer", str(send_buffer)]
+        whole += ["--send-buffer", str(send_buffer)]
+    if cpu is not None:
+        whole = [sys.executable, "-c", _PINNED, str(cpu), *whole]
+    environment = _environment(foreign=command is not None)
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *whole,
             stdout=subprocess.PIPE,
             stderr=log,
             # `-m` looks there first: nowhere near the package of this checkout.
             cwd=HERE,
-            env=_environment(foreign=python is not None),
+            env=environment | {"BENCHMARK_WISHES": json.dumps(wishes or {})},
         )
         try:
             ready = await _ready(process, log)
             yield Server(process, ready["port"], ready["package"], ready["versions"], log)
         finally:
             await _stop(process)
+
+
+@contextlib.asynccontextmanager
+async def running_redis(command: Sequence[str], cpu: int | None) -> AsyncGenerator[str, None]:
+    """Run a Redis server for the time of the block; yield its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    whole = [*command, "--port", str(port)]
+    if cpu is not None:
+        whole = [sys.executable, "-c", _PINNED, str(cpu), *whole]
+    process = await asyncio.create_subprocess_exec(*whole, stdout=subprocess.DEVNULL)
+    try:
+        async with asyncio.timeout(REDIS_TIMEOUT):
+            while not await _is_listening(port):  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        await _stop(process)
+
+
+async def _is_listening(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def cores() -> tuple[int | None, int | None]:

@@ -1,71 +1,169 @@
-"""Turn the rounds of a run into medians, ratios and a Markdown table."""
+"""The report of a run, in Markdown."""
 
 from __future__ import annotations
 
-import platform
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-
-@dataclass(slots=True)
-class Result:
-    """All rounds of one contender, in µs of the server's CPU per delivered notification."""
-
-    name: str
-    title: str
-    rounds: list[float] = field(default_factory=list)
-    versions: dict[str, str] = field(default_factory=dict)
-
-    def cost(self) -> float:
-        """Return the median of the server's cost."""
-        return median(self.rounds)
-
-    def row(self) -> str:
-        """Return this contender's line of the table."""
-        spread = f"{min(self.rounds):.1f} - {max(self.rounds):.1f}"
-        return f"| {self.title} | {self.cost():.1f} | {spread} |"
+from contenders import CONTENDERS, FLOOR, OURS
+from results import Measured, Run
+from targets import Verdict, verdicts
 
 
-def ratio(dear: Result, cheap: Result) -> float:
-    """Return how many times the one costs what the other does."""
-    return dear.cost() / cheap.cost()
-
-
-def markdown(results: list[Result], *, load: str, rounds: int, pinned: bool) -> str:
-    """Return the report of a run."""
-    table = [
-        "| server | µs of CPU per notification, median | spread |",
-        "| --- | ---: | ---: |",
-        *(result.row() for result in results),
+def markdown(run: Run, plots: Iterable[str] = ()) -> str:
+    """Return the whole report."""
+    parts = [
+        "# Benchmarks",
+        _head(run),
+        *(f"![{name}]({name})" for name in plots),
+        "## All scenarios",
+        overview(run),
+        "## Targets",
+        targets(verdicts(run.scenarios)),
+        "## Is it the load generator that is measured?",
+        _load_check(run),
+        "## Each scenario",
+        *(_scenario(measured) for measured in run.scenarios.values()),
+        "## Versions",
+        _versions(run),
     ]
-    return "\n".join(
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def overview(run: Run) -> str:
+    """Return the medians of all contenders, one scenario in each line."""
+    names = [
+        name
+        for name in CONTENDERS
+        if any(name in measured.rows for measured in run.scenarios.values())
+    ]
+    lines = [
+        [f"{measured.title} ({measured.unit})", *(_cell(measured, name) for name in names)]
+        for measured in run.scenarios.values()
+    ]
+    return table(["scenario", *names], lines)
+
+
+def targets(found: Iterable[Verdict]) -> str:
+    """Return what was promised and what was measured."""
+    lines = [
         [
-            f"{load}, {rounds} interleaved rounds, "
-            + ("server and load on a core each." if pinned else "**not pinned to cores**."),
-            "",
-            *table,
-            "",
-            *(f"- {line}" for line in _ratios({result.name: result for result in results})),
-            "",
-            f"{platform.system()} {platform.machine()}; " + _versions(results),
-        ],
+            verdict.target.scenario,
+            str(verdict.target),
+            number(verdict.value),
+            "met" if verdict.is_met else "**not met**",
+        ]
+        for verdict in found
+    ]
+    return table(["scenario", "target", "measured", ""], lines)
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table; all columns but the first hold figures."""
+    rule = ["---", *("---:" for _ in head[1:])]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *lines))
+
+
+def number(value: float) -> str:
+    """Write a figure with three digits."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _head(run: Run) -> str:
+    pinned = "the server on one core, the load on another" if run.pinned else "**not pinned**"
+    where = ", ".join(
+        [
+            run.machine["date"],
+            run.machine["processor"],
+            f"{run.machine['cores']} cores",
+            f"{run.machine['kernel']}.",
+        ]
     )
+    lines = [
+        where,
+        f"{run.form} form, up to {run.rounds} interleaved rounds, {pinned}; medians.",
+        *(f"Without {name}: {why}." for name, why in run.missing.items()),
+    ]
+    return "\n".join(lines)
 
 
-def _ratios(results: dict[str, Result]) -> list[str]:
+def _cell(measured: Measured, name: str) -> str:
+    row = measured.rows.get(name)
+    if row is None:
+        return "-"
+    value = measured.median(name)
+    return "failed" if value is None else number(value)
+
+
+def _scenario(measured: Measured) -> str:
+    figures = {measured.figure: measured.unit, **measured.in_report}
+    figures = {
+        figure: title
+        for figure, title in figures.items()
+        if any(row.values(figure) for row in measured.rows.values())
+    }
+    head = ["", *figures.values(), "spread", "above the floor"]
+    lines = [
+        [
+            name,
+            *(_median(row.values(figure)) for figure in figures),
+            _spread(row.values(measured.figure)),
+            _above_the_floor(measured, name),
+        ]
+        for name, row in measured.rows.items()
+    ]
+    faults = [f"- {name}: {row.fault}" for name, row in measured.rows.items() if row.fault]
+    return "\n\n".join([f"### {measured.title}", table(head, lines), *_joined(faults)])
+
+
+def _joined(lines: list[str]) -> Iterator[str]:
+    if lines:
+        yield "\n".join(lines)
+
+
+def _median(values: list[float]) -> str:
+    return number(median(values)) if values else "-"
+
+
+def _spread(values: list[float]) -> str:
+    return f"{number(min(values))} to {number(max(values))}" if values else "-"
+
+
+def _above_the_floor(measured: Measured, name: str) -> str:
+    """How many times a contender costs what we do, without what the server itself costs."""
+    floor, ours, own = (measured.median(each) for each in (FLOOR, OURS, name))
+    if floor is None or ours is None or own is None or name == FLOOR or ours <= floor:
+        return "-"
+    return f"{(own - floor) / (ours - floor):.1f} x"
+
+
+def _load_check(run: Run) -> str:
+    """Show that the load generator has time left while the fastest server sends."""
+    lines = [
+        [measured.title, name, _median(row.values("load")), _median(row.values("wall")),
+         f"{row.once['busy']:.0f} %"]
+        for measured in run.scenarios.values()
+        for name, row in measured.rows.items()
+        if name == _fastest(measured) and "busy" in row.once
+    ]  # fmt: skip
+    head = ["scenario", "fastest", "µs of the load", "µs of the clock", "busy"]
+    return table(head, lines) if lines else "Not measured."
+
+
+def _fastest(measured: Measured) -> str | None:
+    found: dict[str, float] = {}
+    for name, row in measured.rows.items():
+        if values := row.values("wall"):
+            found[name] = median(values)
+    return min(found, key=found.__getitem__, default=None)
+
+
+def _versions(run: Run) -> str:
     lines = []
-    if {"predecessor", "ours"} <= results.keys():
-        times = ratio(results["predecessor"], results["ours"])
-        lines.append(f"the predecessor costs **{times:.1f} times** what ours does")
-    if {"floor", "ours"} <= results.keys():
-        times = ratio(results["ours"], results["floor"])
-        lines.append(f"ours costs **{times:.2f} times** what the floor does")
-    return lines
-
-
-def _versions(results: list[Result]) -> str:
-    found: dict[str, set[str]] = {}
-    for result in results:
-        for name, version in result.versions.items():
-            found.setdefault(name, set()).add(version)
-    return ", ".join(f"{name} {'/'.join(sorted(versions))}" for name, versions in found.items())
+    for name, versions in run.versions.items():
+        found = ", ".join(f"{package} {version}" for package, version in versions.items())
+        title = CONTENDERS[name].title if name in CONTENDERS else name
+        lines.append(f"- {title}: {found}")
+    return "\n".join(lines)

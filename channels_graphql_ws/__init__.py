@@ -18,6 +18,7 @@ from .exceptions import (
 from .http.uploads import Upload
 from .http_consumer import GraphqlHttpConsumer
 from .routing import GraphqlProtocolTypeRouter
+from .shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
 from .subscription import COMPLETE, SKIP, Subscription
 from .transport import GraphqlWsTransport, GraphqlWsTransportAiohttp
 from .views import GraphqlView
@@ -29,6 +30,7 @@ __all__ = [
     "ConnectionClosedError",
     "ConnectionRejectionError",
     "GraphqlHttpConsumer",
+    "GraphqlLifespan",
     "GraphqlProtocolTypeRouter",
     "GraphqlView",
     "GraphqlWsClient",
@@ -45,4 +47,6 @@ __all__ = [
     "SharedContextError",
     "Subscription",
     "Upload",
+    "shut_down",
+    "shut_down_on_signals",
 ]

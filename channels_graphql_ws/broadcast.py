@@ -14,6 +14,7 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -60,6 +61,7 @@ class Outgoing:
 # ---------------------------------------------------------------------- names
 
 
+@lru_cache(maxsize=4096)
 def group_name(prefix: str, topic: str, group: str | None) -> str:
     """Make a name that every process makes alike and every channel layer takes.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
@@ -28,6 +28,10 @@ class Owner(Protocol):
     def next(self, operation: Operation, result: str) -> None:
         """Pass a result on to the protocol."""
 
+    def next_at_once(self, operation: Operation, result: str) -> bool:
+        """Send a result if nothing has to be waited for; tell if that was done."""
+        ...
+
     def run(self, work: Steps[None]) -> object:
         """Take steps on behalf of an operation."""
 
@@ -45,6 +49,17 @@ class Owner(Protocol):
 class ClientOperation:
     """One operation of one client: what runs it, and its way back to the client."""
 
+    __slots__ = (
+        "_connection",
+        "at_end",
+        "is_stopping",
+        "live",
+        "operation",
+        "task",
+        "type",
+        "variables",
+    )
+
     def __init__(self, connection: Owner, operation: Operation) -> None:
         self._connection = connection
         self.operation = operation
@@ -53,6 +68,8 @@ class ClientOperation:
         self.task: asyncio.Task[None] | None = None
         self.live: Live | None = None
         self.is_stopping = False
+        self.at_end: Callable[[], Steps[None]] | None = None
+        """What is to be done when it is ended from outside."""
 
     @property
     def request(self) -> Subscribe:
@@ -76,6 +93,11 @@ class ClientOperation:
         """A subscription came to be: it is to be ended, whatever happens."""
         self.live = live
 
+    def ended(self) -> Steps[None]:
+        """It was stopped by the client, or the client has gone."""
+        if self.at_end is not None:
+            yield from self.at_end()
+
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next result, if there is need to."""
         return self._connection.ready()
@@ -91,6 +113,10 @@ class ClientOperation:
     def next(self, result: str) -> None:
         """Send a result."""
         self._connection.next(self.operation, result)
+
+    def next_at_once(self, result: str) -> bool:
+        """Send a result on a short way, if nothing is in it; tell if that was done."""
+        return self._connection.next_at_once(self.operation, result)
 
     def completed(self) -> None:
         """Say that there are no more results."""

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
 from graphql import GraphQLError, OperationType
 
 from . import steps
 from .client_operation import ClientOperation
 from .exceptions import ConnectionRejectionError
-from .execution.errors import describe
+from .execution.errors import describe, log_refusal
 from .execution.event import TooManyError
 from .messages import CloseCode
 from .outbox import Outbox
+from .pings import Pings
 from .protocol import (
     Cancel,
     Close,
@@ -27,11 +28,14 @@ from .protocol import (
     Execute,
     Initialize,
     Operation,
+    Pinged,
+    Ponged,
     Send,
     ServerProtocol,
     State,
 )
 from .steps import Steps
+from .surroundings import Application, WebSocket
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -46,34 +50,6 @@ FAREWELL_TIMEOUT = 5.0
 """Seconds that a broken connection may take to tell the client so."""
 
 
-class WebSocket(Protocol):
-    """Where frames go."""
-
-    def send_text(self, text: str) -> Awaitable[None]:
-        """Send a text frame."""
-        ...
-
-    def send_close(self, code: int, reason: str) -> Awaitable[None]:
-        """Close the socket."""
-        ...
-
-
-class Application(Protocol):
-    """Who decides what a client may do, and does it."""
-
-    def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
-        """Refuse by raising, or give the payload of the acknowledgement."""
-        ...
-
-    def format_error(self, error: Exception) -> Mapping[str, Any]:
-        """Tell a client of an error."""
-        ...
-
-    def execute(self, client: ClientOperation) -> Steps[None]:
-        """Execute an operation."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a consumer class says about its connections; all times in seconds."""
@@ -84,6 +60,7 @@ class Settings:
     init_timeout: float | None = None
     disconnect_timeout: float = 30.0
     max_subscriptions: int | None = None
+    completes_at_shutdown: bool = False
 
 
 class Connection:
@@ -108,6 +85,7 @@ class Connection:
     ) -> None:
         self._protocol = protocol
         self._websocket = websocket
+        self._send_text = websocket.text_sender()
         self._application = application
         self._settings = settings
         self._confirms = confirms
@@ -115,11 +93,19 @@ class Connection:
         self._operations: dict[Operation, ClientOperation] = {}
         self._subscriptions = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outbox = Outbox(self._spawn)
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._outbox = Outbox(self._spawn, self._give_up)
+        self._init_timer: asyncio.TimerHandle | None = None
+        self._pings = Pings(
+            protocol,
+            self,
+            application,
+            every=settings.ping_every,
+            timeout=settings.pong_timeout,
+        )
         self._initializing: asyncio.Task[None] | None = None
+        self._idle: asyncio.Event | None = None
         # Strict ordering: what waits for its turn, whose turn it is, and its tasks.
-        self._inbox: deque[Callable[[], list[Effect]]] = deque()
+        self._inbox: list[Callable[[], list[Effect]]] = []
         self._turn: asyncio.Event | None = None
         self._turn_tasks: list[asyncio.Task[None]] = []
 
@@ -128,16 +114,18 @@ class Connection:
     def opened(self) -> None:
         """The socket is open."""
         if self._protocol.subprotocol.has_init_timeout and self._settings.init_timeout:
-            self._later("init", self._settings.init_timeout, self._init_timed_out)
+            self._init_timer = self._loop.call_later(
+                self._settings.init_timeout, self._init_timed_out
+            )
 
     def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
         """Take a frame; give something to wait for before the next, if there is need."""
-        self._forget_timer("pong")
+        self._pings.heard()
         return self._take(partial(self._protocol.received, frame))
 
     def received_json(self, content: object) -> Awaitable[None] | None:
         """Take a frame that was decoded by somebody else; otherwise as `received`."""
-        self._forget_timer("pong")
+        self._pings.heard()
         return self._take(partial(self._protocol.received_json, content))
 
     async def disconnected(self) -> None:
@@ -156,14 +144,40 @@ class Connection:
         finally:
             await self._cancel_tasks()
 
-    def crashed(self) -> None:
-        """Close, as something broke that is not the client's fault."""
-        self._carry_out(self._protocol.crashed())
+    async def leave(self, timeout: float) -> None:
+        """Ask the client to connect again, as soon as only subscriptions are under way.
+
+        Args:
+            timeout: seconds to wait for queries and mutations.
+        """
+        self._protocol.shutting_down()
+        self._idle = self._idle or asyncio.Event()
+        try:
+            if self._is_busy:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._idle.wait(), timeout)
+            completes = self._settings.completes_at_shutdown
+            self.carry_out(self._protocol.shut_down(completes=completes))
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=FAREWELL_TIMEOUT)
+        except asyncio.CancelledError:
+            # Who cancels this has no more patience.
+            self._wind_down()
+            await self._cancel_tasks()
+            raise
 
     @property
-    def is_closing(self) -> bool:
-        """Tell if nothing more will be said but the close."""
-        return self._protocol.state is State.CLOSED
+    def _is_busy(self) -> bool:
+        return len(self._operations) > self._subscriptions
+
+    def crashed(self) -> None:
+        """Close, as something broke that is not the client's fault."""
+        self.carry_out(self._protocol.crashed())
+
+    @property
+    def is_full(self) -> bool:
+        """Tell if the client does not read what it is sent."""
+        return self._outbox.is_full
 
     async def closed(self) -> None:
         """Wait, but not for ever, until the client has been told that we close."""
@@ -174,18 +188,28 @@ class Connection:
     def report(self, event: str, operation: Operation, *arguments: Any) -> None:
         """Pass what an operation has to say on to the protocol."""
         method: Callable[..., list[Effect]] = getattr(self._protocol, event)
-        self._carry_out(method(operation, *arguments))
+        self.carry_out(method(operation, *arguments))
 
     def next(self, operation: Operation, result: str) -> None:
-        """An operation has a result: `report`, on the way that is gone most often."""
-        for effect in self._protocol.next(operation, result):
-            self._outbox.put(self._websocket.send_text, effect.frame)
+        """An operation has a result."""
+        frame = ServerProtocol.next(operation, result)
+        if frame is not None:
+            self._outbox.put(self._send_text, frame)
+
+    def next_at_once(self, operation: Operation, result: str) -> bool:
+        """Send a result if nothing has to be waited for; tell if that was done."""
+        if self._turn is not None or self._outbox.is_busy:
+            return False
+        self.next(operation, result)
+        return True
 
     def forget(self, client: ClientOperation) -> None:
         """An operation has come to its end."""
         forgotten = self._operations.pop(client.operation, None)
         if forgotten is not None and forgotten.type is OperationType.SUBSCRIPTION:
             self._subscriptions -= 1
+        if self._idle is not None and not self._is_busy:
+            self._idle.set()
 
     def count_subscription(self) -> None:
         """Count one more.
@@ -218,7 +242,7 @@ class Connection:
             self._inbox.append(decide)
             self._work_off()
         else:
-            self._carry_out(decide())
+            self.carry_out(decide())
         # Who does not read what we answer is not listened to.
         if len(self._inbox) < INBOX_LIMIT and not self._outbox.is_full:
             return None
@@ -238,7 +262,7 @@ class Connection:
         """Look at messages one after another, each when the one before has come to its end."""
         while self._inbox and self._turn is None:
             self._turn = asyncio.Event()
-            self._carry_out(self._inbox.popleft()())
+            self.carry_out(self._inbox.pop(0)())
             if self._turn_tasks:
                 self._spawn(self._wait_for_turn())
             else:
@@ -258,20 +282,25 @@ class Connection:
 
     # --------------------------------------------------------------------- effects
 
-    def _carry_out(self, effects: list[Effect]) -> None:
+    def carry_out(self, effects: list[Effect]) -> None:
+        """Do what the protocol has decided, in this order."""
         for effect in effects:
             match effect:
                 case Send(frame):
-                    self._outbox.put(self._websocket.send_text, frame)
+                    self._outbox.put(self._send_text, frame)
                 case Execute(operation):
                     self._execute(operation)
                 case Cancel(operation):
                     self._cancel(operation)
                 case Initialize(payload):
-                    self._forget_timer("init")
+                    self._forget_init_timer()
                     self._initializing = self.run(self._initialize(payload))
                 case Close(code, reason):
                     self._close(code, reason)
+                case Pinged(payload):
+                    self._pings.pinged(payload)
+                case Ponged(payload):
+                    self._pings.ponged(payload)
                 case _:  # pragma: no cover (type checkers prove that there is no other)
                     assert_never(effect)
 
@@ -280,16 +309,17 @@ class Connection:
             answer = yield from self._application.accept_client(payload)
         # A hook refuses by raising anything.
         except Exception as error:  # noqa: BLE001
-            log.info("A client was rejected: %r", error)
             if isinstance(error, ConnectionRejectionError):
+                log.info("A client was rejected: %r", error)
                 payload = error.payload
                 answer, reason = describe(error, lambda _: payload), error.reason
             else:
+                log_refusal("A client was rejected", error, self._application.mask_of_class())
                 answer, reason = describe(error, self._application.format_error), "Forbidden"
-            self._carry_out(self._protocol.rejected(answer, reason))
+            self.carry_out(self._protocol.rejected(answer, reason))
             return
-        self._carry_out(self._protocol.accepted(answer))
-        self._start_pings()
+        self.carry_out(self._protocol.accepted(answer))
+        self._pings.start()
 
     def _execute(self, operation: Operation) -> None:
         client = self._operations[operation] = ClientOperation(self, operation)
@@ -311,63 +341,37 @@ class Connection:
             yield asyncio.wait([task])
         if client.live is not None:
             yield from client.live.end()
+        yield from client.ended()
         self.forget(client)
         was_subscription = client.type not in (OperationType.QUERY, OperationType.MUTATION)
         effects = self._protocol.stopped(client.operation, was_subscription=was_subscription)
-        self._carry_out(effects)
+        self.carry_out(effects)
 
     def _close(self, code: CloseCode, reason: str) -> None:
-        if code is not CloseCode.NORMAL:
+        if code not in (CloseCode.NORMAL, CloseCode.SERVICE_RESTART):
             log.warning("Closing a connection: %s %r", int(code), reason)
         # Who is not there any more does not read what waits before the close.
         at_once = code is CloseCode.TIMEOUT
         self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)
         self._wind_down()
 
-    # ------------------------------------------------------------------------ timers
-
-    def _start_pings(self) -> None:
-        if "ping" in self._timers or self._protocol.state is not State.READY:
-            return
-        if self._protocol.subprotocol.pings_at_once and self._settings.ping_every:
-            self._ping()
-        else:
-            self._schedule_ping()
-
-    def _schedule_ping(self) -> None:
-        if self._settings.ping_every:
-            self._later("ping", self._settings.ping_every, self._ping)
-
-    def _ping(self) -> None:
-        # A client that does not read is not sent ever more to read.
-        if not self._outbox.is_full:
-            self._carry_out(self._protocol.ping_due())
-        timeout = self._settings.pong_timeout
-        # Any frame from the client shows that it is there, and takes the timer away.
-        if timeout and self._protocol.subprotocol.expects_pong and "pong" not in self._timers:
-            self._later("pong", timeout, self._pong_timed_out)
-        self._schedule_ping()
+    def _give_up(self) -> Awaitable[None]:
+        code = int(CloseCode.INTERNAL_ERROR)
+        return self._websocket.send_close(code, "A message could not be sent")
 
     def _init_timed_out(self) -> None:
-        self._carry_out(self._protocol.init_timed_out())
+        self.carry_out(self._protocol.init_timed_out())
 
-    def _pong_timed_out(self) -> None:
-        self._carry_out(self._protocol.pong_timed_out())
-
-    def _later(self, name: str, seconds: float, call: Callable[[], None]) -> None:
-        self._timers[name] = self._loop.call_later(seconds, call)
-
-    def _forget_timer(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
+    def _forget_init_timer(self) -> None:
+        if self._init_timer is not None:
+            self._init_timer.cancel()
 
     # ----------------------------------------------------------------------- the end
 
     def _wind_down(self) -> None:
         """End everything, without waiting for it."""
-        for name in list(self._timers):
-            self._forget_timer(name)
+        self._forget_init_timer()
+        self._pings.stop()
         self._inbox.clear()
         self._end_turn()
         if self._initializing is not None:
@@ -388,6 +392,7 @@ class Connection:
             # Even if this is cancelled: nothing may stay behind in the hub.
             if client.live is not None:
                 yield from client.live.end()
+        yield from client.ended()
 
     async def _cancel_tasks(self) -> None:
         if self._tasks:

@@ -6,21 +6,21 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from inspect import iscoroutinefunction
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 
 from . import broadcast, execution
-from . import connection as _connection
 from . import subprotocols as _subprotocols
 from .client_operation import ClientOperation
 from .connection import Connection
 from .consumer_options import ConsumerOptions
 from .context import OperationContext
+from .engines import engine_of
 from .exceptions import InvalidMessageError
 from .execution import Engine
 from .hooks import HookedClient, WebSocketHooks
@@ -28,14 +28,14 @@ from .hub import Hub, hub_of
 from .json_text import loads
 from .listening import OwnChannel, listen
 from .messages import CloseCode, Subscribe
-from .options import core_schema
-from .protocol import ServerProtocol
+from .options import check_options, option_names, with_options
+from .protocol import SERVICE_RESTART
+from .receiving import Receiver
+from .shutdown import DEFAULT_TIMEOUT, guests_of_loop, written
 from .steps import Steps, is_awaitable
 from .subscription import prefix_owners
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
-
-Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsumer):
@@ -49,6 +49,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     """A `graphene.Schema`, a `graphql.GraphQLSchema`, or something that has one."""
 
     _shared_engine: ClassVar[Engine]
+    _with_own_handlers: ClassVar[bool]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
@@ -68,12 +69,15 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             )
         super().__init__(*args, **kwargs)
         self.connection_params: Mapping[str, Any] = {}
+        self.close_reason = ""
         self._engine: Engine
         self._connection: Connection | None = None
+        self._receiver: Receiver
         self._hub: Hub | None = None
         self._listens = False
         self._own_channel: OwnChannel | None = None
         self._close_code: int | None = None
+        self._hooks_disconnect = self.overrides("on_disconnect")
         self._hooks_operations = self.overrides("on_operation")
         self._hooks_results = self.overrides("on_next", "on_error", "on_complete")
         self._decodes_json = _is_own(type(self).decode_json, _channels.decode_json)
@@ -90,9 +94,17 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
-        """Give the ASGI application (Channels)."""
+        """Give the ASGI application (Channels).
+
+        Args:
+            initkwargs: attributes of the class, or what a class with an `__init__` of its
+                own takes.
+        """
         broadcast.serving()
-        return super().as_asgi(**initkwargs)
+        if not initkwargs or cls.__init__ is not GraphqlWsConsumer.__init__:
+            return super().as_asgi(**initkwargs)
+        check_options(initkwargs, option_names(cls), cls.__qualname__)
+        return with_options(cls, initkwargs).as_asgi()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection (ASGI, WebSocket).
@@ -110,13 +122,21 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             )
         self.scope = scope
         self.base_send = send
+        self._receiver = Receiver(receive)
         self.channel_layer: Any = None
         self.channel_name: Any = None
         try:
             await self._use_channel_layer()
-            await self._serve(receive)
+            await self._serve()
         except StopConsumer:
             pass
+        except asyncio.CancelledError:
+            # So Daphne tells that it ends, and then waits for us.
+            if self._connection is None:
+                raise
+            self._close_code = int(CloseCode.SERVICE_RESTART)
+            await self._connection.leave(DEFAULT_TIMEOUT)
+            await written()
         # ASGI servers disagree on what a client sees of this: it must not reach them.
         except Exception:
             log.exception("A connection failed")
@@ -128,7 +148,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         """Accept the socket with the best subprotocol that the client offers."""
         names: Any = self.scope.get("subprotocols", [])
         offered = [name if isinstance(name, str) else name.decode("latin-1") for name in names]
-        chosen = _subprotocols.choose(offered, self._allowed_subprotocols())
+        chosen = _subprotocols.choose(offered, self.allowed_subprotocols())
         if chosen is None:
             log.warning("Refused a client, none of its subprotocols is ours: %s", offered)
             await self.accept()
@@ -137,9 +157,29 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             )
             return
         await self.accept(subprotocol=chosen.name)
+        guests = guests_of_loop()
+        if guests.are_leaving:
+            await self.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
+            return
         self._engine = self._engine_of_class()
-        self._connection = self._open(chosen)
+        if self._hooks_operations:
+            chosen = _subprotocols.without_query(chosen)
+        protocol = self.server_protocol(
+            chosen,
+            asks_about_pings=self.overrides("on_ping"),
+            tells_of_pongs=self.overrides("on_pong"),
+        )
+        settings = self.connection_settings()
+        self._connection = Connection(
+            protocol, self, self, settings, confirms=self.confirm_subscriptions
+        )
+        guests.add(self._connection)
         self._connection.opened()
+
+    async def close(self, code: Any = None, reason: str | None = None) -> None:
+        """Close the socket (Channels)."""
+        with self._receiver.paused():
+            await super().close(code, reason)
 
     async def disconnect(self, code: int | None) -> None:
         """End everything that belongs to this connection."""
@@ -182,16 +222,21 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     # ------------------------------------------------------ what the connection asks
 
-    def send_text(self, text: str) -> Awaitable[None]:
-        """Send a text frame."""
+    def text_sender(self) -> Callable[[str], Awaitable[None]]:
+        """Give what sends a text frame."""
         if self._encodes_json:
-            return self._send_encoded(text)
+            return self._send_encoded
         send: Callable[[Any], Awaitable[None]] = self.base_send
-        return send({"type": "websocket.send", "text": text})
+        return lambda text: send({"type": "websocket.send", "text": text})
 
-    def send_close(self, code: int, reason: str) -> Awaitable[None]:
+    async def send_close(self, code: int, reason: str) -> None:
         """Close the socket; the reason is at most 123 bytes long."""
-        return self.close(code, reason)
+        try:
+            await self.close(code, reason)
+        except Exception:
+            if code != CloseCode.SERVICE_RESTART:
+                raise
+            await self.close(int(CloseCode.SERVICE_RESTART_OF_APPLICATION), reason)
 
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
         """Ask `on_connect`, and keep the payload for `info.context`."""
@@ -199,9 +244,22 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         answer = yield self.on_connect(payload)
         return answer if isinstance(answer, dict) else None
 
+    def ping_payload_now(self) -> Any:
+        """Give the payload of a ping of ours."""
+        payload: Any = self.ping_payload
+        return payload() if callable(payload) else payload
+
+    def pinged(self, payload: Any) -> Any:
+        """Ask `on_ping`."""
+        return self.on_ping(payload)
+
+    def ponged(self, payload: Any) -> Any:
+        """Tell `on_pong`."""
+        return self.on_pong(payload)
+
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
-        return self._format_error(error)
+        return self._format_error(self.mask_of_class()(error))
 
     def execute(self, client: ClientOperation) -> Steps[None]:
         """Start an operation."""
@@ -227,7 +285,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         """Ask `on_operation`, if there is one worth asking."""
         if not self._hooks_operations:
             return None
-        return self.on_operation(request.id, payload=dict(request.payload))
+        return self.on_operation(request.id, payload=request.for_hook())
 
     def operation_context(self, request: Subscribe) -> Any:
         """Make the `info.context` of one operation."""
@@ -245,57 +303,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     # --------------------------------------------------------------------- internals
 
-    def _open(self, subprotocol: _subprotocols.Subprotocol) -> Connection:
-        protocol = ServerProtocol(
-            subprotocol,
-            max_message_size=self.max_message_size,
-            max_operations=self.max_operations_in_flight,
-            answers_complete=self.answer_complete,
-        )
-        settings = _connection.Settings(
-            strict_ordering=self.strict_ordering,
-            ping_every=self.send_ping_every,
-            pong_timeout=self.pong_timeout,
-            init_timeout=self.connection_init_wait_timeout,
-            disconnect_timeout=self.disconnect_timeout,
-            max_subscriptions=self.max_operations_per_connection,
-        )
-        return Connection(protocol, self, self, settings, confirms=self.confirm_subscriptions)
-
     @classmethod
     def _engine_of_class(cls) -> Engine:
         """Give the engine that all connections of this class share."""
-        settings = execution.Settings(
-            schema=core_schema(cls.schema),
-            middleware=cls.middleware,
-            sync_in_thread=cls.resolve_sync_in_threads,
-            compile_operations=cls.compile_operations,
-            group_name_prefix=cls.group_name_prefix,
-            confirm_subscriptions=cls.confirm_subscriptions,
-            confirmation_message=cls.subscription_confirmation_message,
-            queue_limit=cls.subscription_notification_queue_limit,
-            warn_operation_timeout=cls.warn_operation_timeout,
-            rules=cls.document_rules(),
-        )
-        engine: Engine | None = cls.__dict__.get("_shared_engine")
-        if engine is None or engine.settings != settings:
-            engine = cls._shared_engine = Engine(settings)
-        return engine
-
-    @classmethod
-    def _allowed_subprotocols(cls) -> list[_subprotocols.Subprotocol]:
-        """Give the dialects that the class allows.
-
-        Raises:
-            ValueError: one of the names is none of a subprotocol.
-        """
-        known = {each.name: each for each in _subprotocols.SUBPROTOCOLS}
-        unknown = [name for name in cls.subprotocols if name not in known]
-        if unknown:
-            raise ValueError(
-                f"{cls.__qualname__}.subprotocols: {unknown} are none of {list(known)}"
-            )
-        return [known[name] for name in cls.subprotocols]
+        return engine_of(cls)
 
     async def _use_channel_layer(self) -> None:
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
@@ -310,14 +321,17 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         )
         self._own_channel = OwnChannel(self.channel_layer, self.channel_name)
 
-    async def _serve(self, receive: Receive) -> None:
+    async def _serve(self) -> None:
         """Take what the server has to say until the client has gone."""
         takes_frames = not self._decodes_json and all(
             getattr(type(self), name) is getattr(GraphqlWsConsumer, name)
             for name in ("websocket_receive", "receive", "receive_json")
         )
+        is_own_end = bool(self.groups) or (
+            type(self).websocket_disconnect is not _channels.websocket_disconnect
+        )
         while True:
-            message: Any = await receive()
+            message = await self._receiver()
             match message["type"]:
                 case "websocket.receive" if takes_frames:
                     text = message.get("text")
@@ -330,6 +344,11 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                     self._listen_to_layer()
                 case "websocket.disconnect":
                     self._close_code = message.setdefault("code")
+                    self.close_reason = message.get("reason") or ""
+                    if not is_own_end:
+                        # Channels' way to `disconnect` hops to a thread in the end.
+                        await self.disconnect(self._close_code)
+                        return
                     await self.websocket_disconnect(message)
                 case _:
                     await self.dispatch(message)
@@ -358,21 +377,29 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         connection = self._connection
         if connection is not None and (waiting := connection.received(frame)):
             await waiting
-        if connection is not None and connection.is_closing:
-            # Granian sends no close while it is asked for the next frame.
-            await connection.closed()
 
     async def _end(self) -> None:
         """End what belongs to the connection, whichever way it was lost."""
         # Each of these is called, even if one before it fails or is cancelled.
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(self._release_hub)
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                stack.push_async_callback(self._call_on_disconnect)
-                stack.push_async_callback(connection.disconnected)
+        try:
             if self._own_channel is not None:
                 await self._own_channel.close()
+        finally:
+            try:
+                await self._end_connection()
+            finally:
+                await self._release_hub()
+
+    async def _end_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        guests_of_loop().discard(connection)
+        try:
+            await connection.disconnected()
+        finally:
+            if self._hooks_disconnect:
+                await self._call_on_disconnect()
 
     async def _call_on_disconnect(self) -> None:
         try:
@@ -406,11 +433,19 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         wanted = self.listen_to_channel_layer
         if wanted is not None:
             return wanted
-        return bool(self.groups) or any(map(self._is_own_handler, dir(self)))
+        return bool(self.groups) or self._has_own_handlers()
 
     def _listen_to_layer(self) -> None:
         if self._listens and self._own_channel is not None:
             self._own_channel.dispatch_to(self._dispatch_own)
+
+    @classmethod
+    def _has_own_handlers(cls) -> bool:
+        """Look for handlers once: that takes a while."""
+        known: bool | None = cls.__dict__.get("_with_own_handlers")
+        if known is None:
+            known = cls._with_own_handlers = any(map(cls._is_own_handler, dir(cls)))
+        return known
 
     @classmethod
     def _is_own_handler(cls, name: str) -> bool:

@@ -7,9 +7,14 @@ from typing import Any, ClassVar
 
 from graphql import MiddlewareManager
 
+from . import connection
+from .operation_options import OperationOptions
+from .protocol import ServerProtocol
+from .subprotocols import SUBPROTOCOLS, Subprotocol
 
-class ConsumerOptions:
-    """The attributes of `GraphqlWsConsumer`."""
+
+class ConsumerOptions(OperationOptions):
+    """The attributes of `GraphqlWsConsumer`, and what a connection is made of."""
 
     subprotocols: Sequence[str] = ("graphql-transport-ws", "graphql-ws")
     """The subprotocols to speak, the preferred one first; leave out the legacy
@@ -25,6 +30,10 @@ class ConsumerOptions:
 
     send_ping_every: float | None = None
     """Seconds between pings; `None` sends none."""
+
+    ping_payload: Mapping[str, Any] | Callable[[Any], Mapping[str, Any] | None] | None = None
+    """A JSON object that goes with each ping, or a method that gives one.
+    `graphql-transport-ws` only."""
 
     pong_timeout: float | None = 20.0
     """Seconds after a ping in which something, anything, must come from the client, or the
@@ -82,3 +91,42 @@ class ConsumerOptions:
     listen_to_channel_layer: bool | None = None
     """Whether to wait for messages to this consumer's own channel. `None`: only if the
     class has handlers of its own, public `async def` methods that are not hooks."""
+
+    # --------------------------------------------------- what a connection is made of
+
+    @classmethod
+    def allowed_subprotocols(cls) -> list[Subprotocol]:
+        """Give the dialects that the class allows.
+
+        Raises:
+            ValueError: one of the names is none of a subprotocol.
+        """
+        known = {each.name: each for each in SUBPROTOCOLS}
+        unknown = [name for name in cls.subprotocols if name not in known]
+        if unknown:
+            raise ValueError(
+                f"{cls.__qualname__}.subprotocols: {unknown} are none of {list(known)}"
+            )
+        return [known[name] for name in cls.subprotocols]
+
+    def server_protocol(self, subprotocol: Subprotocol, **asked: bool) -> ServerProtocol:
+        """Give what decides on a connection; `asked`: which hooks about pings there are."""
+        return ServerProtocol(
+            subprotocol,
+            max_message_size=self.max_message_size,
+            max_operations=self.max_operations_in_flight,
+            answers_complete=self.answer_complete,
+            **asked,
+        )
+
+    def connection_settings(self) -> connection.Settings:
+        """Give times, order and limits of a connection."""
+        return connection.Settings(
+            strict_ordering=self.strict_ordering,
+            ping_every=self.send_ping_every,
+            pong_timeout=self.pong_timeout,
+            init_timeout=self.connection_init_wait_timeout,
+            disconnect_timeout=self.disconnect_timeout,
+            max_subscriptions=self.max_operations_per_connection,
+            completes_at_shutdown=self.complete_at_shutdown,
+        )

@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -86,6 +86,10 @@ class Rules:
     max_depth: int | None = None
     max_tokens: int | None = None
     introspection: bool = True
+    parse: Callable[[str], DocumentNode] | None = None
+    """The user's own way to parse."""
+    validate: Callable[..., Sequence[GraphQLError]] | None = None
+    """The user's own way to validate."""
 
     def all(self) -> list[type[ASTValidationRule]]:
         """Give the rules that can be asked when a document is valid otherwise."""
@@ -167,17 +171,32 @@ class DocumentCache:
 def load(schema: GraphQLSchema, text: str, rules: Rules = NO_RULES) -> Document:
     """Parse and validate; what is wrong is told in the document, never raised."""
     try:
-        ast = parse(text, max_tokens=rules.max_tokens)
-        errors = validate(schema, ast)
-        # After the others: rules take it that fragments are there, and spread no circles.
-        if not errors and (more := rules.all()):
-            errors = validate(schema, ast, more)
+        ast = rules.parse(text) if rules.parse else parse_document(text, rules.max_tokens)
+        errors = (rules.validate or validate_document)(schema, ast, rules.all())
     except GraphQLError as error:
         return Document(_NOTHING, (error,))
     # Newer releases of graphql-core count the levels and say it themselves.
     except RecursionError:
         return Document(_NOTHING, (GraphQLError("Document is nested too deeply."),))
     return Document(ast, tuple(errors))
+
+
+def parse_document(text: str, max_tokens: int | None = None) -> DocumentNode:
+    """Parse.
+
+    Raises:
+        GraphQLError: there is a mistake in it.
+    """
+    return parse(text, max_tokens=max_tokens)
+
+
+def validate_document(
+    schema: GraphQLSchema, ast: DocumentNode, rules: Sequence[type[ASTValidationRule]]
+) -> Sequence[GraphQLError]:
+    """Give what is wrong by the rules of GraphQL, or else by those that are given."""
+    errors = validate(schema, ast)
+    # After the others: rules take it that fragments are there, and spread no circles.
+    return errors or (validate(schema, ast, rules) if rules else [])
 
 
 def documents_of(schema: GraphQLSchema, rules: Rules = NO_RULES) -> DocumentCache:

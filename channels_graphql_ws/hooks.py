@@ -46,7 +46,8 @@ class WebSocketHooks(OperationOptions):
 
         Args:
             op_id: the client's id of the operation.
-            payload: `query`, `variables`, `operationName`, … as the client sent them.
+            payload: `query`, `variables`, `operationName`, … as the client sent them;
+                `query` is empty if it only names a document in another way.
 
         Returns:
             What is to be executed instead: any of `query`, `variables`, `operation_name`
@@ -72,13 +73,31 @@ class WebSocketHooks(OperationOptions):
         """
 
     async def on_complete(self, op_id: Any) -> None:
-        """Learn that an operation has come to its end without being stopped by the client."""
+        """Learn that an operation has come to its end, whichever way, but for an `error`.
+
+        Before the `complete` is sent; also where the client has stopped it, or has gone.
+        """
+
+    async def on_ping(self, payload: Any) -> Mapping[str, Any] | None:
+        """See a ping of the client; give the payload of the pong, or `None` to repeat it.
+
+        Args:
+            payload: a JSON object, or `None`.
+        """
+
+    async def on_pong(self, payload: Any) -> None:
+        """See a pong of the client, asked for or not.
+
+        Args:
+            payload: a JSON object, or `None`; clients repeat `ping_payload`.
+        """
 
     async def on_disconnect(self, code: int | None) -> None:
         """Learn that the socket is closed, once for each connection that was opened.
 
         Args:
-            code: the WebSocket close code, `None` if there was none.
+            code: the WebSocket close code, `None` if there was none. `close_reason` of the
+                consumer has the reason, where the server tells it.
         """
 
     def overrides(self, *names: str) -> bool:
@@ -100,6 +119,9 @@ class HookedClient:
         self._hooks = hooks
         self._queue: deque[Steps[None]] = deque()
         self._idle: asyncio.Event | None = None
+        self._is_over = False
+        if hooks.overrides("on_complete"):
+            client.at_end = self._ended
 
     @property
     def request(self) -> Subscribe:
@@ -125,6 +147,11 @@ class HookedClient:
     def next(self, result: str) -> None:
         """Send a result."""
         self._put(self._next(result))
+
+    def next_at_once(self, result: str) -> bool:
+        """Tell that there is no short way."""
+        del result
+        return False
 
     def completed(self) -> None:
         """Say that there are no more results."""
@@ -165,6 +192,7 @@ class HookedClient:
         self._client.next(text)
 
     def _failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> Steps[None]:
+        self._is_over = True
         if self._hooks.overrides("on_error"):
             copies = [dict(error) for error in errors]
             errors = yield from self._ask(
@@ -177,9 +205,20 @@ class HookedClient:
 
     def _completed(self) -> Steps[None]:
         if self._hooks.overrides("on_complete"):
+            yield from self._tell_end()
+        self._client.completed()
+
+    def _ended(self) -> Steps[None]:
+        """It was ended from outside: the hook is owed that, behind those before it."""
+        if self._idle is not None:
+            yield self._idle.wait()
+        yield from self._tell_end()
+
+    def _tell_end(self) -> Steps[None]:
+        if not self._is_over:
+            self._is_over = True
             id = self.request.id
             yield from self._ask(lambda: self._hooks.on_complete(id), lambda _: None, None, None)
-        self._client.completed()
 
     def _ask(
         self, hook: Callable[[], Any], read: Callable[[Any], Any], unchanged: Any, failure: Any

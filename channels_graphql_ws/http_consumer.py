@@ -18,6 +18,7 @@ from .http.endpoint import GraphqlHttpEndpoint
 from .http.refusals import ClientGoneError, RequestRefusedError, too_large
 from .http.request import HttpRequest
 from .http.serving import Serving
+from .shutdown import DEFAULT_TIMEOUT, FAREWELL_TIMEOUT, written
 from .subscription import prefix_owners
 
 log = logging.getLogger(__name__)
@@ -139,10 +140,14 @@ class _Client:
         """Send an answer that goes on, until it ends or the client has gone."""
         sending = asyncio.create_task(self._send_stream(answer))
         gone = asyncio.create_task(self.gone())
+        ends = (sending, gone, answer.stream.given_up)
         try:
-            await asyncio.wait(
-                (sending, gone, answer.stream.given_up), return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # So Daphne tells that it ends, and then waits for us.
+            await answer.finish(DEFAULT_TIMEOUT)
+            await asyncio.wait(ends, timeout=FAREWELL_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            await written()
         finally:
             sending.cancel()
             gone.cancel()

@@ -14,10 +14,13 @@ JsonObject: TypeAlias = Mapping[str, Any]
 
 
 class CloseCode(IntEnum):
-    """Close codes of GraphQL over WebSocket, and the one of the legacy protocol."""
+    """Close codes of GraphQL over WebSocket, of its legacy, and of WebSockets as such."""
 
     NORMAL = 1000
+    SERVICE_RESTART = 1012
     LEGACY_REJECTED = 4000
+    SERVICE_RESTART_OF_APPLICATION = 4012
+    """For servers (Daphne) that let applications close with 1000 and 3000 to 4999 only."""
     BAD_REQUEST = 4400
     UNAUTHORIZED = 4401
     FORBIDDEN = 4403
@@ -31,6 +34,7 @@ class CloseCode(IntEnum):
 class Refusal(Enum):
     """Why an operation ended in an `Error`; the dialects word these differently."""
 
+    REQUEST = "there is no document"
     DOCUMENT = "the document does not parse or validate"
     OPERATION = "the operation was refused before it was looked at"
     SUBSCRIBE = "subscribing failed"
@@ -78,11 +82,16 @@ class Subscribe:
 
     id: OperationId
     query: str
+    """The document; empty if the client only names one in `payload`."""
     variables: dict[str, Any] = field(default_factory=dict)
     operation_name: str | None = None
     extensions: JsonObject | None = None
     payload: JsonObject = field(default_factory=dict)
     """All that the client sent, unknown keys included."""
+
+    def for_hook(self) -> dict[str, Any]:
+        """Give the payload for a hook, which may change it: there always is a `query`."""
+        return {**self.payload, "query": self.query}
 
 
 @dataclass(frozen=True, slots=True)

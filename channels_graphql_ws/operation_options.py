@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from graphql import ASTValidationRule
+import graphql
+from graphql import ASTValidationRule, DocumentNode, GraphQLError, GraphQLSchema
 
+from . import documents
 from .context import OperationContext
 from .documents import Rules
+from .masking import Mask
 
 
 class OperationOptions:
@@ -33,6 +36,18 @@ class OperationOptions:
     graphql-core, to which everything is left that the compiler does not know, and with
     `False` all there is."""
 
+    mask_errors: bool | Callable[[Exception], bool] = False
+    """Tell clients no more of unexpected errors than `masked_error_message`: for production.
+    `GraphQLError`s that are raised on purpose, and what is wrong in a request, stay. Or a
+    function that gets an error, and says whether to hide it. The log has it in any case."""
+
+    masked_error_message: str = "Unexpected error."
+    """What clients read in the place of an error that is hidden."""
+
+    complete_at_shutdown: bool = False
+    """Send `complete` for each subscription when the server shuts down. A client that
+    connects again by itself takes that for the end, and does not subscribe again."""
+
     def get_context(self, context: OperationContext) -> Any:
         """Give the `info.context` of an operation: this one, or another.
 
@@ -50,6 +65,55 @@ class OperationOptions:
         """
 
     @classmethod
+    def parse_document(cls, text: str) -> DocumentNode:
+        """Parse a document; raise a `GraphQLError` for one that is wrong.
+
+        What it gives is kept, and may be given to other clients: it must depend on nothing
+        but the text. It may be called in a thread.
+        """
+        return documents.parse_document(text, max_tokens=cls.max_tokens)
+
+    @classmethod
+    def validate_document(
+        cls,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        rules: Sequence[type[ASTValidationRule]],
+    ) -> Sequence[GraphQLError]:
+        """Give what is wrong with a document; kept as what `parse_document` gives.
+
+        Args:
+            schema: what the document is about.
+            document: as `parse_document` gave it.
+            rules: those that documents of this class have to keep besides GraphQL's own.
+        """
+        return documents.validate_document(schema, document, rules)
+
+    def execute_operation(self, **arguments: Any) -> Any:
+        """Execute a query or mutation. May be `async`, and may raise a `GraphQLError`.
+
+        Args:
+            arguments: those of `graphql.execute`: `schema`, `document`, `root_value`,
+                `context_value`, `variable_values`, `operation_name`, `middleware`.
+
+        Returns:
+            A `graphql.ExecutionResult`.
+        """
+        return graphql.execute(**arguments)
+
+    # --------------------------------------------------------------- what is asked for
+
+    def executor(self) -> Callable[..., Any] | None:
+        """Give `execute_operation`, if it is the user's."""
+        own = type(self).execute_operation
+        return None if own is OperationOptions.execute_operation else self.execute_operation
+
+    @classmethod
+    def mask_of_class(cls) -> Mask:
+        """Give what hides errors."""
+        return Mask(cls.mask_errors, cls.masked_error_message)
+
+    @classmethod
     def document_rules(cls) -> Rules:
         """Give what documents have to keep."""
         return Rules(
@@ -57,4 +121,13 @@ class OperationOptions:
             max_depth=cls.max_depth,
             max_tokens=cls.max_tokens,
             introspection=cls.introspection,
+            parse=cls._own("parse_document"),
+            validate=cls._own("validate_document"),
         )
+
+    @classmethod
+    def _own(cls, name: str) -> Any:
+        """Give a class or static method, if it is the user's."""
+        method, inherited = getattr(cls, name), getattr(OperationOptions, name)
+        is_inherited = getattr(method, "__func__", method) is inherited.__func__
+        return None if is_inherited else method

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from functools import partial
 from typing import Any
@@ -50,11 +49,20 @@ class Outbox:
 
     Args:
         spawn: makes a task that somebody owns.
+        give_up: closes, in case that a frame can not be sent.
     """
 
-    def __init__(self, spawn: Callable[[Any], asyncio.Task[None]]) -> None:
+    __slots__ = ("_closed", "_flushing", "_give_up", "_room", "_spawn", "_waiting")
+
+    def __init__(
+        self,
+        spawn: Callable[[Any], asyncio.Task[None]],
+        give_up: Callable[[], Awaitable[None]],
+    ) -> None:
         self._spawn = spawn
-        self._waiting: deque[Callable[[], Awaitable[None]]] = deque()
+        self._give_up = give_up
+        # No deque: it takes ten times the memory for a client that keeps up.
+        self._waiting: list[Callable[[], Awaitable[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
         self._room: asyncio.Event | None = None
         self._closed = False
@@ -63,6 +71,11 @@ class Outbox:
     def is_full(self) -> bool:
         """Tell if results should wait for `has_room`."""
         return len(self._waiting) >= FULL_AT and not self._closed
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell if a frame would have to wait for another."""
+        return self._flushing is not None
 
     async def has_room(self) -> None:
         """Wait until the outbox is not full, or of no use any more."""
@@ -119,7 +132,7 @@ class Outbox:
             if rest is not None:
                 await rest
             while self._waiting:
-                send = self._waiting.popleft()
+                send = self._waiting.pop(0)
                 if len(self._waiting) <= FULL_AT // 2:
                     self._tell_room()
                 await send()
@@ -137,11 +150,22 @@ class Outbox:
             self._flushing = None
 
     def _break(self, error: Exception) -> None:
-        """Take it that the client has gone: the server will tell so soon."""
+        """Take it that the client has gone, if it is an OSError as ASGI has it."""
         log.debug("Can not send to a client: %r", error)
-        self._closed = True
+        was_closed, self._closed = self._closed, True
         self._waiting.clear()
         self._tell_room()
+        if not was_closed and not isinstance(error, OSError):
+            self._flushing = self._spawn(self._close_after(error))
+
+    async def _close_after(self, error: Exception) -> None:
+        """Leave nobody without a word: Daphne refuses frames that it finds too large."""
+        try:
+            await self._give_up()
+        except Exception as gone:  # noqa: BLE001 (servers raise what they like)
+            log.debug("Can not even close: %r", gone)
+        else:
+            log.warning("Closed a connection: a message could not be sent: %r", error)
 
     def _tell_room(self) -> None:
         if self._room is not None:

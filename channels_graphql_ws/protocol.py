@@ -8,10 +8,10 @@ connection carries out, in order. The rules are those of GraphQL over WebSocket
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from . import messages
 from .exceptions import InvalidMessageError, UnknownMessageTypeError
@@ -29,6 +29,10 @@ Its client does so whenever it reconnects, with every operation that is still wa
 
 HELD_CHARACTERS = 1_000_000
 """Room for them, as nobody knows yet who this client is; a single one may be longer."""
+
+
+SERVICE_RESTART = "Service restart"
+"""The reason of a close that asks the client to connect again."""
 
 
 class State(Enum):
@@ -99,7 +103,21 @@ class Cancel:
     operation: Operation
 
 
-Effect: TypeAlias = Send | Close | Initialize | Execute | Cancel
+@dataclass(frozen=True, slots=True)
+class Pinged:
+    """Ask the application for an answer to a ping, then report `ping_answered`."""
+
+    payload: JsonObject | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ponged:
+    """Tell the application of a pong."""
+
+    payload: JsonObject | None
+
+
+Effect: TypeAlias = Send | Close | Initialize | Execute | Cancel | Pinged | Ponged
 
 
 class ServerProtocol:
@@ -110,6 +128,8 @@ class ServerProtocol:
         max_message_size: longest message from the client, in characters.
         max_operations: operations that may be under way at once.
         answers_complete: answer the client's `complete` with one of our own.
+        asks_about_pings: let the application answer pings.
+        tells_of_pongs: let the application hear of pongs.
     """
 
     def __init__(
@@ -119,6 +139,8 @@ class ServerProtocol:
         max_message_size: int | None = None,
         max_operations: int | None = None,
         answers_complete: bool = True,
+        asks_about_pings: bool = False,
+        tells_of_pongs: bool = False,
     ) -> None:
         self.subprotocol = subprotocol
         self.state = State.OPENED
@@ -130,15 +152,10 @@ class ServerProtocol:
         self._stopping: dict[OperationId, Operation] = {}
         self._held: dict[OperationId, messages.Subscribe] = {}
         self._held_characters = 0
+        self._takes_operations = True
         self._frame_length = 0
-        self._answers: dict[type, Callable[[Any], list[Effect]]] = {
-            messages.Subscribe: self._subscribe,
-            messages.Complete: self._complete,
-            messages.Ping: self._ping,
-            messages.Pong: lambda _: [],
-            messages.ConnectionInit: self._connection_init,
-            messages.ConnectionTerminate: lambda _: self._close(CloseCode.NORMAL, ""),
-        }
+        self._asks_about_pings = asks_about_pings
+        self._tells_of_pongs = tells_of_pongs
 
     # ------------------------------------------------------------ from the client
 
@@ -166,7 +183,7 @@ class ServerProtocol:
             return self._unknown_type(error)
         except InvalidMessageError as error:
             return self._bad_request(str(error))
-        return self._answers[type(message)](message)
+        return self._ANSWERS[type(message)](self, message)
 
     # ------------------------------------------------------- from the application
 
@@ -189,11 +206,17 @@ class ServerProtocol:
         farewell = self._send(messages.ConnectionError(error))
         return [*farewell, *self._close(self.subprotocol.rejection_code, reason)]
 
-    def next(self, operation: Operation, result: str) -> list[Send]:
-        """An operation has a result; `result` is its JSON text."""
+    @staticmethod
+    def next(operation: Operation, result: str) -> str | None:
+        """An operation has a result; `result` is its JSON text.
+
+        Returns:
+            The frame to send, `None` if there is nothing to be said any more. That is all
+            that may come of it, and no other way is gone so often.
+        """
         if operation.phase is not Phase.LIVE:
-            return []
-        return [Send(f"{operation.next_prefix}{result}}}")]
+            return None
+        return f"{operation.next_prefix}{result}}}"
 
     def confirmed(self, operation: Operation, result: str) -> list[Effect]:
         """A subscription is live.
@@ -223,13 +246,17 @@ class ServerProtocol:
         operation.phase = Phase.ENDED
         return self._answer_complete(operation.id) if was_subscription else []
 
+    def ping_answered(self, payload: JsonObject | None) -> list[Effect]:
+        """The application has an answer to a ping."""
+        return [] if self.state is State.CLOSED else self._pong(payload)
+
     # --------------------------------------------------------------- time, socket
 
-    def ping_due(self) -> list[Effect]:
+    def ping_due(self, payload: JsonObject | None = None) -> list[Effect]:
         """It is time to show the client that we are there."""
         if self.state is not State.READY:
             return []
-        return self._send(messages.Ping())
+        return self._send(messages.Ping(payload))
 
     def init_timed_out(self) -> list[Effect]:
         """No `connection_init` came in time."""
@@ -248,6 +275,21 @@ class ServerProtocol:
         if self.state is State.CLOSED:
             return []
         return self._close(CloseCode.INTERNAL_ERROR, "Internal server error")
+
+    def shutting_down(self) -> None:
+        """The server is about to go: nothing more is begun.
+
+        Who is not answered begins anew after the close; an `error` would be the end of it.
+        """
+        self._takes_operations = False
+
+    def shut_down(self, *, completes: bool) -> list[Effect]:
+        """The server goes; with `completes`, tell the client that it has had everything."""
+        if self.state is State.CLOSED:
+            return []
+        farewell = [messages.Complete(id) for id in self._operations] if completes else []
+        effects = [effect for message in farewell for effect in self._send(message)]
+        return [*effects, *self._close(CloseCode.SERVICE_RESTART, SERVICE_RESTART)]
 
     def socket_closed(self) -> None:
         """The client is gone: nothing may be said any more."""
@@ -269,6 +311,8 @@ class ServerProtocol:
             return self._hold(message)
         if self.state is not State.READY:
             return self._close(CloseCode.UNAUTHORIZED, "Unauthorized")
+        if not self._takes_operations:
+            return []
         if message.id in self._operations:
             return self._duplicate(message.id)
         if self._max_operations is not None and len(self._operations) >= self._max_operations:
@@ -297,8 +341,19 @@ class ServerProtocol:
         return [Cancel(operation)]
 
     def _ping(self, message: messages.Ping) -> list[Effect]:
+        if self._asks_about_pings:
+            return [Pinged(message.payload)]
+        return self._pong(message.payload)
+
+    def _ponged(self, message: messages.Pong) -> list[Effect]:
+        return [Ponged(message.payload)] if self._tells_of_pongs else []
+
+    def _connection_terminate(self, _message: messages.ConnectionTerminate) -> list[Effect]:
+        return self._close(CloseCode.NORMAL, "")
+
+    def _pong(self, payload: JsonObject | None) -> list[Effect]:
         try:
-            return self._send(messages.Pong(message.payload))
+            return self._send(messages.Pong(payload))
         # What can be read is not always shallow enough to be written.
         except RecursionError:
             return self._bad_request("'payload' of 'ping' is nested too deeply")
@@ -362,6 +417,15 @@ class ServerProtocol:
         self._stopping.clear()
         self._held.clear()
         return [Close(code, cut(reason))]
+
+    _ANSWERS: ClassVar[Mapping[type, Callable[[Any, Any], list[Effect]]]] = {
+        messages.Subscribe: _subscribe,
+        messages.Complete: _complete,
+        messages.Ping: _ping,
+        messages.Pong: _ponged,
+        messages.ConnectionInit: _connection_init,
+        messages.ConnectionTerminate: _connection_terminate,
+    }
 
 
 def cut(reason: str) -> str:

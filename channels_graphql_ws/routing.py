@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from django.utils.http import is_same_domain
 from .consumer import GraphqlWsConsumer
 from .http_consumer import GraphqlHttpConsumer
 from .options import check_options, option_names, with_options
+from .shutdown import DEFAULT_TIMEOUT, GraphqlLifespan, shut_down_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         websocket_consumer: class to serve WebSocket.
         middleware_stack: puts users and sessions into the scope; `None` for none.
         check_origin: refuse the WebSocket of a page of another site, see `OriginCheck`.
+        shutdown_timeout: seconds that queries and mutations may take when the server shuts
+            down, see `GraphqlLifespan`; `None` leaves that, and the signals, to others.
         options: attributes of the consumer classes, each for those that have it.
 
     Raises:
@@ -52,6 +56,7 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         websocket_consumer: type[GraphqlWsConsumer] = GraphqlWsConsumer,
         middleware_stack: Callable[[Any], Any] | None = AuthMiddlewareStack,
         check_origin: bool = True,
+        shutdown_timeout: float | None = DEFAULT_TIMEOUT,
         **options: Any,
     ) -> None:
         options["schema"] = schema
@@ -64,12 +69,15 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         routes = [_route("", django_application or _not_found)]
         if http_consumer is not None:
             routes.insert(0, _route(url_pattern, applications[0]))
-        super().__init__(
-            {
-                "http": URLRouter(routes),
-                "websocket": OriginCheck(websocket) if check_origin else websocket,
-            }
-        )
+        protocols: dict[str, Any] = {
+            "http": URLRouter(routes),
+            "websocket": OriginCheck(websocket) if check_origin else websocket,
+        }
+        if shutdown_timeout is not None:
+            protocols["lifespan"] = GraphqlLifespan(shutdown_timeout)
+            # Daphne tells of no lifespan. A developer's Ctrl-C is left alone.
+            shut_down_on_signals(shutdown_timeout, (signal.SIGTERM,))
+        super().__init__(protocols)
 
 
 class OriginCheck:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from . import messages
@@ -115,23 +115,35 @@ def _connection_init(content: Mapping[str, Any]) -> messages.ConnectionInit:
 
 
 def _subscribe(content: Mapping[str, Any]) -> messages.Subscribe:
+    message = _subscribe_by_name(content)
+    if message.payload.get("query") is None:
+        raise InvalidMessageError(_no_query(content["type"]))
+    return message
+
+
+def _subscribe_by_name(content: Mapping[str, Any]) -> messages.Subscribe:
+    """Take an operation whose document may have to be looked up."""
     word, payload = content["type"], content.get("payload")
     if not isinstance(payload, dict):
         raise InvalidMessageError(f"{word!r} must have a 'payload' object")
     query = payload.get("query")
-    if not isinstance(query, str):
-        raise InvalidMessageError(f"'payload' of {word!r} must have a string 'query'")
+    if not isinstance(query, str | None):
+        raise InvalidMessageError(_no_query(word))
     operation_name = payload.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
         raise InvalidMessageError(f"'operationName' of {word!r} must be a string or null")
     return messages.Subscribe(
         id=content["id"],
-        query=query,
+        query=query or "",
         variables=_optional_object(payload, "variables", word) or {},
         operation_name=operation_name,
         extensions=_optional_object(payload, "extensions", word),
         payload=payload,
     )
+
+
+def _no_query(word: str) -> str:
+    return f"'payload' of {word!r} must have a string 'query'"
 
 
 def _complete(content: Mapping[str, Any]) -> messages.Complete:
@@ -248,6 +260,15 @@ GRAPHQL_WS = Subprotocol(
 
 SUBPROTOCOLS = (GRAPHQL_TRANSPORT_WS, GRAPHQL_WS)
 """All dialects, the preferred one first."""
+
+
+def without_query(subprotocol: Subprotocol) -> Subprotocol:
+    """Give the dialect for a server that looks documents up: `query` may be missing."""
+    decoders = {
+        word: _subscribe_by_name if decoder is _subscribe else decoder
+        for word, decoder in subprotocol.decoders.items()
+    }
+    return replace(subprotocol, decoders=decoders)
 
 
 def choose(

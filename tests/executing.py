@@ -102,6 +102,12 @@ class FakeClient:
     def next(self, result: str) -> None:
         self.heard.append(("next", json.loads(result)))
 
+    def next_at_once(self, result: str) -> bool:
+        if self.waiting is not None:
+            return False
+        self.next(result)
+        return True
+
     def completed(self) -> None:
         self.heard.append(("completed", None))
 
@@ -137,6 +143,7 @@ class FakeSession:
         self.the_hub = FakeHub()
         self.before: Callable[[Subscribe], Any] = lambda request: None
         self.formatter: Callable[[Exception], Any] = format_error
+        self.own_executor: Callable[..., Any] | None = None
         self.contexts: list[OperationContext] = []
 
     def hub(self) -> FakeHub:
@@ -151,6 +158,9 @@ class FakeSession:
 
     def get_root_value(self, context: OperationContext) -> Any:
         return None
+
+    def executor(self) -> Callable[..., Any] | None:
+        return self.own_executor
 
     def format_error(self, error: Exception) -> Any:
         return self.formatter(error)

@@ -18,6 +18,7 @@ from channels_graphql_ws.connection import (
     Connection,
     Settings,
 )
+from channels_graphql_ws.masking import NO_MASK, Mask
 from channels_graphql_ws.messages import Refusal
 from channels_graphql_ws.outbox import FULL_AT
 from channels_graphql_ws.protocol import ServerProtocol
@@ -43,6 +44,9 @@ class FakeWebSocket:
         self.closed: list[tuple[int, str]] = []
         self.takes_frames = asyncio.Event()
         self.takes_frames.set()
+
+    def text_sender(self) -> Any:
+        return self.send_text
 
     async def send_text(self, text: str) -> None:
         if not self.takes_frames.is_set():
@@ -77,6 +81,7 @@ class FakeApplication:
     def __init__(self) -> None:
         self.operations: dict[str, Work] = {}
         self.answer: Any = None
+        self.ping_payload: Any = None
         self.payloads: list[Any] = []
 
     def accept_client(self, payload: Any) -> Iterator[Any]:
@@ -88,6 +93,20 @@ class FakeApplication:
 
     def format_error(self, error: Exception) -> dict[str, Any]:
         return {"message": str(error)}
+
+    def mask_of_class(self) -> Mask:
+        return NO_MASK
+
+    def ping_payload_now(self) -> Any:
+        return self.ping_payload
+
+    def pinged(self, payload: Any) -> Any:
+        self.payloads.append(payload)
+        return self.answer
+
+    def ponged(self, payload: Any) -> Any:
+        self.payloads.append(payload)
+        return self.answer
 
     def execute(self, client: Any) -> Iterator[Any]:
         return self.operations[client.request.query](client)
@@ -141,6 +160,7 @@ class Case:
             confirms=confirms,
         )
         self.connection._loop = self.clock  # type: ignore[assignment]
+        self.connection._pings._loop = self.clock  # type: ignore[assignment]
         self.start_word, self.stop_word = (
             ("start", "stop") if legacy else ("subscribe", "complete")
         )
@@ -839,3 +859,10 @@ async def _await(awaitable: Awaitable[None]) -> None:
 @pytest.fixture(autouse=True)
 def _log_warnings(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, LOGGER)
+
+
+async def test_who_has_gone_already_has_left(case: Case) -> None:
+    case.init()
+    await case.connection.disconnected()
+    await case.connection.leave(1)
+    assert case.socket.closed == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -594,8 +595,8 @@ async def _bad_message(socket: AsgiSocket) -> None:
 async def _cancelled_task(socket: AsgiSocket) -> None:
     await tick(3)
     socket.task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await socket.ended()
+    await socket.ended()
+    assert socket.closes == [(1012, "Service restart")]
 
 
 async def _unknown_event(socket: AsgiSocket) -> None:
@@ -681,7 +682,66 @@ async def test_a_server_that_cancels_twice_is_obeyed_and_nothing_is_left() -> No
     with pytest.raises(asyncio.CancelledError):
         await socket.ended()
     assert stage.passed == ["subscribe", "unsubscribed"]
-    assert codes == [None]
+    assert codes == [1012]
+
+
+# ------------------------------------------------- a server that does one at a time
+
+
+def like_granian(consumer: type[GraphqlWsConsumer]) -> AsgiSocket:
+    """Open a socket of a server that sends no close while it is asked for an event."""
+    asking = asyncio.Lock()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        async def receive_alone() -> Event:
+            async with asking:
+                event: Event = await receive()
+                return event
+
+        async def send_in_turn(event: Event) -> None:
+            async with asking if event["type"] == "websocket.close" else AsyncExitStack():
+                await send(event)
+
+        await consumer.as_asgi()(scope, receive_alone, send_in_turn)
+
+    return AsgiSocket(application)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "says_hello", "code"),
+    [
+        ({"connection_init_wait_timeout": 0.001}, False, 4408),
+        ({"send_ping_every": 0.001, "pong_timeout": 0.001}, True, 4408),
+        ({"on_connect": _refuse_later}, True, 4403),
+        ({"on_connect": _refuse}, True, 4403),
+    ],
+)
+async def test_a_close_that_nobody_has_asked_for_goes_out_at_once(
+    attributes: dict[str, Any], says_hello: bool, code: int
+) -> None:
+    socket = like_granian(consumer_class(**attributes))
+    if says_hello:
+        socket.init()
+    await socket.ended()
+    assert [code for code, _ in socket.closes] == [code]
+
+
+async def test_a_bad_frame_is_answered_with_a_close_at_once() -> None:
+    socket = like_granian(consumer_class())
+    socket.say_text("[")
+    await socket.ended()
+    assert [code for code, _ in socket.closes] == [4400]
+
+
+async def test_a_hook_of_the_user_may_close() -> None:
+    async def on_operation(self: Any, _op_id: Any, **_: Any) -> None:
+        await self.close(4999, "enough")
+
+    socket = like_granian(consumer_class(on_operation=on_operation))
+    await socket.acknowledged()
+    socket.start("1", HELLO)
+    await socket.ended()
+    assert socket.closes == [(4999, "enough")]
 
 
 # -------------------------------------------------------------------- on_disconnect
@@ -693,7 +753,7 @@ async def test_a_server_that_cancels_twice_is_obeyed_and_nothing_is_left() -> No
         (_client_close, 1000),
         (_dropped_socket, None),
         (_bad_message, 4400),
-        (_cancelled_task, None),
+        (_cancelled_task, 1012),
         (_unknown_event, None),
     ],
 )
@@ -1123,6 +1183,23 @@ async def test_a_slow_client_is_bounded_and_does_not_delay_others() -> None:
         await socket.drop()
 
 
+async def test_a_client_whose_answer_the_server_refuses_is_not_left_waiting(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    """As Daphne does with frames that are larger than those it takes."""
+
+    async def on_send(event: Event) -> None:
+        if "world" in event.get("text", ""):
+            raise ValueError("too large")
+
+    socket = AsgiSocket(consumer_class().as_asgi(), on_send=on_send)
+    await socket.acknowledged()
+    socket.start("1", HELLO)
+    await socket.ended()
+    assert socket.closes == [(4500, "A message could not be sent")]
+    assert "ValueError('too large')" in log.text
+
+
 async def test_a_crash_on_a_socket_that_can_not_even_be_closed_stays_in_the_log(
     log: pytest.LogCaptureFixture,
 ) -> None:
@@ -1132,3 +1209,58 @@ async def test_a_crash_on_a_socket_that_can_not_even_be_closed_stays_in_the_log(
     socket = AsgiSocket(consumer_class().as_asgi(), on_send=on_send)
     await socket.ended()
     assert log.messages == ["A connection failed"]
+
+
+# ------------------------------------------------------------------------ attributes
+
+
+async def test_attributes_may_be_given_to_as_asgi() -> None:
+    socket = AsgiSocket(GraphqlWsConsumer.as_asgi(schema=schema, max_message_size=50))
+    await socket.acknowledged()
+    socket.say_text("x" * 51)
+    await socket.ended()
+    assert socket.closes == [(4400, "Message is larger than 50 characters")]
+
+
+def test_an_attribute_that_there_is_not_is_named() -> None:
+    with pytest.raises(TypeError, match="did you mean 'send_ping_every'"):
+        consumer_class().as_asgi(send_ping_evry=1)
+
+
+async def test_a_class_with_an_init_of_its_own_is_given_its_arguments() -> None:
+    given: list[int] = []
+
+    class Own(GraphqlWsConsumer):
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            given.append(number)
+
+    Own.schema = schema
+    socket = AsgiSocket(Own.as_asgi(number=7))
+    await socket.acknowledged()
+    await socket.drop()
+    assert given == [7]
+
+
+async def test_the_reason_of_the_close_is_there_where_the_server_tells_it() -> None:
+    reasons: list[str] = []
+    cls = consumer_class(on_disconnect=lambda self, code: reasons.append(self.close_reason))
+    for more in ({"reason": "bye"}, {"reason": None}, {}):
+        socket = AsgiSocket(cls.as_asgi())
+        await socket.acknowledged()
+        socket._incoming.put_nowait({"type": "websocket.disconnect", "code": 1000, **more})
+        await socket.ended()
+    assert reasons == ["bye", "", ""]
+
+
+async def test_a_close_that_the_server_refuses_is_none() -> None:
+    async def on_send(event: Event) -> None:
+        if event["type"] == "websocket.close":
+            raise ValueError("no closes today")
+
+    socket = AsgiSocket(consumer_class().as_asgi(), on_send=on_send)
+    await socket.acknowledged()
+    socket.say_text("not JSON")
+    await tick(5)
+    await socket.drop()
+    assert socket.closes == []

@@ -274,6 +274,104 @@ async def test_one_hook_needs_no_other(subprotocol: str) -> None:
 
 
 @BOTH
+async def test_on_complete_is_called_for_what_the_client_stops_before_the_answer(
+    subprotocol: str,
+) -> None:
+    stage = Stage("query")
+    said: list[Any] = []
+
+    async def on_complete(self: Any, op_id: Any) -> None:
+        await tick()
+        said.append((op_id, list(socket.words)))
+
+    socket = await ready(
+        subprotocol, stage.scope, on_complete=on_complete, confirm_subscriptions=True
+    )
+    await answer(socket, NEWS)
+    socket.start("q", "{ wait }")
+    await wait_until(lambda: "query" in stage.passed)
+    socket.stop("q")
+    socket.stop("1")
+    await socket.heard("complete:1")
+    await wait_until(lambda: len(said) == 2)
+
+    assert sorted(id for id, _ in said) == ["1", "q"]
+    assert "complete:1" not in dict(said)["1"]
+    await socket.drop()
+    assert len(said) == 2
+
+
+@BOTH
+async def test_on_complete_is_called_once_for_what_ends_with_the_connection(
+    subprotocol: str,
+) -> None:
+    stage = Stage("mutation")
+    socket = await ready(
+        subprotocol,
+        stage.scope,
+        on_complete=lambda self, op_id: stage.note(f"complete {op_id}"),
+        on_disconnect=lambda self, code: stage.note("disconnect"),
+        confirm_subscriptions=True,
+    )
+    await answer(socket, NEWS)
+    socket.start("m", 'mutation { tellAndWait(text: "hi") }')
+    await wait_until(lambda: "mutation" in stage.passed)
+    socket.hang_up()
+    await wait_until(lambda: "complete 1" in stage.passed)
+    stage.let_go("mutation")
+    await socket.ended()
+
+    ends = [each for each in stage.passed if each.startswith(("complete", "disconnect"))]
+    assert ends == ["complete 1", "complete m", "disconnect"]
+
+
+@BOTH
+async def test_on_complete_comes_behind_the_hooks_before_it(subprotocol: str) -> None:
+    stage = Stage("next")
+
+    async def on_next(self: Any, op_id: Any, result: Any) -> None:
+        await stage.at("next")
+
+    socket = await ready(
+        subprotocol,
+        on_next=on_next,
+        on_complete=lambda self, op_id: stage.note("complete"),
+        confirm_subscriptions=True,
+    )
+    await answer(socket, NEWS)
+    await News.broadcast(payload="one")
+    await wait_until(lambda: "next" in stage.passed)
+    socket.stop("1")
+    await tick(10)
+    assert "complete" not in stage.passed
+    stage.let_go("next")
+    await socket.heard("complete:1")
+    assert stage.passed == ["next", "next went on", "complete"]
+    await socket.drop()
+
+
+@BOTH
+async def test_an_operation_that_has_failed_does_not_complete(subprotocol: str) -> None:
+    seen: list[Any] = []
+    failing = asyncio.Event()
+
+    async def on_error(self: Any, op_id: Any, errors: Any) -> None:
+        failing.set()
+        await asyncio.Event().wait()
+
+    socket = await ready(
+        subprotocol,
+        on_error=on_error,
+        on_complete=lambda self, op_id: seen.append(op_id),
+        disconnect_timeout=0.01,
+    )
+    socket.start("1", "{")
+    await failing.wait()
+    await socket.drop()
+    assert seen == []
+
+
+@BOTH
 async def test_on_error_may_replace_errors(subprotocol: str) -> None:
     socket = await ready(
         subprotocol,

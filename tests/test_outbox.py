@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from channels_graphql_ws.outbox import FULL_AT, Outbox
-from support import tick, wait_until
+from support import GUARD, tick, wait_until
 
 
 class Socket:
@@ -21,6 +21,7 @@ class Socket:
         self.takes_frames = asyncio.Event()
         self.takes_frames.set()
         self.breaks_with: Exception | None = None
+        self.is_gone = False
         self.tasks: list[asyncio.Task[Any] | None] = []
 
     async def send(self, frame: str) -> None:
@@ -30,6 +31,11 @@ class Socket:
         if self.breaks_with is not None:
             raise self.breaks_with
         self.sent.append(frame)
+
+    async def give_up(self) -> None:
+        if self.is_gone:
+            raise OSError("gone")
+        self.sent.append("given up")
 
 
 class Owner:
@@ -49,7 +55,7 @@ class Case:
 
     def __init__(self) -> None:
         self.socket, self.owner = Socket(), Owner()
-        self.outbox = Outbox(self.owner.spawn)
+        self.outbox = Outbox(self.owner.spawn, self.socket.give_up)
 
     def put(self, *frames: str) -> None:
         for frame in frames:
@@ -135,10 +141,12 @@ async def test_an_outbox_with_room_does_not_make_anybody_wait(case: Case) -> Non
 
 
 @pytest.mark.parametrize("is_slow", [False, True])
+@pytest.mark.parametrize(("error", "is_gone"), [(OSError, False), (ValueError, True)])
 async def test_after_a_send_that_raised_nothing_more_is_sent_and_nobody_waits(
-    case: Case, is_slow: bool
+    case: Case, is_slow: bool, error: type[Exception], is_gone: bool
 ) -> None:
-    case.socket.breaks_with = OSError("gone")
+    case.socket.breaks_with = error("gone")
+    case.socket.is_gone = is_gone
     if is_slow:
         case.fill()
         waiting = asyncio.create_task(case.outbox.has_room())
@@ -150,6 +158,32 @@ async def test_after_a_send_that_raised_nothing_more_is_sent_and_nobody_waits(
     assert not case.outbox.is_full
     case.socket.breaks_with = None
     case.put("b")
+    case.close()
+    await asyncio.gather(*case.owner.tasks)
+    assert case.socket.sent == []
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_who_is_there_but_can_not_be_sent_a_frame_is_closed(
+    case: Case, is_slow: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    case.socket.breaks_with = ValueError("too large")
+    if is_slow:
+        case.fill()
+        case.socket.takes_frames.set()
+    else:
+        case.put("a")
+    case.put("b")
+    await wait_until(lambda: case.socket.sent)
+    await case.outbox.closed(GUARD)
+    assert case.socket.sent == ["given up"]
+    assert caplog.messages == [
+        "Closed a connection: a message could not be sent: ValueError('too large')"
+    ]
+
+
+async def test_a_close_that_fails_is_not_tried_again(case: Case) -> None:
+    case.socket.breaks_with = ValueError("gone")
     case.close()
     await asyncio.gather(*case.owner.tasks)
     assert case.socket.sent == []
@@ -230,7 +264,7 @@ async def test_waiting_for_the_last_frame_ends_when_there_is_none_or_time_is_up(
 async def test_a_cancelled_send_takes_its_cancellation() -> None:
     """What a server does when it is cancelled must not be lost half-way."""
     owner, seen = Owner(), list[str]()
-    outbox = Outbox(owner.spawn)
+    outbox = Outbox(owner.spawn, Socket().give_up)
 
     async def send() -> None:
         try:
@@ -248,7 +282,7 @@ async def test_a_cancelled_send_takes_its_cancellation() -> None:
 
 async def test_a_send_that_does_not_let_itself_be_cancelled_does_not_stop_the_close() -> None:
     owner, sent = Owner(), list[str]()
-    outbox = Outbox(owner.spawn)
+    outbox = Outbox(owner.spawn, Socket().give_up)
 
     async def stubborn() -> None:
         try:
@@ -290,7 +324,7 @@ class PlainAwaitable:
 async def test_what_a_server_gives_to_await_need_not_be_a_generator() -> None:
     owner, sent = Owner(), list[str]()
     taken = asyncio.get_running_loop().create_future()
-    outbox = Outbox(owner.spawn)
+    outbox = Outbox(owner.spawn, Socket().give_up)
     outbox.put(lambda: PlainAwaitable(taken, lambda: sent.append("1")))
     outbox.put(lambda: PlainAwaitable(taken, lambda: sent.append("2")))
     taken.set_result(None)
@@ -300,7 +334,7 @@ async def test_what_a_server_gives_to_await_need_not_be_a_generator() -> None:
 
 async def test_such_an_awaitable_may_be_cancelled() -> None:
     owner = Owner()
-    outbox = Outbox(owner.spawn)
+    outbox = Outbox(owner.spawn, Socket().give_up)
     never = asyncio.get_running_loop().create_future()
     outbox.put(lambda: PlainAwaitable(never, lambda: None))
     await tick()

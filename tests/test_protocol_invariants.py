@@ -119,7 +119,8 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.operations)
     def give_a_result(self, data: Any) -> None:
         operation = self.any_operation(data)
-        effects = self.check(self.protocol.next(operation, "{}"))
+        frame = self.protocol.next(operation, "{}")
+        effects = self.check([] if frame is None else [Send(frame)])
         assert bool(effects) == (self.live.get(operation.id) is operation)
 
     @rule(data=st.data())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 
 import graphene
 import pytest
@@ -12,7 +13,7 @@ from django.test import AsyncClient, override_settings
 
 import asked
 from asking import ask, post
-from channels_graphql_ws import GraphqlWsConsumer
+from channels_graphql_ws import GraphqlWsConsumer, shutdown
 from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
 from channels_graphql_ws.options import with_options
 from channels_graphql_ws.routing import GraphqlProtocolTypeRouter, is_allowed
@@ -33,6 +34,14 @@ def sessions_without_a_database():
         ALLOWED_HOSTS=["testserver", ".example.com"],
     ):
         yield
+
+
+@pytest.fixture(autouse=True)
+def wish(monkeypatch):
+    """What routers wish of signals, which no other test is to hear of."""
+    wish = shutdown._Wish()
+    monkeypatch.setattr(shutdown, "_wish", wish)
+    return wish
 
 
 def router(schema=asked.schema, **options):
@@ -92,9 +101,33 @@ async def test_http_may_be_left_to_django():
     await client.finalize()
 
 
-async def test_servers_that_ask_for_a_lifespan_get_a_no():
+async def test_servers_that_ask_for_a_lifespan_get_a_no_where_that_is_wanted():
     with pytest.raises(ValueError, match="lifespan"):
-        await router()({"type": "lifespan"}, None, None)
+        await router(shutdown_timeout=None)({"type": "lifespan"}, None, None)
+
+
+async def test_the_router_shuts_down_with_the_server(wish):
+    application = router(shutdown_timeout=3)
+    assert (wish.timeout, wish.signals) == (3, (signal.SIGTERM,))
+    client = websocket(application)
+    await client.connect_and_init()
+    handlers = {number: signal.getsignal(number) for number in shutdown.SIGNALS}
+    said, told = [{"type": "lifespan.shutdown"}, {"type": "lifespan.startup"}], []
+
+    async def receive():
+        return said.pop()
+
+    async def send(message):
+        told.append(message["type"])
+
+    try:
+        await application({"type": "lifespan"}, receive, send)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        shutdown._listeners.clear()
+    assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert (await client.wait_disconnect())["code"] == 1012
 
 
 # ---------------------------------------------------------------------------- options

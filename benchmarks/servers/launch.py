@@ -1,6 +1,6 @@
 """Run one server module under Uvicorn on a free port of 127.0.0.1 and say which.
 
-Started as `python -m servers.launch MODULE [--cpu N] [--send-buffer BYTES]` by `processes.py`. All
+Started as `python -m servers.launch MODULE [--send-buffer BYTES]` by `processes.py`. All Python
 servers run here, so that they differ in nothing but the application. The first line of stdout is a
 JSON object with the port, the package and the versions that are at work.
 """
@@ -11,7 +11,6 @@ import argparse
 import importlib
 import json
 import logging
-import os
 import platform
 import socket
 import sys
@@ -22,8 +21,11 @@ import uvicorn
 DISTRIBUTIONS = (
     "django-channels-graphql-ws",
     "channels-graphql-ws",
+    "strawberry-graphql",
     "django",
     "channels",
+    "channels-redis",
+    "redis",
     "asgiref",
     "graphene",
     "graphql-core",
@@ -37,11 +39,8 @@ def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("module")
-    parser.add_argument("--cpu", type=int)
     parser.add_argument("--send-buffer", type=int)
     options = parser.parse_args()
-    if options.cpu is not None:
-        os.sched_setaffinity(0, {options.cpu})
     logging.basicConfig(level=logging.WARNING)
     application = importlib.import_module(f"servers.{options.module}").application
     config = uvicorn.Config(
@@ -53,6 +52,8 @@ def main() -> None:
         ws_per_message_deflate=False,
         # Keep-alive frames would be noise, and not the same noise in every round.
         ws_ping_interval=None,
+        # The load generator's door stays open between rounds.
+        timeout_keep_alive=3600,
         timeout_graceful_shutdown=2,
     )
     listener = _listener(options.send_buffer)

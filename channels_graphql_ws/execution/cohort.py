@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
+from graphql import ExecutionResult
+
 from .. import steps
 from ..hub import Hub, Notification
 from ..steps import Steps
@@ -13,7 +15,7 @@ from .ending import wind_down
 from .errors import Formatter, encode_result, log_errors, too_slow
 from .event import EventPlan
 from .filtering import REFUSED, objection
-from .turns import END, Turns, executed
+from .turns import END, Turns, finished, first_executed, started
 
 _HELD: Final = object()
 """In the place of a notification: what is offered has to wait for `open`."""
@@ -31,6 +33,10 @@ class Member(Protocol):
 
     def next(self, result: str) -> None:
         """Send a result."""
+        ...
+
+    def next_at_once(self, result: str) -> bool:
+        """Send a result on a short way, if nothing is in it; tell if that was done."""
         ...
 
     def completed(self) -> None:
@@ -57,6 +63,7 @@ class Cohort(Turns):
         self._member = member
         self._format_error = format_error
         self._id = id
+        self._filters = plan.has_filter
         self._current = _HELD
 
     @property
@@ -88,7 +95,9 @@ class Cohort(Turns):
 
     def _begin(self) -> Coroutine[Any, Any, None] | None:
         waiting = self._member.ready()
-        return super()._begin() if waiting is None else self._turn_after(waiting)
+        if waiting is not None:
+            return self._turn_after(waiting)
+        return self._plan.variables.run(self._turn_at_once)
 
     async def _turn_after(self, waiting: Awaitable[None]) -> None:
         await waiting
@@ -96,27 +105,57 @@ class Cohort(Turns):
         if rest is not None:
             await rest
 
+    def _turn_at_once(self) -> Coroutine[Any, Any, None] | None:
+        """Take the turn, on the shortest way for what is most frequent."""
+        event = self._current
+        if self._filters or not isinstance(event, Notification):
+            return steps.run(self._turn())
+        result = started(self._plan, event, self._id)
+        if steps.is_awaitable(result):
+            return steps.run(self._turn_of(result))
+        result = self._plan.outcome(result)
+        if result is None:
+            return steps.run(self._skip())
+        self._report(result)
+        return None
+
     def _turn(self) -> Steps[None]:
         event = self._current
         if event is END:
             if self.is_too_slow:
-                self._member.next(encode_result(too_slow(), self._format_error))
+                self._report(too_slow())
             yield from self._complete()
-            return
-        notification = event if isinstance(event, Notification) else None
-        result = None
-        if notification is not None and self._plan.has_filter:
-            result = yield from objection(self._plan, notification)
-        if result is None:
-            result = yield from executed(self._plan, notification, self._id)
+        elif not isinstance(event, Notification):
+            result = yield from first_executed(self._plan, self._id)
+            yield from self._tell(result)
+        elif (instead := (yield from self._objection(event))) is None:
+            yield from self._turn_of(started(self._plan, event, self._id))
+        elif instead is not REFUSED:
+            yield from self._tell(instead)
+
+    def _objection(self, event: Notification) -> Steps[ExecutionResult | None]:
+        return (yield from objection(self._plan, event)) if self._filters else None
+
+    def _turn_of(self, result: Any) -> Steps[None]:
+        yield from self._tell((yield from finished(self._plan, result, self._id)))
+
+    def _tell(self, result: ExecutionResult | None) -> Steps[None]:
         # A `publish` may go on after it was cancelled, but nobody listens any more.
-        if self._ended or result is REFUSED:
+        if self._ended:
             return
-        if result is not None:
-            log_errors(result.errors, self.name, self._id)
-            self._member.next(encode_result(result, self._format_error))
-        elif self._plan.has_completed:
+        if result is None:
+            yield from self._skip()
+        else:
+            self._report(result)
+
+    def _skip(self) -> Steps[None]:
+        if self._plan.has_completed and not self._ended:
             yield from self._complete()
+
+    def _report(self, result: ExecutionResult) -> None:
+        if result.errors:
+            log_errors(result.errors, self.name, self._id)
+        self._member.next(encode_result(result, self._format_error))
 
     def _complete(self) -> Steps[None]:
         yield from self.end()

@@ -24,13 +24,22 @@ from graphql import (
 from ..context import SharedContext
 from ..documents import NO_RULES, Document, Rules, documents_of
 from ..hub import Hub
+from ..masking import NO_MASK, Mask
 from ..messages import JsonObject, Refusal, Subscribe
 from ..steps import Steps, is_awaitable
 from ..subscription import Source
 from .cohort import Cohort, Member
 from .compiled import compiled
-from .errors import INTERNAL_ERROR, describe, encode_result, is_cancellation, log_errors
-from .event import EventPlan, RequestError
+from .errors import (
+    INTERNAL_ERROR,
+    describe,
+    encode_result,
+    is_cancellation,
+    log_errors,
+    log_refusal,
+)
+from .event import EventPlan, NoDocumentError, RequestError
+from .executor import guarded
 from .queue import queue_for
 from .replacement import replaced
 from .shared import Seat
@@ -104,6 +113,10 @@ class Session(Protocol):
         """Give the root value of a query or mutation. May be awaitable, and may refuse."""
         ...
 
+    def executor(self) -> Callable[..., Any] | None:
+        """Give the user's own way to execute, called as `graphql.execute`, if there is one."""
+        ...
+
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
         ...
@@ -123,6 +136,7 @@ class Settings:
     queue_limit: int = 1024
     warn_operation_timeout: float | None = 1
     rules: Rules = NO_RULES
+    mask: Mask = NO_MASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +161,7 @@ class Engine:
             middleware = Hops(middleware)
         self._middleware = middleware
         self._shared = SharedCohorts()
+        self._confirmation: tuple[Mapping[str, Any] | None, str] = None, ""
 
     def start(self, client: Client, session: Session) -> Steps[None]:
         """Execute a query or mutation, or set up a subscription."""
@@ -171,6 +186,8 @@ class Engine:
             self._refuse(client, session, error)
             return
         request, schema = replaced(request, self.settings.schema, changes)
+        if not request.query and request.payload.get("query") is None:
+            raise NoDocumentError
         document: Document = yield documents_of(schema, self.settings.rules).get(request.query)
         if document.errors:
             raise RequestError(*document.errors)
@@ -191,16 +208,15 @@ class Engine:
         else:
             yield from self._execute(asked, client, session)
 
-    @staticmethod
-    def _refuse(client: Client, session: Session, error: Exception) -> None:
-        log.info("Operation %r was refused: %r", client.request.id, error)
+    def _refuse(self, client: Client, session: Session, error: Exception) -> None:
+        log_refusal(f"Operation {client.request.id!r} was refused", error, self.settings.mask)
         client.failed([describe(error, session.format_error)], Refusal.OPERATION)
 
     # --------------------------------------------------------- queries, mutations
 
     def _execute(self, asked: _Asked, client: Client, session: Session) -> Steps[None]:
         request = asked.request
-        call = partial(_execute_shallowly, self._executor(asked), asked)
+        call = partial(_execute_shallowly, self._executor(asked, session), asked)
         started = time.monotonic()
         result: Any = in_thread(call) if self.settings.sync_in_thread else call()
         while is_awaitable(result):
@@ -211,14 +227,15 @@ class Engine:
         client.next(encode_result(answer, session.format_error))
         client.completed()
 
-    def _executor(self, asked: _Asked) -> Callable[..., Any]:
-        """Give what executes an operation: its compiled self, or graphql-core."""
-        if self.settings.compile_operations:
+    def _executor(self, asked: _Asked, session: Session) -> Callable[..., Any]:
+        """Give what executes an operation: the user's, its compiled self, or graphql-core."""
+        own = session.executor()
+        if own is None and self.settings.compile_operations:
             plan = compiled(asked.schema, asked.document, asked.operation, self._middleware)
             if plan is not None:
                 return plan.execute
         return partial(
-            execute,
+            execute if own is None else guarded(own),
             schema=asked.schema,
             document=asked.document.ast,
             operation_name=asked.request.operation_name,
@@ -355,9 +372,14 @@ class Engine:
         if not self.settings.confirm_subscriptions:
             return
         message = self.settings.confirmation_message
-        errors: list[Any] = list(message.get("errors") or ())
-        result = ExecutionResult(message.get("data"), errors)
-        client.confirmed(encode_result(result, session.format_error))
+        known, text = self._confirmation
+        if known != message:
+            errors: list[Any] = list(message.get("errors") or ())
+            result = ExecutionResult(message.get("data"), errors)
+            text = encode_result(result, session.format_error)
+            if not errors:
+                self._confirmation = dict(message), text
+        client.confirmed(text)
 
 
 def _execute_shallowly(execute: Callable[..., Any], asked: _Asked) -> Any:

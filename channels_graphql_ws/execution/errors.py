@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from graphql import ExecutionResult, GraphQLError
 
 from ..json_text import dumps
+from ..masking import Mask
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -79,3 +80,11 @@ def log_errors(errors: Iterable[Exception] | None, what: str, id: object) -> Non
         cause = error.original_error if isinstance(error, GraphQLError) else error
         if cause is not None and not isinstance(cause, GraphQLError):
             log.warning("An error in %s (id %s): %s", what, id, error, exc_info=cause)
+
+
+def log_refusal(what: str, error: Exception, mask: Mask) -> None:
+    """Log that a hook refused by raising; what clients are not told of is worth a warning."""
+    if mask.hides(error):
+        log.warning("%s: %r", what, error, exc_info=error)
+    else:
+        log.info("%s: %r", what, error)

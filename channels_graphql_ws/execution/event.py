@@ -40,6 +40,17 @@ class RequestError(Exception):
         self.errors = errors
 
 
+class NoDocumentError(RequestError):
+    """The client has sent no document, and there is none in its place."""
+
+    refusal = Refusal.REQUEST
+
+    def __init__(self) -> None:
+        super().__init__(
+            GraphQLError('"query" is missing, and `on_operation` gave no document instead')
+        )
+
+
 class TooManyError(RequestError):
     """There is no room for one operation more."""
 
@@ -125,16 +136,26 @@ class EventPlan:
             return in_thread(call)
         return call()
 
-    def run(self, payload: Any) -> Steps[ExecutionResult | None]:
-        """Execute one event; `None` if it is to be skipped."""
+    def start(self, payload: Any) -> Any:
+        """Begin to execute an event; give what `finish` makes its result of."""
         freshness.see_to()
         self._delivery.skipped = False
         if self._sync_in_thread:
-            result: Any = in_thread(partial(self._field.execute, payload))
-        else:
-            result = self._field.execute(payload)
+            return in_thread(partial(self._field.execute, payload))
+        return self._field.execute(payload)
+
+    def finish(self, result: Any) -> Steps[ExecutionResult | None]:
+        """Wait for what `start` gave, if need be: the result, `None` if it is to be skipped."""
         while is_awaitable(result):
             result = yield result
+        return self.outcome(result)
+
+    def run(self, payload: Any) -> Steps[ExecutionResult | None]:
+        """Execute an event; `None` if it is to be skipped."""
+        return self.finish(self.start(payload))
+
+    def outcome(self, result: ExecutionResult) -> ExecutionResult | None:
+        """Give the result if it is not to be skipped."""
         return None if self._delivery.skipped else result
 
     def run_initial(self) -> Steps[ExecutionResult | None]:

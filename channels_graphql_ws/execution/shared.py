@@ -20,7 +20,7 @@ from .errors import Formatter, encode_result, log_errors, too_slow
 from .event import EventPlan
 from .filtering import REFUSED, objection
 from .queue import NotificationQueue
-from .turns import Turns, executed
+from .turns import Turns, finished, first_executed, started
 
 log = logging.getLogger(__name__)
 
@@ -133,9 +133,11 @@ class SharedCohort(Turns):
             self._is_over = True
             self._hand_out(None)
             return
-        result = yield from executed(self._plan, event, f"shared by {len(self._seats)}")
+        who = f"shared by {len(self._seats)}"
+        begun = started(self._plan, event, who)
+        result = yield from finished(self._plan, begun, who)
         if result is not None:
-            log_errors(result.errors, self.name, f"shared by {len(self._seats)}")
+            log_errors(result.errors, self.name, who)
             self._hand_out(SharedResult(result, event), event.serial)
         elif self._plan.has_completed:
             self._hand_out(None, event.serial)
@@ -168,6 +170,7 @@ class Seat:
         "_backlog",
         "_busy",
         "_ended",
+        "_filters",
         "_finishing",
         "_format_error",
         "_id",
@@ -197,6 +200,7 @@ class Seat:
         self._backlog = backlog
         self._format_error = format_error
         self._id = id
+        self._filters = plan.has_filter
         self._busy = True
         self._finishing = False
         self._is_too_slow = False
@@ -220,9 +224,7 @@ class Seat:
                 self._start(None)
         elif self._busy:
             self._finishing = self._is_too_slow = not self._backlog.put(result)
-        elif not self._plan.has_filter and self._member.ready() is None:
-            self._member.next(result.text(self._format_error))
-        else:
+        elif self._filters or not self._member.next_at_once(result.text(self._format_error)):
             self._start(self._send(result))
 
     def end(self) -> Steps[None]:
@@ -264,7 +266,7 @@ class Seat:
         if waiting is not None:
             yield waiting
         instead = None
-        if self._plan.has_filter:
+        if self._filters:
             instead = yield from objection(self._plan, result)
         if self._ended or instead is REFUSED:
             return
@@ -274,7 +276,7 @@ class Seat:
             self._report(instead)
 
     def _send_initial(self) -> Steps[None]:
-        result = yield from executed(self._plan, None, self._id)
+        result = yield from first_executed(self._plan, self._id)
         if self._ended:
             return
         if result is not None:

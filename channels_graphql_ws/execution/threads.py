@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from functools import partial
 from inspect import iscoroutine, iscoroutinefunction
 from typing import Any
@@ -23,6 +24,10 @@ THREADS = 32
 not take as many connections wants fewer."""
 
 _resolvers = Workers("resolvers", THREADS)
+
+sync_in_callers_thread: ContextVar[bool] = ContextVar("sync_in_callers_thread", default=False)
+"""Use the thread that asgiref has for synchronous code, and not those. Tests do so that wait
+for us in a thread with a transaction: from no other thread it could be seen."""
 
 _READERS = (attr_resolver, dict_resolver, dict_or_attr_resolver)
 
@@ -69,7 +74,12 @@ class _Errand:
 
 
 def _in_a_thread(errand: _Errand) -> Awaitable[Any]:
-    run: Any = database_sync_to_async(errand.run, thread_sensitive=False, executor=_resolvers.pool)
+    run: Any
+    if sync_in_callers_thread.get():
+        run = database_sync_to_async(errand.run)
+    else:
+        pool = _resolvers.pool
+        run = database_sync_to_async(errand.run, thread_sensitive=False, executor=pool)
     running: Awaitable[Any] = run()
     return running
 

@@ -117,19 +117,35 @@ class Turns(ABC):
         return self._current is not None
 
 
-def executed(
-    plan: EventPlan, notification: Notification | None, id: object
-) -> Steps[ExecutionResult | None]:
-    """Execute a notification, or with `None` the first event: `None` if it is skipped.
+# What follows lets a subscription outlive whatever one event may bring.
 
-    The subscription outlives whatever one event may bring.
-    """
+
+def started(plan: EventPlan, notification: Notification, id: object) -> Any:
+    """Begin to execute a notification; see `EventPlan.start`."""
     try:
-        if notification is None:
-            return (yield from plan.run_initial())
-        return (yield from plan.run(notification.payload()))
-    except (Exception, asyncio.CancelledError) as error:
-        if is_cancellation(error):
-            raise
-        log.exception("Lost a notification of %s (id %s)", plan.name, id)
-        return ExecutionResult(None, [GraphQLError(INTERNAL_ERROR["message"])])
+        return plan.start(notification.payload())
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+        return _failure(error, plan, id)
+
+
+def finished(plan: EventPlan, result: Any, id: object) -> Steps[ExecutionResult | None]:
+    """Wait for the result of what was started."""
+    try:
+        return (yield from plan.finish(result))
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+        return _failure(error, plan, id)
+
+
+def first_executed(plan: EventPlan, id: object) -> Steps[ExecutionResult | None]:
+    """Execute the first event, that of `initial`."""
+    try:
+        return (yield from plan.run_initial())
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+        return _failure(error, plan, id)
+
+
+def _failure(error: BaseException, plan: EventPlan, id: object) -> ExecutionResult:
+    if is_cancellation(error):
+        raise error
+    log.error("Lost a notification of %s (id %s)", plan.name, id, exc_info=error)
+    return ExecutionResult(None, [GraphQLError(INTERNAL_ERROR["message"])])

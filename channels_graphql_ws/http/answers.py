@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
 
 from django.http import HttpResponse
 
 from ..json_text import dumps
+from ..shutdown import FAREWELL_TIMEOUT, guests_of_loop
 from .negotiation import MediaType
 from .operation import HttpOperation, Outcome
 from .refusals import RequestRefusedError
@@ -15,6 +18,7 @@ from .stream import Stream
 
 _STATUSES = {
     Outcome.EXECUTED: HTTPStatus.OK,
+    Outcome.MALFORMED: HTTPStatus.BAD_REQUEST,
     Outcome.INVALID: HTTPStatus.BAD_REQUEST,
     Outcome.FORBIDDEN: HTTPStatus.FORBIDDEN,
     Outcome.TIMED_OUT: HTTPStatus.GATEWAY_TIMEOUT,
@@ -32,26 +36,62 @@ class StreamAnswer:
         response: status, headers and cookies.
         stream: the body.
         end: ends what feeds the stream.
+        operations: gives the operations that feed it.
+        completes_at_shutdown: say that they have no more results when the server shuts down.
     """
 
     def __init__(
-        self, response: HttpResponse, stream: Stream, end: Callable[[], Awaitable[None]]
+        self,
+        response: HttpResponse,
+        stream: Stream,
+        end: Callable[[], Awaitable[None]],
+        operations: Callable[[], Collection[HttpOperation]],
+        *,
+        completes_at_shutdown: bool = False,
     ) -> None:
         self.response = response
         self.stream = stream
         self._end = end
+        self._operations = operations
+        self._completes = completes_at_shutdown
         self._is_closed = False
+        self._gone = asyncio.Event()
         response.headers["Content-Type"] = stream.format.content_type
         for name, value in stream.format.headers.items():
             response.headers.setdefault(name, value)
         stream.open()
+        guests_of_loop().add(self)
 
     async def close(self) -> None:
         """End the stream and what feeds it, once."""
         if not self._is_closed:
             self._is_closed = True
             self.stream.close()
-            await self._end()
+            try:
+                await self._end()
+            finally:
+                guests_of_loop().discard(self)
+                self._gone.set()
+
+    async def leave(self, timeout: float) -> None:
+        """`finish` the stream, and wait until it is read."""
+        await self.finish(timeout)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._gone.wait(), FAREWELL_TIMEOUT)
+
+    async def finish(self, timeout: float) -> None:
+        """End the stream as soon as only subscriptions feed it.
+
+        Args:
+            timeout: seconds to wait for queries and mutations.
+        """
+        tasks = [each.task for each in self._operations() if each.is_request and each.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+        if self._completes:
+            for operation in list(self._operations()):
+                operation.completed()
+        self.stream.finish()
 
 
 def answer(

@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Self
 from graphql import MiddlewareManager
 
 from .. import execution
+from ..engines import engine_of
 from ..execution import Engine
 from ..graphiql import GraphiqlConfig
+from ..json_text import dumps, loads
 from ..operation_options import OperationOptions
-from ..options import check_options, core_schema, option_names, with_options
+from ..options import check_options, option_names, with_options
 from ..subscription import prefix_owners
 from .request import HttpRequest
 
@@ -131,7 +133,8 @@ class GraphqlHttpEndpoint(OperationOptions):
 
         Args:
             op_id: a number that the log has, too.
-            payload: `query`, `variables`, `operationName`, … as the client sent them.
+            payload: `query`, `variables`, `operationName`, … as the client sent them; `query`
+                is empty if it only names a document in another way.
 
         Returns:
             What is to be executed instead: any of `query`, `variables`, `operation_name`
@@ -142,6 +145,14 @@ class GraphqlHttpEndpoint(OperationOptions):
         """Give what is sent instead of `result`, a dictionary. May be `async`."""
         del request
         return result
+
+    def encode_json(self, content: Any) -> Any:
+        """Write a result, a dictionary or list, as JSON text. May be `async`."""
+        return dumps(content)
+
+    def decode_json(self, text: str) -> Any:
+        """Read the JSON text of a body; `ValueError` says that it is none. May be `async`."""
+        return loads(text)
 
     def graphiql_config(self, request: HttpRequest) -> GraphiqlConfig:
         """Give the settings of GraphiQL."""
@@ -169,29 +180,29 @@ class GraphqlHttpEndpoint(OperationOptions):
         Raises:
             TypeError: the class has no `schema`.
         """
-        settings = execution.Settings(
-            schema=core_schema(cls.schema),
-            middleware=cls.middleware,
-            sync_in_thread=cls.resolve_sync_in_threads,
-            compile_operations=cls.compile_operations,
-            group_name_prefix=cls.group_name_prefix,
-            confirm_subscriptions=cls.confirm_subscriptions,
-            confirmation_message=cls.subscription_confirmation_message,
-            queue_limit=cls.subscription_notification_queue_limit,
-            warn_operation_timeout=cls.warn_operation_timeout,
-            rules=cls.document_rules(),
-        )
-        engine: Engine | None = cls.__dict__.get("_shared_engine")
-        if engine is None or engine.settings != settings:
-            engine = cls._shared_engine = Engine(settings)
-        return engine
+        return engine_of(cls)
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
-        return self._format_error(error)
+        return self._format_error(self.mask_of_class()(error))
+
+    @property
+    def looks_documents_up(self) -> bool:
+        """Whether `on_operation` may give a document to who sends none."""
+        return type(self).on_operation is not GraphqlHttpEndpoint.on_operation
 
     def result_hook(self) -> Callable[[HttpRequest, Any], Any] | None:
         """Give `process_result`, if it does anything."""
         if type(self).process_result is GraphqlHttpEndpoint.process_result:
             return None
         return self.process_result
+
+    def json_encoder(self) -> Callable[[Any], Any] | None:
+        """Give `encode_json`, if it is the user's."""
+        own = type(self).encode_json is not GraphqlHttpEndpoint.encode_json
+        return self.encode_json if own else None
+
+    def json_decoder(self) -> Callable[[str], Any] | None:
+        """Give `decode_json`, if it is the user's."""
+        own = type(self).decode_json is not GraphqlHttpEndpoint.decode_json
+        return self.decode_json if own else None

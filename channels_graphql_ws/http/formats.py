@@ -39,6 +39,8 @@ class EventStream:
     def next(self, result: str, id: str | None = None) -> bytes:
         """Write a result."""
         data = result if id is None else f'{{"id":{dumps(id)},"payload":{result}}}'
+        if "\n" in data:  # The user's own JSON: each line is to say that it is data.
+            data = data.replace("\n", "\ndata: ")
         return f"event: next\ndata: {data}\n\n".encode()
 
     def complete(self, id: str | None = None) -> bytes:

@@ -39,6 +39,7 @@ class Outcome(Enum):
     """What became of an operation."""
 
     EXECUTED = "there is a result, perhaps with errors"
+    MALFORMED = "there is no document"
     INVALID = "document, variables or operation name do not allow to execute it"
     FORBIDDEN = "a hook has refused it"
     UNSUITABLE = "this kind of operation is not served this way"
@@ -88,8 +89,16 @@ class Application(Protocol):
         """Tell a client of an error."""
         ...
 
+    def executor(self) -> Callable[..., Any] | None:
+        """Give the user's own way to execute, if there is one."""
+        ...
+
     def result_hook(self) -> Callable[[HttpRequest, Any], Any] | None:
         """Give the hook that may change results, if there is one."""
+        ...
+
+    def json_encoder(self) -> Callable[[Any], Any] | None:
+        """Give the user's own way to write JSON, if there is one. May be awaitable."""
         ...
 
 
@@ -164,6 +173,11 @@ class HttpOperation:
     def is_answered(self) -> bool:
         """Tell if it is known how to answer."""
         return self.sink is not None or self.text is not None
+
+    @property
+    def is_request(self) -> bool:
+        """Tell if it has an end of its own, unlike a subscription."""
+        return self.type is not OperationType.SUBSCRIPTION
 
     # ----------------------------------------------------------------------- to end
 
@@ -250,6 +264,11 @@ class HttpOperation:
         self._invalid = False
         self._answer(result, outcome)
 
+    def next_at_once(self, result: str) -> bool:
+        """Tell that there is no short way."""
+        del result
+        return False
+
     def completed(self) -> None:
         """Say that there are no more results."""
         if self.sink is not None and not self._is_over:
@@ -284,6 +303,10 @@ class HttpOperation:
         """Ask the hook."""
         return steps.run(self._ask_for_root(context))
 
+    def executor(self) -> Callable[..., Any] | None:
+        """Give the user's own way to execute."""
+        return self._application.executor()
+
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell the client of an error."""
         # Only an error of the request as a whole has no path in the result.
@@ -307,11 +330,10 @@ class HttpOperation:
             self._listen,
         )
         try:
-            answer = yield self._application.on_operation(request.id, dict(request.payload))
+            answer = yield self._application.on_operation(request.id, request.for_hook())
             self._context = yield self._application.get_context(context)
-        except Exception as error:
+        except Exception:
             self._forbidden = True
-            log.info("An operation was refused: %r", error)
             raise
         return answer
 
@@ -344,9 +366,15 @@ class HttpOperation:
     def _why(self, refusal: Refusal) -> Outcome:
         if self.unsuitable is not None:
             return Outcome.UNSUITABLE
-        if refusal is Refusal.OPERATION:
-            return Outcome.FORBIDDEN if self._forbidden else Outcome.FAILED
-        return Outcome.INVALID if refusal is Refusal.DOCUMENT else Outcome.FORBIDDEN
+        match refusal:
+            case Refusal.OPERATION:
+                return Outcome.FORBIDDEN if self._forbidden else Outcome.FAILED
+            case Refusal.DOCUMENT:
+                return Outcome.INVALID
+            case Refusal.REQUEST:
+                return Outcome.MALFORMED
+            case _:
+                return Outcome.FORBIDDEN
 
     def _time_out(self, task: asyncio.Task[None]) -> None:
         if self.type is not OperationType.SUBSCRIPTION and not task.done():
@@ -368,20 +396,23 @@ class HttpOperation:
             self.sink.next(self._hooked(result))
 
     def _hooked(self, result: str) -> Text:
-        return result if self._application.result_hook() is None else lambda: self.final(result)
+        application = self._application
+        if application.result_hook() is None and application.json_encoder() is None:
+            return result
+        return lambda: self.final(result)
 
     async def final(self, result: str) -> str:
-        """Give a result as the user's hook leaves it."""
-        hook = self._application.result_hook()
-        if hook is None:
+        """Give a result as the user's hooks leave it."""
+        hook, encode = self._application.result_hook(), self._application.json_encoder()
+        if hook is None and encode is None:
             return result
         try:
-            changed = hook(self.http, loads(result))
-            while steps.is_awaitable(changed):
-                changed = await changed
-            return dumps(changed)
+            changed = loads(result)
+            if hook is not None:
+                changed = await _awaited(hook(self.http, changed))
+            return str(await _awaited((encode or dumps)(changed)))
         except Exception:
-            log.exception("`process_result` failed (id %s)", self.request.id)
+            log.exception("`process_result` or `encode_json` failed (id %s)", self.request.id)
             return INTERNAL_ERROR
 
     def _tell_answered(self) -> None:
@@ -398,3 +429,9 @@ class HttpOperation:
         if (error is not None or task.cancelled()) and self.text is None:
             self._answer(INTERNAL_ERROR, Outcome.FAILED)
             self.completed()
+
+
+async def _awaited(value: Any) -> Any:
+    while steps.is_awaitable(value):
+        value = await value
+    return value

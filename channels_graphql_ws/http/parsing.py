@@ -25,28 +25,47 @@ def json_of(body: bytes) -> Any:
     Raises:
         RequestRefusedError: it is not UTF-8 or not JSON.
     """
+    text = text_of(body)
+    try:
+        return loads(text)
+    except ValueError as error:
+        raise not_json(error) from None
+
+
+def text_of(body: bytes) -> str:
+    """Give the text of a body.
+
+    Raises:
+        RequestRefusedError: there is none.
+    """
     if not body:
         raise RequestRefusedError("The body is empty")
     try:
-        return loads(body.decode())
+        return body.decode()
     except UnicodeDecodeError:
         raise RequestRefusedError("The body is not UTF-8") from None
-    except ValueError as error:
-        raise RequestRefusedError(f"The body is not JSON: {error}") from None
 
 
-def operations_of(content: object, *, max_batch_size: int) -> Subscribe | list[Subscribe]:
+def not_json(error: ValueError) -> RequestRefusedError:
+    """Refuse a body."""
+    return RequestRefusedError(f"The body is not JSON: {error}")
+
+
+def operations_of(
+    content: object, *, max_batch_size: int, by_name: bool = False
+) -> Subscribe | list[Subscribe]:
     """Give the operation that a body asks for, or all of a batch.
 
     Args:
         content: the decoded body.
         max_batch_size: operations that a batch may have, 0 refuses batches.
+        by_name: documents are looked up, `query` may be missing.
 
     Raises:
         RequestRefusedError: it is no request of GraphQL.
     """
     if not isinstance(content, list):
-        return operation_of(content)
+        return operation_of(content, by_name=by_name)
     if not max_batch_size:
         raise RequestRefusedError("Batches are switched off: send one operation, not an array")
     if not content:
@@ -55,10 +74,13 @@ def operations_of(content: object, *, max_batch_size: int) -> Subscribe | list[S
         raise RequestRefusedError(
             f"The batch has {len(content)} operations, no more than {max_batch_size} are allowed"
         )
-    return [operation_of(each, f"Operation {i} of the batch: ") for i, each in enumerate(content)]
+    return [
+        operation_of(each, f"Operation {i} of the batch: ", by_name=by_name)
+        for i, each in enumerate(content)
+    ]
 
 
-def operation_of(content: object, where: str = "") -> Subscribe:
+def operation_of(content: object, where: str = "", *, by_name: bool = False) -> Subscribe:
     """Check the parameters of one operation (GraphQL over HTTP, Request Parameters).
 
     Raises:
@@ -66,7 +88,7 @@ def operation_of(content: object, where: str = "") -> Subscribe:
     """
     if not isinstance(content, dict):
         raise RequestRefusedError(f"{where}an object was expected, not {_name(content)}")
-    if content.get("query") is None:
+    if content.get("query") is None and not by_name:
         raise RequestRefusedError(f'{where}"query" is missing')
     _check(content, "query", str, where)
     _check(content, "operationName", str, where)
@@ -75,7 +97,7 @@ def operation_of(content: object, where: str = "") -> Subscribe:
     return Subscribe(
         # Only our own log sees it.
         id=next(_numbers),
-        query=content["query"],
+        query=content.get("query") or "",
         variables=content.get("variables") or {},
         # Some clients send an empty name for none.
         operation_name=content.get("operationName") or None,
@@ -106,7 +128,7 @@ def parameters_of(query_string: bytes) -> dict[str, str]:
     return dict(pairs)
 
 
-def operation_of_parameters(parameters: Mapping[str, str]) -> Subscribe:
+def operation_of_parameters(parameters: Mapping[str, str], *, by_name: bool = False) -> Subscribe:
     """Give the operation that a query string asks for.
 
     Raises:
@@ -119,7 +141,7 @@ def operation_of_parameters(parameters: Mapping[str, str]) -> Subscribe:
             content[name] = loads(text) if text else None
         except ValueError as error:
             raise RequestRefusedError(f'"{name}" is not JSON: {error}') from None
-    return operation_of(content)
+    return operation_of(content, by_name=by_name)
 
 
 def with_files(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -47,6 +47,10 @@ class Reservation:
         self._max_operations = max_operations
         self._operations: dict[str, HttpOperation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def operations(self) -> Collection[HttpOperation]:
+        """Give those that are under way."""
+        return self._operations.values()
 
     def add(self, id: str, operation: HttpOperation) -> None:
         """Start an operation.

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from django.http import HttpResponse
 from graphql import OperationType
 
 from .. import graphiql
 from ..messages import Subscribe
+from ..shutdown import guests_of_loop
+from ..steps import is_awaitable
 from . import answers, formats, negotiation, pages, parsing, uploads
 from .answers import StreamAnswer
 from .endpoint import GraphqlHttpEndpoint
@@ -27,6 +29,9 @@ from .reservations import Reservation, Reservations, SharedStream, reservations_
 from .stream import OwnStream, Sink, Stream
 
 log = logging.getLogger(__name__)
+
+RESTARTING = "The server is about to restart, try again"
+RETRY = {"Retry-After": "1"}
 
 Answer: TypeAlias = HttpResponse | StreamAnswer
 
@@ -122,7 +127,8 @@ class Serving:
                 return await pages.page(self._endpoint, self._request, self._response)
         if not self._endpoint.allow_queries_via_get:
             raise method_not_allowed("Queries by GET are switched off", self._methods)
-        return await self._run(parsing.operation_of_parameters(parameters))
+        by_name = self._endpoint.looks_documents_up
+        return await self._run(parsing.operation_of_parameters(parameters, by_name=by_name))
 
     async def _post(self) -> Answer:
         is_form = self._request.media_type.name == "multipart/form-data"
@@ -134,8 +140,12 @@ class Serving:
         if is_form:
             content = uploads.operations_of_form(self._request)
         else:
-            content = parsing.json_of(self._request.body)
-        wanted = parsing.operations_of(content, max_batch_size=self._endpoint.max_batch_size)
+            content = await self._json()
+        wanted = parsing.operations_of(
+            content,
+            max_batch_size=self._endpoint.max_batch_size,
+            by_name=self._endpoint.looks_documents_up,
+        )
         if self._has_single_connections and (token := self._request.stream_token) is not None:
             return await self._add(token, wanted)
         if isinstance(wanted, Subscribe):
@@ -183,6 +193,18 @@ class Serving:
         uploads.check_csrf(self._request.headers)
         return self._endpoint.max_upload_size
 
+    async def _json(self) -> Any:
+        """Decode the body, perhaps as the user wants."""
+        decode = self._endpoint.json_decoder()
+        if decode is None:
+            return parsing.json_of(self._request.body)
+        text = parsing.text_of(self._request.body)
+        try:
+            content = decode(text)
+            return await content if is_awaitable(content) else content
+        except ValueError as error:
+            raise parsing.not_json(error) from None
+
     # ------------------------------------------------------------------- operations
 
     async def _run(self, wanted: Subscribe) -> Answer:
@@ -201,7 +223,7 @@ class Serving:
             await self._start([operation])
             if isinstance(operation.sink, OwnStream):
                 stream = operation.sink.stream
-                return StreamAnswer(self._response, stream, stack.pop_all().aclose)
+                return self._stream_answer(stream, stack.pop_all().aclose, lambda: [operation])
             form = self._accepted.single or MediaType.JSON
             result = await operation.final(operation.text or "")
             return answers.answer(self._response, operation, result, form)
@@ -263,7 +285,20 @@ class Serving:
             )
         if accepted.stream is None or not (is_subscription or accepted.streams_all):
             return None
+        if guests_of_loop().are_leaving:
+            raise UnsuitableError(RESTARTING, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
         return OwnStream(self._stream(accepted.stream))
+
+    def _stream_answer(
+        self,
+        stream: Stream,
+        end: Callable[[], Awaitable[None]],
+        operations: Callable[[], Collection[HttpOperation]],
+    ) -> StreamAnswer:
+        completes = self._endpoint.complete_at_shutdown
+        return StreamAnswer(
+            self._response, stream, end, operations, completes_at_shutdown=completes
+        )
 
     def _stream(self, form: MediaType) -> Stream:
         is_multipart = form is MediaType.MULTIPART
@@ -296,7 +331,7 @@ class Serving:
             raise RequestRefusedError("Accept text/event-stream", HTTPStatus.NOT_ACCEPTABLE)
         reservation = self._reservations.open(token)
         end = partial(self._reservations.close, reservation)
-        return StreamAnswer(self._response, reservation.stream, end)
+        return self._stream_answer(reservation.stream, end, reservation.operations)
 
     async def _add(self, token: str, wanted: Subscribe | list[Subscribe]) -> HttpResponse:
         """Start an operation on a reserved event stream."""
@@ -334,4 +369,6 @@ class Serving:
 
     @property
     def _reservations(self) -> Reservations:
+        if guests_of_loop().are_leaving:
+            raise RequestRefusedError(RESTARTING, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
         return reservations_of_loop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
 from typing import Any
@@ -93,10 +93,11 @@ class GraphqlHttpClient:
 
     async def execute(
         self,
-        query: str,
+        query: str | None,
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
         *,
+        parameters: Mapping[str, Any] | None = None,
         files: Mapping[str, Any] | None = None,
         headers: Headers = None,
         method: str = "POST",
@@ -104,9 +105,10 @@ class GraphqlHttpClient:
         """Execute a query or a mutation.
 
         Args:
-            query: the GraphQL document.
+            query: the GraphQL document, `None` to send none.
             variables: values of its variables.
             operation_name: which operation of the document.
+            parameters: more to send, such as `extensions` or a `documentId`.
             files: by the place in `variables` where they belong, such as "picture" or
                 "pictures.0": bytes, or what has a `read` and a `name`.
             headers: for this request.
@@ -115,7 +117,7 @@ class GraphqlHttpClient:
         Raises:
             RemoteProtocolError: the answer is no JSON object.
         """
-        wanted = _operation(query, variables, operation_name)
+        wanted = _operation(query, variables, operation_name, parameters)
         if files:
             type, body = MULTIPART_CONTENT, _form(wanted, files)
         else:
@@ -123,12 +125,31 @@ class GraphqlHttpClient:
         async with self._request(method, wanted, type, body, headers, _JSON) as response:
             return await response.result()
 
+    async def execute_batch(
+        self, operations: Sequence[str | Mapping[str, Any]], *, headers: Headers = None
+    ) -> list[GraphqlHttpResult]:
+        """Execute several operations in one request.
+
+        Args:
+            operations: each a document, or what is sent: `query`, `variables`,
+                `operationName`, `extensions`.
+            headers: for this request.
+
+        Raises:
+            RemoteProtocolError: the answer is no JSON array, as where batches are refused.
+        """
+        wanted = [{"query": one} if isinstance(one, str) else dict(one) for one in operations]
+        body = json.dumps(wanted).encode()
+        async with self._request("POST", {}, _JSON, body, headers, _JSON) as response:
+            return await response.results()
+
     def subscribe(
         self,
-        query: str,
+        query: str | None,
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
         *,
+        parameters: Mapping[str, Any] | None = None,
         headers: Headers = None,
     ) -> GraphqlResults[ExecutionResult]:
         """Subscribe by server-sent events: `async for result in client.subscribe(…)`.
@@ -136,7 +157,7 @@ class GraphqlHttpClient:
         Raises (with the first iteration):
             RemoteProtocolError: the answer is no stream.
         """
-        wanted = _operation(query, variables, operation_name)
+        wanted = _operation(query, variables, operation_name, parameters)
         return GraphqlResults(self._results(wanted, headers))
 
     # -------------------------------------------------------------------- internals
@@ -244,14 +265,21 @@ class _Response:
         Raises:
             RemoteProtocolError: it is no JSON object.
         """
-        body = await self._body()
-        try:
-            content = json.loads(body)
-        except ValueError:
-            content = None
+        content, body = await self._json()
         if not isinstance(content, dict):
             raise self._unexpected("a JSON object", body)
         return GraphqlHttpResult(self.status, self.headers, content)
+
+    async def results(self) -> list[GraphqlHttpResult]:
+        """Read the answer to a batch.
+
+        Raises:
+            RemoteProtocolError: it is no JSON array.
+        """
+        content, body = await self._json()
+        if not isinstance(content, list):
+            raise self._unexpected("a JSON array", body)
+        return [GraphqlHttpResult(self.status, self.headers, each) for each in content]
 
     async def unexpected(self, expected: str) -> RemoteProtocolError:
         """Build the error for an answer that is something else."""
@@ -262,6 +290,13 @@ class _Response:
         return RemoteProtocolError(
             f"Expected {expected}, the application answered {self.status}: {shown}"
         )
+
+    async def _json(self) -> tuple[Any, bytes]:
+        body = await self._body()
+        try:
+            return json.loads(body), body
+        except ValueError:
+            return None, body
 
     async def _body(self) -> bytes:
         body = b""
@@ -297,9 +332,14 @@ class _EventParser:
 
 
 def _operation(
-    query: str, variables: Mapping[str, Any] | None, operation_name: str | None
+    query: str | None,
+    variables: Mapping[str, Any] | None,
+    operation_name: str | None,
+    parameters: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    wanted: dict[str, Any] = {"query": query}
+    wanted: dict[str, Any] = dict(parameters or {})
+    if query is not None:
+        wanted["query"] = query
     if variables is not None:
         wanted["variables"] = dict(variables)
     if operation_name is not None:

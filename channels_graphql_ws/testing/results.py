@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
@@ -58,17 +59,26 @@ class GraphqlResults(AsyncIterator[Result], Generic[Result]):
         Raises:
             AssertionError: there are fewer.
         """
-        taken: list[Result] = []
-        while len(taken) < count:
-            try:
-                taken.append(await anext(self))
-            except StopAsyncIteration:
-                raise AssertionError(f"Expected {count} results, there were {taken}") from None
-        return taken
+        results: list[Result] = []
+        with contextlib.suppress(StopAsyncIteration):
+            while len(results) < count:
+                results.append(await anext(self))
+        return taken(results, count)
 
     async def aclose(self) -> None:
         """End the subscription; harmless when it has ended."""
         await self._steps.aclose()
+
+
+def taken(results: list[Result], count: int) -> list[Result]:
+    """See that there are so many results.
+
+    Raises:
+        AssertionError: there are fewer.
+    """
+    if len(results) < count:
+        raise AssertionError(f"Expected {count} results, there were {results}")
+    return results
 
 
 async def attempt(waiting: Awaitable[Item]) -> Item | BaseException:

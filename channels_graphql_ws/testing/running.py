@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from asgiref.testing import ApplicationCommunicator
+from channels.routing import get_default_application
 
 from ..exceptions import ConnectionClosedError
 
@@ -86,3 +87,10 @@ class RunningApplication:
 
     def _failure(self) -> BaseException | None:
         return None if self._task.cancelled() else self._task.exception()
+
+
+def as_asgi(application: Any = None) -> Any:
+    """Give the application of a consumer class, or of the project; any other as it is."""
+    if application is None:
+        return get_default_application()
+    return application.as_asgi() if hasattr(application, "as_asgi") else application

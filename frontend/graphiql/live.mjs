@@ -51,7 +51,9 @@ export class Live {
     const stop = client.subscribe(parameters, {
       next: (result) => {
         if (running) {
-          this.#show({ events: this.#status.events + 1 });
+          if (!isConfirmation(result)) {
+            this.#show({ events: this.#status.events + 1 });
+          }
           observer.next(result);
         }
       },
@@ -131,6 +133,11 @@ export class Live {
     }
     return `The connection was closed: ${reason || "the server gave no reason"}.`;
   }
+}
+
+// What servers with `confirm_subscriptions` send first: no event is null without an error.
+function isConfirmation(result) {
+  return result.data === null && !result.errors?.length;
 }
 
 function isClose(problem) {

@@ -180,6 +180,15 @@ async def test_the_schema_is_there_to_be_read(opened, tmp_path: Path):
 
 
 @only_consumer
+async def test_a_confirmation_is_shown_but_is_no_event(opened, tmp_path: Path):
+    page = await opened(HEAR)
+    await execute(page)
+    await expect_response(page, '"data": null')
+    await expect(page.get_by_role("status")).to_have_text("Live, 0 events")
+    await page.screenshot(path=tmp_path / "confirmed.png")
+
+
+@only_consumer
 async def test_the_headers_tab_becomes_the_connection_params(opened):
     hearing, saying = await opened(HEAR), await opened(SAY)
     sockets = sockets_of(hearing)

@@ -303,9 +303,9 @@ async def test_an_event_that_breaks_execution_itself_is_lost_alone(rig, caplog):
         raise LookupError
 
     client = await rig.subscribe(NUMBERS, id="77")
-    client.cohort._plan.run = broken
+    client.cohort._plan.start = broken
     rig.hub.broadcast(1)
-    del client.cohort._plan.run
+    del client.cohort._plan.start
     rig.hub.broadcast(2)
     lost, found = client.results
     assert lost == {"data": None, "errors": [{"message": "Internal server error"}]}

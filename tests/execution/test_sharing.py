@@ -719,7 +719,7 @@ async def test_a_payload_that_breaks_something_of_ours_is_an_internal_error(rig,
         raise RuntimeError("our own")
 
     with monkeypatch.context() as patched:
-        patched.setattr(cohort._plan, "run", breaks, raising=False)
+        patched.setattr(cohort._plan, "start", breaks)
         rig.hub.broadcast(1)
     rig.hub.broadcast(2)
     for client in (first, second):
@@ -879,9 +879,9 @@ class OnNews(Subscription):
         cls.ended.append(section)
 
 
-async def test_clients_of_both_dialects_share():
-    OnNews.executed.clear()
-    OnNews.ended.clear()
+async def test_clients_of_both_dialects_share(monkeypatch):
+    monkeypatch.setattr(OnNews, "executed", [])
+    monkeypatch.setattr(OnNews, "ended", [])
     consumer = type("Sharing", (GraphqlWsConsumer,), {"schema": schema_of(OnNews)})
     sockets = [AsgiSocket(consumer.as_asgi(), name) for name in (NEW, NEW, LEGACY)]
     for socket in sockets:

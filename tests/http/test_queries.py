@@ -22,6 +22,7 @@ from asking import (
     post,
     posted,
     scope_of,
+    streaming,
 )
 from channels_graphql_ws.context import OperationContext
 from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
@@ -434,7 +435,7 @@ async def test_a_hook_may_change_results():
 async def test_a_hook_that_breaks_on_a_result_is_logged(caplog):
     answer = await post(Hooked.as_asgi(), {"query": "{ hello }"}, path="/?drop")
     assert answer.message == "Internal server error"
-    assert "`process_result` failed" in caplog.text
+    assert "`process_result` or `encode_json` failed" in caplog.text
 
 
 async def test_hooks_may_be_asynchronous():
@@ -618,3 +619,50 @@ async def test_documents_may_be_limited_and_replaced():
     body, headers = posted({"query": "hi"})
     answer = await ask(Consumer.as_asgi(max_tokens=None), headers=headers, body=body)
     assert answer.json == {"data": {"hi": "Hello world!"}}
+
+
+# ------------------------------------------------------------------------------- JSON
+
+
+class Indented(GraphqlHttpConsumer):
+    schema = asked.schema
+    max_batch_size = 2
+
+    def encode_json(self, content):
+        return json.dumps(json.loads(super().encode_json(content)), indent=1)
+
+    async def decode_json(self, text):
+        return super().decode_json(text.removeprefix("for(;;);"))
+
+
+async def test_json_may_be_written_and_read_in_ones_own_way():
+    body = b'for(;;);{"query": "{ hello }"}'
+    headers = {"Content-Type": "application/json"}
+    answer = await ask(Indented.as_asgi(), headers=headers, body=body)
+    assert answer.body == b'{\n "data": {\n  "hello": "Hello world!"\n }\n}'
+    batch = await post(Indented.as_asgi(), [{"query": "{ hello }"}])
+    assert batch.json == [{"data": {"hello": "Hello world!"}}]
+    refused = await ask(Indented.as_asgi(), headers=headers, body=b"{")
+    assert (refused.status, refused.message[:20]) == (400, "The body is not JSON")
+
+
+async def test_a_stream_takes_json_of_several_lines():
+    async with streaming(Indented.as_asgi(), "{ hello }") as one:
+        text = await one.rest()
+        await one.finished()
+    assert b'event: next\ndata: {\ndata:  "data": {\n' in text
+
+
+async def test_json_that_can_not_be_written_is_an_internal_error(caplog):
+    class Broken(GraphqlHttpConsumer):
+        schema = asked.schema
+
+        def encode_json(self, content):
+            raise LookupError("broken encoder")
+
+        def decode_json(self, text):
+            return {"query": "{ hello }"}
+
+    answer = await post(Broken.as_asgi(), {})
+    assert answer.message == "Internal server error"
+    assert "broken encoder" in caplog.text

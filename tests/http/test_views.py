@@ -17,6 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 import asked
 from asked import OnEvent
 from asking import EVENTS, PARTS, Gate, exchange, listeners, multipart, posted, streaming
+from channels_graphql_ws import shut_down
 from channels_graphql_ws.views import GraphqlView
 from support import tick, wait_until
 
@@ -309,6 +310,16 @@ async def test_a_mutation_of_a_client_that_has_gone_comes_to_its_end(gate):
         gate.opened.set()
         await leaving
     assert gate.passed
+
+
+async def test_a_stream_ends_when_the_server_shuts_down():
+    async with subscribed() as one:
+        leaving = asyncio.ensure_future(shut_down())
+        assert b"complete" not in await one.rest()
+        await one.finished()
+        await leaving
+    assert asked.calls == ["a"]
+    assert listeners() == 0
 
 
 async def test_a_stream_that_nobody_comes_to_read_is_ended():

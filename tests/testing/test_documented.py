@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import unittest
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,10 @@ def snippets(document: str) -> list[str]:
 def names() -> dict[str, Any]:
     """What the quick start of the README defines, without its settings, and the tests."""
     live = snippets("README.md")[0].partition("from channels_graphql_ws import")[2]
-    names: dict[str, Any] = {}
+    names: dict[str, Any] = {"asyncio": asyncio, "pytest": pytest}
     exec(f"import graphene\nfrom channels_graphql_ws import{live}", names)  # noqa: S102 (ours)
     for snippet in snippets("docs/testing.md"):
-        if "async def test_" in snippet:
+        if "def test_" in snippet:
             exec(snippet, names)  # noqa: S102 (ours)
     return names
 
@@ -39,3 +41,20 @@ async def test_a_message_arrives_over_http(names):
 
 async def test_the_fixture_says_hello(names, graphql_ws_client):
     await names["test_hello"](graphql_ws_client)
+
+
+def test_a_message_arrives_without_an_event_loop(names):
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(names["MessageTests"]).run(result)
+    assert (result.testsRun, result.errors, result.failures) == (1, [], [])
+
+
+@pytest.mark.servers
+@pytest.mark.filterwarnings("ignore:remove second argument of ws_handler:DeprecationWarning")
+async def test_a_message_arrives_through_a_socket(names, settings):
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    await names["test_a_message_goes_through_a_socket"]()
+
+
+async def test_clients_hear_again(names, faulty_channel_layer):
+    await names["test_clients_hear_again_after_an_outage"](faulty_channel_layer)

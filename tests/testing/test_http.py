@@ -119,6 +119,20 @@ async def test_a_file_may_be_the_only_variable(client):
     assert result.data == {"store": {"stored": ["file: x"]}}
 
 
+async def test_operations_are_sent_in_one_batch():
+    client = GraphqlHttpClient(GraphqlHttpConsumer.as_asgi(**OPTIONS, max_batch_size=2))
+    one, broken = await client.execute_batch(["{ hello }", {"query": "{ broken }"}])
+    assert (one.status, one.data) == (200, {"hello": "Hello world!"})
+    assert broken.errors[0].message == "It is broken."
+    with pytest.raises(RemoteProtocolError, match="a JSON array, the application answered 400"):
+        await client.execute_batch(["{ hello }"] * 3)
+
+
+async def test_other_parameters_are_sent_and_the_query_may_be_missing(client):
+    result = await client.execute(None, parameters={"documentId": "x"})
+    assert (result.status, result.errors[0].message) == (400, '"query" is missing')
+
+
 async def test_what_is_no_json_is_an_error():
     client = GraphqlHttpClient(get_asgi_application(), "/elsewhere/")
     with pytest.raises(RemoteProtocolError, match=r"Expected a JSON object, .* answered 404: "):

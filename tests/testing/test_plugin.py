@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
+import aiohttp
+
 import asked
 from asked import OnEvent
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlProtocolTypeRouter, GraphqlWsConsumer
+from channels_graphql_ws.testing import LiveServer
 from support import GUARD
 
 project = GraphqlProtocolTypeRouter(asked.schema, middleware_stack=None)
@@ -34,6 +37,10 @@ async def test_an_http_client_is_made_of_a_consumer(graphql_http_client):
     assert result.data == {"hello": "Hello world!"}
 
 
+def test_a_synchronous_client_is_made_of_a_consumer(graphql_sync_http_client):
+    assert graphql_sync_http_client(Http).execute("{ hello }").data == {"hello": "Hello world!"}
+
+
 async def test_an_application_is_taken_as_it_is(graphql_http_client):
     result = await graphql_http_client(Http.as_asgi(), "/g/").execute("{ hello }")
     assert result.errors is None
@@ -44,6 +51,11 @@ async def test_without_an_application_it_is_the_projects(
 ):
     settings.ASGI_APPLICATION = f"{__name__}.project"
     assert (await graphql_http_client().execute("{ hello }")).errors is None
+    async with (
+        LiveServer() as server,
+        aiohttp.request("POST", server.http_url, json={"query": "{ hello }"}) as response,
+    ):
+        assert response.status == 200
     async with graphql_ws_client() as client:
         assert (await client.execute("{ hello }")).errors is None
 

@@ -9,9 +9,12 @@ from graphql import ExecutionResult, GraphQLError
 
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer
 from channels_graphql_ws.testing import (
+    FaultyChannelLayer,
     GraphqlHttpClient,
     GraphqlHttpResult,
     GraphqlWebsocketCommunicator,
+    LiveServer,
+    SyncGraphqlHttpClient,
     alogin_headers,
     login_headers,
 )
@@ -49,6 +52,28 @@ async def a_test_posts(consumer: type[GraphqlHttpConsumer], user: object) -> Non
     assert_type(result.errors, list[GraphQLError] | None)
     async for event in client.subscribe("subscription { a }", headers=[(b"a", b"b")]):
         assert_type(event, ExecutionResult)
+
+
+def a_test_without_an_event_loop(consumer: type[GraphqlHttpConsumer], user: object) -> None:
+    """The same, and it waits."""
+    client = SyncGraphqlHttpClient(consumer.as_asgi(), headers={"X-Own": "x"}, csrf=False)
+    client.force_login(user)
+    assert_type(client.execute(None, parameters={"documentId": "x"}), GraphqlHttpResult)
+    results = client.execute_batch(["{ hello }", {"query": "{ hello }"}])
+    assert_type(results, list[GraphqlHttpResult])
+    with client.subscribe("subscription { a }") as events:
+        assert_type(next(events), ExecutionResult)
+        assert_type(events.take(2), list[ExecutionResult])
+
+
+async def a_test_serves(consumer: type[GraphqlHttpConsumer]) -> None:
+    """A server, and a layer in trouble."""
+    with FaultyChannelLayer(capacity=1).installed() as layer:
+        layer.fail("group_add", error=OSError(), times=1)
+        assert_type(layer.calls["group_add"], int)
+    async with LiveServer(consumer, server="daphne") as server:
+        assert_type(server.ws_url, str)
+        assert_type(server.port, int)
 
 
 async def a_test_uses_the_plugin(

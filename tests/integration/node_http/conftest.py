@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import shutil
-import socket
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
-from support import GUARD, wait_until
+from node_process import NodeProcess, node_starter, node_with_packages, serving
 
 HERE = Path(__file__).resolve().parent
 
@@ -24,87 +17,13 @@ HERE = Path(__file__).resolve().parent
 @pytest.fixture(scope="session")
 def node() -> str:
     """Give the path of Node, with the packages of the lock file installed."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        reason = "node and npm are not both on the path"
-        if os.environ.get("CI_NODE_REQUIRED") == "1":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-    _install_packages(npm)
-    return node
-
-
-def _install_packages(npm: str) -> None:
-    """Install what the lock file names, unless that has been done since it was changed."""
-    installed = HERE / "node_modules" / ".package-lock.json"
-    locked = HERE / "package-lock.json"
-    if installed.exists() and installed.stat().st_mtime >= locked.stat().st_mtime:
-        return
-    done = subprocess.run(
-        [npm, "ci"],
-        cwd=HERE,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=5 * GUARD,
-    )
-    if done.returncode:
-        pytest.fail(f"npm ci failed:\n{done.stdout}{done.stderr}", pytrace=False)
-
-
-class NodeProcess:
-    """A script that runs: it prints a JSON value per line, and may wait for ours."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def line(self) -> Any:
-        """Return the next thing the script has to say."""
-        assert self._process.stdout is not None
-        async with asyncio.timeout(GUARD):
-            line = await self._process.stdout.readline()
-        if not line:
-            await self.lines()
-            pytest.fail("The script ended where it should have said something")
-        return json.loads(line)
-
-    async def lines(self) -> list[Any]:
-        """Return all that the script has to say until it ends; it must end well."""
-        async with asyncio.timeout(GUARD):
-            text, errors = await self._process.communicate()
-        assert self._process.returncode == 0, errors.decode()
-        return [json.loads(line) for line in text.splitlines()]
-
-    def go_on(self) -> None:
-        """Tell a script that waits for us not to wait any longer."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"\n")
-
-    async def stop(self) -> None:
-        """End it, if it has not."""
-        if self._process.returncode is None:
-            self._process.kill()
-            await self._process.communicate()
+    return node_with_packages(HERE)
 
 
 @pytest.fixture
 async def start_node(node: str) -> AsyncIterator[Callable[..., Awaitable[NodeProcess]]]:
     """Start a script with its arguments."""
-    async with AsyncExitStack() as stack:
-
-        async def start(script: str, *arguments: str) -> NodeProcess:
-            process = NodeProcess(
-                await asyncio.create_subprocess_exec(
-                    *(node, str(HERE / script), *arguments),
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.PIPE,
-                )
-            )
-            stack.push_async_callback(process.stop)
-            return process
-
+    async with node_starter(node, HERE) as start:
         yield start
 
 
@@ -116,13 +35,5 @@ def serve() -> Callable[..., Any]:
 
 @asynccontextmanager
 async def _serve(application: Any) -> AsyncIterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(application, lifespan="off", log_config=None)
-        server = uvicorn.Server(config)
-        running = asyncio.create_task(server.serve([listener]))
-        try:
-            await wait_until(lambda: server.started or running.done())
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/graphql/"
-        finally:
-            server.should_exit = True
-            await running
+    async with serving(application) as port:
+        yield f"http://127.0.0.1:{port}/graphql/"

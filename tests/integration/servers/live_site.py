@@ -1,7 +1,9 @@
-"""A small Django site with GraphQL over WebSocket, for real servers to serve."""
+"""A small Django site with GraphQL over WebSocket and HTTP, for real servers to serve."""
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from typing import Any
 from weakref import WeakSet
 
@@ -11,7 +13,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, JsonResponse
-from django.urls import path
+from django.urls import path, re_path
 
 settings.configure(
     ALLOWED_HOSTS=["*"],
@@ -21,14 +23,24 @@ settings.configure(
 )
 django.setup()
 
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, hub  # noqa: E402 (see `setup`)
+from channels_graphql_ws import (  # noqa: E402 (see `setup`)
+    GraphqlHttpConsumer,
+    GraphqlWsConsumer,
+    Subscription,
+    Upload,
+    hub,
+)
+from channels_graphql_ws.execution.queue import drops  # noqa: E402
 
 consumers: WeakSet[Any] = WeakSet()
 unsubscribed: list[str] = []
+waiting: list[asyncio.Event] = []
 
 
 class News(Subscription):
     """Whatever somebody tells."""
+
+    notification_queue_limit = 20
 
     text = graphene.String()
 
@@ -42,6 +54,18 @@ class News(Subscription):
     @staticmethod
     def unsubscribed(root: Any, info: Any, reader: str) -> None:
         unsubscribed.append(reader)
+
+
+class Numbers(Subscription):
+    """Numbers, all of them."""
+
+    notification_queue_limit = 1_000_000
+
+    number = graphene.Int()
+
+    @staticmethod
+    def publish(payload: Any, info: Any) -> dict[str, Any]:
+        return {"number": payload}
 
 
 class Query(graphene.ObjectType):
@@ -58,23 +82,45 @@ class Mutation(graphene.ObjectType):
     """Something to do."""
 
     tell = graphene.Boolean(text=graphene.String(), size=graphene.Int(default_value=1))
+    wait = graphene.Boolean()
+    count = graphene.Boolean(to=graphene.Int())
+    length = graphene.Int(file=Upload(required=True))
 
     @staticmethod
     async def resolve_tell(root: Any, info: Any, text: str, size: int) -> bool:
         await News.broadcast_async(payload=text * size)
         return True
 
+    @staticmethod
+    async def resolve_wait(root: Any, info: Any) -> bool:
+        waiting.append(asyncio.Event())
+        return await waiting[-1].wait()
+
+    @staticmethod
+    async def resolve_count(root: Any, info: Any, to: int) -> bool:
+        for number in range(to):
+            await Numbers.broadcast_async(payload=number)
+        return True
+
+    @staticmethod
+    def resolve_length(root: Any, info: Any, file: Any) -> int:
+        return len(file.read())
+
 
 class Subscriptions(graphene.ObjectType):
     """Something to wait for."""
 
     news = News.Field()
+    numbers = Numbers.Field()
+
+
+the_schema = graphene.Schema(query=Query, mutation=Mutation, subscription=Subscriptions)
 
 
 class Consumer(GraphqlWsConsumer):
     """Serves everybody but those whose token is bad."""
 
-    schema = graphene.Schema(query=Query, mutation=Mutation, subscription=Subscriptions)
+    schema = the_schema
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -88,11 +134,22 @@ class Consumer(GraphqlWsConsumer):
 
 
 class ImpatientConsumer(Consumer):
-    """Does not wait long for anything."""
+    """Does not wait long for a client to introduce itself."""
 
     connection_init_wait_timeout = 0.1
+
+
+class PingingConsumer(Consumer):
+    """Does not wait long for a sign of life."""
+
     send_ping_every = 0.05
     pong_timeout = 0.1
+
+
+class LargeConsumer(Consumer):
+    """Takes what the server takes."""
+
+    max_message_size = None
 
 
 class FailingConsumer(Consumer):
@@ -105,6 +162,8 @@ class FailingConsumer(Consumer):
 
 async def counts(request: HttpRequest) -> JsonResponse:
     """Tell what this process holds."""
+    # What refers to itself is not held, but nobody knows when Python sees that.
+    gc.collect()
     hubs = [one.counts() for one in hub._hubs.values()]
     return JsonResponse(
         {
@@ -112,19 +171,34 @@ async def counts(request: HttpRequest) -> JsonResponse:
             "listeners": sum(one["listeners"] for one in hubs),
             "groups": sum(one["groups"] for one in hubs),
             "unsubscribed": unsubscribed,
+            "waiting": len(waiting),
+            "dropped": drops.count,
         }
     )
 
 
-urlpatterns = [path("counts/", counts)]
+async def let_go(request: HttpRequest) -> JsonResponse:
+    """Let the mutations go on that wait."""
+    while waiting:
+        waiting.pop().set()
+    return JsonResponse({})
+
+
+urlpatterns = [path("counts/", counts), path("let-go/", let_go)]
+
+http_consumer = GraphqlHttpConsumer.as_asgi(
+    schema=the_schema, multipart_uploads_enabled=True, send_heartbeat_every=0.1
+)
 
 application = ProtocolTypeRouter(
     {
-        "http": get_asgi_application(),
+        "http": URLRouter([path("graphql/", http_consumer), re_path("", get_asgi_application())]),
         "websocket": URLRouter(
             [
                 path("graphql/", Consumer.as_asgi()),
                 path("impatient/", ImpatientConsumer.as_asgi()),
+                path("pinging/", PingingConsumer.as_asgi()),
+                path("large/", LargeConsumer.as_asgi()),
                 path("failing/", FailingConsumer.as_asgi()),
             ]
         ),

@@ -4,77 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import signal
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
 import pytest
 
 from channels_graphql_ws import GraphqlWsClient, GraphqlWsTransportAiohttp
+from live_sockets import (
+    LEGACY,
+    NEW,
+    abort,
+    acknowledged,
+    closes,
+    is_left,
+    opened,
+    subscribed,
+    until,
+)
 from support import GUARD
 
-NEW, LEGACY = "graphql-transport-ws", "graphql-ws"
-
 pytestmark = pytest.mark.servers
-
-
-@asynccontextmanager
-async def opened(
-    server: Any, *subprotocols: str, path: str = "graphql/", **options: Any
-) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    """Open a plain WebSocket."""
-    async with (
-        aiohttp.ClientSession() as session,
-        session.ws_connect(
-            server.url(path), protocols=subprotocols or (NEW,), max_msg_size=0, **options
-        ) as socket,
-    ):
-        yield socket
-
-
-async def acknowledged(socket: aiohttp.ClientWebSocketResponse, **init: Any) -> None:
-    """Introduce ourselves."""
-    await socket.send_json({"type": "connection_init", **init})
-    answer = await socket.receive_json(timeout=GUARD)
-    assert answer["type"] == "connection_ack"
-
-
-async def subscribed(socket: aiohttp.ClientWebSocketResponse, reader: str) -> None:
-    """Subscribe, and know that it is done."""
-    query = f'subscription {{ news(reader: "{reader}") {{ text }} }}'
-    await socket.send_json({"type": "subscribe", "id": reader, "payload": {"query": query}})
-    await socket.send_json({"type": "ping"})
-    while (await socket.receive_json(timeout=GUARD))["type"] != "pong":
-        pass
-
-
-async def closes(
-    socket: aiohttp.ClientWebSocketResponse, server: Any, code: int, reason: str
-) -> None:
-    """Wait for the close, and see why; read over all before it."""
-    async with asyncio.timeout(GUARD):
-        while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
-            pass
-    assert message.type is aiohttp.WSMsgType.CLOSE, message
-    assert message.data == code
-    # Daphne knows of no reasons.
-    assert (message.extra or "") == ("" if server.name == "daphne" else reason)
-
-
-async def until(server: Any, holds: Callable[[dict[str, Any]], bool]) -> None:
-    """Ask the server what it holds, until it is what we wait for."""
-    async with asyncio.timeout(GUARD):
-        while not holds(await server.counts()):
-            pass
-
-
-async def is_left(server: Any, reader: str) -> None:
-    """Wait until the server has forgotten a subscriber."""
-    await until(
-        server, lambda counts: reader in counts["unsubscribed"] and not counts["listeners"]
-    )
-    assert (await server.counts())["unsubscribed"].count(reader) == 1
 
 
 # ----------------------------------------------------------------------- what is asked
@@ -145,13 +96,30 @@ async def test_a_client_that_on_connect_refuses_is_told_so(
         await closes(socket, server, code, "Forbidden")
 
 
+async def test_an_id_that_is_in_use_closes_with_4409(server: Any) -> None:
+    async with opened(server) as socket:
+        await acknowledged(socket)
+        await subscribed(socket, "twice")
+        query = "subscription { numbers { number } }"
+        await socket.send_json({"type": "subscribe", "id": "twice", "payload": {"query": query}})
+        await closes(socket, server, 4409, "Subscriber for twice already exists")
+    await is_left(server, "twice")
+
+
+async def test_a_second_init_closes_with_4429(server: Any) -> None:
+    async with opened(server) as socket:
+        await acknowledged(socket)
+        await socket.send_json({"type": "connection_init"})
+        await closes(socket, server, 4429, "Too many initialisation requests")
+
+
 async def test_a_silent_client_is_closed_with_4408(server: Any) -> None:
     async with opened(server, path="impatient/") as socket:
         await closes(socket, server, 4408, "Connection initialisation timeout")
 
 
 async def test_a_client_that_answers_no_ping_is_closed_with_4408(server: Any) -> None:
-    async with opened(server, path="impatient/") as socket:
+    async with opened(server, path="pinging/") as socket:
         await acknowledged(socket)
         assert (await socket.receive_json(timeout=GUARD))["type"] == "ping"
         await closes(socket, server, 4408, "Pong timeout")
@@ -171,9 +139,7 @@ async def test_a_dropped_tcp_connection_leaves_nothing_behind(server: Any) -> No
         await acknowledged(socket)
         await subscribed(socket, "dropped")
         assert (await server.counts())["listeners"] == 1
-        transport = socket.get_extra_info("socket")
-        assert transport is not None
-        _abort(socket)
+        abort(socket)
     await is_left(server, "dropped")
     await until(server, lambda counts: not counts["consumers"] and not counts["groups"])
 
@@ -183,38 +149,6 @@ async def test_a_client_that_closes_leaves_nothing_behind(server: Any) -> None:
         await acknowledged(socket)
         await subscribed(socket, "closed")
     await is_left(server, "closed")
-
-
-async def test_a_client_that_does_not_read_delays_nobody(server: Any) -> None:
-    async with opened(server) as slow, opened(server) as fast, opened(server) as teller:
-        for socket in (slow, fast, teller):
-            await acknowledged(socket)
-        await subscribed(slow, "slow")
-        await subscribed(fast, "fast")
-        _transport(slow).pause_reading()
-        for number in range(100):
-            query = f'mutation {{ tell(text: "{number} ", size: 30000) }}'
-            await teller.send_json(
-                {"type": "subscribe", "id": str(number), "payload": {"query": query}}
-            )
-            news = await fast.receive_json(timeout=GUARD)
-            assert news["payload"]["data"]["news"]["text"].startswith(f"{number} ")
-        _abort(slow)
-    await is_left(server, "slow")
-    await is_left(server, "fast")
-
-
-def _transport(socket: aiohttp.ClientWebSocketResponse) -> asyncio.Transport:
-    connection = socket._conn
-    assert connection is not None
-    transport = connection.transport
-    assert isinstance(transport, asyncio.Transport)
-    return transport
-
-
-def _abort(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """Reset the TCP connection, without a word of WebSocket."""
-    _transport(socket).abort()
 
 
 # ----------------------------------------------------------------------- the server goes
@@ -237,9 +171,52 @@ async def test_a_server_that_is_told_to_end_ends_without_a_traceback(
             async with asyncio.timeout(GUARD):
                 message = await socket.receive()
             assert message.type is not aiohttp.WSMsgType.TEXT
+            # Daphne drops its clients, unless we hear the signal first, see below.
+            assert message.data == (None if server.name == "daphne" else 1012)
         code = await stopping
     # Uvicorn ends by the signal that it has caught, once it has cleaned up.
     assert code in (0, -15), server.log
+    assert "Traceback" not in server.log or not server.kind.ends_quietly
+    assert "channels_graphql_ws" not in server.log
+    assert "Task was destroyed" not in server.log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_shutdown_lets_a_mutation_end_and_tells_all_to_come_again(
+    start_server: Callable[..., Any], number: signal.Signals
+) -> None:
+    server = start_server("graceful_site")
+    # Daphne lets no application say 1012, and knows of no reasons.
+    code = 4012 if server.name == "daphne" else 1012
+    query = 'subscription { news(reader: "stream") { text } }'
+    async with (
+        opened(server) as one,
+        opened(server) as other,
+        aiohttp.ClientSession() as session,
+        session.post(
+            server.url("graphql/", "http"),
+            json={"query": query},
+            headers={"Accept": "text/event-stream"},
+        ) as stream,
+    ):
+        for socket in (one, other):
+            await acknowledged(socket)
+        await subscribed(one, "one")
+        mutation = {"query": "mutation { wait }"}
+        await other.send_json({"type": "subscribe", "id": "m", "payload": mutation})
+        await until(server, lambda counts: counts["waiting"] and counts["listeners"] == 2)
+        server.process.send_signal(number)
+        await closes(one, server, code, "Service restart")
+        async with asyncio.timeout(GUARD):
+            assert b"complete" not in await stream.content.read()
+        async with opened(server) as late:
+            await closes(late, server, code, "Service restart")
+        await server.let_go()
+        result = await other.receive_json(timeout=GUARD)
+        assert result == {"type": "next", "id": "m", "payload": {"data": {"wait": True}}}
+        await closes(other, server, code, "Service restart")
+    exit_code = await asyncio.to_thread(server.process.wait, GUARD)
+    assert exit_code in (0, -15), server.log
     assert "Traceback" not in server.log
     assert "Task was destroyed" not in server.log
 

@@ -1,0 +1,231 @@
+"""Graceful shutdown: clients are told to come again, and what they have begun may end.
+
+ASGI servers tell applications little of their end. Those that know `lifespan` say it when
+the connections are gone, and may wait for event streams for ever; Hypercorn and, if it has
+no idle connection of HTTP, Daphne cancel what they run. So the signal itself is listened to,
+see `shut_down_on_signals`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Iterable
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary, ref
+
+log = logging.getLogger(__name__)
+
+DEFAULT_TIMEOUT = 10.0
+"""Seconds that operations may take to their end."""
+
+FAREWELL_TIMEOUT = 5.0
+"""Seconds that a client may take to be told, and what belongs to it to end."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""The signals by which servers are told to end."""
+
+_TURNS_AT_ONCE = 64
+
+_WRITING_TURNS = 5
+
+
+class Guest(Protocol):
+    """A connection, or an answer that goes on."""
+
+    async def leave(self, timeout: float) -> None:
+        """End it, as soon as nothing but subscriptions is under way.
+
+        Args:
+            timeout: seconds to wait for the rest.
+        """
+        ...
+
+
+class Guests:
+    """All that goes on on one event loop. See `guests_of_loop`."""
+
+    def __init__(self) -> None:
+        self.are_leaving = False
+        """Whether nobody else may come in."""
+        self._guests: set[Guest] = set()
+        self._hears = False
+
+    def __len__(self) -> int:
+        return len(self._guests)
+
+    def add(self, guest: Guest) -> None:
+        """Remember a guest until `discard`."""
+        self._guests.add(guest)
+        if not self._hears and _wish.signals:
+            self.hear(_wish.timeout, _wish.signals)
+
+    def discard(self, guest: Guest) -> None:
+        """A guest has gone; harmless for one that is not known."""
+        self._guests.discard(guest)
+
+    async def leave(self, timeout: float) -> None:
+        """Let nobody in any more, and bring all out."""
+        self.are_leaving = True
+        tasks: list[asyncio.Task[None]] = []
+        for number, guest in enumerate(list(self._guests), 1):
+            tasks.append(asyncio.create_task(guest.leave(timeout)))
+            if number % _TURNS_AT_ONCE == 0:
+                # Other clients are still being served meanwhile.
+                await asyncio.sleep(0)
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                log.error("A client could not be told of the shutdown", exc_info=result)
+
+    def hear(self, timeout: float, signals: Iterable[signal.Signals]) -> None:
+        """Leave when the process gets one of these signals, and pass it on then."""
+        self._hears = True
+        # Only there can Python's signals be heard; another thread is none of a server's.
+        if threading.current_thread() is threading.main_thread():
+            for number in signals:
+                listener = _listeners.setdefault(number, _SignalListener(number))
+                listener.listen(timeout)
+
+
+class _SignalListener:
+    """Hears a signal before whoever has heard it so far, who hears it afterwards.
+
+    Those who use `loop.add_signal_handler` (Hypercorn, Granian) hear it at once as well:
+    the event loop tells them.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        self._number = number
+        self._previous: Any = None
+        self._frame: Any = None
+        self._timeout = DEFAULT_TIMEOUT
+        self._has_begun = False
+        # Nothing here may keep an event loop alive that has had its time.
+        self._loop: ref[asyncio.AbstractEventLoop] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def listen(self, timeout: float) -> None:
+        """Listen for the running event loop, which takes the place of the one before.
+
+        Not where the signal is ignored, or belongs to something beside Python.
+        """
+        current = signal.getsignal(self._number)
+        if current in (None, signal.SIG_IGN):
+            return
+        self._timeout = timeout
+        self._loop = ref(asyncio.get_running_loop())
+        self._has_begun = False
+        if current != self._heard:
+            self._previous = current
+            signal.signal(self._number, self._heard)
+
+    def _heard(self, _number: int, frame: Any) -> None:
+        self._frame = frame
+        loop = self._loop() if self._loop is not None else None
+        # Who says it twice means it.
+        if self._has_begun or loop is None or not loop.is_running():
+            self._pass_on()
+            return
+        self._has_begun = True
+        loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
+        guests = guests_of_loop()
+        log.info("Got %s: telling %s clients to come again", self._number.name, len(guests))
+        self._task = asyncio.ensure_future(guests.leave(self._timeout))
+        self._task.add_done_callback(lambda _: self._pass_on())
+
+    def _pass_on(self) -> None:
+        self._task = None
+        if callable(self._previous):
+            self._previous(self._number, self._frame)
+            return
+        signal.signal(self._number, signal.SIG_DFL)
+        signal.raise_signal(self._number)
+
+
+_listeners: dict[signal.Signals, _SignalListener] = {}
+
+
+class _Wish:
+    """The signals that are listened to from the first connection on."""
+
+    timeout = DEFAULT_TIMEOUT
+    signals: tuple[signal.Signals, ...] = ()
+
+
+_wish = _Wish()
+
+_guests: WeakKeyDictionary[asyncio.AbstractEventLoop, Guests] = WeakKeyDictionary()
+
+
+def guests_of_loop() -> Guests:
+    """Give the guests of the running event loop."""
+    loop = asyncio.get_running_loop()
+    guests = _guests.get(loop)
+    if guests is None:
+        guests = _guests[loop] = Guests()
+    return guests
+
+
+async def written() -> None:
+    """Let a server write what it was given, if it does so when it is its turn (Daphne)."""
+    for _ in range(_WRITING_TURNS):
+        await asyncio.sleep(0)
+
+
+async def shut_down(timeout: float = DEFAULT_TIMEOUT) -> None:
+    """Close all WebSockets and streams of this event loop, and let nobody else in.
+
+    Clients are told to connect again: WebSockets are closed with 1012, streams end. First,
+    queries and mutations that are under way may come to their end.
+
+    Args:
+        timeout: seconds that they may take. What is not over then goes on without its
+            client.
+    """
+    await guests_of_loop().leave(timeout)
+
+
+def shut_down_on_signals(
+    timeout: float = DEFAULT_TIMEOUT, signals: Iterable[signal.Signals] = SIGNALS
+) -> None:
+    """Have the process call `shut_down` when it is told to end, and only then end.
+
+    Call it once, where the ASGI application is made. Who has heard the signals so far, the
+    server, hears them afterwards; a second signal goes there at once.
+
+    Args:
+        timeout: seconds that queries and mutations may take.
+        signals: those that tell the process to end.
+    """
+    _wish.timeout, _wish.signals = timeout, tuple(signals)
+    with contextlib.suppress(RuntimeError):  # No event loop yet: at the first connection.
+        guests_of_loop().hear(timeout, _wish.signals)
+
+
+class GraphqlLifespan:
+    """Shuts down with the server: mount it under `lifespan` of a `ProtocolTypeRouter`.
+
+    Args:
+        timeout: seconds that queries and mutations may take, see `shut_down`.
+        signals: those that tell the process to end, see `shut_down_on_signals`; an empty
+            tuple leaves them alone.
+    """
+
+    def __init__(
+        self, timeout: float = DEFAULT_TIMEOUT, signals: Iterable[signal.Signals] = SIGNALS
+    ) -> None:
+        self._timeout = timeout
+        self._signals = tuple(signals)
+
+    async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
+        """Answer what the server says of its life (ASGI, lifespan)."""
+        while (await receive())["type"] == "lifespan.startup":
+            guests_of_loop().hear(self._timeout, self._signals)
+            await send({"type": "lifespan.startup.complete"})
+        await shut_down(self._timeout)
+        await send({"type": "lifespan.shutdown.complete"})
