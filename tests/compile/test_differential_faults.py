@@ -21,13 +21,13 @@ from graphql.pyutils import Path
 
 from channels_graphql_ws.compile import CompiledOperation, compile_operation
 from compile.recipes import Mute
-from compile.side_by_side import Given, answer, observe, warned
+from compile.side_by_side import Given, Operation, answer, observe, warned
 from executing import cancel
 from support import tick
 
 SCHEMA = build_schema("""
     type Query { a: Int must: Int! list: [Int] thing: Thing things: [Thing!] with(a: [Int]): Int }
-    type Thing { a: Int b: Int thing: Thing must: Thing! }
+    type Thing { a: Int b: Int of(a: [Int]): Int thing: Thing must: Thing! }
     type Mutation { a: Int b: Int }
 """)
 
@@ -208,6 +208,26 @@ def test_documents_are_executed_however_deep_they_are(depth: int, field: str) ->
     assert depth > 50 or plan is not None
 
 
+@pytest.mark.parametrize("depth", [10, 150, 250, 5_000])
+def test_variables_are_refused_alike_however_deep_they_are(depth: int) -> None:
+    schema = build_schema("input In { in: In a: Int } type Query { it(of: In): Int }")
+    document = parse("query ($v: In) { it(of: $v) }")
+    node = get_operation_ast(document)
+    assert node is not None
+    value: dict[str, Any] = {"a": 1}
+    for _ in range(depth):
+        value = {"in": value}
+    operation = Operation(schema, document, node)
+    outcomes = []
+    for call in (operation.candidate, operation.reference):
+        try:
+            outcomes.append(call({"it": 3}, None, {"v": value}).formatted)
+        except RecursionError:
+            # The first releases of graphql-core 3.2 do not count.
+            outcomes.append(None)
+    assert outcomes[0] == outcomes[1]
+
+
 def test_a_resolver_that_runs_out_of_stack_is_an_error_of_its_field() -> None:
     def endless(info: Any) -> Any:
         return endless(info)
@@ -273,6 +293,22 @@ def test_nothing_of_one_execution_is_seen_by_the_next() -> None:
     for variables in ({}, {"v": [1]}, {}):
         plan.execute(root_value={"with": spoil}, context_value=None, variable_values=variables)
     assert seen == [[1]] * 6
+
+
+@pytest.mark.parametrize("argument", ["[1]", "1", "[1, $v]", "$w"])
+def test_each_call_has_arguments_of_its_own_unless_they_are_a_variable(argument: str) -> None:
+    declared = {"[1, $v]": "query ($v: Int = 2) ", "$w": "query ($w: [Int] = [1]) "}
+    text = f"{declared.get(argument, '')}{{ things {{ of(a: {argument}) }} }}"
+    seen: list[Any] = []
+
+    def spoil(info: Any, a: Any) -> int:
+        seen.append(list(a))
+        a.append(9)
+        return len(a)
+
+    answer(SCHEMA, text, lambda: {"things": [{"of": spoil}] * 3})
+    assert seen[:3] == seen[3:]
+    assert (seen[0] == seen[2]) is (argument != "$w")
 
 
 # ------------------------------------------------------------------------------ info

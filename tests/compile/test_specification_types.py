@@ -348,6 +348,16 @@ def test_3_11_one_value_stands_for_a_list_of_it(literal: str, type: str) -> None
     it(schema, repeated, f"{head}{{ it(of: {literal}) }}", variables={"v": [1], "w": 2})
 
 
+@pytest.mark.parametrize("wrapping", ["{}", "{}!", "[{}]", "[{}!]", "[[{}]!]!"])
+@pytest.mark.parametrize("type", ["Int", "Color", "Own", "Cat", "Pet"])
+def test_3_12_undefined_is_null(type: str, wrapping: str) -> None:
+    more = "enum Color { RED } scalar Own type Cat { name: String } union Pet = Cat"
+    schema = of(wrapping.format(type), more)
+    text = "{ it { __typename } }" if type in ("Cat", "Pet") else "{ it }"
+    for value in (Undefined, [Undefined], [[Undefined]], [None, Undefined]):
+        it(schema, value, text)
+
+
 # ----------------------------------------------------------------------- 3.13 directives
 
 
