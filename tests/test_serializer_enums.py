@@ -83,6 +83,12 @@ def test_only_members_of_an_enum_are_found(key: object) -> None:
     decode_error(forged(wire.ENUM, "testapp.models", "Permission", key or "READ"))
 
 
+def test_bits_that_python_passes_over_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As Python 3.11.2 does it.
+    monkeypatch.setattr(Permission, "_missing_", classmethod(lambda cls, value: cls.READ))
+    decode_error(forged(wire.ENUM, "testapp.models", "Permission", 9))
+
+
 def test_the_module_of_an_enum_is_not_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     data = forged(wire.ENUM, "http", "HTTPStatus", "OK")
     assert Serializer.deserialize(data) is importlib.import_module("http").HTTPStatus.OK

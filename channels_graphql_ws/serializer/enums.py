@@ -33,7 +33,13 @@ def decode_enum(items: list[Any]) -> Enum:
             f"No enum {module}.{qualname} here: import its module in the processes that"
             " receive broadcasts (decoding imports nothing), or register it"
         )
-    return cls(key) if issubclass(cls, Flag) else cls.__members__[key]
+    if not issubclass(cls, Flag):
+        return cls.__members__[key]
+    member = cls(key)
+    # The first releases of Python 3.11 pass over bits that no member has.
+    if member.value != key:
+        raise PayloadDecodeError(f"{key!r} is no value of {module}.{qualname}")
+    return member
 
 
 def _find(module: str, qualname: str) -> type[Enum] | None:
