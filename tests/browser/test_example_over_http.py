@@ -100,8 +100,9 @@ async def test_graphiql_hears_what_is_said_in_a_second_tab(example, guest, tmp_p
     await expect_live(owl)
     hearing = await open_graphiql(owl, example.url, LISTEN)
     await execute(hearing)
-    # The first one is empty, and says that the subscription is in its group.
-    await expect(hearing.get_by_role("status")).to_have_text("Live, 1 event")
+    # The confirmation, which is no event: the subscription is in its group.
+    await expect(hearing.locator(".graphiql-response")).to_contain_text('"data": null')
+    await expect(hearing.get_by_role("status")).to_have_text("Live, 0 events")
     saying = await open_graphiql(owl, example.url, SEND)
     await execute(saying)
     await expect(saying.locator(".graphiql-response")).to_contain_text('"sendMessage"')
@@ -116,10 +117,12 @@ async def test_graphiql_hears_what_is_said_in_the_chat(example, guest):
     await expect_live(owl)
     hearing = await open_graphiql(owl, example.url, LISTEN)
     await execute(hearing)
-    # The first one is empty, and says that the subscription is in its group.
-    await expect(hearing.get_by_role("status")).to_have_text("Live, 1 event")
+    # The confirmation, which is no event: the subscription is in its group.
+    await expect(hearing.locator(".graphiql-response")).to_contain_text('"data": null')
+    await expect(hearing.get_by_role("status")).to_have_text("Live, 0 events")
     await say(owl, "Is anybody listening?")
     await expect(hearing.locator(".graphiql-response")).to_contain_text("Is anybody listening?")
+    await expect(hearing.get_by_role("status")).to_have_text("Live, 1 event")
 
 
 async def test_a_clock_with_a_number_of_ticks_stops_by_itself(example, visitor):

@@ -92,9 +92,10 @@ async def opened(browser, project: Project) -> AsyncIterator[Opener]:
     requests: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        # What a browser says of any refusal; some tests are about these.
-        if message.type in {"error", "warning"} and not (
-            "WebSocket connection to" in message.text or "status of 403" in message.text
+        # What a browser says of any refusal, and of a server that is away.
+        expected = ("WebSocket connection to", "status of 403", "ERR_CONNECTION_REFUSED")
+        if message.type in {"error", "warning"} and not any(
+            words in message.text for words in expected
         ):
             problems.append(message.text)
 
