@@ -44,6 +44,8 @@ class Binding:
 class EventField:
     """The one field of a subscription."""
 
+    __slots__ = ("_bound", "_field", "_key", "_path")
+
     def __init__(self, bound: Bound, field: Field) -> None:
         self._bound = bound
         self._field = field

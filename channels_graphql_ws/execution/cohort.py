@@ -46,6 +46,8 @@ class Member(Protocol):
 class Cohort(Turns):
     """A cohort of one: the subscription of a client that shares with nobody."""
 
+    __slots__ = ("_filters", "_format_error", "_id", "_member", "groups")
+
     def __init__(
         self,
         plan: EventPlan,

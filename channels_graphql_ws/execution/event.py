@@ -71,6 +71,17 @@ class EventPlan:
         arguments: what the hooks get as their keyword arguments.
     """
 
+    __slots__ = (
+        "_delivery",
+        "_field",
+        "_sync_in_thread",
+        "arguments",
+        "info",
+        "name",
+        "source",
+        "variables",
+    )
+
     def __init__(
         self,
         schema: GraphQLSchema,

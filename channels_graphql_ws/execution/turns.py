@@ -34,6 +34,18 @@ class Turns(ABC):
         queue_limit: how many may wait.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_current",
+        "_ended",
+        "_ending",
+        "_hub",
+        "_plan",
+        "_queue",
+        "_task",
+        "is_too_slow",
+    )
+
     def __init__(self, plan: EventPlan, hub: Hub, queue_limit: int) -> None:
         self._plan = plan
         self._hub = hub

@@ -10,6 +10,7 @@ import graphene
 import pytest
 
 from channels_graphql_ws import Subscription
+from channels_graphql_ws.execution.event import EventPlan
 from channels_graphql_ws.execution.queue import drops
 from executing import FakeClient, Gate, Rig, cancel, notification, schema_of
 from support import tick, wait_until
@@ -298,14 +299,14 @@ async def test_alike_notifications_are_coalesced_while_they_wait_and_not_before(
 # -------------------------------------------------------------------------------- errors
 
 
-async def test_an_event_that_breaks_execution_itself_is_lost_alone(rig, caplog):
-    def broken(payload):
+async def test_an_event_that_breaks_execution_itself_is_lost_alone(rig, caplog, monkeypatch):
+    def broken(plan, payload):
         raise LookupError
 
     client = await rig.subscribe(NUMBERS, id="77")
-    client.cohort._plan.start = broken
-    rig.hub.broadcast(1)
-    del client.cohort._plan.start
+    with monkeypatch.context() as patched:
+        patched.setattr(EventPlan, "start", broken)
+        rig.hub.broadcast(1)
     rig.hub.broadcast(2)
     lost, found = client.results
     assert lost == {"data": None, "errors": [{"message": "Internal server error"}]}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import COMPLETE, SKIP, GraphqlWsConsumer, SharedContextError, Subscription
+from channels_graphql_ws.execution.event import EventPlan
 from channels_graphql_ws.execution.shared import DELIVERIES_AT_ONCE
 from channels_graphql_ws.hub import hub_of
 from executing import FakeClient, Gate, Rig, notification, schema_of
@@ -713,13 +714,12 @@ async def _end(rig: Rig, client: FakeClient) -> None:
 
 async def test_a_payload_that_breaks_something_of_ours_is_an_internal_error(rig, monkeypatch):
     first, second = await several(rig, 2)
-    [cohort] = rig.hub.all_listeners()
 
-    def breaks(payload):
+    def breaks(plan, payload):
         raise RuntimeError("our own")
 
     with monkeypatch.context() as patched:
-        patched.setattr(cohort._plan, "start", breaks)
+        patched.setattr(EventPlan, "start", breaks)
         rig.hub.broadcast(1)
     rig.hub.broadcast(2)
     for client in (first, second):

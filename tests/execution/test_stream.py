@@ -17,6 +17,7 @@ from graphql import GraphQLError
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer, Subscription, connection, steps
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
+from channels_graphql_ws.execution.event import EventPlan
 from channels_graphql_ws.execution.stream import Stream
 from channels_graphql_ws.hub import TURNS_AT_ONCE
 from channels_graphql_ws.messages import Refusal
@@ -346,17 +347,16 @@ async def test_an_error_in_a_resolver_costs_one_event(rig, caplog):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("ours"), asyncio.CancelledError()])
-async def test_a_mistake_of_ours_costs_one_event(rig, script, error, caplog):
+async def test_a_mistake_of_ours_costs_one_event(rig, script, error, caplog, monkeypatch):
     client = await rig.run(COUNT)
-    plan = client.cohort._plan
-    right = plan.run
+    right = EventPlan.run
 
-    def broken(payload):
-        plan.run = right
+    def broken(plan, payload):
+        monkeypatch.setattr(EventPlan, "run", right)
         raise error
         yield
 
-    plan.run = broken
+    monkeypatch.setattr(EventPlan, "run", broken)
     await client.hears(1)
     assert client.data == [2]
     assert "Lost an event of count (id 1)" in caplog.text
