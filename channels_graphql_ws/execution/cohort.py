@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
@@ -11,7 +10,7 @@ from graphql import ExecutionResult
 from .. import steps
 from ..hub import Hub, Notification
 from ..steps import Steps
-from .ending import wind_down
+from .ending import await_end, wind_down
 from .errors import Formatter, encode_result, log_errors, too_slow
 from .event import EventPlan
 from .filtering import REFUSED, objection
@@ -85,8 +84,7 @@ class Cohort(Turns):
         """Leave the groups, stop what is under way, and call `unsubscribed`, once."""
         task = self._task
         if self._ended:
-            if task is not None and task is not asyncio.current_task():
-                yield asyncio.wait([task])
+            yield from await_end(task)
             return
         self._ended = self._ending = True
         self._queue.clear()
