@@ -202,8 +202,9 @@ class Hub:
     def _turn(listener: Listener) -> bool:
         try:
             return listener.take_turn()
-        # It is a mistake of ours, and must not cost the others their turns.
-        except Exception:
+        # It is a mistake of ours, and must not cost the others their turns. Nobody cancels
+        # what is no task: that comes from what something has waited for.
+        except (Exception, asyncio.CancelledError):
             log.exception("Lost a turn of %r", listener)
             return False
 

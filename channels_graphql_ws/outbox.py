@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Generator, Iterator
 from functools import partial
 from typing import Any
 
+from .steps import is_cancellation
+
 log = logging.getLogger(__name__)
 
 FULL_AT = 64
@@ -95,8 +97,9 @@ class Outbox:
             waiting_for = next(steps)
         except StopIteration:
             return
-        except Exception as error:  # noqa: BLE001 (servers raise what they like)
-            self._break(error)
+        # Servers raise what they like, and what is around them.
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+            self._fail(error, partial(send, *frame))
             return
         self._flushing = self._spawn(self._flush(_Rest(steps, waiting_for)))
 
@@ -136,7 +139,10 @@ class Outbox:
                 if len(self._waiting) <= FULL_AT // 2:
                     self._tell_room()
                 await send()
-        except Exception as error:  # noqa: BLE001 (servers raise what they like)
+        # Servers raise what they like.
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
             self._break(error)
         finally:
             # Another one may have taken over, see `close`.
@@ -149,7 +155,20 @@ class Outbox:
             self._flushing.cancel()
             self._flushing = None
 
-    def _break(self, error: Exception) -> None:
+    def _fail(self, error: BaseException, send: Callable[[], Awaitable[None]]) -> None:
+        """See if it was only that a send can not begin outside of a task.
+
+        Results come from no task. A server takes them, but a `send` that middleware has
+        wrapped in a timeout, say, does not.
+        """
+        if isinstance(error, OSError) or asyncio.current_task() is not None:
+            self._break(error)
+            return
+        log.debug("Can not send outside of a task, trying in one: %r", error)
+        self._waiting.append(send)
+        self._flushing = self._spawn(self._flush())
+
+    def _break(self, error: BaseException) -> None:
         """Take it that the client has gone, if it is an OSError as ASGI has it."""
         log.debug("Can not send to a client: %r", error)
         was_closed, self._closed = self._closed, True
@@ -158,7 +177,7 @@ class Outbox:
         if not was_closed and not isinstance(error, OSError):
             self._flushing = self._spawn(self._close_after(error))
 
-    async def _close_after(self, error: Exception) -> None:
+    async def _close_after(self, error: BaseException) -> None:
         """Leave nobody without a word: Daphne refuses frames that it finds too large."""
         try:
             await self._give_up()

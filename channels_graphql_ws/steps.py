@@ -53,6 +53,16 @@ def cancel(task: asyncio.Task[Any]) -> None:
     loop.call_soon(lambda: loop.call_soon(task.cancel))
 
 
+def is_cancellation(error: BaseException) -> bool:
+    """Tell if this task is being cancelled.
+
+    Otherwise something was cancelled that the user's code waited for, and that is an
+    error like any other: the client is owed an answer.
+    """
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
 async def _finish(steps: Steps[T], step: Any) -> T:
     """Take the remaining steps, the first of which is the awaitable `step`."""
     while True:

@@ -361,12 +361,13 @@ async def test_a_broadcast_without_a_payload_is_lost_with_an_error(
     assert "Lost a broadcast to group A" in caplog.text
 
 
+@pytest.mark.parametrize("error", [RuntimeError("a mistake"), asyncio.CancelledError()])
 async def test_a_listener_that_fails_does_not_cost_the_others_their_turns(
-    local: Hub, caplog: pytest.LogCaptureFixture
+    local: Hub, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(FakeListener):
         def take_turn(self) -> bool:
-            raise RuntimeError("a mistake")
+            raise error
 
     local.listen(Failing(), ("A",))
     listener = await subscribed(local, "A")

@@ -341,3 +341,55 @@ async def test_such_an_awaitable_may_be_cancelled() -> None:
     outbox.abandon()
     await asyncio.wait(owner.tasks)
     assert owner.tasks[0].cancelled()
+
+
+# ----------------------------------------------------------------------- without a task
+
+
+async def put_outside_of_tasks(case: Case, *sends: Callable[[], Awaitable[None]]) -> None:
+    for send in sends:
+        asyncio.get_running_loop().call_soon(case.outbox.put, send)
+    await tick(3)
+    await asyncio.gather(*case.owner.tasks, return_exceptions=True)
+
+
+async def test_a_send_that_needs_a_task_gets_one(case: Case) -> None:
+    """Middleware may put a timeout around `send`, which Python has for tasks only."""
+
+    async def send(frame: str) -> None:
+        async with asyncio.timeout(GUARD):
+            await case.socket.send(frame)
+
+    frames = [partial(send, frame) for frame in "abc"]
+    await put_outside_of_tasks(case, *frames)
+    case.close()
+    await asyncio.gather(*case.owner.tasks)
+    assert case.socket.sent == ["a", "b", "c", "close"]
+
+
+async def test_a_send_that_fails_in_a_task_as_well_is_given_up(case: Case) -> None:
+    case.socket.breaks_with = ValueError("too large")
+    await put_outside_of_tasks(case, partial(case.socket.send, "a"))
+    await wait_until(lambda: case.socket.sent)
+    assert case.socket.sent == ["given up"]
+
+
+async def test_a_client_that_has_gone_is_not_sent_to_again(case: Case) -> None:
+    case.socket.breaks_with = OSError("gone")
+    await put_outside_of_tasks(case, partial(case.socket.send, "a"))
+    assert (len(case.socket.tasks), case.owner.tasks) == (1, [])
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_a_send_that_was_cancelled_from_inside_is_one_that_failed(
+    case: Case, is_slow: bool
+) -> None:
+    async def send() -> None:
+        if is_slow:
+            await tick()
+        raise asyncio.CancelledError
+
+    case.outbox.put(send)
+    case.put("b")
+    await wait_until(lambda: case.socket.sent)
+    assert case.socket.sent == ["given up"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws.steps import Steps, cancel, is_awaitable, run
-from support import tick
+from channels_graphql_ws.steps import Steps, cancel, is_awaitable, is_cancellation, run
+from support import tick, wait_until
 
 
 async def later(value: Any) -> Any:
@@ -189,3 +189,34 @@ async def test_a_task_is_not_cancelled_before_its_first_steps() -> None:
     await asyncio.wait([task])
     assert task.cancelled()
     assert reached == ["outer", "inner"]
+
+
+# ------------------------------------------------------------------------ cancellation
+
+
+async def test_a_task_that_is_cancelled_is_told_from_what_it_waited_for() -> None:
+    seen: list[bool] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError as error:
+            seen.append(is_cancellation(error))
+
+    task = asyncio.create_task(wait())
+    asyncio.get_running_loop().call_soon(task.cancel)
+    await task
+    assert seen == [True]
+    assert not is_cancellation(asyncio.CancelledError())
+    assert not is_cancellation(ValueError())
+
+
+async def test_outside_of_a_task_nothing_is_cancelled() -> None:
+    seen: list[bool] = []
+
+    def call() -> None:
+        seen.append(is_cancellation(asyncio.CancelledError()))
+
+    asyncio.get_running_loop().call_soon(call)
+    await wait_until(lambda: seen)
+    assert seen == [False]

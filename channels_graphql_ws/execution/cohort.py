@@ -10,7 +10,7 @@ from graphql import ExecutionResult
 from .. import steps
 from ..hub import Hub, Notification
 from ..steps import Steps
-from .ending import waited_for, wind_down
+from .ending import await_end, wind_down
 from .errors import Formatter, encode_result, log_errors, too_slow
 from .event import EventPlan
 from .filtering import REFUSED, objection
@@ -85,7 +85,7 @@ class Cohort(Turns):
     def end(self) -> Steps[None]:
         """Leave the groups, stop what is under way, and call `unsubscribed`, once."""
         if self._ended:
-            yield from waited_for(self._task)
+            yield from await_end(self._task)
             return
         self._ended = self._ending = True
         self._queue.clear()

@@ -6,8 +6,7 @@ import asyncio
 import logging
 
 from .. import steps
-from ..steps import Steps
-from .errors import is_cancellation
+from ..steps import Steps, is_cancellation
 from .event import EventPlan
 
 log = logging.getLogger(__name__)
@@ -28,10 +27,16 @@ def wind_down(plan: EventPlan, id: object, *tasks: asyncio.Task[None] | None) ->
     yield from _call_unsubscribed(plan, id)
 
 
-def waited_for(task: asyncio.Task[None] | None) -> Steps[None]:
-    """Wait until what is under way has ended, unless that is us."""
-    if task is not None and task is not asyncio.current_task():
+def await_end(task: asyncio.Task[None] | None) -> Steps[None]:
+    """Wait for an end that has begun; who has no more patience with it ends that, too."""
+    if task is None or task is asyncio.current_task():
+        return
+    try:
         yield asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        yield asyncio.wait([task])
+        raise
 
 
 def _call_unsubscribed(plan: EventPlan, id: object) -> Steps[None]:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import isfunction
 from typing import Any, Protocol
@@ -24,9 +24,10 @@ from graphql import (
 from ..context import SharedContext
 from ..documents import NO_RULES, Document, Rules, documents_of
 from ..hub import Hub
+from ..json_text import loads
 from ..masking import NO_MASK, Mask
 from ..messages import JsonObject, Refusal, Subscribe
-from ..steps import Steps, is_awaitable
+from ..steps import Steps, is_awaitable, is_cancellation
 from ..subscription import Source
 from .cohort import Cohort, Member
 from .compiled import compiled
@@ -34,7 +35,6 @@ from .errors import (
     INTERNAL_ERROR,
     describe,
     encode_result,
-    is_cancellation,
     log_errors,
     log_refusal,
 )
@@ -352,8 +352,7 @@ class Engine:
         self, asked: _Asked, plan: EventPlan, client: Client, session: Session, like: Likeness
     ) -> Seat:
         limit = self._queue_limit(plan)
-        context = partial(SharedContext, {"graphql_operation_name": like.operation_name})
-        cohort = self._shared.get(like, lambda: self._plan(asked, context()), limit)
+        cohort = self._shared.get(like, lambda: self._plan_of_all(asked, like), limit)
         return Seat(
             cohort,
             plan,
@@ -362,6 +361,12 @@ class Engine:
             format_error=session.format_error,
             id=client.request.id,
         )
+
+    def _plan_of_all(self, asked: _Asked, like: Likeness) -> EventPlan:
+        """Give a plan which has nothing of a client, not even objects that it could change."""
+        request = replace(asked.request, variables=loads(like.variables))
+        context = SharedContext({"graphql_operation_name": like.operation_name})
+        return self._plan(replace(asked, request=request), context)
 
     def _queue_limit(self, plan: EventPlan) -> int:
         limit = plan.subscription_class.notification_queue_limit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
@@ -41,16 +40,6 @@ def describe(error: Exception, format: Formatter) -> dict[str, Any]:
         log.exception("An error could not be formatted: %r", error)
         return dict(INTERNAL_ERROR)
     return description
-
-
-def is_cancellation(error: BaseException) -> bool:
-    """Tell if this task is being cancelled.
-
-    Otherwise something was cancelled that the user's code waited for, and that is an
-    error like any other: the client is owed an answer.
-    """
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def encode_result(result: ExecutionResult, format: Formatter) -> str:

@@ -7,9 +7,8 @@ from typing import Any, Final, Protocol
 
 from graphql import ExecutionResult, located_error
 
-from ..steps import Steps, is_awaitable
+from ..steps import Steps, is_awaitable, is_cancellation
 from ..subscription import SKIP
-from .errors import is_cancellation
 from .event import EventPlan
 
 REFUSED: Final = ExecutionResult(None)

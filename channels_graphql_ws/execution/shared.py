@@ -15,7 +15,7 @@ from .. import steps
 from ..hub import CoalesceKey, Hub, Notification
 from ..steps import Steps
 from .cohort import Member
-from .ending import waited_for, wind_down
+from .ending import await_end, wind_down
 from .errors import Formatter, encode_result, log_errors, too_slow
 from .event import EventPlan
 from .filtering import REFUSED, objection
@@ -153,8 +153,9 @@ class SharedCohort(Turns):
         for seat in few:
             try:
                 seat.take(self._result)
-            # It is a mistake of ours, and must not cost the others their result.
-            except Exception:
+            # It is a mistake of ours, or a hook that was cancelled from inside, and must
+            # not cost the others their result.
+            except (Exception, asyncio.CancelledError):
                 log.exception("Lost a notification of %s (shared)", self.name)
         if len(few) < DELIVERIES_AT_ONCE:
             self._result = self._waiting = None
@@ -224,13 +225,17 @@ class Seat:
                 self._start(None)
         elif self._busy:
             self._finishing = self._is_too_slow = not self._backlog.put(result)
-        elif self._filters or not self._member.next_at_once(result.text(self._format_error)):
+        elif self._filters:
             self._start(self._send(result))
+        else:
+            text = result.text(self._format_error)
+            if not self._member.next_at_once(text):
+                self._start(self._send_text(text))
 
     def end(self) -> Steps[None]:
         """Leave the cohort, stop what is under way, and call `unsubscribed`, once."""
         if self._ended:
-            yield from waited_for(self._task)
+            yield from await_end(self._task)
             return
         self._ended = True
         self._backlog.clear()
@@ -272,6 +277,13 @@ class Seat:
             self._member.next(result.text(self._format_error))
         else:
             self._report(instead)
+
+    def _send_text(self, text: str) -> Steps[None]:
+        waiting = self._member.ready()
+        if waiting is not None:
+            yield waiting
+        if not self._ended:
+            self._member.next(text)
 
     def _send_initial(self) -> Steps[None]:
         result = yield from first_executed(self._plan, self._id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from ..messages import Subscribe
 from ..steps import Steps, is_awaitable
 from .event import EventPlan
 from .shared import SharedCohort
+from .threads import context_of_nobody
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class SharedCohorts:
         cohort = self._cohorts.get(like)
         if cohort is None:
             # A plan keeps the context variables that it finds: they would be one client's.
-            fresh = Context().run(plan)
+            fresh = context_of_nobody().run(plan)
             forget = partial(self._forget, like)
             cohort = SharedCohort(fresh, like.hub, like.groups, queue_limit, forget)
             self._cohorts[like] = cohort

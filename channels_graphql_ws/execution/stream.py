@@ -12,14 +12,13 @@ from graphql import ExecutionResult
 from .. import steps
 from ..hub import TURNS_AT_ONCE
 from ..messages import JsonObject, Refusal
-from ..steps import Steps
+from ..steps import Steps, is_cancellation
 from .cohort import Member
 from .errors import (
     INTERNAL_ERROR,
     Formatter,
     describe,
     encode_result,
-    is_cancellation,
     log_errors,
 )
 from .event import EventPlan

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from functools import partial
 from inspect import iscoroutine, iscoroutinefunction
 from typing import Any
@@ -28,6 +28,14 @@ _resolvers = Workers("resolvers", THREADS)
 sync_in_callers_thread: ContextVar[bool] = ContextVar("sync_in_callers_thread", default=False)
 """Use the thread that asgiref has for synchronous code, and not those. Tests do so that wait
 for us in a thread with a transaction: from no other thread it could be seen."""
+
+
+def context_of_nobody() -> Context:
+    """Give a context without any variable of a client: with no more than where threads are."""
+    context = Context()
+    context.run(sync_in_callers_thread.set, sync_in_callers_thread.get())
+    return context
+
 
 _READERS = (attr_resolver, dict_resolver, dict_or_attr_resolver)
 

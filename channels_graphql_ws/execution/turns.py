@@ -12,8 +12,8 @@ from graphql import ExecutionResult, GraphQLError
 
 from .. import steps
 from ..hub import Hub, Notification
-from ..steps import Steps
-from .errors import INTERNAL_ERROR, is_cancellation
+from ..steps import Steps, is_cancellation
+from .errors import INTERNAL_ERROR
 from .event import EventPlan
 from .queue import NotificationQueue, queue_for
 
@@ -97,7 +97,13 @@ class Turns(ABC):
         """
         if self._ended:
             return False
-        rest = self._begin()
+        try:
+            rest = self._begin()
+        except BaseException:
+            # Whoever's mistake it is, it costs no more than this turn; see `_go_on`, too.
+            if not self._ended and self._advance():
+                self._hub.call(self)
+            raise
         if rest is None:
             return self._advance()
         self._task = asyncio.get_running_loop().create_task(

@@ -566,3 +566,44 @@ async def test_a_turn_that_comes_too_late_does_nothing(rig):
     assert not client.cohort.take_turn()
     assert not client.cohort.offer(notification(2))
     assert client.heard == []
+
+
+async def test_an_unsubscribed_hook_that_hangs_ends_with_the_patience_of_who_waits(rig):
+    Event.at_the_end = asyncio.Event().wait
+    client = await rig.subscribe(NUMBERS)
+    known = asyncio.all_tasks()
+    rig.hub.unsubscribe()
+    await tick()
+    assert len(Event.ended) == 1
+    ending = asyncio.create_task(rig.end(client))
+    await tick()
+    await cancel(ending)
+    assert asyncio.all_tasks() == known
+
+
+async def test_a_turn_that_breaks_costs_no_other(rig):
+    def cancelled(result):
+        raise asyncio.CancelledError
+
+    client = await rig.subscribe(NUMBERS)
+    client.cohort.offer(notification(1))
+    client.cohort.offer(notification(2))
+    client.next = cancelled
+    with pytest.raises(asyncio.CancelledError):
+        client.cohort.take_turn()
+    del client.next
+    await client.hears(1)
+    client.cohort.offer(notification(3))
+    client.cohort.take_turn()
+    assert numbers(client) == [2, 3]
+
+
+async def test_a_turn_that_breaks_behind_the_end_is_none(rig):
+    def broken():
+        raise RuntimeError("a mistake")
+
+    client = await rig.subscribe(NUMBERS)
+    client.completed = broken
+    with pytest.raises(RuntimeError):
+        rig.hub.unsubscribe()
+    assert not client.cohort.take_turn()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import math
@@ -15,10 +14,8 @@ from channels_graphql_ws.execution.errors import (
     describe,
     encode_result,
     format_error,
-    is_cancellation,
     log_errors,
 )
-from support import wait_until
 
 
 def encoded(data: Any, *errors: GraphQLError) -> Any:
@@ -139,34 +136,3 @@ def test_what_is_wrong_with_the_request_is_not_logged(caplog):
     log_errors([GraphQLError("no"), GraphQLError("no", original_error=inner)], "it", "1")
     log_errors(None, "it", "1")
     assert caplog.records == []
-
-
-# ------------------------------------------------------------------------ cancellation
-
-
-async def test_a_task_that_is_cancelled_is_told_from_what_it_waited_for():
-    seen = []
-
-    async def wait() -> None:
-        try:
-            await asyncio.get_running_loop().create_future()
-        except asyncio.CancelledError as error:
-            seen.append(is_cancellation(error))
-
-    task = asyncio.create_task(wait())
-    asyncio.get_running_loop().call_soon(task.cancel)
-    await task
-    assert seen == [True]
-    assert not is_cancellation(asyncio.CancelledError())
-    assert not is_cancellation(ValueError())
-
-
-async def test_outside_of_a_task_nothing_is_cancelled():
-    seen = []
-
-    def call() -> None:
-        seen.append(is_cancellation(asyncio.CancelledError()))
-
-    asyncio.get_running_loop().call_soon(call)
-    await wait_until(lambda: seen)
-    assert seen == [False]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import graphene
 import pytest
 from channels.layers import get_channel_layer
+from graphene.types.generic import GenericScalar
 from graphql import GraphQLError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from channels_graphql_ws import COMPLETE, SKIP, GraphqlWsConsumer, SharedContext
 from channels_graphql_ws.execution.event import EventPlan
 from channels_graphql_ws.execution.shared import DELIVERIES_AT_ONCE
 from channels_graphql_ws.hub import hub_of
-from executing import FakeClient, Gate, Rig, notification, schema_of
+from executing import FakeClient, Gate, Rig, cancel, notification, schema_of
 from support import tick, wait_until
 
 NUMBERS = "subscription { event { number } }"
@@ -309,6 +310,37 @@ async def test_context_variables_of_the_first_client_are_not_seen(rig):
     assert seen == ["nobody"]
 
 
+class Marked(Subscription):
+    """Its `subscribe` writes into what the client has sent."""
+
+    seen = graphene.String()
+
+    class Arguments:
+        data = GenericScalar()
+
+    @staticmethod
+    def context_id(root, info, data):
+        return "alike"
+
+    @staticmethod
+    def filter_event(payload, info, data):
+        data["secret"] = info.context.id
+        return True
+
+    @staticmethod
+    def publish(payload, info, data):
+        return {"seen": data.get("secret", "none")}
+
+
+async def test_what_a_client_writes_into_its_arguments_is_not_seen_by_the_others():
+    rig = Rig(schema_of(Marked))
+    query = "subscription ($data: GenericScalar) { event(data: $data) { seen } }"
+    clients = [await rig.subscribe(query, id=id, data={"a": 1}) for id in ("0", "1")]
+    rig.hub.broadcast()
+    rig.hub.broadcast()
+    assert [client.data for client in clients] == [[{"seen": "none"}] * 2] * 2
+
+
 async def test_each_client_is_told_of_errors_by_its_own_consumer(rig):
     def broken(payload):
         raise ValueError("boom")
@@ -492,6 +524,62 @@ async def test_a_client_that_can_not_be_told_costs_nobody_else_anything(rig, cap
     rig.hub.broadcast(1)
     assert numbers(whole) == [1]
     assert "Lost a notification" in caplog.text
+
+
+async def test_a_client_whose_hook_was_cancelled_from_inside_costs_nobody_else_anything(rig):
+    def cancelled(result):
+        raise asyncio.CancelledError
+
+    broken, whole = await several(rig, 2)
+    broken.next = cancelled
+    rig.hub.broadcast(1)
+    rig.hub.broadcast(2)
+    assert numbers(whole) == [1, 2]
+
+
+class Broken(Subscription):
+    """All get the same error, and nobody is asked for more."""
+
+    number = graphene.Int()
+
+    @staticmethod
+    def context_id(root, info):
+        return "alike"
+
+    @staticmethod
+    def publish(payload, info):
+        raise ValueError("boom")
+
+
+async def test_an_error_is_formatted_once_for_a_client_that_has_no_short_way():
+    rig = Rig(schema_of(Broken))
+    formatted = []
+    rig.session.formatter = lambda error: formatted.append(error) or {"message": "told"}
+    client = await rig.subscribe(NUMBERS)
+    client.next_at_once = lambda result: False
+    rig.hub.broadcast(1)
+    client.waiting = ready = asyncio.get_running_loop().create_future()
+    rig.hub.broadcast(2)
+    await tick(3)
+    assert len(client.results) == 1
+    client.waiting = None
+    ready.set_result(None)
+    await client.hears(2)
+    assert len(formatted) == 2
+
+
+async def test_who_leaves_before_it_is_ready_gets_nothing():
+    async def stubborn():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    rig = Rig(schema_of(Broken))
+    client = await rig.subscribe(NUMBERS)
+    client.waiting = stubborn()
+    rig.hub.broadcast(1)
+    await tick(3)
+    await rig.end(client)
+    assert client.results == []
 
 
 # ---------------------------------------------------------------------------------- filter
@@ -706,6 +794,20 @@ async def test_an_unsubscribed_hook_that_waits_delays_nobody(rig):
     gate.set()
     await again
     assert first.heard == [("completed", None)]
+
+
+async def test_an_unsubscribed_hook_that_hangs_ends_with_the_patience_of_who_waits(rig):
+    Event.at_the_end = asyncio.Event().wait
+    [client] = await several(rig, 1)
+    known = asyncio.all_tasks()
+    rig.hub.unsubscribe()
+    await tick()
+    assert Event.ended == ["0"]
+    assert asyncio.all_tasks() > known
+    ending = asyncio.create_task(_end(rig, client))
+    await tick()
+    await cancel(ending)
+    assert asyncio.all_tasks() == known
 
 
 async def _end(rig: Rig, client: FakeClient) -> None:

@@ -225,6 +225,7 @@ class AddGroup(graphene.Mutation):
     def mutate(root, info, name):
         Group.objects.create(name=name)
         OnGroups.broadcast()
+        OnSharedGroups.broadcast()
         return AddGroup(ok=True)
 
 
@@ -240,12 +241,28 @@ class OnGroups(Subscription):
         )
 
 
+class OnSharedGroups(OnGroups):
+    """Executed for no client in particular, and in the transaction all the same."""
+
+    class Meta:
+        output = None
+
+    @staticmethod
+    def context_id(root, info):
+        return "everybody"
+
+    @staticmethod
+    def publish(payload, info):
+        return OnGroups(names=list(Group.objects.values_list("name", flat=True)))
+
+
 class Mutation(graphene.ObjectType):
     add = AddGroup.Field()
 
 
 class Subscriptions(graphene.ObjectType):
     groups = OnGroups.Field()
+    shared = OnSharedGroups.Field()
 
 
 GROUPS = {
@@ -303,3 +320,11 @@ class TransactionTests(TestCase):
             assert result.errors is None
             assert result.data["groups"]["me"] == "ada"
             assert f"g{number}" in result.data["groups"]["names"]
+
+    def test_events_that_clients_share_are_worked_out_in_the_transaction_too(self):
+        for number, client in enumerate(self.clients()):
+            with client.subscribe("subscription { shared { names } }") as events:
+                client.execute(f'mutation {{ add(name: "s{number}") {{ ok }} }}')
+                (result,) = events.take(1)
+            assert result.errors is None
+            assert f"s{number}" in result.data["shared"]["names"]
