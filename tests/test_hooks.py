@@ -401,6 +401,28 @@ async def test_hooks_that_fail_are_an_internal_error(
 
 
 @BOTH
+@pytest.mark.parametrize("given", [5, [1], "x"])
+async def test_on_next_has_to_give_an_object(
+    subprotocol: str, given: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    socket = await ready(subprotocol, on_next=lambda *_: given)
+    assert await answer(socket) == {"data": None, "errors": [INTERNAL]}
+    assert f"`on_next` gave {given!r}, it has to give a dict" in caplog.text
+    await socket.drop()
+
+
+@BOTH
+@pytest.mark.parametrize("given", [[], [{}], [{"message": 1}], [{"text": "No"}]])
+async def test_on_error_has_to_give_errors_with_messages(
+    subprotocol: str, given: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    socket = await ready(subprotocol, on_error=lambda *_: given, get_context=lambda *_: 1 / 0)
+    assert await answer(socket) == refusal(socket, INTERNAL)
+    assert f"`on_error` gave {given!r}, it has to give errors" in caplog.text
+    await socket.drop()
+
+
+@BOTH
 async def test_a_result_waits_for_room_behind_a_hook(subprotocol: str) -> None:
     stage = Stage("one")
 
