@@ -69,7 +69,7 @@ def check_values(cls: type[Any]) -> None:
 
     Raises:
         ValueError: a number is none, or is below 0.
-        TypeError: the confirmation message is no mapping.
+        TypeError: a message is no text, or no mapping.
     """
     for name in (*_NUMBERS, *_NUMBERS_OR_NONE):
         value = getattr(cls, name, 0)
@@ -85,6 +85,11 @@ def check_values(cls: type[Any]) -> None:
         raise TypeError(
             f"{cls.__qualname__}.subscription_confirmation_message is {message!r}, it has to be a "
             "dict of `data` and `errors`"
+        )
+    text = getattr(cls, "masked_error_message", "")
+    if not isinstance(text, str):
+        raise TypeError(
+            f"{cls.__qualname__}.masked_error_message is {text!r}, it has to be a string"
         )
 
 

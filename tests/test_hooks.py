@@ -73,6 +73,12 @@ async def test_a_rejection_says_what_the_hook_wants(
 # ------------------------------------------------------------------ limit of operations
 
 
+@pytest.mark.parametrize("payload", ["No", 5, ["No"]])
+def test_a_rejection_wants_a_dict(payload: Any) -> None:
+    with pytest.raises(TypeError, match="is no dict: give"):
+        ConnectionRejectionError(payload)
+
+
 @BOTH
 async def test_one_subscription_too_many_gets_an_error_and_room_is_made_by_an_end(
     subprotocol: str,

@@ -39,6 +39,12 @@ def test_a_confirmation_that_is_no_dict_is_refused(consumer: Any, value: Any) ->
         consumer.as_asgi(schema=schema, subscription_confirmation_message=value)
 
 
+@BOTH
+def test_a_masked_message_that_is_no_text_is_refused(consumer: Any) -> None:
+    with pytest.raises(TypeError, match=r"masked_error_message is None, it has to be a string"):
+        consumer.as_asgi(schema=schema, masked_error_message=None)
+
+
 def test_the_router_refuses_it_too() -> None:
     with pytest.raises(ValueError, match=r"GraphqlHttpConsumer\.max_batch_size is None"):
         GraphqlProtocolTypeRouter(schema, max_batch_size=None)
