@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .execution import Engine, Settings
-from .options import core_schema
+from .options import check_values, core_schema
 
 
 def engine_of(cls: type[Any]) -> Engine:
@@ -13,6 +13,7 @@ def engine_of(cls: type[Any]) -> Engine:
 
     Raises:
         TypeError: the class has no `schema`.
+        ValueError, TypeError: a value makes no sense, see `check_values`.
     """
     settings = Settings(
         schema=core_schema(cls.schema),
@@ -29,5 +30,6 @@ def engine_of(cls: type[Any]) -> Engine:
     )
     engine: Engine | None = cls.__dict__.get("_shared_engine")
     if engine is None or engine.settings != settings:
+        check_values(cls)
         engine = cls._shared_engine = Engine(settings)
     return engine

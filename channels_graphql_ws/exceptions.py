@@ -25,9 +25,14 @@ class ConnectionRejectionError(GraphqlWsError):
 
     Attributes:
         payload: a JSON object.
+
+    Raises:
+        TypeError: the payload is anything else, such as a text.
     """
 
     def __init__(self, payload: Mapping[str, Any] | None = None) -> None:
+        if not isinstance(payload, Mapping | None):
+            raise TypeError(f'{payload!r} is no dict: give {{"message": "the reason"}}')
         super().__init__(payload)
         self.payload: Mapping[str, Any] = {} if payload is None else payload
 

@@ -187,7 +187,7 @@ class HookedClient:
         if self._hooks.overrides("on_next"):
             failure = dumps({"data": None, "errors": [INTERNAL_ERROR]})
             text = yield from self._ask(
-                lambda: self._hooks.on_next(self.request.id, loads(text)), dumps, text, failure
+                lambda: self._hooks.on_next(self.request.id, loads(text)), _result, text, failure
             )
         self._client.next(text)
 
@@ -235,7 +235,17 @@ class HookedClient:
             return failure
 
 
+def _result(answer: Any) -> str:
+    # Clients close the connection when a result is no object.
+    if not isinstance(answer, dict):
+        raise TypeError(f"`on_next` gave {answer!r}, it has to give a dict or `None`")
+    return dumps(answer)
+
+
 def _errors(answer: Any) -> list[JsonObject]:
     errors: list[JsonObject] = [dict(error) for error in answer]
+    # This, too, is what clients close the connection for.
+    if not errors or not all(isinstance(error.get("message"), str) for error in errors):
+        raise TypeError(f"`on_error` gave {answer!r}, it has to give errors with a `message`")
     dumps(errors)
     return errors

@@ -110,7 +110,7 @@ class Pings:
 
     def _effects(self) -> list[Effect]:
         try:
-            return self._protocol.ping_due(self._hooks.ping_payload_now())
+            return self._protocol.ping_due(_object(self._hooks.ping_payload_now(), "ping_payload"))
         # It may be the user's method, and what it gives may have no JSON form.
         except Exception:
             log.exception("`ping_payload` failed: a ping goes without it")
@@ -130,7 +130,8 @@ class Pings:
         self._put(lambda: self._hooks.ponged(payload), lambda _: None)
 
     def _answer(self, payload: Any, answer: Any) -> None:
-        effects = self._protocol.ping_answered(payload if answer is None else answer)
+        given = _object(answer, "on_ping")
+        effects = self._protocol.ping_answered(payload if given is None else given)
         self._owner.carry_out(effects)
 
     def _put(self, hook: Callable[[], Any], then: Callable[[Any], None]) -> None:
@@ -160,3 +161,10 @@ class Pings:
         except Exception:
             log.exception("A hook about pings failed")
             then(None)
+
+
+def _object(payload: Any, name: str) -> Any:
+    # Clients close the connection when a payload is anything else.
+    if payload is None or isinstance(payload, dict):
+        return payload
+    raise TypeError(f"`{name}` gave {payload!r}, it has to give a dict or `None`")

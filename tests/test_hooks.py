@@ -73,6 +73,12 @@ async def test_a_rejection_says_what_the_hook_wants(
 # ------------------------------------------------------------------ limit of operations
 
 
+@pytest.mark.parametrize("payload", ["No", 5, ["No"]])
+def test_a_rejection_wants_a_dict(payload: Any) -> None:
+    with pytest.raises(TypeError, match="is no dict: give"):
+        ConnectionRejectionError(payload)
+
+
 @BOTH
 async def test_one_subscription_too_many_gets_an_error_and_room_is_made_by_an_end(
     subprotocol: str,
@@ -397,6 +403,28 @@ async def test_hooks_that_fail_are_an_internal_error(
     await wait_until(lambda: socket.results("2"))
     assert "Internal server error" in json.dumps(socket.results("2"))
     assert [record.message[:14] for record in caplog.records] == ["A hook failed "] * 3
+    await socket.drop()
+
+
+@BOTH
+@pytest.mark.parametrize("given", [5, [1], "x"])
+async def test_on_next_has_to_give_an_object(
+    subprotocol: str, given: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    socket = await ready(subprotocol, on_next=lambda *_: given)
+    assert await answer(socket) == {"data": None, "errors": [INTERNAL]}
+    assert f"`on_next` gave {given!r}, it has to give a dict" in caplog.text
+    await socket.drop()
+
+
+@BOTH
+@pytest.mark.parametrize("given", [[], [{}], [{"message": 1}], [{"text": "No"}]])
+async def test_on_error_has_to_give_errors_with_messages(
+    subprotocol: str, given: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    socket = await ready(subprotocol, on_error=lambda *_: given, get_context=lambda *_: 1 / 0)
+    assert await answer(socket) == refusal(socket, INTERNAL)
+    assert f"`on_error` gave {given!r}, it has to give errors" in caplog.text
     await socket.drop()
 
 

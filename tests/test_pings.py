@@ -66,7 +66,7 @@ async def test_a_ping_carries_the_payload_of_the_class(given: Any, payload: Any)
     await socket.drop()
 
 
-@pytest.mark.parametrize("given", [lambda self: 1 / 0, {"no": object()}])
+@pytest.mark.parametrize("given", [lambda self: 1 / 0, {"no": object()}, "no object", [1]])
 async def test_a_payload_that_fails_costs_no_ping(given: Any, caplog: Any) -> None:
     socket = await ready(send_ping_every=0.001, ping_payload=given)
     await wait_until(lambda: socket.words.count("ping") > 1)
@@ -118,7 +118,9 @@ async def test_on_pong_learns_of_what_comes_back() -> None:
     await socket.drop()
 
 
-@pytest.mark.parametrize("hook", [lambda *_: 1 / 0, lambda *_: {"no": object()}])
+@pytest.mark.parametrize(
+    "hook", [lambda *_: 1 / 0, lambda *_: {"no": object()}, lambda *_: "no object"]
+)
 async def test_a_hook_that_fails_is_logged_and_the_ping_answered(hook: Any, caplog: Any) -> None:
     socket = await ready(on_ping=hook, on_pong=hook)
     socket.say("ping", payload={"n": 1})

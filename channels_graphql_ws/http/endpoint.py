@@ -75,8 +75,8 @@ class GraphqlHttpEndpoint(OperationOptions):
     reservation_timeout: float = 10.0
     """Seconds until a reserved event stream that nobody opens is given up."""
 
-    max_operations_per_connection: int = 100
-    """Operations that one reserved event stream may have at a time."""
+    max_operations_per_connection: int | None = 100
+    """Operations that one reserved event stream may have at a time. `None`: any number."""
 
     send_heartbeat_every: float | None = 5.0
     """Seconds between signs of life on a silent stream; `None` sends none."""

@@ -40,7 +40,7 @@ class SharedStream:
 class Reservation:
     """A stream, and the operations on it. Its operations end with it."""
 
-    def __init__(self, stream: Stream, max_operations: int) -> None:
+    def __init__(self, stream: Stream, max_operations: int | None) -> None:
         self.token = secrets.token_urlsafe(32)
         self.stream = stream
         self.expiry: asyncio.TimerHandle | None = None
@@ -94,9 +94,10 @@ class Reservation:
             raise RequestRefusedError(
                 "What is on this stream has to be read first", HTTPStatus.TOO_MANY_REQUESTS
             )
-        if len(self._operations) >= self._max_operations:
+        limit = self._max_operations
+        if limit is not None and len(self._operations) >= limit:
             raise RequestRefusedError(
-                f"There are {self._max_operations} operations on this stream already",
+                f"There are {limit} operations on this stream already",
                 HTTPStatus.TOO_MANY_REQUESTS,
             )
 

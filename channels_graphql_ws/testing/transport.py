@@ -169,10 +169,18 @@ class _RunningSocket(RunningApplication):
         self.raise_failure()
 
     def end_error(self) -> Exception:
-        if self.close_event is None:
+        closing = self.close_event or self._unread_close()
+        if closing is None:
             return super().end_error()
-        code, reason = self.close_event["code"], self.close_event["reason"]
-        return transport.closed_by_server(code, reason)
+        return transport.closed_by_server(closing["code"], closing["reason"])
+
+    def _unread_close(self) -> dict[str, Any] | None:
+        """Look for a close among what nobody has read; it all stays to be read."""
+        unread = [self._outputs.get_nowait() for _ in range(self._outputs.qsize())]
+        for event in unread:
+            self._outputs.put_nowait(event)
+        closes = [event for event in unread if event and event["type"] == "websocket.close"]
+        return _with_defaults(closes[0]) if closes else None
 
     def _hang_up(self, code: int) -> None:
         self.hang_up({"type": "websocket.disconnect", "code": code})

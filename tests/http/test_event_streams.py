@@ -715,6 +715,17 @@ async def test_an_unknown_operation_has_ended_already():
         await one.leave()
 
 
+async def test_a_stream_without_a_limit_takes_any_number_of_operations():
+    application = single(max_operations_per_connection=None)
+    token = await reserve(application)
+    answers = [await start(application, token, SUBSCRIPTION, str(n)) for n in range(3)]
+    assert [answer.status for answer in answers] == [202] * 3
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await one.leave()
+
+
 async def test_requests_that_make_no_sense_are_refused():
     application = single(max_event_streams=1, max_operations_per_connection=1, max_batch_size=2)
     token = await reserve(application)

@@ -361,6 +361,23 @@ async def test_an_application_that_just_ends_is_a_closed_connection():
     await wire.disconnect()
 
 
+async def test_who_sends_too_late_learns_of_a_close_that_nobody_has_read_and_may_read_on():
+    async def fail(scope, receive, send):
+        await send({"type": "websocket.accept", "subprotocol": NEW})
+        await send(text({"type": "ping"}))
+        await send(close(4500, "Internal server error"))
+
+    wire = GraphqlWsTransport(fail, "/")
+    await wire.connect()
+    await tick()
+    with pytest.raises(ConnectionClosedError, match="code 4500: Internal server error"):
+        await wire.send({"type": "connection_init"})
+    assert await wire.receive() == {"type": "ping"}
+    with pytest.raises(ConnectionClosedError, match="code 4500: Internal server error"):
+        await wire.receive()
+    await wire.disconnect()
+
+
 async def test_an_application_that_cancels_itself_is_a_closed_connection():
     async def cancel(scope, receive, send):
         await send({"type": "websocket.accept", "subprotocol": NEW})
