@@ -100,9 +100,8 @@ class Turns(ABC):
         try:
             rest = self._begin()
         except BaseException:
-            # Whoever's mistake it is, it costs no more than this turn; see `_go_on`, too.
-            if not self._ended and self._advance():
-                self._hub.call(self)
+            # Whoever's mistake it is, it costs no more than this turn.
+            self._ask_for_another()
             raise
         if rest is None:
             return self._advance()
@@ -124,8 +123,11 @@ class Turns(ABC):
             await rest
         finally:
             self._task = None
-            if not self._ended and self._advance():
-                self._hub.call(self)
+            self._ask_for_another()
+
+    def _ask_for_another(self) -> None:
+        if not self._ended and self._advance():
+            self._hub.call(self)
 
     def _advance(self) -> bool:
         """Take the next notification from the queue; tell if there is one."""

@@ -45,6 +45,8 @@ class Kind:
         largest_result: bytes that it sends.
         waits_for_readers: lets us know when a client does not read.
         ends_quietly: when it is told to, with clients connected.
+        close_at_the_end: what a client is closed with that the application has not closed.
+        shuts_down_with_us: takes clients and waits for us when it is told to end.
     """
 
     command: tuple[str, ...]
@@ -54,6 +56,8 @@ class Kind:
     largest_result: int | None = None
     waits_for_readers: bool = True
     ends_quietly: bool = True
+    close_at_the_end: int | None = 1012
+    shuts_down_with_us: bool = True
 
 
 def _uvicorn(implementation: str, needs: str = "uvicorn") -> Kind:
@@ -69,15 +73,26 @@ KINDS = {
         largest_message=2**20,
         largest_result=2**20,
         waits_for_readers=False,
+        close_at_the_end=None,
     ),
     "uvicorn": _uvicorn("auto"),
     "uvicorn-sansio": _uvicorn("websockets-sansio"),
     "uvicorn-websockets": _uvicorn("websockets", "websockets"),
     "uvicorn-wsproto": _uvicorn("wsproto", "wsproto"),
     # Ends its own tasks by cancelling, of which asyncio of Python 3.11 tells the log.
-    "hypercorn": Kind(("hypercorn", "-b", "127.0.0.1:0"), "hypercorn", ends_quietly=False),
+    # Its workers do not hear of a signal before it has closed its port.
+    "hypercorn": Kind(
+        ("hypercorn", "-b", "127.0.0.1:0"),
+        "hypercorn",
+        ends_quietly=False,
+        shuts_down_with_us=False,
+    ),
+    # Closes its port at once, and drops its clients five seconds later.
     "granian": Kind(
-        ("granian", "--interface", "asginl", "--host", "127.0.0.1", "--port", "{port}"), "granian"
+        ("granian", "--interface", "asginl", "--host", "127.0.0.1", "--port", "{port}"),
+        "granian",
+        close_at_the_end=None,
+        shuts_down_with_us=False,
     ),
 }
 
