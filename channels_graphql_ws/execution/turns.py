@@ -89,7 +89,7 @@ class Turns(ABC):
             rest = self._begin()
         except BaseException:
             # Whoever's mistake it is, it costs no more than this turn; see `_go_on`, too.
-            if not self._ended and self._advance():
+            if self._advance():
                 self._hub.call(self)
             raise
         if rest is None:
@@ -112,7 +112,7 @@ class Turns(ABC):
             await rest
         finally:
             self._task = None
-            if not self._ended and self._advance():
+            if self._advance():
                 self._hub.call(self)
 
     def _advance(self) -> bool:
