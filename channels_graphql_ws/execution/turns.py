@@ -126,7 +126,7 @@ class Turns(ABC):
             self._ask_for_another()
 
     def _ask_for_another(self) -> None:
-        if not self._ended and self._advance():
+        if self._advance():
             self._hub.call(self)
 
     def _advance(self) -> bool:
