@@ -31,7 +31,8 @@ class ConnectionRejectionError(GraphqlWsError):
     """
 
     def __init__(self, payload: Mapping[str, Any] | None = None) -> None:
-        if not isinstance(payload, Mapping | None):
+        given: Any = payload  # Whatever the annotation says.
+        if not isinstance(given, Mapping | None):
             raise TypeError(f'{payload!r} is no dict: give {{"message": "the reason"}}')
         super().__init__(payload)
         self.payload: Mapping[str, Any] = {} if payload is None else payload

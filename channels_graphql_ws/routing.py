@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -43,7 +44,8 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         options: attributes of the consumer classes, each for those that have it.
 
     Raises:
-        TypeError: no class has such an attribute.
+        TypeError: no class has such an attribute, or a consumer is none of its kind.
+        re.error: the pattern is no regular expression.
     """
 
     def __init__(
@@ -59,6 +61,10 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         shutdown_timeout: float | None = DEFAULT_TIMEOUT,
         **options: Any,
     ) -> None:
+        _check_consumer("websocket_consumer", websocket_consumer, GraphqlWsConsumer)
+        if http_consumer is not None:
+            _check_consumer("http_consumer", http_consumer, GraphqlHttpConsumer)
+        re.compile(url_pattern)
         options["schema"] = schema
         classes = [each for each in (http_consumer, websocket_consumer) if each is not None]
         known = set[str]().union(*(option_names(each) for each in classes))
@@ -127,6 +133,11 @@ def _is_trusted(scheme: str, netloc: str, trusted: str) -> bool:
     parts = urlsplit(trusted.lower())
     # Django's setting has a star in front: "https://*.example.com".
     return scheme == parts.scheme and is_same_domain(netloc, parts.netloc.lstrip("*"))
+
+
+def _check_consumer(name: str, given: Any, kind: type[Any]) -> None:
+    if not (isinstance(given, type) and issubclass(given, kind)):
+        raise TypeError(f"{name} is {given!r}, it has to be a subclass of {kind.__name__}")
 
 
 def _with_known_options(cls: type[Any], options: dict[str, Any]) -> type[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 
 import graphene
@@ -187,6 +188,25 @@ def test_all_attributes_of_the_consumers_are_options():
         ]
         assert "group_name_prefix" in own
         router(**{name: getattr(cls, name) for name in own if name != "schema"})
+
+
+@pytest.mark.parametrize(
+    ("name", "consumer"),
+    [
+        ("websocket_consumer", None),
+        ("websocket_consumer", GraphqlHttpConsumer),
+        ("http_consumer", GraphqlWsConsumer),
+        ("http_consumer", GraphqlHttpConsumer.as_asgi),
+    ],
+)
+def test_a_consumer_of_another_kind_is_refused(name, consumer):
+    with pytest.raises(TypeError, match=rf"^{name} is .*, it has to be a subclass of Graphql"):
+        router(**{name: consumer})
+
+
+def test_a_pattern_that_is_none_is_refused():
+    with pytest.raises(re.error):
+        router(url_pattern="graphql(")
 
 
 def test_what_is_no_schema_is_refused():
