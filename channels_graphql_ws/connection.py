@@ -308,18 +308,23 @@ class Connection:
         try:
             answer = yield from self._application.accept_client(payload)
         # A hook refuses by raising anything.
-        except Exception as error:  # noqa: BLE001
-            if isinstance(error, ConnectionRejectionError):
-                log.info("A client was rejected: %r", error)
-                payload = error.payload
-                answer, reason = describe(error, lambda _: payload), error.reason
-            else:
-                log_refusal("A client was rejected", error, self._application.mask_of_class())
-                answer, reason = describe(error, self._application.format_error), "Forbidden"
-            self.carry_out(self._protocol.rejected(answer, reason))
+        except (Exception, asyncio.CancelledError) as error:
+            if steps.is_cancellation(error):
+                raise
+            self._reject(error if isinstance(error, Exception) else RuntimeError("Cancelled"))
             return
         self.carry_out(self._protocol.accepted(answer))
         self._pings.start()
+
+    def _reject(self, error: Exception) -> None:
+        if isinstance(error, ConnectionRejectionError):
+            log.info("A client was rejected: %r", error)
+            payload = error.payload
+            answer, reason = describe(error, lambda _: payload), error.reason
+        else:
+            log_refusal("A client was rejected", error, self._application.mask_of_class())
+            answer, reason = describe(error, self._application.format_error), "Forbidden"
+        self.carry_out(self._protocol.rejected(answer, reason))
 
     def _execute(self, operation: Operation) -> None:
         client = self._operations[operation] = ClientOperation(self, operation)

@@ -239,7 +239,14 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         """Ask `on_connect`, and keep the payload for `info.context`."""
         self.connection_params = payload if isinstance(payload, dict) else {}
         answer = yield self.on_connect(payload)
-        return answer if isinstance(answer, dict) else None
+        if answer is None or isinstance(answer, dict):
+            return answer
+        log.warning(
+            "`on_connect` gave %r, which is neither a dict nor None: the client is let in without "
+            "it. To refuse a client, raise an error",
+            answer,
+        )
+        return None
 
     def ping_payload_now(self) -> Any:
         """Give the payload of a ping of ours."""

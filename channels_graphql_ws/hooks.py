@@ -16,7 +16,7 @@ from .execution.errors import INTERNAL_ERROR
 from .json_text import dumps, loads
 from .messages import JsonObject, Refusal, Subscribe
 from .operation_options import OperationOptions
-from .steps import Steps, is_awaitable
+from .steps import Steps, is_awaitable, is_cancellation
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -230,7 +230,9 @@ class HookedClient:
                 answer = yield answer
             return unchanged if answer is None else read(answer)
         # The client is owed an answer, whatever the user's code may raise.
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
             log.exception("A hook failed (id %s)", self.request.id)
             return failure
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from .protocol import Effect, ServerProtocol, State
-from .steps import Steps, is_awaitable
+from .steps import Steps, is_awaitable, is_cancellation
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -158,7 +158,9 @@ class Pings:
                 answer = yield answer
             then(answer)
         # The user's code, or a payload without a JSON form.
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
             log.exception("A hook about pings failed")
             then(None)
 

@@ -169,9 +169,12 @@ async def test_the_acknowledgement_carries_the_dict_that_on_connect_returns(
 
 
 @pytest.mark.parametrize("answer", [None, True, "text", ["list"]])
-async def test_anything_else_that_on_connect_returns_is_not_for_the_client(answer: Any) -> None:
+async def test_anything_else_that_on_connect_returns_is_not_for_the_client(
+    answer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     socket = await ready(on_connect=lambda _self, _payload: answer)
     assert socket.frames == [{"type": "connection_ack"}]
+    assert ("To refuse a client, raise" in caplog.text) is (answer is not None)
     await socket.drop()
 
 
@@ -182,6 +185,16 @@ async def _refuse_later(_self: Any, _payload: Any) -> None:
 
 def _refuse(_self: Any, _payload: Any) -> None:
     raise RuntimeError("Connection rejected!")
+
+
+async def test_on_connect_that_is_cancelled_from_inside_refuses() -> None:
+    async def on_connect(_self: Any, _payload: Any) -> None:
+        raise asyncio.CancelledError
+
+    socket = connect(on_connect=on_connect)
+    socket.init()
+    await socket.ended()
+    assert socket.closes == [(4403, "Forbidden")]
 
 
 @BOTH

@@ -389,11 +389,12 @@ async def test_on_error_may_replace_errors(subprotocol: str) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("failure", [RuntimeError("broken hook"), asyncio.CancelledError()])
 async def test_hooks_that_fail_are_an_internal_error(
-    subprotocol: str, caplog: pytest.LogCaptureFixture
+    subprotocol: str, caplog: pytest.LogCaptureFixture, failure: BaseException
 ) -> None:
-    def fail(self: Any, *_: Any) -> Any:
-        raise RuntimeError("broken hook")
+    async def fail(self: Any, *_: Any) -> Any:
+        raise failure
 
     hooks = {"on_next": fail, "on_error": lambda *_: [object()], "on_complete": fail}
     socket = await ready(subprotocol, **hooks)

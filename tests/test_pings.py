@@ -118,8 +118,12 @@ async def test_on_pong_learns_of_what_comes_back() -> None:
     await socket.drop()
 
 
+async def _cancelled(*_: Any) -> None:
+    raise asyncio.CancelledError
+
+
 @pytest.mark.parametrize(
-    "hook", [lambda *_: 1 / 0, lambda *_: {"no": object()}, lambda *_: "no object"]
+    "hook", [lambda *_: 1 / 0, lambda *_: {"no": object()}, lambda *_: "no object", _cancelled]
 )
 async def test_a_hook_that_fails_is_logged_and_the_ping_answered(hook: Any, caplog: Any) -> None:
     socket = await ready(on_ping=hook, on_pong=hook)

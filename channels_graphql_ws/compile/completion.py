@@ -42,7 +42,11 @@ class Plans(Protocol):
     """Where the fields of an object are found."""
 
     kinds: Kinds
-    is_full: bool
+
+    @property
+    def is_full(self) -> bool:
+        """Tell if there is no room for more."""
+        ...
 
     def selection(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Selection:
         """Give the fields that are selected of an object."""

@@ -22,7 +22,7 @@ from graphql.execution import get_variable_values
 from .awaiting import gathered, one_by_one
 from .core import is_known, is_stable
 from .event import Binding
-from .plans import Plans
+from .plans import Plans, Room
 from .running import Bound, Run
 from .selections import Collector, Fields, Survey, UnknownError
 
@@ -91,6 +91,7 @@ class CompiledOperation:
         self._fragments = survey.fragments
         self._conditions = survey.conditions
         self._plans: dict[_Conditions, _Plan] = {}
+        self._room = Room(_length(document))
 
     def execute(
         self, *, root_value: Any, context_value: Any, variable_values: Mapping[str, Any]
@@ -137,13 +138,13 @@ class CompiledOperation:
                 return None
             decided.append(value)
         plan = self._plans.get(tuple(decided))
-        if plan is None:
+        if plan is None and not self._room.is_full:
             conditions = dict(zip(self._conditions, decided, strict=True))
             collector = Collector(self._schema, self._fragments, conditions)
-            plans = Plans(collector, self._middleware)
+            plans = Plans(collector, self._middleware, self._room)
             plan = _Plan(plans, collector, self._root_type, self._operation)
             plan = self._plans.setdefault(tuple(decided), plan)
-        return None if plan.plans.is_full else plan
+        return None if self._room.is_full else plan
 
     def _bound(
         self, context_value: Any, variable_values: Mapping[str, Any]
@@ -173,3 +174,13 @@ class CompiledOperation:
             operation_name=name.value if name else None,
             middleware=self._middleware,
         )
+
+
+def _length(document: DocumentNode) -> int:
+    """Give the characters of a document for each of its operations."""
+    operations = [
+        definition
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode)
+    ]
+    return (document.loc.end if document.loc else 0) // len(operations)

@@ -21,9 +21,34 @@ from .running import Run
 from .scalars import NEVER
 from .selections import Collector, Fields
 
-MAX_FIELDS: Final = 5_000
-"""Most fields that are kept compiled for one operation. Fragments that are spread over and
-over may let a short document have any number of them."""
+FIELDS_AT_LEAST: Final = 100
+"""Fields for which there is room in any operation, see `Room`."""
+
+CHARACTERS_FOR_A_FIELD: Final = 4
+"""Characters of a document that make room for one field more."""
+
+
+class Room:
+    """What may be kept compiled of one operation, whatever its conditions are.
+
+    A field takes a kilobyte, and fragments that are spread over and over let a short
+    document have any number of them: what is kept grows with the document's length only.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self, characters: int) -> None:
+        """Make room for an operation that is so long."""
+        self._left = FIELDS_AT_LEAST + characters // CHARACTERS_FOR_A_FIELD
+
+    @property
+    def is_full(self) -> bool:
+        """Tell if nothing more is to be kept."""
+        return self._left < 0
+
+    def take(self, fields: int) -> None:
+        """Use some of it, or all and more."""
+        self._left -= fields
 
 
 class _Constant:
@@ -145,16 +170,21 @@ class Plans:
 
     Attributes:
         kinds: classes of values that can not be awaited.
-        is_full: there is no room for more.
     """
 
-    def __init__(self, collector: Collector, middleware: MiddlewareManager | None) -> None:
+    def __init__(
+        self, collector: Collector, middleware: MiddlewareManager | None, room: Room
+    ) -> None:
         self.kinds = built_in_kinds()
-        self.is_full = False
+        self._room = room
         self._collector = collector
         self._middleware = middleware
         self._selections: dict[tuple[Any, ...], Selection] = {}
-        self._size = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Tell if there is no room for more."""
+        return self._room.is_full
 
     def selection(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Selection:
         """Give the fields that nodes of one field select of an object."""
@@ -163,8 +193,6 @@ class Plans:
         if selection is None:
             fields = self._collector.collect(type_, [node.selection_set for node in nodes])
             selection = self.compiled(type_, fields)
-            self._size += len(fields)
-            self.is_full = self._size > MAX_FIELDS
             if not self.is_full:
                 self._selections[key] = selection
         return selection
@@ -173,6 +201,7 @@ class Plans:
         self, type_: GraphQLObjectType, fields: Fields, join: Callable[..., Any] = gathered
     ) -> Selection:
         """Compile the fields of an object."""
+        self._room.take(len(fields))
         compiled = ((key, self._field(type_, key, nodes)) for key, nodes in fields.items())
         return Selection({key: field for key, field in compiled if field is not None}, join)
 

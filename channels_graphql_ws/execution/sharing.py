@@ -83,7 +83,8 @@ class SharedCohorts:
     def get(self, like: Likeness, plan: Callable[[], EventPlan], queue_limit: int) -> SharedCohort:
         """Give the cohort for what is alike; make it with a plan of its own."""
         cohort = self._cohorts.get(like)
-        if cohort is None:
+        # One that has ended is forgotten, unless the hash of its `context_id` has changed.
+        if cohort is None or cohort.is_ending:
             # A plan keeps the context variables that it finds: they would be one client's.
             fresh = context_of_nobody().run(plan)
             forget = partial(self._forget, like)

@@ -69,6 +69,11 @@ class Turns(ABC):
         """How many notifications the queue has dropped."""
         return self._queue.dropped
 
+    @property
+    def is_ending(self) -> bool:
+        """Tell if it takes no more notifications."""
+        return self._ending
+
     def offer(self, notification: Notification) -> bool:
         """Take a notification without waiting; tell if this calls for a turn."""
         if self._ending:

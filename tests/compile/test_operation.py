@@ -6,7 +6,13 @@ from typing import Any
 
 import graphene
 import pytest
-from graphql import GraphQLObjectType, GraphQLSchema, OperationDefinitionNode, parse
+from graphql import (
+    ExecutionResult,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    parse,
+)
 
 from channels_graphql_ws.compile import compile_operation, core, plans
 from channels_graphql_ws.compile.core import EveryError
@@ -191,7 +197,8 @@ def endless() -> Any:
 
 
 def test_an_operation_that_grows_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plans, "MAX_FIELDS", 10)
+    monkeypatch.setattr(plans, "FIELDS_AT_LEAST", 10)
+    monkeypatch.setattr(plans, "CHARACTERS_FOR_A_FIELD", 1_000_000)
     operation = Both(SCHEMA, growing(5), endless)
     operation.same()
     [plan] = operation.operation._plans.values()
@@ -207,6 +214,32 @@ def test_fragments_that_are_spread_again_are_compiled_once() -> None:
     operation.same()
     [plan] = operation.operation._plans.values()
     assert not plan.plans.is_full
+
+
+def test_all_conditions_share_the_room_of_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "FIELDS_AT_LEAST", 3)
+    monkeypatch.setattr(plans, "CHARACTERS_FOR_A_FIELD", 1_000_000)
+    text = "query ($a: Boolean!) { one: __typename two: __typename @skip(if: $a) }"
+    document = parse(text)
+    [node] = document.definitions
+    assert isinstance(node, OperationDefinitionNode)
+    operation = compile_operation(SCHEMA, document, node)
+    assert operation is not None
+    assert operation.bind(context_value=None, variable_values={"a": False}) is not None
+    assert operation.bind(context_value=None, variable_values={"a": True}) is not None
+    operation._room.take(1)
+    assert operation.bind(context_value=None, variable_values={"a": False}) is None
+
+
+def test_a_document_that_was_not_written_has_room_for_some_fields() -> None:
+    document = parse("{ __typename }", no_location=True)
+    [node] = document.definitions
+    assert isinstance(node, OperationDefinitionNode)
+    operation = compile_operation(SCHEMA, document, node)
+    assert operation is not None
+    result = operation.execute(root_value=None, context_value=None, variable_values={})
+    assert isinstance(result, ExecutionResult)
+    assert result.data == {"__typename": "Query"}
 
 
 # ---------------------------------------------------------------------------- errors

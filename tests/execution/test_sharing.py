@@ -191,6 +191,24 @@ async def test_variables_that_are_not_json_share_with_nobody(rig, caplog):
     assert "not JSON" in caplog.text
 
 
+async def test_a_key_whose_hash_changes_leads_nobody_into_what_has_ended(rig):
+    class Changing:
+        number = 1
+
+        def __hash__(self):
+            return self.number
+
+    key = Changing()
+    Event.alike = lambda info: key
+    first = await rig.subscribe(NUMBERS)
+    key.number = 2
+    await rig.end(first)
+    key.number = 1
+    second = await rig.subscribe(NUMBERS)
+    rig.hub.broadcast(1)
+    assert numbers(second) == [1]
+
+
 async def test_the_hook_may_be_async(rig):
     async def alike(info):
         await tick()

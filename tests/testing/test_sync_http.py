@@ -268,6 +268,7 @@ class Subscriptions(graphene.ObjectType):
 GROUPS = {
     "schema": graphene.Schema(query=Names, mutation=Mutation, subscription=Subscriptions),
     "resolve_sync_in_threads": True,
+    "confirm_subscriptions": True,
 }
 
 
@@ -315,6 +316,7 @@ class TransactionTests(TestCase):
         for number, client in enumerate(self.clients()):
             client.force_login(user)
             with client.subscribe("subscription { groups { names me } }") as events:
+                assert [confirmation.data for confirmation in events.take(1)] == [None]
                 client.execute(f'mutation {{ add(name: "g{number}") {{ ok }} }}')
                 (result,) = events.take(1)
             assert result.errors is None
@@ -324,6 +326,7 @@ class TransactionTests(TestCase):
     def test_events_that_clients_share_are_worked_out_in_the_transaction_too(self):
         for number, client in enumerate(self.clients()):
             with client.subscribe("subscription { shared { names } }") as events:
+                assert [confirmation.data for confirmation in events.take(1)] == [None]
                 client.execute(f'mutation {{ add(name: "s{number}") {{ ok }} }}')
                 (result,) = events.take(1)
             assert result.errors is None
