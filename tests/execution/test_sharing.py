@@ -1020,3 +1020,69 @@ async def test_clients_of_both_dialects_share(monkeypatch):
         await socket.drop()
     assert OnNews.ended == ["arts"] * 3
     assert hub.counts() == {"groups": 0, "listeners": 0}
+
+
+async def test_a_socket_that_takes_nothing_delays_nobody():
+    consumer = type("Sharing", (GraphqlWsConsumer,), {"schema": schema_of(OnNews)})
+    gate = asyncio.Event()
+    gate.set()
+    slow = AsgiSocket(consumer.as_asgi(), NEW, on_send=lambda _event: gate.wait())
+    quick = AsgiSocket(consumer.as_asgi(), NEW)
+    for socket in (slow, quick):
+        await socket.acknowledged()
+        socket.start("1", 'subscription { event(section: "arts") { text } }')
+    hub = hub_of(get_channel_layer())
+    await wait_until(lambda: hub.counts()["groups"])
+    await tick(10)
+    gate.clear()
+    for text in "abc":
+        await OnNews.broadcast(group="arts", payload=text)
+    await wait_until(lambda: len(quick.results("1")) == 3)
+    assert slow.results("1") == []
+    gate.set()
+    await wait_until(lambda: len(slow.results("1")) == 3)
+    assert slow.results("1") == quick.results("1")
+    for socket in (slow, quick):
+        await socket.drop()
+
+
+async def test_a_hook_about_results_sees_what_is_shared():
+    seen = []
+
+    def on_next(_self: Any, op_id: Any, result: Any) -> Any:
+        seen.append(op_id)
+        return {"data": {"event": {"text": f"{op_id} {result['data']['event']['text']}"}}}
+
+    attributes = {"schema": schema_of(OnNews), "on_next": on_next}
+    consumer = type("Sharing", (GraphqlWsConsumer,), attributes)
+    socket = AsgiSocket(consumer.as_asgi(), NEW)
+    await socket.acknowledged()
+    for id in ("1", "2"):
+        socket.start(id, 'subscription { event(section: "arts") { text } }')
+    await wait_until(lambda: hub_of(get_channel_layer()).counts()["groups"])
+    await tick(10)
+    await OnNews.broadcast(group="arts", payload="five")
+    await wait_until(lambda: socket.results("1") and socket.results("2"))
+    for id in ("1", "2"):
+        assert socket.results(id) == [{"data": {"event": {"text": f"{id} five"}}}]
+    assert seen == ["1", "2"]
+    await socket.drop()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("our own"), asyncio.CancelledError()])
+async def test_a_first_event_that_breaks_something_of_ours_is_an_internal_error(
+    error, monkeypatch
+):
+    def breaks(plan):
+        raise error
+        yield
+
+    rig = Rig(schema_of(_with_initial(lambda root, info: {"number": 0})))
+    with monkeypatch.context() as patched:
+        patched.setattr(EventPlan, "run_initial", breaks)
+        client = await rig.run(NUMBERS)
+    rig.hub.broadcast(1)
+    await client.hears(2)
+    assert client.results[0]["errors"] == [{"message": "Internal server error"}]
+    assert client.results[1]["data"] == {"event": {"number": 1}}
+    await rig.end(client)
