@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 TURNS_AT_ONCE = 32
 """Events that are executed before the event loop may see to other things."""
 
+INBOX_LIMIT = 10_000
+"""Messages that may wait for those before them. Further ones come to the queues of the
+subscriptions, which drop what is too much, and say so."""
+
 
 CoalesceKey: TypeAlias = tuple[object, Hashable] | None
 """A `coalesce` hook, and what it has given."""
@@ -82,7 +86,9 @@ class Hub:
     def __init__(self, layer: ChannelLayer) -> None:
         self.layer = layer
         self.loop = asyncio.get_running_loop()
-        self._listeners: dict[str, dict[Listener, None]] = {}
+        # With what was `heard` before they began to listen.
+        self._listeners: dict[str, dict[Listener, int]] = {}
+        self._inbox: deque[tuple[int, Message]] = deque()
         self._ready: deque[Listener] = deque()
         self._is_running = False
         # Turns are taken in a context of their own: that of a caller is of no concern here.
@@ -92,7 +98,7 @@ class Hub:
         if not broadcast.is_local(layer):
             self._membership = Membership(layer, self._listeners, self.hear)
         self.heard = 0
-        """Broadcasts so far."""
+        """Messages so far."""
         self.undecodable = 0
         """Those of them that could not be decoded."""
 
@@ -129,7 +135,7 @@ class Hub:
     def listen(self, listener: Listener, groups: Sequence[str]) -> bool:
         """Let `listener` hear `groups`; tell if `joined` has to be waited for."""
         for group in groups:
-            self._listeners.setdefault(group, {})[listener] = None
+            self._listeners.setdefault(group, {}).setdefault(listener, self.heard)
         return self._membership is not None and self._membership.adjust(groups)
 
     def leave(self, listener: Listener, groups: Sequence[str]) -> None:
@@ -150,22 +156,34 @@ class Hub:
     # ------------------------------------------------------------------- messages
 
     def hear(self, message: Message) -> None:
-        """Hand a message of the channel layer to those who listen to its group."""
-        listeners = self._listeners.get(message.get("group", ""))
-        if not listeners:
+        """Take a message of the channel layer, for those who listen to its group now.
+
+        It is handed to them when those before it are seen to: a burst of thousands would
+        overrun the queue of each of them before the first has had a turn.
+        """
+        if not self._listeners.get(message.get("group", "")):
             return
+        self.heard += 1
+        self._inbox.append((self.heard, message))
+        if not self._ready or len(self._inbox) > INBOX_LIMIT:
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Hand the next message to those who listened when it came."""
+        serial, message = self._inbox.popleft()
+        members = self._listeners.get(message["group"], {})
+        listeners = [listener for listener, since in members.items() if since < serial]
         match message.get("type"):
             case "broadcast":
-                self._notify(listeners, message)
+                self._notify(listeners, message, serial)
             case "unsubscribe":
                 self._call(listener for listener in listeners if listener.finish())
             case other:
                 log.warning("Ignored a channel-layer message of unknown type %r", other)
 
-    def _notify(self, listeners: Iterable[Listener], message: Message) -> None:
-        self.heard += 1
+    def _notify(self, listeners: Iterable[Listener], message: Message, serial: int) -> None:
         try:
-            notification = Notification(message["payload"], self.heard)
+            notification = Notification(message["payload"], serial)
         except (PayloadDecodeError, KeyError) as error:
             self.undecodable += 1
             log.error("Lost a broadcast to group %s: %s", message["group"], error)  # noqa: TRY400
@@ -188,13 +206,16 @@ class Hub:
         """Give turns, round robin; let the event loop see to other things now and then."""
         try:
             for _ in range(TURNS_AT_ONCE):
-                if not self._ready:
+                if self._ready:
+                    listener = self._ready.popleft()
+                    if self._turn(listener):
+                        self._ready.append(listener)
+                elif self._inbox:
+                    self._hand_out()
+                else:
                     break
-                listener = self._ready.popleft()
-                if self._turn(listener):
-                    self._ready.append(listener)
         finally:
-            self._is_running = bool(self._ready)
+            self._is_running = bool(self._ready or self._inbox)
             if self._is_running:
                 self.loop.call_soon(self._run, context=self._context)
 

@@ -12,9 +12,11 @@ from weakref import WeakSet
 import graphene
 import pytest
 
+from asgi_socket import NEW, AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer, Subscription, documents
 from channels_graphql_ws.documents import load
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
+from executing import schema_of
 from support import tick, wait_until
 
 Connect: TypeAlias = Callable[..., Awaitable[GraphqlWsClient]]
@@ -334,3 +336,35 @@ async def test_connections_share_documents_and_no_document_keeps_one_alive(
     await tick(3)
     gc.collect()
     assert not consumers
+
+
+class OnNumber(Subscription):
+    """Sends numbers, all of them."""
+
+    number = graphene.Int()
+
+    @staticmethod
+    def publish(payload, info):
+        return {"number": payload}
+
+
+async def test_a_burst_that_nobody_awaits_arrives_whole_and_in_order():
+    consumer = type("Bursts", (GraphqlWsConsumer,), {"schema": schema_of(OnNumber)})
+    sockets = [AsgiSocket(consumer.as_asgi(), NEW) for _ in range(3)]
+    for socket in sockets:
+        await socket.acknowledged()
+        socket.start("1", "subscription { event { number } }")
+    await tick(10)
+    size = 3 * GraphqlWsConsumer.subscription_notification_queue_limit
+    for number in range(size):
+        OnNumber.broadcast(payload=number)
+    late = AsgiSocket(consumer.as_asgi(), NEW)
+    await late.acknowledged()
+    late.start("1", "subscription { event { number } }")
+    await wait_until(lambda: all(len(socket.sent) >= size + 2 for socket in sockets))
+    for socket in sockets:
+        numbers = [result["data"]["event"]["number"] for result in socket.results("1")]
+        assert numbers == list(range(size))
+        await socket.drop()
+    await late.drop()
+    assert len(late.results("1")) < size
