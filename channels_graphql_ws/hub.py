@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from contextvars import Context
 from typing import Any, Protocol, TypeAlias
 
@@ -42,7 +42,7 @@ class Notification:
         coalesce_key: the `coalesce` hook and what it has given, once it was asked.
     """
 
-    __slots__ = ("_data", "_first", "coalesce_key", "serial")
+    __slots__ = ("_again", "_data", "_first", "coalesce_key", "serial")
 
     def __init__(self, data: bytes, serial: int = 0) -> None:
         """Decode once, to know that it can be done.
@@ -57,11 +57,17 @@ class Notification:
         self.serial = serial
         self._data = data
         self._first: list[Any] = [Serializer.deserialize(data)]
+        self._again: Callable[[], Any] | None = None
         self.coalesce_key: CoalesceKey = None
 
     def payload(self) -> Any:
         """Give an object that nobody else has: a `publish` may change it."""
-        return self._first.pop() if self._first else Serializer.deserialize(self._data)
+        if self._again is not None:
+            return self._again()
+        if self._first:
+            return self._first.pop()
+        self._again = Serializer.deserializer(self._data)
+        return self._again()
 
 
 class Listener(Protocol):

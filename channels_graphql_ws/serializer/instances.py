@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -78,9 +79,7 @@ def decode_model(items: list[Any]) -> Model:
     shape = _shape_of(cls)
     if not values.keys() <= shape.known:
         values = {name: values[name] for name in values.keys() & shape.known}
-    instance = _build(cls, shape, db, values)
-    instance._state.db = db
-    instance._state.adding = adding
+    instance = _build(cls, shape, db, adding, values)
     if pending:
         vars(instance).update(_database_defaults(cls, shape, pending[0]))
     return instance
@@ -102,11 +101,37 @@ def _find(label: str) -> type[Model]:
         raise PayloadDecodeError(f"No model {label!r} here: {error}") from error
 
 
-def _build(cls: type[Model], shape: _Shape, db: str | None, values: dict[str, Any]) -> Model:
+def instance_copier(instance: Model) -> Callable[[], Model] | None:
+    """Give what makes further instances of one that was decoded, if they need no say in it."""
+    cls = type(instance)
+    shape = _shape_of(cls)
     if shape.builds_itself:
-        names = [name for name in shape.columns if name in values]
-        return cls.from_db(db, names, [values[name] for name in names])
+        return None
+    values = {name: value for name, value in vars(instance).items() if name != "_state"}
+    db, adding = instance._state.db, instance._state.adding
+
+    def copy() -> Model:
+        return _filled(cls, db, adding, values)
+
+    return copy
+
+
+def _build(
+    cls: type[Model], shape: _Shape, db: str | None, adding: bool, values: dict[str, Any]
+) -> Model:
+    if not shape.builds_itself:
+        return _filled(cls, db, adding, values)
+    names = [name for name in shape.columns if name in values]
+    instance = cls.from_db(db, names, [values[name] for name in names])
+    instance._state.db = db
+    instance._state.adding = adding
+    return instance
+
+
+def _filled(cls: type[Model], db: str | None, adding: bool, values: dict[str, Any]) -> Model:
     instance = cls.__new__(cls)
-    instance._state = ModelState()
+    instance._state = state = ModelState()
+    state.db = db
+    state.adding = adding
     vars(instance).update(values)
     return instance
