@@ -198,7 +198,7 @@ class Connection:
 
     def next_at_once(self, operation: Operation, result: str) -> bool:
         """Send a result if nothing has to be waited for; tell if that was done."""
-        if self._turn is not None or self._outbox.is_busy:
+        if self._turn is not None or self._outbox.flushing is not None:
             return False
         self.next(operation, result)
         return True
@@ -225,7 +225,8 @@ class Connection:
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next notification, if there is need."""
-        if self._turn is None and not self._outbox.is_full:
+        outbox = self._outbox
+        if self._turn is None and (outbox.flushing is None or not outbox.is_full):
             return None
         return self._readiness()
 

@@ -214,8 +214,13 @@ class Hub:
             for _ in range(TURNS_AT_ONCE):
                 if self._ready:
                     listener = self._ready.popleft()
-                    if self._turn(listener):
-                        self._ready.append(listener)
+                    try:
+                        if listener.take_turn():
+                            self._ready.append(listener)
+                    # It is a mistake of ours, and must not cost the others their turns. Nobody
+                    # cancels what is no task: that comes from what something has waited for.
+                    except (Exception, asyncio.CancelledError):
+                        log.exception("Lost a turn of %r", listener)
                 elif self._inbox:
                     self._hand_out()
                 else:
@@ -224,16 +229,6 @@ class Hub:
             self._is_running = bool(self._ready or self._inbox)
             if self._is_running:
                 self.loop.call_soon(self._run, context=self._context)
-
-    @staticmethod
-    def _turn(listener: Listener) -> bool:
-        try:
-            return listener.take_turn()
-        # It is a mistake of ours, and must not cost the others their turns. Nobody cancels
-        # what is no task: that comes from what something has waited for.
-        except (Exception, asyncio.CancelledError):
-            log.exception("Lost a turn of %r", listener)
-            return False
 
 
 _hubs: dict[tuple[asyncio.AbstractEventLoop, int], Hub] = {}

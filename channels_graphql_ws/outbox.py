@@ -52,9 +52,12 @@ class Outbox:
     Args:
         spawn: makes a task that somebody owns.
         give_up: closes, in case that a frame can not be sent.
+
+    Attributes:
+        flushing: sends what waits. While it is `None`, a frame is sent at once.
     """
 
-    __slots__ = ("_closed", "_flushing", "_give_up", "_room", "_spawn", "_waiting")
+    __slots__ = ("_closed", "_give_up", "_room", "_spawn", "_waiting", "flushing")
 
     def __init__(
         self,
@@ -65,7 +68,7 @@ class Outbox:
         self._give_up = give_up
         # No deque: it takes ten times the memory for a client that keeps up.
         self._waiting: list[Callable[[], Awaitable[None]]] = []
-        self._flushing: asyncio.Task[None] | None = None
+        self.flushing: asyncio.Task[None] | None = None
         self._room: asyncio.Event | None = None
         self._closed = False
 
@@ -73,11 +76,6 @@ class Outbox:
     def is_full(self) -> bool:
         """Tell if results should wait for `has_room`."""
         return len(self._waiting) >= FULL_AT and not self._closed
-
-    @property
-    def is_busy(self) -> bool:
-        """Tell if a frame would have to wait for another."""
-        return self._flushing is not None
 
     async def has_room(self) -> None:
         """Wait until the outbox is not full, or of no use any more."""
@@ -89,7 +87,7 @@ class Outbox:
         """Have `send` called in its turn: now, if the socket has taken all before it."""
         if self._closed:
             return
-        if self._flushing is not None:
+        if self.flushing is not None:
             self._waiting.append(partial(send, *frame))
             return
         try:
@@ -101,7 +99,7 @@ class Outbox:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             self._fail(error, partial(send, *frame))
             return
-        self._flushing = self._spawn(self._flush(_Rest(steps, waiting_for)))
+        self.flushing = self._spawn(self._flush(_Rest(steps, waiting_for)))
 
     def close(self, send: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
         """Call `send` as the last of all; with `at_once`, forget what waits before it.
@@ -116,13 +114,13 @@ class Outbox:
             self._forget()
         self._waiting.append(send)
         self._tell_room()
-        if self._flushing is None:
-            self._flushing = self._spawn(self._flush())
+        if self.flushing is None:
+            self.flushing = self._spawn(self._flush())
 
     async def closed(self, timeout: float) -> None:
         """Wait until the last frame is sent, `timeout` seconds at most."""
-        if self._flushing is not None:
-            await asyncio.wait([self._flushing], timeout=timeout)
+        if self.flushing is not None:
+            await asyncio.wait([self.flushing], timeout=timeout)
 
     def abandon(self) -> None:
         """The socket is closed: forget what has not been sent."""
@@ -146,14 +144,14 @@ class Outbox:
             self._break(error)
         finally:
             # Another one may have taken over, see `close`.
-            is_latest = self._flushing is asyncio.current_task()
-            self._flushing = None if is_latest else self._flushing
+            is_latest = self.flushing is asyncio.current_task()
+            self.flushing = None if is_latest else self.flushing
 
     def _forget(self) -> None:
         self._waiting.clear()
-        if self._flushing is not None:
-            self._flushing.cancel()
-            self._flushing = None
+        if self.flushing is not None:
+            self.flushing.cancel()
+            self.flushing = None
 
     def _fail(self, error: BaseException, send: Callable[[], Awaitable[None]]) -> None:
         """See if it was only that a send can not begin outside of a task.
@@ -166,7 +164,7 @@ class Outbox:
             return
         log.debug("Can not send outside of a task, trying in one: %r", error)
         self._waiting.append(send)
-        self._flushing = self._spawn(self._flush())
+        self.flushing = self._spawn(self._flush())
 
     def _break(self, error: BaseException) -> None:
         """Take it that the client has gone, if it is an OSError as ASGI has it."""
@@ -175,7 +173,7 @@ class Outbox:
         self._waiting.clear()
         self._tell_room()
         if not was_closed and not isinstance(error, OSError):
-            self._flushing = self._spawn(self._close_after(error))
+            self.flushing = self._spawn(self._close_after(error))
 
     async def _close_after(self, error: BaseException) -> None:
         """Leave nobody without a word: Daphne refuses frames that it finds too large."""

@@ -75,6 +75,14 @@ class Delivery:
         self.completes = False
         self.is_initial = False
 
+    def is_told(self, result: Any, none_skips: bool) -> bool:
+        """Tell if what `publish` has given is nothing to resolve, but `SKIP` or `COMPLETE`."""
+        if result is SKIP or result is COMPLETE or (result is None and none_skips):
+            self.skipped = True
+            self.completes = result is COMPLETE
+            return True
+        return False
+
 
 current_delivery: ContextVar[Delivery | None] = ContextVar("current_delivery", default=None)
 """Set while an event is executed; `publish` may say here that it is to be skipped."""
@@ -99,10 +107,16 @@ class SubscriptionOptions(ObjectTypeOptions):
 
 
 class Source:
-    """What a mounted field has for its `subscribe`: it names its Subscription class."""
+    """What a mounted field has for its `subscribe`: it names its Subscription class.
 
-    def __init__(self, subscription_class: type[Subscription]) -> None:
+    Args:
+        subscription_class: the class.
+        resolver: the one that calls its `publish`.
+    """
+
+    def __init__(self, subscription_class: type[Subscription], resolver: Hook) -> None:
         self.subscription_class = subscription_class
+        self.resolver = resolver
 
     def __call__(self, _root: object, info: GraphQLResolveInfo, **_arguments: object) -> Any:
         """Tell graphql-core's own `subscribe` that it can not serve this field."""
@@ -114,13 +128,14 @@ class Source:
 
 class _SubscriptionField(graphene.Field):
     def __init__(self, subscription_class: type[Subscription], **options: Any) -> None:
+        resolver = _publisher(subscription_class)
         super().__init__(
             subscription_class._meta.output,
             args=subscription_class._meta.arguments,
-            resolver=_publisher(subscription_class),
+            resolver=resolver,
             **options,
         )
-        self._source = Source(subscription_class)
+        self._source = Source(subscription_class, resolver)
 
     def wrap_subscribe(self, parent_subscribe: Hook | None) -> Hook:
         """Let a `subscribe_…` method of the root type not get in the way."""
@@ -135,21 +150,14 @@ def _publisher(subscription_class: type[Subscription]) -> Hook:
     none_skips = meta.none_skips
 
     def checked(result: Any) -> Any:
-        if result is SKIP or result is COMPLETE or (result is None and none_skips):
-            delivery = current_delivery.get()
-            if delivery is not None:
-                delivery.skipped = True
-                delivery.completes = result is COMPLETE
-            return None
-        return result
+        delivery = current_delivery.get() or Delivery()
+        return None if delivery.is_told(result, none_skips) else result
 
     async def awaited(result: Awaitable[Any]) -> Any:
         return checked(await result)
 
     def resolve(payload: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
         result = publish(payload, info, **arguments)
-        if type(result) is dict:  # So it is most often, and that is none of the signs.
-            return result
         return awaited(result) if is_awaitable(result) else checked(result)
 
     def resolve_with_initial(payload: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:

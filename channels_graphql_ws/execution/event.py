@@ -74,6 +74,8 @@ class EventPlan:
     __slots__ = (
         "_delivery",
         "_field",
+        "_none_skips",
+        "_publish",
         "_sync_in_thread",
         "arguments",
         "info",
@@ -120,6 +122,11 @@ class EventPlan:
         self._field = binding.event_field(key)
         self.info: GraphQLResolveInfo = self._field.info()
         self._delivery = Delivery()
+        source = self.source
+        self._publish = None
+        if isinstance(source, Source) and not sync_in_thread and isinstance(binding, Binding) and self._field.is_resolved_by(source.resolver):
+            self._publish = source.subscription_class._meta.publish
+            self._none_skips = source.subscription_class._meta.none_skips
         current_delivery.set(self._delivery)
         # User code of one event never sees what another subscription has set.
         self.variables = copy_context()
@@ -150,10 +157,25 @@ class EventPlan:
     def start(self, payload: Any) -> Any:
         """Begin to execute an event; give what `finish` makes its result of."""
         freshness.see_to()
-        self._delivery.skipped = False
-        if self._sync_in_thread:
-            return in_thread(partial(self._field.execute, payload))
-        return self._field.execute(payload)
+        delivery = self._delivery
+        delivery.skipped = False
+        publish = self._publish
+        if publish is None or delivery.is_initial:
+            if self._sync_in_thread:
+                return in_thread(partial(self._field.execute, payload))
+            return self._field.execute(payload)
+        # Not by the resolver, whose detour over a context variable costs as much as the rest.
+        info = self._field.info_of(payload)
+        try:
+            value = publish(payload, info, **self.arguments)
+        except Exception as error:  # noqa: BLE001 (the hook may raise anything)
+            return self._field.failed(payload, error)
+        if type(value) is not dict:  # So it is most often, and that is none of the signs.
+            if delivery.is_told(value, self._none_skips):
+                return None
+            if is_awaitable(value):
+                return self._published(payload, value, info)
+        return self._field.complete(payload, value, info)
 
     def finish(self, result: Any) -> Steps[ExecutionResult | None]:
         """Wait for what `start` gave, if need be: the result, `None` if it is to be skipped."""

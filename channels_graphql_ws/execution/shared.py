@@ -104,7 +104,7 @@ class SharedCohort(Turns):
             return None
         self._ended = self._ending = True
         self._closed(self)
-        self._queue.clear()
+        self._forget_queue()
         self._hub.leave(self, self.groups)
         return self._task
 
