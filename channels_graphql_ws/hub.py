@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 from . import broadcast
 from .broadcast import Message
 from .exceptions import PayloadDecodeError
+from .freshness import freshness
 from .membership import ChannelLayer, Membership
 from .serializer import Serializer
 
@@ -97,6 +98,8 @@ class Hub:
         self._inbox: deque[tuple[int, Message]] = deque()
         self._ready: deque[Listener] = deque()
         self._is_running = False
+        self._hearing: deque[Listener] = deque()
+        self._notification = None
         # Turns are taken in a context of their own: that of a caller is of no concern here.
         self._context = Context()
         self._users = 0
@@ -194,7 +197,9 @@ class Hub:
             self.undecodable += 1
             log.error("Lost a broadcast to group %s: %s", message["group"], error)  # noqa: TRY400
             return
-        self._call(listener for listener in listeners if listener.offer(notification))
+        self._notification = notification
+        self._hearing.extend(listeners)
+        self._call(())
 
     # ---------------------------------------------------------------------- turns
 
@@ -204,15 +209,23 @@ class Hub:
 
     def _call(self, listeners: Iterable[Listener]) -> None:
         self._ready.extend(listeners)
-        if self._ready and not self._is_running:
+        if not self._is_running:
             self._is_running = True
             self.loop.call_soon(self._run, context=self._context)
 
     def _run(self) -> None:
         """Give turns, round robin; let the event loop see to other things now and then."""
+        freshness.see_to()
         try:
             for _ in range(TURNS_AT_ONCE):
-                if self._ready:
+                if self._hearing:
+                    listener = self._hearing.popleft()
+                    try:
+                        if listener.hear(self._notification):
+                            self._ready.append(listener)
+                    except (Exception, asyncio.CancelledError):
+                        log.exception("Lost a turn of %r", listener)
+                elif self._ready:
                     listener = self._ready.popleft()
                     try:
                         if listener.take_turn():
@@ -226,7 +239,7 @@ class Hub:
                 else:
                     break
         finally:
-            self._is_running = bool(self._ready or self._inbox)
+            self._is_running = bool(self._hearing or self._ready or self._inbox)
             if self._is_running:
                 self.loop.call_soon(self._run, context=self._context)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from .steps import is_cancellation
 
@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 
 FULL_AT = 64
 """Frames that may wait for a socket before results have to wait themselves."""
+
+_DONE: Final = object()
+"""In the place of something to wait for: there is nothing."""
 
 
 class _Rest:
@@ -83,23 +86,24 @@ class Outbox:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
 
-    def put(self, send: Callable[..., Awaitable[None]], *frame: str) -> None:
+    def put(self, send: Callable[[str], Awaitable[None]], frame: str) -> None:
         """Have `send` called in its turn: now, if the socket has taken all before it."""
         if self._closed:
             return
         if self.flushing is not None:
-            self._waiting.append(partial(send, *frame))
+            self._waiting.append(partial(send, frame))
             return
         try:
-            steps = iter(send(*frame).__await__())
-            waiting_for = next(steps)
-        except StopIteration:
-            return
+            steps = send(frame).__await__()
+            # With a default, as most have nothing to wait for: an exception that says so would
+            # cost more than all the rest here.
+            waiting_for = next(steps, _DONE)
         # Servers raise what they like, and what is around them.
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            self._fail(error, partial(send, *frame))
+            self._fail(error, partial(send, frame))
             return
-        self.flushing = self._spawn(self._flush(_Rest(steps, waiting_for)))
+        if waiting_for is not _DONE:
+            self.flushing = self._spawn(self._flush(_Rest(steps, waiting_for)))
 
     def close(self, send: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
         """Call `send` as the last of all; with `at_once`, forget what waits before it.

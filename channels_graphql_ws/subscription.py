@@ -68,16 +68,18 @@ class Delivery:
         is_initial: it is none at all, but what `initial` has to give.
     """
 
-    __slots__ = ("completes", "is_initial", "skipped")
+    __slots__ = ("_none_skips", "completes", "is_initial", "skipped")
 
-    def __init__(self) -> None:
+    def __init__(self, *, none_skips: bool) -> None:
+        """Take what the class says of `None`."""
+        self._none_skips = none_skips
         self.skipped = False
         self.completes = False
         self.is_initial = False
 
-    def is_told(self, result: Any, none_skips: bool) -> bool:
-        """Tell if what `publish` has given is nothing to resolve, but `SKIP` or `COMPLETE`."""
-        if result is SKIP or result is COMPLETE or (result is None and none_skips):
+    def is_told(self, result: object) -> bool:
+        """Tell if what `publish` gave is nothing to resolve, but says what is to become of it."""
+        if result is SKIP or result is COMPLETE or (result is None and self._none_skips):
             self.skipped = True
             self.completes = result is COMPLETE
             return True
@@ -150,8 +152,8 @@ def _publisher(subscription_class: type[Subscription]) -> Hook:
     none_skips = meta.none_skips
 
     def checked(result: Any) -> Any:
-        delivery = current_delivery.get() or Delivery()
-        return None if delivery.is_told(result, none_skips) else result
+        delivery = current_delivery.get() or Delivery(none_skips=none_skips)
+        return None if delivery.is_told(result) else result
 
     async def awaited(result: Awaitable[Any]) -> Any:
         return checked(await result)

@@ -60,9 +60,9 @@ class EventField:
 
     def info_of(self, payload: Any) -> GraphQLResolveInfo:
         """Give what the resolver of the field gets for an event."""
-        info: GraphQLResolveInfo = make(
-            GraphQLResolveInfo, self._before + (payload,) + self._after
-        )
+        # Faster than to unpack them.
+        parts = self._before + (payload,) + self._after  # noqa: RUF005
+        info: GraphQLResolveInfo = make(GraphQLResolveInfo, parts)
         return info
 
     def is_resolved_by(self, resolve: Callable[..., Any]) -> bool:

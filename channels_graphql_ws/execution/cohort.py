@@ -113,14 +113,13 @@ class Cohort(Turns):
         plan = self._plan
         try:
             result = plan.start(event.payload())
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (see `turns`)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (see `started`)
             result = failed(error, plan, self._id)
         if steps.is_awaitable(result):
             return steps.run(self._turn_of(result))
-        result = plan.outcome(result)
-        if result is not None:
+        if not plan.delivery.skipped:
             self._report(result)
-        elif plan.has_completed:
+        elif plan.delivery.completes:
             return steps.run(self._complete())
         return None
 
@@ -150,7 +149,7 @@ class Cohort(Turns):
             return
         if result is not None:
             self._report(result)
-        elif self._plan.has_completed:
+        elif self._plan.delivery.completes:
             yield from self._complete()
 
     def _report(self, result: ExecutionResult) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from graphql import ExecutionResult, GraphQLError
 
 from .. import steps
+from ..freshness import freshness
 from ..hub import Hub, Notification
 from ..steps import Steps, is_cancellation
 from .errors import INTERNAL_ERROR
@@ -89,6 +90,13 @@ class Turns(ABC):
             self.finish()
         return False
 
+    def hear(self, notification: Notification) -> bool:
+        """Take a notification, and the turn if it calls for one; tell if it calls for another."""
+        if self._current is not None or self._ending:
+            return self.offer(notification)
+        self._current = notification
+        return self.take_turn()
+
     def finish(self) -> bool:
         """End behind what was offered so far; tell if this calls for a turn."""
         self._ending = True
@@ -155,6 +163,7 @@ class Turns(ABC):
 
 def started(plan: EventPlan, notification: Notification, id: object) -> Any:
     """Begin to execute a notification; see `EventPlan.start`."""
+    freshness.see_to()
     try:
         return plan.start(notification.payload())
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
@@ -171,6 +180,7 @@ def finished(plan: EventPlan, result: Any, id: object) -> Steps[ExecutionResult 
 
 def first_executed(plan: EventPlan, id: object) -> Steps[ExecutionResult | None]:
     """Execute the first event, that of `initial`."""
+    freshness.see_to()
     try:
         return (yield from plan.run_initial())
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
