@@ -97,9 +97,10 @@ class Hub:
         self._listeners: dict[str, dict[Listener, int]] = {}
         self._inbox: deque[tuple[int, Message]] = deque()
         self._ready: deque[Listener] = deque()
+        # Those who have not heard the notification yet that is being handed out.
+        self._audience: deque[Listener] = deque()
+        self._notification: Notification
         self._is_running = False
-        self._hearing: deque[Listener] = deque()
-        self._notification = None
         # Turns are taken in a context of their own: that of a caller is of no concern here.
         self._context = Context()
         self._users = 0
@@ -174,11 +175,16 @@ class Hub:
             return
         self.heard += 1
         self._inbox.append((self.heard, message))
-        if not self._ready or len(self._inbox) > INBOX_LIMIT:
+        if not self._is_running or len(self._inbox) > INBOX_LIMIT:
             self._hand_out()
 
     def _hand_out(self) -> None:
         """Hand the next message to those who listened when it came."""
+        while self._audience:
+            # No time for turns: the inbox is full.
+            listener = self._audience.popleft()
+            if listener.offer(self._notification):
+                self._ready.append(listener)
         serial, message = self._inbox.popleft()
         members = self._listeners.get(message["group"], {})
         listeners = [listener for listener, since in members.items() if since < serial]
@@ -198,8 +204,8 @@ class Hub:
             log.error("Lost a broadcast to group %s: %s", message["group"], error)  # noqa: TRY400
             return
         self._notification = notification
-        self._hearing.extend(listeners)
-        self._call(())
+        self._audience.extend(listeners)
+        self._go_on()
 
     # ---------------------------------------------------------------------- turns
 
@@ -209,6 +215,10 @@ class Hub:
 
     def _call(self, listeners: Iterable[Listener]) -> None:
         self._ready.extend(listeners)
+        if self._ready:
+            self._go_on()
+
+    def _go_on(self) -> None:
         if not self._is_running:
             self._is_running = True
             self.loop.call_soon(self._run, context=self._context)
@@ -218,28 +228,26 @@ class Hub:
         freshness.see_to()
         try:
             for _ in range(TURNS_AT_ONCE):
-                if self._hearing:
-                    listener = self._hearing.popleft()
-                    try:
-                        if listener.hear(self._notification):
-                            self._ready.append(listener)
-                    except (Exception, asyncio.CancelledError):
-                        log.exception("Lost a turn of %r", listener)
+                if self._audience:
+                    listener = self._audience.popleft()
+                    calls = listener.offer(self._notification)
                 elif self._ready:
-                    listener = self._ready.popleft()
-                    try:
-                        if listener.take_turn():
-                            self._ready.append(listener)
-                    # It is a mistake of ours, and must not cost the others their turns. Nobody
-                    # cancels what is no task: that comes from what something has waited for.
-                    except (Exception, asyncio.CancelledError):
-                        log.exception("Lost a turn of %r", listener)
+                    listener, calls = self._ready.popleft(), True
                 elif self._inbox:
                     self._hand_out()
+                    continue
                 else:
                     break
+                try:
+                    # Who has just heard has its turn while the processor's caches hold it.
+                    if calls and listener.take_turn():
+                        self._ready.append(listener)
+                # It is a mistake of ours, and must not cost the others their turns. Nobody
+                # cancels what is no task: that comes from what something has waited for.
+                except (Exception, asyncio.CancelledError):
+                    log.exception("Lost a turn of %r", listener)
         finally:
-            self._is_running = bool(self._hearing or self._ready or self._inbox)
+            self._is_running = bool(self._audience or self._ready or self._inbox)
             if self._is_running:
                 self.loop.call_soon(self._run, context=self._context)
 

@@ -71,7 +71,7 @@ class Field:
         "_complete",
         "_kinds",
         "_needs_info",
-                "_return_type",
+        "_return_type",
         "_type_name",
         "calls_values",
         "is_nullable",

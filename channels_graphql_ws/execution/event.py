@@ -213,7 +213,8 @@ def _direct_publish(source: Hook, field: EventField | CoreEventField) -> Hook | 
         return None
     if not field.is_resolved_by(source.resolver):
         return None
-    return source.subscription_class._meta.publish
+    publish: Hook | None = source.subscription_class._meta.publish
+    return publish
 
 
 def _core_binding(

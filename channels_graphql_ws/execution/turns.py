@@ -90,13 +90,6 @@ class Turns(ABC):
             self.finish()
         return False
 
-    def hear(self, notification: Notification) -> bool:
-        """Take a notification, and the turn if it calls for one; tell if it calls for another."""
-        if self._current is not None or self._ending:
-            return self.offer(notification)
-        self._current = notification
-        return self.take_turn()
-
     def finish(self) -> bool:
         """End behind what was offered so far; tell if this calls for a turn."""
         self._ending = True
@@ -121,9 +114,8 @@ class Turns(ABC):
             raise
         if rest is None:
             return self._advance()
-        self._task = asyncio.get_running_loop().create_task(
-            self._go_on(rest), context=self._plan.variables
-        )
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._go_on(rest), context=self._plan.variables)
         return False
 
     def _begin(self) -> Coroutine[Any, Any, None] | None:

@@ -35,47 +35,50 @@ def copier(payload: Any, depth: int = DEEPEST) -> Copier | None:
         UnknownError: only decoding it again gives another one.
     """
     kind = type(payload)
-    if kind in _IMMUTABLE or isinstance(payload, Enum):
+    if kind in _IMMUTABLE or issubclass(kind, Enum):
         return None
-    if depth > 0:
-        if kind is dict:
-            return _container(payload, payload.items(), depth)
-        if kind is list:
-            return _container(payload, enumerate(payload), depth)
-        if kind is set:
-            return _plain(payload, payload.copy)
-        if kind is tuple or kind is frozenset:
-            return _plain(payload, None)
-        if isinstance(payload, Model):
-            return _model(payload)
+    if depth == 0:
+        raise UnknownError
+    if kind is dict:
+        _check_immutable(payload, depth)
+        return _container(payload, payload.items(), depth)
+    if kind is list:
+        return _container(payload, enumerate(payload), depth)
+    if kind in (tuple, set, frozenset):
+        _check_immutable(payload, depth)
+        return payload.copy if kind is set else None
+    if issubclass(kind, Model):
+        return _model(payload, depth)
     raise UnknownError
 
 
+def _check_immutable(items: Iterable[Any], depth: int) -> None:
+    if any(copier(item, depth - 1) is not None for item in items):
+        raise UnknownError
+
+
 def _container(payload: Any, items: Iterable[tuple[Any, Any]], depth: int) -> Copier:
-    parts = [(key, copy) for key, item in items if (copy := copier(item, depth - 1)) is not None]
     copy_shallowly: Copier = payload.copy
+    parts: list[tuple[Any, Copier]] = []
+    for key, item in items:
+        copy_item = copier(item, depth - 1)
+        if copy_item is not None:
+            parts.append((key, copy_item))
     if not parts:
         return copy_shallowly
 
-    def copy() -> Any:
+    def copy_deeply() -> Any:
         result = copy_shallowly()
         for key, copy_part in parts:
             result[key] = copy_part()
         return result
 
-    return copy
+    return copy_deeply
 
 
-def _plain(payload: Iterable[Any], copy: Copier | None) -> Copier | None:
-    """Give that for a container which must have nothing in it that could be changed."""
-    if any(copier(item, 1) is not None for item in payload):
-        raise UnknownError
-    return copy
-
-
-def _model(instance: Model) -> Copier:
+def _model(instance: Model, depth: int) -> Copier:
     copy = instance_copier(instance)
-    values = (value for name, value in vars(instance).items() if name != "_state")
-    if copy is None or any(copier(value) is not None for value in values):
+    if copy is None:
         raise UnknownError
+    _check_immutable((v for name, v in vars(instance).items() if name != "_state"), depth)
     return copy
