@@ -87,7 +87,7 @@ class Selection:
         self.fields = fields
 
         def entries(is_read: Callable[[Read], bool]) -> tuple[_Entry, ...]:
-            return tuple(_entry(key, field, is_read) for key, field in fields.items())
+            return tuple(tuple(_entry(key, field, is_read)) for key, field in fields.items())
 
         self._for_dicts = entries(lambda read: read.of_dicts)
         self._for_objects = entries(lambda read: read.of_objects)
