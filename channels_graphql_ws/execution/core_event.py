@@ -9,15 +9,15 @@ from graphql import (
     DocumentNode,
     ExecutionContext,
     ExecutionResult,
-    FieldNode,
     GraphQLError,
     GraphQLObjectType,
     GraphQLResolveInfo,
     GraphQLSchema,
     MiddlewareManager,
 )
-from graphql.pyutils import Path
+from graphql.execution import get_argument_values
 
+from ..compile import EventRoot
 from ..messages import Subscribe
 from ..steps import is_awaitable
 
@@ -44,9 +44,7 @@ class CoreBinding:
     """A subscription whose variables and context are known; as `compile.Binding`.
 
     Attributes:
-        root_type: the type of subscriptions.
-        fields: what is selected of it.
-        variable_values: coerced.
+        root: what it selects.
     """
 
     def __init__(self, template: ExecutionContext) -> None:
@@ -55,15 +53,23 @@ class CoreBinding:
         Raises:
             GraphQLError: the selection makes no sense.
         """
-        self.root_type: GraphQLObjectType
-        self.fields: dict[str, list[FieldNode]]
-        self.root_type, self.fields = template.execute_operation(template.operation, None)  # type: ignore[misc]
-        self.variable_values = template.variable_values
+        self._root_type: GraphQLObjectType
+        self._root_type, fields = template.execute_operation(template.operation, None)  # type: ignore[misc]
+        self.root = EventRoot(self._root_type, fields, template.operation)
         self._template = template
 
-    def event_field(self, key: str) -> CoreEventField:
+    def arguments(self) -> dict[str, Any]:
+        """Give the arguments of the field.
+
+        Raises:
+            GraphQLError: there is none for a variable or a literal.
+        """
+        root = self.root
+        return get_argument_values(root.definition, root.nodes[0], self._template.variable_values)
+
+    def event_field(self) -> CoreEventField:
         """Give the field that events are executed by."""
-        return CoreEventField(self._template, self.root_type, key, self.fields[key])
+        return CoreEventField(self._template, self._root_type, self.root)
 
 
 def bind(
@@ -93,21 +99,18 @@ class CoreEventField:
     """The one field of a subscription; as `compile.EventField`."""
 
     def __init__(
-        self,
-        template: ExecutionContext,
-        root_type: GraphQLObjectType,
-        key: str,
-        nodes: list[FieldNode],
+        self, template: ExecutionContext, root_type: GraphQLObjectType, root: EventRoot
     ) -> None:
         self._template = template
         self._shared = vars(template)
         self._root_type = root_type
-        self._nodes = nodes
-        self._path = Path(None, key, root_type.name)
+        self._root = root
+        self._nodes = root.nodes
+        self._path = root.path
 
     def info(self) -> GraphQLResolveInfo:
         """Give what hooks get that are called without an event."""
-        field = self._root_type.fields[self._nodes[0].name.value]
+        field = self._root.definition
         return self._template.build_resolve_info(field, self._nodes, self._root_type, self._path)
 
     def execute(self, payload: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
