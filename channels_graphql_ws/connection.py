@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from graphql import GraphQLError, OperationType
 
@@ -39,6 +39,8 @@ from .surroundings import Application, WebSocket
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
+# To read a member of an `Enum` takes as long as a call.
+_SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
 
 INBOX_LIMIT = 64
 """Messages that may wait for their turn before no more are read (strict ordering)."""
@@ -120,13 +122,11 @@ class Connection:
 
     def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
         """Take a frame; give something to wait for before the next, if there is need."""
-        self._pings.heard()
-        return self._take(partial(self._protocol.received, frame))
+        return self._take(self._protocol.received, frame)
 
     def received_json(self, content: object) -> Awaitable[None] | None:
         """Take a frame that was decoded by somebody else; otherwise as `received`."""
-        self._pings.heard()
-        return self._take(partial(self._protocol.received_json, content))
+        return self._take(self._protocol.received_json, content)
 
     async def disconnected(self) -> None:
         """The socket is closed: end everything, and wait until it is ended.
@@ -190,6 +190,12 @@ class Connection:
         method: Callable[..., list[Effect]] = getattr(self._protocol, event)
         self.carry_out(method(operation, *arguments))
 
+    def confirmed(self, operation: Operation, result: str) -> None:
+        """A subscription is live."""
+        frame = ServerProtocol.confirmed(operation, result)
+        if frame is not None:
+            self._outbox.put(self._send_text, frame)
+
     def next(self, operation: Operation, result: str) -> None:
         """An operation has a result."""
         frame = ServerProtocol.next(operation, result)
@@ -206,7 +212,7 @@ class Connection:
     def forget(self, client: ClientOperation) -> None:
         """An operation has come to its end."""
         forgotten = self._operations.pop(client.operation, None)
-        if forgotten is not None and forgotten.type is OperationType.SUBSCRIPTION:
+        if forgotten is not None and forgotten.type is _SUBSCRIPTION:
             self._subscriptions -= 1
         if self._idle is not None and not self._is_busy:
             self._idle.set()
@@ -237,12 +243,15 @@ class Connection:
 
     # ----------------------------------------------------------------- strict order
 
-    def _take(self, decide: Callable[[], list[Effect]]) -> Awaitable[None] | None:
+    def _take(
+        self, decide: Callable[[Any], list[Effect]], content: object
+    ) -> Awaitable[None] | None:
+        self._pings.heard()
         if self._settings.strict_ordering and not self._is_deciding():
-            self._inbox.append(decide)
+            self._inbox.append(partial(decide, content))
             self._work_off()
         else:
-            self.carry_out(decide())
+            self.carry_out(decide(content))
         # Who does not read what we answer is not listened to.
         if len(self._inbox) < INBOX_LIMIT and not self._outbox.is_full:
             return None
@@ -341,14 +350,15 @@ class Connection:
         task = client.task
         if task is not None and not task.done():
             # Who counts on confirmations gets one in front of the `complete`.
-            if not (self._confirms and client.type in (None, OperationType.SUBSCRIPTION)):
+            if not (self._confirms and client.type in (None, _SUBSCRIPTION)):
                 steps.cancel(task)
             yield asyncio.wait([task])
         if client.live is not None:
             yield from client.live.end()
-        yield from client.ended()
+        if client.at_end is not None:
+            yield from client.at_end()
         self.forget(client)
-        was_subscription = client.type not in (OperationType.QUERY, OperationType.MUTATION)
+        was_subscription = client.type is None or client.type is _SUBSCRIPTION
         effects = self._protocol.stopped(client.operation, was_subscription=was_subscription)
         self.carry_out(effects)
 
@@ -397,7 +407,8 @@ class Connection:
             # Even if this is cancelled: nothing may stay behind in the hub.
             if client.live is not None:
                 yield from client.live.end()
-        yield from client.ended()
+        if client.at_end is not None:
+            yield from client.at_end()
 
     async def _cancel_tasks(self) -> None:
         if self._tasks:

@@ -223,15 +223,16 @@ class ServerProtocol:
             return None
         return f"{operation.next_prefix}{result}}}"
 
-    def confirmed(self, operation: Operation, result: str) -> list[Effect]:
-        """A subscription is live.
+    @staticmethod
+    def confirmed(operation: Operation, result: str) -> str | None:
+        """A subscription is live; gives the frame to send, if there is one, as `next` does.
 
         Said to a client that has stopped it meanwhile, too: who asked for confirmations
         counts on one in front of every `complete`.
         """
         if operation.phase is _ENDED:
-            return []
-        return [Send(f"{operation.next_prefix}{result}}}")]
+            return None
+        return f"{operation.next_prefix}{result}}}"
 
     def completed(self, operation: Operation) -> list[Effect]:
         """An operation has no more results."""

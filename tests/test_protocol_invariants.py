@@ -127,7 +127,8 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.operations)
     def confirm(self, data: Any) -> None:
         operation = self.any_operation(data)
-        self.check_words_of(operation, self.protocol.confirmed(operation, "{}"))
+        frame = self.protocol.confirmed(operation, "{}")
+        self.check_words_of(operation, [] if frame is None else [Send(frame)])
 
     @rule(data=st.data())
     @precondition(lambda self: self.operations)
