@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context, copy_context
 from typing import Any, Final, Protocol
 
@@ -15,7 +15,7 @@ from .protocol import Operation
 from .steps import Steps
 
 # To read a member of an `Enum` takes as long as a call.
-_SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
+SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
 
 
 class Owner(Protocol):
@@ -75,7 +75,7 @@ class ClientOperation:
         self.live: Live | None = None
         self.is_stopping = False
         self.at_end: Callable[[], Steps[None]] | None = None
-        """What is to be done when the client has stopped it, or has gone."""
+        """What is to be done when it is ended from outside."""
 
     @property
     def request(self) -> Subscribe:
@@ -89,15 +89,25 @@ class ClientOperation:
             CancelledError: it is none that has to go on for a confirmation.
             TooManyError: the client has as many subscriptions as it may have.
         """
-        if type is _SUBSCRIPTION:
+        if type is SUBSCRIPTION:
             self._connection.count_subscription()
         self.type = type
-        if self.is_stopping and type is not _SUBSCRIPTION:
+        if self.is_stopping and type is not SUBSCRIPTION:
             raise asyncio.CancelledError
 
     def subscribed(self, live: Live) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
         self.live = live
+
+    def ended(self) -> Iterable[Any]:
+        """It was stopped by the client, or the client has gone: give the steps to take."""
+        at_end = self.at_end
+        self._let_go()
+        return () if at_end is None else at_end()
+
+    def _let_go(self) -> None:
+        """Forget who knows us: a circle would stay until garbage is collected."""
+        self.live = self.at_end = None
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next result, if there is need to."""

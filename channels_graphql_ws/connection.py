@@ -7,14 +7,13 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, assert_never
+from typing import Any, assert_never
 
 from graphql import GraphQLError, OperationType
 
 from . import steps
-from .client_operation import ClientOperation
+from .client_operation import SUBSCRIPTION, ClientOperation
 from .exceptions import ConnectionRejectionError
 from .execution.errors import describe, log_refusal
 from .execution.event import TooManyError
@@ -35,12 +34,9 @@ from .protocol import (
     State,
 )
 from .steps import Steps
-from .surroundings import Application, WebSocket
+from .surroundings import Application, Settings, WebSocket
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
-
-# To read a member of an `Enum` takes as long as a call.
-_SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
 
 INBOX_LIMIT = 64
 """Messages that may wait for their turn before no more are read (strict ordering)."""
@@ -50,19 +46,6 @@ CANCEL_TIMEOUT = 5.0
 
 FAREWELL_TIMEOUT = 5.0
 """Seconds that a broken connection may take to tell the client so."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What a consumer class says about its connections; all times in seconds."""
-
-    strict_ordering: bool = False
-    ping_every: float | None = None
-    pong_timeout: float | None = 20.0
-    init_timeout: float | None = None
-    disconnect_timeout: float = 30.0
-    max_subscriptions: int | None = None
-    completes_at_shutdown: bool = False
 
 
 class Connection:
@@ -192,9 +175,7 @@ class Connection:
 
     def confirmed(self, operation: Operation, result: str) -> None:
         """A subscription is live."""
-        frame = ServerProtocol.confirmed(operation, result)
-        if frame is not None:
-            self._outbox.put(self._send_text, frame)
+        self._send(ServerProtocol.confirmed(operation, result))
 
     def next(self, operation: Operation, result: str) -> None:
         """An operation has a result."""
@@ -212,7 +193,7 @@ class Connection:
     def forget(self, client: ClientOperation) -> None:
         """An operation has come to its end."""
         forgotten = self._operations.pop(client.operation, None)
-        if forgotten is not None and forgotten.type is _SUBSCRIPTION:
+        if forgotten is not None and forgotten.type is SUBSCRIPTION:
             self._subscriptions -= 1
         if self._idle is not None and not self._is_busy:
             self._idle.set()
@@ -295,23 +276,27 @@ class Connection:
         """Do what the protocol has decided, in this order."""
         for effect in effects:
             match effect:
-                case Send(frame):
-                    self._outbox.put(self._send_text, frame)
-                case Execute(operation):
-                    self._execute(operation)
-                case Cancel(operation):
-                    self._cancel(operation)
-                case Initialize(payload):
+                case Send():
+                    self._outbox.put(self._send_text, effect.frame)
+                case Execute():
+                    self._execute(effect.operation)
+                case Cancel():
+                    self._cancel(effect.operation)
+                case Initialize():
                     self._forget_init_timer()
-                    self._initializing = self.run(self._initialize(payload))
-                case Close(code, reason):
-                    self._close(code, reason)
-                case Pinged(payload):
-                    self._pings.pinged(payload)
-                case Ponged(payload):
-                    self._pings.ponged(payload)
+                    self._initializing = self.run(self._initialize(effect.payload))
+                case Close():
+                    self._close(effect.code, effect.reason)
+                case Pinged():
+                    self._pings.pinged(effect.payload)
+                case Ponged():
+                    self._pings.ponged(effect.payload)
                 case _:  # pragma: no cover (type checkers prove that there is no other)
                     assert_never(effect)
+
+    def _send(self, frame: str | None) -> None:
+        if frame is not None:
+            self._outbox.put(self._send_text, frame)
 
     def _initialize(self, payload: Any) -> Steps[None]:
         try:
@@ -350,17 +335,16 @@ class Connection:
         task = client.task
         if task is not None and not task.done():
             # Who counts on confirmations gets one in front of the `complete`.
-            if not (self._confirms and client.type in (None, _SUBSCRIPTION)):
+            if not (self._confirms and client.type in (None, SUBSCRIPTION)):
                 steps.cancel(task)
             yield asyncio.wait([task])
         if client.live is not None:
             yield from client.live.end()
-        if client.at_end is not None:
-            yield from client.at_end()
+        yield from client.ended()
         self.forget(client)
-        was_subscription = client.type is None or client.type is _SUBSCRIPTION
-        effects = self._protocol.stopped(client.operation, was_subscription=was_subscription)
-        self.carry_out(effects)
+        was_subscription = client.type is None or client.type is SUBSCRIPTION
+        frame = self._protocol.stopped(client.operation, was_subscription=was_subscription)
+        self._send(frame)
 
     def _close(self, code: CloseCode, reason: str) -> None:
         if code not in (CloseCode.NORMAL, CloseCode.SERVICE_RESTART):
@@ -407,8 +391,7 @@ class Connection:
             # Even if this is cancelled: nothing may stay behind in the hub.
             if client.live is not None:
                 yield from client.live.end()
-        if client.at_end is not None:
-            yield from client.at_end()
+        yield from client.ended()
 
     async def _cancel_tasks(self) -> None:
         if self._tasks:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 from . import messages
 from .exceptions import InvalidMessageError, UnknownMessageTypeError
 from .messages import CloseCode, JsonObject, OperationId, Refusal
-from .subprotocols import Subprotocol, parse
+from .subprotocols import Subprotocol, complete_frame, parse
 
 REASON_LIMIT = 123
 """Bytes of UTF-8 that fit a close frame beside its code (RFC 6455, section 5.5)."""
@@ -244,13 +244,14 @@ class ServerProtocol:
         """An operation could not be executed."""
         return self._end(operation, messages.Error(operation.id, errors, refusal))
 
-    def stopped(self, operation: Operation, *, was_subscription: bool) -> list[Effect]:
-        """What was to be cancelled has come to its end."""
+    def stopped(self, operation: Operation, *, was_subscription: bool) -> str | None:
+        """What was to be cancelled has come to its end; gives a frame to send, or nothing."""
         if operation.phase is not _STOPPING:
-            return []
-        del self._stopping[operation.id]
+            return None
+        id = operation.request.id
+        del self._stopping[id]
         operation.phase = _ENDED
-        return self._answer_complete(operation.id) if was_subscription else []
+        return complete_frame(id) if was_subscription and self._answers_complete else None
 
     def ping_answered(self, payload: JsonObject | None) -> list[Effect]:
         """The application has an answer to a ping."""
@@ -337,7 +338,7 @@ class ServerProtocol:
 
     def _complete(self, message: messages.Complete) -> list[Effect]:
         if self._held.pop(message.id, None) is not None:
-            return self._answer_complete(message.id)
+            return [Send(complete_frame(message.id))] if self._answers_complete else []
         # It may cross our own `complete` on the wire, so an unknown id is no error.
         operation = self._operations.pop(message.id, None)
         if operation is None:
@@ -395,9 +396,6 @@ class ServerProtocol:
         return self._send(messages.Error(error.id, [answer], Refusal.OPERATION))
 
     # -------------------------------------------------------------------- effects
-
-    def _answer_complete(self, id: OperationId) -> list[Effect]:
-        return self._send(messages.Complete(id)) if self._answers_complete else []
 
     def _end(self, operation: Operation, message: messages.FromServer) -> list[Effect]:
         """Free the id where the decision falls, before anything is sent."""

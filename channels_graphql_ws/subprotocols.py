@@ -176,8 +176,13 @@ def _word(type: str) -> Encoder:
     return encode
 
 
+def complete_frame(id: OperationId) -> str:
+    """Give the frame of a `Complete`, the same in all dialects."""
+    return f'{{"type":"complete","id":{dumps(id)}}}'
+
+
 def _encode_complete(message: messages.Complete) -> list[str]:
-    return [f'{{"type":"complete","id":{dumps(message.id)}}}']
+    return [complete_frame(message.id)]
 
 
 def _encode_error(message: messages.Error) -> list[str]:

@@ -146,8 +146,8 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.stopping)
     def come_to_an_end(self, was_subscription: bool) -> None:
         operation = self.stopping.pop()
-        effects = self.protocol.stopped(operation, was_subscription=was_subscription)
-        self.end(operation, effects)
+        frame = self.protocol.stopped(operation, was_subscription=was_subscription)
+        self.end(operation, [] if frame is None else [Send(frame)])
 
     # --------------------------------------------------------------- time goes by, faults
 

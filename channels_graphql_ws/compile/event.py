@@ -51,14 +51,14 @@ class EventRoot:
         self.path: Path = make(Path, (None, self.key, type_.name))
 
 
-class Binding:
-    """A subscription whose variables and context are known.
+class EventField:
+    """The one field of a subscription whose variables and context are known.
 
     Attributes:
-        root: what it selects.
+        root: what is the same for all who subscribe by this document.
     """
 
-    __slots__ = ("_bound", "_field", "root")
+    __slots__ = ("_bound", "_field", "_key", "_path", "root")
 
     def __init__(self, bound: Bound, selection: Selection, root: EventRoot) -> None:
         self.root = root
@@ -66,6 +66,8 @@ class Binding:
         field = selection.fields[root.key]
         assert isinstance(field, Field)
         self._field = field
+        self._key = root.key
+        self._path = root.path
 
     def arguments(self) -> dict[str, Any]:
         """Give the arguments of the field; they are not to be changed.
@@ -74,22 +76,6 @@ class Binding:
             GraphQLError: there is none for a variable or a literal.
         """
         return self._field.arguments_of(self._bound)
-
-    def event_field(self) -> EventField:
-        """Give the field that events are executed by."""
-        return EventField(self._bound, self._field, self.root.path)
-
-
-class EventField:
-    """The one field of a subscription."""
-
-    __slots__ = ("_bound", "_field", "_key", "_path")
-
-    def __init__(self, bound: Bound, field: Field, path: Path) -> None:
-        self._bound = bound
-        self._field = field
-        self._key = field.key
-        self._path = path
 
     def info(self) -> GraphQLResolveInfo:
         """Give what hooks get that are called without an event."""

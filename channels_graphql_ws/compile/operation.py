@@ -20,7 +20,7 @@ from graphql import (
 
 from .awaiting import gathered, one_by_one
 from .core import is_known, is_stable
-from .event import Binding, EventRoot
+from .event import EventField, EventRoot
 from .plans import Plans, Room
 from .running import Bound, Run
 from .selections import Collector, Fields, Survey, UnknownError
@@ -116,7 +116,7 @@ class CompiledOperation:
 
     def bind(
         self, *, context_value: Any, variable_values: Mapping[str, Any]
-    ) -> Binding | list[GraphQLError] | None:
+    ) -> EventField | list[GraphQLError] | None:
         """Prepare a subscription for its events; `None` if that is to be left to graphql-core.
 
         Args:
@@ -135,7 +135,7 @@ class CompiledOperation:
         root = plan.event_root
         if root is None:
             root = plan.event_root = EventRoot(self._root_type, plan.fields, self._operation)
-        return Binding(bound, plan.root, root)
+        return EventField(bound, plan.root, root)
 
     def _plan(self, variable_values: Mapping[str, Any]) -> _Plan | None:
         decided: list[bool] = []

@@ -16,13 +16,13 @@ from graphql import (
     OperationDefinitionNode,
 )
 
-from ..compile import Binding, EventRoot
+from ..compile import EventField, EventRoot
 from ..documents import Document
 from ..messages import Refusal, Subscribe
 from ..steps import Steps, is_awaitable
 from ..subscription import Delivery, Hook, Source, current_delivery
 from .compiled import compiled
-from .core_event import CoreBinding, bind
+from .core_event import CoreEventField, bind
 from .threads import freshness, in_thread
 
 
@@ -97,23 +97,23 @@ class EventPlan:
             RequestError: variables, arguments or the field do not allow to subscribe.
         """
         self._sync_in_thread = sync_in_thread
-        binding: Binding | CoreBinding | list[GraphQLError] | None = None
+        field: EventField | CoreEventField | list[GraphQLError] | None = None
         plan = compiled(schema, document, operation, middleware) if compiles else None
         try:
             if plan is not None:
-                binding = plan.bind(context_value=context, variable_values=request.variables)
-            if binding is None:
-                binding = bind(schema, document.ast, request, context, middleware)
-            if isinstance(binding, list):
-                raise RequestError(*binding)
-            self.source = _source(binding.root)
-            self.arguments = binding.arguments()
+                field = plan.bind(context_value=context, variable_values=request.variables)
+            if field is None:
+                field = bind(schema, document.ast, request, context, middleware)
+            if isinstance(field, list):
+                raise RequestError(*field)
+            self.source = _source(field.root)
+            self.arguments = field.arguments()
         except GraphQLError as error:
             raise RequestError(error) from error
         if isinstance(self.source, Source):
             self.subscription_class = self.source.subscription_class
-        self._field = binding.event_field()
-        self.info: GraphQLResolveInfo = self._field.info()
+        self._field = field
+        self.info: GraphQLResolveInfo = field.info()
         self._delivery = Delivery()
         current_delivery.set(self._delivery)
         # User code of one event never sees what another subscription has set.
@@ -137,10 +137,9 @@ class EventPlan:
 
     def call(self, hook: Hook, root: object = None) -> Any:
         """Call a hook of the class; the result may be awaitable."""
-        call = partial(hook, root, self.info, **self.arguments)
         if self._sync_in_thread and not (iscoroutinefunction(hook) or isasyncgenfunction(hook)):
-            return in_thread(call)
-        return call()
+            return in_thread(partial(hook, root, self.info, **self.arguments))
+        return hook(root, self.info, **self.arguments)
 
     def start(self, payload: Any) -> Any:
         """Begin to execute an event; give what `finish` makes its result of."""
