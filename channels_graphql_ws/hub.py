@@ -99,7 +99,7 @@ class Hub:
         self._ready: deque[Listener] = deque()
         # Those who have not heard the notification yet that is being handed out.
         self._audience: deque[Listener] = deque()
-        self._notification: Notification
+        self._notification: Any = None
         self._is_running = False
         # Turns are taken in a context of their own: that of a caller is of no concern here.
         self._context = Context()
@@ -247,6 +247,8 @@ class Hub:
                 except (Exception, asyncio.CancelledError):
                     log.exception("Lost a turn of %r", listener)
         finally:
+            if not self._audience:
+                self._notification = None  # It may be large.
             self._is_running = bool(self._audience or self._ready or self._inbox)
             if self._is_running:
                 self.loop.call_soon(self._run, context=self._context)
