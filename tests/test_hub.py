@@ -231,6 +231,14 @@ async def test_what_the_inbox_has_no_room_for_comes_to_the_queues_of_listeners_i
     assert [listener.heard for listener in listeners] == [list(range(10))] * 3
 
 
+async def test_a_notification_that_everybody_has_heard_is_not_kept(local: Hub) -> None:
+    listener = await subscribed(local, "g")
+    local.hear(outgoing("g", "x" * 1000).message)
+    await wait_until(lambda: listener.heard)
+    await tick()
+    assert not [each for each in gc.get_objects() if type(each) is Notification]
+
+
 async def test_a_burst_from_a_thread_is_complete_and_in_order(layer: Any, ear: Hub) -> None:
     count = 5_000 if isinstance(layer, InMemoryChannelLayer) else 500
     listener = await subscribed(ear, "A")
