@@ -30,6 +30,8 @@ Message: TypeAlias = Mapping[str, Any]
 EVACUATION_TIMEOUT = 5.0
 """Seconds that what an event loop leaves unsent may take when it is shut down."""
 
+_LONGEST_IN_LOG = 100
+
 _PREFIX = re.compile(r"[a-zA-Z\d\-_.]{1,34}")
 
 
@@ -41,21 +43,35 @@ class GroupSender(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
     """One message on its way to a group."""
 
     message: dict[str, Any]
-    about: str
-    """What to call it in the log: the class, what is done, and the readable group."""
+    sender: str
+    """The class that it is about."""
+    addressee: str | None = None
+    """The group, as whoever sends calls it."""
     layer_alias: str = "default"
     """The channel layer, as CHANNEL_LAYERS names it."""
+
+    @property
+    def about(self) -> str:
+        """What to call it in the log, where few ever come."""
+        return f"{self.sender}.{self.message['type']}(group={_shortened(self.addressee)!r})"
 
     @property
     def group(self) -> str:
         """The group's name on the channel layer."""
         group: str = self.message["group"]
         return group
+
+
+def _shortened(group: str | None) -> str | None:
+    """Cut a long name of a group to what a log line can bear."""
+    return (
+        group if group is None or len(group) <= _LONGEST_IN_LOG else f"{group[:_LONGEST_IN_LOG]}…"
+    )
 
 
 # ---------------------------------------------------------------------- names
@@ -108,7 +124,7 @@ class Receiver(Protocol):
     loop: asyncio.AbstractEventLoop
 
     def hear(self, message: Message) -> None:
-        """Take a message; called on the receiver's own event loop."""
+        """Take a message; called in a callback of the receiver's own event loop."""
         ...
 
 
@@ -117,7 +133,8 @@ class _Process:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.receivers: dict[int, list[Receiver]] = {}
+        # Replaced and not changed, so that they can be read without the lock.
+        self.receivers: dict[int, tuple[Receiver, ...]] = {}
         self.serves = False
         self.warned = False
 
@@ -134,23 +151,22 @@ def add_receiver(layer: object, receiver: Receiver) -> None:
     """Let `receiver` hear what is broadcast inside this process."""
     serving()
     with _process.lock:
-        _process.receivers.setdefault(id(layer), []).append(receiver)
+        _process.receivers[id(layer)] = (*receivers(layer), receiver)
 
 
 def remove_receiver(layer: object, receiver: Receiver) -> None:
     """Undo `add_receiver`."""
     with _process.lock:
-        remaining = [other for other in _process.receivers[id(layer)] if other is not receiver]
+        remaining = tuple(other for other in receivers(layer) if other is not receiver)
         if remaining:
             _process.receivers[id(layer)] = remaining
         else:
             del _process.receivers[id(layer)]
 
 
-def receivers(layer: object) -> list[Receiver]:
+def receivers(layer: object) -> tuple[Receiver, ...]:
     """Give those who listen on that layer in this process, on any event loop."""
-    with _process.lock:
-        return list(_process.receivers.get(id(layer), ()))
+    return _process.receivers.get(id(layer), ())
 
 
 def is_local(layer: object) -> bool:
@@ -162,15 +178,16 @@ def is_local(layer: object) -> bool:
     return type(layer) is InMemoryChannelLayer
 
 
-def _hand_over(layer: object, outgoing: Outgoing) -> None:
+def _hand_over(layer: object, message: Message) -> None:
     """Give a message to all receivers in this process, each on its own event loop."""
+    here = _running_loop()
     for receiver in receivers(layer):
-        if receiver.loop is _running_loop():
-            receiver.hear(outgoing.message)
+        if receiver.loop is here:
+            receiver.hear(message)
         else:
             # A loop that is closed has nobody left who could miss the message.
             with suppress(RuntimeError):
-                receiver.loop.call_soon_threadsafe(receiver.hear, outgoing.message)
+                receiver.loop.call_soon_threadsafe(receiver.hear, message)
 
 
 def _warn_if_unheard(layer: object, outgoing: Outgoing) -> None:
@@ -220,6 +237,21 @@ class PendingSend(asyncio.Future[None]):
         if not self.is_watched:
             self.exception()  # Marks it as seen: asyncio would log it again, unnamed.
             log.error("%s failed and nobody awaited it", about, exc_info=error)
+
+
+class LocalSend(asyncio.Future[None]):
+    """A broadcast that needs no channel layer: it can not fail, and takes one turn.
+
+    What hands it over is on the event loop before whoever waits for it. So waiting takes
+    no callback, and no second turn.
+    """
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if not self.done():
+            yield
+        return (yield from super().__await__())
+
+    __iter__ = __await__
 
 
 class _Pump:
@@ -304,16 +336,17 @@ def send_soon(layer: GroupSender, outgoing: Outgoing) -> asyncio.Future[None]:
     _warn_if_unheard(layer, outgoing)
     if not is_local(layer):
         return _pump(loop, layer).put(outgoing)
-    pending = PendingSend(loop=loop)
-    # In its turn: what clients have sent before this call is seen to before it.
-    loop.call_soon(_deliver, layer, outgoing, pending)
-    return pending
+    sent = LocalSend(loop=loop)
+    # In its turn: what clients have sent before this call is seen to before it. And in a
+    # context of its own: that of the sender is of no concern to those who listen.
+    loop.call_soon(_deliver, layer, outgoing.message, sent, context=Context())
+    return sent
 
 
-def _deliver(layer: object, outgoing: Outgoing, pending: PendingSend) -> None:
-    _hand_over(layer, outgoing)
-    if not pending.done():
-        pending.set_result(None)
+def _deliver(layer: object, message: Message, sent: LocalSend) -> None:
+    if not sent.done():
+        sent.set_result(None)
+    _hand_over(layer, message)
 
 
 def _pump(loop: asyncio.AbstractEventLoop, layer: GroupSender) -> _Pump:
@@ -378,7 +411,7 @@ def send_now(layer: GroupSender, outgoing: Outgoing) -> None:
         )
     _warn_if_unheard(layer, outgoing)
     if is_local(layer):
-        _hand_over(layer, outgoing)
+        _hand_over(layer, outgoing.message)
         return
     _send_elsewhere(layer, outgoing).result()
 

@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, final, get_args
-from weakref import WeakSet
 
 import graphene
 from asgiref.sync import markcoroutinefunction
-from channels.layers import channel_layers
 from graphene.types.objecttype import ObjectTypeOptions
 from graphene.utils.props import props
 from graphql import GraphQLResolveInfo
 
 from . import broadcast as _broadcast
+from .broadcast import Outgoing
+from .destinations import destinations
 from .serializer import Serializer
 from .steps import is_awaitable
 
@@ -27,8 +27,6 @@ QueuePolicy: TypeAlias = Literal["drop_oldest", "drop_newest", "close", "coalesc
 
 _NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce")
 """Hooks that the predecessor does not have."""
-
-_LONGEST_IN_LOG = 100
 
 
 @final
@@ -78,9 +76,6 @@ class Delivery:
 
 current_delivery: ContextVar[Delivery | None] = ContextVar("current_delivery", default=None)
 """Set while an event is executed; `publish` may say here that it is to be skipped."""
-
-prefix_owners: WeakSet[Any] = WeakSet()
-"""The consumer classes; a broadcast goes to the groups of each `group_name_prefix`."""
 
 
 class SubscriptionOptions(ObjectTypeOptions):
@@ -328,24 +323,22 @@ class Subscription(graphene.ObjectType):
         _send_sync(cls._unsubscribes(group))
 
     @classmethod
-    def _broadcasts(cls, group: str | None, payload: object) -> list[_broadcast.Outgoing]:
+    def _broadcasts(cls, group: str | None, payload: object) -> list[Outgoing]:
         data = Serializer.serialize(payload)
-        return cls._outgoing("broadcast", group, {"type": "broadcast", "payload": data})
+        return cls._outgoing(group, {"type": "broadcast", "payload": data})
 
     @classmethod
-    def _unsubscribes(cls, group: str | None) -> list[_broadcast.Outgoing]:
-        return cls._outgoing("unsubscribe", group, {"type": "unsubscribe"})
+    def _unsubscribes(cls, group: str | None) -> list[Outgoing]:
+        return cls._outgoing(group, {"type": "unsubscribe"})
 
     @classmethod
-    def _outgoing(
-        cls, verb: str, group: object, message: dict[str, Any]
-    ) -> list[_broadcast.Outgoing]:
+    def _outgoing(cls, group: object, message: dict[str, Any]) -> list[Outgoing]:
         if group is not None and not isinstance(group, str):
             raise TypeError(f"group must be a string or None, not {group!r}")
-        about = f"{cls.__qualname__}.{verb}(group={_shortened(group)!r})"
+        sender = cls.__qualname__
         return [
-            _broadcast.Outgoing({**message, "group": cls.group_name(prefix, group)}, about, alias)
-            for alias, prefix in _destinations()
+            Outgoing({**message, "group": cls.group_name(prefix, group)}, sender, group, alias)
+            for alias, prefix in destinations()
         ]
 
     @classmethod
@@ -379,22 +372,7 @@ def _check_queue_policy(cls: type[Subscription], coalesce: Hook | None) -> None:
         raise ValueError(f"{where} 'coalesce': the method 'coalesce' must not be async")
 
 
-def _shortened(group: str | None) -> str | None:
-    """Cut a long name of a group to what a log line can bear."""
-    return (
-        group if group is None or len(group) <= _LONGEST_IN_LOG else f"{group[:_LONGEST_IN_LOG]}…"
-    )
-
-
-def _destinations() -> list[tuple[str, str]]:
-    """Give the channel layers and the prefixes of groups that consumers listen to."""
-    owners = {(owner.channel_layer_alias, owner.group_name_prefix) for owner in prefix_owners}
-    # A class that nobody uses may name a layer that nobody has.
-    configured = [owner for owner in sorted(owners) if owner[0] in channel_layers]
-    return configured or sorted(owners)[:1]
-
-
-def _send(outgoing: list[_broadcast.Outgoing]) -> asyncio.Future[None] | None:
+def _send(outgoing: list[Outgoing]) -> asyncio.Future[None] | None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -404,7 +382,7 @@ def _send(outgoing: list[_broadcast.Outgoing]) -> asyncio.Future[None] | None:
     return [_broadcast.send_soon(_layer(each), each) for each in outgoing][-1]
 
 
-def _send_async(outgoing: list[_broadcast.Outgoing]) -> Awaitable[None]:
+def _send_async(outgoing: list[Outgoing]) -> Awaitable[None]:
     layers = [_layer(each) for each in outgoing]
 
     async def send() -> None:
@@ -414,12 +392,12 @@ def _send_async(outgoing: list[_broadcast.Outgoing]) -> Awaitable[None]:
     return send()
 
 
-def _send_sync(outgoing: list[_broadcast.Outgoing]) -> None:
+def _send_sync(outgoing: list[Outgoing]) -> None:
     for each in outgoing:
         _broadcast.send_now(_layer(each), each)
 
 
-def _layer(outgoing: _broadcast.Outgoing) -> Any:
+def _layer(outgoing: Outgoing) -> Any:
     return _broadcast.channel_layer(outgoing.layer_alias)
 
 

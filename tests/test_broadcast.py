@@ -66,7 +66,7 @@ class Receiver:
 
 def outgoing(payload: object = None, group: str = "G") -> Outgoing:
     message = {"type": "broadcast", "group": group, "payload": payload}
-    return Outgoing(message, "OnEvent.broadcast(group='room')")
+    return Outgoing(message, "OnEvent", "room")
 
 
 @pytest.fixture(autouse=True)
@@ -400,7 +400,7 @@ async def test_a_forked_worker_knows_nothing_of_those_who_listen_in_its_parent(
     layer = InMemoryChannelLayer()
     broadcast.add_receiver(layer, Receiver())
     broadcast._start_anew()
-    assert broadcast.receivers(layer) == []
+    assert broadcast.receivers(layer) == ()
     assert not broadcast._process.serves
 
 
@@ -426,7 +426,7 @@ async def test_who_does_not_listen_any_more_hears_nothing() -> None:
     await broadcast.send_soon(layer, outgoing(1))
     assert (gone.heard, stays.heard) == ([], [1])
     broadcast.remove_receiver(layer, stays)
-    assert broadcast.receivers(layer) == []
+    assert broadcast.receivers(layer) == ()
 
 
 async def test_a_local_broadcast_reaches_its_goal_though_nobody_waits_any_more() -> None:

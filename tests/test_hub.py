@@ -256,7 +256,7 @@ async def test_the_last_user_of_a_hub_takes_it_out_of_all_groups() -> None:
     assert set(layer.groups) == {"A", "B"}
     await ear.release()
     assert layer.groups == {}
-    assert broadcast.receivers(layer) == []
+    assert broadcast.receivers(layer) == ()
 
 
 @pytest.mark.redis
@@ -282,7 +282,7 @@ async def test_the_hub_of_an_event_loop_that_was_closed_is_forgotten() -> None:
     await asyncio.to_thread(asyncio.run, abandon())
     assert len(broadcast.receivers(layer)) == 1
     hub_of(layer)
-    assert broadcast.receivers(layer) == []
+    assert broadcast.receivers(layer) == ()
 
 
 async def test_a_broadcast_to_an_event_loop_that_was_closed_harms_nobody(local: Hub) -> None:
