@@ -249,7 +249,9 @@ class LocalSend(asyncio.Future[None]):
     def __await__(self) -> Generator[Any, None, None]:
         if not self.done():
             yield
-        return (yield from super().__await__())
+        if not self.done():
+            return (yield from super().__await__())
+        return self.result()
 
     __iter__ = __await__
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from operator import attrgetter
 from typing import Any, TypeAlias
 from weakref import ref
 
@@ -12,7 +11,6 @@ from channels.layers import channel_layers
 Destination: TypeAlias = tuple[str, str]
 """The alias of a channel layer, and a prefix of groups."""
 
-_destination_of = attrgetter("channel_layer_alias", "group_name_prefix")
 _lock = threading.Lock()
 _owners: tuple[ref[Any], ...] = ()
 
@@ -29,7 +27,11 @@ def add_owner(cls: type[Any]) -> None:
 
 def destinations() -> list[Destination]:
     """Give the channel layers and the prefixes of groups that consumers listen to."""
-    found = {_destination_of(cls) for owner in _owners if (cls := owner()) is not None}
+    found = {
+        (cls.channel_layer_alias, cls.group_name_prefix)
+        for owner in _owners
+        if (cls := owner()) is not None
+    }
     if len(found) <= 1:
         return list(found)
     # A class that nobody uses may name a layer that nobody has.

@@ -91,12 +91,13 @@ class Hub:
         self._inbox: deque[tuple[int, Message]] = deque()
         self._ready: deque[Listener] = deque()
         self._is_running = False
+        self._turns_left = TURNS_AT_ONCE
         # Turns are taken in a context of their own: that of a caller is of no concern here.
         self._context = Context()
         self._users = 0
         self._membership: Membership | None = None
         if not broadcast.is_local(layer):
-            self._membership = Membership(layer, self._listeners, self.hear)
+            self._membership = Membership(layer, self._listeners, self.hear_in_task)
         self.heard = 0
         """Messages so far."""
         self.undecodable = 0
@@ -156,11 +157,22 @@ class Hub:
     # ------------------------------------------------------------------- messages
 
     def hear(self, message: Message) -> None:
-        """Take a message of the channel layer, for those who listen to its group now.
+        """Take a message for those who listen to its group now, and give them their turns.
 
-        It is handed to them when those before it are seen to: a burst of thousands would
-        overrun the queue of each of them before the first has had a turn.
+        To be called in a callback of the event loop. A message is handed to those who
+        listen when those before it are seen to: a burst of thousands would overrun the
+        queue of each of them before the first has had a turn.
         """
+        self._take(message)
+        if self._ready and not self._is_running:
+            self._run()
+
+    def hear_in_task(self, message: Message) -> None:
+        """Do as `hear` does, but soon: what runs in a turn must not see the caller's task."""
+        self._take(message)
+        self._see_to_turns()
+
+    def _take(self, message: Message) -> None:
         if not self._listeners.get(message.get("group", "")):
             return
         self.heard += 1
@@ -177,7 +189,7 @@ class Hub:
             case "broadcast":
                 self._notify(listeners, message, serial)
             case "unsubscribe":
-                self._call(listener for listener in listeners if listener.finish())
+                self._ready.extend([listener for listener in listeners if listener.finish()])
             case other:
                 log.warning("Ignored a channel-layer message of unknown type %r", other)
 
@@ -188,36 +200,45 @@ class Hub:
             self.undecodable += 1
             log.error("Lost a broadcast to group %s: %s", message["group"], error)  # noqa: TRY400
             return
-        self._call(listener for listener in listeners if listener.offer(notification))
+        self._ready.extend([one for one in listeners if one.offer(notification)])
 
     # ---------------------------------------------------------------------- turns
 
     def call(self, listener: Listener) -> None:
         """Give `listener` a turn soon."""
-        self._call((listener,))
+        self._ready.append(listener)
+        self._see_to_turns()
 
-    def _call(self, listeners: Iterable[Listener]) -> None:
-        self._ready.extend(listeners)
-        if self._ready and not self._is_running:
+    def _see_to_turns(self) -> None:
+        if (self._ready or self._inbox) and not self._is_running:
             self._is_running = True
-            self.loop.call_soon(self._run, context=self._context)
+            self.loop.call_soon(self._run_refreshed, context=self._context)
+
+    def _run_refreshed(self) -> None:
+        """Go on: the event loop has seen to other things."""
+        self._turns_left = TURNS_AT_ONCE
+        self._run()
 
     def _run(self) -> None:
-        """Give turns, round robin; let the event loop see to other things now and then."""
+        """Give turns, round robin, as many as are left until the event loop is to breathe."""
+        self._is_running = True
+        ready, left = self._ready, self._turns_left
         try:
-            for _ in range(TURNS_AT_ONCE):
-                if self._ready:
-                    listener = self._ready.popleft()
+            while left:
+                if ready:
+                    left -= 1
+                    listener = ready.popleft()
                     if self._turn(listener):
-                        self._ready.append(listener)
+                        ready.append(listener)
                 elif self._inbox:
+                    left -= 1
                     self._hand_out()
                 else:
                     break
         finally:
-            self._is_running = bool(self._ready or self._inbox)
-            if self._is_running:
-                self.loop.call_soon(self._run, context=self._context)
+            self._turns_left = left
+            self._is_running = False
+            self._see_to_turns()
 
     @staticmethod
     def _turn(listener: Listener) -> bool:

@@ -378,8 +378,11 @@ def _send(outgoing: list[Outgoing]) -> asyncio.Future[None] | None:
     except RuntimeError:
         _send_sync(outgoing)
         return None
+    sent: asyncio.Future[None] | None = None
+    for each in outgoing:
+        sent = _broadcast.send_soon(_layer(each), each)
     # Awaiting the last is awaiting all: they go out one after another.
-    return [_broadcast.send_soon(_layer(each), each) for each in outgoing][-1]
+    return sent
 
 
 def _send_async(outgoing: list[Outgoing]) -> Awaitable[None]:
