@@ -14,7 +14,6 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -77,7 +76,6 @@ def _shortened(group: str | None) -> str | None:
 # ---------------------------------------------------------------------- names
 
 
-@lru_cache(maxsize=4096)
 def group_name(prefix: str, topic: str, group: str | None) -> str:
     """Make a name that every process makes alike and every channel layer takes.
 
@@ -178,16 +176,17 @@ def is_local(layer: object) -> bool:
     return type(layer) is InMemoryChannelLayer
 
 
-def _hand_over(layer: object, message: Message) -> None:
+def _hand_over(
+    layer: object, message: Message, here: asyncio.AbstractEventLoop | None = None
+) -> None:
     """Give a message to all receivers in this process, each on its own event loop."""
-    here = _running_loop()
     for receiver in receivers(layer):
         if receiver.loop is here:
             receiver.hear(message)
         else:
             # A loop that is closed has nobody left who could miss the message.
             with suppress(RuntimeError):
-                receiver.loop.call_soon_threadsafe(receiver.hear, message)
+                receiver.loop.call_soon_threadsafe(receiver.hear, message, context=Context())
 
 
 def _warn_if_unheard(layer: object, outgoing: Outgoing) -> None:
@@ -203,7 +202,8 @@ def _warn_if_unheard(layer: object, outgoing: Outgoing) -> None:
     )
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Give the event loop of this thread, if it has one; this costs a system call."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -246,6 +246,8 @@ class LocalSend(asyncio.Future[None]):
     no callback, and no second turn.
     """
 
+    __slots__ = ()
+
     def __await__(self) -> Generator[Any, None, None]:
         if not self.done():
             yield
@@ -268,8 +270,7 @@ class _Pump:
         self._queue: deque[tuple[Outgoing, PendingSend]] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    def put(self, outgoing: Outgoing) -> PendingSend:
-        loop = asyncio.get_running_loop()
+    def put(self, loop: asyncio.AbstractEventLoop, outgoing: Outgoing) -> PendingSend:
         pending = PendingSend(loop=loop)
         self._queue.append((outgoing, pending))
         if self._task is None:
@@ -334,13 +335,19 @@ def send_soon(layer: GroupSender, outgoing: Outgoing) -> asyncio.Future[None]:
     Raises:
         RuntimeError: no event loop runs in this thread.
     """
-    loop = asyncio.get_running_loop()
+    return send_on(asyncio.get_running_loop(), layer, outgoing)
+
+
+def send_on(
+    loop: asyncio.AbstractEventLoop, layer: GroupSender, outgoing: Outgoing
+) -> asyncio.Future[None]:
+    """Do as `send_soon` does, for who knows the event loop that runs."""
     _warn_if_unheard(layer, outgoing)
     if not is_local(layer):
-        return _pump(loop, layer).put(outgoing)
+        return _pump(loop, layer).put(loop, outgoing)
     sent = LocalSend(loop=loop)
-    # In its turn: what clients have sent before this call is seen to before it. And in a
-    # context of its own: that of the sender is of no concern to those who listen.
+    # In its turn: what clients have sent before this call is seen to before it. And in an
+    # empty context: that of the sender is of no concern to those who listen.
     loop.call_soon(_deliver, layer, outgoing.message, sent, context=Context())
     return sent
 
@@ -348,7 +355,7 @@ def send_soon(layer: GroupSender, outgoing: Outgoing) -> asyncio.Future[None]:
 def _deliver(layer: object, message: Message, sent: LocalSend) -> None:
     if not sent.done():
         sent.set_result(None)
-    _hand_over(layer, message)
+    _hand_over(layer, message, sent.get_loop())
 
 
 def _pump(loop: asyncio.AbstractEventLoop, layer: GroupSender) -> _Pump:
@@ -406,7 +413,7 @@ def send_now(layer: GroupSender, outgoing: Outgoing) -> None:
     Raises:
         RuntimeError: an event loop runs in this thread; waiting would block it.
     """
-    if _running_loop() is not None:
+    if running_loop() is not None:
         raise RuntimeError(
             f"{outgoing.about} would block the event loop that runs in this thread: "
             "use `broadcast()`/`unsubscribe()` or the forms that end in `_async`"

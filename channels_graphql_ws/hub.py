@@ -215,12 +215,12 @@ class Hub:
             self.loop.call_soon(self._run_refreshed, context=self._context)
 
     def _run_refreshed(self) -> None:
-        """Go on: the event loop has seen to other things."""
+        """Go on: the event loop has seen to other things since the last turns."""
         self._turns_left = TURNS_AT_ONCE
         self._run()
 
     def _run(self) -> None:
-        """Give turns, round robin, as many as are left until the event loop is to breathe."""
+        """Give turns, round robin, but no more than may be until the event loop breathes."""
         self._is_running = True
         ready, left = self._ready, self._turns_left
         try:

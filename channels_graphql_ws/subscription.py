@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import lru_cache
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, final, get_args
 
@@ -344,7 +345,13 @@ class Subscription(graphene.ObjectType):
     @classmethod
     def group_name(cls, prefix: str, group: str | None) -> str:
         """Give the channel layer's name of a group of this class, `None` for its own."""
-        return _broadcast.group_name(prefix, f"{cls.__module__}.{cls.__qualname__}", group)
+        return _group_name(prefix, cls.__module__, cls.__qualname__, group)
+
+
+# By the parts: Python keeps the hashes of those, and would not keep that of a new text.
+@lru_cache(maxsize=4096)
+def _group_name(prefix: str, module: str, qualname: str, group: str | None) -> str:
+    return _broadcast.group_name(prefix, f"{module}.{qualname}", group)
 
 
 def _arguments(cls: type[Subscription]) -> dict[str, Any]:
@@ -373,14 +380,13 @@ def _check_queue_policy(cls: type[Subscription], coalesce: Hook | None) -> None:
 
 
 def _send(outgoing: list[Outgoing]) -> asyncio.Future[None] | None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    loop = _broadcast.running_loop()
+    if loop is None:
         _send_sync(outgoing)
         return None
     sent: asyncio.Future[None] | None = None
     for each in outgoing:
-        sent = _broadcast.send_soon(_layer(each), each)
+        sent = _broadcast.send_on(loop, _layer(each), each)
     # Awaiting the last is awaiting all: they go out one after another.
     return sent
 

@@ -437,6 +437,39 @@ async def test_a_local_broadcast_reaches_its_goal_though_nobody_waits_any_more()
     assert receiver.heard == [1]
 
 
+async def test_a_local_broadcast_may_be_awaited_again_and_in_every_way() -> None:
+    layer, receiver = InMemoryChannelLayer(), Receiver()
+    broadcast.add_receiver(layer, receiver)
+    sent = broadcast.send_soon(layer, outgoing(1))
+    await sent
+    await sent
+    await asyncio.gather(*(broadcast.send_soon(layer, outgoing(n)) for n in (2, 3)))
+    await asyncio.wait_for(broadcast.send_soon(layer, outgoing(4)), GUARD)
+    await asyncio.shield(broadcast.send_soon(layer, outgoing(5)))
+    assert receiver.heard == [1, 2, 3, 4, 5]
+
+
+async def test_a_local_broadcast_that_was_cancelled_says_so() -> None:
+    sent = broadcast.send_soon(InMemoryChannelLayer(), outgoing(1))
+    sent.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sent
+
+
+async def test_a_local_broadcast_of_another_event_loop_can_not_be_awaited() -> None:
+    sent = broadcast.send_soon(InMemoryChannelLayer(), outgoing(1))
+
+    async def elsewhere() -> None:
+        with pytest.raises(RuntimeError, match="attached to a different loop"):
+            await sent
+
+    thread = threading.Thread(target=asyncio.run, args=(elsewhere(),))
+    thread.start()
+    thread.join(GUARD)  # This event loop stands still meanwhile.
+    assert not sent.done()
+    await sent
+
+
 @pytest.mark.parametrize("kind", [InMemoryChannelLayer, Subclass])
 async def test_a_thread_reaches_those_who_listen_on_an_event_loop(kind: type) -> None:
     layer, receiver = kind(), Receiver()

@@ -391,6 +391,42 @@ async def test_the_event_loop_breathes_during_a_fan_out(local: Hub) -> None:
     assert breaths >= 3
 
 
+async def test_a_message_on_its_own_is_seen_to_in_the_turn_that_brings_it(local: Hub) -> None:
+    listener = await subscribed(local, "A")
+    for number in range(hub.TURNS_AT_ONCE):
+        await send(local.layer, "A", number)
+        assert listener.heard[-1] == number
+
+
+async def test_many_messages_at_once_do_not_keep_the_event_loop_from_breathing(local: Hub) -> None:
+    listeners = [await subscribed(local, group) for group in map(str, range(200))]
+    for group in range(200):
+        send(local.layer, str(group), 1)
+    most = before = 0
+    while not all(one.heard for one in listeners):
+        await tick()
+        heard = sum(len(one.heard) for one in listeners)
+        most, before = max(most, heard - before), heard
+    assert most <= hub.TURNS_AT_ONCE * 2
+
+
+async def test_what_takes_its_turn_is_in_no_task(layer: Any, ear: Hub) -> None:
+    tasks: list[Any] = []
+
+    class Looking(FakeListener):
+        def take_turn(self) -> bool:
+            tasks.append(asyncio.current_task())
+            return super().take_turn()
+
+    listener = Looking()
+    if ear.listen(listener, ("A",)):
+        await ear.joined(("A",))
+    await send(layer, "A", 1)
+    await wait_until(lambda: listener.heard)
+    assert tasks == [None]
+    ear.leave(listener, ("A",))
+
+
 async def test_a_listener_can_be_given_a_turn(local: Hub) -> None:
     listener = FakeListener()
     listener.offer(Notification(Serializer.serialize(1)))
@@ -410,6 +446,24 @@ async def test_what_a_sender_has_in_its_context_is_not_seen_by_listeners(local: 
     token = secret.set("of the sender")
     await send(local.layer, "A", 1)
     secret.reset(token)
+    await wait_until(lambda: seen)
+    assert seen == [None]
+
+
+async def test_what_a_thread_has_in_its_context_is_not_seen_by_listeners(local: Hub) -> None:
+    seen: list[Any] = []
+
+    class Looking(FakeListener):
+        def take_turn(self) -> bool:
+            seen.append(secret.get(None))
+            return super().take_turn()
+
+    def thread() -> None:
+        secret.set("of the sender")
+        broadcast.send_now(local.layer, outgoing("A", 1))
+
+    local.listen(Looking(), ("A",))
+    await asyncio.to_thread(thread)
     await wait_until(lambda: seen)
     assert seen == [None]
 
