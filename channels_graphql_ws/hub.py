@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from contextvars import Context
+from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 from . import broadcast
@@ -25,6 +26,12 @@ log = logging.getLogger(__name__)
 
 TURNS_AT_ONCE = 32
 """Events that are executed before the event loop may see to other things."""
+
+SECONDS_AT_ONCE = 0.002
+"""How long that may take: a `publish` may be slow, and an event for many be shared."""
+
+TURNS_BETWEEN_LOOKS = 4
+"""Turns between two looks at the clock, which are not for free."""
 
 INBOX_LIMIT = 10_000
 """Messages that may wait for those before them. Further ones come to the queues of the
@@ -223,6 +230,7 @@ class Hub:
         """Give turns, round robin, but no more than may be until the event loop breathes."""
         self._is_running = True
         ready, left = self._ready, self._turns_left
+        until = monotonic() + SECONDS_AT_ONCE
         try:
             while left:
                 if ready:
@@ -234,6 +242,8 @@ class Hub:
                     left -= 1
                     self._hand_out()
                 else:
+                    break
+                if left % TURNS_BETWEEN_LOOKS == 0 and monotonic() > until:
                     break
         finally:
             self._turns_left = left

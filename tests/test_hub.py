@@ -391,6 +391,19 @@ async def test_the_event_loop_breathes_during_a_fan_out(local: Hub) -> None:
     assert breaths >= 3
 
 
+async def test_slow_turns_let_the_event_loop_breathe_earlier(
+    local: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "SECONDS_AT_ONCE", -1.0)  # As if each had taken too long.
+    listeners = [await subscribed(local, "A") for _ in range(hub.TURNS_AT_ONCE)]
+    await send(local.layer, "A", 1)
+    breaths = 0
+    while not all(one.heard for one in listeners):
+        await tick()
+        breaths += 1
+    assert breaths >= hub.TURNS_AT_ONCE / hub.TURNS_BETWEEN_LOOKS - 1
+
+
 async def test_a_message_on_its_own_is_seen_to_in_the_turn_that_brings_it(local: Hub) -> None:
     listener = await subscribed(local, "A")
     for number in range(hub.TURNS_AT_ONCE):
