@@ -191,7 +191,7 @@ def _hand_over(
 
 def _warn_if_unheard(layer: object, outgoing: Outgoing) -> None:
     """Warn, once, of a channel layer that does not reach the process with the clients."""
-    if _process.serves or _process.warned or not isinstance(layer, InMemoryChannelLayer):
+    if _process.warned or not isinstance(layer, InMemoryChannelLayer):
         return
     _process.warned = True
     log.warning(
@@ -342,7 +342,8 @@ def send_on(
     loop: asyncio.AbstractEventLoop, layer: GroupSender, outgoing: Outgoing
 ) -> asyncio.Future[None]:
     """Do as `send_soon` does, for who knows the event loop that runs."""
-    _warn_if_unheard(layer, outgoing)
+    if not _process.serves:
+        _warn_if_unheard(layer, outgoing)
     if not is_local(layer):
         return _pump(loop, layer).put(loop, outgoing)
     sent = LocalSend(loop=loop)
@@ -418,7 +419,8 @@ def send_now(layer: GroupSender, outgoing: Outgoing) -> None:
             f"{outgoing.about} would block the event loop that runs in this thread: "
             "use `broadcast()`/`unsubscribe()` or the forms that end in `_async`"
         )
-    _warn_if_unheard(layer, outgoing)
+    if not _process.serves:
+        _warn_if_unheard(layer, outgoing)
     if is_local(layer):
         _hand_over(layer, outgoing.message)
         return

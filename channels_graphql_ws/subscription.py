@@ -16,7 +16,7 @@ from graphene.utils.props import props
 from graphql import GraphQLResolveInfo
 
 from . import broadcast as _broadcast
-from .broadcast import Outgoing
+from .broadcast import Outgoing, channel_layer
 from .destinations import destinations
 from .serializer import Serializer
 from .steps import is_awaitable
@@ -386,13 +386,13 @@ def _send(outgoing: list[Outgoing]) -> asyncio.Future[None] | None:
         return None
     sent: asyncio.Future[None] | None = None
     for each in outgoing:
-        sent = _broadcast.send_on(loop, _layer(each), each)
+        sent = _broadcast.send_on(loop, channel_layer(each.layer_alias), each)
     # Awaiting the last is awaiting all: they go out one after another.
     return sent
 
 
 def _send_async(outgoing: list[Outgoing]) -> Awaitable[None]:
-    layers = [_layer(each) for each in outgoing]
+    layers = [channel_layer(each.layer_alias) for each in outgoing]
 
     async def send() -> None:
         for layer, each in zip(layers, outgoing, strict=True):
@@ -403,11 +403,7 @@ def _send_async(outgoing: list[Outgoing]) -> Awaitable[None]:
 
 def _send_sync(outgoing: list[Outgoing]) -> None:
     for each in outgoing:
-        _broadcast.send_now(_layer(each), each)
-
-
-def _layer(outgoing: Outgoing) -> Any:
-    return _broadcast.channel_layer(outgoing.layer_alias)
+        _broadcast.send_now(channel_layer(each.layer_alias), each)
 
 
 for _name in ("broadcast_async", "unsubscribe_async"):
