@@ -51,8 +51,6 @@ class Outgoing:
     """The class that it is about."""
     addressee: str | None = None
     """The group, as whoever sends calls it."""
-    layer_alias: str = "default"
-    """The channel layer, as CHANNEL_LAYERS names it."""
 
     @property
     def about(self) -> str:

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 
 from . import broadcast
 from .broadcast import Message
+from .destinations import look_again
 from .exceptions import PayloadDecodeError
 from .membership import ChannelLayer, Membership
 from .serializer import Serializer
@@ -118,6 +119,7 @@ class Hub:
         if self._users == 1:
             _hubs.setdefault((self.loop, id(self.layer)), self)
             broadcast.add_receiver(self.layer, self)
+            look_again()
 
     async def release(self) -> None:
         """Let the hub go; the last one to leave switches off the light."""

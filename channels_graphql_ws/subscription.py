@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from inspect import iscoroutinefunction
@@ -16,12 +16,15 @@ from graphene.utils.props import props
 from graphql import GraphQLResolveInfo
 
 from . import broadcast as _broadcast
-from .broadcast import Outgoing, channel_layer
+from .broadcast import GroupSender, Outgoing
 from .destinations import destinations
 from .serializer import Serializer
 from .steps import is_awaitable
 
 Hook: TypeAlias = Callable[..., Any]
+
+Addressed: TypeAlias = tuple[GroupSender, Outgoing]
+"""A message, and the channel layer that is to carry it."""
 
 QueuePolicy: TypeAlias = Literal["drop_oldest", "drop_newest", "close", "coalesce"]
 """What becomes of notifications that a client is too slow for."""
@@ -324,22 +327,22 @@ class Subscription(graphene.ObjectType):
         _send_sync(cls._unsubscribes(group))
 
     @classmethod
-    def _broadcasts(cls, group: str | None, payload: object) -> list[Outgoing]:
+    def _broadcasts(cls, group: str | None, payload: object) -> list[Addressed]:
         data = Serializer.serialize(payload)
         return cls._outgoing(group, {"type": "broadcast", "payload": data})
 
     @classmethod
-    def _unsubscribes(cls, group: str | None) -> list[Outgoing]:
+    def _unsubscribes(cls, group: str | None) -> list[Addressed]:
         return cls._outgoing(group, {"type": "unsubscribe"})
 
     @classmethod
-    def _outgoing(cls, group: object, message: dict[str, Any]) -> list[Outgoing]:
+    def _outgoing(cls, group: object, message: dict[str, Any]) -> list[Addressed]:
         if group is not None and not isinstance(group, str):
             raise TypeError(f"group must be a string or None, not {group!r}")
         sender = cls.__qualname__
         return [
-            Outgoing({**message, "group": cls.group_name(prefix, group)}, sender, group, alias)
-            for alias, prefix in destinations()
+            (layer, Outgoing({**message, "group": cls.group_name(prefix, group)}, sender, group))
+            for layer, prefix in destinations()
         ]
 
     @classmethod
@@ -379,31 +382,26 @@ def _check_queue_policy(cls: type[Subscription], coalesce: Hook | None) -> None:
         raise ValueError(f"{where} 'coalesce': the method 'coalesce' must not be async")
 
 
-def _send(outgoing: list[Outgoing]) -> asyncio.Future[None] | None:
+def _send(outgoing: Sequence[Addressed]) -> asyncio.Future[None] | None:
     loop = _broadcast.running_loop()
     if loop is None:
         _send_sync(outgoing)
         return None
     sent: asyncio.Future[None] | None = None
-    for each in outgoing:
-        sent = _broadcast.send_on(loop, channel_layer(each.layer_alias), each)
+    for layer, each in outgoing:
+        sent = _broadcast.send_on(loop, layer, each)
     # Awaiting the last is awaiting all: they go out one after another.
     return sent
 
 
-def _send_async(outgoing: list[Outgoing]) -> Awaitable[None]:
-    layers = [channel_layer(each.layer_alias) for each in outgoing]
-
-    async def send() -> None:
-        for layer, each in zip(layers, outgoing, strict=True):
-            await _broadcast.send_soon(layer, each)
-
-    return send()
+async def _send_async(outgoing: Sequence[Addressed]) -> None:
+    for layer, each in outgoing:
+        await _broadcast.send_soon(layer, each)
 
 
-def _send_sync(outgoing: list[Outgoing]) -> None:
-    for each in outgoing:
-        _broadcast.send_now(channel_layer(each.layer_alias), each)
+def _send_sync(outgoing: Sequence[Addressed]) -> None:
+    for layer, each in outgoing:
+        _broadcast.send_now(layer, each)
 
 
 for _name in ("broadcast_async", "unsubscribe_async"):
