@@ -189,18 +189,19 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         """Take a frame and have `receive_json` see to it, unless it is not even JSON."""
         frame = bytes_data if text_data is None else text_data
         limit = self.max_message_size
-        if limit is not None and frame is not None and len(frame) > limit:
-            await self._take_frame(frame)
-            return
-        try:
-            content = await self._decode(frame)
-        except InvalidMessageError:
-            await self._take_frame(frame)
-        # What `decode_json` does not take is not JSON, whatever it is.
-        except ValueError:
-            await self._take_frame("")
-        else:
-            await self.receive_json(content, **kwargs)
+        if limit is None or frame is None or len(frame) <= limit:
+            try:
+                content = await self._decode(frame)
+            except InvalidMessageError:
+                pass
+            # What `decode_json` does not take is not JSON, whatever it is.
+            except ValueError:
+                frame = ""
+            else:
+                await self.receive_json(content, **kwargs)
+                return
+        if waiting := self._take_frame(frame):
+            await waiting
 
     async def receive_json(self, content: Any, **_kwargs: Any) -> None:
         """Take a decoded message. Override it to see or change messages."""
@@ -339,7 +340,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
             match message["type"]:
                 case "websocket.receive" if takes_frames:
                     text = message.get("text")
-                    await self._take_frame(message.get("bytes") if text is None else text)
+                    frame = message.get("bytes") if text is None else text
+                    if waiting := self._take_frame(frame):
+                        await waiting
                 case "websocket.receive":
                     message.setdefault("bytes")
                     await self.websocket_receive(message)
@@ -377,10 +380,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         send: Callable[[Any], Awaitable[None]] = self.base_send
         await send({"type": "websocket.send", "text": encoded})
 
-    async def _take_frame(self, frame: str | bytes | None) -> None:
+    def _take_frame(self, frame: str | bytes | None) -> Awaitable[None] | None:
         connection = self._connection
-        if connection is not None and (waiting := connection.received(frame)):
-            await waiting
+        return None if connection is None else connection.received(frame)
 
     async def _end(self) -> None:
         """End what belongs to the connection, whichever way it was lost."""

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from graphql import MiddlewareManager
 
-from . import connection
 from .operation_options import OperationOptions
 from .protocol import ServerProtocol
 from .subprotocols import SUBPROTOCOLS, Subprotocol
+from .surroundings import Settings
 
 
 class ConsumerOptions(OperationOptions):
@@ -119,9 +119,9 @@ class ConsumerOptions(OperationOptions):
             **asked,
         )
 
-    def connection_settings(self) -> connection.Settings:
+    def connection_settings(self) -> Settings:
         """Give times, order and limits of a connection."""
-        return connection.Settings(
+        return Settings(
             strict_ordering=self.strict_ordering,
             ping_every=self.send_ping_every,
             pong_timeout=self.pong_timeout,

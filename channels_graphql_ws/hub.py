@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from contextvars import Context
 from time import monotonic
 from typing import Any, Protocol, TypeAlias
@@ -20,6 +20,7 @@ from . import broadcast
 from .broadcast import Message
 from .destinations import look_again
 from .exceptions import PayloadDecodeError
+from .freshness import freshness
 from .membership import ChannelLayer, Membership
 from .serializer import Serializer
 
@@ -50,7 +51,7 @@ class Notification:
         coalesce_key: the `coalesce` hook and what it has given, once it was asked.
     """
 
-    __slots__ = ("_data", "_first", "coalesce_key", "serial")
+    __slots__ = ("_again", "_data", "_first", "coalesce_key", "serial")
 
     def __init__(self, data: bytes, serial: int = 0) -> None:
         """Decode once, to know that it can be done.
@@ -65,11 +66,17 @@ class Notification:
         self.serial = serial
         self._data = data
         self._first: list[Any] = [Serializer.deserialize(data)]
+        self._again: Callable[[], Any] | None = None
         self.coalesce_key: CoalesceKey = None
 
     def payload(self) -> Any:
         """Give an object that nobody else has: a `publish` may change it."""
-        return self._first.pop() if self._first else Serializer.deserialize(self._data)
+        if self._again is not None:
+            return self._again()
+        if self._first:
+            return self._first.pop()
+        self._again = Serializer.deserializer(self._data)
+        return self._again()
 
 
 class Listener(Protocol):
@@ -98,6 +105,9 @@ class Hub:
         self._listeners: dict[str, dict[Listener, int]] = {}
         self._inbox: deque[tuple[int, Message]] = deque()
         self._ready: deque[Listener] = deque()
+        # Those who have not heard the notification yet that is being handed out.
+        self._audience: deque[Listener] = deque()
+        self._notification: Notification
         self._is_running = False
         self._turns_left = TURNS_AT_ONCE
         # Turns are taken in a context of their own: that of a caller is of no concern here.
@@ -172,25 +182,31 @@ class Hub:
         listen when those before it are seen to: a burst of thousands would overrun the
         queue of each of them before the first has had a turn.
         """
-        self._take(message)
-        if self._ready and not self._is_running:
+        if self._take(message) and not self._is_running:
             self._run()
 
     def hear_in_task(self, message: Message) -> None:
         """Do as `hear` does, but soon: what runs in a turn must not see the caller's task."""
-        self._take(message)
-        self._see_to_turns()
+        if self._take(message):
+            self._go_on()
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message) -> bool:
+        """Take a message; tell if anybody listens to its group."""
         if not self._listeners.get(message.get("group", "")):
-            return
+            return False
         self.heard += 1
         self._inbox.append((self.heard, message))
-        if not self._ready or len(self._inbox) > INBOX_LIMIT:
+        if not self._is_running or len(self._inbox) > INBOX_LIMIT:
             self._hand_out()
+        return True
 
     def _hand_out(self) -> None:
         """Hand the next message to those who listened when it came."""
+        while self._audience:
+            # No time for turns: the inbox is full.
+            listener = self._audience.popleft()
+            if listener.offer(self._notification):
+                self._ready.append(listener)
         serial, message = self._inbox.popleft()
         members = self._listeners.get(message["group"], {})
         listeners = [listener for listener, since in members.items() if since < serial]
@@ -209,58 +225,58 @@ class Hub:
             self.undecodable += 1
             log.error("Lost a broadcast to group %s: %s", message["group"], error)  # noqa: TRY400
             return
-        self._ready.extend([one for one in listeners if one.offer(notification)])
+        self._notification = notification
+        self._audience.extend(listeners)
 
     # ---------------------------------------------------------------------- turns
 
     def call(self, listener: Listener) -> None:
         """Give `listener` a turn soon."""
         self._ready.append(listener)
-        self._see_to_turns()
+        self._go_on()
 
-    def _see_to_turns(self) -> None:
-        if (self._ready or self._inbox) and not self._is_running:
+    def _go_on(self) -> None:
+        """See that whoever waits for a turn gets it."""
+        if not self._is_running and (self._audience or self._ready or self._inbox):
             self._is_running = True
             self.loop.call_soon(self._run_refreshed, context=self._context)
 
     def _run_refreshed(self) -> None:
-        """Go on: the event loop has seen to other things since the last turns."""
+        """Run: the event loop has seen to other things since the last turns."""
         self._turns_left = TURNS_AT_ONCE
         self._run()
 
     def _run(self) -> None:
         """Give turns, round robin, but no more than may be until the event loop breathes."""
         self._is_running = True
-        ready, left = self._ready, self._turns_left
-        until = monotonic() + SECONDS_AT_ONCE
+        freshness.see_to()
+        audience, ready, inbox = self._audience, self._ready, self._inbox
+        left, until = self._turns_left, monotonic() + SECONDS_AT_ONCE
         try:
-            while left:
-                if ready:
-                    left -= 1
-                    listener = ready.popleft()
-                    if self._turn(listener):
-                        ready.append(listener)
-                elif self._inbox:
-                    left -= 1
-                    self._hand_out()
+            while left and (audience or ready or inbox):
+                left -= 1
+                if audience:
+                    listener = audience.popleft()
+                    calls = listener.offer(self._notification)
+                elif ready:
+                    listener, calls = ready.popleft(), True
                 else:
-                    break
+                    self._hand_out()
+                    continue
+                try:
+                    # Who has just heard has its turn while the processor's caches hold it.
+                    if calls and listener.take_turn():
+                        ready.append(listener)
+                # It is a mistake of ours, and must not cost the others their turns. Nobody
+                # cancels what is no task: that comes from what something has waited for.
+                except (Exception, asyncio.CancelledError):
+                    log.exception("Lost a turn of %r", listener)
                 if left % TURNS_BETWEEN_LOOKS == 0 and monotonic() > until:
                     break
         finally:
             self._turns_left = left
             self._is_running = False
-            self._see_to_turns()
-
-    @staticmethod
-    def _turn(listener: Listener) -> bool:
-        try:
-            return listener.take_turn()
-        # It is a mistake of ours, and must not cost the others their turns. Nobody cancels
-        # what is no task: that comes from what something has waited for.
-        except (Exception, asyncio.CancelledError):
-            log.exception("Lost a turn of %r", listener)
-            return False
+            self._go_on()
 
 
 _hubs: dict[tuple[asyncio.AbstractEventLoop, int], Hub] = {}

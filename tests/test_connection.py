@@ -16,13 +16,13 @@ from channels_graphql_ws import connection
 from channels_graphql_ws.connection import (
     INBOX_LIMIT,
     Connection,
-    Settings,
 )
 from channels_graphql_ws.masking import NO_MASK, Mask
 from channels_graphql_ws.messages import Refusal
 from channels_graphql_ws.outbox import FULL_AT
 from channels_graphql_ws.protocol import ServerProtocol
 from channels_graphql_ws.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
+from channels_graphql_ws.surroundings import Settings
 from support import tick, wait_until
 
 QUERY, MUTATION, SUBSCRIPTION = (
@@ -384,7 +384,7 @@ async def test_a_client_that_does_not_read_is_sent_no_more_pings() -> None:
     case.socket.takes_frames.clear()
     case.clock.advance(10 * FULL_AT)
     case.socket.takes_frames.set()
-    await wait_until(lambda: case.connection._outbox._flushing is None)
+    await wait_until(lambda: case.connection._outbox.flushing is None)
     # The acknowledgement, the ping that hung, and those that waited.
     assert len(case.socket.frames) == 2 + FULL_AT
     await case.connection.disconnected()

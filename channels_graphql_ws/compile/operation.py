@@ -17,14 +17,14 @@ from graphql import (
     execute,
     validate_schema,
 )
-from graphql.execution import get_variable_values
 
 from .awaiting import gathered, one_by_one
 from .core import is_known, is_stable
-from .event import Binding
+from .event import EventField, EventRoot
 from .plans import Plans, Room
 from .running import Bound, Run
 from .selections import Collector, Fields, Survey, UnknownError
+from .variables import Variables
 
 _Conditions: TypeAlias = tuple[bool, ...]
 
@@ -69,6 +69,7 @@ class _Plan:
         self.fields: Fields = collector.collect(type_, [operation.selection_set])
         is_serial = operation.operation is OperationType.MUTATION
         self.root = plans.compiled(type_, self.fields, one_by_one if is_serial else gathered)
+        self.event_root: EventRoot | None = None
 
 
 class CompiledOperation:
@@ -88,6 +89,7 @@ class CompiledOperation:
         self._operation = operation
         self._middleware = middleware
         self._root_type = root_type
+        self._variables = Variables(schema, operation.variable_definitions or ())
         self._fragments = survey.fragments
         self._conditions = survey.conditions
         self._plans: dict[_Conditions, _Plan] = {}
@@ -114,12 +116,15 @@ class CompiledOperation:
 
     def bind(
         self, *, context_value: Any, variable_values: Mapping[str, Any]
-    ) -> Binding | list[GraphQLError] | None:
+    ) -> EventField | list[GraphQLError] | None:
         """Prepare a subscription for its events; `None` if that is to be left to graphql-core.
 
         Args:
             context_value: the `info.context` of all events.
             variable_values: as the client sent them.
+
+        Raises:
+            GraphQLError: it does not select exactly one field.
         """
         plan = self._plan(variable_values)
         if plan is None:
@@ -127,36 +132,33 @@ class CompiledOperation:
         bound = self._bound(context_value, variable_values)
         if isinstance(bound, list):
             return bound
-        return Binding(bound, plan.root, self._root_type, plan.fields)
+        root = plan.event_root
+        if root is None:
+            root = plan.event_root = EventRoot(self._root_type, plan.fields, self._operation)
+        return EventField(bound, plan.root, root)
 
     def _plan(self, variable_values: Mapping[str, Any]) -> _Plan | None:
-        decided: list[bool] = []
-        for name, default in self._conditions.items():
-            value = variable_values.get(name, default)
-            if type(value) is not bool:
-                # Nothing, or of a wrong type: graphql-core has words for it.
-                return None
-            decided.append(value)
-        plan = self._plans.get(tuple(decided))
+        decided = self._decided(variable_values) if self._conditions else ()
+        if decided is None:
+            return None
+        plan = self._plans.get(decided)
         if plan is None and not self._room.is_full:
             conditions = dict(zip(self._conditions, decided, strict=True))
             collector = Collector(self._schema, self._fragments, conditions)
             plans = Plans(collector, self._middleware, self._room)
             plan = _Plan(plans, collector, self._root_type, self._operation)
-            plan = self._plans.setdefault(tuple(decided), plan)
+            plan = self._plans.setdefault(decided, plan)
         return None if self._room.is_full else plan
+
+    def _decided(self, variable_values: Mapping[str, Any]) -> _Conditions | None:
+        """Decide on conditions; `None` if graphql-core has words for what is wrong with them."""
+        values = [variable_values.get(name, default) for name, default in self._conditions.items()]
+        return tuple(values) if all(type(value) is bool for value in values) else None
 
     def _bound(
         self, context_value: Any, variable_values: Mapping[str, Any]
     ) -> Bound | list[GraphQLError]:
-        values: dict[str, Any] | list[GraphQLError] = {}
-        if self._operation.variable_definitions:
-            values = get_variable_values(
-                schema=self._schema,
-                var_def_nodes=self._operation.variable_definitions,
-                inputs=dict(variable_values),
-                max_errors=50,
-            )
+        values = self._variables.coerced(variable_values)
         if isinstance(values, list):
             return values
         return Bound(self._schema, self._fragments, self._operation, values, context_value)
