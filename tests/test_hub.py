@@ -356,6 +356,7 @@ async def test_a_message_of_an_unknown_type_is_ignored_with_a_warning(
     local.hear({"type": "dance", "group": "A"})
     local.hear({"group": "A"})
     local.hear({"type": "broadcast", "group": "nobody listens to it", "payload": b""})
+    local.hear_in_task({"type": "broadcast", "group": "nobody listens to it", "payload": b""})
     local.hear({})
     await tick(3)
     assert listener.heard == []
