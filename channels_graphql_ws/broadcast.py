@@ -14,7 +14,6 @@ from concurrent.futures import Future, wait
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -30,6 +29,8 @@ Message: TypeAlias = Mapping[str, Any]
 EVACUATION_TIMEOUT = 5.0
 """Seconds that what an event loop leaves unsent may take when it is shut down."""
 
+_LONGEST_IN_LOG = 100
+
 _PREFIX = re.compile(r"[a-zA-Z\d\-_.]{1,34}")
 
 
@@ -41,15 +42,20 @@ class GroupSender(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
     """One message on its way to a group."""
 
     message: dict[str, Any]
-    about: str
-    """What to call it in the log: the class, what is done, and the readable group."""
-    layer_alias: str = "default"
-    """The channel layer, as CHANNEL_LAYERS names it."""
+    sender: str
+    """The class that it is about."""
+    addressee: str | None = None
+    """The group, as whoever sends calls it."""
+
+    @property
+    def about(self) -> str:
+        """What to call it in the log, where few ever come."""
+        return f"{self.sender}.{self.message['type']}(group={_shortened(self.addressee)!r})"
 
     @property
     def group(self) -> str:
@@ -58,10 +64,16 @@ class Outgoing:
         return group
 
 
+def _shortened(group: str | None) -> str | None:
+    """Cut a long name of a group to what a log line can bear."""
+    return (
+        group if group is None or len(group) <= _LONGEST_IN_LOG else f"{group[:_LONGEST_IN_LOG]}…"
+    )
+
+
 # ---------------------------------------------------------------------- names
 
 
-@lru_cache(maxsize=4096)
 def group_name(prefix: str, topic: str, group: str | None) -> str:
     """Make a name that every process makes alike and every channel layer takes.
 
@@ -108,7 +120,7 @@ class Receiver(Protocol):
     loop: asyncio.AbstractEventLoop
 
     def hear(self, message: Message) -> None:
-        """Take a message; called on the receiver's own event loop."""
+        """Take a message; called in a callback of the receiver's own event loop."""
         ...
 
 
@@ -117,7 +129,8 @@ class _Process:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.receivers: dict[int, list[Receiver]] = {}
+        # Replaced and not changed, so that they can be read without the lock.
+        self.receivers: dict[int, tuple[Receiver, ...]] = {}
         self.serves = False
         self.warned = False
 
@@ -134,23 +147,22 @@ def add_receiver(layer: object, receiver: Receiver) -> None:
     """Let `receiver` hear what is broadcast inside this process."""
     serving()
     with _process.lock:
-        _process.receivers.setdefault(id(layer), []).append(receiver)
+        _process.receivers[id(layer)] = (*receivers(layer), receiver)
 
 
 def remove_receiver(layer: object, receiver: Receiver) -> None:
     """Undo `add_receiver`."""
     with _process.lock:
-        remaining = [other for other in _process.receivers[id(layer)] if other is not receiver]
+        remaining = tuple(other for other in receivers(layer) if other is not receiver)
         if remaining:
             _process.receivers[id(layer)] = remaining
         else:
             del _process.receivers[id(layer)]
 
 
-def receivers(layer: object) -> list[Receiver]:
+def receivers(layer: object) -> tuple[Receiver, ...]:
     """Give those who listen on that layer in this process, on any event loop."""
-    with _process.lock:
-        return list(_process.receivers.get(id(layer), ()))
+    return _process.receivers.get(id(layer), ())
 
 
 def is_local(layer: object) -> bool:
@@ -162,20 +174,22 @@ def is_local(layer: object) -> bool:
     return type(layer) is InMemoryChannelLayer
 
 
-def _hand_over(layer: object, outgoing: Outgoing) -> None:
+def _hand_over(
+    layer: object, message: Message, here: asyncio.AbstractEventLoop | None = None
+) -> None:
     """Give a message to all receivers in this process, each on its own event loop."""
     for receiver in receivers(layer):
-        if receiver.loop is _running_loop():
-            receiver.hear(outgoing.message)
+        if receiver.loop is here:
+            receiver.hear(message)
         else:
             # A loop that is closed has nobody left who could miss the message.
             with suppress(RuntimeError):
-                receiver.loop.call_soon_threadsafe(receiver.hear, outgoing.message)
+                receiver.loop.call_soon_threadsafe(receiver.hear, message, context=Context())
 
 
 def _warn_if_unheard(layer: object, outgoing: Outgoing) -> None:
     """Warn, once, of a channel layer that does not reach the process with the clients."""
-    if _process.serves or _process.warned or not isinstance(layer, InMemoryChannelLayer):
+    if _process.warned or not isinstance(layer, InMemoryChannelLayer):
         return
     _process.warned = True
     log.warning(
@@ -186,7 +200,8 @@ def _warn_if_unheard(layer: object, outgoing: Outgoing) -> None:
     )
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Give the event loop of this thread, if it has one; this costs a system call."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -222,6 +237,25 @@ class PendingSend(asyncio.Future[None]):
             log.error("%s failed and nobody awaited it", about, exc_info=error)
 
 
+class LocalSend(asyncio.Future[None]):
+    """A broadcast that needs no channel layer: it can not fail, and takes one turn.
+
+    What hands it over is on the event loop before whoever waits for it. So waiting takes
+    no callback, and no second turn.
+    """
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        if not self.done():
+            yield
+        if not self.done():
+            return (yield from super().__await__())
+        return self.result()
+
+    __iter__ = __await__
+
+
 class _Pump:
     """Sends the messages of one event loop to one layer, one after another.
 
@@ -234,8 +268,7 @@ class _Pump:
         self._queue: deque[tuple[Outgoing, PendingSend]] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    def put(self, outgoing: Outgoing) -> PendingSend:
-        loop = asyncio.get_running_loop()
+    def put(self, loop: asyncio.AbstractEventLoop, outgoing: Outgoing) -> PendingSend:
         pending = PendingSend(loop=loop)
         self._queue.append((outgoing, pending))
         if self._task is None:
@@ -300,20 +333,28 @@ def send_soon(layer: GroupSender, outgoing: Outgoing) -> asyncio.Future[None]:
     Raises:
         RuntimeError: no event loop runs in this thread.
     """
-    loop = asyncio.get_running_loop()
-    _warn_if_unheard(layer, outgoing)
+    return send_on(asyncio.get_running_loop(), layer, outgoing)
+
+
+def send_on(
+    loop: asyncio.AbstractEventLoop, layer: GroupSender, outgoing: Outgoing
+) -> asyncio.Future[None]:
+    """Do as `send_soon` does, for who knows the event loop that runs."""
+    if not _process.serves:
+        _warn_if_unheard(layer, outgoing)
     if not is_local(layer):
-        return _pump(loop, layer).put(outgoing)
-    pending = PendingSend(loop=loop)
-    # In its turn: what clients have sent before this call is seen to before it.
-    loop.call_soon(_deliver, layer, outgoing, pending)
-    return pending
+        return _pump(loop, layer).put(loop, outgoing)
+    sent = LocalSend(loop=loop)
+    # In its turn: what clients have sent before this call is seen to before it. And in an
+    # empty context: that of the sender is of no concern to those who listen.
+    loop.call_soon(_deliver, layer, outgoing.message, sent, context=Context())
+    return sent
 
 
-def _deliver(layer: object, outgoing: Outgoing, pending: PendingSend) -> None:
-    _hand_over(layer, outgoing)
-    if not pending.done():
-        pending.set_result(None)
+def _deliver(layer: object, message: Message, sent: LocalSend) -> None:
+    if not sent.done():
+        sent.set_result(None)
+    _hand_over(layer, message, sent.get_loop())
 
 
 def _pump(loop: asyncio.AbstractEventLoop, layer: GroupSender) -> _Pump:
@@ -371,14 +412,15 @@ def send_now(layer: GroupSender, outgoing: Outgoing) -> None:
     Raises:
         RuntimeError: an event loop runs in this thread; waiting would block it.
     """
-    if _running_loop() is not None:
+    if running_loop() is not None:
         raise RuntimeError(
             f"{outgoing.about} would block the event loop that runs in this thread: "
             "use `broadcast()`/`unsubscribe()` or the forms that end in `_async`"
         )
-    _warn_if_unheard(layer, outgoing)
+    if not _process.serves:
+        _warn_if_unheard(layer, outgoing)
     if is_local(layer):
-        _hand_over(layer, outgoing)
+        _hand_over(layer, outgoing.message)
         return
     _send_elsewhere(layer, outgoing).result()
 

@@ -19,6 +19,7 @@ from .client_operation import ClientOperation
 from .connection import Connection
 from .consumer_options import ConsumerOptions
 from .context import OperationContext
+from .destinations import add_owner
 from .engines import engine_of
 from .exceptions import InvalidMessageError
 from .execution import Engine
@@ -33,7 +34,6 @@ from .protocol import SERVICE_RESTART
 from .receiving import Receiver
 from .shutdown import DEFAULT_TIMEOUT, guests_of_loop, written
 from .steps import Steps, is_awaitable
-from .subscription import prefix_owners
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -53,7 +53,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
         super().__init_subclass__(**options)
-        prefix_owners.add(cls)
+        add_owner(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Make the consumer of one connection.
@@ -443,4 +443,4 @@ def _is_own(method: Any, inherited: Any) -> bool:
 
 
 GraphqlWsConsumer._library_class = GraphqlWsConsumer  # noqa: SLF001 (it knows itself only now)
-prefix_owners.add(GraphqlWsConsumer)
+add_owner(GraphqlWsConsumer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .destinations import look_again
 from .execution import Engine, Settings
 from .options import check_values, core_schema
 
@@ -32,4 +33,5 @@ def engine_of(cls: type[Any]) -> Engine:
     if engine is None or engine.settings != settings:
         check_values(cls)
         engine = cls._shared_engine = Engine(settings)
+        look_again()
     return engine

@@ -11,6 +11,7 @@ from typing import IO, Any, TypeAlias
 from django.conf import settings
 from django.http import HttpResponse
 
+from .destinations import add_owner
 from .execution.threads import in_thread
 from .http import uploads
 from .http.answers import StreamAnswer
@@ -19,7 +20,6 @@ from .http.refusals import ClientGoneError, RequestRefusedError, too_large
 from .http.request import HttpRequest
 from .http.serving import Serving
 from .shutdown import DEFAULT_TIMEOUT, FAREWELL_TIMEOUT, written
-from .subscription import prefix_owners
 
 log = logging.getLogger(__name__)
 
@@ -183,4 +183,4 @@ class _Client:
         )
 
 
-prefix_owners.add(GraphqlHttpConsumer)
+add_owner(GraphqlHttpConsumer)

@@ -13,10 +13,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from contextvars import Context
+from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 from . import broadcast
 from .broadcast import Message
+from .destinations import look_again
 from .exceptions import PayloadDecodeError
 from .freshness import freshness
 from .membership import ChannelLayer, Membership
@@ -26,6 +28,12 @@ log = logging.getLogger(__name__)
 
 TURNS_AT_ONCE = 32
 """Events that are executed before the event loop may see to other things."""
+
+SECONDS_AT_ONCE = 0.002
+"""How long that may take: a `publish` may be slow, and an event for many be shared."""
+
+TURNS_BETWEEN_LOOKS = 4
+"""Turns between two looks at the clock, which are not for free."""
 
 INBOX_LIMIT = 10_000
 """Messages that may wait for those before them. Further ones come to the queues of the
@@ -101,12 +109,13 @@ class Hub:
         self._audience: deque[Listener] = deque()
         self._notification: Any = None
         self._is_running = False
+        self._turns_left = TURNS_AT_ONCE
         # Turns are taken in a context of their own: that of a caller is of no concern here.
         self._context = Context()
         self._users = 0
         self._membership: Membership | None = None
         if not broadcast.is_local(layer):
-            self._membership = Membership(layer, self._listeners, self.hear)
+            self._membership = Membership(layer, self._listeners, self.hear_in_task)
         self.heard = 0
         """Messages so far."""
         self.undecodable = 0
@@ -120,6 +129,7 @@ class Hub:
         if self._users == 1:
             _hubs.setdefault((self.loop, id(self.layer)), self)
             broadcast.add_receiver(self.layer, self)
+            look_again()
 
     async def release(self) -> None:
         """Let the hub go; the last one to leave switches off the light."""
@@ -166,17 +176,29 @@ class Hub:
     # ------------------------------------------------------------------- messages
 
     def hear(self, message: Message) -> None:
-        """Take a message of the channel layer, for those who listen to its group now.
+        """Take a message for those who listen to its group now, and give them their turns.
 
-        It is handed to them when those before it are seen to: a burst of thousands would
-        overrun the queue of each of them before the first has had a turn.
+        To be called in a callback of the event loop. A message is handed to those who
+        listen when those before it are seen to: a burst of thousands would overrun the
+        queue of each of them before the first has had a turn.
         """
+        if self._take(message) and not self._is_running:
+            self._run()
+
+    def hear_in_task(self, message: Message) -> None:
+        """Do as `hear` does, but soon: what runs in a turn must not see the caller's task."""
+        if self._take(message):
+            self._go_on()
+
+    def _take(self, message: Message) -> bool:
+        """Take a message; tell if anybody listens to its group."""
         if not self._listeners.get(message.get("group", "")):
-            return
+            return False
         self.heard += 1
         self._inbox.append((self.heard, message))
         if not self._is_running or len(self._inbox) > INBOX_LIMIT:
             self._hand_out()
+        return True
 
     def _hand_out(self) -> None:
         """Hand the next message to those who listened when it came."""
@@ -192,7 +214,7 @@ class Hub:
             case "broadcast":
                 self._notify(listeners, message, serial)
             case "unsubscribe":
-                self._call(listener for listener in listeners if listener.finish())
+                self._ready.extend([listener for listener in listeners if listener.finish()])
             case other:
                 log.warning("Ignored a channel-layer message of unknown type %r", other)
 
@@ -205,53 +227,58 @@ class Hub:
             return
         self._notification = notification
         self._audience.extend(listeners)
-        self._go_on()
 
     # ---------------------------------------------------------------------- turns
 
     def call(self, listener: Listener) -> None:
         """Give `listener` a turn soon."""
-        self._call((listener,))
-
-    def _call(self, listeners: Iterable[Listener]) -> None:
-        self._ready.extend(listeners)
-        if self._ready:
-            self._go_on()
+        self._ready.append(listener)
+        self._go_on()
 
     def _go_on(self) -> None:
-        if not self._is_running:
+        """See that whoever waits for a turn gets it."""
+        if not self._is_running and (self._audience or self._ready or self._inbox):
             self._is_running = True
-            self.loop.call_soon(self._run, context=self._context)
+            self.loop.call_soon(self._run_refreshed, context=self._context)
+
+    def _run_refreshed(self) -> None:
+        """Run: the event loop has seen to other things since the last turns."""
+        self._turns_left = TURNS_AT_ONCE
+        self._run()
 
     def _run(self) -> None:
-        """Give turns, round robin; let the event loop see to other things now and then."""
+        """Give turns, round robin, but no more than may be until the event loop breathes."""
+        self._is_running = True
         freshness.see_to()
+        audience, ready, inbox = self._audience, self._ready, self._inbox
+        left, until = self._turns_left, monotonic() + SECONDS_AT_ONCE
         try:
-            for _ in range(TURNS_AT_ONCE):
-                if self._audience:
-                    listener = self._audience.popleft()
+            while left and (audience or ready or inbox):
+                left -= 1
+                if audience:
+                    listener = audience.popleft()
                     calls = listener.offer(self._notification)
-                elif self._ready:
-                    listener, calls = self._ready.popleft(), True
-                elif self._inbox:
+                elif ready:
+                    listener, calls = ready.popleft(), True
+                else:
                     self._hand_out()
                     continue
-                else:
-                    break
                 try:
                     # Who has just heard has its turn while the processor's caches hold it.
                     if calls and listener.take_turn():
-                        self._ready.append(listener)
+                        ready.append(listener)
                 # It is a mistake of ours, and must not cost the others their turns. Nobody
                 # cancels what is no task: that comes from what something has waited for.
                 except (Exception, asyncio.CancelledError):
                     log.exception("Lost a turn of %r", listener)
+                if left % TURNS_BETWEEN_LOOKS == 0 and monotonic() > until:
+                    break
         finally:
-            if not self._audience:
+            if not audience:
                 self._notification = None  # It may be large.
-            self._is_running = bool(self._audience or self._ready or self._inbox)
-            if self._is_running:
-                self.loop.call_soon(self._run, context=self._context)
+            self._turns_left = left
+            self._is_running = False
+            self._go_on()
 
 
 _hubs: dict[tuple[asyncio.AbstractEventLoop, int], Hub] = {}

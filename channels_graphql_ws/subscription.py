@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
+from functools import lru_cache
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, final, get_args
-from weakref import WeakSet
 
 import graphene
 from asgiref.sync import markcoroutinefunction
-from channels.layers import channel_layers
 from graphene.types.objecttype import ObjectTypeOptions
 from graphene.utils.props import props
 from graphql import GraphQLResolveInfo
 
 from . import broadcast as _broadcast
+from .broadcast import GroupSender, Outgoing
+from .destinations import destinations
 from .serializer import Serializer
 from .steps import is_awaitable
 
 Hook: TypeAlias = Callable[..., Any]
+
+Addressed: TypeAlias = tuple[GroupSender, Outgoing]
+"""A message, and the channel layer that is to carry it."""
 
 QueuePolicy: TypeAlias = Literal["drop_oldest", "drop_newest", "close", "coalesce"]
 """What becomes of notifications that a client is too slow for."""
 
 _NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce")
 """Hooks that the predecessor does not have."""
-
-_LONGEST_IN_LOG = 100
 
 
 @final
@@ -88,9 +90,6 @@ class Delivery:
 
 current_delivery: ContextVar[Delivery | None] = ContextVar("current_delivery", default=None)
 """Set while an event is executed; `publish` may say here that it is to be skipped."""
-
-prefix_owners: WeakSet[Any] = WeakSet()
-"""The consumer classes; a broadcast goes to the groups of each `group_name_prefix`."""
 
 
 class SubscriptionOptions(ObjectTypeOptions):
@@ -338,30 +337,34 @@ class Subscription(graphene.ObjectType):
         _send_sync(cls._unsubscribes(group))
 
     @classmethod
-    def _broadcasts(cls, group: str | None, payload: object) -> list[_broadcast.Outgoing]:
+    def _broadcasts(cls, group: str | None, payload: object) -> list[Addressed]:
         data = Serializer.serialize(payload)
-        return cls._outgoing("broadcast", group, {"type": "broadcast", "payload": data})
+        return cls._outgoing(group, {"type": "broadcast", "payload": data})
 
     @classmethod
-    def _unsubscribes(cls, group: str | None) -> list[_broadcast.Outgoing]:
-        return cls._outgoing("unsubscribe", group, {"type": "unsubscribe"})
+    def _unsubscribes(cls, group: str | None) -> list[Addressed]:
+        return cls._outgoing(group, {"type": "unsubscribe"})
 
     @classmethod
-    def _outgoing(
-        cls, verb: str, group: object, message: dict[str, Any]
-    ) -> list[_broadcast.Outgoing]:
+    def _outgoing(cls, group: object, message: dict[str, Any]) -> list[Addressed]:
         if group is not None and not isinstance(group, str):
             raise TypeError(f"group must be a string or None, not {group!r}")
-        about = f"{cls.__qualname__}.{verb}(group={_shortened(group)!r})"
+        sender = cls.__qualname__
         return [
-            _broadcast.Outgoing({**message, "group": cls.group_name(prefix, group)}, about, alias)
-            for alias, prefix in _destinations()
+            (layer, Outgoing({**message, "group": cls.group_name(prefix, group)}, sender, group))
+            for layer, prefix in destinations()
         ]
 
     @classmethod
     def group_name(cls, prefix: str, group: str | None) -> str:
         """Give the channel layer's name of a group of this class, `None` for its own."""
-        return _broadcast.group_name(prefix, f"{cls.__module__}.{cls.__qualname__}", group)
+        return _group_name(prefix, cls.__module__, cls.__qualname__, group)
+
+
+# By the parts: Python keeps the hashes of those, and would not keep that of a new text.
+@lru_cache(maxsize=4096)
+def _group_name(prefix: str, module: str, qualname: str, group: str | None) -> str:
+    return _broadcast.group_name(prefix, f"{module}.{qualname}", group)
 
 
 def _arguments(cls: type[Subscription]) -> dict[str, Any]:
@@ -389,48 +392,26 @@ def _check_queue_policy(cls: type[Subscription], coalesce: Hook | None) -> None:
         raise ValueError(f"{where} 'coalesce': the method 'coalesce' must not be async")
 
 
-def _shortened(group: str | None) -> str | None:
-    """Cut a long name of a group to what a log line can bear."""
-    return (
-        group if group is None or len(group) <= _LONGEST_IN_LOG else f"{group[:_LONGEST_IN_LOG]}…"
-    )
-
-
-def _destinations() -> list[tuple[str, str]]:
-    """Give the channel layers and the prefixes of groups that consumers listen to."""
-    owners = {(owner.channel_layer_alias, owner.group_name_prefix) for owner in prefix_owners}
-    # A class that nobody uses may name a layer that nobody has.
-    configured = [owner for owner in sorted(owners) if owner[0] in channel_layers]
-    return configured or sorted(owners)[:1]
-
-
-def _send(outgoing: list[_broadcast.Outgoing]) -> asyncio.Future[None] | None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+def _send(outgoing: Sequence[Addressed]) -> asyncio.Future[None] | None:
+    loop = _broadcast.running_loop()
+    if loop is None:
         _send_sync(outgoing)
         return None
+    sent: asyncio.Future[None] | None = None
+    for layer, each in outgoing:
+        sent = _broadcast.send_on(loop, layer, each)
     # Awaiting the last is awaiting all: they go out one after another.
-    return [_broadcast.send_soon(_layer(each), each) for each in outgoing][-1]
+    return sent
 
 
-def _send_async(outgoing: list[_broadcast.Outgoing]) -> Awaitable[None]:
-    layers = [_layer(each) for each in outgoing]
-
-    async def send() -> None:
-        for layer, each in zip(layers, outgoing, strict=True):
-            await _broadcast.send_soon(layer, each)
-
-    return send()
+async def _send_async(outgoing: Sequence[Addressed]) -> None:
+    for layer, each in outgoing:
+        await _broadcast.send_soon(layer, each)
 
 
-def _send_sync(outgoing: list[_broadcast.Outgoing]) -> None:
-    for each in outgoing:
-        _broadcast.send_now(_layer(each), each)
-
-
-def _layer(outgoing: _broadcast.Outgoing) -> Any:
-    return _broadcast.channel_layer(outgoing.layer_alias)
+def _send_sync(outgoing: Sequence[Addressed]) -> None:
+    for layer, each in outgoing:
+        _broadcast.send_now(layer, each)
 
 
 for _name in ("broadcast_async", "unsubscribe_async"):

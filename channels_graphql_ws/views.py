@@ -13,6 +13,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import get_token
 from django.views import View
 
+from .destinations import add_owner
 from .execution.threads import in_thread
 from .graphiql import GraphiqlConfig
 from .http.answers import StreamAnswer
@@ -20,7 +21,6 @@ from .http.endpoint import GraphqlHttpEndpoint
 from .http.refusals import ClientGoneError, RequestRefusedError, too_large
 from .http.request import HttpRequest
 from .http.serving import Serving
-from .subscription import prefix_owners
 
 
 class GraphqlView(GraphqlHttpEndpoint, View):
@@ -165,4 +165,4 @@ def _streaming_response(answer: StreamAnswer) -> http.StreamingHttpResponse:
     return response
 
 
-prefix_owners.add(GraphqlView)
+add_owner(GraphqlView)

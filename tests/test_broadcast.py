@@ -66,7 +66,7 @@ class Receiver:
 
 def outgoing(payload: object = None, group: str = "G") -> Outgoing:
     message = {"type": "broadcast", "group": group, "payload": payload}
-    return Outgoing(message, "OnEvent.broadcast(group='room')")
+    return Outgoing(message, "OnEvent", "room")
 
 
 @pytest.fixture(autouse=True)
@@ -400,7 +400,7 @@ async def test_a_forked_worker_knows_nothing_of_those_who_listen_in_its_parent(
     layer = InMemoryChannelLayer()
     broadcast.add_receiver(layer, Receiver())
     broadcast._start_anew()
-    assert broadcast.receivers(layer) == []
+    assert broadcast.receivers(layer) == ()
     assert not broadcast._process.serves
 
 
@@ -426,7 +426,7 @@ async def test_who_does_not_listen_any_more_hears_nothing() -> None:
     await broadcast.send_soon(layer, outgoing(1))
     assert (gone.heard, stays.heard) == ([], [1])
     broadcast.remove_receiver(layer, stays)
-    assert broadcast.receivers(layer) == []
+    assert broadcast.receivers(layer) == ()
 
 
 async def test_a_local_broadcast_reaches_its_goal_though_nobody_waits_any_more() -> None:
@@ -435,6 +435,39 @@ async def test_a_local_broadcast_reaches_its_goal_though_nobody_waits_any_more()
     broadcast.send_soon(layer, outgoing(1)).cancel()
     await tick()
     assert receiver.heard == [1]
+
+
+async def test_a_local_broadcast_may_be_awaited_again_and_in_every_way() -> None:
+    layer, receiver = InMemoryChannelLayer(), Receiver()
+    broadcast.add_receiver(layer, receiver)
+    sent = broadcast.send_soon(layer, outgoing(1))
+    await sent
+    await sent
+    await asyncio.gather(*(broadcast.send_soon(layer, outgoing(n)) for n in (2, 3)))
+    await asyncio.wait_for(broadcast.send_soon(layer, outgoing(4)), GUARD)
+    await asyncio.shield(broadcast.send_soon(layer, outgoing(5)))
+    assert receiver.heard == [1, 2, 3, 4, 5]
+
+
+async def test_a_local_broadcast_that_was_cancelled_says_so() -> None:
+    sent = broadcast.send_soon(InMemoryChannelLayer(), outgoing(1))
+    sent.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sent
+
+
+async def test_a_local_broadcast_of_another_event_loop_can_not_be_awaited() -> None:
+    sent = broadcast.send_soon(InMemoryChannelLayer(), outgoing(1))
+
+    async def elsewhere() -> None:
+        with pytest.raises(RuntimeError, match="attached to a different loop"):
+            await sent
+
+    thread = threading.Thread(target=asyncio.run, args=(elsewhere(),))
+    thread.start()
+    thread.join(GUARD)  # This event loop stands still meanwhile.
+    assert not sent.done()
+    await sent
 
 
 @pytest.mark.parametrize("kind", [InMemoryChannelLayer, Subclass])

@@ -28,7 +28,7 @@ BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
 def _nothing_stays_in_the_hub() -> Iterator[None]:
     yield
     assert hub._hubs == {}
-    assert broadcast.receivers(get_channel_layer()) == []
+    assert broadcast.receivers(get_channel_layer()) == ()
 
 
 @pytest.fixture(autouse=True)

@@ -224,19 +224,25 @@ async def test_what_the_inbox_has_no_room_for_comes_to_the_queues_of_listeners_i
     monkeypatch.setattr(hub, "INBOX_LIMIT", 3)
     listeners = [await subscribed(local, "g") for _ in range(3)]
     for number in range(10):
-        local.hear(outgoing("g", number).message)
+        local.hear_in_task(outgoing("g", number).message)
     # Three wait in the inbox, and one is just being handed out.
     assert [listener.queued for listener in listeners] == [6] * 3
     await wait_until(lambda: all(len(listener.heard) == 10 for listener in listeners))
     assert [listener.heard for listener in listeners] == [list(range(10))] * 3
 
 
+def notifications() -> list[Notification]:
+    return [each for each in gc.get_objects() if type(each) is Notification]
+
+
 async def test_a_notification_that_everybody_has_heard_is_not_kept(local: Hub) -> None:
+    before = notifications()
     listener = await subscribed(local, "g")
-    local.hear(outgoing("g", "x" * 1000).message)
+    local.hear_in_task(outgoing("g", "payload").message)
+    assert len(notifications()) == len(before) + 1
     await wait_until(lambda: listener.heard)
     await tick()
-    assert not [each for each in gc.get_objects() if type(each) is Notification]
+    assert len(notifications()) == len(before)
 
 
 async def test_a_burst_from_a_thread_is_complete_and_in_order(layer: Any, ear: Hub) -> None:
@@ -277,7 +283,7 @@ async def test_the_last_user_of_a_hub_takes_it_out_of_all_groups() -> None:
     assert set(layer.groups) == {"A", "B"}
     await ear.release()
     assert layer.groups == {}
-    assert broadcast.receivers(layer) == []
+    assert broadcast.receivers(layer) == ()
 
 
 @pytest.mark.redis
@@ -303,7 +309,7 @@ async def test_the_hub_of_an_event_loop_that_was_closed_is_forgotten() -> None:
     await asyncio.to_thread(asyncio.run, abandon())
     assert len(broadcast.receivers(layer)) == 1
     hub_of(layer)
-    assert broadcast.receivers(layer) == []
+    assert broadcast.receivers(layer) == ()
 
 
 async def test_a_broadcast_to_an_event_loop_that_was_closed_harms_nobody(local: Hub) -> None:
@@ -364,6 +370,7 @@ async def test_a_message_of_an_unknown_type_is_ignored_with_a_warning(
     local.hear({"type": "dance", "group": "A"})
     local.hear({"group": "A"})
     local.hear({"type": "broadcast", "group": "nobody listens to it", "payload": b""})
+    local.hear_in_task({"type": "broadcast", "group": "nobody listens to it", "payload": b""})
     local.hear({})
     await tick(3)
     assert listener.heard == []
@@ -412,6 +419,55 @@ async def test_the_event_loop_breathes_during_a_fan_out(local: Hub) -> None:
     assert breaths >= 3
 
 
+async def test_slow_turns_let_the_event_loop_breathe_earlier(
+    local: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "SECONDS_AT_ONCE", -1.0)  # As if each had taken too long.
+    listeners = [await subscribed(local, "A") for _ in range(hub.TURNS_AT_ONCE)]
+    await send(local.layer, "A", 1)
+    breaths = 0
+    while not all(one.heard for one in listeners):
+        await tick()
+        breaths += 1
+    assert breaths >= hub.TURNS_AT_ONCE / hub.TURNS_BETWEEN_LOOKS - 1
+
+
+async def test_a_message_on_its_own_is_seen_to_in_the_turn_that_brings_it(local: Hub) -> None:
+    listener = await subscribed(local, "A")
+    for number in range(hub.TURNS_AT_ONCE):
+        await send(local.layer, "A", number)
+        assert listener.heard[-1] == number
+
+
+async def test_many_messages_at_once_do_not_keep_the_event_loop_from_breathing(local: Hub) -> None:
+    listeners = [await subscribed(local, group) for group in map(str, range(200))]
+    for group in range(200):
+        send(local.layer, str(group), 1)
+    most = before = 0
+    while not all(one.heard for one in listeners):
+        await tick()
+        heard = sum(len(one.heard) for one in listeners)
+        most, before = max(most, heard - before), heard
+    assert most <= hub.TURNS_AT_ONCE * 2
+
+
+async def test_what_takes_its_turn_is_in_no_task(layer: Any, ear: Hub) -> None:
+    tasks: list[Any] = []
+
+    class Looking(FakeListener):
+        def take_turn(self) -> bool:
+            tasks.append(asyncio.current_task())
+            return super().take_turn()
+
+    listener = Looking()
+    if ear.listen(listener, ("A",)):
+        await ear.joined(("A",))
+    await send(layer, "A", 1)
+    await wait_until(lambda: listener.heard)
+    assert tasks == [None]
+    ear.leave(listener, ("A",))
+
+
 async def test_a_listener_can_be_given_a_turn(local: Hub) -> None:
     listener = FakeListener()
     listener.offer(Notification(Serializer.serialize(1)))
@@ -431,6 +487,24 @@ async def test_what_a_sender_has_in_its_context_is_not_seen_by_listeners(local: 
     token = secret.set("of the sender")
     await send(local.layer, "A", 1)
     secret.reset(token)
+    await wait_until(lambda: seen)
+    assert seen == [None]
+
+
+async def test_what_a_thread_has_in_its_context_is_not_seen_by_listeners(local: Hub) -> None:
+    seen: list[Any] = []
+
+    class Looking(FakeListener):
+        def take_turn(self) -> bool:
+            seen.append(secret.get(None))
+            return super().take_turn()
+
+    def thread() -> None:
+        secret.set("of the sender")
+        broadcast.send_now(local.layer, outgoing("A", 1))
+
+    local.listen(Looking(), ("A",))
+    await asyncio.to_thread(thread)
     await wait_until(lambda: seen)
     assert seen == [None]
 

@@ -61,7 +61,7 @@ class Census:
         assert list(self._alive) == []
         assert hub._hubs == {}
         layer: Any = get_channel_layer()
-        assert broadcast.receivers(layer) == []
+        assert broadcast.receivers(layer) == ()
         assert layer.channels == {}
         assert not any(layer.groups.values())
         assert _timers() == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import zoneinfo
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
@@ -27,7 +28,7 @@ from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels_graphql_ws.serializer import Serializer
+from channels_graphql_ws.serializer import Serializer, encoding
 from serializing import exact, refusal, travel
 from testapp.models import (
     Author,
@@ -277,6 +278,59 @@ def test_plain_data_costs_nothing_but_messagepack() -> None:
     finally:
         sys.setprofile(None)
     assert calls == ["serialize", "pack", "deserialize", "unpack"]
+
+
+# ------------------------------------------------------------ packers are used again
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The packers that nobody uses: none at first."""
+    packers: list[Any] = []
+    monkeypatch.setattr(encoding, "_idle", packers)
+    return packers
+
+
+def test_a_packer_is_used_again_and_leaves_nothing_of_one_payload_in_the_next(
+    idle: list[Any],
+) -> None:
+    assert travel({"first": "x" * 1_000}) == {"first": "x" * 1_000}
+    first = list(idle)
+    assert travel([2]) == [2]
+    assert idle == first
+    assert len(idle) == 1
+
+
+def test_what_failed_half_way_leaves_nothing_in_the_next_payload(idle: list[Any]) -> None:
+    for bad in (["packed already", object()], ["packed already", "\ud800", object()]):
+        assert refusal(bad)
+        assert idle == []
+        assert travel([1]) == [1]
+        idle.clear()
+
+
+def test_the_packer_of_a_large_payload_is_not_kept(idle: list[Any]) -> None:
+    large = b"x" * (encoding.LARGEST_KEPT + 1)
+    assert travel(large) == large
+    assert idle == []
+
+
+def test_threads_do_not_share_a_packer(idle: list[Any]) -> None:
+    start = threading.Barrier(4)
+    wrong: list[object] = []
+
+    def thread(number: int) -> None:
+        start.wait()
+        payload = [UUID(int=number), [number] * 100]
+        wrong.extend(payload for _ in range(500) if travel(payload) != payload)
+
+    threads = [threading.Thread(target=thread, args=(number,)) for number in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert wrong == []
+    assert len(idle) <= 4
 
 
 def test_lazy_and_safe_texts_become_plain_texts() -> None:

@@ -38,6 +38,21 @@ def test_a_registered_type_comes_back() -> None:
 
 
 @pytest.mark.usefixtures("registry")
+def test_an_encode_may_serialize_by_itself() -> None:
+    def encode(point: Point) -> bytes:
+        return Serializer.serialize([point.x, point.y])
+
+    register(
+        Point,
+        name="point",
+        encode=encode,
+        decode=lambda content: Point(*Serializer.deserialize(content)),
+    )
+    payload = ["before", Point(1, 2), Point(3, 4), "behind"]
+    assert travel(payload) == payload
+
+
+@pytest.mark.usefixtures("registry")
 def test_a_registration_stands_for_subclasses_until_they_have_their_own() -> None:
     register_point()
     assert type(travel(NamedPoint(1, 2))) is Point

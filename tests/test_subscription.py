@@ -7,18 +7,19 @@ import gc
 import inspect
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
+from weakref import ref
 
 import graphene
 import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from channels.layers import InMemoryChannelLayer, channel_layers
 
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, broadcast
+from channels_graphql_ws import GraphqlWsConsumer, Subscription, broadcast, destinations
 from channels_graphql_ws.exceptions import ChannelLayerError, PayloadTypeError
 from channels_graphql_ws.serializer import Serializer
-from channels_graphql_ws.subscription import SKIP, SubscriptionOptions, prefix_owners
+from channels_graphql_ws.subscription import SKIP, SubscriptionOptions
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from support import GUARD, FakeLayer, wait_until
 
@@ -41,13 +42,9 @@ def schema_of(**fields: graphene.Field) -> graphene.Schema:
 
 
 @pytest.fixture
-def consumers() -> Iterator[None]:
+def consumers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The consumer classes of this test count, those of others do not."""
-    others = [owner for owner in prefix_owners if owner is not GraphqlWsConsumer]
-    prefix_owners.difference_update(others)
-    yield
-    prefix_owners.clear()
-    prefix_owners.update([GraphqlWsConsumer, *others])
+    monkeypatch.setattr(destinations, "_owners", (ref(GraphqlWsConsumer),))
 
 
 Connect = Callable[..., Any]

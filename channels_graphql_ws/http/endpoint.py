@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Self
 from graphql import MiddlewareManager
 
 from .. import execution
+from ..destinations import add_owner
 from ..engines import engine_of
 from ..execution import Engine
 from ..graphiql import GraphiqlConfig
 from ..json_text import dumps, loads
 from ..operation_options import OperationOptions
 from ..options import check_options, option_names, with_options
-from ..subscription import prefix_owners
 from .request import HttpRequest
 
 
@@ -112,7 +112,7 @@ class GraphqlHttpEndpoint(OperationOptions):
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
         super().__init_subclass__(**options)
-        prefix_owners.add(cls)
+        add_owner(cls)
 
     @classmethod
     def with_options(cls, **options: Any) -> type[Self]:

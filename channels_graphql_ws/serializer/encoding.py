@@ -22,14 +22,24 @@ from channels_graphql_ws.serializer.enums import encode_enum
 from channels_graphql_ws.serializer.instances import encode_model
 from channels_graphql_ws.serializer.registry import registration_of
 
+LARGEST_KEPT: Final = 65_536
+"""Bytes of a payload whose packer is used again: it keeps a buffer as large."""
+
 
 def pack(data: object) -> bytes:
     """Return a payload as MessagePack; only what it does not know comes to `encode`."""
     try:
-        packed: bytes = _packer().pack(data)
+        packer = _idle.pop()
+    except IndexError:
+        packer = _packer()
+    try:
+        packed: bytes = packer.pack(data)
     except UnicodeEncodeError:
         # Lone surrogates are rare, and an error handler makes every text slower.
         packed = _packer(unicode_errors="surrogatepass").pack(data)
+    else:
+        if len(packed) <= LARGEST_KEPT:
+            _idle.append(packer)
     return packed
 
 
@@ -75,6 +85,9 @@ def _unwrap(lazy: LazyObject[Any]) -> Any:
 _packer: Final[Callable[..., Any]] = partial(
     msgpack.Packer, default=encode, strict_types=True, buf_size=1024
 )
+
+_idle: Final[list[msgpack.Packer]] = []
+"""Packers that nobody uses right now: to make one takes as long as to pack a little."""
 
 _ENCODERS: Final[dict[type[Any], Callable[[Any], Any]]] = {
     tuple: partial(_tagged, wire.TUPLE),
