@@ -237,6 +237,7 @@ async def test_they_are_seen_to_once_in_a_while(clock, visits):
     socket = AsgiSocket(Server.as_asgi())
     await socket.acknowledged()
     socket.start("s", "subscription { event { ok } }")
+    await wait_until(lambda: visits)
     assert await count() == 1
     clock.now += freshness.Freshness.interval
     await Plain.broadcast()
