@@ -95,8 +95,10 @@ class ClientOperation:
 
     def ended(self) -> Steps[None]:
         """It was stopped by the client, or the client has gone."""
-        if self.at_end is not None:
-            yield from self.at_end()
+        at_end = self.at_end
+        self._let_go()
+        if at_end is not None:
+            yield from at_end()
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next result, if there is need to."""
@@ -121,9 +123,17 @@ class ClientOperation:
     def completed(self) -> None:
         """Say that there are no more results."""
         self._connection.report("completed", self.operation)
-        self._connection.forget(self)
+        self._over()
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
         """Say that the operation could not be executed."""
         self._connection.report("failed", self.operation, errors, refusal)
+        self._over()
+
+    def _over(self) -> None:
         self._connection.forget(self)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget who knows us: a circle would stay until garbage is collected."""
+        self.live = self.at_end = None

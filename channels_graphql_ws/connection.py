@@ -39,7 +39,6 @@ from .surroundings import Application, WebSocket
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
-
 INBOX_LIMIT = 64
 """Messages that may wait for their turn before no more are read (strict ordering)."""
 
@@ -93,15 +92,9 @@ class Connection:
         self._operations: dict[Operation, ClientOperation] = {}
         self._subscriptions = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outbox = Outbox(self._spawn, self._give_up)
+        self._outbox = Outbox(self)
         self._init_timer: asyncio.TimerHandle | None = None
-        self._pings = Pings(
-            protocol,
-            self,
-            application,
-            every=settings.ping_every,
-            timeout=settings.pong_timeout,
-        )
+        self._pings: Pings | None = None
         self._initializing: asyncio.Task[None] | None = None
         self._idle: asyncio.Event | None = None
         # Strict ordering: what waits for its turn, whose turn it is, and its tasks.
@@ -120,12 +113,14 @@ class Connection:
 
     def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
         """Take a frame; give something to wait for before the next, if there is need."""
-        self._pings.heard()
+        if self._pings is not None:
+            self._pings.heard()
         return self._take(partial(self._protocol.received, frame))
 
     def received_json(self, content: object) -> Awaitable[None] | None:
         """Take a frame that was decoded by somebody else; otherwise as `received`."""
-        self._pings.heard()
+        if self._pings is not None:
+            self._pings.heard()
         return self._take(partial(self._protocol.received_json, content))
 
     async def disconnected(self) -> None:
@@ -137,6 +132,14 @@ class Connection:
         self._protocol.socket_closed()
         self._wind_down()
         self._outbox.abandon()
+        try:
+            if self._tasks:
+                await self._patience()
+        finally:
+            self._pings = None
+
+    async def _patience(self) -> None:
+        """Wait until all tasks have ended, and cancel those that take too long."""
         deadline = self._loop.time() + self._settings.disconnect_timeout
         try:
             while self._tasks and (seconds := deadline - self._loop.time()) > 0:
@@ -264,7 +267,7 @@ class Connection:
             self._turn = asyncio.Event()
             self.carry_out(self._inbox.pop(0)())
             if self._turn_tasks:
-                self._spawn(self._wait_for_turn())
+                self.spawn(self._wait_for_turn())
             else:
                 self._end_turn()
 
@@ -298,9 +301,9 @@ class Connection:
                 case Close(code, reason):
                     self._close(code, reason)
                 case Pinged(payload):
-                    self._pings.pinged(payload)
+                    self._pings_here().pinged(payload)
                 case Ponged(payload):
-                    self._pings.ponged(payload)
+                    self._pings_here().ponged(payload)
                 case _:  # pragma: no cover (type checkers prove that there is no other)
                     assert_never(effect)
 
@@ -314,7 +317,22 @@ class Connection:
             self._reject(error if isinstance(error, Exception) else RuntimeError("Cancelled"))
             return
         self.carry_out(self._protocol.accepted(answer))
-        self._pings.start()
+        if self._settings.ping_every:
+            self._pings_here().start()
+
+    def _pings_here(self) -> Pings:
+        """Give what sees to pings, which few connections have any of."""
+        if self._pings is None:
+            settings = self._settings
+            self._pings = Pings(
+                self._protocol,
+                self,
+                self._application,
+                every=settings.ping_every,
+                timeout=settings.pong_timeout,
+                loop=self._loop,
+            )
+        return self._pings
 
     def _reject(self, error: Exception) -> None:
         if isinstance(error, ConnectionRejectionError):
@@ -360,7 +378,8 @@ class Connection:
         self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)
         self._wind_down()
 
-    def _give_up(self) -> Awaitable[None]:
+    def give_up(self) -> Awaitable[None]:
+        """Close the socket, as a frame can not be sent."""
         code = int(CloseCode.INTERNAL_ERROR)
         return self._websocket.send_close(code, "A message could not be sent")
 
@@ -376,7 +395,8 @@ class Connection:
     def _wind_down(self) -> None:
         """End everything, without waiting for it."""
         self._forget_init_timer()
-        self._pings.stop()
+        if self._pings is not None:
+            self._pings.stop()
         self._inbox.clear()
         self._end_turn()
         if self._initializing is not None:
@@ -419,14 +439,15 @@ class Connection:
         rest = steps.run(work) if variables is None else variables.run(steps.run, work)
         if rest is None:
             return None
-        task = self._spawn(rest, variables)
+        task = self.spawn(rest, variables)
         if self._turn is not None:
             self._turn_tasks.append(task)
         return task
 
-    def _spawn(
+    def spawn(
         self, coroutine: Coroutine[Any, Any, None], variables: Context | None = None
     ) -> asyncio.Task[None]:
+        """Make a task of this connection, which sees to its end."""
         task = self._loop.create_task(coroutine, context=variables)
         self._tasks.add(task)
         task.add_done_callback(self._finished)

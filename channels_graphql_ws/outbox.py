@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from .steps import is_cancellation
 
@@ -46,23 +46,25 @@ def _throw(steps: Iterator[Any], failure: BaseException) -> Any:
     return throw(failure)
 
 
+class Owner(Protocol):
+    """The connection, as far as an outbox needs it."""
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Make a task, and own it."""
+        ...
+
+    def give_up(self) -> Awaitable[None]:
+        """Close the socket, as a frame can not be sent."""
+        ...
+
+
 class Outbox:
-    """Sends frames in order, without a task while the socket takes them at once.
+    """Sends frames in order, without a task while the socket takes them at once."""
 
-    Args:
-        spawn: makes a task that somebody owns.
-        give_up: closes, in case that a frame can not be sent.
-    """
+    __slots__ = ("_closed", "_flushing", "_owner", "_room", "_waiting")
 
-    __slots__ = ("_closed", "_flushing", "_give_up", "_room", "_spawn", "_waiting")
-
-    def __init__(
-        self,
-        spawn: Callable[[Any], asyncio.Task[None]],
-        give_up: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._spawn = spawn
-        self._give_up = give_up
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         # No deque: it takes ten times the memory for a client that keeps up.
         self._waiting: list[Callable[[], Awaitable[None]]] = []
         self._flushing: asyncio.Task[None] | None = None
@@ -101,7 +103,7 @@ class Outbox:
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             self._fail(error, partial(send, *frame))
             return
-        self._flushing = self._spawn(self._flush(_Rest(steps, waiting_for)))
+        self._flushing = self._owner.spawn(self._flush(_Rest(steps, waiting_for)))
 
     def close(self, send: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
         """Call `send` as the last of all; with `at_once`, forget what waits before it.
@@ -117,7 +119,7 @@ class Outbox:
         self._waiting.append(send)
         self._tell_room()
         if self._flushing is None:
-            self._flushing = self._spawn(self._flush())
+            self._flushing = self._owner.spawn(self._flush())
 
     async def closed(self, timeout: float) -> None:
         """Wait until the last frame is sent, `timeout` seconds at most."""
@@ -125,10 +127,12 @@ class Outbox:
             await asyncio.wait([self._flushing], timeout=timeout)
 
     def abandon(self) -> None:
-        """The socket is closed: forget what has not been sent."""
+        """The socket is closed: forget what has not been sent, and the owner."""
         self._closed = True
         self._forget()
         self._tell_room()
+        # It knows us, too: what is in a circle stays until garbage is collected.
+        del self._owner
 
     async def _flush(self, rest: Awaitable[None] | None = None) -> None:
         try:
@@ -166,7 +170,7 @@ class Outbox:
             return
         log.debug("Can not send outside of a task, trying in one: %r", error)
         self._waiting.append(send)
-        self._flushing = self._spawn(self._flush())
+        self._flushing = self._owner.spawn(self._flush())
 
     def _break(self, error: BaseException) -> None:
         """Take it that the client has gone, if it is an OSError as ASGI has it."""
@@ -175,12 +179,12 @@ class Outbox:
         self._waiting.clear()
         self._tell_room()
         if not was_closed and not isinstance(error, OSError):
-            self._flushing = self._spawn(self._close_after(error))
+            self._flushing = self._owner.spawn(self._close_after(error))
 
     async def _close_after(self, error: BaseException) -> None:
         """Leave nobody without a word: Daphne refuses frames that it finds too large."""
         try:
-            await self._give_up()
+            await self._owner.give_up()
         except Exception as gone:  # noqa: BLE001 (servers raise what they like)
             log.debug("Can not even close: %r", gone)
         else:

@@ -59,13 +59,14 @@ class Pings:
         *,
         every: float | None,
         timeout: float | None,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._protocol = protocol
         self._owner = owner
         self._hooks = hooks
         self._every = every
         self._timeout = timeout
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._next: asyncio.TimerHandle | None = None
         self._pong: asyncio.TimerHandle | None = None
         self._queue: list[Steps[None]] = []

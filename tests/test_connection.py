@@ -160,7 +160,6 @@ class Case:
             confirms=confirms,
         )
         self.connection._loop = self.clock  # type: ignore[assignment]
-        self.connection._pings._loop = self.clock  # type: ignore[assignment]
         self.start_word, self.stop_word = (
             ("start", "stop") if legacy else ("subscribe", "complete")
         )
