@@ -113,14 +113,10 @@ class Connection:
 
     def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
         """Take a frame; give something to wait for before the next, if there is need."""
-        if self._pings is not None:
-            self._pings.heard()
         return self._take(partial(self._protocol.received, frame))
 
     def received_json(self, content: object) -> Awaitable[None] | None:
         """Take a frame that was decoded by somebody else; otherwise as `received`."""
-        if self._pings is not None:
-            self._pings.heard()
         return self._take(partial(self._protocol.received_json, content))
 
     async def disconnected(self) -> None:
@@ -132,14 +128,11 @@ class Connection:
         self._protocol.socket_closed()
         self._wind_down()
         self._outbox.abandon()
-        try:
-            if self._tasks:
-                await self._patience()
-        finally:
-            self._pings = None
+        if self._tasks:
+            await self._see_to_the_end()
+        self._pings = None
 
-    async def _patience(self) -> None:
-        """Wait until all tasks have ended, and cancel those that take too long."""
+    async def _see_to_the_end(self) -> None:
         deadline = self._loop.time() + self._settings.disconnect_timeout
         try:
             while self._tasks and (seconds := deadline - self._loop.time()) > 0:
@@ -241,6 +234,8 @@ class Connection:
     # ----------------------------------------------------------------- strict order
 
     def _take(self, decide: Callable[[], list[Effect]]) -> Awaitable[None] | None:
+        if self._pings is not None:
+            self._pings.heard()
         if self._settings.strict_ordering and not self._is_deciding():
             self._inbox.append(decide)
             self._work_off()
@@ -321,16 +316,15 @@ class Connection:
             self._pings_here().start()
 
     def _pings_here(self) -> Pings:
-        """Give what sees to pings, which few connections have any of."""
+        """Give what sees to pings: most connections never have any."""
         if self._pings is None:
-            settings = self._settings
             self._pings = Pings(
                 self._protocol,
                 self,
                 self._application,
-                every=settings.ping_every,
-                timeout=settings.pong_timeout,
-                loop=self._loop,
+                self._loop,
+                every=self._settings.ping_every,
+                timeout=self._settings.pong_timeout,
             )
         return self._pings
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from secrets import token_hex
 from typing import Any, ClassVar
 
 from channels.exceptions import StopConsumer
@@ -29,6 +29,7 @@ from .listening import OwnChannel, listen
 from .messages import CloseCode, Subscribe
 from .options import check_options, option_names, with_options
 from .own_handlers import OwnHandlers
+from .own_methods import OwnMethods
 from .protocol import SERVICE_RESTART
 from .receiving import Receiver
 from .shutdown import DEFAULT_TIMEOUT, guests_of_loop, written
@@ -48,7 +49,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     schema: Any
     """A `graphene.Schema`, a `graphql.GraphQLSchema`, or something that has one."""
 
-    _shared_engine: ClassVar[Engine]
+    _shared_engine: ClassVar[tuple[Any, Engine]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
@@ -74,11 +75,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self._receiver: Receiver
         self._hub: Hub | None = None
         self._close_code: int | None = None
-        self._hooks_disconnect = self.overrides("on_disconnect")
-        self._hooks_operations = self.overrides("on_operation")
-        self._hooks_results = self.overrides("on_next", "on_error", "on_complete")
-        self._decodes_json = _is_own(type(self).decode_json, _channels.decode_json)
-        self._encodes_json = _is_own(type(self).encode_json, _channels.encode_json)
+        self._overridden = _own_methods.of(type(self))
 
     # ----------------------------------------------------------------------- hooks
 
@@ -159,12 +156,12 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
             await self.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
             return
         self._engine = self._engine_of_class()
-        if self._hooks_operations:
+        if "on_operation" in self._overridden:
             chosen = _subprotocols.without_query(chosen)
         protocol = self.server_protocol(
             chosen,
-            asks_about_pings=self.overrides("on_ping"),
-            tells_of_pongs=self.overrides("on_pong"),
+            asks_about_pings="on_ping" in self._overridden,
+            tells_of_pongs="on_pong" in self._overridden,
         )
         settings = self.connection_settings()
         self._connection = Connection(
@@ -221,7 +218,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
 
     def text_sender(self) -> Callable[[str], Awaitable[None]]:
         """Give what sends a text frame."""
-        if self._encodes_json:
+        if "encode_json" in self._overridden:
             return self._send_encoded
         send: Callable[[Any], Awaitable[None]] = self.base_send
         return lambda text: send({"type": "websocket.send", "text": text})
@@ -238,6 +235,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
         """Ask `on_connect`, and keep the payload for `info.context`."""
         self.connection_params = payload if isinstance(payload, dict) else {}
+        if "on_connect" not in self._overridden:
+            return None
         answer = yield self.on_connect(payload)
         if answer is None or isinstance(answer, dict):
             return answer
@@ -267,7 +266,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
 
     def execute(self, client: ClientOperation) -> Steps[None]:
         """Start an operation."""
-        if self._hooks_results:
+        if not _RESULT_HOOKS.isdisjoint(self._overridden):
             return self._engine.start(HookedClient(client, self), self)
         return self._engine.start(client, self)
 
@@ -287,7 +286,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
 
     def before_operation(self, request: Subscribe) -> Any:
         """Ask `on_operation`, if there is one worth asking."""
-        if not self._hooks_operations:
+        if "on_operation" not in self._overridden:
             return None
         return self.on_operation(request.id, payload=request.for_hook())
 
@@ -321,19 +320,14 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self.channel_name = (
             await self.channel_layer.new_channel()
             if self._listens
-            else f"specific.{uuid.uuid4().hex}"
+            else f"specific.{token_hex(16)}"
         )
         self._own_channel = OwnChannel(self.channel_layer, self.channel_name)
 
     async def _serve(self) -> None:
         """Take what the server has to say until the client has gone."""
-        takes_frames = not self._decodes_json and all(
-            getattr(type(self), name) is getattr(GraphqlWsConsumer, name)
-            for name in ("websocket_receive", "receive", "receive_json")
-        )
-        is_own_end = bool(self.groups) or (
-            type(self).websocket_disconnect is not _channels.websocket_disconnect
-        )
+        takes_frames = _RECEIVING.isdisjoint(self._overridden)
+        is_own_end = bool(self.groups) or "websocket_disconnect" in self._overridden
         while True:
             message = await self._receiver()
             match message["type"]:
@@ -358,7 +352,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
                     await self.dispatch(message)
 
     async def _decode(self, frame: str | bytes | None) -> Any:
-        if not (self._decodes_json and isinstance(frame, str)):
+        if not ("decode_json" in self._overridden and isinstance(frame, str)):
             return _subprotocols.parse(frame)
         content: Any = self.decode_json(frame)
         return await content if is_awaitable(content) else content
@@ -389,20 +383,21 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
             if self._own_channel is not None:
                 await self._own_channel.close()
         finally:
+            connection, self._connection = self._connection, None
             try:
-                await self._end_connection()
+                if connection is not None:
+                    await self._end_connection(connection)
             finally:
-                await self._release_hub()
+                hub, self._hub = self._hub, None
+                if hub is not None:
+                    await hub.release()
 
-    async def _end_connection(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
+    async def _end_connection(self, connection: Connection) -> None:
         guests_of_loop().discard(connection)
         try:
             await connection.disconnected()
         finally:
-            if self._hooks_disconnect:
+            if "on_disconnect" in self._overridden:
                 await self._call_on_disconnect()
 
     async def _call_on_disconnect(self) -> None:
@@ -414,11 +409,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         # Nobody is left to be told of it but the log.
         except Exception:
             log.exception("`on_disconnect` failed")
-
-    async def _release_hub(self) -> None:
-        hub, self._hub = self._hub, None
-        if hub is not None:
-            await hub.release()
 
     async def _crash(self) -> None:
         """Close with 4500, and drop a socket that can not even take that."""
@@ -432,13 +422,19 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
             log.debug("Can not close: %r", error)
 
 
-_channels = AsyncJsonWebsocketConsumer
+_RESULT_HOOKS = frozenset({"on_complete", "on_error", "on_next"})
 
+_OTHER_HOOKS = ("on_connect", "on_disconnect", "on_operation", "on_ping", "on_pong")
 
-def _is_own(method: Any, inherited: Any) -> bool:
-    """Tell if a class method is another than that of Channels."""
-    return getattr(method, "__func__", method) is not inherited.__func__
+_RECEIVING = frozenset({"decode_json", "receive", "receive_json", "websocket_receive"})
 
+_own_methods = OwnMethods(
+    {
+        WebSocketHooks: (*_RESULT_HOOKS, *_OTHER_HOOKS),
+        AsyncJsonWebsocketConsumer: ("decode_json", "encode_json", "websocket_disconnect"),
+        GraphqlWsConsumer: ("receive", "receive_json", "websocket_receive"),
+    }
+)
 
 GraphqlWsConsumer._library_class = GraphqlWsConsumer  # noqa: SLF001 (it knows itself only now)
 prefix_owners.add(GraphqlWsConsumer)

@@ -56,10 +56,10 @@ class Pings:
         protocol: ServerProtocol,
         owner: Owner,
         hooks: PingHooks,
+        loop: asyncio.AbstractEventLoop,
         *,
         every: float | None,
         timeout: float | None,
-        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._protocol = protocol
         self._owner = owner
