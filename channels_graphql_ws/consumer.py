@@ -76,6 +76,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self._hub: Hub | None = None
         self._close_code: int | None = None
         self._overridden = _own_methods.of(type(self))
+        self._takes_frames = _RECEIVING.isdisjoint(self._overridden)
 
     # ----------------------------------------------------------------------- hooks
 
@@ -121,7 +122,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self.channel_name: Any = None
         try:
             await self._use_channel_layer()
-            await self._serve()
+            while await self._take_event(await self._receiver()):
+                pass
         except StopConsumer:
             pass
         except asyncio.CancelledError:
@@ -324,32 +326,30 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         )
         self._own_channel = OwnChannel(self.channel_layer, self.channel_name)
 
-    async def _serve(self) -> None:
-        """Take what the server has to say until the client has gone."""
-        takes_frames = _RECEIVING.isdisjoint(self._overridden)
-        is_own_end = bool(self.groups) or "websocket_disconnect" in self._overridden
-        while True:
-            message = await self._receiver()
-            match message["type"]:
-                case "websocket.receive" if takes_frames:
-                    text = message.get("text")
-                    await self._take_frame(message.get("bytes") if text is None else text)
-                case "websocket.receive":
-                    message.setdefault("bytes")
-                    await self.websocket_receive(message)
-                case "websocket.connect":
-                    await self.websocket_connect(message)
-                    self._listen_to_layer()
-                case "websocket.disconnect":
-                    self._close_code = message.setdefault("code")
-                    self.close_reason = message.get("reason") or ""
-                    if not is_own_end:
-                        # Channels' way to `disconnect` hops to a thread in the end.
-                        await self.disconnect(self._close_code)
-                        return
+    async def _take_event(self, message: Any) -> bool:
+        """Take what the server has to say; tell if there is more to come."""
+        match message["type"]:
+            case "websocket.receive" if self._takes_frames:
+                text = message.get("text")
+                await self._take_frame(message.get("bytes") if text is None else text)
+            case "websocket.receive":
+                message.setdefault("bytes")
+                await self.websocket_receive(message)
+            case "websocket.connect":
+                await self.websocket_connect(message)
+                self._listen_to_layer()
+            case "websocket.disconnect":
+                self._close_code = message.setdefault("code")
+                self.close_reason = message.get("reason") or ""
+                if self.groups or "websocket_disconnect" in self._overridden:
                     await self.websocket_disconnect(message)
-                case _:
-                    await self.dispatch(message)
+                else:
+                    # Channels' way to `disconnect` hops to a thread in the end.
+                    await self.disconnect(self._close_code)
+                    return False
+            case _:
+                await self.dispatch(message)
+        return True
 
     async def _decode(self, frame: str | bytes | None) -> Any:
         if not ("decode_json" in self._overridden and isinstance(frame, str)):
