@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import Context, copy_context
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from graphql import OperationType
 
@@ -13,6 +13,9 @@ from .execution import Live
 from .messages import JsonObject, Refusal, Subscribe
 from .protocol import Operation
 from .steps import Steps
+
+# To read a member of an `Enum` takes as long as a call.
+SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
 
 
 class Owner(Protocol):
@@ -24,6 +27,9 @@ class Owner(Protocol):
 
     def report(self, event: str, operation: Operation, *arguments: Any) -> None:
         """Pass what an operation has to say on to the protocol."""
+
+    def confirmed(self, operation: Operation, result: str) -> None:
+        """Pass on to the protocol that a subscription is live."""
 
     def next(self, operation: Operation, result: str) -> None:
         """Pass a result on to the protocol."""
@@ -83,22 +89,21 @@ class ClientOperation:
             CancelledError: it is none that has to go on for a confirmation.
             TooManyError: the client has as many subscriptions as it may have.
         """
-        if type is OperationType.SUBSCRIPTION:
+        if type is SUBSCRIPTION:
             self._connection.count_subscription()
         self.type = type
-        if self.is_stopping and type is not OperationType.SUBSCRIPTION:
+        if self.is_stopping and type is not SUBSCRIPTION:
             raise asyncio.CancelledError
 
     def subscribed(self, live: Live) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
         self.live = live
 
-    def ended(self) -> Steps[None]:
-        """It was stopped by the client, or the client has gone."""
+    def ended(self) -> Iterable[Any]:
+        """It was stopped by the client, or the client has gone: give the steps to take."""
         at_end = self.at_end
         self._let_go()
-        if at_end is not None:
-            yield from at_end()
+        return () if at_end is None else at_end()
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next result, if there is need to."""
@@ -106,7 +111,7 @@ class ClientOperation:
 
     def confirmed(self, result: str) -> None:
         """Tell the client that its subscription is live."""
-        self._connection.report("confirmed", self.operation, result)
+        self._connection.confirmed(self.operation, result)
 
     def run(self, work: Steps[None]) -> None:
         """Take steps on behalf of the operation."""

@@ -7,14 +7,13 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
 from graphql import GraphQLError, OperationType
 
 from . import steps
-from .client_operation import ClientOperation
+from .client_operation import SUBSCRIPTION, ClientOperation
 from .exceptions import ConnectionRejectionError
 from .execution.errors import describe, log_refusal
 from .execution.event import TooManyError
@@ -35,7 +34,7 @@ from .protocol import (
     State,
 )
 from .steps import Steps
-from .surroundings import Application, WebSocket
+from .surroundings import Application, Settings, WebSocket
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -47,19 +46,6 @@ CANCEL_TIMEOUT = 5.0
 
 FAREWELL_TIMEOUT = 5.0
 """Seconds that a broken connection may take to tell the client so."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What a consumer class says about its connections; all times in seconds."""
-
-    strict_ordering: bool = False
-    ping_every: float | None = None
-    pong_timeout: float | None = 20.0
-    init_timeout: float | None = None
-    disconnect_timeout: float = 30.0
-    max_subscriptions: int | None = None
-    completes_at_shutdown: bool = False
 
 
 class Connection:
@@ -113,11 +99,11 @@ class Connection:
 
     def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
         """Take a frame; give something to wait for before the next, if there is need."""
-        return self._take(partial(self._protocol.received, frame))
+        return self._take(self._protocol.received, frame)
 
     def received_json(self, content: object) -> Awaitable[None] | None:
         """Take a frame that was decoded by somebody else; otherwise as `received`."""
-        return self._take(partial(self._protocol.received_json, content))
+        return self._take(self._protocol.received_json, content)
 
     async def disconnected(self) -> None:
         """The socket is closed: end everything, and wait until it is ended.
@@ -186,6 +172,10 @@ class Connection:
         method: Callable[..., list[Effect]] = getattr(self._protocol, event)
         self.carry_out(method(operation, *arguments))
 
+    def confirmed(self, operation: Operation, result: str) -> None:
+        """A subscription is live."""
+        self._send(ServerProtocol.confirmed(operation, result))
+
     def next(self, operation: Operation, result: str) -> None:
         """An operation has a result."""
         frame = ServerProtocol.next(operation, result)
@@ -202,7 +192,7 @@ class Connection:
     def forget(self, client: ClientOperation) -> None:
         """An operation has come to its end."""
         forgotten = self._operations.pop(client.operation, None)
-        if forgotten is not None and forgotten.type is OperationType.SUBSCRIPTION:
+        if forgotten is not None and forgotten.type is SUBSCRIPTION:
             self._subscriptions -= 1
         if self._idle is not None and not self._is_busy:
             self._idle.set()
@@ -233,14 +223,16 @@ class Connection:
 
     # ----------------------------------------------------------------- strict order
 
-    def _take(self, decide: Callable[[], list[Effect]]) -> Awaitable[None] | None:
+    def _take(
+        self, decide: Callable[[Any], list[Effect]], content: object
+    ) -> Awaitable[None] | None:
         if self._pings is not None:
             self._pings.heard()
         if self._settings.strict_ordering and not self._is_deciding():
-            self._inbox.append(decide)
+            self._inbox.append(partial(decide, content))
             self._work_off()
         else:
-            self.carry_out(decide())
+            self.carry_out(decide(content))
         # Who does not read what we answer is not listened to.
         if len(self._inbox) < INBOX_LIMIT and not self._outbox.is_full:
             return None
@@ -284,23 +276,27 @@ class Connection:
         """Do what the protocol has decided, in this order."""
         for effect in effects:
             match effect:
-                case Send(frame):
-                    self._outbox.put(self._send_text, frame)
-                case Execute(operation):
-                    self._execute(operation)
-                case Cancel(operation):
-                    self._cancel(operation)
-                case Initialize(payload):
+                case Send():
+                    self._outbox.put(self._send_text, effect.frame)
+                case Execute():
+                    self._execute(effect.operation)
+                case Cancel():
+                    self._cancel(effect.operation)
+                case Initialize():
                     self._forget_init_timer()
-                    self._initializing = self.run(self._initialize(payload))
-                case Close(code, reason):
-                    self._close(code, reason)
-                case Pinged(payload):
-                    self._pings_here().pinged(payload)
-                case Ponged(payload):
-                    self._pings_here().ponged(payload)
+                    self._initializing = self.run(self._initialize(effect.payload))
+                case Close():
+                    self._close(effect.code, effect.reason)
+                case Pinged():
+                    self._pings_here().pinged(effect.payload)
+                case Ponged():
+                    self._pings_here().ponged(effect.payload)
                 case _:  # pragma: no cover (type checkers prove that there is no other)
                     assert_never(effect)
+
+    def _send(self, frame: str | None) -> None:
+        if frame is not None:
+            self._outbox.put(self._send_text, frame)
 
     def _initialize(self, payload: Any) -> Steps[None]:
         try:
@@ -353,16 +349,16 @@ class Connection:
         task = client.task
         if task is not None and not task.done():
             # Who counts on confirmations gets one in front of the `complete`.
-            if not (self._confirms and client.type in (None, OperationType.SUBSCRIPTION)):
+            if not (self._confirms and client.type in (None, SUBSCRIPTION)):
                 steps.cancel(task)
             yield asyncio.wait([task])
         if client.live is not None:
             yield from client.live.end()
         yield from client.ended()
         self.forget(client)
-        was_subscription = client.type not in (OperationType.QUERY, OperationType.MUTATION)
-        effects = self._protocol.stopped(client.operation, was_subscription=was_subscription)
-        self.carry_out(effects)
+        was_subscription = client.type is None or client.type is SUBSCRIPTION
+        frame = self._protocol.stopped(client.operation, was_subscription=was_subscription)
+        self._send(frame)
 
     def _close(self, code: CloseCode, reason: str) -> None:
         if code not in (CloseCode.NORMAL, CloseCode.SERVICE_RESTART):

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from graphql import MiddlewareManager
 
-from . import connection
 from .operation_options import OperationOptions
 from .protocol import ServerProtocol
 from .subprotocols import SUBPROTOCOLS, Subprotocol
+from .surroundings import Settings
 
 
 class ConsumerOptions(OperationOptions):
@@ -119,7 +119,7 @@ class ConsumerOptions(OperationOptions):
             **asked,
         )
 
-    def connection_settings(self) -> connection.Settings:
+    def connection_settings(self) -> Settings:
         """Give times, order and limits of a connection."""
         return _settings(
             strict_ordering=self.strict_ordering,
@@ -134,5 +134,5 @@ class ConsumerOptions(OperationOptions):
 
 _SUBPROTOCOLS = {each.name: each for each in SUBPROTOCOLS}
 
-_settings = lru_cache(maxsize=128)(connection.Settings)
+_settings = lru_cache(maxsize=128)(Settings)
 """Connections with the same values have the same settings."""

@@ -54,6 +54,8 @@ class Document:
     errors: tuple[GraphQLError, ...] = ()
     compiled: dict[Any, Any] = field(default_factory=dict)
     """What the operations in it were compiled to. The schema may be reached from there."""
+    _operations: dict[str | None, OperationDefinitionNode] = field(default_factory=dict)
+    """Those that were found."""
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """Find the operation to execute.
@@ -61,6 +63,9 @@ class Document:
         Raises:
             GraphQLError: there is none of that name, or several and no name.
         """
+        known = self._operations.get(name)
+        if known is not None:
+            return known
         found = [
             definition
             for definition in self.ast.definitions
@@ -68,6 +73,7 @@ class Document:
             and name in (None, definition.name and definition.name.value)
         ]
         if len(found) == 1:
+            self._operations[name] = found[0]
             return found[0]
         if found:
             raise GraphQLError(

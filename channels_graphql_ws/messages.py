@@ -1,4 +1,7 @@
-"""The vocabulary: one frozen dataclass for each protocol message, in no dialect."""
+"""The vocabulary: one dataclass for each protocol message, in no dialect.
+
+None of them is ever changed. The most frequent are not frozen, as that takes twice the time.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ class Pong:
     payload: JsonObject | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Complete:
     """From the client: stop. From the server: no more results."""
 
@@ -76,7 +79,7 @@ class ConnectionInit:
     payload: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Subscribe:
     """Starts an operation of any kind."""
 

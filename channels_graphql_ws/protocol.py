@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 from . import messages
 from .exceptions import InvalidMessageError, UnknownMessageTypeError
 from .messages import CloseCode, JsonObject, OperationId, Refusal
-from .subprotocols import Subprotocol, parse
+from .subprotocols import Subprotocol, complete_frame, parse
 
 REASON_LIMIT = 123
 """Bytes of UTF-8 that fit a close frame beside its code (RFC 6455, section 5.5)."""
@@ -53,13 +53,18 @@ class Phase(Enum):
     ENDED = auto()
 
 
+# To read a member of an `Enum` takes as long as a call.
+_INITIALISING, _READY, _CLOSED = State.INITIALISING, State.READY, State.CLOSED
+_LIVE, _STOPPING, _ENDED = Phase.LIVE, Phase.STOPPING, Phase.ENDED
+
+
 @dataclass(slots=True, eq=False)
 class Operation:
     """One query, mutation or subscription, told apart from others of the same id."""
 
     request: messages.Subscribe
     next_prefix: str
-    phase: Phase = Phase.LIVE
+    phase: Phase = _LIVE
 
     @property
     def id(self) -> OperationId:
@@ -67,7 +72,7 @@ class Operation:
         return self.request.id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Send:
     """Send a text frame."""
 
@@ -89,14 +94,14 @@ class Initialize:
     payload: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Execute:
     """Start an operation."""
 
     operation: Operation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cancel:
     """Stop an operation at the client's wish, then report `stopped`."""
 
@@ -161,7 +166,7 @@ class ServerProtocol:
 
     def received(self, frame: str | bytes | None) -> list[Effect]:
         """Take a frame as it came from the socket."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return []
         limit, length = self._max_message_size, 0 if frame is None else len(frame)
         if limit is not None and length > limit:
@@ -175,7 +180,7 @@ class ServerProtocol:
 
     def received_json(self, content: object) -> list[Effect]:
         """Take a frame that has been decoded by somebody else."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return []
         try:
             message = self.subprotocol.decode(content)
@@ -189,9 +194,9 @@ class ServerProtocol:
 
     def accepted(self, payload: JsonObject | None) -> list[Effect]:
         """The application lets the client in; `payload` goes with our answer."""
-        if self.state is not State.INITIALISING:
+        if self.state is not _INITIALISING:
             return []
-        self.state = State.READY
+        self.state = _READY
         effects = self._send(messages.ConnectionAck(payload))
         held, self._held = list(self._held.values()), {}
         self._held_characters = 0
@@ -201,7 +206,7 @@ class ServerProtocol:
 
     def rejected(self, error: JsonObject, reason: str = "Forbidden") -> list[Effect]:
         """The application does not let the client in."""
-        if self.state is not State.INITIALISING:
+        if self.state is not _INITIALISING:
             return []
         farewell = self._send(messages.ConnectionError(error))
         return [*farewell, *self._close(self.subprotocol.rejection_code, reason)]
@@ -214,19 +219,20 @@ class ServerProtocol:
             The frame to send, `None` if there is nothing to be said any more. That is all
             that may come of it, and no other way is gone so often.
         """
-        if operation.phase is not Phase.LIVE:
+        if operation.phase is not _LIVE:
             return None
         return f"{operation.next_prefix}{result}}}"
 
-    def confirmed(self, operation: Operation, result: str) -> list[Effect]:
-        """A subscription is live.
+    @staticmethod
+    def confirmed(operation: Operation, result: str) -> str | None:
+        """A subscription is live; gives the frame to send, if there is one, as `next` does.
 
         Said to a client that has stopped it meanwhile, too: who asked for confirmations
         counts on one in front of every `complete`.
         """
-        if operation.phase is Phase.ENDED:
-            return []
-        return [Send(f"{operation.next_prefix}{result}}}")]
+        if operation.phase is _ENDED:
+            return None
+        return f"{operation.next_prefix}{result}}}"
 
     def completed(self, operation: Operation) -> list[Effect]:
         """An operation has no more results."""
@@ -238,23 +244,24 @@ class ServerProtocol:
         """An operation could not be executed."""
         return self._end(operation, messages.Error(operation.id, errors, refusal))
 
-    def stopped(self, operation: Operation, *, was_subscription: bool) -> list[Effect]:
-        """What was to be cancelled has come to its end."""
-        if operation.phase is not Phase.STOPPING:
-            return []
-        del self._stopping[operation.id]
-        operation.phase = Phase.ENDED
-        return self._answer_complete(operation.id) if was_subscription else []
+    def stopped(self, operation: Operation, *, was_subscription: bool) -> str | None:
+        """What was to be cancelled has come to its end; gives a frame to send, or nothing."""
+        if operation.phase is not _STOPPING:
+            return None
+        id = operation.request.id
+        del self._stopping[id]
+        operation.phase = _ENDED
+        return complete_frame(id) if was_subscription and self._answers_complete else None
 
     def ping_answered(self, payload: JsonObject | None) -> list[Effect]:
         """The application has an answer to a ping."""
-        return [] if self.state is State.CLOSED else self._pong(payload)
+        return [] if self.state is _CLOSED else self._pong(payload)
 
     # --------------------------------------------------------------- time, socket
 
     def ping_due(self, payload: JsonObject | None = None) -> list[Effect]:
         """It is time to show the client that we are there."""
-        if self.state is not State.READY:
+        if self.state is not _READY:
             return []
         return self._send(messages.Ping(payload))
 
@@ -266,13 +273,13 @@ class ServerProtocol:
 
     def pong_timed_out(self) -> list[Effect]:
         """Nothing at all came since a ping."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return []
         return self._close(CloseCode.TIMEOUT, "Pong timeout")
 
     def crashed(self) -> list[Effect]:
         """Something broke that is not the client's fault."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return []
         return self._close(CloseCode.INTERNAL_ERROR, "Internal server error")
 
@@ -285,7 +292,7 @@ class ServerProtocol:
 
     def shut_down(self, *, completes: bool) -> list[Effect]:
         """The server goes; with `completes`, tell the client that it has had everything."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return []
         farewell = [messages.Complete(id) for id in self._operations] if completes else []
         effects = [effect for message in farewell for effect in self._send(message)]
@@ -298,18 +305,18 @@ class ServerProtocol:
     # -------------------------------------------------------------------- answers
 
     def _connection_init(self, message: messages.ConnectionInit) -> list[Effect]:
-        again = self.state is State.READY and self.subprotocol.allows_second_init
+        again = self.state is _READY and self.subprotocol.allows_second_init
         if self.state is not State.OPENED and not again:
             return self._close(
                 CloseCode.TOO_MANY_INITIALISATION_REQUESTS, "Too many initialisation requests"
             )
-        self.state = State.INITIALISING
+        self.state = _INITIALISING
         return [Initialize(message.payload)]
 
     def _subscribe(self, message: messages.Subscribe) -> list[Effect]:
-        if self.state is State.INITIALISING and self.subprotocol.holds_until_ack:
+        if self.state is _INITIALISING and self.subprotocol.holds_until_ack:
             return self._hold(message)
-        if self.state is not State.READY:
+        if self.state is not _READY:
             return self._close(CloseCode.UNAUTHORIZED, "Unauthorized")
         if not self._takes_operations:
             return []
@@ -320,7 +327,7 @@ class ServerProtocol:
         # From here on, a word about an older operation would be taken for one about this.
         older = self._stopping.pop(message.id, None)
         if older is not None:
-            older.phase = Phase.ENDED
+            older.phase = _ENDED
         operation = Operation(message, self.subprotocol.next_prefix(message.id))
         self._operations[message.id] = operation
         return [Execute(operation)]
@@ -331,12 +338,12 @@ class ServerProtocol:
 
     def _complete(self, message: messages.Complete) -> list[Effect]:
         if self._held.pop(message.id, None) is not None:
-            return self._answer_complete(message.id)
+            return [Send(complete_frame(message.id))] if self._answers_complete else []
         # It may cross our own `complete` on the wire, so an unknown id is no error.
         operation = self._operations.pop(message.id, None)
         if operation is None:
             return []
-        operation.phase = Phase.STOPPING
+        operation.phase = _STOPPING
         self._stopping[message.id] = operation
         return [Cancel(operation)]
 
@@ -390,17 +397,14 @@ class ServerProtocol:
 
     # -------------------------------------------------------------------- effects
 
-    def _answer_complete(self, id: OperationId) -> list[Effect]:
-        return self._send(messages.Complete(id)) if self._answers_complete else []
-
     def _end(self, operation: Operation, message: messages.FromServer) -> list[Effect]:
         """Free the id where the decision falls, before anything is sent."""
-        if operation.phase is not Phase.LIVE:
+        if operation.phase is not _LIVE:
             return []
         # An error that has no JSON form raises here: the operation may still end otherwise.
         effects = self._send(message)
         del self._operations[operation.id]
-        operation.phase = Phase.ENDED
+        operation.phase = _ENDED
         return effects
 
     def _send(self, message: messages.FromServer) -> list[Effect]:
@@ -410,9 +414,9 @@ class ServerProtocol:
         return self._close(CloseCode.BAD_REQUEST, reason)
 
     def _close(self, code: CloseCode, reason: str) -> list[Effect]:
-        self.state = State.CLOSED
+        self.state = _CLOSED
         for operation in (*self._operations.values(), *self._stopping.values()):
-            operation.phase = Phase.ENDED
+            operation.phase = _ENDED
         self._operations.clear()
         self._stopping.clear()
         self._held.clear()

@@ -12,7 +12,7 @@ from .json_text import dumps, loads
 from .messages import CloseCode, OperationId, Refusal
 
 Decoder: TypeAlias = Callable[[Mapping[str, Any]], messages.FromClient]
-Encoder: TypeAlias = Callable[[Any], list[dict[str, Any]]]
+Encoder: TypeAlias = Callable[[Any], list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Subprotocol:
     def encode(self, message: messages.FromServer) -> list[str]:
         """Turn a message into text frames: none where the dialect has no word."""
         encoder = self.encoders.get(type(message))
-        return [] if encoder is None else [dumps(frame) for frame in encoder(message)]
+        return [] if encoder is None else encoder(message)
 
     def next_prefix(self, id: OperationId) -> str:
         """Everything of a `Next` in front of its payload; after it comes a `}`."""
@@ -127,18 +127,18 @@ def _subscribe_by_name(content: Mapping[str, Any]) -> messages.Subscribe:
     if not isinstance(payload, dict):
         raise InvalidMessageError(f"{word!r} must have a 'payload' object")
     query = payload.get("query")
-    if not isinstance(query, str | None):
+    if query is not None and not isinstance(query, str):
         raise InvalidMessageError(_no_query(word))
     operation_name = payload.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
         raise InvalidMessageError(f"'operationName' of {word!r} must be a string or null")
     return messages.Subscribe(
-        id=content["id"],
-        query=query or "",
-        variables=_optional_object(payload, "variables", word) or {},
-        operation_name=operation_name,
-        extensions=_optional_object(payload, "extensions", word),
-        payload=payload,
+        content["id"],
+        query or "",
+        _optional_object(payload, "variables", word) or {},
+        operation_name,
+        _optional_object(payload, "extensions", word),
+        payload,
     )
 
 
@@ -168,35 +168,40 @@ def _connection_terminate(_: Mapping[str, Any]) -> messages.ConnectionTerminate:
 def _word(type: str) -> Encoder:
     """Encode a message that is a word with an optional payload."""
 
-    def encode(message: Any) -> list[dict[str, Any]]:
+    def encode(message: Any) -> list[str]:
         if message.payload is None:
-            return [{"type": type}]
-        return [{"type": type, "payload": message.payload}]
+            return [dumps({"type": type})]
+        return [dumps({"type": type, "payload": message.payload})]
 
     return encode
 
 
-def _encode_complete(message: messages.Complete) -> list[dict[str, Any]]:
-    return [{"type": "complete", "id": message.id}]
+def complete_frame(id: OperationId) -> str:
+    """Give the frame of a `Complete`, the same in all dialects."""
+    return f'{{"type":"complete","id":{dumps(id)}}}'
 
 
-def _encode_error(message: messages.Error) -> list[dict[str, Any]]:
-    return [{"type": "error", "id": message.id, "payload": list(message.errors)}]
+def _encode_complete(message: messages.Complete) -> list[str]:
+    return [complete_frame(message.id)]
 
 
-def _encode_legacy_error(message: messages.Error) -> list[dict[str, Any]]:
+def _encode_error(message: messages.Error) -> list[str]:
+    return [dumps({"type": "error", "id": message.id, "payload": list(message.errors)})]
+
+
+def _encode_legacy_error(message: messages.Error) -> list[str]:
     """Say with `data` what failed in the operation itself, the rest with `error`."""
     id, errors = message.id, list(message.errors)
     if message.refusal is Refusal.OPERATION:
-        return [{"type": "error", "id": id, "payload": {"errors": errors}}]
-    data = {"type": "data", "id": id, "payload": {"data": None, "errors": errors}}
+        return [dumps({"type": "error", "id": id, "payload": {"errors": errors}})]
+    data = dumps({"type": "data", "id": id, "payload": {"data": None, "errors": errors}})
     if message.refusal is Refusal.SUBSCRIBE:
         return [data]
-    return [data, {"type": "complete", "id": id}]
+    return [data, dumps({"type": "complete", "id": id})]
 
 
-def _keep_alive(_: messages.Ping) -> list[dict[str, Any]]:
-    return [{"type": "ka"}]
+def _keep_alive(_: messages.Ping) -> list[str]:
+    return [dumps({"type": "ka"})]
 
 
 GRAPHQL_TRANSPORT_WS = Subprotocol(

@@ -1,14 +1,28 @@
-"""What a connection needs around it: where frames go, who decides, and who executes."""
+"""What a connection needs around it: settings, where frames go, who decides and executes."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .client_operation import ClientOperation
 from .masking import Mask
 from .pings import PingHooks
 from .steps import Steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a consumer class says about its connections; all times in seconds."""
+
+    strict_ordering: bool = False
+    ping_every: float | None = None
+    pong_timeout: float | None = 20.0
+    init_timeout: float | None = None
+    disconnect_timeout: float = 30.0
+    max_subscriptions: int | None = None
+    completes_at_shutdown: bool = False
 
 
 class WebSocket(Protocol):

@@ -16,13 +16,13 @@ from channels_graphql_ws import connection
 from channels_graphql_ws.connection import (
     INBOX_LIMIT,
     Connection,
-    Settings,
 )
 from channels_graphql_ws.masking import NO_MASK, Mask
 from channels_graphql_ws.messages import Refusal
 from channels_graphql_ws.outbox import FULL_AT
 from channels_graphql_ws.protocol import ServerProtocol
 from channels_graphql_ws.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
+from channels_graphql_ws.surroundings import Settings
 from support import tick, wait_until
 
 QUERY, MUTATION, SUBSCRIPTION = (

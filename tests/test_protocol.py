@@ -291,10 +291,10 @@ def test_nothing_is_said_after_the_last_word(dialect: Any) -> None:
     protocol.completed(operation)
 
     assert protocol.next(operation, "1") is None
-    assert protocol.confirmed(operation, "1") == []
+    assert protocol.confirmed(operation, "1") is None
     assert protocol.completed(operation) == []
     assert protocol.failed(operation, [], Refusal.DOCUMENT) == []
-    assert protocol.stopped(operation, was_subscription=True) == []
+    assert protocol.stopped(operation, was_subscription=True) is None
 
 
 @BOTH
@@ -390,8 +390,8 @@ def test_the_end_of_a_stopped_subscription_is_answered_once(dialect: Any) -> Non
     operation = started(protocol)
     stop(protocol)
 
-    assert protocol.stopped(operation, was_subscription=True) == [complete()]
-    assert protocol.stopped(operation, was_subscription=True) == []
+    assert protocol.stopped(operation, was_subscription=True) == complete().frame
+    assert protocol.stopped(operation, was_subscription=True) is None
 
 
 @BOTH
@@ -400,7 +400,7 @@ def test_the_end_of_a_stopped_query_is_not_answered(dialect: Any) -> None:
     operation = started(protocol)
     stop(protocol)
 
-    assert protocol.stopped(operation, was_subscription=False) == []
+    assert protocol.stopped(operation, was_subscription=False) is None
 
 
 @BOTH
@@ -409,7 +409,7 @@ def test_the_answer_to_a_complete_can_be_switched_off(dialect: Any) -> None:
     operation = started(protocol)
     stop(protocol)
 
-    assert protocol.stopped(operation, was_subscription=True) == []
+    assert protocol.stopped(operation, was_subscription=True) is None
 
 
 @BOTH
@@ -418,15 +418,15 @@ def test_a_confirmation_is_sent_in_front_of_the_answer_to_a_complete(dialect: An
     operation = started(protocol)
     stop(protocol)
 
-    assert protocol.confirmed(operation, "1") == [result(protocol, "1")]
-    assert protocol.stopped(operation, was_subscription=True) == [complete()]
+    assert protocol.confirmed(operation, "1") == result(protocol, "1").frame
+    assert protocol.stopped(operation, was_subscription=True) == complete().frame
 
 
 @BOTH
 def test_a_live_subscription_is_confirmed(dialect: Any) -> None:
     protocol = ready(dialect)
 
-    assert protocol.confirmed(started(protocol), "1") == [result(protocol, "1")]
+    assert protocol.confirmed(started(protocol), "1") == result(protocol, "1").frame
 
 
 @BOTH
@@ -436,8 +436,8 @@ def test_a_stopped_operation_is_silent_as_soon_as_its_id_is_used_again(dialect: 
     stop(protocol)
     newer = started(protocol)
 
-    assert protocol.confirmed(older, "1") == []
-    assert protocol.stopped(older, was_subscription=True) == []
+    assert protocol.confirmed(older, "1") is None
+    assert protocol.stopped(older, was_subscription=True) is None
     assert protocol.completed(newer) == [complete()]
 
 
@@ -450,8 +450,8 @@ def test_a_stopped_operation_is_silent_even_when_the_next_of_its_id_has_ended(
     stop(protocol)
     protocol.completed(started(protocol))
 
-    assert protocol.confirmed(older, "1") == []
-    assert protocol.stopped(older, was_subscription=True) == []
+    assert protocol.confirmed(older, "1") is None
+    assert protocol.stopped(older, was_subscription=True) is None
 
 
 # ------------------------------------------------------------------------- bad frames
@@ -593,9 +593,9 @@ def test_nothing_follows_a_close(dialect: Any) -> None:
     assert start(protocol, "3") == stop(protocol) == protocol.received(b"") == []
     assert protocol.next(live, "1") is None
     assert protocol.completed(live) == []
-    assert protocol.confirmed(stopping, "1") == []
-    assert protocol.stopped(stopping, was_subscription=True) == []
-    assert protocol.stopped(live, was_subscription=True) == []
+    assert protocol.confirmed(stopping, "1") is None
+    assert protocol.stopped(stopping, was_subscription=True) is None
+    assert protocol.stopped(live, was_subscription=True) is None
     assert protocol.ping_due() == protocol.init_timed_out() == protocol.pong_timed_out() == []
     assert protocol.crashed() == []
 

@@ -127,7 +127,8 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.operations)
     def confirm(self, data: Any) -> None:
         operation = self.any_operation(data)
-        self.check_words_of(operation, self.protocol.confirmed(operation, "{}"))
+        frame = self.protocol.confirmed(operation, "{}")
+        self.check_words_of(operation, [] if frame is None else [Send(frame)])
 
     @rule(data=st.data())
     @precondition(lambda self: self.operations)
@@ -145,8 +146,8 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.stopping)
     def come_to_an_end(self, was_subscription: bool) -> None:
         operation = self.stopping.pop()
-        effects = self.protocol.stopped(operation, was_subscription=was_subscription)
-        self.end(operation, effects)
+        frame = self.protocol.stopped(operation, was_subscription=was_subscription)
+        self.end(operation, [] if frame is None else [Send(frame)])
 
     # --------------------------------------------------------------- time goes by, faults
 

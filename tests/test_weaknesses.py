@@ -32,7 +32,7 @@ from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer, Subscription, documents, hub
 from channels_graphql_ws.client import GraphqlWsClient
 from channels_graphql_ws.exceptions import GraphqlWsResponseError
-from channels_graphql_ws.execution import engine
+from channels_graphql_ws.execution import middleware as middleware_module
 from channels_graphql_ws.testing import GraphqlWsClient as ClientInProcess
 from channels_graphql_ws.testing import GraphqlWsTransport
 from channels_graphql_ws.transport import GraphqlWsTransportAiohttp
@@ -847,7 +847,7 @@ async def test_weakness_28_a_consumer_class_has_one_middleware_manager(
 ) -> None:
     made: list[Any] = []
 
-    class Noted(engine.MiddlewareManager):
+    class Noted(middleware_module.MiddlewareManager):
         def __init__(self, *middlewares: Any) -> None:
             made.append(middlewares)
             super().__init__(*middlewares)
@@ -855,7 +855,7 @@ async def test_weakness_28_a_consumer_class_has_one_middleware_manager(
     def middleware(next: Any, root: Any, info: Any, **arguments: Any) -> Any:
         return next(root, info, **arguments)
 
-    monkeypatch.setattr(engine, "MiddlewareManager", Noted)
+    monkeypatch.setattr(middleware_module, "MiddlewareManager", Noted)
     consumer = consumer_class(middleware=[middleware])
     for _ in range(5):
         socket = await ready(consumer=consumer)

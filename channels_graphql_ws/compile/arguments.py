@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from graphql import (
@@ -9,6 +10,7 @@ from graphql import (
     FieldNode,
     GraphQLArgument,
     GraphQLField,
+    Undefined,
     VariableNode,
     get_nullable_type,
     is_enum_type,
@@ -39,6 +41,7 @@ class Arguments:
             isinstance(argument.value, VariableNode) for argument in nodes.values()
         )
         self._constant: dict[str, Any] | None = None
+        self._variables = _variables(definition, nodes)
 
     def of(self, bound: Bound) -> dict[str, Any]:
         """Give the arguments; they are not to be changed.
@@ -50,12 +53,39 @@ class Arguments:
         if values is None:
             values = bound.arguments.get(self)
         if values is None:
-            values = get_argument_values(self._definition, self._node, bound.variable_values)
+            values = self._from_variables(bound.variable_values)
+            if values is None:
+                values = get_argument_values(self._definition, self._node, bound.variable_values)
             if self._is_constant:
                 self._constant = values
             elif self._lasts:
                 bound.arguments[self] = values
         return values
+
+    def _from_variables(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Give the arguments if each is a variable that has a value; that is checked already."""
+        if self._variables is None:
+            return None
+        arguments: dict[str, Any] = {}
+        for name, variable in self._variables:
+            value = values.get(variable)
+            if value is None or value is Undefined:
+                return None
+            arguments[name] = value
+        return arguments
+
+
+def _variables(
+    definition: GraphQLField, nodes: Mapping[str, ArgumentNode]
+) -> list[tuple[str, str]] | None:
+    """Give what each argument is called by the resolver, and as a variable, if it is one."""
+    variables: list[tuple[str, str]] = []
+    for name, argument in definition.args.items():
+        node = nodes.get(name)
+        if node is None or not isinstance(node.value, VariableNode):
+            return None
+        variables.append((argument.out_name or name, node.value.name.value))
+    return variables
 
 
 def _lasts(argument: GraphQLArgument, node: ArgumentNode | None) -> bool:

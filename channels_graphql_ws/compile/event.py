@@ -6,7 +6,14 @@ from collections.abc import Awaitable
 from types import CoroutineType
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError, GraphQLObjectType, GraphQLResolveInfo
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    OperationDefinitionNode,
+)
 from graphql.pyutils import Path
 
 from .core import make
@@ -16,41 +23,59 @@ from .running import Bound, Run
 from .selections import Fields
 
 
-class Binding:
-    """A subscription whose variables and context are known.
+class EventRoot:
+    """The one field that a subscription selects, the conditions being decided.
 
     Attributes:
-        root_type: the type of subscriptions.
-        fields: what is selected of it.
-        variable_values: coerced.
+        key: its response name.
+        nodes: where it is selected.
+        definition: of the root type.
+        path: where events are executed.
     """
 
-    def __init__(
-        self, bound: Bound, root: Selection, root_type: GraphQLObjectType, fields: Fields
-    ) -> None:
-        self.root_type = root_type
-        self.fields = fields
-        self.variable_values = bound.variable_values
-        self._bound = bound
-        self._root = root
+    __slots__ = ("definition", "key", "nodes", "path")
 
-    def event_field(self, key: str) -> EventField:
-        """Give the field that events are executed by."""
-        field = self._root.fields[key]
-        assert isinstance(field, Field)
-        return EventField(self._bound, field)
+    def __init__(
+        self, type_: GraphQLObjectType, fields: Fields, operation: OperationDefinitionNode
+    ) -> None:
+        """Find it.
+
+        Raises:
+            GraphQLError: there is none, or there are several.
+        """
+        if len(fields) != 1:
+            # Validation sees to one field, `@skip` may leave none.
+            raise GraphQLError("A subscription must select one field.", operation)
+        self.key, self.nodes = next(iter(fields.items()))
+        self.definition: GraphQLField = type_.fields[self.nodes[0].name.value]
+        self.path: Path = make(Path, (None, self.key, type_.name))
 
 
 class EventField:
-    """The one field of a subscription."""
+    """The one field of a subscription whose variables and context are known.
 
-    __slots__ = ("_bound", "_field", "_key", "_path")
+    Attributes:
+        root: what is the same for all who subscribe by this document.
+    """
 
-    def __init__(self, bound: Bound, field: Field) -> None:
+    __slots__ = ("_bound", "_field", "_key", "_path", "root")
+
+    def __init__(self, bound: Bound, selection: Selection, root: EventRoot) -> None:
+        self.root = root
         self._bound = bound
+        field = selection.fields[root.key]
+        assert isinstance(field, Field)
         self._field = field
-        self._key = field.key
-        self._path = make(Path, (None, field.key, field.parent_type.name))
+        self._key = root.key
+        self._path = root.path
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the arguments of the field; they are not to be changed.
+
+        Raises:
+            GraphQLError: there is none for a variable or a literal.
+        """
+        return self._field.arguments_of(self._bound)
 
     def info(self) -> GraphQLResolveInfo:
         """Give what hooks get that are called without an event."""

@@ -27,7 +27,7 @@ from .arguments import Arguments
 from .awaiting import has_to_wait
 from .completion import Place, Plans, completer, failed
 from .core import is_awaitable, make, wrapped
-from .running import Run
+from .running import Bound, Run
 from .scalars import range_of
 
 
@@ -129,6 +129,14 @@ class Field:
             return self._complete_awaited(value, run, path, info)
         data = self._complete(run, value, path, info)
         return self._guarded(data, run, path) if type(data) is CoroutineType else data
+
+    def arguments_of(self, bound: Bound) -> dict[str, Any]:
+        """Give the arguments, which are not to be changed.
+
+        Raises:
+            GraphQLError: there is none for a variable or a literal.
+        """
+        return {} if self._arguments is None else self._arguments.of(bound)
 
     def complete(self, run: Run, value: Any, parent_path: Path | None) -> Any:
         """Do the same with a value that was read already."""

@@ -17,14 +17,14 @@ from graphql import (
     execute,
     validate_schema,
 )
-from graphql.execution import get_variable_values
 
 from .awaiting import gathered, one_by_one
 from .core import is_known, is_stable
-from .event import Binding
+from .event import EventField, EventRoot
 from .plans import Plans, Room
 from .running import Bound, Run
 from .selections import Collector, Fields, Survey, UnknownError
+from .variables import Variables
 
 _Conditions: TypeAlias = tuple[bool, ...]
 
@@ -69,6 +69,7 @@ class _Plan:
         self.fields: Fields = collector.collect(type_, [operation.selection_set])
         is_serial = operation.operation is OperationType.MUTATION
         self.root = plans.compiled(type_, self.fields, one_by_one if is_serial else gathered)
+        self.event_root: EventRoot | None = None
 
 
 class CompiledOperation:
@@ -88,6 +89,7 @@ class CompiledOperation:
         self._operation = operation
         self._middleware = middleware
         self._root_type = root_type
+        self._variables = Variables(schema, operation.variable_definitions or ())
         self._fragments = survey.fragments
         self._conditions = survey.conditions
         self._plans: dict[_Conditions, _Plan] = {}
@@ -114,12 +116,15 @@ class CompiledOperation:
 
     def bind(
         self, *, context_value: Any, variable_values: Mapping[str, Any]
-    ) -> Binding | list[GraphQLError] | None:
+    ) -> EventField | list[GraphQLError] | None:
         """Prepare a subscription for its events; `None` if that is to be left to graphql-core.
 
         Args:
             context_value: the `info.context` of all events.
             variable_values: as the client sent them.
+
+        Raises:
+            GraphQLError: it does not select exactly one field.
         """
         plan = self._plan(variable_values)
         if plan is None:
@@ -127,7 +132,10 @@ class CompiledOperation:
         bound = self._bound(context_value, variable_values)
         if isinstance(bound, list):
             return bound
-        return Binding(bound, plan.root, self._root_type, plan.fields)
+        root = plan.event_root
+        if root is None:
+            root = plan.event_root = EventRoot(self._root_type, plan.fields, self._operation)
+        return EventField(bound, plan.root, root)
 
     def _plan(self, variable_values: Mapping[str, Any]) -> _Plan | None:
         decided: list[bool] = []
@@ -149,14 +157,7 @@ class CompiledOperation:
     def _bound(
         self, context_value: Any, variable_values: Mapping[str, Any]
     ) -> Bound | list[GraphQLError]:
-        values: dict[str, Any] | list[GraphQLError] = {}
-        if self._operation.variable_definitions:
-            values = get_variable_values(
-                schema=self._schema,
-                var_def_nodes=self._operation.variable_definitions,
-                inputs=dict(variable_values),
-                max_errors=50,
-            )
+        values = self._variables.coerced(variable_values)
         if isinstance(values, list):
             return values
         return Bound(self._schema, self._fragments, self._operation, values, context_value)

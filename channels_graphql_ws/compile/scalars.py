@@ -1,4 +1,4 @@
-"""Which values of a built-in scalar are sent as they are."""
+"""Which values of a built-in scalar are sent, or taken, as they are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Nothing:
 
 
 NEVER: Final = Range(Nothing)
-"""No value at all is sent as it is."""
+"""No value at all."""
 
 _RANGES: Final = {
     "Boolean": Range(bool),
@@ -34,8 +34,17 @@ _RANGES: Final = {
 
 def range_of(type_: Any) -> Range | None:
     """Give the values that serializing leaves alone; `None` for any but a built-in scalar."""
+    return _range(type_, "serialize")
+
+
+def input_range_of(type_: Any) -> Range | None:
+    """Give the values of variables that parsing leaves alone; otherwise as `range_of`."""
+    return _range(type_, "parse_value")
+
+
+def _range(type_: Any, function: str) -> Range | None:
     if not is_scalar_type(type_):
         return None
     # Some replace the functions of a built-in scalar, to let an `Int` have 64 bits.
-    is_own = getattr(type_.serialize, "__module__", None) == "graphql.type.scalars"
+    is_own = getattr(getattr(type_, function), "__module__", None) == "graphql.type.scalars"
     return _RANGES.get(type_.name) if is_own else None

@@ -9,15 +9,15 @@ from graphql import (
     DocumentNode,
     ExecutionContext,
     ExecutionResult,
-    FieldNode,
     GraphQLError,
     GraphQLObjectType,
     GraphQLResolveInfo,
     GraphQLSchema,
     MiddlewareManager,
 )
-from graphql.pyutils import Path
+from graphql.execution import get_argument_values
 
+from ..compile import EventRoot
 from ..messages import Subscribe
 from ..steps import is_awaitable
 
@@ -40,39 +40,13 @@ class _RootFields(ExecutionContext):
         return parent_type, fields
 
 
-class CoreBinding:
-    """A subscription whose variables and context are known; as `compile.Binding`.
-
-    Attributes:
-        root_type: the type of subscriptions.
-        fields: what is selected of it.
-        variable_values: coerced.
-    """
-
-    def __init__(self, template: ExecutionContext) -> None:
-        """Take an execution that has no event yet.
-
-        Raises:
-            GraphQLError: the selection makes no sense.
-        """
-        self.root_type: GraphQLObjectType
-        self.fields: dict[str, list[FieldNode]]
-        self.root_type, self.fields = template.execute_operation(template.operation, None)  # type: ignore[misc]
-        self.variable_values = template.variable_values
-        self._template = template
-
-    def event_field(self, key: str) -> CoreEventField:
-        """Give the field that events are executed by."""
-        return CoreEventField(self._template, self.root_type, key, self.fields[key])
-
-
 def bind(
     schema: GraphQLSchema,
     document: DocumentNode,
     request: Subscribe,
     context: Any,
     middleware: MiddlewareManager | None,
-) -> CoreBinding | list[GraphQLError]:
+) -> CoreEventField | list[GraphQLError]:
     """Prepare a subscription for its events, or tell what is wrong with the variables.
 
     Raises:
@@ -86,28 +60,42 @@ def bind(
         operation_name=request.operation_name,
         middleware=middleware,
     )
-    return template if isinstance(template, list) else CoreBinding(template)
+    return template if isinstance(template, list) else CoreEventField(template)
 
 
 class CoreEventField:
-    """The one field of a subscription; as `compile.EventField`."""
+    """The one field of a subscription; as `compile.EventField`.
 
-    def __init__(
-        self,
-        template: ExecutionContext,
-        root_type: GraphQLObjectType,
-        key: str,
-        nodes: list[FieldNode],
-    ) -> None:
+    Attributes:
+        root: what it is.
+    """
+
+    def __init__(self, template: ExecutionContext) -> None:
+        """Take an execution that has no event yet.
+
+        Raises:
+            GraphQLError: the selection makes no sense.
+        """
+        self._root_type: GraphQLObjectType
+        self._root_type, fields = template.execute_operation(template.operation, None)  # type: ignore[misc]
+        self.root = EventRoot(self._root_type, fields, template.operation)
         self._template = template
         self._shared = vars(template)
-        self._root_type = root_type
-        self._nodes = nodes
-        self._path = Path(None, key, root_type.name)
+        self._nodes = self.root.nodes
+        self._path = self.root.path
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the arguments of the field.
+
+        Raises:
+            GraphQLError: there is none for a variable or a literal.
+        """
+        variables = self._template.variable_values
+        return get_argument_values(self.root.definition, self._nodes[0], variables)
 
     def info(self) -> GraphQLResolveInfo:
         """Give what hooks get that are called without an event."""
-        field = self._root_type.fields[self._nodes[0].name.value]
+        field = self.root.definition
         return self._template.build_resolve_info(field, self._nodes, self._root_type, self._path)
 
     def execute(self, payload: Any) -> ExecutionResult | Awaitable[ExecutionResult]:

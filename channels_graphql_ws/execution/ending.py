@@ -14,7 +14,10 @@ log = logging.getLogger(__name__)
 
 def wind_down(plan: EventPlan, id: object, *tasks: asyncio.Task[None] | None) -> Steps[None]:
     """Stop what is under way, wait for it, and call `unsubscribed`."""
-    under_way = [task for task in tasks if task is not None and task is not asyncio.current_task()]
+    under_way = [task for task in tasks if task is not None]
+    if under_way:  # Seldom, and to ask for the current task takes a while.
+        current = asyncio.current_task()
+        under_way = [task for task in under_way if task is not current]
     if under_way:
         for task in under_way:
             steps.cancel(task)

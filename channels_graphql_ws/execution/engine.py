@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from inspect import isfunction
-from typing import Any, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from graphql import (
     ExecutionResult,
@@ -28,7 +27,7 @@ from ..json_text import loads
 from ..masking import NO_MASK, Mask
 from ..messages import JsonObject, Refusal, Subscribe
 from ..steps import Steps, is_awaitable, is_cancellation
-from ..subscription import Source
+from ..subscription import Source, Subscription
 from .cohort import Cohort, Member
 from .compiled import compiled
 from .errors import (
@@ -40,6 +39,7 @@ from .errors import (
 )
 from .event import EventPlan, NoDocumentError, RequestError
 from .executor import guarded
+from .middleware import managed
 from .queue import queue_for
 from .replacement import replaced
 from .shared import Seat
@@ -48,6 +48,9 @@ from .stream import Stream
 from .threads import Hops, freshness, in_thread
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+# To read a member of an `Enum` takes as long as a call.
+_SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
 
 
 class Live(Protocol):
@@ -139,8 +142,7 @@ class Settings:
     mask: Mask = NO_MASK
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """One operation, as the hooks have left it."""
 
     request: Subscribe
@@ -156,10 +158,11 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        middleware = _manager(settings.middleware)
+        middleware = managed(settings.middleware)
         if settings.sync_in_thread:
             middleware = Hops(middleware)
         self._middleware = middleware
+        self._documents = documents_of(settings.schema, settings.rules)
         self._shared = SharedCohorts()
         self._confirmation: tuple[Mapping[str, Any] | None, str] = None, ""
 
@@ -178,25 +181,30 @@ class Engine:
             client.failed([INTERNAL_ERROR], Refusal.OPERATION)
 
     def _start(self, client: Client, session: Session) -> Steps[None]:
-        request = client.request
+        request, schema = client.request, self.settings.schema
         freshness.see_to()
         try:
-            changes = yield session.before_operation(request)
+            changes = session.before_operation(request)
+            if changes is not None:
+                changes = yield changes
         except Exception as error:  # noqa: BLE001 (a hook refuses by raising anything)
             self._refuse(client, session, error)
             return
-        request, schema = replaced(request, self.settings.schema, changes)
-        if not request.query and request.payload.get("query") is None:
-            raise NoDocumentError
-        document: Document = yield documents_of(schema, self.settings.rules).get(request.query)
+        if changes is not None:
+            request, schema = replaced(request, schema, changes)
+        document = self._document(request, schema)
+        if not isinstance(document, Document):
+            document = yield document
         if document.errors:
             raise RequestError(*document.errors)
         operation = _operation(document, request)
         client.began(operation.operation)
-        is_subscription = operation.operation is OperationType.SUBSCRIPTION
+        is_subscription = operation.operation is _SUBSCRIPTION
         root = None
         try:
-            context = yield session.operation_context(request)
+            context = session.operation_context(request)
+            if is_awaitable(context):
+                context = yield context
             if not is_subscription:
                 root = yield session.get_root_value(context)
         except Exception as error:  # noqa: BLE001 (so do these)
@@ -207,6 +215,16 @@ class Engine:
             yield from self._subscribe(asked, client, session)
         else:
             yield from self._execute(asked, client, session)
+
+    def _document(
+        self, request: Subscribe, schema: GraphQLSchema
+    ) -> Document | Awaitable[Document]:
+        if not request.query and request.payload.get("query") is None:
+            raise NoDocumentError
+        documents = self._documents
+        if schema is not self.settings.schema:
+            documents = documents_of(schema, self.settings.rules)
+        return documents.get(request.query)
 
     def _refuse(self, client: Client, session: Session, error: Exception) -> None:
         log_refusal(f"Operation {client.request.id!r} was refused", error, self.settings.mask)
@@ -286,8 +304,16 @@ class Engine:
     ) -> Steps[Cohort | Seat]:
         """Set up a subscription to broadcasts."""
         hub = session.hub()
-        groups = yield from self._groups(plan)
-        like = yield from likeness(plan, hub, asked.schema, asked.document, asked.request, groups)
+        hook = plan.subscription_class._meta.subscribe
+        names = None if hook is None else plan.call(hook)
+        while is_awaitable(names):
+            names = yield names
+        groups = self._groups(plan.subscription_class, names)
+        like = None
+        if plan.subscription_class._meta.context_id is not None:
+            like = yield from likeness(
+                plan, hub, asked.schema, asked.document, asked.request, groups
+            )
         live: Cohort | Seat
         if like is None:
             live = self._cohort(plan, client, session, hub, groups)
@@ -319,21 +345,19 @@ class Engine:
             raise
         return stream
 
-    def _groups(self, plan: EventPlan) -> Steps[list[str]]:
-        """Ask the `subscribe` hook for groups; the one of the class is always there."""
-        hook = plan.subscription_class._meta.subscribe
-        names = None if hook is None else plan.call(hook)
-        while is_awaitable(names):
-            names = yield names
-        if names is not None and not _is_names(names):
+    def _groups(self, subscription_class: type[Subscription], names: Any) -> list[str]:
+        """Give the groups that the `subscribe` hook has named, and that of the class."""
+        prefix = self.settings.group_name_prefix
+        if names is None:
+            return [subscription_class.group_name(prefix, None)]
+        if not _is_names(names):
             raise AssertionError(
-                f"Subscription {plan.subscription_class.__qualname__!r}: method 'subscribe' "
+                f"Subscription {subscription_class.__qualname__!r}: method 'subscribe' "
                 f"returned a value of an incorrect type {type(names).__name__!r}; a list or "
                 "tuple of strings, or None, was expected"
             )
-        prefix = self.settings.group_name_prefix
-        distinct = dict.fromkeys([None, *(names or ())])
-        return [plan.subscription_class.group_name(prefix, name) for name in distinct]
+        distinct = dict.fromkeys([None, *names])
+        return [subscription_class.group_name(prefix, name) for name in distinct]
 
     def _cohort(
         self, plan: EventPlan, client: Client, session: Session, hub: Hub, groups: list[str]
@@ -366,7 +390,7 @@ class Engine:
         """Give a plan which has nothing of a client, not even objects that it could change."""
         request = replace(asked.request, variables=loads(like.variables))
         context = SharedContext({"graphql_operation_name": like.operation_name})
-        return self._plan(replace(asked, request=request), context)
+        return self._plan(asked._replace(request=request), context)
 
     def _queue_limit(self, plan: EventPlan) -> int:
         limit = plan.subscription_class.notification_queue_limit
@@ -414,32 +438,3 @@ def _is_names(names: object) -> bool:
     return isinstance(names, (list, tuple)) and all(
         isinstance(name, str) or name is None for name in names
     )
-
-
-def _manager(
-    middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None,
-) -> MiddlewareManager | None:
-    if not middleware:
-        return None
-    if not isinstance(middleware, MiddlewareManager):
-        return MiddlewareManager(*map(_middleware_function, middleware))
-    functions = tuple(map(_middleware_function, middleware.middlewares))
-    # The same functions: it is left as it is, a subclass may do more than to hold them.
-    return middleware if functions == middleware.middlewares else MiddlewareManager(*functions)
-
-
-def _middleware_function(middleware: Any) -> Any:
-    """Wrap what is callable but no function: graphql-core would pass over it in silence.
-
-    Raises:
-        TypeError: it can not be used at all.
-    """
-    if isfunction(middleware) or hasattr(middleware, "resolve"):
-        return middleware
-    if not callable(middleware):
-        raise TypeError(f"Middleware {middleware!r} is neither callable nor has it a `resolve`")
-
-    def call(*args: Any, **arguments: Any) -> Any:
-        return middleware(*args, **arguments)
-
-    return call

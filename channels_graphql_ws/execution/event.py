@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextvars import copy_context
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
@@ -10,23 +9,20 @@ from typing import Any
 
 from graphql import (
     ExecutionResult,
-    FieldNode,
     GraphQLError,
-    GraphQLField,
     GraphQLResolveInfo,
     GraphQLSchema,
     MiddlewareManager,
     OperationDefinitionNode,
 )
-from graphql.execution import get_argument_values
 
-from ..compile import Binding
+from ..compile import EventField, EventRoot
 from ..documents import Document
 from ..messages import Refusal, Subscribe
 from ..steps import Steps, is_awaitable
-from ..subscription import Delivery, Hook, Source, Subscription, current_delivery
+from ..subscription import Delivery, Hook, Source, current_delivery
 from .compiled import compiled
-from .core_event import CoreBinding, bind
+from .core_event import CoreEventField, bind
 from .threads import freshness, in_thread
 
 
@@ -66,7 +62,8 @@ class EventPlan:
 
     Attributes:
         source: what feeds the field: a `Source`, or a `subscribe_…` of the user's.
-        name: what to call the subscription in the log.
+        subscription_class: the class that the client has subscribed to; not there where the
+            source is none.
         info: what the hooks get as their `info`.
         arguments: what the hooks get as their keyword arguments.
     """
@@ -77,8 +74,8 @@ class EventPlan:
         "_sync_in_thread",
         "arguments",
         "info",
-        "name",
         "source",
+        "subscription_class",
         "variables",
     )
 
@@ -100,35 +97,33 @@ class EventPlan:
             RequestError: variables, arguments or the field do not allow to subscribe.
         """
         self._sync_in_thread = sync_in_thread
-        binding: Binding | CoreBinding | list[GraphQLError] | None = None
+        field: EventField | CoreEventField | list[GraphQLError] | None = None
         plan = compiled(schema, document, operation, middleware) if compiles else None
-        if plan is not None:
-            binding = plan.bind(context_value=context, variable_values=request.variables)
-        if binding is None:
-            binding = _core_binding(schema, document, request, context, middleware)
-        if isinstance(binding, list):
-            raise RequestError(*binding)
-        key, nodes = _root_field(binding.fields, operation)
-        field = binding.root_type.fields[nodes[0].name.value]
-        self.source = _source(field, nodes)
-        self.name = (
-            self.subscription_class.__qualname__
-            if isinstance(self.source, Source)
-            else nodes[0].name.value
-        )
-        self.arguments = _arguments(field, nodes[0], binding.variable_values)
-        self._field = binding.event_field(key)
-        self.info: GraphQLResolveInfo = self._field.info()
+        try:
+            if plan is not None:
+                field = plan.bind(context_value=context, variable_values=request.variables)
+            if field is None:
+                field = bind(schema, document.ast, request, context, middleware)
+            if isinstance(field, list):
+                raise RequestError(*field)
+            self.source = _source(field.root)
+            self.arguments = field.arguments()
+        except GraphQLError as error:
+            raise RequestError(error) from error
+        if isinstance(self.source, Source):
+            self.subscription_class = self.source.subscription_class
+        self._field = field
+        self.info: GraphQLResolveInfo = field.info()
         self._delivery = Delivery()
         current_delivery.set(self._delivery)
         # User code of one event never sees what another subscription has set.
         self.variables = copy_context()
 
     @property
-    def subscription_class(self) -> type[Subscription]:
-        """The class that the client has subscribed to, where the source is one."""
-        assert isinstance(self.source, Source)
-        return self.source.subscription_class
+    def name(self) -> str:
+        """What to call the subscription in the log."""
+        is_class = isinstance(self.source, Source)
+        return self.subscription_class.__qualname__ if is_class else self.info.field_name
 
     @property
     def has_filter(self) -> bool:
@@ -142,10 +137,9 @@ class EventPlan:
 
     def call(self, hook: Hook, root: object = None) -> Any:
         """Call a hook of the class; the result may be awaitable."""
-        call = partial(hook, root, self.info, **self.arguments)
         if self._sync_in_thread and not (iscoroutinefunction(hook) or isasyncgenfunction(hook)):
-            return in_thread(call)
-        return call()
+            return in_thread(partial(hook, root, self.info, **self.arguments))
+        return hook(root, self.info, **self.arguments)
 
     def start(self, payload: Any) -> Any:
         """Begin to execute an event; give what `finish` makes its result of."""
@@ -178,45 +172,13 @@ class EventPlan:
             self._delivery.is_initial = False
 
 
-def _core_binding(
-    schema: GraphQLSchema,
-    document: Document,
-    request: Subscribe,
-    context: Any,
-    middleware: MiddlewareManager | None,
-) -> CoreBinding | list[GraphQLError]:
-    try:
-        return bind(schema, document.ast, request, context, middleware)
-    except GraphQLError as error:
-        raise RequestError(error) from error
-
-
-def _root_field(
-    fields: Mapping[str, list[FieldNode]], operation: OperationDefinitionNode
-) -> tuple[str, list[FieldNode]]:
-    if len(fields) != 1:
-        # Validation sees to one field, `@skip` may leave none.
-        raise RequestError(GraphQLError("A subscription must select one field.", operation))
-    return next(iter(fields.items()))
-
-
-def _arguments(
-    field: GraphQLField, node: FieldNode, variable_values: dict[str, Any]
-) -> dict[str, Any]:
-    try:
-        return get_argument_values(field, node, variable_values)
-    except GraphQLError as error:
-        raise RequestError(error) from error
-
-
-def _source(field: GraphQLField, nodes: list[FieldNode]) -> Hook:
-    if field.subscribe is None:
-        name = nodes[0].name.value
-        raise RequestError(
-            GraphQLError(
-                f"Field {name!r} is no subscription: mount one with `MySubscription.Field()`, "
-                "or give it a `subscribe_…` method.",
-                nodes,
-            )
+def _source(root: EventRoot) -> Hook:
+    source = root.definition.subscribe
+    if source is None:
+        name = root.nodes[0].name.value
+        raise GraphQLError(
+            f"Field {name!r} is no subscription: mount one with `MySubscription.Field()`, "
+            "or give it a `subscribe_…` method.",
+            root.nodes,
         )
-    return field.subscribe
+    return source

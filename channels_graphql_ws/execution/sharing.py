@@ -43,9 +43,8 @@ def likeness(
     request: Subscribe,
     groups: Sequence[str],
 ) -> Steps[Likeness | None]:
-    """Ask the `context_id` hook, if there is one; `None` if this client shares with nobody."""
-    hook = plan.subscription_class._meta.context_id
-    context_id: Any = None if hook is None else plan.call(hook)
+    """Ask the `context_id` hook; `None` if this client shares with nobody."""
+    context_id: Any = plan.call(plan.subscription_class._meta.context_id)
     while is_awaitable(context_id):
         context_id = yield context_id
     if context_id is None:

@@ -1,0 +1,43 @@
+"""The user's middleware, as graphql-core wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import isfunction
+from typing import Any
+
+from graphql import MiddlewareManager
+
+
+def managed(
+    middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None,
+) -> MiddlewareManager | None:
+    """Give what graphql-core wants to have, `None` if there is no middleware.
+
+    Raises:
+        TypeError: some of it can not be used at all.
+    """
+    if not middleware:
+        return None
+    if not isinstance(middleware, MiddlewareManager):
+        return MiddlewareManager(*map(_middleware_function, middleware))
+    functions = tuple(map(_middleware_function, middleware.middlewares))
+    # The same functions: it is left as it is, a subclass may do more than to hold them.
+    return middleware if functions == middleware.middlewares else MiddlewareManager(*functions)
+
+
+def _middleware_function(middleware: Any) -> Any:
+    """Wrap what is callable but no function: graphql-core would pass over it in silence.
+
+    Raises:
+        TypeError: it can not be used at all.
+    """
+    if isfunction(middleware) or hasattr(middleware, "resolve"):
+        return middleware
+    if not callable(middleware):
+        raise TypeError(f"Middleware {middleware!r} is neither callable nor has it a `resolve`")
+
+    def call(*args: Any, **arguments: Any) -> Any:
+        return middleware(*args, **arguments)
+
+    return call
