@@ -218,12 +218,12 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
 
     # ------------------------------------------------------ what the connection asks
 
-    def text_sender(self) -> Callable[[str], Awaitable[None]]:
-        """Give what sends a text frame."""
+    def event_sender(self) -> Callable[[dict[str, Any]], Awaitable[None]]:
+        """Give what sends a text frame: an event `websocket.send` (ASGI)."""
         if "encode_json" in self._overridden:
             return self._send_encoded
         send: Callable[[Any], Awaitable[None]] = self.base_send
-        return lambda text: send({"type": "websocket.send", "text": text})
+        return send
 
     async def send_close(self, code: int, reason: str) -> None:
         """Close the socket; the reason is at most 123 bytes long."""
@@ -357,10 +357,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         content: Any = self.decode_json(frame)
         return await content if is_awaitable(content) else content
 
-    async def _send_encoded(self, text: str) -> None:
+    async def _send_encoded(self, event: dict[str, Any]) -> None:
         """Send a frame in the JSON of `encode_json`."""
         try:
-            encoded: Any = self.encode_json(loads(text))
+            encoded: Any = self.encode_json(loads(event["text"]))
             if is_awaitable(encoded):
                 encoded = await encoded
         except Exception:

@@ -87,21 +87,21 @@ class Outbox:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
 
-    def put(self, send: Callable[..., Awaitable[None]], *frame: str) -> None:
+    def put(self, send: Callable[..., Awaitable[None]], *event: dict[str, Any]) -> None:
         """Have `send` called in its turn: now, if the socket has taken all before it."""
         if self._closed:
             return
         if self._flushing is not None:
-            self._waiting.append(partial(send, *frame))
+            self._waiting.append(partial(send, *event))
             return
         try:
-            steps = iter(send(*frame).__await__())
+            steps = iter(send(*event).__await__())
             waiting_for = next(steps)
         except StopIteration:
             return
         # Servers raise what they like, and what is around them.
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            self._fail(error, partial(send, *frame))
+            self._fail(error, partial(send, *event))
             return
         self._flushing = self._owner.spawn(self._flush(_Rest(steps, waiting_for)))
 
