@@ -25,7 +25,7 @@ from .execution import Engine
 from .hooks import HookedClient, WebSocketHooks
 from .hub import Hub, hub_of
 from .json_text import loads
-from .listening import OwnChannel, listen
+from .listening import listen
 from .messages import CloseCode, Subscribe
 from .options import check_options, option_names, with_options
 from .own_handlers import OwnHandlers
@@ -122,8 +122,15 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self.channel_name: Any = None
         try:
             await self._use_channel_layer()
-            while await self._take_event(await self._receiver()):
-                pass
+            while True:
+                message = await self._receiver()
+                if self._takes_frames and message["type"] == "websocket.receive":
+                    text = message.get("text")
+                    frame = message.get("bytes") if text is None else text
+                    if waiting := self._take_frame(frame):
+                        await waiting
+                elif not await self._take_event(message):
+                    break
         except StopConsumer:
             pass
         except asyncio.CancelledError:
@@ -188,18 +195,19 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         """Take a frame and have `receive_json` see to it, unless it is not even JSON."""
         frame = bytes_data if text_data is None else text_data
         limit = self.max_message_size
-        if limit is not None and frame is not None and len(frame) > limit:
-            await self._take_frame(frame)
-            return
-        try:
-            content = await self._decode(frame)
-        except InvalidMessageError:
-            await self._take_frame(frame)
-        # What `decode_json` does not take is not JSON, whatever it is.
-        except ValueError:
-            await self._take_frame("")
-        else:
-            await self.receive_json(content, **kwargs)
+        if limit is None or frame is None or len(frame) <= limit:
+            try:
+                content = await self._decode(frame)
+            except InvalidMessageError:
+                pass
+            # What `decode_json` does not take is not JSON, whatever it is.
+            except ValueError:
+                frame = ""
+            else:
+                await self.receive_json(content, **kwargs)
+                return
+        if waiting := self._take_frame(frame):
+            await waiting
 
     async def receive_json(self, content: Any, **_kwargs: Any) -> None:
         """Take a decoded message. Override it to see or change messages."""
@@ -211,8 +219,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
     ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
         """Listen to other Channels code, see `OperationContext.listen_to_channel`."""
-        layer = broadcast.channel_layer(self.channel_layer_alias)
-        own = self._own_channel or OwnChannel(layer, self.channel_name)
+        own = self._channel_to_hear(broadcast.channel_layer(self.channel_layer_alias))
         limit = self.subscription_notification_queue_limit
         return listen(own, type, timeout=timeout, groups=groups, queue_limit=limit)
 
@@ -324,14 +331,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
             if self._listens
             else f"specific.{token_hex(16)}"
         )
-        self._own_channel = OwnChannel(self.channel_layer, self.channel_name)
 
     async def _take_event(self, message: Any) -> bool:
-        """Take what the server has to say; tell if there is more to come."""
+        """Take what is no frame, or not for the connection yet; tell if more is to come."""
         match message["type"]:
-            case "websocket.receive" if self._takes_frames:
-                text = message.get("text")
-                await self._take_frame(message.get("bytes") if text is None else text)
             case "websocket.receive":
                 message.setdefault("bytes")
                 await self.websocket_receive(message)
@@ -371,13 +374,13 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         send: Callable[[Any], Awaitable[None]] = self.base_send
         await send({"type": "websocket.send", "text": encoded})
 
-    async def _take_frame(self, frame: str | bytes | None) -> None:
+    def _take_frame(self, frame: str | bytes | None) -> Awaitable[None] | None:
         connection = self._connection
-        if connection is not None and (waiting := connection.received(frame)):
-            await waiting
+        return None if connection is None else connection.received(frame)
 
     async def _end(self) -> None:
         """End what belongs to the connection, whichever way it was lost."""
+        self._is_over = True
         # Each of these is called, even if one before it fails or is cancelled.
         try:
             if self._own_channel is not None:

@@ -213,11 +213,12 @@ class OwnChannel:
     Args:
         layer: the channel layer.
         name: the name of the channel.
+        is_closed: who listens hears nothing, and the end at once.
     """
 
     __slots__ = ("_dispatch", "_is_closed", "_listeners", "_name", "_news", "_reader", "layer")
 
-    def __init__(self, layer: DirectLayer, name: str) -> None:
+    def __init__(self, layer: DirectLayer, name: str, *, is_closed: bool = False) -> None:
         self.layer = layer
         self._name = name
         self._listeners: dict[Messages, None] = {}
@@ -225,7 +226,7 @@ class OwnChannel:
         self._reader: asyncio.Task[None] | None = None
         # Few connections ever wait for it.
         self._news: asyncio.Event | None = None
-        self._is_closed = False
+        self._is_closed = is_closed
 
     def dispatch_to(self, dispatch: Dispatch) -> None:
         """Have this called with each message."""

@@ -921,6 +921,26 @@ async def test_an_overridden_receive_waits_as_the_connection_wants() -> None:
     await socket.drop()
 
 
+async def test_an_overridden_receive_is_not_flooded_with_what_is_no_json() -> None:
+    seen: list[Any] = []
+
+    async def receive(self: Any, text_data: Any = None, bytes_data: Any = None) -> None:
+        seen.append(text_data)
+        await GraphqlWsConsumer.receive(self, text_data=text_data, bytes_data=bytes_data)
+
+    stage = Stage("query")
+    socket = await ready(stage=stage, strict_ordering=True, receive=receive)
+    socket.start("first", "{ wait }")
+    for _ in range(200):
+        socket.say_text("no JSON")
+    await wait_until(lambda: "query" in stage.passed and "no JSON" in seen)
+    await tick()
+    assert seen.count("no JSON") < 200
+    stage.let_go("query")
+    await socket.ended()
+    assert [code for code, _ in socket.closes] == [4400]
+
+
 async def test_frames_of_a_socket_that_was_accepted_by_hand_go_nowhere() -> None:
     async def connect(self: Any) -> None:
         await self.accept(NEW)

@@ -138,21 +138,22 @@ class CompiledOperation:
         return EventField(bound, plan.root, root)
 
     def _plan(self, variable_values: Mapping[str, Any]) -> _Plan | None:
-        decided: list[bool] = []
-        for name, default in self._conditions.items():
-            value = variable_values.get(name, default)
-            if type(value) is not bool:
-                # Nothing, or of a wrong type: graphql-core has words for it.
-                return None
-            decided.append(value)
-        plan = self._plans.get(tuple(decided))
+        decided = self._decided(variable_values) if self._conditions else ()
+        if decided is None:
+            return None
+        plan = self._plans.get(decided)
         if plan is None and not self._room.is_full:
             conditions = dict(zip(self._conditions, decided, strict=True))
             collector = Collector(self._schema, self._fragments, conditions)
             plans = Plans(collector, self._middleware, self._room)
             plan = _Plan(plans, collector, self._root_type, self._operation)
-            plan = self._plans.setdefault(tuple(decided), plan)
+            plan = self._plans.setdefault(decided, plan)
         return None if self._room.is_full else plan
+
+    def _decided(self, variable_values: Mapping[str, Any]) -> _Conditions | None:
+        """Decide on conditions; `None` if graphql-core has words for what is wrong with them."""
+        values = [variable_values.get(name, default) for name, default in self._conditions.items()]
+        return tuple(values) if all(type(value) is bool for value in values) else None
 
     def _bound(
         self, context_value: Any, variable_values: Mapping[str, Any]

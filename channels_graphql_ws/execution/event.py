@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import copy_context
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
-from typing import Any
+from typing import Any, NoReturn
 
 from graphql import (
     ExecutionResult,
@@ -106,7 +106,7 @@ class EventPlan:
                 field = bind(schema, document.ast, request, context, middleware)
             if isinstance(field, list):
                 raise RequestError(*field)
-            self.source = _source(field.root)
+            self.source = field.root.definition.subscribe or _no_source(field.root)
             self.arguments = field.arguments()
         except GraphQLError as error:
             raise RequestError(error) from error
@@ -172,13 +172,10 @@ class EventPlan:
             self._delivery.is_initial = False
 
 
-def _source(root: EventRoot) -> Hook:
-    source = root.definition.subscribe
-    if source is None:
-        name = root.nodes[0].name.value
-        raise GraphQLError(
-            f"Field {name!r} is no subscription: mount one with `MySubscription.Field()`, "
-            "or give it a `subscribe_…` method.",
-            root.nodes,
-        )
-    return source
+def _no_source(root: EventRoot) -> NoReturn:
+    name = root.nodes[0].name.value
+    raise GraphQLError(
+        f"Field {name!r} is no subscription: mount one with `MySubscription.Field()`, "
+        "or give it a `subscribe_…` method.",
+        root.nodes,
+    )
