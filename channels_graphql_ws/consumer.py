@@ -125,9 +125,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
             while True:
                 message = await self._receiver()
                 if self._takes_frames and message["type"] == "websocket.receive":
-                    text = message.get("text")
-                    frame = message.get("bytes") if text is None else text
-                    if waiting := self._take_frame(frame):
+                    if waiting := self._take_frame(_frame(message)):
                         await waiting
                 elif not await self._take_event(message):
                     break
@@ -423,6 +421,11 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
                 await self.close(int(CloseCode.INTERNAL_ERROR), "Internal server error")
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
             log.debug("Can not close: %r", error)
+
+
+def _frame(message: Mapping[str, Any]) -> str | bytes | None:
+    text: str | None = message.get("text")
+    return message.get("bytes") if text is None else text
 
 
 _RESULT_HOOKS = frozenset({"on_complete", "on_error", "on_next"})

@@ -1337,3 +1337,17 @@ async def test_a_close_that_the_server_refuses_is_none() -> None:
     await tick(5)
     await socket.drop()
     assert socket.closes == []
+
+
+async def test_who_begins_to_listen_when_the_client_has_gone_comes_to_the_end_at_once() -> None:
+    class Remembered(consumer_class()):
+        async def connect(self) -> None:
+            consumers.append(self)
+            await super().connect()
+
+    consumers: list[GraphqlWsConsumer] = []
+    socket = AsgiSocket(Remembered.as_asgi())
+    await socket.acknowledged()
+    await socket.drop()
+    async with consumers[0].listen_to_channel("chat") as messages:
+        assert [message async for message in messages] == []
