@@ -32,7 +32,7 @@ from .own_handlers import OwnHandlers
 from .own_methods import OwnMethods
 from .protocol import SERVICE_RESTART
 from .receiving import Receiver
-from .shutdown import DEFAULT_TIMEOUT, guests_of_loop, written
+from .shutdown import DEFAULT_TIMEOUT, Guests, guests_of_loop, written
 from .steps import Steps, is_awaitable
 from .subscription import prefix_owners
 
@@ -73,6 +73,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self._engine: Engine
         self._connection: Connection | None = None
         self._receiver: Receiver
+        self._guests: Guests
         self._hub: Hub | None = None
         self._close_code: int | None = None
         self._overridden = _own_methods.of(type(self))
@@ -174,6 +175,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self._connection = Connection(
             protocol, self, self, settings, confirms=self.confirm_subscriptions
         )
+        self._guests = guests
         guests.add(self._connection)
         self._connection.opened()
 
@@ -394,7 +396,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
                     await hub.release()
 
     async def _end_connection(self, connection: Connection) -> None:
-        guests_of_loop().discard(connection)
+        self._guests.discard(connection)
         try:
             await connection.disconnected()
         finally:
