@@ -199,7 +199,7 @@ class Connection:
 
     def next_at_once(self, operation: Operation, result: str) -> bool:
         """Send a result if nothing has to be waited for; tell if that was done."""
-        if self._outbox.is_busy or self._has_turn:
+        if self._outbox.flushing is not None or self._turn is not None:
             return False
         self.next(operation, result)
         return True
@@ -226,19 +226,19 @@ class Connection:
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next notification, if there is need."""
-        if not self._outbox.is_full and not self._has_turn:
+        outbox = self._outbox
+        if self._turn is None and (outbox.flushing is None or not outbox.is_full):
             return None
         return self._readiness()
 
     @property
-    def _has_turn(self) -> bool:
-        """Tell if notifications have to wait, as a message is being seen to."""
-        return self._order is not None and self._order.turn is not None
+    def _turn(self) -> asyncio.Event | None:
+        return None if self._order is None else self._order.turn
 
     async def _readiness(self) -> None:
-        while self._has_turn or self._outbox.is_full:
-            if self._order is not None and self._order.turn is not None:
-                await self._order.turn.wait()
+        while (turn := self._turn) is not None or self._outbox.is_full:
+            if turn is not None:
+                await turn.wait()
             await self._outbox.has_room()
 
     # ------------------------------------------------------------------ its messages

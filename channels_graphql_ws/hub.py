@@ -11,13 +11,14 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from contextvars import Context
 from typing import Any, Protocol, TypeAlias
 
 from . import broadcast
 from .broadcast import Message
 from .exceptions import PayloadDecodeError
+from .freshness import freshness
 from .membership import ChannelLayer, Membership
 from .serializer import Serializer
 
@@ -42,7 +43,7 @@ class Notification:
         coalesce_key: the `coalesce` hook and what it has given, once it was asked.
     """
 
-    __slots__ = ("_data", "_first", "coalesce_key", "serial")
+    __slots__ = ("_again", "_data", "_first", "coalesce_key", "serial")
 
     def __init__(self, data: bytes, serial: int = 0) -> None:
         """Decode once, to know that it can be done.
@@ -57,11 +58,17 @@ class Notification:
         self.serial = serial
         self._data = data
         self._first: list[Any] = [Serializer.deserialize(data)]
+        self._again: Callable[[], Any] | None = None
         self.coalesce_key: CoalesceKey = None
 
     def payload(self) -> Any:
         """Give an object that nobody else has: a `publish` may change it."""
-        return self._first.pop() if self._first else Serializer.deserialize(self._data)
+        if self._again is not None:
+            return self._again()
+        if self._first:
+            return self._first.pop()
+        self._again = Serializer.deserializer(self._data)
+        return self._again()
 
 
 class Listener(Protocol):
@@ -90,6 +97,9 @@ class Hub:
         self._listeners: dict[str, dict[Listener, int]] = {}
         self._inbox: deque[tuple[int, Message]] = deque()
         self._ready: deque[Listener] = deque()
+        # Those who have not heard the notification yet that is being handed out.
+        self._audience: deque[Listener] = deque()
+        self._notification: Notification
         self._is_running = False
         # Turns are taken in a context of their own: that of a caller is of no concern here.
         self._context = Context()
@@ -165,11 +175,16 @@ class Hub:
             return
         self.heard += 1
         self._inbox.append((self.heard, message))
-        if not self._ready or len(self._inbox) > INBOX_LIMIT:
+        if not self._is_running or len(self._inbox) > INBOX_LIMIT:
             self._hand_out()
 
     def _hand_out(self) -> None:
         """Hand the next message to those who listened when it came."""
+        while self._audience:
+            # No time for turns: the inbox is full.
+            listener = self._audience.popleft()
+            if listener.offer(self._notification):
+                self._ready.append(listener)
         serial, message = self._inbox.popleft()
         members = self._listeners.get(message["group"], {})
         listeners = [listener for listener, since in members.items() if since < serial]
@@ -188,7 +203,9 @@ class Hub:
             self.undecodable += 1
             log.error("Lost a broadcast to group %s: %s", message["group"], error)  # noqa: TRY400
             return
-        self._call(listener for listener in listeners if listener.offer(notification))
+        self._notification = notification
+        self._audience.extend(listeners)
+        self._go_on()
 
     # ---------------------------------------------------------------------- turns
 
@@ -198,36 +215,41 @@ class Hub:
 
     def _call(self, listeners: Iterable[Listener]) -> None:
         self._ready.extend(listeners)
-        if self._ready and not self._is_running:
+        if self._ready:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if not self._is_running:
             self._is_running = True
             self.loop.call_soon(self._run, context=self._context)
 
     def _run(self) -> None:
         """Give turns, round robin; let the event loop see to other things now and then."""
+        freshness.see_to()
         try:
             for _ in range(TURNS_AT_ONCE):
-                if self._ready:
-                    listener = self._ready.popleft()
-                    if self._turn(listener):
-                        self._ready.append(listener)
+                if self._audience:
+                    listener = self._audience.popleft()
+                    calls = listener.offer(self._notification)
+                elif self._ready:
+                    listener, calls = self._ready.popleft(), True
                 elif self._inbox:
                     self._hand_out()
+                    continue
                 else:
                     break
+                try:
+                    # Who has just heard has its turn while the processor's caches hold it.
+                    if calls and listener.take_turn():
+                        self._ready.append(listener)
+                # It is a mistake of ours, and must not cost the others their turns. Nobody
+                # cancels what is no task: that comes from what something has waited for.
+                except (Exception, asyncio.CancelledError):
+                    log.exception("Lost a turn of %r", listener)
         finally:
-            self._is_running = bool(self._ready or self._inbox)
+            self._is_running = bool(self._audience or self._ready or self._inbox)
             if self._is_running:
                 self.loop.call_soon(self._run, context=self._context)
-
-    @staticmethod
-    def _turn(listener: Listener) -> bool:
-        try:
-            return listener.take_turn()
-        # It is a mistake of ours, and must not cost the others their turns. Nobody cancels
-        # what is no task: that comes from what something has waited for.
-        except (Exception, asyncio.CancelledError):
-            log.exception("Lost a turn of %r", listener)
-            return False
 
 
 _hubs: dict[tuple[asyncio.AbstractEventLoop, int], Hub] = {}

@@ -6,14 +6,19 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from .steps import is_cancellation
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 FULL_AT = 64
 """Frames that may wait for a socket before results have to wait themselves."""
+
+_DONE: Final = object()
+"""In the place of something to wait for: there is nothing."""
 
 
 class _Rest:
@@ -59,15 +64,19 @@ class Owner(Protocol):
 
 
 class Outbox:
-    """Sends frames in order, without a task while the socket takes them at once."""
+    """Sends frames in order, without a task while the socket takes them at once.
 
-    __slots__ = ("_closed", "_flushing", "_owner", "_room", "_waiting")
+    Attributes:
+        flushing: sends what waits. While it is `None`, a frame is sent at once.
+    """
+
+    __slots__ = ("_closed", "_owner", "_room", "_waiting", "flushing")
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         # No deque: it takes ten times the memory for a client that keeps up.
         self._waiting: list[Callable[[], Awaitable[None]]] = []
-        self._flushing: asyncio.Task[None] | None = None
+        self.flushing: asyncio.Task[None] | None = None
         self._room: asyncio.Event | None = None
         self._closed = False
 
@@ -76,34 +85,30 @@ class Outbox:
         """Tell if results should wait for `has_room`."""
         return len(self._waiting) >= FULL_AT and not self._closed
 
-    @property
-    def is_busy(self) -> bool:
-        """Tell if a frame would have to wait for another."""
-        return self._flushing is not None
-
     async def has_room(self) -> None:
         """Wait until the outbox is not full, or of no use any more."""
         while self.is_full:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
 
-    def put(self, send: Callable[..., Awaitable[None]], *event: dict[str, Any]) -> None:
+    def put(self, send: Callable[[T], Awaitable[None]], frame: T) -> None:
         """Have `send` called in its turn: now, if the socket has taken all before it."""
         if self._closed:
             return
-        if self._flushing is not None:
-            self._waiting.append(partial(send, *event))
+        if self.flushing is not None:
+            self._waiting.append(partial(send, frame))
             return
         try:
-            steps = iter(send(*event).__await__())
-            waiting_for = next(steps)
-        except StopIteration:
-            return
+            steps = send(frame).__await__()
+            # With a default, as most have nothing to wait for: an exception that says so would
+            # cost more than all the rest here.
+            waiting_for = next(steps, _DONE)
         # Servers raise what they like, and what is around them.
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            self._fail(error, partial(send, *event))
+            self._fail(error, partial(send, frame))
             return
-        self._flushing = self._owner.spawn(self._flush(_Rest(steps, waiting_for)))
+        if waiting_for is not _DONE:
+            self.flushing = self._owner.spawn(self._flush(_Rest(steps, waiting_for)))
 
     def close(self, send: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
         """Call `send` as the last of all; with `at_once`, forget what waits before it.
@@ -118,13 +123,13 @@ class Outbox:
             self._forget()
         self._waiting.append(send)
         self._tell_room()
-        if self._flushing is None:
-            self._flushing = self._owner.spawn(self._flush())
+        if self.flushing is None:
+            self.flushing = self._owner.spawn(self._flush())
 
     async def closed(self, timeout: float) -> None:
         """Wait until the last frame is sent, `timeout` seconds at most."""
-        if self._flushing is not None:
-            await asyncio.wait([self._flushing], timeout=timeout)
+        if self.flushing is not None:
+            await asyncio.wait([self.flushing], timeout=timeout)
 
     def abandon(self) -> None:
         """The socket is closed: forget what has not been sent, and the owner."""
@@ -150,14 +155,14 @@ class Outbox:
             self._break(error)
         finally:
             # Another one may have taken over, see `close`.
-            is_latest = self._flushing is asyncio.current_task()
-            self._flushing = None if is_latest else self._flushing
+            is_latest = self.flushing is asyncio.current_task()
+            self.flushing = None if is_latest else self.flushing
 
     def _forget(self) -> None:
         self._waiting.clear()
-        if self._flushing is not None:
-            self._flushing.cancel()
-            self._flushing = None
+        if self.flushing is not None:
+            self.flushing.cancel()
+            self.flushing = None
 
     def _fail(self, error: BaseException, send: Callable[[], Awaitable[None]]) -> None:
         """See if it was only that a send can not begin outside of a task.
@@ -170,7 +175,7 @@ class Outbox:
             return
         log.debug("Can not send outside of a task, trying in one: %r", error)
         self._waiting.append(send)
-        self._flushing = self._owner.spawn(self._flush())
+        self.flushing = self._owner.spawn(self._flush())
 
     def _break(self, error: BaseException) -> None:
         """Take it that the client has gone, if it is an OSError as ASGI has it."""
@@ -179,7 +184,7 @@ class Outbox:
         self._waiting.clear()
         self._tell_room()
         if not was_closed and not isinstance(error, OSError):
-            self._flushing = self._owner.spawn(self._close_after(error))
+            self.flushing = self._owner.spawn(self._close_after(error))
 
     async def _close_after(self, error: BaseException) -> None:
         """Leave nobody without a word: Daphne refuses frames that it finds too large."""

@@ -68,12 +68,22 @@ class Delivery:
         is_initial: it is none at all, but what `initial` has to give.
     """
 
-    __slots__ = ("completes", "is_initial", "skipped")
+    __slots__ = ("_none_skips", "completes", "is_initial", "skipped")
 
-    def __init__(self) -> None:
+    def __init__(self, *, none_skips: bool) -> None:
+        """Take what the class says of `None`."""
+        self._none_skips = none_skips
         self.skipped = False
         self.completes = False
         self.is_initial = False
+
+    def is_told(self, result: object) -> bool:
+        """Tell if what `publish` gave is nothing to resolve, but says what is to become of it."""
+        if result is SKIP or result is COMPLETE or (result is None and self._none_skips):
+            self.skipped = True
+            self.completes = result is COMPLETE
+            return True
+        return False
 
 
 current_delivery: ContextVar[Delivery | None] = ContextVar("current_delivery", default=None)
@@ -99,10 +109,16 @@ class SubscriptionOptions(ObjectTypeOptions):
 
 
 class Source:
-    """What a mounted field has for its `subscribe`: it names its Subscription class."""
+    """What a mounted field has for its `subscribe`: it names its Subscription class.
 
-    def __init__(self, subscription_class: type[Subscription]) -> None:
+    Args:
+        subscription_class: the class.
+        resolver: the one that calls its `publish`.
+    """
+
+    def __init__(self, subscription_class: type[Subscription], resolver: Hook) -> None:
         self.subscription_class = subscription_class
+        self.resolver = resolver
 
     def __call__(self, _root: object, info: GraphQLResolveInfo, **_arguments: object) -> Any:
         """Tell graphql-core's own `subscribe` that it can not serve this field."""
@@ -114,13 +130,14 @@ class Source:
 
 class _SubscriptionField(graphene.Field):
     def __init__(self, subscription_class: type[Subscription], **options: Any) -> None:
+        resolver = _publisher(subscription_class)
         super().__init__(
             subscription_class._meta.output,
             args=subscription_class._meta.arguments,
-            resolver=_publisher(subscription_class),
+            resolver=resolver,
             **options,
         )
-        self._source = Source(subscription_class)
+        self._source = Source(subscription_class, resolver)
 
     def wrap_subscribe(self, parent_subscribe: Hook | None) -> Hook:
         """Let a `subscribe_…` method of the root type not get in the way."""
@@ -135,21 +152,14 @@ def _publisher(subscription_class: type[Subscription]) -> Hook:
     none_skips = meta.none_skips
 
     def checked(result: Any) -> Any:
-        if result is SKIP or result is COMPLETE or (result is None and none_skips):
-            delivery = current_delivery.get()
-            if delivery is not None:
-                delivery.skipped = True
-                delivery.completes = result is COMPLETE
-            return None
-        return result
+        delivery = current_delivery.get() or Delivery(none_skips=none_skips)
+        return None if delivery.is_told(result) else result
 
     async def awaited(result: Awaitable[Any]) -> Any:
         return checked(await result)
 
     def resolve(payload: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
         result = publish(payload, info, **arguments)
-        if type(result) is dict:  # So it is most often, and that is none of the signs.
-            return result
         return awaited(result) if is_awaitable(result) else checked(result)
 
     def resolve_with_initial(payload: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:

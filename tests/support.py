@@ -152,6 +152,10 @@ class FakeListener:
         self.heard: list[Any] = []
         self._waiting: deque[Any] = deque()
 
+    @property
+    def queued(self) -> int:
+        return len(self._waiting)
+
     def offer(self, notification: Any) -> bool:
         self._waiting.append(notification)
         return len(self._waiting) == 1

@@ -384,7 +384,7 @@ async def test_a_client_that_does_not_read_is_sent_no_more_pings() -> None:
     case.socket.takes_frames.clear()
     case.clock.advance(10 * FULL_AT)
     case.socket.takes_frames.set()
-    await wait_until(lambda: case.connection._outbox._flushing is None)
+    await wait_until(lambda: case.connection._outbox.flushing is None)
     # The acknowledgement, the ping that hung, and those that waited.
     assert len(case.socket.frames) == 2 + FULL_AT
     await case.connection.disconnected()

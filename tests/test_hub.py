@@ -218,6 +218,19 @@ async def test_a_burst_reaches_ten_listeners_complete_and_in_order(
         ear.leave(one, ("A",))
 
 
+async def test_what_the_inbox_has_no_room_for_comes_to_the_queues_of_listeners_in_order(
+    local: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "INBOX_LIMIT", 3)
+    listeners = [await subscribed(local, "g") for _ in range(3)]
+    for number in range(10):
+        local.hear(outgoing("g", number).message)
+    # Three wait in the inbox, and one is just being handed out.
+    assert [listener.queued for listener in listeners] == [6] * 3
+    await wait_until(lambda: all(len(listener.heard) == 10 for listener in listeners))
+    assert [listener.heard for listener in listeners] == [list(range(10))] * 3
+
+
 async def test_a_burst_from_a_thread_is_complete_and_in_order(layer: Any, ear: Hub) -> None:
     count = 5_000 if isinstance(layer, InMemoryChannelLayer) else 500
     listener = await subscribed(ear, "A")

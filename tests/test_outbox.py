@@ -61,7 +61,7 @@ class Case:
 
     def put(self, *frames: str) -> None:
         for frame in frames:
-            self.outbox.put(partial(self.socket.send, frame))
+            self.outbox.put(self.socket.send, frame)
 
     def fill(self) -> None:
         """Let one frame hang in the socket, and as many wait as may."""
@@ -110,14 +110,14 @@ async def test_a_send_may_wait_several_times_and_see_errors_of_what_it_waits_for
 ) -> None:
     first, second = asyncio.Event(), asyncio.get_running_loop().create_future()
 
-    async def send() -> None:
+    async def send(_frame: str) -> None:
         await first.wait()
         try:
             await second
         except ValueError:
             case.socket.sent.append("saw the error")
 
-    case.outbox.put(send)
+    case.outbox.put(send, "a")
     first.set()
     await tick(2)
     second.set_exception(ValueError())
@@ -268,14 +268,13 @@ async def test_a_cancelled_send_takes_its_cancellation() -> None:
     owner, seen = Owner(), list[str]()
     outbox = Outbox(owner)
 
-    async def send() -> None:
+    async def send(_frame: str) -> None:
         try:
             await asyncio.Event().wait()
         finally:
             seen.append("cleaned up")
 
-    send_once: Callable[[], Awaitable[None]] = send
-    outbox.put(send_once)
+    outbox.put(send, "a")
     await tick()
     outbox.abandon()
     await asyncio.gather(*owner.tasks, return_exceptions=True)
@@ -286,7 +285,7 @@ async def test_a_send_that_does_not_let_itself_be_cancelled_does_not_stop_the_cl
     owner, sent = Owner(), list[str]()
     outbox = Outbox(owner)
 
-    async def stubborn() -> None:
+    async def stubborn(_frame: str) -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -295,7 +294,7 @@ async def test_a_send_that_does_not_let_itself_be_cancelled_does_not_stop_the_cl
     async def close() -> None:
         sent.append("close")
 
-    outbox.put(stubborn)
+    outbox.put(stubborn, "a")
     await tick()
     outbox.close(close, at_once=True)
     await asyncio.gather(*owner.tasks)
@@ -327,8 +326,8 @@ async def test_what_a_server_gives_to_await_need_not_be_a_generator() -> None:
     owner, sent = Owner(), list[str]()
     taken = asyncio.get_running_loop().create_future()
     outbox = Outbox(owner)
-    outbox.put(lambda: PlainAwaitable(taken, lambda: sent.append("1")))
-    outbox.put(lambda: PlainAwaitable(taken, lambda: sent.append("2")))
+    outbox.put(lambda frame: PlainAwaitable(taken, lambda: sent.append(frame)), "1")
+    outbox.put(lambda frame: PlainAwaitable(taken, lambda: sent.append(frame)), "2")
     taken.set_result(None)
     await wait_until(lambda: sent == ["1", "2"])
     await asyncio.gather(*owner.tasks)
@@ -338,7 +337,7 @@ async def test_such_an_awaitable_may_be_cancelled() -> None:
     owner = Owner()
     outbox = Outbox(owner)
     never = asyncio.get_running_loop().create_future()
-    outbox.put(lambda: PlainAwaitable(never, lambda: None))
+    outbox.put(lambda _: PlainAwaitable(never, lambda: None), "1")
     await tick()
     outbox.abandon()
     await asyncio.wait(owner.tasks)
@@ -348,9 +347,11 @@ async def test_such_an_awaitable_may_be_cancelled() -> None:
 # ----------------------------------------------------------------------- without a task
 
 
-async def put_outside_of_tasks(case: Case, *sends: Callable[[], Awaitable[None]]) -> None:
-    for send in sends:
-        asyncio.get_running_loop().call_soon(case.outbox.put, send)
+async def put_outside_of_tasks(
+    case: Case, send: Callable[[str], Awaitable[None]], frames: str
+) -> None:
+    for frame in frames:
+        asyncio.get_running_loop().call_soon(case.outbox.put, send, frame)
     await tick(3)
     await asyncio.gather(*case.owner.tasks, return_exceptions=True)
 
@@ -362,8 +363,7 @@ async def test_a_send_that_needs_a_task_gets_one(case: Case) -> None:
         async with asyncio.timeout(GUARD):
             await case.socket.send(frame)
 
-    frames = [partial(send, frame) for frame in "abc"]
-    await put_outside_of_tasks(case, *frames)
+    await put_outside_of_tasks(case, send, "abc")
     case.close()
     await asyncio.gather(*case.owner.tasks)
     assert case.socket.sent == ["a", "b", "c", "close"]
@@ -371,14 +371,14 @@ async def test_a_send_that_needs_a_task_gets_one(case: Case) -> None:
 
 async def test_a_send_that_fails_in_a_task_as_well_is_given_up(case: Case) -> None:
     case.socket.breaks_with = ValueError("too large")
-    await put_outside_of_tasks(case, partial(case.socket.send, "a"))
+    await put_outside_of_tasks(case, case.socket.send, "a")
     await wait_until(lambda: case.socket.sent)
     assert case.socket.sent == ["given up"]
 
 
 async def test_a_client_that_has_gone_is_not_sent_to_again(case: Case) -> None:
     case.socket.breaks_with = OSError("gone")
-    await put_outside_of_tasks(case, partial(case.socket.send, "a"))
+    await put_outside_of_tasks(case, case.socket.send, "a")
     assert (len(case.socket.tasks), case.owner.tasks) == (1, [])
 
 
@@ -386,12 +386,12 @@ async def test_a_client_that_has_gone_is_not_sent_to_again(case: Case) -> None:
 async def test_a_send_that_was_cancelled_from_inside_is_one_that_failed(
     case: Case, is_slow: bool
 ) -> None:
-    async def send() -> None:
+    async def send(_frame: str) -> None:
         if is_slow:
             await tick()
         raise asyncio.CancelledError
 
-    case.outbox.put(send)
+    case.outbox.put(send, "a")
     case.put("b")
     await wait_until(lambda: case.socket.sent)
     assert case.socket.sent == ["given up"]

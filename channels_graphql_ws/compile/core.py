@@ -41,6 +41,9 @@ _INFO = (
     "is_awaitable",
 )
 
+ROOT_VALUE: Final = _INFO.index("root_value")
+"""The place in a `GraphQLResolveInfo` of what differs from event to event."""
+
 _NEEDED = ("build_response", "complete_leaf_value", "ensure_valid_runtime_type")
 
 

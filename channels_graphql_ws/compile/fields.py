@@ -59,6 +59,7 @@ class Field:
     """One field of an object type, with all that an operation says of it.
 
     Attributes:
+        resolve: the resolver, with middleware around it.
         read: what is to be read, if no code has to be called for it.
         range: values that are data already.
         calls_values: what is read and is no data yet is the resolver's affair after all.
@@ -70,7 +71,6 @@ class Field:
         "_complete",
         "_kinds",
         "_needs_info",
-        "_resolve",
         "_return_type",
         "_type_name",
         "calls_values",
@@ -81,6 +81,7 @@ class Field:
         "parent_type",
         "range",
         "read",
+        "resolve",
     )
 
     def __init__(
@@ -102,9 +103,9 @@ class Field:
         self._return_type = definition.type
         self._type_name = parent_type.name
         resolve = definition.resolve or default_field_resolver
-        self._resolve = wrapped(resolve, middleware)
+        self.resolve = wrapped(resolve, middleware)
         # Arguments may be wrong, or none that the resolver takes.
-        only_reads = self._resolve is resolve and not definition.args
+        only_reads = self.resolve is resolve and not definition.args
         self.read = _read_by(resolve, self.name) if only_reads else None
         self.calls_values = resolve is default_field_resolver
         self._arguments = Arguments(definition, nodes[0]) if definition.args else None
@@ -122,9 +123,13 @@ class Field:
         """Resolve the field, which stands at this path."""
         info = self.info(run, path)
         if self._arguments is None:
-            value = self._resolve(source, info)
+            value = self.resolve(source, info)
         else:
-            value = self._resolve(source, info, **self._arguments.of(run.bound))
+            value = self.resolve(source, info, **self._arguments.of(run.bound))
+        return self.complete_at(run, value, path, info)
+
+    def complete_at(self, run: Run, value: Any, path: Path, info: Any) -> Any:
+        """Give data or a coroutine for what the resolver gave."""
         if type(value) not in self._kinds and has_to_wait(value, self._kinds):
             return self._complete_awaited(value, run, path, info)
         data = self._complete(run, value, path, info)
@@ -142,10 +147,7 @@ class Field:
         """Do the same with a value that was read already."""
         path = make(Path, (parent_path, self.key, self._type_name))
         info = self.info(run, path) if self._needs_info else None
-        if type(value) not in self._kinds and has_to_wait(value, self._kinds):
-            return self._complete_awaited(value, run, path, info)
-        data = self._complete(run, value, path, info)
-        return self._guarded(data, run, path) if type(data) is CoroutineType else data
+        return self.complete_at(run, value, path, info)
 
     def info(self, run: Run, path: Path) -> GraphQLResolveInfo:
         """Give what user code gets."""

@@ -86,8 +86,9 @@ class Selection:
         """Take the fields, and what waits for all that has to be waited for."""
         self.fields = fields
 
-        def entries(is_read: Callable[[Read], bool]) -> tuple[_Entry, ...]:
-            return tuple(_entry(key, field, is_read) for key, field in fields.items())
+        def entries(is_read: Callable[[Read], bool]) -> tuple[tuple[Any, ...], ...]:
+            # Plain tuples: to unpack a named one takes three times as long.
+            return tuple(tuple(_entry(key, field, is_read)) for key, field in fields.items())
 
         self._for_dicts = entries(lambda read: read.of_dicts)
         self._for_objects = entries(lambda read: read.of_objects)

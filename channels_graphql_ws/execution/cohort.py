@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
@@ -14,7 +15,7 @@ from .ending import await_end, wind_down
 from .errors import Formatter, encode_result, log_errors, too_slow
 from .event import EventPlan
 from .filtering import REFUSED, objection
-from .turns import END, Turns, finished, first_executed, started
+from .turns import END, Turns, failed, finished, first_executed, started
 
 _HELD: Final = object()
 """In the place of a notification: what is offered has to wait for `open`."""
@@ -88,7 +89,7 @@ class Cohort(Turns):
             yield from await_end(self._task)
             return
         self._ended = self._ending = True
-        self._queue.clear()
+        self._forget_queue()
         self._hub.leave(self, self.groups)
         yield from wind_down(self._plan, self._id, self._task)
 
@@ -107,15 +108,18 @@ class Cohort(Turns):
     def _turn_at_once(self) -> Coroutine[Any, Any, None] | None:
         """Take the turn, on the shortest way for what is most frequent."""
         event = self._current
-        if self._filters or not isinstance(event, Notification):
+        if self._filters or type(event) is not Notification:
             return steps.run(self._turn())
-        result = started(self._plan, event, self._id)
+        plan = self._plan
+        try:
+            result = plan.start(event.payload())
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (see `started`)
+            result = failed(error, plan, self._id)
         if steps.is_awaitable(result):
             return steps.run(self._turn_of(result))
-        result = self._plan.outcome(result)
-        if result is not None:
+        if not plan.delivery.skipped:
             self._report(result)
-        elif self._plan.has_completed:
+        elif plan.delivery.completes:
             return steps.run(self._complete())
         return None
 
@@ -145,7 +149,7 @@ class Cohort(Turns):
             return
         if result is not None:
             self._report(result)
-        elif self._plan.has_completed:
+        elif self._plan.delivery.completes:
             yield from self._complete()
 
     def _report(self, result: ExecutionResult) -> None:

@@ -22,6 +22,7 @@ from graphql import (
 
 from ..context import SharedContext
 from ..documents import NO_RULES, Document, Rules, documents_of
+from ..freshness import freshness
 from ..hub import Hub
 from ..json_text import loads
 from ..masking import NO_MASK, Mask
@@ -45,7 +46,7 @@ from .replacement import replaced
 from .shared import Seat
 from .sharing import Likeness, SharedCohorts, likeness
 from .stream import Stream
-from .threads import Hops, freshness, in_thread
+from .threads import Hops, in_thread
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 

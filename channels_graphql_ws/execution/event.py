@@ -23,7 +23,7 @@ from ..steps import Steps, is_awaitable
 from ..subscription import Delivery, Hook, Source, current_delivery
 from .compiled import compiled
 from .core_event import CoreEventField, bind
-from .threads import freshness, in_thread
+from .threads import in_thread
 
 
 class RequestError(Exception):
@@ -61,6 +61,7 @@ class EventPlan:
     graphql-core's own way would be to do it for each event anew.
 
     Attributes:
+        delivery: what becomes of the event that is being executed.
         source: what feeds the field: a `Source`, or a `subscribe_…` of the user's.
         subscription_class: the class that the client has subscribed to; not there where the
             source is none.
@@ -69,10 +70,11 @@ class EventPlan:
     """
 
     __slots__ = (
-        "_delivery",
         "_field",
+        "_publish",
         "_sync_in_thread",
         "arguments",
+        "delivery",
         "info",
         "source",
         "subscription_class",
@@ -110,12 +112,15 @@ class EventPlan:
             self.arguments = field.arguments()
         except GraphQLError as error:
             raise RequestError(error) from error
+        none_skips = False
         if isinstance(self.source, Source):
             self.subscription_class = self.source.subscription_class
+            none_skips = self.subscription_class._meta.none_skips
         self._field = field
         self.info: GraphQLResolveInfo = field.info()
-        self._delivery = Delivery()
-        current_delivery.set(self._delivery)
+        self._publish = None if sync_in_thread else _direct_publish(self.source, field)
+        self.delivery = Delivery(none_skips=none_skips)
+        current_delivery.set(self.delivery)
         # User code of one event never sees what another subscription has set.
         self.variables = copy_context()
 
@@ -130,11 +135,6 @@ class EventPlan:
         """Tell if clients have their own say on each notification."""
         return self.subscription_class._meta.filter_event is not None
 
-    @property
-    def has_completed(self) -> bool:
-        """Tell if the event that was just executed is the end of the subscription."""
-        return self._delivery.completes
-
     def call(self, hook: Hook, root: object = None) -> Any:
         """Call a hook of the class; the result may be awaitable."""
         if self._sync_in_thread and not (iscoroutinefunction(hook) or isasyncgenfunction(hook)):
@@ -143,8 +143,36 @@ class EventPlan:
 
     def start(self, payload: Any) -> Any:
         """Begin to execute an event; give what `finish` makes its result of."""
-        freshness.see_to()
-        self._delivery.skipped = False
+        self.delivery.skipped = False
+        publish = self._publish
+        if publish is None:
+            return self._resolve(payload)
+        field: Any = self._field
+        info = field.info(payload)
+        try:
+            value = publish(payload, info, **self.arguments)
+        except Exception as error:  # noqa: BLE001 (the hook may raise anything)
+            return field.failed(payload, error)
+        if type(value) is not dict:  # So it is most often, and that is none of the signs.
+            if self.delivery.is_told(value):
+                return None
+            if is_awaitable(value):
+                return self._published(payload, value, info)
+        return field.complete(payload, value, info)
+
+    async def _published(self, payload: Any, value: Any, info: GraphQLResolveInfo) -> Any:
+        """Wait for `publish`, and go on with what it gives."""
+        field: Any = self._field
+        try:
+            value = await value
+        except Exception as error:  # noqa: BLE001 (the hook may raise anything)
+            return field.failed(payload, error)
+        if self.delivery.is_told(value):
+            return None
+        return field.complete(payload, value, info)
+
+    def _resolve(self, payload: Any) -> Any:
+        """Have the event's resolver called, and what is around it."""
         if self._sync_in_thread:
             return in_thread(partial(self._field.execute, payload))
         return self._field.execute(payload)
@@ -153,23 +181,32 @@ class EventPlan:
         """Wait for what `start` gave, if need be: the result, `None` if it is to be skipped."""
         while is_awaitable(result):
             result = yield result
-        return self.outcome(result)
+        return None if self.delivery.skipped else result
 
     def run(self, payload: Any) -> Steps[ExecutionResult | None]:
         """Execute an event; `None` if it is to be skipped."""
         return self.finish(self.start(payload))
 
-    def outcome(self, result: ExecutionResult) -> ExecutionResult | None:
-        """Give the result if it is not to be skipped."""
-        return None if self._delivery.skipped else result
-
     def run_initial(self) -> Steps[ExecutionResult | None]:
         """Execute the first event, with the `initial` hook in place of `publish`."""
-        self._delivery.is_initial = True
+        self.delivery.is_initial = True
         try:
-            return (yield from self.run(None))
+            return (yield from self.finish(self._resolve(None)))
         finally:
-            self._delivery.is_initial = False
+            self.delivery.is_initial = False
+
+
+def _direct_publish(source: Hook, field: EventField | CoreEventField) -> Hook | None:
+    """Give the `publish` hook, if nothing but the resolver of the class would be around it.
+
+    That resolver's way to tell of `SKIP` is a context variable, and as dear as all the rest.
+    """
+    if not isinstance(source, Source) or not isinstance(field, EventField):
+        return None
+    if not field.is_resolved_by(source.resolver):
+        return None
+    publish: Hook | None = source.subscription_class._meta.publish
+    return publish
 
 
 def _no_source(root: EventRoot) -> NoReturn:

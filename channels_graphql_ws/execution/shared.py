@@ -104,7 +104,7 @@ class SharedCohort(Turns):
             return None
         self._ended = self._ending = True
         self._closed(self)
-        self._queue.clear()
+        self._forget_queue()
         self._hub.leave(self, self.groups)
         return self._task
 
@@ -139,7 +139,7 @@ class SharedCohort(Turns):
         if result is not None:
             log_errors(result.errors, self.name, who)
             self._hand_out(SharedResult(result, event), event.serial)
-        elif self._plan.has_completed:
+        elif self._plan.delivery.completes:
             self._hand_out(None, event.serial)
 
     def _hand_out(self, result: SharedResult | None, serial: float = inf) -> None:
@@ -291,7 +291,7 @@ class Seat:
             return
         if result is not None:
             self._report(result)
-        elif self._plan.has_completed:
+        elif self._plan.delivery.completes:
             self._finishing = True
 
     def _report(self, result: ExecutionResult) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from graphql import ExecutionResult
 
 from .. import steps
+from ..freshness import freshness
 from ..hub import TURNS_AT_ONCE
 from ..messages import JsonObject, Refusal
 from ..steps import Steps, is_cancellation
@@ -126,6 +127,7 @@ class Stream:
 
     async def _execute(self, payload: Any) -> None:
         """Execute one event; a failure of ours or of middleware costs no more than it."""
+        freshness.see_to()
         try:
             result: Any = steps.run(self._plan.run(payload))
             if steps.is_awaitable(result):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar
 from functools import partial
 from inspect import iscoroutine, iscoroutinefunction
 from typing import Any
 
-from asgiref.sync import SyncToAsync
 from channels.db import database_sync_to_async
-from django.db import close_old_connections
 from graphene.types.resolver import attr_resolver, dict_or_attr_resolver, dict_resolver
 from graphql import GraphQLResolveInfo, MiddlewareManager
 
@@ -90,32 +87,6 @@ def _in_a_thread(errand: _Errand) -> Awaitable[Any]:
         run = database_sync_to_async(errand.run, thread_sensitive=False, executor=pool)
     running: Awaitable[Any] = run()
     return running
-
-
-class Freshness:
-    """Closes database connections that have had their time, where coroutines use them.
-
-    Django's asynchronous ORM works in asgiref's one "thread-sensitive" thread. Channels
-    visits it before every message and waits for that; we do it once in a while, and what
-    a coroutine asks of that thread afterwards comes behind it by itself.
-    """
-
-    interval = 1.0
-    """Seconds between two visits: so long a broken connection may stay in use."""
-
-    def __init__(self) -> None:
-        self._visited_at = float("-inf")
-
-    def see_to(self) -> None:
-        """Call this before user code runs; it does not wait."""
-        now = time.monotonic()
-        if now - self._visited_at >= self.interval:
-            self._visited_at = now
-            SyncToAsync.single_thread_executor.submit(close_old_connections)
-
-
-freshness = Freshness()
-"""That of the connections which this process has in that thread."""
 
 
 def hop(resolve: Callable[..., Any], root: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:

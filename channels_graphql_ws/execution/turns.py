@@ -11,6 +11,7 @@ from typing import Any, Final
 from graphql import ExecutionResult, GraphQLError
 
 from .. import steps
+from ..freshness import freshness
 from ..hub import Hub, Notification
 from ..steps import Steps, is_cancellation
 from .errors import INTERNAL_ERROR
@@ -42,6 +43,7 @@ class Turns(ABC):
         "_hub",
         "_plan",
         "_queue",
+        "_queue_limit",
         "_task",
         "is_too_slow",
     )
@@ -49,9 +51,9 @@ class Turns(ABC):
     def __init__(self, plan: EventPlan, hub: Hub, queue_limit: int) -> None:
         self._plan = plan
         self._hub = hub
-        self._queue: NotificationQueue[Notification] = queue_for(
-            plan.subscription_class, queue_limit
-        )
+        self._queue_limit = queue_limit
+        # Most subscriptions never need one.
+        self._queue: NotificationQueue[Notification] | None = None
         self._current: object | None = None
         self._ending = False
         self.is_too_slow = False
@@ -67,7 +69,7 @@ class Turns(ABC):
     @property
     def dropped(self) -> int:
         """How many notifications the queue has dropped."""
-        return self._queue.dropped
+        return 0 if self._queue is None else self._queue.dropped
 
     @property
     def is_ending(self) -> bool:
@@ -81,6 +83,8 @@ class Turns(ABC):
         if self._current is None:
             self._current = notification
             return True
+        if self._queue is None:
+            self._queue = queue_for(self._plan.subscription_class, self._queue_limit)
         if not self._queue.put(notification):
             self.is_too_slow = True
             self.finish()
@@ -110,9 +114,8 @@ class Turns(ABC):
             raise
         if rest is None:
             return self._advance()
-        self._task = asyncio.get_running_loop().create_task(
-            self._go_on(rest), context=self._plan.variables
-        )
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._go_on(rest), context=self._plan.variables)
         return False
 
     def _begin(self) -> Coroutine[Any, Any, None] | None:
@@ -136,10 +139,15 @@ class Turns(ABC):
 
     def _advance(self) -> bool:
         """Take the next notification from the queue; tell if there is one."""
-        self._current = self._queue.take()
+        self._current = None if self._queue is None else self._queue.take()
         if self._current is None and self._ending and not self._ended:
             self._current = END
         return self._current is not None
+
+    def _forget_queue(self) -> None:
+        """Nobody is left for what waits."""
+        if self._queue is not None:
+            self._queue.clear()
 
 
 # What follows lets a subscription outlive whatever one event may bring.
@@ -147,10 +155,11 @@ class Turns(ABC):
 
 def started(plan: EventPlan, notification: Notification, id: object) -> Any:
     """Begin to execute a notification; see `EventPlan.start`."""
+    freshness.see_to()
     try:
         return plan.start(notification.payload())
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-        return _failure(error, plan, id)
+        return failed(error, plan, id)
 
 
 def finished(plan: EventPlan, result: Any, id: object) -> Steps[ExecutionResult | None]:
@@ -158,18 +167,20 @@ def finished(plan: EventPlan, result: Any, id: object) -> Steps[ExecutionResult 
     try:
         return (yield from plan.finish(result))
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-        return _failure(error, plan, id)
+        return failed(error, plan, id)
 
 
 def first_executed(plan: EventPlan, id: object) -> Steps[ExecutionResult | None]:
     """Execute the first event, that of `initial`."""
+    freshness.see_to()
     try:
         return (yield from plan.run_initial())
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-        return _failure(error, plan, id)
+        return failed(error, plan, id)
 
 
-def _failure(error: BaseException, plan: EventPlan, id: object) -> ExecutionResult:
+def failed(error: BaseException, plan: EventPlan, id: object) -> ExecutionResult:
+    """Give what a client gets when something broke that is not its fault."""
     if is_cancellation(error):
         raise error
     log.error("Lost a notification of %s (id %s)", plan.name, id, exc_info=error)

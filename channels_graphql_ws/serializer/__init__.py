@@ -26,9 +26,12 @@ type above becomes that type: named tuples are tuples, `defaultdict` is `dict`,
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from channels_graphql_ws.exceptions import PayloadDecodeError
+from channels_graphql_ws.serializer.copies import UnknownError, copier
 from channels_graphql_ws.serializer.culprit import explain
 from channels_graphql_ws.serializer.decoding import unpack
 from channels_graphql_ws.serializer.encoding import pack
@@ -72,6 +75,21 @@ class Serializer:
         except Exception as error:
             reason = f"Malformed payload: {type(error).__name__}: {error}"
             raise PayloadDecodeError(reason) from error
+
+    @classmethod
+    def deserializer(cls, data: bytes) -> Callable[[], Any]:
+        """Return what gives a payload of its own at each call, as `deserialize` would.
+
+        Worth it for those who need several: most payloads can be copied.
+
+        Raises:
+            PayloadDecodeError: see `deserialize`.
+        """
+        try:
+            pristine = cls.deserialize(data)
+            return copier(pristine) or (lambda: pristine)
+        except UnknownError:
+            return partial(cls.deserialize, data)
 
 
 def _foreign(data: object) -> str:

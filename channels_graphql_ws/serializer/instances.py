@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -14,6 +15,7 @@ from django.db.models.expressions import DatabaseDefault
 
 from channels_graphql_ws.exceptions import PayloadDecodeError
 from channels_graphql_ws.serializer import wire
+from channels_graphql_ws.serializer.registry import registration_of
 
 VALUES_INDEX = 4
 """Where the values of the columns are in an encoded instance."""
@@ -78,9 +80,7 @@ def decode_model(items: list[Any]) -> Model:
     shape = _shape_of(cls)
     if not values.keys() <= shape.known:
         values = {name: values[name] for name in values.keys() & shape.known}
-    instance = _build(cls, shape, db, values)
-    instance._state.db = db
-    instance._state.adding = adding
+    instance = _build(cls, shape, _state(db, adding), values)
     if pending:
         vars(instance).update(_database_defaults(cls, shape, pending[0]))
     return instance
@@ -102,11 +102,38 @@ def _find(label: str) -> type[Model]:
         raise PayloadDecodeError(f"No model {label!r} here: {error}") from error
 
 
-def _build(cls: type[Model], shape: _Shape, db: str | None, values: dict[str, Any]) -> Model:
-    if shape.builds_itself:
-        names = [name for name in shape.columns if name in values]
-        return cls.from_db(db, names, [values[name] for name in names])
+def instance_copier(instance: Model) -> Callable[[], Model] | None:
+    """Give what makes further instances of one that was decoded here; `None` if nothing can."""
+    cls = type(instance)
+    shape = _shape_of(cls)
+    state = vars(instance._state)
+    values = {name: value for name, value in vars(instance).items() if name != "_state"}
+    is_ours = state.keys() == {"db", "adding"} and values.keys() <= shape.known
+    if shape.builds_itself or registration_of(cls) or not is_ours:
+        return None
+    db, adding = state["db"], state["adding"]
+    return lambda: _filled(cls, _state(db, adding), values)
+
+
+def _build(cls: type[Model], shape: _Shape, state: ModelState, values: dict[str, Any]) -> Model:
+    if not shape.builds_itself:
+        return _filled(cls, state, values)
+    names = [name for name in shape.columns if name in values]
+    instance = cls.from_db(state.db, names, [values[name] for name in names])
+    instance._state.db = state.db
+    instance._state.adding = state.adding
+    return instance
+
+
+def _filled(cls: type[Model], state: ModelState, values: dict[str, Any]) -> Model:
     instance = cls.__new__(cls)
-    instance._state = ModelState()
+    instance._state = state
     vars(instance).update(values)
     return instance
+
+
+def _state(db: str | None, adding: object) -> ModelState:
+    state = ModelState()
+    state.db = db
+    state.adding = bool(adding)
+    return state

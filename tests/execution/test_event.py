@@ -248,6 +248,28 @@ async def test_an_error_of_a_required_subscription_makes_all_data_null():
     assert [len(result["errors"]) for result in client.results] == [1, 1]
 
 
+async def test_an_error_that_comes_late_in_a_required_subscription_makes_all_data_null():
+    class Late(Subscription):
+        must = graphene.Boolean(required=True)
+
+        @staticmethod
+        def publish(payload, info):
+            return {}
+
+        @staticmethod
+        async def resolve_must(root, info):
+            await tick()
+            raise ValueError("late")
+
+    rig = Rig(schema_of(Late, required=True))
+    client = await rig.subscribe("subscription { event { must } }")
+    rig.hub.broadcast()
+    await client.hears(1)
+    [result] = client.results
+    assert result["data"] is None
+    assert [error["path"] for error in result["errors"]] == [["event", "must"]]
+
+
 async def test_a_nested_error_says_where():
     def publish(payload, info):
         return {"ok": True}

@@ -14,11 +14,11 @@ from django.contrib.auth.models import Group
 from django.db import connections
 from django.db.backends.signals import connection_created
 
-from channels_graphql_ws import Subscription
-from channels_graphql_ws.execution import threads
+from asgi_socket import AsgiSocket
+from channels_graphql_ws import GraphqlWsConsumer, Subscription, freshness
 from channels_graphql_ws.execution.threads import in_thread
 from executing import Rig, here, schema_of
-from support import tick
+from support import tick, wait_until
 
 
 class Thing(graphene.ObjectType):
@@ -191,8 +191,8 @@ async def test_on_the_event_loop_the_orm_is_refused_as_ever(database):
 @pytest.fixture
 def clock(monkeypatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(threads, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr(threads.freshness, "_visited_at", float("-inf"))
+    monkeypatch.setattr(freshness, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(freshness.freshness, "_visited_at", float("-inf"))
     return clock
 
 
@@ -200,7 +200,7 @@ def clock(monkeypatch) -> SimpleNamespace:
 def visits(monkeypatch) -> list[int]:
     """The thread of each visit."""
     visits: list[int] = []
-    monkeypatch.setattr(threads, "close_old_connections", lambda: visits.append(here()))
+    monkeypatch.setattr(freshness, "close_old_connections", lambda: visits.append(here()))
     return visits
 
 
@@ -231,14 +231,19 @@ async def test_they_are_seen_to_once_in_a_while(clock, visits):
         await in_the_orms_thread(here)
         return len(visits)
 
-    server = Rig(schema_of(Plain))
-    await server.subscribe()
-    server.hub.broadcast()
+    class Server(GraphqlWsConsumer):
+        schema = schema_of(Plain)
+
+    socket = AsgiSocket(Server.as_asgi())
+    await socket.acknowledged()
+    socket.start("s", "subscription { event { ok } }")
     assert await count() == 1
-    clock.now += threads.Freshness.interval
-    server.hub.broadcast()
-    server.hub.broadcast()
+    clock.now += freshness.Freshness.interval
+    await Plain.broadcast()
+    await Plain.broadcast()
+    await wait_until(lambda: len(socket.results("s")) == 2)
     assert await count() == 2
+    await socket.drop()
 
 
 async def test_a_connection_that_has_had_its_time_is_closed(clock, watch):
@@ -253,7 +258,7 @@ async def test_a_connection_that_has_had_its_time_is_closed(clock, watch):
     for _ in range(3):
         assert await server.answer("{ count }") == {"data": {"count": 0}}
     assert watch.opened == 1
-    clock.now += threads.Freshness.interval
+    clock.now += freshness.Freshness.interval
     await server.answer("{ count }")
     assert watch.opened == 2
     await in_the_orms_thread(connections.close_all)

@@ -1,0 +1,84 @@
+"""Copies of what was decoded, for those who get the same payload: cheaper than to decode again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from django.db.models import Model
+
+from channels_graphql_ws.serializer.instances import instance_copier
+
+Copier: TypeAlias = Callable[[], Any]
+"""Makes an equal object, of which nobody else has any part that could be changed."""
+
+DEEPEST: Final = 4
+"""Containers in containers that are copied; what is deeper is cheaper to decode."""
+
+_IMMUTABLE: Final = frozenset(
+    {type(None), bool, int, float, str, bytes, Decimal, UUID, date, datetime, time, timedelta}
+)
+
+
+class UnknownError(Exception):
+    """There is something in the payload that can not be copied."""
+
+
+def copier(payload: Any, depth: int = DEEPEST) -> Copier | None:
+    """Give what copies a payload that nobody will change; `None` if it is its own copy.
+
+    Raises:
+        UnknownError: only decoding it again gives another one.
+    """
+    kind = type(payload)
+    if kind in _IMMUTABLE or issubclass(kind, Enum):
+        return None
+    if depth == 0:
+        raise UnknownError
+    if kind is dict:
+        _check_immutable(payload, depth)
+        return _container(payload, payload.items(), depth)
+    if kind is list:
+        return _container(payload, enumerate(payload), depth)
+    if kind in (tuple, set, frozenset):
+        _check_immutable(payload, depth)
+        return payload.copy if kind is set else None
+    if issubclass(kind, Model):
+        return _model(payload, depth)
+    raise UnknownError
+
+
+def _check_immutable(items: Iterable[Any], depth: int) -> None:
+    if any(copier(item, depth - 1) is not None for item in items):
+        raise UnknownError
+
+
+def _container(payload: Any, items: Iterable[tuple[Any, Any]], depth: int) -> Copier:
+    copy_shallowly: Copier = payload.copy
+    parts: list[tuple[Any, Copier]] = []
+    for key, item in items:
+        copy_item = copier(item, depth - 1)
+        if copy_item is not None:
+            parts.append((key, copy_item))
+    if not parts:
+        return copy_shallowly
+
+    def copy_deeply() -> Any:
+        result = copy_shallowly()
+        for key, copy_part in parts:
+            result[key] = copy_part()
+        return result
+
+    return copy_deeply
+
+
+def _model(instance: Model, depth: int) -> Copier:
+    copy = instance_copier(instance)
+    if copy is None:
+        raise UnknownError
+    _check_immutable((v for name, v in vars(instance).items() if name != "_state"), depth)
+    return copy
