@@ -105,10 +105,6 @@ class ClientOperation:
         self._let_go()
         return () if at_end is None else at_end()
 
-    def _let_go(self) -> None:
-        """Forget who knows us: a circle would stay until garbage is collected."""
-        self.live = self.at_end = None
-
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next result, if there is need to."""
         return self._connection.ready()
@@ -132,9 +128,17 @@ class ClientOperation:
     def completed(self) -> None:
         """Say that there are no more results."""
         self._connection.report("completed", self.operation)
-        self._connection.forget(self)
+        self._over()
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
         """Say that the operation could not be executed."""
         self._connection.report("failed", self.operation, errors, refusal)
+        self._over()
+
+    def _over(self) -> None:
         self._connection.forget(self)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget who knows us: a circle would stay until garbage is collected."""
+        self.live = self.at_end = None

@@ -34,12 +34,10 @@ from .protocol import (
     State,
 )
 from .steps import Steps
+from .strict_order import StrictOrder
 from .surroundings import Application, Settings, WebSocket
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
-
-INBOX_LIMIT = 64
-"""Messages that may wait for their turn before no more are read (strict ordering)."""
 
 CANCEL_TIMEOUT = 5.0
 """Seconds that a cancelled task may take to end."""
@@ -59,6 +57,26 @@ class Connection:
         confirms: whether the client counts on confirmations of its subscriptions.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_application",
+        "_confirms",
+        "_idle",
+        "_init_timer",
+        "_initializing",
+        "_loop",
+        "_operations",
+        "_order",
+        "_outbox",
+        "_pings",
+        "_protocol",
+        "_send_event",
+        "_settings",
+        "_subscriptions",
+        "_tasks",
+        "_websocket",
+    )
+
     def __init__(
         self,
         protocol: ServerProtocol,
@@ -70,38 +88,28 @@ class Connection:
     ) -> None:
         self._protocol = protocol
         self._websocket = websocket
-        self._send_text = websocket.text_sender()
+        self._send_event = websocket.event_sender()
         self._application = application
         self._settings = settings
         self._confirms = confirms
         self._loop = asyncio.get_running_loop()
         self._operations: dict[Operation, ClientOperation] = {}
         self._subscriptions = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._outbox = Outbox(self._spawn, self._give_up)
+        self._tasks: set[asyncio.Task[None]] | None = None
+        self._outbox = Outbox(self)
         self._init_timer: asyncio.TimerHandle | None = None
-        self._pings = Pings(
-            protocol,
-            self,
-            application,
-            every=settings.ping_every,
-            timeout=settings.pong_timeout,
-        )
+        self._pings: Pings | None = None
         self._initializing: asyncio.Task[None] | None = None
         self._idle: asyncio.Event | None = None
-        # Strict ordering: what waits for its turn, whose turn it is, and its tasks.
-        self._inbox: list[Callable[[], list[Effect]]] = []
-        self._turn: asyncio.Event | None = None
-        self._turn_tasks: list[asyncio.Task[None]] = []
+        self._order = StrictOrder(self) if settings.strict_ordering else None
 
     # ----------------------------------------------------------------- what happens
 
     def opened(self) -> None:
         """The socket is open."""
-        if self._protocol.subprotocol.has_init_timeout and self._settings.init_timeout:
-            self._init_timer = self._loop.call_later(
-                self._settings.init_timeout, self._init_timed_out
-            )
+        timeout = self._settings.init_timeout
+        if timeout and self._protocol.subprotocol.has_init_timeout:
+            self._init_timer = self._loop.call_later(timeout, self._init_timed_out)
 
     def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
         """Take a frame; give something to wait for before the next, if there is need."""
@@ -120,6 +128,12 @@ class Connection:
         self._protocol.socket_closed()
         self._wind_down()
         self._outbox.abandon()
+        if self._tasks:
+            await self._see_to_the_end()
+        # They know this connection, too: circles stay until garbage is collected.
+        self._pings = self._order = None
+
+    async def _see_to_the_end(self) -> None:
         deadline = self._loop.time() + self._settings.disconnect_timeout
         try:
             while self._tasks and (seconds := deadline - self._loop.time()) > 0:
@@ -181,11 +195,11 @@ class Connection:
         """An operation has a result."""
         frame = ServerProtocol.next(operation, result)
         if frame is not None:
-            self._outbox.put(self._send_text, frame)
+            self._outbox.put(self._send_event, {"type": "websocket.send", "text": frame})
 
     def next_at_once(self, operation: Operation, result: str) -> bool:
         """Send a result if nothing has to be waited for; tell if that was done."""
-        if self._turn is not None or self._outbox.flushing is not None:
+        if self._outbox.flushing is not None or self._turn is not None:
             return False
         self.next(operation, result)
         return True
@@ -217,27 +231,32 @@ class Connection:
             return None
         return self._readiness()
 
+    @property
+    def _turn(self) -> asyncio.Event | None:
+        return None if self._order is None else self._order.turn
+
     async def _readiness(self) -> None:
-        while self._turn is not None or self._outbox.is_full:
-            if self._turn is not None:
-                await self._turn.wait()
+        while (turn := self._turn) is not None or self._outbox.is_full:
+            if turn is not None:
+                await turn.wait()
             await self._outbox.has_room()
 
-    # ----------------------------------------------------------------- strict order
+    # ------------------------------------------------------------------ its messages
 
     def _take(
         self, decide: Callable[[Any], list[Effect]], content: object
     ) -> Awaitable[None] | None:
-        self._pings.heard()
-        if self._settings.strict_ordering and not self._is_deciding():
-            self._inbox.append(partial(decide, content))
-            self._work_off()
-        else:
+        if self._pings is not None:
+            self._pings.heard()
+        order = self._order
+        if order is None or self._is_deciding():
             self.carry_out(decide(content))
+        else:
+            order.put(partial(decide, content))
         # Who does not read what we answer is not listened to.
-        if len(self._inbox) < INBOX_LIMIT and not self._outbox.is_full:
-            return None
-        return self._room()
+        if self._outbox.is_full or (order is not None and order.is_full):
+            return self._room()
+        return None
 
     def _is_deciding(self) -> bool:
         """Tell if what comes now breaks a rule by coming before the acknowledgement."""
@@ -245,31 +264,9 @@ class Connection:
         return self._protocol.state is State.INITIALISING and not holds
 
     async def _room(self) -> None:
-        while self._turn is not None and len(self._inbox) >= INBOX_LIMIT:
-            await self._turn.wait()
+        if self._order is not None:
+            await self._order.has_room()
         await self._outbox.has_room()
-
-    def _work_off(self) -> None:
-        """Look at messages one after another, each when the one before has come to its end."""
-        while self._inbox and self._turn is None:
-            self._turn = asyncio.Event()
-            self.carry_out(self._inbox.pop(0)())
-            if self._turn_tasks:
-                self._spawn(self._wait_for_turn())
-            else:
-                self._end_turn()
-
-    async def _wait_for_turn(self) -> None:
-        while self._turn_tasks:
-            tasks, self._turn_tasks = self._turn_tasks, []
-            await asyncio.wait(tasks)
-        self._end_turn()
-        self._work_off()
-
-    def _end_turn(self) -> None:
-        if self._turn is not None:
-            self._turn.set()
-            self._turn = None
 
     # --------------------------------------------------------------------- effects
 
@@ -278,7 +275,7 @@ class Connection:
         for effect in effects:
             match effect:
                 case Send():
-                    self._outbox.put(self._send_text, effect.frame)
+                    self._send(effect.frame)
                 case Execute():
                     self._execute(effect.operation)
                 case Cancel():
@@ -289,15 +286,15 @@ class Connection:
                 case Close():
                     self._close(effect.code, effect.reason)
                 case Pinged():
-                    self._pings.pinged(effect.payload)
+                    self._pings_here().pinged(effect.payload)
                 case Ponged():
-                    self._pings.ponged(effect.payload)
+                    self._pings_here().ponged(effect.payload)
                 case _:  # pragma: no cover (type checkers prove that there is no other)
                     assert_never(effect)
 
     def _send(self, frame: str | None) -> None:
         if frame is not None:
-            self._outbox.put(self._send_text, frame)
+            self._outbox.put(self._send_event, {"type": "websocket.send", "text": frame})
 
     def _initialize(self, payload: Any) -> Steps[None]:
         try:
@@ -309,7 +306,21 @@ class Connection:
             self._reject(error if isinstance(error, Exception) else RuntimeError("Cancelled"))
             return
         self.carry_out(self._protocol.accepted(answer))
-        self._pings.start()
+        if self._settings.ping_every:
+            self._pings_here().start()
+
+    def _pings_here(self) -> Pings:
+        """Give what sees to pings: most connections never have any."""
+        if self._pings is None:
+            self._pings = Pings(
+                self._protocol,
+                self,
+                self._application,
+                self._loop,
+                every=self._settings.ping_every,
+                timeout=self._settings.pong_timeout,
+            )
+        return self._pings
 
     def _reject(self, error: Exception) -> None:
         if isinstance(error, ConnectionRejectionError):
@@ -355,7 +366,8 @@ class Connection:
         self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)
         self._wind_down()
 
-    def _give_up(self) -> Awaitable[None]:
+    def give_up(self) -> Awaitable[None]:
+        """Close the socket, as a frame can not be sent."""
         code = int(CloseCode.INTERNAL_ERROR)
         return self._websocket.send_close(code, "A message could not be sent")
 
@@ -371,9 +383,10 @@ class Connection:
     def _wind_down(self) -> None:
         """End everything, without waiting for it."""
         self._forget_init_timer()
-        self._pings.stop()
-        self._inbox.clear()
-        self._end_turn()
+        if self._pings is not None:
+            self._pings.stop()
+        if self._order is not None:
+            self._order.end()
         if self._initializing is not None:
             steps.cancel(self._initializing)
         for client in list(self._operations.values()):
@@ -399,7 +412,7 @@ class Connection:
             log.warning("Cancelling %s tasks of a client that has gone", len(self._tasks))
         # Twice: what is cancelled may call a hook in its end, which may hang, too.
         for _ in range(2):
-            tasks = list(self._tasks)
+            tasks = list(self._tasks or ())
             for task in tasks:
                 steps.cancel(task)
             if tasks:
@@ -414,20 +427,23 @@ class Connection:
         rest = steps.run(work) if variables is None else variables.run(steps.run, work)
         if rest is None:
             return None
-        task = self._spawn(rest, variables)
-        if self._turn is not None:
-            self._turn_tasks.append(task)
+        task = self.spawn(rest, variables)
+        if self._order is not None:
+            self._order.began(task)
         return task
 
-    def _spawn(
+    def spawn(
         self, coroutine: Coroutine[Any, Any, None], variables: Context | None = None
     ) -> asyncio.Task[None]:
+        """Make a task of this connection, which sees to its end."""
         task = self._loop.create_task(coroutine, context=variables)
+        self._tasks = self._tasks or set()
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
+        assert self._tasks is not None, "it is one of them"
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("A task of a connection failed", exc_info=task.exception())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from secrets import token_hex
 from typing import Any, ClassVar
 
 from channels.exceptions import StopConsumer
@@ -26,13 +26,14 @@ from .execution import Engine
 from .hooks import HookedClient, WebSocketHooks
 from .hub import Hub, hub_of
 from .json_text import loads
-from .listening import OwnChannel, listen
+from .listening import listen
 from .messages import CloseCode, Subscribe
 from .options import check_options, option_names, with_options
 from .own_handlers import OwnHandlers
+from .own_methods import OwnMethods
 from .protocol import SERVICE_RESTART
 from .receiving import Receiver
-from .shutdown import DEFAULT_TIMEOUT, guests_of_loop, written
+from .shutdown import DEFAULT_TIMEOUT, Guests, guests_of_loop, written
 from .steps import Steps, is_awaitable
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
@@ -48,7 +49,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     schema: Any
     """A `graphene.Schema`, a `graphql.GraphQLSchema`, or something that has one."""
 
-    _shared_engine: ClassVar[Engine]
+    _shared_engine: ClassVar[tuple[Any, Engine]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
@@ -72,13 +73,11 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self._engine: Engine
         self._connection: Connection | None = None
         self._receiver: Receiver
+        self._guests: Guests
         self._hub: Hub | None = None
         self._close_code: int | None = None
-        self._hooks_disconnect = self.overrides("on_disconnect")
-        self._hooks_operations = self.overrides("on_operation")
-        self._hooks_results = self.overrides("on_next", "on_error", "on_complete")
-        self._decodes_json = _is_own(type(self).decode_json, _channels.decode_json)
-        self._encodes_json = _is_own(type(self).encode_json, _channels.encode_json)
+        self._overridden = _own_methods.of(type(self))
+        self._takes_frames = _RECEIVING.isdisjoint(self._overridden)
 
     # ----------------------------------------------------------------------- hooks
 
@@ -124,7 +123,13 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self.channel_name: Any = None
         try:
             await self._use_channel_layer()
-            await self._serve()
+            while True:
+                message = await self._receiver()
+                if self._takes_frames and message["type"] == "websocket.receive":
+                    if waiting := self._take_frame(_frame(message)):
+                        await waiting
+                elif not await self._take_event(message):
+                    break
         except StopConsumer:
             pass
         except asyncio.CancelledError:
@@ -159,17 +164,18 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
             await self.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
             return
         self._engine = self._engine_of_class()
-        if self._hooks_operations:
+        if "on_operation" in self._overridden:
             chosen = _subprotocols.without_query(chosen)
         protocol = self.server_protocol(
             chosen,
-            asks_about_pings=self.overrides("on_ping"),
-            tells_of_pongs=self.overrides("on_pong"),
+            asks_about_pings="on_ping" in self._overridden,
+            tells_of_pongs="on_pong" in self._overridden,
         )
         settings = self.connection_settings()
         self._connection = Connection(
             protocol, self, self, settings, confirms=self.confirm_subscriptions
         )
+        self._guests = guests
         guests.add(self._connection)
         self._connection.opened()
 
@@ -213,19 +219,18 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
     ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
         """Listen to other Channels code, see `OperationContext.listen_to_channel`."""
-        layer = broadcast.channel_layer(self.channel_layer_alias)
-        own = self._own_channel or OwnChannel(layer, self.channel_name)
+        own = self._channel_to_hear(broadcast.channel_layer(self.channel_layer_alias))
         limit = self.subscription_notification_queue_limit
         return listen(own, type, timeout=timeout, groups=groups, queue_limit=limit)
 
     # ------------------------------------------------------ what the connection asks
 
-    def text_sender(self) -> Callable[[str], Awaitable[None]]:
-        """Give what sends a text frame."""
-        if self._encodes_json:
+    def event_sender(self) -> Callable[[dict[str, Any]], Awaitable[None]]:
+        """Give what sends a text frame: an event `websocket.send` (ASGI)."""
+        if "encode_json" in self._overridden:
             return self._send_encoded
         send: Callable[[Any], Awaitable[None]] = self.base_send
-        return lambda text: send({"type": "websocket.send", "text": text})
+        return send
 
     async def send_close(self, code: int, reason: str) -> None:
         """Close the socket; the reason is at most 123 bytes long."""
@@ -239,6 +244,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
         """Ask `on_connect`, and keep the payload for `info.context`."""
         self.connection_params = payload if isinstance(payload, dict) else {}
+        if "on_connect" not in self._overridden:
+            return None
         answer = yield self.on_connect(payload)
         if answer is None or isinstance(answer, dict):
             return answer
@@ -268,7 +275,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
 
     def execute(self, client: ClientOperation) -> Steps[None]:
         """Start an operation."""
-        if self._hooks_results:
+        if not _RESULT_HOOKS.isdisjoint(self._overridden):
             return self._engine.start(HookedClient(client, self), self)
         return self._engine.start(client, self)
 
@@ -288,7 +295,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
 
     def before_operation(self, request: Subscribe) -> Any:
         """Ask `on_operation`, if there is one worth asking."""
-        if not self._hooks_operations:
+        if "on_operation" not in self._overridden:
             return None
         return self.on_operation(request.id, payload=request.for_hook())
 
@@ -322,54 +329,41 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self.channel_name = (
             await self.channel_layer.new_channel()
             if self._listens
-            else f"specific.{uuid.uuid4().hex}"
+            else f"specific.{token_hex(16)}"
         )
-        self._own_channel = OwnChannel(self.channel_layer, self.channel_name)
 
-    async def _serve(self) -> None:
-        """Take what the server has to say until the client has gone."""
-        takes_frames = not self._decodes_json and all(
-            getattr(type(self), name) is getattr(GraphqlWsConsumer, name)
-            for name in ("websocket_receive", "receive", "receive_json")
-        )
-        is_own_end = bool(self.groups) or (
-            type(self).websocket_disconnect is not _channels.websocket_disconnect
-        )
-        while True:
-            message = await self._receiver()
-            match message["type"]:
-                case "websocket.receive" if takes_frames:
-                    text = message.get("text")
-                    frame = message.get("bytes") if text is None else text
-                    if waiting := self._take_frame(frame):
-                        await waiting
-                case "websocket.receive":
-                    message.setdefault("bytes")
-                    await self.websocket_receive(message)
-                case "websocket.connect":
-                    await self.websocket_connect(message)
-                    self._listen_to_layer()
-                case "websocket.disconnect":
-                    self._close_code = message.setdefault("code")
-                    self.close_reason = message.get("reason") or ""
-                    if not is_own_end:
-                        # Channels' way to `disconnect` hops to a thread in the end.
-                        await self.disconnect(self._close_code)
-                        return
+    async def _take_event(self, message: Any) -> bool:
+        """Take what is no frame, or not for the connection yet; tell if more is to come."""
+        match message["type"]:
+            case "websocket.receive":
+                message.setdefault("bytes")
+                await self.websocket_receive(message)
+            case "websocket.connect":
+                await self.websocket_connect(message)
+                self._listen_to_layer()
+            case "websocket.disconnect":
+                self._close_code = message.setdefault("code")
+                self.close_reason = message.get("reason") or ""
+                if self.groups or "websocket_disconnect" in self._overridden:
                     await self.websocket_disconnect(message)
-                case _:
-                    await self.dispatch(message)
+                else:
+                    # Channels' way to `disconnect` hops to a thread in the end.
+                    await self.disconnect(self._close_code)
+                    return False
+            case _:
+                await self.dispatch(message)
+        return True
 
     async def _decode(self, frame: str | bytes | None) -> Any:
-        if not (self._decodes_json and isinstance(frame, str)):
+        if not ("decode_json" in self._overridden and isinstance(frame, str)):
             return _subprotocols.parse(frame)
         content: Any = self.decode_json(frame)
         return await content if is_awaitable(content) else content
 
-    async def _send_encoded(self, text: str) -> None:
+    async def _send_encoded(self, event: dict[str, Any]) -> None:
         """Send a frame in the JSON of `encode_json`."""
         try:
-            encoded: Any = self.encode_json(loads(text))
+            encoded: Any = self.encode_json(loads(event["text"]))
             if is_awaitable(encoded):
                 encoded = await encoded
         except Exception:
@@ -386,25 +380,27 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
 
     async def _end(self) -> None:
         """End what belongs to the connection, whichever way it was lost."""
+        self._is_over = True
         # Each of these is called, even if one before it fails or is cancelled.
         try:
             if self._own_channel is not None:
                 await self._own_channel.close()
         finally:
+            connection, self._connection = self._connection, None
             try:
-                await self._end_connection()
+                if connection is not None:
+                    await self._end_connection(connection)
             finally:
-                await self._release_hub()
+                hub, self._hub = self._hub, None
+                if hub is not None:
+                    await hub.release()
 
-    async def _end_connection(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        guests_of_loop().discard(connection)
+    async def _end_connection(self, connection: Connection) -> None:
+        self._guests.discard(connection)
         try:
             await connection.disconnected()
         finally:
-            if self._hooks_disconnect:
+            if "on_disconnect" in self._overridden:
                 await self._call_on_disconnect()
 
     async def _call_on_disconnect(self) -> None:
@@ -416,11 +412,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         # Nobody is left to be told of it but the log.
         except Exception:
             log.exception("`on_disconnect` failed")
-
-    async def _release_hub(self) -> None:
-        hub, self._hub = self._hub, None
-        if hub is not None:
-            await hub.release()
 
     async def _crash(self) -> None:
         """Close with 4500, and drop a socket that can not even take that."""
@@ -434,13 +425,24 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
             log.debug("Can not close: %r", error)
 
 
-_channels = AsyncJsonWebsocketConsumer
+def _frame(message: Mapping[str, Any]) -> str | bytes | None:
+    text: str | None = message.get("text")
+    return message.get("bytes") if text is None else text
 
 
-def _is_own(method: Any, inherited: Any) -> bool:
-    """Tell if a class method is another than that of Channels."""
-    return getattr(method, "__func__", method) is not inherited.__func__
+_RESULT_HOOKS = frozenset({"on_complete", "on_error", "on_next"})
 
+_OTHER_HOOKS = ("on_connect", "on_disconnect", "on_operation", "on_ping", "on_pong")
+
+_RECEIVING = frozenset({"decode_json", "receive", "receive_json", "websocket_receive"})
+
+_own_methods = OwnMethods(
+    {
+        WebSocketHooks: (*_RESULT_HOOKS, *_OTHER_HOOKS),
+        AsyncJsonWebsocketConsumer: ("decode_json", "encode_json", "websocket_disconnect"),
+        GraphqlWsConsumer: ("receive", "receive_json", "websocket_receive"),
+    }
+)
 
 GraphqlWsConsumer._library_class = GraphqlWsConsumer  # noqa: SLF001 (it knows itself only now)
 add_owner(GraphqlWsConsumer)

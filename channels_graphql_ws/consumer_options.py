@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from graphql import MiddlewareManager
@@ -101,13 +102,12 @@ class ConsumerOptions(OperationOptions):
         Raises:
             ValueError: one of the names is none of a subprotocol.
         """
-        known = {each.name: each for each in SUBPROTOCOLS}
-        unknown = [name for name in cls.subprotocols if name not in known]
+        unknown = [name for name in cls.subprotocols if name not in _SUBPROTOCOLS]
         if unknown:
             raise ValueError(
-                f"{cls.__qualname__}.subprotocols: {unknown} are none of {list(known)}"
+                f"{cls.__qualname__}.subprotocols: {unknown} are none of {list(_SUBPROTOCOLS)}"
             )
-        return [known[name] for name in cls.subprotocols]
+        return [_SUBPROTOCOLS[name] for name in cls.subprotocols]
 
     def server_protocol(self, subprotocol: Subprotocol, **asked: bool) -> ServerProtocol:
         """Give what decides on a connection; `asked`: which hooks about pings there are."""
@@ -121,7 +121,7 @@ class ConsumerOptions(OperationOptions):
 
     def connection_settings(self) -> Settings:
         """Give times, order and limits of a connection."""
-        return Settings(
+        return _settings(
             strict_ordering=self.strict_ordering,
             ping_every=self.send_ping_every,
             pong_timeout=self.pong_timeout,
@@ -130,3 +130,9 @@ class ConsumerOptions(OperationOptions):
             max_subscriptions=self.max_operations_per_connection,
             completes_at_shutdown=self.complete_at_shutdown,
         )
+
+
+_SUBPROTOCOLS = {each.name: each for each in SUBPROTOCOLS}
+
+_settings = lru_cache(maxsize=128)(Settings)
+"""Connections with the same values have the same settings."""

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from .destinations import look_again
 from .execution import Engine, Settings
 from .options import check_values, core_schema
+
+_attributes = attrgetter(
+    "schema",
+    "middleware",
+    "resolve_sync_in_threads",
+    "compile_operations",
+    "group_name_prefix",
+    "confirm_subscriptions",
+    "subscription_confirmation_message",
+    "subscription_notification_queue_limit",
+    "warn_operation_timeout",
+    "max_depth",
+    "max_tokens",
+    "introspection",
+    "parse_document",
+    "validate_document",
+    "mask_errors",
+    "masked_error_message",
+)
+"""What an engine is made of, but for `validation_rules`, which may be a list that grows."""
 
 
 def engine_of(cls: type[Any]) -> Engine:
@@ -16,6 +37,16 @@ def engine_of(cls: type[Any]) -> Engine:
         TypeError: the class has no `schema`.
         ValueError, TypeError: a value makes no sense, see `check_values`.
     """
+    attributes = *_attributes(cls), *cls.validation_rules
+    known: tuple[Any, Engine] | None = cls.__dict__.get("_shared_engine")
+    if known is not None and known[0] == attributes:
+        return known[1]
+    engine = _engine(cls, None if known is None else known[1])
+    cls._shared_engine = attributes, engine
+    return engine
+
+
+def _engine(cls: type[Any], known: Engine | None) -> Engine:
     settings = Settings(
         schema=core_schema(cls.schema),
         middleware=cls.middleware,
@@ -29,9 +60,9 @@ def engine_of(cls: type[Any]) -> Engine:
         rules=cls.document_rules(),
         mask=cls.mask_of_class(),
     )
-    engine: Engine | None = cls.__dict__.get("_shared_engine")
-    if engine is None or engine.settings != settings:
-        check_values(cls)
-        engine = cls._shared_engine = Engine(settings)
-        look_again()
-    return engine
+    # An attribute may have got another value that means the same.
+    if known is not None and known.settings == settings:
+        return known
+    check_values(cls)
+    look_again()
+    return Engine(settings)

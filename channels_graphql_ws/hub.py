@@ -292,8 +292,11 @@ def hub_of(layer: ChannelLayer) -> Hub:
     run each on an event loop of its own.
     """
     loop = asyncio.get_running_loop()
+    known = _hubs.get((loop, id(layer)))
+    if known is not None:
+        return known
     with _hubs_lock:  # Event loops in other threads do the same.
         abandoned = [_hubs.pop(key) for key in list(_hubs) if key[0].is_closed()]
     for hub in abandoned:
         broadcast.remove_receiver(hub.layer, hub)
-    return _hubs.get((loop, id(layer))) or Hub(layer)
+    return Hub(layer)

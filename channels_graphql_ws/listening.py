@@ -213,16 +213,20 @@ class OwnChannel:
     Args:
         layer: the channel layer.
         name: the name of the channel.
+        is_closed: who listens hears nothing, and the end at once.
     """
 
-    def __init__(self, layer: DirectLayer, name: str) -> None:
+    __slots__ = ("_dispatch", "_is_closed", "_listeners", "_name", "_news", "_reader", "layer")
+
+    def __init__(self, layer: DirectLayer, name: str, *, is_closed: bool = False) -> None:
         self.layer = layer
         self._name = name
         self._listeners: dict[Messages, None] = {}
         self._dispatch: Dispatch | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._is_open = asyncio.Event()
-        self._is_closed = False
+        # Few connections ever wait for it.
+        self._news: asyncio.Event | None = None
+        self._is_closed = is_closed
 
     def dispatch_to(self, dispatch: Dispatch) -> None:
         """Have this called with each message."""
@@ -243,13 +247,14 @@ class OwnChannel:
         Raises:
             ChannelLayerError: none comes.
         """
+        news = self._news = self._news or asyncio.Event()
         for _ in range(PROBES):
-            if self._is_open.is_set():
+            if news.is_set() or self._is_closed:
                 return
             await self.layer.send(self._name, {"type": PROBE})
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROBE_EVERY):
-                    await self._is_open.wait()
+                    await news.wait()
         raise ChannelLayerError(f"Can not read from the channel {self._name}")
 
     def remove(self, messages: Messages) -> None:
@@ -263,12 +268,16 @@ class OwnChannel:
     async def close(self) -> None:
         """Read no more, and end all listening."""
         self._is_closed = True
-        self._is_open.set()
+        self._tell()
         for messages in self._listeners:
             messages.end()
         reader, self._reader = self._reader, None
         if reader is not None:
             await cancel([reader])
+
+    def _tell(self) -> None:
+        if self._news is not None:
+            self._news.set()
 
     def _start(self) -> None:
         if self._reader is None:
@@ -283,7 +292,7 @@ class OwnChannel:
                 await asyncio.sleep(RETRY_AFTER)
                 continue
             if message["type"] == PROBE:
-                self._is_open.set()
+                self._tell()
                 continue
             is_heard = _hand_out(message, self._listeners)
             if self._dispatch is not None and not await self._dispatch(message, is_heard):

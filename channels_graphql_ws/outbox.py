@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 from .steps import is_cancellation
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -49,26 +51,29 @@ def _throw(steps: Iterator[Any], failure: BaseException) -> Any:
     return throw(failure)
 
 
+class Owner(Protocol):
+    """The connection, as far as an outbox needs it."""
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Make a task, and own it."""
+        ...
+
+    def give_up(self) -> Awaitable[None]:
+        """Close the socket, as a frame can not be sent."""
+        ...
+
+
 class Outbox:
     """Sends frames in order, without a task while the socket takes them at once.
-
-    Args:
-        spawn: makes a task that somebody owns.
-        give_up: closes, in case that a frame can not be sent.
 
     Attributes:
         flushing: sends what waits. While it is `None`, a frame is sent at once.
     """
 
-    __slots__ = ("_closed", "_give_up", "_room", "_spawn", "_waiting", "flushing")
+    __slots__ = ("_closed", "_owner", "_room", "_waiting", "flushing")
 
-    def __init__(
-        self,
-        spawn: Callable[[Any], asyncio.Task[None]],
-        give_up: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._spawn = spawn
-        self._give_up = give_up
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         # No deque: it takes ten times the memory for a client that keeps up.
         self._waiting: list[Callable[[], Awaitable[None]]] = []
         self.flushing: asyncio.Task[None] | None = None
@@ -86,7 +91,7 @@ class Outbox:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
 
-    def put(self, send: Callable[[str], Awaitable[None]], frame: str) -> None:
+    def put(self, send: Callable[[T], Awaitable[None]], frame: T) -> None:
         """Have `send` called in its turn: now, if the socket has taken all before it."""
         if self._closed:
             return
@@ -103,7 +108,7 @@ class Outbox:
             self._fail(error, partial(send, frame))
             return
         if waiting_for is not _DONE:
-            self.flushing = self._spawn(self._flush(_Rest(steps, waiting_for)))
+            self.flushing = self._owner.spawn(self._flush(_Rest(steps, waiting_for)))
 
     def close(self, send: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
         """Call `send` as the last of all; with `at_once`, forget what waits before it.
@@ -119,7 +124,7 @@ class Outbox:
         self._waiting.append(send)
         self._tell_room()
         if self.flushing is None:
-            self.flushing = self._spawn(self._flush())
+            self.flushing = self._owner.spawn(self._flush())
 
     async def closed(self, timeout: float) -> None:
         """Wait until the last frame is sent, `timeout` seconds at most."""
@@ -127,10 +132,12 @@ class Outbox:
             await asyncio.wait([self.flushing], timeout=timeout)
 
     def abandon(self) -> None:
-        """The socket is closed: forget what has not been sent."""
+        """The socket is closed: forget what has not been sent, and the owner."""
         self._closed = True
         self._forget()
         self._tell_room()
+        # It knows us, too: what is in a circle stays until garbage is collected.
+        del self._owner
 
     async def _flush(self, rest: Awaitable[None] | None = None) -> None:
         try:
@@ -168,7 +175,7 @@ class Outbox:
             return
         log.debug("Can not send outside of a task, trying in one: %r", error)
         self._waiting.append(send)
-        self.flushing = self._spawn(self._flush())
+        self.flushing = self._owner.spawn(self._flush())
 
     def _break(self, error: BaseException) -> None:
         """Take it that the client has gone, if it is an OSError as ASGI has it."""
@@ -177,12 +184,12 @@ class Outbox:
         self._waiting.clear()
         self._tell_room()
         if not was_closed and not isinstance(error, OSError):
-            self.flushing = self._spawn(self._close_after(error))
+            self.flushing = self._owner.spawn(self._close_after(error))
 
     async def _close_after(self, error: BaseException) -> None:
         """Leave nobody without a word: Daphne refuses frames that it finds too large."""
         try:
-            await self._give_up()
+            await self._owner.give_up()
         except Exception as gone:  # noqa: BLE001 (servers raise what they like)
             log.debug("Can not even close: %r", gone)
         else:

@@ -27,6 +27,7 @@ class OwnHandlers(AsyncJsonWebsocketConsumer):
     _with_own_handlers: ClassVar[bool]
     _own_channel: OwnChannel | None = None
     _listens = False
+    _is_over = False
 
     @classmethod
     def _is_own_handler(cls, name: str) -> bool:
@@ -52,8 +53,15 @@ class OwnHandlers(AsyncJsonWebsocketConsumer):
         return bool(self.groups) or self._has_own_handlers()
 
     def _listen_to_layer(self) -> None:
-        if self._listens and self._own_channel is not None:
-            self._own_channel.dispatch_to(self._dispatch_own)
+        if self._listens:
+            self._channel_to_hear(self.channel_layer).dispatch_to(self._dispatch_own)
+
+    def _channel_to_hear(self, layer: Any) -> OwnChannel:
+        """Give this consumer's own channel, which few ever listen to."""
+        if self._own_channel is None:
+            name: Any = self.channel_name
+            self._own_channel = OwnChannel(layer, name, is_closed=self._is_over)
+        return self._own_channel
 
     async def _dispatch_own(self, message: dict[str, Any], is_heard: bool) -> bool:  # noqa: FBT001
         """Have the class's own handler called, as Channels does."""

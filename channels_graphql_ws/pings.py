@@ -56,6 +56,7 @@ class Pings:
         protocol: ServerProtocol,
         owner: Owner,
         hooks: PingHooks,
+        loop: asyncio.AbstractEventLoop,
         *,
         every: float | None,
         timeout: float | None,
@@ -65,7 +66,7 @@ class Pings:
         self._hooks = hooks
         self._every = every
         self._timeout = timeout
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._next: asyncio.TimerHandle | None = None
         self._pong: asyncio.TimerHandle | None = None
         self._queue: list[Steps[None]] = []

@@ -300,7 +300,7 @@ class ServerProtocol:
 
     def socket_closed(self) -> None:
         """The client is gone: nothing may be said any more."""
-        self._close(CloseCode.NORMAL, "")
+        self._end_all()
 
     # -------------------------------------------------------------------- answers
 
@@ -414,13 +414,16 @@ class ServerProtocol:
         return self._close(CloseCode.BAD_REQUEST, reason)
 
     def _close(self, code: CloseCode, reason: str) -> list[Effect]:
+        self._end_all()
+        return [Close(code, cut(reason))]
+
+    def _end_all(self) -> None:
         self.state = _CLOSED
         for operation in (*self._operations.values(), *self._stopping.values()):
             operation.phase = _ENDED
         self._operations.clear()
         self._stopping.clear()
         self._held.clear()
-        return [Close(code, cut(reason))]
 
     _ANSWERS: ClassVar[Mapping[type, Callable[[Any, Any], list[Effect]]]] = {
         messages.Subscribe: _subscribe,

@@ -23,6 +23,8 @@ class Receiver:
         receive: the server's.
     """
 
+    __slots__ = ("_pause", "_receive", "_task", "_waits")
+
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._task: asyncio.Task[Any] | None = asyncio.current_task()

@@ -280,4 +280,7 @@ def choose(
     offered: Collection[str], allowed: Sequence[Subprotocol] = SUBPROTOCOLS
 ) -> Subprotocol | None:
     """Pick the first of the dialects allowed that the client offers."""
-    return next((ours for ours in allowed if ours.name in offered), None)
+    for ours in allowed:
+        if ours.name in offered:
+            return ours
+    return None

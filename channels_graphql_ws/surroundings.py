@@ -28,8 +28,8 @@ class Settings:
 class WebSocket(Protocol):
     """Where frames go."""
 
-    def text_sender(self) -> Callable[[str], Awaitable[None]]:
-        """Give what sends a text frame."""
+    def event_sender(self) -> Callable[[dict[str, Any]], Awaitable[None]]:
+        """Give what sends a text frame: an event `websocket.send` (ASGI)."""
         ...
 
     def send_close(self, code: int, reason: str) -> Awaitable[None]:

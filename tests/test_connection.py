@@ -14,13 +14,13 @@ from graphql import OperationType
 
 from channels_graphql_ws import connection
 from channels_graphql_ws.connection import (
-    INBOX_LIMIT,
     Connection,
 )
 from channels_graphql_ws.masking import NO_MASK, Mask
 from channels_graphql_ws.messages import Refusal
 from channels_graphql_ws.outbox import FULL_AT
 from channels_graphql_ws.protocol import ServerProtocol
+from channels_graphql_ws.strict_order import INBOX_LIMIT
 from channels_graphql_ws.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
 from channels_graphql_ws.surroundings import Settings
 from support import tick, wait_until
@@ -45,13 +45,14 @@ class FakeWebSocket:
         self.takes_frames = asyncio.Event()
         self.takes_frames.set()
 
-    def text_sender(self) -> Any:
-        return self.send_text
+    def event_sender(self) -> Any:
+        return self.send
 
-    async def send_text(self, text: str) -> None:
+    async def send(self, event: dict[str, str]) -> None:
         if not self.takes_frames.is_set():
             await self.takes_frames.wait()
-        self.frames.append(json.loads(text))
+        assert event["type"] == "websocket.send"
+        self.frames.append(json.loads(event["text"]))
 
     async def send_close(self, code: int, reason: str) -> None:
         self.closed.append((code, reason))
@@ -160,7 +161,6 @@ class Case:
             confirms=confirms,
         )
         self.connection._loop = self.clock  # type: ignore[assignment]
-        self.connection._pings._loop = self.clock  # type: ignore[assignment]
         self.start_word, self.stop_word = (
             ("start", "stop") if legacy else ("subscribe", "complete")
         )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from channels.exceptions import DenyConnection, StopConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
+from graphene.validation import DisableIntrospection
 from graphql import GraphQLError
 
 import channels_graphql_ws
@@ -369,6 +370,45 @@ async def test_all_connections_of_a_class_share_one_engine_until_its_settings_ch
     await socket.heard("complete:1")
     assert socket.results("1")[0] == {"data": {"hello": "changed"}}
     await socket.drop()
+
+
+def test_an_engine_is_kept_where_an_attribute_gets_another_value_that_means_the_same() -> None:
+    cls = consumer_class(validation_rules=[])
+    engine = cls._engine_of_class()
+    cls.validation_rules = ()
+    cls.schema = cls.schema.graphql_schema
+    assert cls._engine_of_class() is engine
+
+
+def test_a_rule_that_is_added_to_the_rules_of_a_class_is_noticed() -> None:
+    cls = consumer_class(validation_rules=[])
+    assert cls._engine_of_class().settings.rules.extra == ()
+    cls.validation_rules.append(DisableIntrospection)
+    assert cls._engine_of_class().settings.rules.extra == (DisableIntrospection,)
+
+
+def test_a_subclass_has_an_engine_of_its_own() -> None:
+    cls = consumer_class()
+    heir = type("Heir", (cls,), {"compile_operations": False})
+    assert cls._engine_of_class().settings.compile_operations
+    assert not heir._engine_of_class().settings.compile_operations
+
+
+async def test_what_is_set_on_an_instance_before_it_connects_is_for_that_connection_only() -> None:
+    class Hasty(consumer_class()):
+        async def connect(self) -> None:
+            if self.scope["path"] == "/hasty":
+                self.strict_ordering = True
+            await super().connect()
+            settings.append(self._connection._settings)
+
+    settings: list[Any] = []
+    for path in ("/", "/hasty", "/"):
+        socket = AsgiSocket(Hasty.as_asgi(), scope={"path": path})
+        await socket.acknowledged()
+        await socket.drop()
+    assert [each.strict_ordering for each in settings] == [False, True, False]
+    assert settings[0] is settings[2]
 
 
 async def test_settings_that_can_not_be_used_close_with_4500(
@@ -1297,3 +1337,17 @@ async def test_a_close_that_the_server_refuses_is_none() -> None:
     await tick(5)
     await socket.drop()
     assert socket.closes == []
+
+
+async def test_who_begins_to_listen_when_the_client_has_gone_comes_to_the_end_at_once() -> None:
+    class Remembered(consumer_class()):
+        async def connect(self) -> None:
+            consumers.append(self)
+            await super().connect()
+
+    consumers: list[GraphqlWsConsumer] = []
+    socket = AsgiSocket(Remembered.as_asgi())
+    await socket.acknowledged()
+    await socket.drop()
+    async with consumers[0].listen_to_channel("chat") as messages:
+        assert [message async for message in messages] == []

@@ -357,6 +357,25 @@ async def test_on_complete_comes_behind_the_hooks_before_it(subprotocol: str) ->
 
 
 @BOTH
+async def test_on_complete_that_takes_longer_than_the_client_stays_is_called_once(
+    subprotocol: str,
+) -> None:
+    stage = Stage("complete")
+
+    async def on_complete(self: Any, op_id: Any) -> None:
+        await stage.at("complete")
+
+    socket = await ready(subprotocol, on_complete=on_complete)
+    socket.start("1", HELLO)
+    await wait_until(lambda: "complete" in stage.passed)
+    socket.hang_up()
+    await tick(10)
+    stage.let_go("complete")
+    await socket.ended()
+    assert stage.passed == ["complete", "complete went on"]
+
+
+@BOTH
 async def test_an_operation_that_has_failed_does_not_complete(subprotocol: str) -> None:
     seen: list[Any] = []
     failing = asyncio.Event()

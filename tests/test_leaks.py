@@ -236,3 +236,26 @@ async def test_the_census_sees_a_client_that_is_still_there(census: Census) -> N
     await socket.drop()
     del socket
     await census.is_empty()
+
+
+async def _drops_while_subscribed(census: Census, subprotocol: str) -> None:
+    socket = await _live(census, subprotocol, Stage())
+    await News.broadcast_async(payload="hi")
+    await wait_until(lambda: len(socket.results("s")) > 1)
+    await socket.drop()
+
+
+@pytest.mark.parametrize(
+    "life", [_says_goodbye, _drops_while_subscribed, _never_introduces_itself]
+)
+@pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
+async def test_no_garbage_has_to_be_collected_after_a_client_that(
+    life: Life, subprotocol: str, census: Census
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        await life(census, subprotocol)
+        await wait_until(lambda: census.came == 0)
+    finally:
+        gc.enable()

@@ -41,8 +41,9 @@ class Socket:
 class Owner:
     """Makes tasks, and counts them."""
 
-    def __init__(self) -> None:
+    def __init__(self, socket: Socket | None = None) -> None:
         self.tasks: list[asyncio.Task[None]] = []
+        self.give_up = (socket or Socket()).give_up
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
@@ -54,8 +55,9 @@ class Case:
     """An outbox in front of a socket."""
 
     def __init__(self) -> None:
-        self.socket, self.owner = Socket(), Owner()
-        self.outbox = Outbox(self.owner.spawn, self.socket.give_up)
+        self.socket = Socket()
+        self.owner = Owner(self.socket)
+        self.outbox = Outbox(self.owner)
 
     def put(self, *frames: str) -> None:
         for frame in frames:
@@ -264,7 +266,7 @@ async def test_waiting_for_the_last_frame_ends_when_there_is_none_or_time_is_up(
 async def test_a_cancelled_send_takes_its_cancellation() -> None:
     """What a server does when it is cancelled must not be lost half-way."""
     owner, seen = Owner(), list[str]()
-    outbox = Outbox(owner.spawn, Socket().give_up)
+    outbox = Outbox(owner)
 
     async def send(_frame: str) -> None:
         try:
@@ -281,7 +283,7 @@ async def test_a_cancelled_send_takes_its_cancellation() -> None:
 
 async def test_a_send_that_does_not_let_itself_be_cancelled_does_not_stop_the_close() -> None:
     owner, sent = Owner(), list[str]()
-    outbox = Outbox(owner.spawn, Socket().give_up)
+    outbox = Outbox(owner)
 
     async def stubborn(_frame: str) -> None:
         try:
@@ -323,7 +325,7 @@ class PlainAwaitable:
 async def test_what_a_server_gives_to_await_need_not_be_a_generator() -> None:
     owner, sent = Owner(), list[str]()
     taken = asyncio.get_running_loop().create_future()
-    outbox = Outbox(owner.spawn, Socket().give_up)
+    outbox = Outbox(owner)
     outbox.put(lambda frame: PlainAwaitable(taken, lambda: sent.append(frame)), "1")
     outbox.put(lambda frame: PlainAwaitable(taken, lambda: sent.append(frame)), "2")
     taken.set_result(None)
@@ -333,7 +335,7 @@ async def test_what_a_server_gives_to_await_need_not_be_a_generator() -> None:
 
 async def test_such_an_awaitable_may_be_cancelled() -> None:
     owner = Owner()
-    outbox = Outbox(owner.spawn, Socket().give_up)
+    outbox = Outbox(owner)
     never = asyncio.get_running_loop().create_future()
     outbox.put(lambda _: PlainAwaitable(never, lambda: None), "1")
     await tick()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphql import GraphQLSchema
 
@@ -22,8 +21,7 @@ from .threads import context_of_nobody
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Likeness:
+class Likeness(NamedTuple):
     """What subscriptions have in common that get the same results."""
 
     hub: Hub
@@ -51,7 +49,7 @@ def likeness(
         return None
     try:
         variables = dumps(request.variables)
-        if loads(variables) != request.variables:
+        if request.variables and loads(variables) != request.variables:
             raise ValueError("there is something in the variables that is not JSON")
         like = Likeness(
             hub, schema, document, request.operation_name, variables, tuple(groups), context_id

@@ -107,7 +107,7 @@ class GraphqlHttpEndpoint(OperationOptions):
     graphiql: bool = True
     """Answer browsers that ask for a page with GraphiQL."""
 
-    _shared_engine: ClassVar[Engine]
+    _shared_engine: ClassVar[tuple[Any, Engine]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""

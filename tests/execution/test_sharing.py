@@ -1008,7 +1008,7 @@ async def test_clients_of_both_dialects_share(monkeypatch):
         await socket.acknowledged()
         socket.start("1", 'subscription { event(section: "arts") { text } }')
     hub = hub_of(get_channel_layer())
-    await wait_until(lambda: len(consumer._shared_engine._shared) and hub.counts()["groups"])
+    await wait_until(lambda: len(consumer._engine_of_class()._shared) and hub.counts()["groups"])
     await tick(10)
     await OnNews.broadcast(group="arts", payload="five")
     for socket in sockets:

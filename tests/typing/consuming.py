@@ -92,7 +92,7 @@ Tuples.send_ping_every = None
 def is_what_channels_knows(consumer: Consumer) -> AsyncJsonWebsocketConsumer:
     """It can be put wherever Channels takes a consumer."""
     assert_type(consumer.connection_params, Mapping[str, Any])
-    assert_type(consumer.text_sender()("text"), Awaitable[None])
+    assert_type(consumer.event_sender()({"type": "websocket.send"}), Awaitable[None])
     return consumer
 
 
