@@ -226,8 +226,10 @@ class Connection:
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next notification, if there is need."""
-        outbox = self._outbox
-        if self._turn is None and (outbox.flushing is None or not outbox.is_full):
+        # The first is all that is asked for most clients, and it is asked for each event.
+        if self._outbox.flushing is None and self._order is None:
+            return None
+        if self._turn is None and not self._outbox.is_full:
             return None
         return self._readiness()
 
