@@ -244,9 +244,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
         """Ask `on_connect`, and keep the payload for `info.context`."""
         self.connection_params = payload if isinstance(payload, dict) else {}
-        if "on_connect" not in self._overridden:
+        hook = self.on_connect  # It may be the instance's, or have been set late.
+        if getattr(hook, "__func__", None) is _NO_ON_CONNECT:
             return None
-        answer = yield self.on_connect(payload)
+        answer = yield hook(payload)
         if answer is None or isinstance(answer, dict):
             return answer
         log.warning(
@@ -432,7 +433,8 @@ def _frame(message: Mapping[str, Any]) -> str | bytes | None:
 
 _RESULT_HOOKS = frozenset({"on_complete", "on_error", "on_next"})
 
-_OTHER_HOOKS = ("on_connect", "on_disconnect", "on_operation", "on_ping", "on_pong")
+_OTHER_HOOKS = ("on_disconnect", "on_operation", "on_ping", "on_pong")
+_NO_ON_CONNECT = WebSocketHooks.on_connect
 
 _RECEIVING = frozenset({"decode_json", "receive", "receive_json", "websocket_receive"})
 

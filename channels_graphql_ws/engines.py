@@ -5,12 +5,13 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import Any
 
+from graphql import GraphQLSchema
+
 from .destinations import look_again
 from .execution import Engine, Settings
 from .options import check_values, core_schema
 
 _attributes = attrgetter(
-    "schema",
     "middleware",
     "resolve_sync_in_threads",
     "compile_operations",
@@ -27,7 +28,8 @@ _attributes = attrgetter(
     "mask_errors",
     "masked_error_message",
 )
-"""What an engine is made of, but for `validation_rules`, which may be a list that grows."""
+"""What an engine is made of, but for `validation_rules`, which may be a list that grows, and
+`schema`, which may carry another one later."""
 
 
 def engine_of(cls: type[Any]) -> Engine:
@@ -37,18 +39,21 @@ def engine_of(cls: type[Any]) -> Engine:
         TypeError: the class has no `schema`.
         ValueError, TypeError: a value makes no sense, see `check_values`.
     """
-    attributes = *_attributes(cls), *cls.validation_rules
+    schema = core_schema(cls.schema)
+    attributes = schema, *_attributes(cls), *cls.validation_rules
     known: tuple[Any, Engine] | None = cls.__dict__.get("_shared_engine")
     if known is not None and known[0] == attributes:
         return known[1]
-    engine = _engine(cls, None if known is None else known[1])
+    check_values(cls)
+    look_again()
+    engine = Engine(_settings(cls, schema))
     cls._shared_engine = attributes, engine
     return engine
 
 
-def _engine(cls: type[Any], known: Engine | None) -> Engine:
-    settings = Settings(
-        schema=core_schema(cls.schema),
+def _settings(cls: type[Any], schema: GraphQLSchema) -> Settings:
+    return Settings(
+        schema=schema,
         middleware=cls.middleware,
         sync_in_thread=cls.resolve_sync_in_threads,
         compile_operations=cls.compile_operations,
@@ -60,9 +65,3 @@ def _engine(cls: type[Any], known: Engine | None) -> Engine:
         rules=cls.document_rules(),
         mask=cls.mask_of_class(),
     )
-    # An attribute may have got another value that means the same.
-    if known is not None and known.settings == settings:
-        return known
-    check_values(cls)
-    look_again()
-    return Engine(settings)

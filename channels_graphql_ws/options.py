@@ -116,11 +116,13 @@ def core_schema(schema: Any) -> GraphQLSchema:
     Raises:
         TypeError: there is none to be found.
     """
+    if isinstance(schema, GraphQLSchema):
+        return schema
     # Graphene has the first, Strawberry the second.
-    carried = (getattr(schema, name, None) for name in ("graphql_schema", "_schema", "schema"))
-    for each in (schema, *carried):
-        if isinstance(each, GraphQLSchema):
-            return each
+    for name in ("graphql_schema", "_schema", "schema"):
+        carried = getattr(schema, name, None)
+        if isinstance(carried, GraphQLSchema):
+            return carried
     raise TypeError(
         f"{schema!r} is no schema: give a `graphene.Schema`, a `graphql.GraphQLSchema`, or "
         "something that has one"

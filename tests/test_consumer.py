@@ -12,7 +12,7 @@ import pytest
 from channels.exceptions import DenyConnection, StopConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
 from graphene.validation import DisableIntrospection
-from graphql import GraphQLError
+from graphql import GraphQLError, build_schema
 
 import channels_graphql_ws
 from asgi_socket import LEGACY, NEW, AsgiSocket, Event
@@ -385,6 +385,17 @@ def test_a_rule_that_is_added_to_the_rules_of_a_class_is_noticed() -> None:
     assert cls._engine_of_class().settings.rules.extra == ()
     cls.validation_rules.append(DisableIntrospection)
     assert cls._engine_of_class().settings.rules.extra == (DisableIntrospection,)
+
+
+def test_a_schema_that_carries_another_one_later_is_noticed() -> None:
+    class Carrier:
+        graphql_schema = schema.graphql_schema
+
+    cls = consumer_class(schema=Carrier())
+    assert cls._engine_of_class().settings.schema is schema.graphql_schema
+    later = build_schema("type Query { later: Int }")
+    Carrier.graphql_schema = later
+    assert cls._engine_of_class().settings.schema is later
 
 
 def test_a_subclass_has_an_engine_of_its_own() -> None:

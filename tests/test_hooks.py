@@ -70,6 +70,25 @@ async def test_a_rejection_says_what_the_hook_wants(
     assert socket.frames == said
 
 
+@BOTH
+@pytest.mark.parametrize("is_of_class", [False, True])
+async def test_a_hook_that_is_set_after_the_connection_was_made_refuses(
+    subprotocol: str, is_of_class: bool
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise ConnectionRejectionError({"message": "Late"})
+
+    async def accept(self: Any, subprotocol: str | None = None) -> None:
+        await cls.__base__.accept(self, subprotocol)
+        (type(self) if is_of_class else self).on_connect = refuse
+
+    cls: Any = consumer_class(accept=accept)
+    socket = AsgiSocket(cls.as_asgi(), subprotocol)
+    socket.init()
+    await socket.ended()
+    assert socket.closes == [(4403 if subprotocol == NEW else 4000, "Late")]
+
+
 # ------------------------------------------------------------------ limit of operations
 
 

@@ -88,6 +88,11 @@ class EventField:
         info: GraphQLResolveInfo = make(GraphQLResolveInfo, parts)
         return info
 
+    @property
+    def arguments_last(self) -> bool:
+        """Tell if the arguments may be the same objects for all events."""
+        return self._field.arguments_last
+
     def is_resolved_by(self, resolve: Callable[..., Any]) -> bool:
         """Tell if it is this that resolves the field, and nothing around it."""
         return self._field.resolve is resolve

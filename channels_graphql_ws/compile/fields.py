@@ -135,6 +135,11 @@ class Field:
         data = self._complete(run, value, path, info)
         return self._guarded(data, run, path) if type(data) is CoroutineType else data
 
+    @property
+    def arguments_last(self) -> bool:
+        """Tell if the arguments may be the same objects for all calls."""
+        return self._arguments is None or self._arguments.last
+
     def arguments_of(self, bound: Bound) -> dict[str, Any]:
         """Give the arguments, which are not to be changed.
 

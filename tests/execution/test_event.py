@@ -152,6 +152,38 @@ async def test_arguments_are_converted_as_graphene_does():
     assert seen == [(None, Color.RED), ("hello", Color.RED)]
 
 
+async def test_each_event_has_its_own_lists_and_input_objects_of_the_document():
+    class Filter(graphene.InputObjectType):
+        numbers = graphene.List(graphene.Int)
+
+    class Filtered(Subscription):
+        class Arguments:
+            numbers = graphene.List(graphene.Int)
+            filter = Filter()
+
+        ok = graphene.List(graphene.Int)
+
+        @staticmethod
+        def subscribe(root, info, numbers, filter):
+            numbers.append(0)
+            filter.numbers.append(0)
+
+        @staticmethod
+        def publish(payload, info, numbers, filter):
+            numbers.append(payload)
+            filter.numbers.append(payload)
+            return {"ok": numbers + filter.numbers}
+
+    rig = Rig(schema_of(Filtered))
+    client = await rig.subscribe(
+        "subscription { event(numbers: [1], filter: {numbers: [2]}) { ok } }"
+    )
+    for payload in (7, 8):
+        rig.hub.broadcast(payload)
+    await client.hears(2)
+    assert client.results == [{"data": {"event": {"ok": [1, n, 2, n]}}} for n in (7, 8)]
+
+
 async def test_the_context_is_one_for_all_hooks_and_another_for_each_operation():
     seen = []
 
