@@ -244,7 +244,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
         """Ask `on_connect`, and keep the payload for `info.context`."""
         self.connection_params = payload if isinstance(payload, dict) else {}
-        if "on_connect" not in self._overridden:
+        # An instance may have one of its own: what guards the door is never passed over.
+        if "on_connect" not in self._overridden and "on_connect" not in vars(self):
             return None
         answer = yield self.on_connect(payload)
         if answer is None or isinstance(answer, dict):
