@@ -45,7 +45,7 @@ CoalesceKey: TypeAlias = tuple[object, Hashable] | None
 
 
 class Notification:
-    """A broadcast payload: bytes, decoded anew for everybody who executes it.
+    """A broadcast payload: bytes, and an object of its own for everybody who executes it.
 
     Attributes:
         coalesce_key: the `coalesce` hook and what it has given, once it was asked.

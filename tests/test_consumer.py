@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import pytest
@@ -193,6 +194,18 @@ async def test_on_connect_that_is_cancelled_from_inside_refuses() -> None:
         raise asyncio.CancelledError
 
     socket = connect(on_connect=on_connect)
+    socket.init()
+    await socket.ended()
+    assert socket.closes == [(4403, "Forbidden")]
+
+
+async def test_on_connect_that_only_the_instance_has_refuses_too() -> None:
+    class Guarded(consumer_class()):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.on_connect = partial(_refuse, self)
+
+    socket = AsgiSocket(Guarded.as_asgi(), NEW)
     socket.init()
     await socket.ended()
     assert socket.closes == [(4403, "Forbidden")]
