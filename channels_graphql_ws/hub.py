@@ -249,22 +249,20 @@ class Hub:
     def _run(self) -> None:
         """Give turns, round robin, but no more than may be until the event loop breathes."""
         self._is_running = True
-        freshness.see_to()
         audience, ready, inbox = self._audience, self._ready, self._inbox
         left, until = self._turns_left, monotonic() + SECONDS_AT_ONCE
         try:
+            freshness.see_to()
             while left and (audience or ready or inbox):
                 left -= 1
-                if audience:
-                    listener = audience.popleft()
-                    calls = listener.offer(self._notification)
-                elif ready:
-                    listener, calls = ready.popleft(), True
-                else:
+                if not audience and not ready:
                     self._hand_out()
                     continue
+                is_told = bool(audience)
+                listener = audience.popleft() if is_told else ready.popleft()
                 try:
                     # Who has just heard has its turn while the processor's caches hold it.
+                    calls = not is_told or listener.offer(self._notification)
                     if calls and listener.take_turn():
                         ready.append(listener)
                 # It is a mistake of ours, and must not cost the others their turns. Nobody

@@ -19,6 +19,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from channels_graphql_ws import broadcast, hub
 from channels_graphql_ws.broadcast import Outgoing
 from channels_graphql_ws.exceptions import ChannelLayerError, PayloadDecodeError
+from channels_graphql_ws.freshness import Freshness
 from channels_graphql_ws.hub import Hub, Notification, hub_of
 from channels_graphql_ws.serializer import Serializer
 from support import GUARD, FakeLayer, FakeListener, tick, wait_until
@@ -402,6 +403,35 @@ async def test_a_listener_that_fails_does_not_cost_the_others_their_turns(
     await send(local.layer, "A", 1)
     await wait_until(lambda: listener.heard)
     assert "Lost a turn" in caplog.text
+
+
+async def test_a_listener_that_can_not_take_a_notification_does_not_cost_the_others_theirs(
+    local: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(FakeListener):
+        def offer(self, notification: Any) -> bool:
+            raise RuntimeError("a mistake")
+
+    local.listen(Failing(), ("A",))
+    listener = await subscribed(local, "A")
+    local.hear({"type": "broadcast", "group": "A", "payload": Serializer.serialize(1)})
+    assert listener.heard == [1]
+    assert "a mistake" in caplog.text
+
+
+async def test_a_hub_that_gets_no_thread_for_old_connections_goes_on(
+    local: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def see_to(_self: Freshness) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("can't start new thread")
+
+    listener = await subscribed(local, "A")
+    monkeypatch.setattr(Freshness, "see_to", see_to)
+    with pytest.raises(RuntimeError, match="thread"):
+        local.hear({"type": "broadcast", "group": "A", "payload": Serializer.serialize(1)})
+    await tick()
+    assert listener.heard == [1]
 
 
 async def test_a_hub_that_needs_no_channel_layer_never_has_to_be_waited_for(local: Hub) -> None:

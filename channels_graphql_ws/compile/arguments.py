@@ -62,6 +62,10 @@ class Arguments:
                 bound.arguments[self] = values
         return values
 
+    def last(self, bound: Bound) -> bool:
+        """Tell if each call may get the same objects, so that they need not be asked for again."""
+        return self._lasts or self._from_variables(bound.variable_values) is not None
+
     def _from_variables(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
         """Give the arguments if each is a variable that has a value; that is checked already."""
         if self._variables is None:

@@ -143,6 +143,10 @@ class Field:
         """
         return {} if self._arguments is None else self._arguments.of(bound)
 
+    def has_lasting_arguments(self, bound: Bound) -> bool:
+        """Tell if each call may get the same arguments; if not, the resolver may change them."""
+        return self._arguments is None or self._arguments.last(bound)
+
     def complete(self, run: Run, value: Any, parent_path: Path | None) -> Any:
         """Do the same with a value that was read already."""
         path = make(Path, (parent_path, self.key, self._type_name))
