@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -462,7 +463,33 @@ async def test_slow_turns_let_the_event_loop_breathe_earlier(
     assert breaths >= hub.TURNS_AT_ONCE / hub.TURNS_BETWEEN_LOOKS - 1
 
 
-async def test_a_message_on_its_own_is_seen_to_in_the_turn_that_brings_it(local: Hub) -> None:
+@pytest.mark.parametrize("come_at_once", [True, False])
+async def test_slow_turns_of_many_messages_let_it_breathe_earlier(
+    local: Hub, come_at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(hub, "monotonic", lambda: clock.now)
+
+    class Slow(FakeListener):
+        def take_turn(self) -> bool:
+            clock.now += hub.SECONDS_AT_ONCE / 2
+            return super().take_turn()
+
+    local.listen(listener := Slow(), ("A",))
+    message = {"type": "broadcast", "group": "A", "payload": Serializer.serialize(1)}
+    for _ in range(hub.TURNS_AT_ONCE):
+        (local.hear if come_at_once else local.hear_in_task)(message)
+    assert len(listener.heard) <= hub.TURNS_BETWEEN_LOOKS
+    while len(listener.heard) < hub.TURNS_AT_ONCE:
+        known = len(listener.heard)
+        await tick()
+        assert len(listener.heard) - known <= hub.TURNS_BETWEEN_LOOKS
+
+
+async def test_a_message_on_its_own_is_seen_to_in_the_turn_that_brings_it(
+    local: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "monotonic", lambda: 0.0)  # As if none took any time.
     listener = await subscribed(local, "A")
     for number in range(hub.TURNS_AT_ONCE):
         await send(local.layer, "A", number)
