@@ -244,9 +244,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
         """Ask `on_connect`, and keep the payload for `info.context`."""
         self.connection_params = payload if isinstance(payload, dict) else {}
-        # It may be the instance's, or have been set late: what guards the door is never
-        # passed over.
-        hook = self.on_connect
+        hook = self.on_connect  # It may be the instance's, or have been set late.
         if getattr(hook, "__func__", None) is _NO_ON_CONNECT:
             return None
         answer = yield hook(payload)

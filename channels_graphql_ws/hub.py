@@ -109,7 +109,7 @@ class Hub:
         self._audience: deque[Listener] = deque()
         self._notification: Any = None
         self._is_running = False
-        self._turns_left = TURNS_AT_ONCE
+        self._turns_left, self._seconds_spent = TURNS_AT_ONCE, 0.0
         # Turns are taken in a context of their own: that of a caller is of no concern here.
         self._context = Context()
         self._users = 0
@@ -243,40 +243,41 @@ class Hub:
 
     def _run_refreshed(self) -> None:
         """Run: the event loop has seen to other things since the last turns."""
-        self._turns_left = TURNS_AT_ONCE
+        self._turns_left, self._seconds_spent = TURNS_AT_ONCE, 0.0
         self._run()
 
     def _run(self) -> None:
         """Give turns, round robin, but no more than may be until the event loop breathes."""
         self._is_running = True
-        freshness.see_to()
         audience, ready, inbox = self._audience, self._ready, self._inbox
-        left, until = self._turns_left, monotonic() + SECONDS_AT_ONCE
+        began, left, first = monotonic(), self._turns_left, self._turns_left
+        until = began + SECONDS_AT_ONCE - self._seconds_spent
         try:
+            freshness.see_to()
             while left and (audience or ready or inbox):
+                if left % TURNS_BETWEEN_LOOKS == 0 and left != first and monotonic() > until:
+                    break
                 left -= 1
-                if audience:
-                    listener = audience.popleft()
-                    calls = listener.offer(self._notification)
-                elif ready:
-                    listener, calls = ready.popleft(), True
-                else:
+                if not audience and not ready:
                     self._hand_out()
                     continue
+                is_told = bool(audience)
+                listener = audience.popleft() if is_told else ready.popleft()
                 try:
                     # Who has just heard has its turn while the processor's caches hold it.
+                    calls = not is_told or listener.offer(self._notification)
                     if calls and listener.take_turn():
                         ready.append(listener)
                 # It is a mistake of ours, and must not cost the others their turns. Nobody
                 # cancels what is no task: that comes from what something has waited for.
                 except (Exception, asyncio.CancelledError):
                     log.exception("Lost a turn of %r", listener)
-                if left % TURNS_BETWEEN_LOOKS == 0 and monotonic() > until:
-                    break
         finally:
             if not audience:
                 self._notification = None  # It may be large.
-            self._turns_left = left
+            # Several messages may come, and each bring us here, before the event loop breathes.
+            self._seconds_spent += monotonic() - began
+            self._turns_left = left if self._seconds_spent < SECONDS_AT_ONCE else 0
             self._is_running = False
             self._go_on()
 

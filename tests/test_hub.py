@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from channels_graphql_ws import broadcast, hub
 from channels_graphql_ws.broadcast import Outgoing
 from channels_graphql_ws.exceptions import ChannelLayerError, PayloadDecodeError
+from channels_graphql_ws.freshness import Freshness
 from channels_graphql_ws.hub import Hub, Notification, hub_of
 from channels_graphql_ws.serializer import Serializer
 from support import GUARD, FakeLayer, FakeListener, tick, wait_until
@@ -404,6 +406,35 @@ async def test_a_listener_that_fails_does_not_cost_the_others_their_turns(
     assert "Lost a turn" in caplog.text
 
 
+async def test_a_listener_that_can_not_take_a_notification_does_not_cost_the_others_theirs(
+    local: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(FakeListener):
+        def offer(self, notification: Any) -> bool:
+            raise RuntimeError("a mistake")
+
+    local.listen(Failing(), ("A",))
+    listener = await subscribed(local, "A")
+    local.hear({"type": "broadcast", "group": "A", "payload": Serializer.serialize(1)})
+    assert listener.heard == [1]
+    assert "a mistake" in caplog.text
+
+
+async def test_a_hub_that_gets_no_thread_for_old_connections_goes_on(
+    local: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def see_to(_self: Freshness) -> None:
+        monkeypatch.undo()
+        raise RuntimeError("can't start new thread")
+
+    listener = await subscribed(local, "A")
+    monkeypatch.setattr(Freshness, "see_to", see_to)
+    with pytest.raises(RuntimeError, match="thread"):
+        local.hear({"type": "broadcast", "group": "A", "payload": Serializer.serialize(1)})
+    await tick()
+    assert listener.heard == [1]
+
+
 async def test_a_hub_that_needs_no_channel_layer_never_has_to_be_waited_for(local: Hub) -> None:
     assert not local.listen(FakeListener(), ("A",))
     await local.joined(("A",))
@@ -432,7 +463,33 @@ async def test_slow_turns_let_the_event_loop_breathe_earlier(
     assert breaths >= hub.TURNS_AT_ONCE / hub.TURNS_BETWEEN_LOOKS - 1
 
 
-async def test_a_message_on_its_own_is_seen_to_in_the_turn_that_brings_it(local: Hub) -> None:
+@pytest.mark.parametrize("come_at_once", [True, False])
+async def test_slow_turns_of_many_messages_let_it_breathe_earlier(
+    local: Hub, come_at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(hub, "monotonic", lambda: clock.now)
+
+    class Slow(FakeListener):
+        def take_turn(self) -> bool:
+            clock.now += hub.SECONDS_AT_ONCE / 2
+            return super().take_turn()
+
+    local.listen(listener := Slow(), ("A",))
+    message = {"type": "broadcast", "group": "A", "payload": Serializer.serialize(1)}
+    for _ in range(hub.TURNS_AT_ONCE):
+        (local.hear if come_at_once else local.hear_in_task)(message)
+    assert len(listener.heard) <= hub.TURNS_BETWEEN_LOOKS
+    while len(listener.heard) < hub.TURNS_AT_ONCE:
+        known = len(listener.heard)
+        await tick()
+        assert len(listener.heard) - known <= hub.TURNS_BETWEEN_LOOKS
+
+
+async def test_a_message_on_its_own_is_seen_to_in_the_turn_that_brings_it(
+    local: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "monotonic", lambda: 0.0)  # As if none took any time.
     listener = await subscribed(local, "A")
     for number in range(hub.TURNS_AT_ONCE):
         await send(local.layer, "A", number)

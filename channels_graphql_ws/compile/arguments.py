@@ -28,19 +28,16 @@ class Arguments:
     What graphql-core makes anew for each call, a list or an input object, is made anew
     here too: a resolver may change it. A variable or a default is the same object for
     all calls there, so that it may be so here.
-
-    Attributes:
-        last: nothing of them is made anew for each call.
     """
 
     def __init__(self, definition: GraphQLField, node: FieldNode) -> None:
         self._definition = definition
         self._node = node
         nodes = {argument.name.value: argument for argument in node.arguments or ()}
-        self.last = all(
+        self._lasts = all(
             _lasts(argument, nodes.get(name)) for name, argument in definition.args.items()
         )
-        self._is_constant = self.last and not any(
+        self._is_constant = self._lasts and not any(
             isinstance(argument.value, VariableNode) for argument in nodes.values()
         )
         self._constant: dict[str, Any] | None = None
@@ -61,9 +58,13 @@ class Arguments:
                 values = get_argument_values(self._definition, self._node, bound.variable_values)
             if self._is_constant:
                 self._constant = values
-            elif self.last:
+            elif self._lasts:
                 bound.arguments[self] = values
         return values
+
+    def last(self, bound: Bound) -> bool:
+        """Tell if each call may get the same objects, so that they need not be asked for again."""
+        return self._lasts or self._from_variables(bound.variable_values) is not None
 
     def _from_variables(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
         """Give the arguments if each is a variable that has a value; that is checked already."""

@@ -88,14 +88,9 @@ class EventField:
         info: GraphQLResolveInfo = make(GraphQLResolveInfo, parts)
         return info
 
-    @property
-    def arguments_last(self) -> bool:
-        """Tell if the arguments may be the same objects for all events."""
-        return self._field.arguments_last
-
     def is_resolved_by(self, resolve: Callable[..., Any]) -> bool:
-        """Tell if it is this that resolves the field, and nothing around it."""
-        return self._field.resolve is resolve
+        """Tell if it is this that resolves the field, nothing around it, by the same arguments."""
+        return self._field.resolve is resolve and self._field.has_lasting_arguments(self._bound)
 
     def execute(self, payload: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
         """Execute an event."""

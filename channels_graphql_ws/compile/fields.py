@@ -135,11 +135,6 @@ class Field:
         data = self._complete(run, value, path, info)
         return self._guarded(data, run, path) if type(data) is CoroutineType else data
 
-    @property
-    def arguments_last(self) -> bool:
-        """Tell if the arguments may be the same objects for all calls."""
-        return self._arguments is None or self._arguments.last
-
     def arguments_of(self, bound: Bound) -> dict[str, Any]:
         """Give the arguments, which are not to be changed.
 
@@ -147,6 +142,10 @@ class Field:
             GraphQLError: there is none for a variable or a literal.
         """
         return {} if self._arguments is None else self._arguments.of(bound)
+
+    def has_lasting_arguments(self, bound: Bound) -> bool:
+        """Tell if each call may get the same arguments; if not, the resolver may change them."""
+        return self._arguments is None or self._arguments.last(bound)
 
     def complete(self, run: Run, value: Any, parent_path: Path | None) -> Any:
         """Do the same with a value that was read already."""

@@ -204,7 +204,7 @@ def _direct_publish(source: Hook, field: EventField | CoreEventField) -> Hook | 
     if not isinstance(source, Source) or not isinstance(field, EventField):
         return None
     # `publish` may change lists and input objects, so that each event has its own.
-    if not (field.is_resolved_by(source.resolver) and field.arguments_last):
+    if not field.is_resolved_by(source.resolver):
         return None
     publish: Hook | None = source.subscription_class._meta.publish
     return publish

@@ -230,6 +230,45 @@ async def test_two_subscriptions_never_share_a_payload():
     assert sorted(seen) == [["1"], ["2"]]
 
 
+class Tagged(Subscription):
+    """Changes its argument, as a careless `publish` does."""
+
+    class Arguments:
+        tags = graphene.List(graphene.String)
+
+    ok = graphene.Boolean()
+    seen: list[list[str]]
+
+    @classmethod
+    def publish(cls, payload, info, tags):
+        tags.append(payload)
+        cls.seen.append(tags)
+        return {"ok": True}
+
+
+@pytest.mark.parametrize(
+    ("query", "seen"),
+    [
+        ('subscription { event(tags: ["a"]) { ok } }', [["a", "1"], ["a", "2"]]),
+        (
+            'subscription ($u: String = "b") { event(tags: ["a", $u]) { ok } }',
+            [["a", "b", "1"], ["a", "b", "2"]],
+        ),
+        # One value for all events: graphql-core does not copy it.
+        ("subscription ($t: [String]) { event(tags: $t) { ok } }", [["b", "1", "2"]] * 2),
+    ],
+)
+async def test_an_argument_that_publish_changes_is_what_graphql_core_would_give(
+    query, seen, monkeypatch
+):
+    monkeypatch.setattr(Tagged, "seen", [], raising=False)
+    rig = Rig(schema_of(Tagged))
+    await rig.subscribe(query, t=["b"])
+    rig.hub.broadcast("1")
+    rig.hub.broadcast("2")
+    assert Tagged.seen == seen
+
+
 # ------------------------------------------------------------------------------ errors
 
 
