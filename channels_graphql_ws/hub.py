@@ -258,11 +258,13 @@ class Hub:
                 if left % TURNS_BETWEEN_LOOKS == 0 and left != first and monotonic() > until:
                     break
                 left -= 1
-                if not audience and not ready:
+                if audience:
+                    listener, is_told = audience.popleft(), True
+                elif ready:
+                    listener, is_told = ready.popleft(), False
+                else:
                     self._hand_out()
                     continue
-                is_told = bool(audience)
-                listener = audience.popleft() if is_told else ready.popleft()
                 try:
                     # Who has just heard has its turn while the processor's caches hold it.
                     calls = not is_told or listener.offer(self._notification)

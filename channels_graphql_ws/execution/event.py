@@ -143,8 +143,8 @@ class EventPlan:
 
     def start(self, payload: Any) -> Any:
         """Begin to execute an event; give what `finish` makes its result of."""
-        self.delivery.skipped = False
-        publish = self._publish
+        delivery, publish = self.delivery, self._publish
+        delivery.skipped = False
         if publish is None:
             return self._resolve(payload)
         field: Any = self._field
@@ -154,7 +154,7 @@ class EventPlan:
         except Exception as error:  # noqa: BLE001 (the hook may raise anything)
             return field.failed(payload, error)
         if type(value) is not dict:  # So it is most often, and that is none of the signs.
-            if self.delivery.is_told(value):
+            if delivery.is_told(value):
                 return None
             if is_awaitable(value):
                 return self._published(payload, value, info)

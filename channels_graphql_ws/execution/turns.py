@@ -114,9 +114,12 @@ class Turns(ABC):
             raise
         if rest is None:
             return self._advance()
+        self._leave_to_task(rest)
+        return False
+
+    def _leave_to_task(self, rest: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._go_on(rest), context=self._plan.variables)
-        return False
 
     def _begin(self) -> Coroutine[Any, Any, None] | None:
         """Take the turn; give what is left of it, if that has to wait."""

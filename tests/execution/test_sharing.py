@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import COMPLETE, SKIP, GraphqlWsConsumer, SharedContextError, Subscription
+from channels_graphql_ws.execution import shared
 from channels_graphql_ws.execution.event import EventPlan
 from channels_graphql_ws.execution.shared import DELIVERIES_AT_ONCE
 from channels_graphql_ws.hub import hub_of
@@ -534,6 +535,24 @@ async def test_a_turn_sees_to_a_few_clients_only(rig):
     assert sum(len(client.results) for client in clients) == DELIVERIES_AT_ONCE
     assert not cohort.take_turn()
     assert sum(len(client.results) for client in clients) == DELIVERIES_AT_ONCE + 1
+
+
+async def test_a_shared_turn_that_breaks_costs_no_other(rig, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a mistake")
+
+    clients = await several(rig, 2)
+    [cohort] = rig.hub.all_listeners()
+    rig.hub.heard += 2
+    cohort.offer(notification(1, rig.hub.heard))
+    cohort.offer(notification(2, rig.hub.heard))
+    with monkeypatch.context() as patch:
+        patch.setattr(shared, "log_errors", broken)
+        with pytest.raises(RuntimeError, match="a mistake"):
+            cohort.take_turn()
+    for client in clients:
+        await client.hears(1)
+    assert [numbers(client) for client in clients] == [[2]] * 2
 
 
 async def test_a_client_that_can_not_be_told_costs_nobody_else_anything(rig, caplog):
