@@ -127,7 +127,7 @@ class Cohort(Turns):
             return steps.run(self._turn())
         plan = self._plan
         try:
-            result = plan.start(event.payload())
+            result: Any = plan.start(event.payload())
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (see `started`)
             result = failed(error, plan, self._id)
         if result is not None and steps.is_awaitable(result):
