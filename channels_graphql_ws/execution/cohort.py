@@ -127,10 +127,10 @@ class Cohort(Turns):
             return steps.run(self._turn())
         plan = self._plan
         try:
-            result: Any = plan.start(event.payload())
+            result = plan.start(event.payload())
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (see `started`)
             result = failed(error, plan, self._id)
-        if result is not None and steps.is_awaitable(result):
+        if steps.is_awaitable(result):
             return steps.run(self._turn_of(result))
         if not plan.delivery.skipped:
             self._report(result)
