@@ -413,9 +413,9 @@ def test_a_schema_that_carries_another_one_later_is_noticed() -> None:
 
 def test_a_subclass_has_an_engine_of_its_own() -> None:
     cls = consumer_class()
-    heir = type("Heir", (cls,), {"compile_operations": False})
-    assert cls._engine_of_class().settings.compile_operations
-    assert not heir._engine_of_class().settings.compile_operations
+    heir = type("Heir", (cls,), {"confirm_subscriptions": True})
+    assert not cls._engine_of_class().settings.confirm_subscriptions
+    assert heir._engine_of_class().settings.confirm_subscriptions
 
 
 async def test_what_is_set_on_an_instance_before_it_connects_is_for_that_connection_only() -> None:
