@@ -226,10 +226,8 @@ class Connection:
 
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next notification, if there is need."""
-        # The first is all that is asked for most clients, and it is asked for each event.
-        if self._outbox.flushing is None and self._order is None:
-            return None
-        if self._turn is None and not self._outbox.is_full:
+        is_idle = self._outbox.flushing is None and self._order is None  # Most clients are.
+        if is_idle or (self._turn is None and not self._outbox.is_full):
             return None
         return self._readiness()
 
