@@ -205,8 +205,11 @@ class Hub:
         while self._audience:
             # No time for turns: the inbox is full.
             listener = self._audience.popleft()
-            if listener.offer(self._notification):
-                self._ready.append(listener)
+            try:
+                if listener.offer(self._notification):
+                    self._ready.append(listener)
+            except (Exception, asyncio.CancelledError):  # As in `_run`.
+                log.exception("Lost a notification of %r", listener)
         serial, message = self._inbox.popleft()
         members = self._listeners.get(message["group"], {})
         listeners = [listener for listener, since in members.items() if since < serial]

@@ -420,6 +420,23 @@ async def test_a_listener_that_can_not_take_a_notification_does_not_cost_the_oth
     assert "a mistake" in caplog.text
 
 
+async def test_nor_does_it_while_the_inbox_is_full(
+    local: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(FakeListener):
+        def offer(self, notification: Any) -> bool:
+            raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(hub, "INBOX_LIMIT", 1)
+    local.listen(Failing(), ("A",))
+    listener = await subscribed(local, "A")
+    for number in range(4):
+        local.hear_in_task(outgoing("A", number).message)
+    await wait_until(lambda: len(listener.heard) == 4)
+    assert listener.heard == [0, 1, 2, 3]
+    assert "Lost a notification" in caplog.text
+
+
 async def test_a_hub_that_gets_no_thread_for_old_connections_goes_on(
     local: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
