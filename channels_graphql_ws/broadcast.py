@@ -21,7 +21,7 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 
 from .exceptions import ChannelLayerError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.broadcast")
 
 Message: TypeAlias = Mapping[str, Any]
 """`{"type": "broadcast", "group": …, "payload": bytes}`, or of type `unsubscribe`."""

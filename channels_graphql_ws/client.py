@@ -21,7 +21,7 @@ from .transport import DEFAULT_SUBPROTOCOL, GraphqlWsTransport, pong_for
 
 __all__ = ["GraphqlWsClient", "GraphqlWsResponseError"]
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("channels_graphql_ws.client")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from .http.request import HttpRequest
 from .http.serving import Serving
 from .shutdown import DEFAULT_TIMEOUT, FAREWELL_TIMEOUT, written
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.http")
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]

@@ -24,7 +24,7 @@ from .freshness import freshness
 from .membership import ChannelLayer, Membership
 from .serializer import Serializer
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.broadcast")
 
 TURNS_AT_ONCE = 32
 """Events that are executed before the event loop may see to other things."""

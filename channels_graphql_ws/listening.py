@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 from .exceptions import ChannelLayerError
 from .membership import ChannelLayer, Membership, cancel
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.broadcast")
 
 RETRY_AFTER = 0.1
 """Seconds to wait after a failure to read from the channel layer."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from graphql import GraphQLError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
 def is_unexpected(error: Exception) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from .broadcast import Message
 from .exceptions import ChannelLayerError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.broadcast")
 
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts to use a channel layer that is out of order."""

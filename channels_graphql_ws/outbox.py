@@ -12,7 +12,7 @@ from .steps import is_cancellation
 
 T = TypeVar("T")
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 FULL_AT = 64
 """Frames that may wait for a socket before results have to wait themselves."""

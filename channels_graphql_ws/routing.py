@@ -21,7 +21,7 @@ from .http_consumer import GraphqlHttpConsumer
 from .options import check_options, option_names, with_options
 from .shutdown import DEFAULT_TIMEOUT, GraphqlLifespan, shut_down_on_signals
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 _DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 """What Django takes for ALLOWED_HOSTS where that is empty and DEBUG is on."""

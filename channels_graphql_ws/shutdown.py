@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, ref
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds that operations may take to their end."""

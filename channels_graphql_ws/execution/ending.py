@@ -9,7 +9,7 @@ from .. import steps
 from ..steps import Steps, is_cancellation
 from .event import EventPlan
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
 def wind_down(plan: EventPlan, id: object, *tasks: asyncio.Task[None] | None) -> Steps[None]:

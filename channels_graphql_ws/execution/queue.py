@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from ..hub import CoalesceKey
 from ..subscription import Hook, QueuePolicy, Subscription
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.broadcast")
 
 
 class Queued(Protocol):

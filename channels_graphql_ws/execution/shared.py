@@ -22,7 +22,7 @@ from .filtering import REFUSED, objection
 from .queue import NotificationQueue
 from .turns import Turns, finished, first_executed, started
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 DELIVERIES_AT_ONCE: Final = 16
 """Clients that get a result in one turn; see also `hub.TURNS_AT_ONCE`."""

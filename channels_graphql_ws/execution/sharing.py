@@ -18,7 +18,7 @@ from .event import EventPlan
 from .shared import SharedCohort
 from .threads import context_of_nobody
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
 class Likeness(NamedTuple):

@@ -24,7 +24,7 @@ from .errors import (
 )
 from .event import EventPlan
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
 class StreamMember(Member, Protocol):

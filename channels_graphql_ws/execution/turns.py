@@ -18,7 +18,7 @@ from .errors import INTERNAL_ERROR
 from .event import EventPlan
 from .queue import NotificationQueue, queue_for
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 END: Final = object()
 """In the place of a notification: there will be no more."""

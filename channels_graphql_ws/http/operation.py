@@ -29,7 +29,7 @@ from ..steps import Steps
 from .request import HttpRequest
 from .stream import Sink, Text
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.http")
 
 INTERNAL_ERROR = dumps({"errors": [{"message": "Internal server error"}]})
 TIMED_OUT = dumps({"errors": [{"message": "The operation took too long"}]})

@@ -14,7 +14,7 @@ from .operation import HttpOperation
 from .refusals import RequestRefusedError
 from .stream import Stream, Text, written
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.http")
 
 
 class SharedStream:

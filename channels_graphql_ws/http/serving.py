@@ -28,7 +28,7 @@ from .request import HttpRequest
 from .reservations import Reservation, Reservations, SharedStream, reservations_of_loop
 from .stream import OwnStream, Sink, Stream
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("channels_graphql_ws.http")
 
 RESTARTING = "The server is about to restart, try again"
 RETRY = {"Retry-After": "1"}
