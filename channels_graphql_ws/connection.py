@@ -328,7 +328,7 @@ class Connection:
             payload = error.payload
             answer, reason = describe(error, lambda _: payload), error.reason
         else:
-            log_refusal("A client was rejected", error, self._application.mask_of_class())
+            log_refusal("A client was rejected", error, self._application.mask())
             answer, reason = describe(error, self._application.format_error), "Forbidden"
         self.carry_out(self._protocol.rejected(answer, reason))
 

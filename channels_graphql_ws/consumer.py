@@ -30,7 +30,7 @@ from .listening import listen
 from .messages import CloseCode, Subscribe
 from .options import check_options, option_names, with_options
 from .own_handlers import OwnHandlers
-from .own_methods import OwnMethods
+from .own_methods import default, overridden
 from .protocol import SERVICE_RESTART
 from .receiving import Receiver
 from .shutdown import DEFAULT_TIMEOUT, Guests, guests_of_loop, written
@@ -49,7 +49,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     schema: Any
     """A `graphene.Schema`, a `graphql.GraphQLSchema`, or something that has one."""
 
-    _shared_engine: ClassVar[tuple[Any, Engine]]
+    _engines: ClassVar[list[tuple[Any, Engine]]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
@@ -76,8 +76,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self._guests: Guests
         self._hub: Hub | None = None
         self._close_code: int | None = None
-        self._overridden = _own_methods.of(type(self))
-        self._takes_frames = _RECEIVING.isdisjoint(self._overridden)
+        # Known when the connection opens: hooks may be set on the instance until then.
+        self._overridden: frozenset[str] = frozenset()
+        self._takes_frames = False
 
     # ----------------------------------------------------------------------- hooks
 
@@ -121,6 +122,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self._receiver = Receiver(receive)
         self.channel_layer: Any = None
         self.channel_name: Any = None
+        self._overridden = frozenset([name for name in _HOOKS if overridden(self, name)])
+        self._takes_frames = _RECEIVING.isdisjoint(self._overridden)
         try:
             await self._use_channel_layer()
             while True:
@@ -163,7 +166,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         if guests.are_leaving:
             await self.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
             return
-        self._engine = self._engine_of_class()
+        self._engine = engine_of(self)
         if "on_operation" in self._overridden:
             chosen = _subprotocols.without_query(chosen)
         protocol = self.server_protocol(
@@ -189,6 +192,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self._close_code = code
         await self._end()
 
+    @default
     async def receive(
         self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any
     ) -> None:
@@ -209,6 +213,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         if waiting := self._take_frame(frame):
             await waiting
 
+    @default
     async def receive_json(self, content: Any, **_kwargs: Any) -> None:
         """Take a decoded message. Override it to see or change messages."""
         connection = self._connection
@@ -244,10 +249,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
         """Ask `on_connect`, and keep the payload for `info.context`."""
         self.connection_params = payload if isinstance(payload, dict) else {}
-        hook = self.on_connect  # It may be the instance's, or have been set late.
-        if getattr(hook, "__func__", None) is _NO_ON_CONNECT:
+        if not overridden(self, "on_connect"):
             return None
-        answer = yield hook(payload)
+        answer = yield self.on_connect(payload)
         if answer is None or isinstance(answer, dict):
             return answer
         log.warning(
@@ -272,7 +276,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
-        return self._format_error(self.mask_of_class()(error))
+        return self._format_error(self.mask()(error))
 
     def execute(self, client: ClientOperation) -> Steps[None]:
         """Start an operation."""
@@ -315,11 +319,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         return self.get_context(context)
 
     # --------------------------------------------------------------------- internals
-
-    @classmethod
-    def _engine_of_class(cls) -> Engine:
-        """Give the engine that all connections of this class share."""
-        return engine_of(cls)
 
     async def _use_channel_layer(self) -> None:
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
@@ -433,18 +432,17 @@ def _frame(message: Mapping[str, Any]) -> str | bytes | None:
 
 _RESULT_HOOKS = frozenset({"on_complete", "on_error", "on_next"})
 
-_OTHER_HOOKS = ("on_disconnect", "on_operation", "on_ping", "on_pong")
-_NO_ON_CONNECT = WebSocketHooks.on_connect
-
 _RECEIVING = frozenset({"decode_json", "receive", "receive_json", "websocket_receive"})
 
-_own_methods = OwnMethods(
-    {
-        WebSocketHooks: (*_RESULT_HOOKS, *_OTHER_HOOKS),
-        AsyncJsonWebsocketConsumer: ("decode_json", "encode_json", "websocket_disconnect"),
-        GraphqlWsConsumer: ("receive", "receive_json", "websocket_receive"),
-    }
+_SENDING = frozenset({"encode_json", "websocket_disconnect"})
+
+_HOOKS = sorted(
+    {"on_disconnect", "on_operation", "on_ping", "on_pong"} | _RESULT_HOOKS | _RECEIVING | _SENDING
 )
+
+for _name in ("decode_json", "encode_json", "websocket_disconnect", "websocket_receive"):
+    _method = getattr(AsyncJsonWebsocketConsumer, _name)
+    default(getattr(_method, "__func__", _method))
 
 GraphqlWsConsumer._library_class = GraphqlWsConsumer  # noqa: SLF001 (it knows itself only now)
 add_owner(GraphqlWsConsumer)

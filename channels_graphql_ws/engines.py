@@ -1,4 +1,4 @@
-"""The engine of a consumer or view class, made of its attributes and shared by its instances."""
+"""The engine of a consumer or view, shared by all whose attributes are the same."""
 
 from __future__ import annotations
 
@@ -32,36 +32,47 @@ _attributes = attrgetter(
 `schema`, which may carry another one later."""
 
 
-def engine_of(cls: type[Any]) -> Engine:
-    """Give the engine that all instances of a class share.
+MOST_KEPT = 8
+"""Engines of one class: its instances may have attributes of their own, for example a schema
+for each tenant."""
+
+
+def engine_of(endpoint: Any) -> Engine:
+    """Give the engine that all instances with the same attributes share.
+
+    Args:
+        endpoint: a consumer or view. Its attributes count, wherever they were set.
 
     Raises:
-        TypeError: the class has no `schema`.
+        TypeError: it has no `schema`.
         ValueError, TypeError: a value makes no sense, see `check_values`.
     """
-    schema = core_schema(cls.schema)
-    attributes = schema, *_attributes(cls), *cls.validation_rules
-    known: tuple[Any, Engine] | None = cls.__dict__.get("_shared_engine")
-    if known is not None and known[0] == attributes:
-        return known[1]
-    check_values(cls)
+    schema = core_schema(endpoint.schema)
+    attributes = schema, *_attributes(endpoint), *endpoint.validation_rules
+    cls = type(endpoint)
+    known: list[tuple[Any, Engine]] = cls.__dict__.get("_engines") or []
+    for values, engine in known:
+        if values == attributes:
+            return engine
+    check_values(endpoint)
     look_again()
-    engine = Engine(_settings(cls, schema))
-    cls._shared_engine = attributes, engine
+    engine = Engine(_settings(endpoint, schema))
+    # Another list: instances in other threads may be reading this one.
+    cls._engines = [(attributes, engine), *known[: MOST_KEPT - 1]]
     return engine
 
 
-def _settings(cls: type[Any], schema: GraphQLSchema) -> Settings:
+def _settings(endpoint: Any, schema: GraphQLSchema) -> Settings:
     return Settings(
         schema=schema,
-        middleware=cls.middleware,
-        sync_in_thread=cls.resolve_sync_in_threads,
-        compile_operations=cls.compile_operations,
-        group_name_prefix=cls.group_name_prefix,
-        confirm_subscriptions=cls.confirm_subscriptions,
-        confirmation_message=cls.subscription_confirmation_message,
-        queue_limit=cls.subscription_notification_queue_limit,
-        warn_operation_timeout=cls.warn_operation_timeout,
-        rules=cls.document_rules(),
-        mask=cls.mask_of_class(),
+        middleware=endpoint.middleware,
+        sync_in_thread=endpoint.resolve_sync_in_threads,
+        compile_operations=endpoint.compile_operations,
+        group_name_prefix=endpoint.group_name_prefix,
+        confirm_subscriptions=endpoint.confirm_subscriptions,
+        confirmation_message=endpoint.subscription_confirmation_message,
+        queue_limit=endpoint.subscription_notification_queue_limit,
+        warn_operation_timeout=endpoint.warn_operation_timeout,
+        rules=endpoint.document_rules(),
+        mask=endpoint.mask(),
     )

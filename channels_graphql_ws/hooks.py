@@ -16,6 +16,7 @@ from .execution.errors import INTERNAL_ERROR
 from .json_text import dumps, loads
 from .messages import JsonObject, Refusal, Subscribe
 from .operation_options import OperationOptions
+from .own_methods import default, overridden
 from .steps import Steps, is_awaitable, is_cancellation
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
@@ -27,6 +28,7 @@ class WebSocketHooks(OperationOptions):
     Each may be a plain function, too.
     """
 
+    @default
     async def on_connect(self, payload: Any) -> Mapping[str, Any] | None:
         """Decide on a client; raise anything to refuse it.
 
@@ -39,6 +41,7 @@ class WebSocketHooks(OperationOptions):
             The payload of the acknowledgement, or `None`.
         """
 
+    @default
     async def on_operation(
         self, op_id: Any, payload: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:
@@ -54,6 +57,7 @@ class WebSocketHooks(OperationOptions):
             and `schema`. `None` changes nothing.
         """
 
+    @default
     async def on_next(self, op_id: Any, result: dict[str, Any]) -> Mapping[str, Any] | None:
         """See a result before it is sent; give another one to send, or `None`.
 
@@ -62,6 +66,7 @@ class WebSocketHooks(OperationOptions):
             result: `data`, `errors`, `extensions`.
         """
 
+    @default
     async def on_error(
         self, op_id: Any, errors: list[dict[str, Any]]
     ) -> Sequence[Mapping[str, Any]] | None:
@@ -72,12 +77,14 @@ class WebSocketHooks(OperationOptions):
             errors: as `_format_error` has left them.
         """
 
+    @default
     async def on_complete(self, op_id: Any) -> None:
         """Learn that an operation has come to its end, whichever way, but for an `error`.
 
         Before the `complete` is sent; also where the client has stopped it, or has gone.
         """
 
+    @default
     async def on_ping(self, payload: Any) -> Mapping[str, Any] | None:
         """See a ping of the client; give the payload of the pong, or `None` to repeat it.
 
@@ -85,6 +92,7 @@ class WebSocketHooks(OperationOptions):
             payload: a JSON object, or `None`.
         """
 
+    @default
     async def on_pong(self, payload: Any) -> None:
         """See a pong of the client, asked for or not.
 
@@ -92,6 +100,7 @@ class WebSocketHooks(OperationOptions):
             payload: a JSON object, or `None`; clients repeat `ping_payload`.
         """
 
+    @default
     async def on_disconnect(self, code: int | None) -> None:
         """Learn that the socket is closed, once for each connection that was opened.
 
@@ -99,12 +108,6 @@ class WebSocketHooks(OperationOptions):
             code: the WebSocket close code, `None` if there was none. `close_reason` of the
                 consumer has the reason, where the server tells it.
         """
-
-    def overrides(self, *names: str) -> bool:
-        """Tell if the class has hooks of its own by any of these names."""
-        return any(
-            getattr(type(self), name) is not getattr(WebSocketHooks, name) for name in names
-        )
 
 
 class HookedClient:
@@ -120,7 +123,7 @@ class HookedClient:
         self._queue: deque[Steps[None]] = deque()
         self._idle: asyncio.Event | None = None
         self._is_over = False
-        if hooks.overrides("on_complete"):
+        if overridden(hooks, "on_complete"):
             client.at_end = self._ended
 
     @property
@@ -184,7 +187,7 @@ class HookedClient:
             idle.set()
 
     def _next(self, text: str) -> Steps[None]:
-        if self._hooks.overrides("on_next"):
+        if overridden(self._hooks, "on_next"):
             failure = dumps({"data": None, "errors": [INTERNAL_ERROR]})
             text = yield from self._ask(
                 lambda: self._hooks.on_next(self.request.id, loads(text)), _result, text, failure
@@ -193,7 +196,7 @@ class HookedClient:
 
     def _failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> Steps[None]:
         self._is_over = True
-        if self._hooks.overrides("on_error"):
+        if overridden(self._hooks, "on_error"):
             copies = [dict(error) for error in errors]
             errors = yield from self._ask(
                 lambda: self._hooks.on_error(self.request.id, copies),
@@ -204,7 +207,7 @@ class HookedClient:
         self._client.failed(errors, refusal)
 
     def _completed(self) -> Steps[None]:
-        if self._hooks.overrides("on_complete"):
+        if overridden(self._hooks, "on_complete"):
             yield from self._tell_end()
         self._client.completed()
 

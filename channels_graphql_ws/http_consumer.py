@@ -49,7 +49,7 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
             TypeError: there is no such attribute, or no schema.
         """
         consumer_class = cls.with_options(**options)
-        consumer_class.engine()
+        consumer_class().engine()
 
         async def application(scope: Any, receive: Receive, send: Send) -> None:
             await consumer_class()(scope, receive, send)

@@ -12,6 +12,7 @@ from . import documents
 from .context import OperationContext
 from .documents import Rules
 from .masking import Mask
+from .own_methods import default, overridden
 
 
 class OperationOptions:
@@ -48,6 +49,7 @@ class OperationOptions:
     """Send `complete` for each subscription when the server shuts down. A client that
     connects again by itself takes that for the end, and does not subscribe again."""
 
+    @default
     def get_context(self, context: OperationContext) -> Any:
         """Give the `info.context` of an operation: this one, or another.
 
@@ -55,6 +57,7 @@ class OperationOptions:
         """
         return context
 
+    @default
     def get_root_value(self, context: Any) -> Any:
         """Give the root value of a query or mutation. May be `async`.
 
@@ -65,6 +68,7 @@ class OperationOptions:
         """
 
     @classmethod
+    @default
     def parse_document(cls, text: str) -> DocumentNode:
         """Parse a document; raise a `GraphQLError` for one that is wrong.
 
@@ -74,6 +78,7 @@ class OperationOptions:
         return documents.parse_document(text, max_tokens=cls.max_tokens)
 
     @classmethod
+    @default
     def validate_document(
         cls,
         schema: GraphQLSchema,
@@ -89,6 +94,7 @@ class OperationOptions:
         """
         return documents.validate_document(schema, document, rules)
 
+    @default
     def execute_operation(self, **arguments: Any) -> Any:
         """Execute a query or mutation. May be `async`, and may raise a `GraphQLError`.
 
@@ -105,29 +111,19 @@ class OperationOptions:
 
     def executor(self) -> Callable[..., Any] | None:
         """Give `execute_operation`, if it is the user's."""
-        own = type(self).execute_operation
-        return None if own is OperationOptions.execute_operation else self.execute_operation
+        return self.execute_operation if overridden(self, "execute_operation") else None
 
-    @classmethod
-    def mask_of_class(cls) -> Mask:
+    def mask(self) -> Mask:
         """Give what hides errors."""
-        return Mask(cls.mask_errors, cls.masked_error_message)
+        return Mask(self.mask_errors, self.masked_error_message)
 
-    @classmethod
-    def document_rules(cls) -> Rules:
+    def document_rules(self) -> Rules:
         """Give what documents have to keep."""
         return Rules(
-            extra=tuple(cls.validation_rules),
-            max_depth=cls.max_depth,
-            max_tokens=cls.max_tokens,
-            introspection=cls.introspection,
-            parse=cls._own("parse_document"),
-            validate=cls._own("validate_document"),
+            extra=tuple(self.validation_rules),
+            max_depth=self.max_depth,
+            max_tokens=self.max_tokens,
+            introspection=self.introspection,
+            parse=self.parse_document if overridden(self, "parse_document") else None,
+            validate=self.validate_document if overridden(self, "validate_document") else None,
         )
-
-    @classmethod
-    def _own(cls, name: str) -> Any:
-        """Give a class or static method, if it is the user's."""
-        method, inherited = getattr(cls, name), getattr(OperationOptions, name)
-        is_inherited = getattr(method, "__func__", method) is inherited.__func__
-        return None if is_inherited else method

@@ -64,33 +64,38 @@ def check_options(given: dict[str, Any], known: set[str], what: str) -> None:
             raise TypeError(f"{what} has no option {name!r}{hint}")
 
 
-def check_values(cls: type[Any]) -> None:
-    """See if the options of a class can mean something.
+def check_values(endpoint: Any) -> None:
+    """See if the options of an endpoint, or of a class of them, can mean something.
 
     Raises:
         ValueError: a number is none, or is below 0.
-        TypeError: a message is no text, or no mapping.
+        TypeError: a message is no text, or no mapping; a method would need an instance.
     """
+    name_of = (endpoint if isinstance(endpoint, type) else type(endpoint)).__qualname__
     for name in (*_NUMBERS, *_NUMBERS_OR_NONE):
-        value = getattr(cls, name, 0)
+        value = getattr(endpoint, name, 0)
         if value is None and name in _NUMBERS_OR_NONE:
             continue
         if not isinstance(value, int | float) or value < 0:
             or_none = " or `None`" if name in _NUMBERS_OR_NONE else ""
-            raise ValueError(
-                f"{cls.__qualname__}.{name} is {value!r}, it has to be a number from 0 on{or_none}"
-            )
-    message = getattr(cls, "subscription_confirmation_message", {})
+            raise ValueError(f"{name_of}.{name} is {value!r}, it must be a number ≥ 0{or_none}")
+    message = getattr(endpoint, "subscription_confirmation_message", {})
     if not isinstance(message, Mapping):
         raise TypeError(
-            f"{cls.__qualname__}.subscription_confirmation_message is {message!r}, it has to be a "
+            f"{name_of}.subscription_confirmation_message is {message!r}, it must be a "
             "dict of `data` and `errors`"
         )
-    text = getattr(cls, "masked_error_message", "")
+    text = getattr(endpoint, "masked_error_message", "")
     if not isinstance(text, str):
-        raise TypeError(
-            f"{cls.__qualname__}.masked_error_message is {text!r}, it has to be a string"
-        )
+        raise TypeError(f"{name_of}.masked_error_message is {text!r}, it must be a string")
+    if isinstance(endpoint, type):
+        return
+    for name in ("parse_document", "validate_document"):
+        if getattr(getattr(endpoint, name, None), "__self__", None) is endpoint:
+            raise TypeError(
+                f"{name_of}.{name} must be a class method or a static method: what it returns is "
+                "kept for all clients"
+            )
 
 
 def with_options(cls: type[T], options: dict[str, Any]) -> type[T]:

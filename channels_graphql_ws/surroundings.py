@@ -48,7 +48,7 @@ class Application(PingHooks, Protocol):
         """Tell a client of an error."""
         ...
 
-    def mask_of_class(self) -> Mask:
+    def mask(self) -> Mask:
         """Give what hides errors from clients."""
         ...
 

@@ -41,7 +41,7 @@ class GraphqlView(GraphqlHttpEndpoint, View):
         """
         if options:
             return cls.with_options(**options).as_view()
-        cls.engine()
+        cls().engine()
         return super().as_view()
 
     async def get(self, request: http.HttpRequest, **path_params: Any) -> http.HttpResponseBase:

@@ -95,7 +95,7 @@ class FakeApplication:
     def format_error(self, error: Exception) -> dict[str, Any]:
         return {"message": str(error)}
 
-    def mask_of_class(self) -> Mask:
+    def mask(self) -> Mask:
         return NO_MASK
 
     def ping_payload_now(self) -> Any:

@@ -19,6 +19,7 @@ import channels_graphql_ws
 from asgi_socket import LEGACY, NEW, AsgiSocket, Event
 from channels_graphql_ws import broadcast, consumer, graphql_ws_consumer, hub, listening
 from channels_graphql_ws.consumer import GraphqlWsConsumer
+from channels_graphql_ws.engines import engine_of
 from news_schema import HELLO, NEWS, SLOW_NEWS, TELL, News, Stage, consumer_class, schema
 from support import tick, wait_until
 
@@ -373,9 +374,9 @@ async def test_all_connections_of_a_class_share_one_engine_until_its_settings_ch
         return "changed"
 
     cls = consumer_class()
-    engines = [cls._engine_of_class() for _ in range(2)]
+    engines = [engine_of(cls()) for _ in range(2)]
     cls.middleware = [shout]
-    engines.append(cls._engine_of_class())
+    engines.append(engine_of(cls()))
     assert engines[0] is engines[1] is not engines[2]
     socket = AsgiSocket(cls.as_asgi())
     await socket.acknowledged()
@@ -387,17 +388,17 @@ async def test_all_connections_of_a_class_share_one_engine_until_its_settings_ch
 
 def test_an_engine_is_kept_where_an_attribute_gets_another_value_that_means_the_same() -> None:
     cls = consumer_class(validation_rules=[])
-    engine = cls._engine_of_class()
+    engine = engine_of(cls())
     cls.validation_rules = ()
     cls.schema = cls.schema.graphql_schema
-    assert cls._engine_of_class() is engine
+    assert engine_of(cls()) is engine
 
 
 def test_a_rule_that_is_added_to_the_rules_of_a_class_is_noticed() -> None:
     cls = consumer_class(validation_rules=[])
-    assert cls._engine_of_class().settings.rules.extra == ()
+    assert engine_of(cls()).settings.rules.extra == ()
     cls.validation_rules.append(DisableIntrospection)
-    assert cls._engine_of_class().settings.rules.extra == (DisableIntrospection,)
+    assert engine_of(cls()).settings.rules.extra == (DisableIntrospection,)
 
 
 def test_a_schema_that_carries_another_one_later_is_noticed() -> None:
@@ -405,17 +406,17 @@ def test_a_schema_that_carries_another_one_later_is_noticed() -> None:
         graphql_schema = schema.graphql_schema
 
     cls = consumer_class(schema=Carrier())
-    assert cls._engine_of_class().settings.schema is schema.graphql_schema
+    assert engine_of(cls()).settings.schema is schema.graphql_schema
     later = build_schema("type Query { later: Int }")
     Carrier.graphql_schema = later
-    assert cls._engine_of_class().settings.schema is later
+    assert engine_of(cls()).settings.schema is later
 
 
 def test_a_subclass_has_an_engine_of_its_own() -> None:
     cls = consumer_class()
     heir = type("Heir", (cls,), {"confirm_subscriptions": True})
-    assert not cls._engine_of_class().settings.confirm_subscriptions
-    assert heir._engine_of_class().settings.confirm_subscriptions
+    assert not engine_of(cls()).settings.confirm_subscriptions
+    assert engine_of(heir()).settings.confirm_subscriptions
 
 
 async def test_what_is_set_on_an_instance_before_it_connects_is_for_that_connection_only() -> None:

@@ -158,7 +158,7 @@ def test_a_consumer_class_begins_to_listen_when_its_engine_is_made() -> None:
     add_owner(consumer)
     assert len(found()) == 1
     consumer.group_name_prefix = "Mine"
-    engine_of(consumer)
+    engine_of(consumer())
     assert found() == [("default", "GQLWS"), ("default", "Mine")]
 
 

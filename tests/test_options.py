@@ -18,11 +18,11 @@ BOTH = pytest.mark.parametrize("consumer", [GraphqlWsConsumer, GraphqlHttpConsum
 @pytest.mark.parametrize(
     ("name", "value", "cure"),
     [
-        ("send_ping_every", -1, "has to be a number from 0 on or `None`"),
-        ("connection_init_wait_timeout", timedelta(minutes=1), "has to be a number"),
-        ("max_message_size", "1 MB", "has to be a number"),
-        ("max_depth", -1, "has to be a number"),
-        ("subscription_notification_queue_limit", None, "has to be a number from 0 on$"),
+        ("send_ping_every", -1, "must be a number ≥ 0 or `None`"),
+        ("connection_init_wait_timeout", timedelta(minutes=1), "must be a number"),
+        ("max_message_size", "1 MB", "must be a number"),
+        ("max_depth", -1, "must be a number"),
+        ("subscription_notification_queue_limit", None, "must be a number ≥ 0$"),
     ],
 )
 def test_a_number_that_is_none_is_refused_where_the_consumer_is_mounted(
@@ -41,7 +41,7 @@ def test_a_confirmation_that_is_no_dict_is_refused(consumer: Any, value: Any) ->
 
 @BOTH
 def test_a_masked_message_that_is_no_text_is_refused(consumer: Any) -> None:
-    with pytest.raises(TypeError, match=r"masked_error_message is None, it has to be a string"):
+    with pytest.raises(TypeError, match=r"masked_error_message is None, it must be a string"):
         consumer.as_asgi(schema=schema, masked_error_message=None)
 
 
@@ -56,7 +56,7 @@ async def test_an_attribute_of_a_class_is_refused_at_the_first_connection(
     socket = AsgiSocket(consumer_class(send_ping_every="30").as_asgi())
     await socket.ended()
     assert socket.closes == [(4500, "Internal server error")]
-    assert "NewsConsumer.send_ping_every is '30', it has to be a number" in caplog.text
+    assert "NewsConsumer.send_ping_every is '30', it must be a number" in caplog.text
 
 
 @BOTH

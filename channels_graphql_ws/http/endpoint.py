@@ -15,6 +15,7 @@ from ..graphiql import GraphiqlConfig
 from ..json_text import dumps, loads
 from ..operation_options import OperationOptions
 from ..options import check_options, option_names, with_options
+from ..own_methods import default, overridden
 from .request import HttpRequest
 
 
@@ -107,7 +108,7 @@ class GraphqlHttpEndpoint(OperationOptions):
     graphiql: bool = True
     """Answer browsers that ask for a page with GraphiQL."""
 
-    _shared_engine: ClassVar[tuple[Any, Engine]]
+    _engines: ClassVar[list[tuple[Any, Engine]]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
@@ -126,6 +127,7 @@ class GraphqlHttpEndpoint(OperationOptions):
 
     # ----------------------------------------------------------------------- hooks
 
+    @default
     def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> Any:
         """Decide on an operation before it is looked at; raise anything to refuse it.
 
@@ -141,24 +143,29 @@ class GraphqlHttpEndpoint(OperationOptions):
             and `schema`. `None` changes nothing.
         """
 
+    @default
     def process_result(self, request: HttpRequest, result: Any) -> Any:
         """Give what is sent instead of `result`, a dictionary. May be `async`."""
         del request
         return result
 
+    @default
     def encode_json(self, content: Any) -> Any:
         """Write a result, a dictionary or list, as JSON text. May be `async`."""
         return dumps(content)
 
+    @default
     def decode_json(self, text: str) -> Any:
         """Read the JSON text of a body; `ValueError` says that it is none. May be `async`."""
         return loads(text)
 
+    @default
     def graphiql_config(self, request: HttpRequest) -> GraphiqlConfig:
         """Give the settings of GraphiQL."""
         del request
         return GraphiqlConfig()
 
+    @default
     def render_graphiql(self, request: HttpRequest) -> Any:
         """Give another page than GraphiQL: a Django `HttpResponse`, or `None` for GraphiQL.
 
@@ -173,36 +180,31 @@ class GraphqlHttpEndpoint(OperationOptions):
 
     # ----------------------------------------------------- what operations ask for
 
-    @classmethod
-    def engine(cls) -> Engine:
+    def engine(self) -> Engine:
         """Give the engine that all requests to this class share.
 
         Raises:
-            TypeError: the class has no `schema`.
+            TypeError: there is no `schema`.
         """
-        return engine_of(cls)
+        return engine_of(self)
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
-        return self._format_error(self.mask_of_class()(error))
+        return self._format_error(self.mask()(error))
 
     @property
     def looks_documents_up(self) -> bool:
         """Whether `on_operation` may give a document to who sends none."""
-        return type(self).on_operation is not GraphqlHttpEndpoint.on_operation
+        return overridden(self, "on_operation")
 
     def result_hook(self) -> Callable[[HttpRequest, Any], Any] | None:
         """Give `process_result`, if it does anything."""
-        if type(self).process_result is GraphqlHttpEndpoint.process_result:
-            return None
-        return self.process_result
+        return self.process_result if overridden(self, "process_result") else None
 
     def json_encoder(self) -> Callable[[Any], Any] | None:
         """Give `encode_json`, if it is the user's."""
-        own = type(self).encode_json is not GraphqlHttpEndpoint.encode_json
-        return self.encode_json if own else None
+        return self.encode_json if overridden(self, "encode_json") else None
 
     def json_decoder(self) -> Callable[[str], Any] | None:
         """Give `decode_json`, if it is the user's."""
-        own = type(self).decode_json is not GraphqlHttpEndpoint.decode_json
-        return self.decode_json if own else None
+        return self.decode_json if overridden(self, "decode_json") else None

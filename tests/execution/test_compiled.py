@@ -13,6 +13,7 @@ from graphql import ExecutionContext, GraphQLSchema, MiddlewareManager
 from asking import post
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
 from channels_graphql_ws.documents import documents_of, load
+from channels_graphql_ws.engines import engine_of
 from channels_graphql_ws.execution.compiled import MOST_KEPT, compiled
 from executing import Query, Rig, schema_of
 
@@ -126,4 +127,4 @@ def test_and_over_websocket(is_on: bool) -> None:
         schema = schema_of()
         compile_operations = is_on
 
-    assert Consumer._engine_of_class().settings.compile_operations is is_on
+    assert engine_of(Consumer()).settings.compile_operations is is_on

@@ -123,7 +123,7 @@ async def test_validation_may_be_left_out() -> None:
 
 def test_classes_without_hooks_share_their_documents() -> None:
     schema = fresh_schema().graphql_schema
-    one, other = (consumer_class(schema=schema).document_rules() for _ in range(2))
+    one, other = (consumer_class(schema=schema)().document_rules() for _ in range(2))
     assert documents_of(schema, one) is documents_of(schema, other)
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import COMPLETE, SKIP, GraphqlWsConsumer, SharedContextError, Subscription
+from channels_graphql_ws.engines import engine_of
 from channels_graphql_ws.execution import shared
 from channels_graphql_ws.execution.event import EventPlan
 from channels_graphql_ws.execution.shared import DELIVERIES_AT_ONCE
@@ -1027,7 +1028,7 @@ async def test_clients_of_both_dialects_share(monkeypatch):
         await socket.acknowledged()
         socket.start("1", 'subscription { event(section: "arts") { text } }')
     hub = hub_of(get_channel_layer())
-    await wait_until(lambda: len(consumer._engine_of_class()._shared) and hub.counts()["groups"])
+    await wait_until(lambda: len(engine_of(consumer())._shared) and hub.counts()["groups"])
     await tick(10)
     await OnNews.broadcast(group="arts", payload="five")
     for socket in sockets:

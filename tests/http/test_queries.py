@@ -568,12 +568,12 @@ def test_the_engine_is_made_once():
     class Consumer(GraphqlHttpConsumer):
         schema = asked.schema
 
-    engine = Consumer.engine()
-    assert Consumer.engine() is engine
+    engine = Consumer().engine()
+    assert Consumer().engine() is engine
     Consumer.max_batch_size = 3
-    assert Consumer.engine() is engine
+    assert Consumer().engine() is engine
     Consumer.middleware = [lambda next_, *arguments: next_(*arguments)]
-    assert Consumer.engine() is not engine
+    assert Consumer().engine() is not engine
 
 
 async def test_nothing_is_left_of_many_requests():
