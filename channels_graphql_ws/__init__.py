@@ -1,8 +1,9 @@
 """Live GraphQL data for Django: subscriptions over WebSocket on Channels."""
 
-from .client import GraphqlWsClient
-from .consumer import GraphqlWsConsumer
-from .exceptions import (
+from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp
+from channels_graphql_ws.client.client import GraphqlWsClient
+from channels_graphql_ws.client.transport import GraphqlWsTransport
+from channels_graphql_ws.exceptions import (
     ChannelLayerError,
     ConnectionClosedError,
     ConnectionRejectionError,
@@ -15,13 +16,14 @@ from .exceptions import (
     RemoteProtocolError,
     SharedContextError,
 )
-from .http.uploads import Upload
-from .http_consumer import GraphqlHttpConsumer
-from .routing import GraphqlProtocolTypeRouter
-from .shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
-from .subscription import COMPLETE, SKIP, Subscription
-from .transport import GraphqlWsTransport, GraphqlWsTransportAiohttp
-from .views import GraphqlView
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from channels_graphql_ws.http.uploads import Upload
+from channels_graphql_ws.http.view import GraphqlView
+from channels_graphql_ws.routing import GraphqlProtocolTypeRouter
+from channels_graphql_ws.shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
+from channels_graphql_ws.subscription.declaration import Subscription
+from channels_graphql_ws.subscription.field import COMPLETE, SKIP
+from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
 
 __all__ = [
     "COMPLETE",

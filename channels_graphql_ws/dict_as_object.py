@@ -1,5 +1,5 @@
-"""Keeps the predecessor's module name importable; the class lives in `context`."""
+"""The predecessor's name for the module of `DictAsObject`."""
 
-from .context import DictAsObject
+from channels_graphql_ws.execution.context import DictAsObject
 
 __all__ = ["DictAsObject"]

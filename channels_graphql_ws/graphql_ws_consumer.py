@@ -1,5 +1,5 @@
-"""Keeps the predecessor's module name importable; the class lives in `consumer`."""
+"""The predecessor's name for the module of `GraphqlWsConsumer`."""
 
-from .consumer import GraphqlWsConsumer
+from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
 
 __all__ = ["GraphqlWsConsumer"]

@@ -16,10 +16,10 @@ from django.http.request import validate_host
 from django.urls import re_path
 from django.utils.http import is_same_domain
 
-from .consumer import GraphqlWsConsumer
-from .http_consumer import GraphqlHttpConsumer
-from .options import check_options, option_names, with_options
-from .shutdown import DEFAULT_TIMEOUT, GraphqlLifespan, shut_down_on_signals
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from channels_graphql_ws.operations.options import check_options, option_names, with_options
+from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, GraphqlLifespan, shut_down_on_signals
+from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 

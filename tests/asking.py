@@ -13,8 +13,8 @@ from urllib.parse import quote, urlencode
 
 from asgiref.testing import ApplicationCommunicator
 
-from channels_graphql_ws.broadcast import channel_layer
-from channels_graphql_ws.hub import hub_of
+from channels_graphql_ws.pubsub.hub import hub_of
+from channels_graphql_ws.pubsub.layers import channel_layer
 from support import GUARD, tick
 
 RESPONSE = "application/graphql-response+json"

@@ -17,7 +17,7 @@ from graphql import (
     parse,
 )
 
-from channels_graphql_ws.compile import CompiledOperation, compile_operation
+from channels_graphql_ws.execution.compiler.operation import CompiledOperation, compile_operation
 
 
 def operation_of(document: DocumentNode) -> OperationDefinitionNode:

@@ -12,11 +12,14 @@ from typing import Any
 import graphene
 from graphql import GraphQLSchema, OperationType
 
-from channels_graphql_ws import Subscription, steps
-from channels_graphql_ws.context import OperationContext
-from channels_graphql_ws.execution import Engine, Settings, format_error
-from channels_graphql_ws.hub import Notification
-from channels_graphql_ws.messages import Refusal, Subscribe
+from channels_graphql_ws import Subscription
+from channels_graphql_ws.concurrency import eager as steps
+from channels_graphql_ws.execution.context import OperationContext
+from channels_graphql_ws.execution.errors import format_error
+from channels_graphql_ws.execution.request import Refusal, Subscribe
+from channels_graphql_ws.operations.engine import Engine
+from channels_graphql_ws.operations.interfaces import Settings
+from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.serializer import Serializer
 from support import wait_until
 

@@ -17,9 +17,10 @@ from channels.layers import BaseChannelLayer, InMemoryChannelLayer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels_graphql_ws import broadcast
-from channels_graphql_ws.broadcast import Outgoing, group_name
 from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.pubsub import layers, local
+from channels_graphql_ws.pubsub import publisher as broadcast
+from channels_graphql_ws.pubsub.publisher import Outgoing, group_name
 from support import GUARD, FakeLayer, tick, wait_until
 
 
@@ -72,7 +73,7 @@ def outgoing(payload: object = None, group: str = "G") -> Outgoing:
 @pytest.fixture(autouse=True)
 def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A process in which nobody has listened so far, and nothing was sent."""
-    monkeypatch.setattr(broadcast, "_process", broadcast._Process())
+    monkeypatch.setattr(local, "_process", local._Process())
     monkeypatch.setattr(broadcast, "_sender", sender := broadcast._SenderThread())
     known = threading.enumerate()
     yield
@@ -109,7 +110,7 @@ def test_names_do_not_run_into_each_other() -> None:
 
 def test_every_process_makes_the_same_names() -> None:
     code = (
-        "from channels_graphql_ws.broadcast import group_name;"
+        "from channels_graphql_ws.pubsub.publisher import group_name;"
         "print(group_name('GQLWS', 'm.C', 'комната'))"
     )
     names = {
@@ -138,11 +139,11 @@ def test_a_prefix_that_channel_layers_refuse_is_refused(prefix: str) -> None:
 def test_without_a_channel_layer_the_error_names_the_setting(settings: Any) -> None:
     settings.CHANNEL_LAYERS = {}
     with pytest.raises(ChannelLayerError, match=r"not configured.*'default'.*CHANNEL_LAYERS"):
-        broadcast.channel_layer()
+        layers.channel_layer()
 
 
 def test_a_configured_channel_layer_is_given() -> None:
-    assert isinstance(broadcast.channel_layer(), InMemoryChannelLayer)
+    assert isinstance(layers.channel_layer(), InMemoryChannelLayer)
 
 
 # -------------------------------------------------------------------- with a running loop
@@ -358,7 +359,7 @@ async def test_waiting_where_an_event_loop_runs_is_refused(kind: type) -> None:
 
 FORK = """
 import os, sys
-from channels_graphql_ws import broadcast
+from channels_graphql_ws.pubsub import publisher as broadcast
 
 class Layer:
     async def group_send(self, group, message):
@@ -393,15 +394,34 @@ def test_forked_workers_send_and_so_does_their_parent() -> None:
     assert run.stderr == ""
 
 
-async def test_a_forked_worker_knows_nothing_of_those_who_listen_in_its_parent(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(broadcast, "_parents_sender", None)
-    layer = InMemoryChannelLayer()
-    broadcast.add_receiver(layer, Receiver())
-    broadcast._start_anew()
-    assert broadcast.receivers(layer) == ()
-    assert not broadcast._process.serves
+FORK_WITH_RECEIVERS = """
+import os
+from channels_graphql_ws.pubsub import local, publisher
+
+class Receiver:
+    loop = None
+
+layer, receiver = object(), Receiver()
+local.add_receiver(layer, receiver)
+senders = publisher._sender
+child = os.fork()
+if child == 0:
+    print(local.receivers(layer), local._process.serves, publisher._sender is senders, flush=True)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print(local.receivers(layer) == (receiver,), local._process.serves)
+"""
+
+
+def test_a_forked_worker_knows_nothing_of_those_who_listen_in_its_parent() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", FORK_WITH_RECEIVERS],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.stdout.splitlines() == ["() False False", "True True"]
 
 
 # ---------------------------------------------------------------------- inside a process
@@ -410,7 +430,7 @@ async def test_a_forked_worker_knows_nothing_of_those_who_listen_in_its_parent(
 async def test_the_in_memory_layer_is_passed_by() -> None:
     layer, receivers = InMemoryChannelLayer(), [Receiver(), Receiver()]
     for receiver in receivers:
-        broadcast.add_receiver(layer, receiver)
+        local.add_receiver(layer, receiver)
     sent = broadcast.send_soon(layer, outgoing(1))
     assert [receiver.heard for receiver in receivers] == [[], []]
     await sent
@@ -421,17 +441,17 @@ async def test_the_in_memory_layer_is_passed_by() -> None:
 async def test_who_does_not_listen_any_more_hears_nothing() -> None:
     layer, gone, stays = InMemoryChannelLayer(), Receiver(), Receiver()
     for receiver in (gone, stays):
-        broadcast.add_receiver(layer, receiver)
-    broadcast.remove_receiver(layer, gone)
+        local.add_receiver(layer, receiver)
+    local.remove_receiver(layer, gone)
     await broadcast.send_soon(layer, outgoing(1))
     assert (gone.heard, stays.heard) == ([], [1])
-    broadcast.remove_receiver(layer, stays)
-    assert broadcast.receivers(layer) == ()
+    local.remove_receiver(layer, stays)
+    assert local.receivers(layer) == ()
 
 
 async def test_a_local_broadcast_reaches_its_goal_though_nobody_waits_any_more() -> None:
     layer, receiver = InMemoryChannelLayer(), Receiver()
-    broadcast.add_receiver(layer, receiver)
+    local.add_receiver(layer, receiver)
     broadcast.send_soon(layer, outgoing(1)).cancel()
     await tick()
     assert receiver.heard == [1]
@@ -439,7 +459,7 @@ async def test_a_local_broadcast_reaches_its_goal_though_nobody_waits_any_more()
 
 async def test_a_local_broadcast_may_be_awaited_again_and_in_every_way() -> None:
     layer, receiver = InMemoryChannelLayer(), Receiver()
-    broadcast.add_receiver(layer, receiver)
+    local.add_receiver(layer, receiver)
     sent = broadcast.send_soon(layer, outgoing(1))
     await sent
     await sent
@@ -473,7 +493,7 @@ async def test_a_local_broadcast_of_another_event_loop_can_not_be_awaited() -> N
 @pytest.mark.parametrize("kind", [InMemoryChannelLayer, Subclass])
 async def test_a_thread_reaches_those_who_listen_on_an_event_loop(kind: type) -> None:
     layer, receiver = kind(), Receiver()
-    broadcast.add_receiver(layer, receiver)
+    local.add_receiver(layer, receiver)
     await asyncio.to_thread(broadcast.send_now, layer, outgoing(1))
     # The subclass does not deliver; it was asked to, on the loop of those who listen.
     await wait_until(lambda: receiver.heard or getattr(layer, "sent", None))
@@ -484,7 +504,7 @@ def test_an_event_loop_that_was_closed_is_no_obstacle(kind: type) -> None:
     closed = asyncio.new_event_loop()
     closed.close()
     layer = kind()
-    broadcast.add_receiver(layer, Receiver(closed))
+    local.add_receiver(layer, Receiver(closed))
     broadcast.send_now(layer, outgoing(1))
 
 
@@ -509,7 +529,7 @@ def test_an_in_memory_broadcast_where_no_client_ever_was_warns_once_with_the_fix
         broadcast.send_now(layer, outgoing(1))
         run_and_end(layer, 1)
     [warning] = warnings(caplog)
-    assert warning.startswith("OnEvent.broadcast(group='room') reaches nobody")
+    assert warning.startswith("OnEvent.broadcast(group='room') reached no client")
     assert "channels_redis.pubsub.RedisPubSubChannelLayer" in warning
 
 
@@ -517,8 +537,8 @@ async def test_a_process_that_serves_clients_is_not_warned(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     layer, receiver = InMemoryChannelLayer(), Receiver()
-    broadcast.add_receiver(layer, receiver)
-    broadcast.remove_receiver(layer, receiver)
+    local.add_receiver(layer, receiver)
+    local.remove_receiver(layer, receiver)
     await broadcast.send_soon(layer, outgoing(1))
     assert caplog.records == []
 
@@ -526,7 +546,7 @@ async def test_a_process_that_serves_clients_is_not_warned(
 async def test_a_process_that_will_serve_clients_is_not_warned(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    broadcast.serving()
+    local.serving()
     await broadcast.send_soon(InMemoryChannelLayer(), outgoing(1))
     assert caplog.records == []
 

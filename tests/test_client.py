@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws import client as client_module
-from channels_graphql_ws.client import GraphqlWsClient
+from channels_graphql_ws.client import client as client_module
+from channels_graphql_ws.client.client import GraphqlWsClient
+from channels_graphql_ws.client.transport import GraphqlWsTransport
 from channels_graphql_ws.exceptions import (
     ConnectionClosedError,
     GraphqlWsClientError,
     GraphqlWsResponseError,
     RemoteProtocolError,
 )
-from channels_graphql_ws.transport import GraphqlWsTransport
 from support import tick
 
 NEW = "graphql-transport-ws"

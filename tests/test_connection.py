@@ -12,17 +12,15 @@ from typing import Any
 import pytest
 from graphql import OperationType
 
-from channels_graphql_ws import connection
-from channels_graphql_ws.connection import (
-    Connection,
-)
-from channels_graphql_ws.masking import NO_MASK, Mask
-from channels_graphql_ws.messages import Refusal
-from channels_graphql_ws.outbox import FULL_AT
-from channels_graphql_ws.protocol import ServerProtocol
-from channels_graphql_ws.strict_order import INBOX_LIMIT
-from channels_graphql_ws.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
-from channels_graphql_ws.surroundings import Settings
+from channels_graphql_ws.execution.masking import NO_MASK, Mask
+from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.websocket import connection
+from channels_graphql_ws.websocket.connection import Connection
+from channels_graphql_ws.websocket.interfaces import Settings
+from channels_graphql_ws.websocket.ordering import INBOX_LIMIT
+from channels_graphql_ws.websocket.outbox import FULL_AT
+from channels_graphql_ws.websocket.protocol import ServerProtocol
+from channels_graphql_ws.websocket.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
 from support import tick, wait_until
 
 QUERY, MUTATION, SUBSCRIPTION = (

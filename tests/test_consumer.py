@@ -17,9 +17,12 @@ from graphql import GraphQLError, build_schema
 
 import channels_graphql_ws
 from asgi_socket import LEGACY, NEW, AsgiSocket, Event
-from channels_graphql_ws import broadcast, consumer, graphql_ws_consumer, hub, listening
-from channels_graphql_ws.consumer import GraphqlWsConsumer
-from channels_graphql_ws.engines import engine_of
+from channels_graphql_ws import graphql_ws_consumer
+from channels_graphql_ws.operations.engine import engine_of
+from channels_graphql_ws.pubsub import hub, local
+from channels_graphql_ws.pubsub import listen_to_channel as listening
+from channels_graphql_ws.websocket import consumer
+from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
 from news_schema import HELLO, NEWS, SLOW_NEWS, TELL, News, Stage, consumer_class, schema
 from support import tick, wait_until
 
@@ -31,7 +34,7 @@ BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
 def _nothing_stays_in_the_hub() -> Iterator[None]:
     yield
     assert hub._hubs == {}
-    assert broadcast.receivers(get_channel_layer()) == ()
+    assert local.receivers(get_channel_layer()) == ()
 
 
 @pytest.fixture(autouse=True)
@@ -1060,9 +1063,9 @@ async def test_a_consumer_that_does_not_listen_takes_no_channel_from_the_layer(
 def test_a_process_with_a_consumer_is_one_that_serves_clients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(broadcast._process, "serves", False)
+    monkeypatch.setattr(local._process, "serves", False)
     consumer_class().as_asgi()
-    assert broadcast._process.serves
+    assert local._process.serves
 
 
 # ------------------------------------------------------ messages to the consumer itself

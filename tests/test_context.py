@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from channels_graphql_ws import context, dict_as_object
-from channels_graphql_ws.context import DictAsObject, OperationContext
+from channels_graphql_ws import dict_as_object
+from channels_graphql_ws.execution import context
+from channels_graphql_ws.execution.context import DictAsObject, OperationContext
 
 
 def made(**scope) -> OperationContext:

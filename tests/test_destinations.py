@@ -9,11 +9,12 @@ from weakref import ref
 import pytest
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
 
-from channels_graphql_ws import GraphqlWsConsumer, destinations
-from channels_graphql_ws.destinations import add_owner, look_again
-from channels_graphql_ws.engines import engine_of
+from channels_graphql_ws import GraphqlWsConsumer
 from channels_graphql_ws.exceptions import ChannelLayerError
-from channels_graphql_ws.hub import hub_of
+from channels_graphql_ws.operations.engine import engine_of
+from channels_graphql_ws.pubsub import layers as destinations
+from channels_graphql_ws.pubsub.hub import hub_of
+from channels_graphql_ws.pubsub.layers import add_owner, look_again
 from news_schema import consumer_class
 
 IN_MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}

@@ -11,8 +11,14 @@ import graphene
 import pytest
 from graphql import GraphQLError, build_schema
 
-from channels_graphql_ws import documents
-from channels_graphql_ws.documents import INLINE_LIMIT, Document, DocumentCache, documents_of, load
+from channels_graphql_ws.execution import documents
+from channels_graphql_ws.execution.documents import (
+    INLINE_LIMIT,
+    Document,
+    DocumentCache,
+    documents_of,
+    load,
+)
 
 SCHEMA = build_schema("type Query { ok: Boolean deeper: Query echo(number: Int): Int }")
 

@@ -20,17 +20,16 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
 import channels_graphql_ws
 from channels_graphql_ws import (
-    client,
-    consumer,
-    context,
     dict_as_object,
     exceptions,
     graphql_ws_consumer,
     serializer,
-    subscription,
     testing,
-    transport,
 )
+from channels_graphql_ws.client import aiohttp_transport, client, transport
+from channels_graphql_ws.execution import context
+from channels_graphql_ws.subscription import declaration as subscription
+from channels_graphql_ws.websocket import consumer
 from support import GUARD
 
 REQUIRED = inspect.Parameter.empty
@@ -90,7 +89,7 @@ def test_every_error_of_broadcasts_and_of_the_client_can_be_imported_from_the_pa
         ("GraphqlWsConsumer", consumer.GraphqlWsConsumer),
         ("GraphqlWsResponseError", exceptions.GraphqlWsResponseError),
         ("GraphqlWsTransport", transport.GraphqlWsTransport),
-        ("GraphqlWsTransportAiohttp", transport.GraphqlWsTransportAiohttp),
+        ("GraphqlWsTransportAiohttp", aiohttp_transport.GraphqlWsTransportAiohttp),
         ("Subscription", subscription.Subscription),
         ("client.GraphqlWsClient", client.GraphqlWsClient),
         ("client.GraphqlWsResponseError", exceptions.GraphqlWsResponseError),
@@ -102,7 +101,10 @@ def test_every_error_of_broadcasts_and_of_the_client_can_be_imported_from_the_pa
         ("testing.GraphqlWsClient", testing.GraphqlWsClient),
         ("testing.GraphqlWsTransport", testing.GraphqlWsTransport),
         ("transport.GraphqlWsTransport", transport.GraphqlWsTransport),
-        ("transport.GraphqlWsTransportAiohttp", transport.GraphqlWsTransportAiohttp),
+        (
+            "transport.GraphqlWsTransportAiohttp",
+            aiohttp_transport.GraphqlWsTransportAiohttp,
+        ),
     ],
 )
 def test_what_users_import_has_kept_its_place(path: str, same: type):
@@ -122,7 +124,7 @@ def test_the_aliases_list_what_they_are_there_for():
         (subscription.Subscription, graphene.ObjectType),
         (testing.GraphqlWsClient, client.GraphqlWsClient),
         (testing.GraphqlWsTransport, transport.GraphqlWsTransport),
-        (transport.GraphqlWsTransportAiohttp, transport.GraphqlWsTransport),
+        (aiohttp_transport.GraphqlWsTransportAiohttp, transport.GraphqlWsTransport),
         (exceptions.PayloadTypeError, TypeError),
         (exceptions.PayloadDecodeError, ValueError),
         (transport.ConnectionRejectedError, RuntimeError),
@@ -253,7 +255,7 @@ PROMISES = [
     (_Subscription, subscription.Subscription),
     (_Client, client.GraphqlWsClient),
     (_Transport, transport.GraphqlWsTransport),
-    (_TransportAiohttp, transport.GraphqlWsTransportAiohttp),
+    (_TransportAiohttp, aiohttp_transport.GraphqlWsTransportAiohttp),
     (_TestingTransport, testing.GraphqlWsTransport),
     (_TestingClient, testing.GraphqlWsClient),
     (_ResponseError, exceptions.GraphqlWsResponseError),
@@ -336,7 +338,7 @@ def test_the_schema_of_a_consumer_has_no_default():
     ("ours", "name", "value"),
     [
         (transport.GraphqlWsTransport, "TIMEOUT", 60.0),
-        (transport.GraphqlWsTransportAiohttp, "TIMEOUT", 60.0),
+        (aiohttp_transport.GraphqlWsTransportAiohttp, "TIMEOUT", 60.0),
         (testing.GraphqlWsTransport, "TIMEOUT", 30),
         (testing.GraphqlWsClient, "RECEIVE_NOTHING_ATTEMPTS", 10),
         (testing.GraphqlWsClient, "RECEIVE_NOTHING_INTERVAL", 0.1),

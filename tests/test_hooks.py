@@ -12,7 +12,7 @@ from graphql import GraphQLError, ValidationRule
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import ConnectionRejectionError
-from channels_graphql_ws.documents import Rules, load
+from channels_graphql_ws.execution.documents import Rules, load
 from news_schema import HELLO, NEWS, News, Stage, consumer_class
 from support import tick, wait_until
 

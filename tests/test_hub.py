@@ -17,11 +17,14 @@ from channels.layers import InMemoryChannelLayer
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from channels_graphql_ws import broadcast, hub
-from channels_graphql_ws.broadcast import Outgoing
+from channels_graphql_ws.concurrency.database import Freshness
 from channels_graphql_ws.exceptions import ChannelLayerError, PayloadDecodeError
-from channels_graphql_ws.freshness import Freshness
-from channels_graphql_ws.hub import Hub, Notification, hub_of
+from channels_graphql_ws.pubsub import hub
+from channels_graphql_ws.pubsub import local as hubs
+from channels_graphql_ws.pubsub import publisher as broadcast
+from channels_graphql_ws.pubsub.hub import Hub, hub_of
+from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.pubsub.publisher import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from support import GUARD, FakeLayer, FakeListener, tick, wait_until
 
@@ -285,7 +288,7 @@ async def test_the_last_user_of_a_hub_takes_it_out_of_all_groups() -> None:
     assert set(layer.groups) == {"A", "B"}
     await ear.release()
     assert layer.groups == {}
-    assert broadcast.receivers(layer) == ()
+    assert hubs.receivers(layer) == ()
 
 
 @pytest.mark.redis
@@ -309,9 +312,9 @@ async def test_the_hub_of_an_event_loop_that_was_closed_is_forgotten() -> None:
         hub_of(layer).acquire()
 
     await asyncio.to_thread(asyncio.run, abandon())
-    assert len(broadcast.receivers(layer)) == 1
+    assert len(hubs.receivers(layer)) == 1
     hub_of(layer)
-    assert broadcast.receivers(layer) == ()
+    assert hubs.receivers(layer) == ()
 
 
 async def test_a_broadcast_to_an_event_loop_that_was_closed_harms_nobody(local: Hub) -> None:
@@ -319,7 +322,7 @@ async def test_a_broadcast_to_an_event_loop_that_was_closed_harms_nobody(local: 
 
     async def abandon() -> None:
         # Not by `hub_of`, which would forget it.
-        broadcast.add_receiver(layer, Hub(layer))
+        hubs.add_receiver(layer, Hub(layer))
 
     await asyncio.to_thread(asyncio.run, abandon())
     listener = await subscribed(local, "A")

@@ -13,7 +13,7 @@ from graphql import GraphQLError
 import channels_graphql_ws
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import COMPLETE, SKIP, GraphqlWsConsumer, Subscription
-from channels_graphql_ws.subscription import current_delivery
+from channels_graphql_ws.subscription.field import current_delivery
 from executing import FakeClient, Rig, schema_of
 from support import tick, wait_until
 

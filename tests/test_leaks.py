@@ -13,9 +13,9 @@ import pytest
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
 
 from asgi_socket import LEGACY, NEW, AsgiSocket, Event
-from channels_graphql_ws import broadcast, hub
-from channels_graphql_ws.connection import Connection
-from channels_graphql_ws.execution.cohort import Cohort
+from channels_graphql_ws.pubsub import hub, local
+from channels_graphql_ws.subscription.single import Cohort
+from channels_graphql_ws.websocket.connection import Connection
 from news_schema import HELLO, NEWS, SLOW_NEWS, News, Stage, consumer_class
 from support import tick, wait_until
 
@@ -61,7 +61,7 @@ class Census:
         assert list(self._alive) == []
         assert hub._hubs == {}
         layer: Any = get_channel_layer()
-        assert broadcast.receivers(layer) == ()
+        assert local.receivers(layer) == ()
         assert layer.channels == {}
         assert not any(layer.groups.values())
         assert _timers() == []

@@ -16,10 +16,11 @@ from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
-from channels_graphql_ws import GraphqlWsConsumer, listening
-from channels_graphql_ws.context import OperationContext
+from channels_graphql_ws import GraphqlWsConsumer
 from channels_graphql_ws.exceptions import ChannelLayerError
-from channels_graphql_ws.listening import Messages, OwnChannel, listen
+from channels_graphql_ws.execution.context import OperationContext
+from channels_graphql_ws.pubsub import listen_to_channel as listening
+from channels_graphql_ws.pubsub.listen_to_channel import Messages, OwnChannel, listen
 from support import FakeLayer, leftover_tasks, tick, wait_until
 
 BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])

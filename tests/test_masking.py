@@ -18,7 +18,7 @@ from channels_graphql_ws import (
     GraphqlWsConsumer,
     Subscription,
 )
-from channels_graphql_ws.masking import Mask
+from channels_graphql_ws.execution.masking import Mask
 from support import wait_until
 
 LEAK = "the name of a table"

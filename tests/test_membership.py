@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws import membership
 from channels_graphql_ws.exceptions import ChannelLayerError
-from channels_graphql_ws.membership import Membership
+from channels_graphql_ws.pubsub import membership
+from channels_graphql_ws.pubsub.membership import Membership
 from support import GUARD, FakeLayer, tick, wait_until
 
 

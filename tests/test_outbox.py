@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws.outbox import FULL_AT, Outbox
+from channels_graphql_ws.websocket.outbox import FULL_AT, Outbox
 from support import GUARD, tick, wait_until
 
 

@@ -14,8 +14,8 @@ import asked
 from asgi_socket import NEW, AsgiSocket
 from asking import get, post
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlView
-from channels_graphql_ws.engines import engine_of
-from channels_graphql_ws.own_methods import default, overridden
+from channels_graphql_ws.operations.engine import engine_of
+from channels_graphql_ws.operations.overrides import default, overridden
 from news_schema import HELLO, NEWS, consumer_class
 
 Install = Callable[[type[Any], str, Any], type[Any]]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from asgi_socket import LEGACY, AsgiSocket
-from channels_graphql_ws.pings import WAITING_LIMIT
-from channels_graphql_ws.protocol import Pinged, Ponged, Send, ServerProtocol
-from channels_graphql_ws.subprotocols import GRAPHQL_TRANSPORT_WS
+from channels_graphql_ws.websocket.keep_alive import WAITING_LIMIT
+from channels_graphql_ws.websocket.protocol import Pinged, Ponged, Send, ServerProtocol
+from channels_graphql_ws.websocket.subprotocols import GRAPHQL_TRANSPORT_WS
 from news_schema import HELLO, consumer_class
 from support import tick, wait_until
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws.messages import CloseCode, Refusal
-from channels_graphql_ws.protocol import (
+from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.websocket.messages import CloseCode
+from channels_graphql_ws.websocket.protocol import (
     HELD_CHARACTERS,
     HELD_LIMIT,
     REASON_LIMIT,
@@ -23,7 +24,11 @@ from channels_graphql_ws.protocol import (
     State,
     cut,
 )
-from channels_graphql_ws.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS, SUBPROTOCOLS
+from channels_graphql_ws.websocket.subprotocols import (
+    GRAPHQL_TRANSPORT_WS,
+    GRAPHQL_WS,
+    SUBPROTOCOLS,
+)
 
 NEW, LEGACY = GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
 BOTH = pytest.mark.parametrize("dialect", SUBPROTOCOLS, ids=lambda each: each.name)

@@ -15,8 +15,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from channels_graphql_ws.messages import Refusal
-from channels_graphql_ws.protocol import (
+from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.websocket.protocol import (
     REASON_LIMIT,
     Cancel,
     Close,
@@ -28,7 +28,7 @@ from channels_graphql_ws.protocol import (
     ServerProtocol,
     State,
 )
-from channels_graphql_ws.subprotocols import GRAPHQL_TRANSPORT_WS, SUBPROTOCOLS
+from channels_graphql_ws.websocket.subprotocols import GRAPHQL_TRANSPORT_WS, SUBPROTOCOLS
 
 IDS = st.sampled_from(["1", "2", "ж" * 200, 1])
 """Few, so that they are used again; one is longer than a reason, one only for the legacy."""

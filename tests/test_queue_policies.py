@@ -9,7 +9,8 @@ import graphene
 import pytest
 
 from asgi_socket import LEGACY, NEW, AsgiSocket, Event
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, outbox
+from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws.websocket import outbox
 from support import wait_until
 
 LIMIT = 5

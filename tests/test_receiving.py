@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws import receiving
-from channels_graphql_ws.receiving import Receiver
+from channels_graphql_ws.websocket import receiver as receiving
+from channels_graphql_ws.websocket.receiver import Receiver
 from support import tick, wait_until
 
 

@@ -15,11 +15,11 @@ from django.test import AsyncClient, override_settings
 import asked
 from asking import ask, post
 from channels_graphql_ws import GraphqlWsConsumer, shutdown
-from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
-from channels_graphql_ws.options import with_options
+from channels_graphql_ws.client.transport import ConnectionRejectedError
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from channels_graphql_ws.operations.options import with_options
 from channels_graphql_ws.routing import GraphqlProtocolTypeRouter, is_allowed
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
-from channels_graphql_ws.transport import ConnectionRejectedError
 from support import GUARD
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws.steps import Steps, cancel, is_awaitable, is_cancellation, run
+from channels_graphql_ws.concurrency.eager import Steps, cancel, is_awaitable, is_cancellation, run
 from support import tick, wait_until
 
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels_graphql_ws import messages
 from channels_graphql_ws.exceptions import InvalidMessageError, UnknownMessageTypeError
-from channels_graphql_ws.messages import Refusal
-from channels_graphql_ws.subprotocols import (
+from channels_graphql_ws.execution import request
+from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.websocket import messages
+from channels_graphql_ws.websocket.subprotocols import (
     GRAPHQL_TRANSPORT_WS,
     GRAPHQL_WS,
     SUBPROTOCOLS,
@@ -170,7 +171,7 @@ def test_an_operation_is_decoded_with_all_that_was_sent(dialect: Subprotocol) ->
         dialect, operationName="A", variables={"x": 1}, extensions={"trace": 1}, mine=True
     )
 
-    assert dialect.decode(content) == messages.Subscribe(
+    assert dialect.decode(content) == request.Subscribe(
         id="1",
         query="{ a }",
         variables={"x": 1},
@@ -188,7 +189,7 @@ def test_all_of_an_operation_but_the_query_may_be_missing_or_null(
 
     message = dialect.decode(content)
 
-    assert message == messages.Subscribe(id="1", query="{ a }", payload=content["payload"])
+    assert message == request.Subscribe(id="1", query="{ a }", payload=content["payload"])
 
 
 @pytest.mark.parametrize("payload", [None, "{ a }", ["{ a }"], 1])
@@ -326,7 +327,7 @@ def test_the_legacy_dialect_has_no_word_for_a_pong() -> None:
     assert encoded(GRAPHQL_WS, messages.Pong()) == []
 
 
-ERRORS: tuple[messages.JsonObject, ...] = ({"message": "one"}, {"message": "two"})
+ERRORS: tuple[request.JsonObject, ...] = ({"message": "one"}, {"message": "two"})
 
 
 @pytest.mark.parametrize("refusal", Refusal)

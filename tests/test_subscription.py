@@ -16,10 +16,13 @@ import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from channels.layers import InMemoryChannelLayer, channel_layers
 
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, broadcast, destinations
+from channels_graphql_ws import GraphqlWsConsumer, Subscription
 from channels_graphql_ws.exceptions import ChannelLayerError, PayloadTypeError
+from channels_graphql_ws.pubsub import layers, local
+from channels_graphql_ws.pubsub import layers as destinations
 from channels_graphql_ws.serializer import Serializer
-from channels_graphql_ws.subscription import SKIP, SubscriptionOptions
+from channels_graphql_ws.subscription.declaration import SubscriptionOptions
+from channels_graphql_ws.subscription.field import SKIP
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from support import GUARD, FakeLayer, wait_until
 
@@ -707,7 +710,7 @@ async def test_clients_of_consumers_with_different_prefixes_all_hear(connect: Co
 
 
 def test_a_broadcast_where_nobody_listens_is_fine(caplog: pytest.LogCaptureFixture) -> None:
-    broadcast.serving()
+    local.serving()
     for _ in range(50):
         OnEvent.broadcast(payload=1)
         OnEvent.unsubscribe(group="unknown")
@@ -715,4 +718,4 @@ def test_a_broadcast_where_nobody_listens_is_fine(caplog: pytest.LogCaptureFixtu
 
 
 def test_the_layer_of_these_tests_is_the_in_memory_one() -> None:
-    assert type(broadcast.channel_layer()) is InMemoryChannelLayer
+    assert type(layers.channel_layer()) is InMemoryChannelLayer

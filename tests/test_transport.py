@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType, web
 
-from channels_graphql_ws.client import GraphqlWsClient
+from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp
+from channels_graphql_ws.client.client import GraphqlWsClient
+from channels_graphql_ws.client.transport import (
+    ConnectionRejectedError,
+    GraphqlWsTransport,
+    SubprotocolMismatchError,
+    parse_message,
+    pong_for,
+)
 from channels_graphql_ws.exceptions import (
     ConnectionClosedError,
     GraphqlWsClientError,
     GraphqlWsResponseError,
     RemoteProtocolError,
-)
-from channels_graphql_ws.transport import (
-    ConnectionRejectedError,
-    GraphqlWsTransport,
-    GraphqlWsTransportAiohttp,
-    SubprotocolMismatchError,
-    parse_message,
-    pong_for,
 )
 from support import GUARD, free_port, wait_until
 

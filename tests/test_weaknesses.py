@@ -29,13 +29,15 @@ from packaging.requirements import Requirement
 
 import channels_graphql_ws
 from asgi_socket import LEGACY, NEW, AsgiSocket
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, documents, hub
-from channels_graphql_ws.client import GraphqlWsClient
+from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp
+from channels_graphql_ws.client.client import GraphqlWsClient
 from channels_graphql_ws.exceptions import GraphqlWsResponseError
+from channels_graphql_ws.execution import documents
 from channels_graphql_ws.execution import middleware as middleware_module
+from channels_graphql_ws.pubsub import hub, notification
 from channels_graphql_ws.testing import GraphqlWsClient as ClientInProcess
 from channels_graphql_ws.testing import GraphqlWsTransport
-from channels_graphql_ws.transport import GraphqlWsTransportAiohttp
 from news_schema import HELLO, NEWS, SLOW_NEWS, News, SlowNews, Stage, consumer_class
 from support import GUARD, FakeLayer, tick, wait_until
 
@@ -783,7 +785,7 @@ async def test_weakness_25_a_notification_costs_no_task_and_no_thread(
     for socket in sockets:
         for id in ids:
             socket.start(id, NEWS)
-    decodes = Counted(monkeypatch, hub.Serializer, "deserialize")
+    decodes = Counted(monkeypatch, notification.Serializer, "deserialize")
     await wait_until(lambda: listeners() == connections * subscriptions)
     with TaskCounter(monkeypatch) as counter:
         for _ in range(MANY):
@@ -939,7 +941,7 @@ def test_weakness_33_the_server_needs_no_aiohttp(tmp_path: Path) -> None:
         "import sys; sys.modules['aiohttp'] = None\n"
         "import channels_graphql_ws\n"
         "from channels_graphql_ws import *\n"
-        "from channels_graphql_ws import consumer, http_consumer, routing, testing, views\n"
+        "from channels_graphql_ws import routing, testing\n"
         "print('fine')"
     )
     done = subprocess.run(

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from channels_graphql_ws.workers import Workers
+from channels_graphql_ws.concurrency.threads import Workers
 
 
 def _name() -> str:

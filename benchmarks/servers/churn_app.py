@@ -21,7 +21,7 @@ import channels.routing  # noqa: E402
 import graphene  # noqa: E402
 
 import channels_graphql_ws  # noqa: E402
-from channels_graphql_ws import hub  # noqa: E402
+from channels_graphql_ws.pubsub import hub  # noqa: E402
 
 WATCHED = ("asyncio", "_asyncio", "channels", "graphql.execution", "servers", "uvicorn", "uvloop")
 

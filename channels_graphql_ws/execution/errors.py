@@ -8,8 +8,9 @@ from typing import Any, Final, TypeAlias
 
 from graphql import ExecutionResult, GraphQLError
 
-from ..json_text import dumps
-from ..masking import Mask
+from channels_graphql_ws.execution.masking import Mask
+from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.json_text import dumps
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -77,3 +78,30 @@ def log_refusal(what: str, error: Exception, mask: Mask) -> None:
         log.warning("%s: %r", what, error, exc_info=error)
     else:
         log.info("%s: %r", what, error)
+
+
+class RequestError(Exception):
+    """The request can not be executed; `errors` tell the client why."""
+
+    refusal = Refusal.DOCUMENT
+
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__(*errors)
+        self.errors = errors
+
+
+class NoDocumentError(RequestError):
+    """The client has sent no document, and there is none in its place."""
+
+    refusal = Refusal.REQUEST
+
+    def __init__(self) -> None:
+        super().__init__(
+            GraphQLError('"query" is missing, and `on_operation` gave no document instead')
+        )
+
+
+class TooManyError(RequestError):
+    """There is no room for one operation more."""
+
+    refusal = Refusal.OPERATION

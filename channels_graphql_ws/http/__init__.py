@@ -1,1 +1,1 @@
-"""GraphQL over HTTP: what consumer and view share, from the request to the answer."""
+"""GraphQL over HTTP and server-sent events: the consumer and the view."""

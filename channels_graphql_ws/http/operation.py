@@ -14,20 +14,20 @@ from channels.layers import get_channel_layer
 from django.http import HttpResponse
 from graphql import GraphQLError, OperationType
 
-from .. import steps
-from ..broadcast import channel_layer
-from ..context import OperationContext
-from ..exceptions import ChannelLayerError
-from ..execution import Engine
-from ..execution.engine import Live
-from ..execution.event import RequestError
-from ..hub import Hub, hub_of
-from ..json_text import dumps, loads
-from ..listening import OwnChannel, listen
-from ..messages import JsonObject, Refusal, Subscribe
-from ..steps import Steps
-from .request import HttpRequest
-from .stream import Sink, Text
+from channels_graphql_ws.concurrency import eager as steps
+from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.execution.context import OperationContext
+from channels_graphql_ws.execution.errors import RequestError
+from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
+from channels_graphql_ws.http.request import HttpRequest
+from channels_graphql_ws.http.stream import Sink, Text
+from channels_graphql_ws.json_text import dumps, loads
+from channels_graphql_ws.operations.engine import Engine
+from channels_graphql_ws.operations.interfaces import Live
+from channels_graphql_ws.pubsub.hub import Hub, hub_of
+from channels_graphql_ws.pubsub.layers import channel_layer
+from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
 
 log = logging.getLogger("channels_graphql_ws.http")
 

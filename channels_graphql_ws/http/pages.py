@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from django.http import HttpResponse
 
-from .. import graphiql
-from ..execution.threads import in_thread
-from ..steps import is_awaitable
-from .answers import set_headers
-from .request import HttpRequest
+from channels_graphql_ws import graphiql
+from channels_graphql_ws.concurrency.eager import is_awaitable
+from channels_graphql_ws.concurrency.threads import in_thread
+from channels_graphql_ws.http.request import HttpRequest
+from channels_graphql_ws.http.responses import set_headers
 
 if TYPE_CHECKING:
-    from .endpoint import GraphqlHttpEndpoint
+    from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 
 
 async def asset(request: HttpRequest, name: str) -> HttpResponse:

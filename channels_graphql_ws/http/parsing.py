@@ -7,9 +7,9 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ..json_text import loads
-from ..messages import Subscribe
-from .refusals import RequestRefusedError
+from channels_graphql_ws.execution.request import Subscribe
+from channels_graphql_ws.http.errors import RequestRefusedError
+from channels_graphql_ws.json_text import loads
 
 MAX_QUERY_PARAMETERS = 100
 """Parameters that a query string may have."""

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict, parse_cookie
 from django.utils.datastructures import CaseInsensitiveMapping, MultiValueDict
 
-from . import negotiation, parsing
+from channels_graphql_ws.http import negotiation, parsing
 
 TOKEN_HEADER = "X-GraphQL-Event-Stream-Token"  # noqa: S105 (its name, not a token)
 

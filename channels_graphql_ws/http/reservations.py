@@ -10,9 +10,9 @@ from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .operation import HttpOperation
-from .refusals import RequestRefusedError
-from .stream import Stream, Text, written
+from channels_graphql_ws.http.errors import RequestRefusedError
+from channels_graphql_ws.http.operation import HttpOperation
+from channels_graphql_ws.http.stream import Stream, Text, written
 
 log = logging.getLogger("channels_graphql_ws.http")
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
-from .formats import StreamFormat
+from channels_graphql_ws.http.stream_formats import StreamFormat
 
 FULL_AT = 64
 """Results that may wait for a client before further ones have to wait themselves."""

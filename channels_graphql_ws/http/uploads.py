@@ -14,9 +14,9 @@ from django.core.files.uploadhandler import load_handler
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from graphql import GraphQLError, ValueNode
 
-from . import parsing
-from .refusals import RequestRefusedError
-from .request import HttpRequest
+from channels_graphql_ws.http import parsing
+from channels_graphql_ws.http.errors import RequestRefusedError
+from channels_graphql_ws.http.request import HttpRequest
 
 CSRF_HEADERS = (
     "X-CSRFToken",

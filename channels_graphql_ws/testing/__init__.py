@@ -1,14 +1,14 @@
 """What tests import: clients that need no server, a server, and a channel layer that fails."""
 
-from .client import GraphqlWsClient
-from .communicator import GraphqlWebsocketCommunicator
-from .faults import FaultyChannelLayer
-from .http import GraphqlHttpClient, GraphqlHttpResult
-from .login import alogin_headers, login_headers
-from .results import GraphqlResults
-from .servers import LiveServer
-from .sync_http import SyncGraphqlHttpClient, SyncGraphqlResults
-from .transport import GraphqlWsTransport
+from channels_graphql_ws.testing.client import GraphqlWsClient
+from channels_graphql_ws.testing.communicator import GraphqlWebsocketCommunicator
+from channels_graphql_ws.testing.faults import FaultyChannelLayer
+from channels_graphql_ws.testing.http import GraphqlHttpClient, GraphqlHttpResult
+from channels_graphql_ws.testing.login import alogin_headers, login_headers
+from channels_graphql_ws.testing.results import GraphqlResults
+from channels_graphql_ws.testing.servers import LiveServer
+from channels_graphql_ws.testing.sync_http import SyncGraphqlHttpClient, SyncGraphqlResults
+from channels_graphql_ws.testing.transport import GraphqlWsTransport
 
 __all__ = [
     "FaultyChannelLayer",

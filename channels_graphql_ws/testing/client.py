@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from .. import client
-from ..exceptions import ConnectionClosedError, RemoteProtocolError
-from .transport import GraphqlWsTransport
+from channels_graphql_ws.client import client
+from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
+from channels_graphql_ws.testing.transport import GraphqlWsTransport
 
 
 class GraphqlWsClient(client.GraphqlWsClient):

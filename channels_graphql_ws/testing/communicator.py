@@ -11,12 +11,12 @@ from typing import Any, Self, TypeAlias
 
 from graphql import ExecutionResult
 
-from ..exceptions import ConnectionClosedError, RemoteProtocolError
-from ..transport import DEFAULT_SUBPROTOCOL
-from .client import GraphqlWsClient
-from .results import GraphqlResults, Steps, attempt, execution_result
-from .scopes import Headers, encoded
-from .transport import GraphqlWsTransport
+from channels_graphql_ws.client.transport import DEFAULT_SUBPROTOCOL
+from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
+from channels_graphql_ws.testing.client import GraphqlWsClient
+from channels_graphql_ws.testing.results import GraphqlResults, Steps, attempt, execution_result
+from channels_graphql_ws.testing.scopes import Headers, encoded
+from channels_graphql_ws.testing.transport import GraphqlWsTransport
 
 _Message: TypeAlias = dict[str, Any]
 _Inbox: TypeAlias = asyncio.Queue[_Message | Exception]

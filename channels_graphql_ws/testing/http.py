@@ -17,11 +17,17 @@ from django.utils.crypto import get_random_string
 from django.utils.datastructures import CaseInsensitiveMapping
 from graphql import ExecutionResult
 
-from ..exceptions import RemoteProtocolError
-from .login import alogin_headers
-from .results import GraphqlResults, Steps, attempt, execution_result, parts
-from .running import RunningApplication
-from .scopes import HOST, Headers, encoded, http_scope
+from channels_graphql_ws.exceptions import RemoteProtocolError
+from channels_graphql_ws.testing.login import alogin_headers
+from channels_graphql_ws.testing.results import (
+    GraphqlResults,
+    Steps,
+    attempt,
+    execution_result,
+    parts,
+)
+from channels_graphql_ws.testing.running import RunningApplication
+from channels_graphql_ws.testing.scopes import HOST, Headers, encoded, http_scope
 
 _JSON = "application/json"
 _EVENTS = "text/event-stream"

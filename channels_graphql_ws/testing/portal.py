@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from asgiref.sync import AsyncToSync
 from django.db import connections
 
-from ..execution.threads import sync_in_callers_thread
+from channels_graphql_ws.concurrency.threads import sync_in_callers_thread
 
 Result = TypeVar("Result")
 

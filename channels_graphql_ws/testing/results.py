@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from graphql import ExecutionResult, GraphQLError, SourceLocation
 
-from ..exceptions import RemoteProtocolError
+from channels_graphql_ws.exceptions import RemoteProtocolError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result", bound=ExecutionResult)

@@ -8,7 +8,7 @@ from typing import Any
 from asgiref.testing import ApplicationCommunicator
 from channels.routing import get_default_application
 
-from ..exceptions import ConnectionClosedError
+from channels_graphql_ws.exceptions import ConnectionClosedError
 
 Event = dict[str, Any]
 

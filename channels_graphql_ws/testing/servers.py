@@ -15,7 +15,7 @@ from asgiref.sync import SyncToAsync
 from django.db import connections
 from django.test import modify_settings
 
-from .running import as_asgi
+from channels_graphql_ws.testing.running import as_asgi
 
 HOST = "127.0.0.1"
 

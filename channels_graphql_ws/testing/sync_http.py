@@ -8,11 +8,11 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from graphql import ExecutionResult
 
-from .http import GraphqlHttpClient, GraphqlHttpResult
-from .login import login_headers
-from .portal import Portal, ported, refuse_event_loop
-from .results import GraphqlResults, Result, taken
-from .scopes import Headers
+from channels_graphql_ws.testing.http import GraphqlHttpClient, GraphqlHttpResult
+from channels_graphql_ws.testing.login import login_headers
+from channels_graphql_ws.testing.portal import Portal, ported, refuse_event_loop
+from channels_graphql_ws.testing.results import GraphqlResults, Result, taken
+from channels_graphql_ws.testing.scopes import Headers
 
 Answer = TypeVar("Answer")
 _Steps: TypeAlias = Generator[Result | BaseException | None, None, None]

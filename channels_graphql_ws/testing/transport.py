@@ -9,11 +9,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .. import transport
-from ..exceptions import ConnectionClosedError, GraphqlWsClientError, RemoteProtocolError
-from ..transport import ConnectionRejectedError, SubprotocolMismatchError
-from .running import RunningApplication
-from .scopes import websocket_scope
+from channels_graphql_ws.client import transport
+from channels_graphql_ws.client.transport import ConnectionRejectedError, SubprotocolMismatchError
+from channels_graphql_ws.exceptions import (
+    ConnectionClosedError,
+    GraphqlWsClientError,
+    RemoteProtocolError,
+)
+from channels_graphql_ws.testing.running import RunningApplication
+from channels_graphql_ws.testing.scopes import websocket_scope
 
 _NORMAL_CLOSURE = 1000
 _ABNORMAL_CLOSURE = 1006

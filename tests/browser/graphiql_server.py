@@ -44,8 +44,8 @@ from django.urls import path, re_path  # noqa: E402
 from django.views.static import serve  # noqa: E402
 
 from channels_graphql_ws import GraphqlWsConsumer, Subscription  # noqa: E402
-from channels_graphql_ws.http_consumer import GraphqlHttpConsumer  # noqa: E402
-from channels_graphql_ws.views import GraphqlView  # noqa: E402
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer  # noqa: E402
+from channels_graphql_ws.http.view import GraphqlView  # noqa: E402
 
 
 class Query(graphene.ObjectType):

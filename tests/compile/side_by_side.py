@@ -24,7 +24,7 @@ from graphql import (
 )
 from hypothesis import event
 
-from channels_graphql_ws.compile import compile_operation
+from channels_graphql_ws.execution.compiler.operation import compile_operation
 from compile import notes
 from support import tick
 

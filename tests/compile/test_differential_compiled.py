@@ -15,7 +15,7 @@ from graphql import (
     parse,
 )
 
-from channels_graphql_ws.compile import compile_operation
+from channels_graphql_ws.execution.compiler.operation import compile_operation
 from compile.middleware import SYNC, WAITING
 from compile.side_by_side import answer
 from executing import Rig

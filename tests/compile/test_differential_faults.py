@@ -19,7 +19,7 @@ from graphql import (
 )
 from graphql.pyutils import Path
 
-from channels_graphql_ws.compile import CompiledOperation, compile_operation
+from channels_graphql_ws.execution.compiler.operation import CompiledOperation, compile_operation
 from compile.recipes import Mute
 from compile.side_by_side import Given, Operation, answer, observe, warned
 from executing import cancel

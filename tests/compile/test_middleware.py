@@ -7,7 +7,7 @@ from typing import Any
 import graphene
 from graphql import MiddlewareManager
 
-from channels_graphql_ws.execution.threads import Hops
+from channels_graphql_ws.execution.sync_resolvers import Hops
 from compiling import Both, compiled
 
 

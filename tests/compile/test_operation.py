@@ -14,9 +14,11 @@ from graphql import (
     parse,
 )
 
-from channels_graphql_ws.compile import compile_operation, core, plans
-from channels_graphql_ws.compile.core import EveryError
-from channels_graphql_ws.compile.selections import MAX_DEPTH, MAX_SELECTIONS
+from channels_graphql_ws.execution.compiler import graphql_core as core
+from channels_graphql_ws.execution.compiler import plans
+from channels_graphql_ws.execution.compiler.graphql_core import EveryError
+from channels_graphql_ws.execution.compiler.operation import compile_operation
+from channels_graphql_ws.execution.compiler.selections import MAX_DEPTH, MAX_SELECTIONS
 from compiling import Both, compiled, told
 
 
@@ -258,7 +260,7 @@ def test_errors_are_in_the_order_of_graphql_core() -> None:
 def test_older_releases_of_graphql_core_collect_every_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("channels_graphql_ws.compile.running.CollectedErrors", EveryError)
+    monkeypatch.setattr("channels_graphql_ws.execution.compiler.run.CollectedErrors", EveryError)
     operation = Both(SCHEMA, "{ name thing { must } }", lambda: {"name": [], "thing": {}})
     assert told(operation.execute()) == told(operation.execute_by_core())
 

@@ -11,8 +11,8 @@ from graphql.execution import get_variable_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels_graphql_ws.compile import variables as module
-from channels_graphql_ws.compile.variables import Variables
+from channels_graphql_ws.execution.compiler import variables as module
+from channels_graphql_ws.execution.compiler.variables import Variables
 
 SDL = """
     enum Color { RED GREEN }

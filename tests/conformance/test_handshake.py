@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws.transport import ConnectionRejectedError
+from channels_graphql_ws.client.transport import ConnectionRejectedError
 from conformance.peer import LEGACY, NEW, Peer, Peers
 from conformance.stage import Stage, consumer
 from support import GUARD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from channels_graphql_ws.execution import Settings
+from channels_graphql_ws.operations.interfaces import Settings
 
 
 @pytest.fixture(autouse=True, params=["compiled", "by graphql-core"])

@@ -10,8 +10,8 @@ import graphene
 import pytest
 
 from channels_graphql_ws import Subscription
-from channels_graphql_ws.execution.event import EventPlan
-from channels_graphql_ws.execution.queue import drops
+from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.subscription.queue import drops
 from executing import FakeClient, Gate, Rig, cancel, notification, schema_of
 from support import tick, wait_until
 

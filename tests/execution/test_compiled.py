@@ -12,9 +12,8 @@ from graphql import ExecutionContext, GraphQLSchema, MiddlewareManager
 
 from asking import post
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
-from channels_graphql_ws.documents import documents_of, load
-from channels_graphql_ws.engines import engine_of
-from channels_graphql_ws.execution.compiled import MOST_KEPT, compiled
+from channels_graphql_ws.execution.documents import MOST_KEPT, compiled, documents_of, load
+from channels_graphql_ws.operations.engine import engine_of
 from executing import Query, Rig, schema_of
 
 

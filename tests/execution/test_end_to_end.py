@@ -13,8 +13,9 @@ import graphene
 import pytest
 
 from asgi_socket import NEW, AsgiSocket
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, documents
-from channels_graphql_ws.documents import load
+from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws.execution import documents
+from channels_graphql_ws.execution.documents import load
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from executing import schema_of
 from support import tick, wait_until

@@ -12,9 +12,9 @@ import pytest
 from graphql import OperationType
 
 from channels_graphql_ws import Subscription
-from channels_graphql_ws.documents import INLINE_LIMIT
-from channels_graphql_ws.execution import engine as engine_module
-from channels_graphql_ws.messages import Refusal
+from channels_graphql_ws.execution.documents import INLINE_LIMIT
+from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.operations import engine as engine_module
 from executing import Rig, cancel, schema_of
 from support import tick
 

@@ -10,12 +10,7 @@ from typing import Any
 import pytest
 from graphql import ExecutionResult, GraphQLError
 
-from channels_graphql_ws.execution.errors import (
-    describe,
-    encode_result,
-    format_error,
-    log_errors,
-)
+from channels_graphql_ws.execution.errors import describe, encode_result, format_error, log_errors
 
 
 def encoded(data: Any, *errors: GraphQLError) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from graphql import GraphQLError
 
 from channels_graphql_ws import SKIP, Subscription
-from channels_graphql_ws.messages import Refusal
+from channels_graphql_ws.execution.request import Refusal
 from executing import Query, Rig, schema_of
 from support import tick, wait_until
 

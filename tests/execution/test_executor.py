@@ -13,7 +13,7 @@ from graphql import ExecutionResult, GraphQLError
 from asgi_socket import AsgiSocket
 from asking import post
 from channels_graphql_ws import GraphqlHttpConsumer
-from channels_graphql_ws.documents import INLINE_LIMIT, documents_of
+from channels_graphql_ws.execution.documents import INLINE_LIMIT, documents_of
 from news_schema import HELLO, consumer_class
 from news_schema import schema as news
 from support import tick, wait_until

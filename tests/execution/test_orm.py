@@ -15,8 +15,9 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 
 from asgi_socket import AsgiSocket
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, freshness
-from channels_graphql_ws.execution.threads import in_thread
+from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws.concurrency import database as freshness
+from channels_graphql_ws.concurrency.threads import in_thread
 from executing import Rig, here, schema_of
 from support import tick, wait_until
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from channels_graphql_ws import Subscription
-from channels_graphql_ws.execution import queue as queue_module
-from channels_graphql_ws.execution.queue import DropLog, NotificationQueue, queue_for
+from channels_graphql_ws.subscription import queue as queue_module
+from channels_graphql_ws.subscription.queue import DropLog, NotificationQueue, queue_for
 from executing import notification
 
 

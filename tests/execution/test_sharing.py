@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import COMPLETE, SKIP, GraphqlWsConsumer, SharedContextError, Subscription
-from channels_graphql_ws.engines import engine_of
-from channels_graphql_ws.execution import shared
-from channels_graphql_ws.execution.event import EventPlan
-from channels_graphql_ws.execution.shared import DELIVERIES_AT_ONCE
-from channels_graphql_ws.hub import hub_of
+from channels_graphql_ws.operations.engine import engine_of
+from channels_graphql_ws.pubsub.hub import hub_of
+from channels_graphql_ws.subscription import shared
+from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.subscription.shared import DELIVERIES_AT_ONCE
 from executing import FakeClient, Gate, Rig, cancel, notification, schema_of
 from support import tick, wait_until
 

@@ -15,12 +15,14 @@ import pytest
 from graphql import GraphQLError
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, connection, steps
+from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws.concurrency import eager as steps
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
-from channels_graphql_ws.execution.event import EventPlan
-from channels_graphql_ws.execution.stream import Stream
-from channels_graphql_ws.hub import TURNS_AT_ONCE
-from channels_graphql_ws.messages import Refusal
+from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.pubsub.hub import TURNS_AT_ONCE
+from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.subscription.generator import Stream
+from channels_graphql_ws.websocket import connection
 from executing import FakeClient, Query, Rig
 from support import tick, wait_until
 

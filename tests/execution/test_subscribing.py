@@ -12,7 +12,7 @@ from graphql import GraphQLError, OperationType
 
 from channels_graphql_ws import Subscription
 from channels_graphql_ws.exceptions import ChannelLayerError
-from channels_graphql_ws.messages import Refusal
+from channels_graphql_ws.execution.request import Refusal
 from executing import FakeClient, Rig, schema_of
 from support import tick
 

@@ -16,7 +16,8 @@ from graphene.types.resolver import attr_resolver, dict_or_attr_resolver
 from graphql import MiddlewareManager
 
 from channels_graphql_ws import Subscription
-from channels_graphql_ws.execution.threads import Hops, _Errand, hop, in_thread
+from channels_graphql_ws.concurrency.threads import _Errand, in_thread
+from channels_graphql_ws.execution.sync_resolvers import Hops, hop
 from executing import Rig, here, schema_of
 from support import GUARD, tick, wait_until
 

@@ -27,10 +27,10 @@ from asking import (
     posted,
     streaming,
 )
-from channels_graphql_ws.broadcast import channel_layer
-from channels_graphql_ws.execution import queue
 from channels_graphql_ws.http import stream as stream_module
-from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from channels_graphql_ws.pubsub.layers import channel_layer
+from channels_graphql_ws.subscription import queue
 from support import tick, wait_until
 
 SUBSCRIPTION = 'subscription { onEvent(group: "a") { event } }'
@@ -370,7 +370,7 @@ def broken_start(_engine, client, session):
 
 
 async def test_a_stream_ends_where_the_engine_breaks(caplog, monkeypatch):
-    monkeypatch.setattr("channels_graphql_ws.execution.Engine.start", broken_start)
+    monkeypatch.setattr("channels_graphql_ws.operations.engine.Engine.start", broken_start)
     async with streaming(consumer(), SUBSCRIPTION) as one:
         text = await one.rest()
         await one.finished()
@@ -380,7 +380,7 @@ async def test_a_stream_ends_where_the_engine_breaks(caplog, monkeypatch):
 
 
 async def test_an_answer_comes_where_the_engine_breaks(caplog, monkeypatch):
-    monkeypatch.setattr("channels_graphql_ws.execution.Engine.start", broken_start)
+    monkeypatch.setattr("channels_graphql_ws.operations.engine.Engine.start", broken_start)
     answer = await post(consumer(), {"query": "{"})
     assert (answer.status, answer.message) == (500, "Internal server error")
     assert "An operation failed" in caplog.text
@@ -406,7 +406,7 @@ async def test_an_operation_that_the_client_stops_says_nothing_more(gates):
 
 
 async def test_a_request_that_is_cancelled_leaves_nothing(monkeypatch):
-    monkeypatch.setattr("channels_graphql_ws.http_consumer.FAREWELL_TIMEOUT", 0.01)
+    monkeypatch.setattr("channels_graphql_ws.http.consumer.FAREWELL_TIMEOUT", 0.01)
     client = StalledClient(SUBSCRIPTION)
     serving = asyncio.ensure_future(consumer()(client.scope, client.inbox.get, client.send))
     await wait_until(listeners)

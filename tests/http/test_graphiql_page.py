@@ -8,7 +8,7 @@ from django.http import HttpResponse
 import asked
 from asking import get
 from channels_graphql_ws.graphiql import ASSET_PARAMETER, GraphiqlConfig
-from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from support import tick
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -12,8 +12,8 @@ import asked
 from asked import OnEvent
 from asking import EVENTS, PARTS, Gate, ask, exchange, listeners, post, posted, streaming
 from channels_graphql_ws import GraphqlHttpConsumer, shut_down
-from channels_graphql_ws.http import formats
-from channels_graphql_ws.http.answers import StreamAnswer
+from channels_graphql_ws.http import stream_formats as formats
+from channels_graphql_ws.http.responses import StreamAnswer
 from channels_graphql_ws.http.stream import Stream
 from channels_graphql_ws.shutdown import guests_of_loop
 from support import tick, wait_until
@@ -127,7 +127,7 @@ async def test_a_reserved_stream_ends_when_its_query_has_ended(gate):
 
 
 async def test_a_stream_that_nobody_reads_is_not_waited_for_without_end(monkeypatch):
-    monkeypatch.setattr("channels_graphql_ws.http.answers.FAREWELL_TIMEOUT", 0.01)
+    monkeypatch.setattr("channels_graphql_ws.http.responses.FAREWELL_TIMEOUT", 0.01)
 
     async def end():
         pass

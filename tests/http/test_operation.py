@@ -8,14 +8,14 @@ from django.http import HttpResponse
 
 import asked
 from asking import scope_of
-from channels_graphql_ws.broadcast import channel_layer
-from channels_graphql_ws.http.formats import EVENT_STREAM
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.http.operation import HttpOperation
 from channels_graphql_ws.http.parsing import operation_of
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.reservations import Reservation
 from channels_graphql_ws.http.stream import Stream
-from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
+from channels_graphql_ws.http.stream_formats import EVENT_STREAM
+from channels_graphql_ws.pubsub.layers import channel_layer
 from support import GUARD
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from channels_graphql_ws.http import parsing
-from channels_graphql_ws.http.refusals import RequestRefusedError
+from channels_graphql_ws.http.errors import RequestRefusedError
 
 
 def refused(call, *arguments, **named):

@@ -24,8 +24,8 @@ from asking import (
     scope_of,
     streaming,
 )
-from channels_graphql_ws.context import OperationContext
-from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
+from channels_graphql_ws.execution.context import OperationContext
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from support import tick, wait_until
 
 JSON = "application/json"
@@ -526,7 +526,7 @@ async def test_what_breaks_in_the_engine_is_a_server_error(caplog, monkeypatch):
     def fail(*_arguments, **_named):
         raise RuntimeError("mine")
 
-    monkeypatch.setattr("channels_graphql_ws.execution.engine.execute", fail)
+    monkeypatch.setattr("channels_graphql_ws.operations.engine.execute", fail)
     answer = await post(consumer(compile_operations=False), {"query": "{ hello }"})
     assert (answer.status, answer.message) == (500, "Internal server error")
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from channels_graphql_ws.http.formats import EVENT_STREAM, MULTIPART
 from channels_graphql_ws.http.stream import FULL_AT, OwnStream, Stream
+from channels_graphql_ws.http.stream_formats import EVENT_STREAM, MULTIPART
 from support import tick, wait_until
 
 

@@ -11,7 +11,7 @@ from django.test import override_settings
 
 import asked
 from asking import ask, exchange, multipart, post
-from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 
 STORE = "mutation ($file: Upload!, $more: [Upload]) { store(file: $file, more: $more) { stored } }"
 

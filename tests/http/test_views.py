@@ -18,7 +18,7 @@ import asked
 from asked import OnEvent
 from asking import EVENTS, PARTS, Gate, exchange, listeners, multipart, posted, streaming
 from channels_graphql_ws import shut_down
-from channels_graphql_ws.views import GraphqlView
+from channels_graphql_ws.http.view import GraphqlView
 from support import tick, wait_until
 
 JSON = "application/json"

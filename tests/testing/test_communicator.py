@@ -10,9 +10,9 @@ import pytest
 from graphql import ExecutionResult, GraphQLError
 
 from channels_graphql_ws import ConnectionClosedError, GraphqlWsConsumer, RemoteProtocolError
-from channels_graphql_ws.broadcast import channel_layer
-from channels_graphql_ws.hub import hub_of
-from channels_graphql_ws.subscription import Subscription
+from channels_graphql_ws.pubsub.hub import hub_of
+from channels_graphql_ws.pubsub.layers import channel_layer
+from channels_graphql_ws.subscription.declaration import Subscription
 from channels_graphql_ws.testing import GraphqlWebsocketCommunicator
 from support import tick, wait_until
 

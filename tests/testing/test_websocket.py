@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws import client, testing, transport
+from channels_graphql_ws import testing
+from channels_graphql_ws.client import aiohttp_transport, client, transport
+from channels_graphql_ws.client.transport import ConnectionRejectedError, SubprotocolMismatchError
 from channels_graphql_ws.exceptions import (
     ConnectionClosedError,
     GraphqlWsClientError,
     RemoteProtocolError,
 )
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
-from channels_graphql_ws.transport import ConnectionRejectedError, SubprotocolMismatchError
 from support import tick
 
 NEW = "graphql-transport-ws"
@@ -543,7 +544,7 @@ async def test_raw_bytes_are_sent_as_a_binary_frame(user, app):
 
 
 async def test_raw_frames_need_the_transport_of_this_module():
-    other = GraphqlWsClient(transport.GraphqlWsTransportAiohttp("ws://127.0.0.1:9/"))
+    other = GraphqlWsClient(aiohttp_transport.GraphqlWsTransportAiohttp("ws://127.0.0.1:9/"))
     with pytest.raises(TypeError, match="need the transport of"):
         await other.send_raw_text("{")
     with pytest.raises(TypeError, match="need the transport of"):

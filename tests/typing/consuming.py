@@ -10,7 +10,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from graphql import GraphQLError, MiddlewareManager
 
 from channels_graphql_ws import GraphqlWsConsumer
-from channels_graphql_ws.context import OperationContext
+from channels_graphql_ws.execution.context import OperationContext
 
 
 def middleware(following: Callable[..., Any], root: Any, info: Any, **arguments: Any) -> Any:

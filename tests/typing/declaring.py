@@ -10,7 +10,7 @@ import graphene
 
 from channels_graphql_ws import COMPLETE, SKIP, PayloadTypeError, Subscription
 from channels_graphql_ws.serializer import Serializer
-from channels_graphql_ws.subscription import QueuePolicy, SubscriptionOptions
+from channels_graphql_ws.subscription.declaration import QueuePolicy, SubscriptionOptions
 
 
 class OnMessage(Subscription):

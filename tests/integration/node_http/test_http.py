@@ -13,8 +13,8 @@ from django.views.decorators.csrf import csrf_exempt
 
 from asking import listeners
 from channels_graphql_ws import Subscription
-from channels_graphql_ws.http_consumer import GraphqlHttpConsumer
-from channels_graphql_ws.views import GraphqlView
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from channels_graphql_ws.http.view import GraphqlView
 from support import wait_until
 
 pytestmark = [pytest.mark.node, pytest.mark.servers]

@@ -13,9 +13,10 @@ import pytest
 from channels_redis.core import RedisChannelLayer
 from redis.asyncio import Redis
 
-from channels_graphql_ws import GraphqlWsClient, broadcast
-from channels_graphql_ws.broadcast import Outgoing
-from channels_graphql_ws.hub import Hub, hub_of
+from channels_graphql_ws import GraphqlWsClient
+from channels_graphql_ws.pubsub import publisher as broadcast
+from channels_graphql_ws.pubsub.hub import Hub, hub_of
+from channels_graphql_ws.pubsub.publisher import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from live_processes import LAYERS, Processes
 from redis_server import RedisServer

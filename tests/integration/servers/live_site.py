@@ -23,14 +23,9 @@ settings.configure(
 )
 django.setup()
 
-from channels_graphql_ws import (  # noqa: E402 (see `setup`)
-    GraphqlHttpConsumer,
-    GraphqlWsConsumer,
-    Subscription,
-    Upload,
-    hub,
-)
-from channels_graphql_ws.execution.queue import drops  # noqa: E402
+from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription, Upload  # noqa: E402
+from channels_graphql_ws.pubsub import hub  # noqa: E402
+from channels_graphql_ws.subscription.queue import drops  # noqa: E402
 
 consumers: WeakSet[Any] = WeakSet()
 unsubscribed: list[str] = []

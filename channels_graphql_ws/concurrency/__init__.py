@@ -1,0 +1,1 @@
+"""Run code at once where nothing waits, in threads where it blocks."""

@@ -1,0 +1,63 @@
+"""What has to be waited for: tell it from data, and wait for many of it at once."""
+
+from __future__ import annotations
+
+from asyncio import gather
+from collections.abc import Awaitable
+from types import GeneratorType
+from typing import Any, Final, TypeAlias
+
+from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable
+
+Kinds: TypeAlias = set[type]
+"""Classes of values that can not be awaited, as far as an operation has met them."""
+
+MOST_KINDS: Final = 100
+"""Most classes that are remembered for one operation."""
+
+_BUILT_IN: Final = (str, int, float, bool, type(None), dict, list, tuple)
+
+
+def built_in_kinds() -> Kinds:
+    """Give the classes that are known from the start."""
+    return set(_BUILT_IN)
+
+
+def has_to_wait(value: Any, kinds: Kinds) -> bool:
+    """Tell if a value can be awaited; remember its class if that tells it of all values."""
+    if is_awaitable(value):
+        return True
+    kind = type(value)
+    if len(kinds) < MOST_KINDS and _is_plain(kind):
+        kinds.add(kind)
+    return False
+
+
+def _is_plain(kind: Any) -> bool:
+    """Tell if no value of the class can have an `__await__`."""
+    return (
+        kind.__getattribute__ is object.__getattribute__
+        and not hasattr(kind, "__getattr__")
+        and not hasattr(kind, "__await__")
+        and kind is not GeneratorType
+    )
+
+
+async def awaited(awaitable: Awaitable[Any]) -> Any:
+    """Make a coroutine of anything that can be awaited."""
+    return await awaitable
+
+
+async def gathered(results: Any, waiting: list[Any]) -> Any:
+    """Wait for items of a dictionary or list, all at once, and put in what they give."""
+    values = await gather(*[results[key] for key in waiting])
+    for key, value in zip(waiting, values, strict=True):
+        results[key] = value
+    return results
+
+
+async def one_by_one(results: dict[str, Any], waiting: list[str]) -> dict[str, Any]:
+    """Wait for items of a dictionary, one after another, and put in what they give."""
+    for key in waiting:
+        results[key] = await results[key]
+    return results

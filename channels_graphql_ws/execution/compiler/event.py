@@ -1,0 +1,135 @@
+"""A subscription with its variables: what is there before the first event comes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
+from typing import Any
+
+from graphql import (
+    ExecutionResult,
+    GraphQLError,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    OperationDefinitionNode,
+)
+from graphql.pyutils import Path
+
+from channels_graphql_ws.execution.compiler.fields import Field
+from channels_graphql_ws.execution.compiler.graphql_core import ROOT_VALUE, is_awaitable, make
+from channels_graphql_ws.execution.compiler.plans import Selection
+from channels_graphql_ws.execution.compiler.run import Bound, Run
+from channels_graphql_ws.execution.compiler.selections import Fields
+
+
+class EventRoot:
+    """The one field that a subscription selects, the conditions being decided.
+
+    Attributes:
+        key: its response name.
+        nodes: where it is selected.
+        definition: of the root type.
+        path: where events are executed.
+        before: what comes before the event in the `info` of the field, once it is known.
+    """
+
+    __slots__ = ("before", "definition", "key", "nodes", "path")
+
+    def __init__(
+        self, type_: GraphQLObjectType, fields: Fields, operation: OperationDefinitionNode
+    ) -> None:
+        """Find it.
+
+        Raises:
+            GraphQLError: there is none, or there are several.
+        """
+        if len(fields) != 1:
+            # Validation sees to one field, `@skip` may leave none.
+            raise GraphQLError("A subscription must select one field.", operation)
+        self.key, self.nodes = next(iter(fields.items()))
+        self.definition: GraphQLField = type_.fields[self.nodes[0].name.value]
+        self.path: Path = make(Path, (None, self.key, type_.name))
+        self.before: tuple[Any, ...] = ()
+
+
+class EventField:
+    """The one field of a subscription whose variables and context are known.
+
+    Attributes:
+        root: what is the same for all who subscribe by this document.
+    """
+
+    __slots__ = ("_after", "_before", "_bound", "_field", "root")
+
+    def __init__(self, bound: Bound, selection: Selection, root: EventRoot) -> None:
+        self.root = root
+        self._bound = bound
+        field = selection.fields[root.key]
+        assert isinstance(field, Field)
+        self._field = field
+        if not root.before:
+            root.before = tuple(field.info(Run(bound, None), root.path))[:ROOT_VALUE]
+        self._before = root.before
+        self._after = bound.operation, bound.variable_values, bound.context_value, is_awaitable
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the arguments of the field; they are not to be changed.
+
+        Raises:
+            GraphQLError: there is none for a variable or a literal.
+        """
+        return self._field.arguments_of(self._bound)
+
+    def info(self, payload: Any = None) -> GraphQLResolveInfo:
+        """Give what the resolver of the field gets for an event, and hooks without one."""
+        # Faster than to unpack them.
+        parts = self._before + (payload,) + self._after  # noqa: RUF005
+        info: GraphQLResolveInfo = make(GraphQLResolveInfo, parts)
+        return info
+
+    def is_resolved_by(self, resolve: Callable[..., Any]) -> bool:
+        """Tell if it is this that resolves the field, nothing around it, by the same arguments."""
+        return self._field.resolve is resolve and self._field.has_lasting_arguments(self._bound)
+
+    def execute(self, payload: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
+        """Execute an event."""
+        run = Run(self._bound, payload)
+        try:
+            data = self._field.execute_at(run, payload, self.root.path)
+        except Exception as error:  # noqa: BLE001 (resolvers may raise anything)
+            return self._failure(run, error)
+        return self._response(run, data)
+
+    def complete(
+        self, payload: Any, value: Any, info: GraphQLResolveInfo
+    ) -> ExecutionResult | Awaitable[ExecutionResult]:
+        """Go on with what somebody else has resolved the field to."""
+        run = Run(self._bound, payload)
+        try:
+            data = self._field.complete_at(run, value, self.root.path, info)
+        except Exception as error:  # noqa: BLE001 (resolvers may raise anything)
+            return self._failure(run, error)
+        return self._response(run, data)
+
+    def failed(self, payload: Any, error: Exception) -> ExecutionResult:
+        """Give the result if somebody else could not resolve the field."""
+        return self._failure(Run(self._bound, payload), error)
+
+    def _response(self, run: Run, data: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
+        if type(data) is CoroutineType:
+            return self._awaited(run, data)
+        return run.response({self.root.key: data})
+
+    def _failure(self, run: Run, error: Exception) -> ExecutionResult:
+        try:
+            self._field.failed(run, error, None)
+        except GraphQLError as located:
+            return run.failure(located)
+        return run.response({self.root.key: None})
+
+    async def _awaited(self, run: Run, data: Awaitable[Any]) -> ExecutionResult:
+        try:
+            return run.response({self.root.key: await data})
+        except GraphQLError as error:
+            return run.failure(error)

@@ -1,0 +1,223 @@
+"""One field: resolve it, and complete what the resolver gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import CoroutineType
+from typing import Any, Final, NamedTuple
+
+from graphene.types.resolver import attr_resolver, dict_or_attr_resolver, dict_resolver
+from graphene.types.schema import is_type_of_from_possible_types
+from graphql import (
+    FieldNode,
+    GraphQLField,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    MiddlewareManager,
+    default_field_resolver,
+    get_named_type,
+    get_nullable_type,
+    is_abstract_type,
+    is_non_null_type,
+)
+from graphql.pyutils import Path
+
+from channels_graphql_ws.execution.compiler.arguments import Arguments
+from channels_graphql_ws.execution.compiler.awaiting import has_to_wait
+from channels_graphql_ws.execution.compiler.completion import Place, Plans, completer, failed
+from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable, make, wrapped
+from channels_graphql_ws.execution.compiler.run import Bound, Run
+from channels_graphql_ws.execution.compiler.scalars import range_of
+
+
+class Read(NamedTuple):
+    """What a resolver reads that does nothing else.
+
+    Attributes:
+        attribute: its name.
+        default: what is given where there is none.
+        of_dicts: it reads dictionaries so.
+        of_objects: it reads attributes so, of anything that is no dictionary.
+    """
+
+    attribute: str
+    default: Any
+    of_dicts: bool
+    of_objects: bool
+
+
+_READERS: Final = (
+    (dict_or_attr_resolver, (True, True)),
+    (dict_resolver, (True, False)),
+    (attr_resolver, (False, True)),
+)
+"""Graphene's resolvers; they are given the name and the default, and the rest at each call."""
+
+
+class Field:
+    """One field of an object type, with all that an operation says of it.
+
+    Attributes:
+        resolve: the resolver, with middleware around it.
+        read: what is to be read, if no code has to be called for it.
+        range: values that are data already.
+        calls_values: what is read and is no data yet is the resolver's affair after all.
+        is_nullable: a null may stand in its place.
+    """
+
+    __slots__ = (
+        "_arguments",
+        "_complete",
+        "_kinds",
+        "_needs_info",
+        "_return_type",
+        "_type_name",
+        "calls_values",
+        "is_nullable",
+        "key",
+        "name",
+        "nodes",
+        "parent_type",
+        "range",
+        "read",
+        "resolve",
+    )
+
+    def __init__(
+        self,
+        key: str,
+        definition: GraphQLField,
+        nodes: list[FieldNode],
+        parent_type: GraphQLObjectType,
+        plans: Plans,
+        middleware: MiddlewareManager | None,
+    ) -> None:
+        self.key = key
+        self.nodes = nodes
+        self.parent_type = parent_type
+        self.name = nodes[0].name.value
+        self.is_nullable = not is_non_null_type(definition.type)
+        declared: Any = definition.type
+        self.range = range_of(get_nullable_type(declared))
+        self._return_type = definition.type
+        self._type_name = parent_type.name
+        resolve = definition.resolve or default_field_resolver
+        self.resolve = wrapped(resolve, middleware)
+        # Arguments may be wrong, or none that the resolver takes.
+        only_reads = self.resolve is resolve and not definition.args
+        self.read = _read_by(resolve, self.name) if only_reads else None
+        self.calls_values = resolve is default_field_resolver
+        self._arguments = Arguments(definition, nodes[0]) if definition.args else None
+        self._complete = completer(
+            definition.type, Place(f"{parent_type.name}.{self.name}", nodes, plans)
+        )
+        self._needs_info = _needs_info(get_named_type(definition.type))
+        self._kinds = plans.kinds
+
+    def execute(self, run: Run, source: Any, parent_path: Path | None) -> Any:
+        """Resolve the field; give data or a coroutine. `failed` knows what to do with errors."""
+        return self.execute_at(run, source, make(Path, (parent_path, self.key, self._type_name)))
+
+    def execute_at(self, run: Run, source: Any, path: Path) -> Any:
+        """Resolve the field, which stands at this path."""
+        info = self.info(run, path)
+        if self._arguments is None:
+            value = self.resolve(source, info)
+        else:
+            value = self.resolve(source, info, **self._arguments.of(run.bound))
+        return self.complete_at(run, value, path, info)
+
+    def complete_at(self, run: Run, value: Any, path: Path, info: Any) -> Any:
+        """Give data or a coroutine for what the resolver gave."""
+        if type(value) not in self._kinds and has_to_wait(value, self._kinds):
+            return self._complete_awaited(value, run, path, info)
+        data = self._complete(run, value, path, info)
+        return self._guarded(data, run, path) if type(data) is CoroutineType else data
+
+    def arguments_of(self, bound: Bound) -> dict[str, Any]:
+        """Give the arguments, which are not to be changed.
+
+        Raises:
+            GraphQLError: there is none for a variable or a literal.
+        """
+        return {} if self._arguments is None else self._arguments.of(bound)
+
+    def has_lasting_arguments(self, bound: Bound) -> bool:
+        """Tell if each call may get the same arguments; if not, the resolver may change them."""
+        return self._arguments is None or self._arguments.last(bound)
+
+    def complete(self, run: Run, value: Any, parent_path: Path | None) -> Any:
+        """Do the same with a value that was read already."""
+        path = make(Path, (parent_path, self.key, self._type_name))
+        info = self.info(run, path) if self._needs_info else None
+        return self.complete_at(run, value, path, info)
+
+    def info(self, run: Run, path: Path) -> GraphQLResolveInfo:
+        """Give what user code gets."""
+        bound = run.bound
+        info: GraphQLResolveInfo = make(
+            GraphQLResolveInfo,
+            (
+                self.name,
+                self.nodes,
+                self._return_type,
+                self.parent_type,
+                path,
+                bound.schema,
+                bound.fragments,
+                run.root_value,
+                bound.operation,
+                bound.variable_values,
+                bound.context_value,
+                is_awaitable,
+            ),
+        )
+        return info
+
+    def failed(self, run: Run, error: Exception, parent_path: Path | None) -> None:
+        """Make a null of the field, or of what it is in.
+
+        Raises:
+            GraphQLError: there has to be a value.
+        """
+        path = make(Path, (parent_path, self.key, self._type_name))
+        failed(run, error, self.nodes, path, is_nullable=self.is_nullable)
+
+    async def _complete_awaited(self, value: Any, run: Run, path: Path, info: Any) -> Any:
+        try:
+            data = self._complete(run, await value, path, info)
+            return await data if type(data) is CoroutineType else data
+        except Exception as error:  # noqa: BLE001 (user code raises anything)
+            failed(run, error, self.nodes, path, is_nullable=self.is_nullable)
+
+    async def _guarded(self, data: Any, run: Run, path: Path) -> Any:
+        try:
+            return await data
+        except Exception as error:  # noqa: BLE001 (user code raises anything)
+            failed(run, error, self.nodes, path, is_nullable=self.is_nullable)
+
+
+def _read_by(resolve: Callable[..., Any], name: str) -> Read | None:
+    """Tell what a resolver reads, if that is all it does."""
+    if resolve is default_field_resolver:
+        return Read(name, None, of_dicts=True, of_objects=False)
+    if not isinstance(resolve, partial) or resolve.keywords:
+        return None
+    for reader, of in _READERS:
+        if resolve.func is reader and len(resolve.args) == len(("attribute", "default")):
+            attribute, default = resolve.args
+            return Read(attribute, default, *of)
+    return None
+
+
+def _needs_info(type_: Any) -> bool:
+    """Tell if completing a value of the type may call code that gets `info`."""
+    if is_abstract_type(type_):
+        return True
+    is_type_of = getattr(type_, "is_type_of", None)
+    if is_type_of is None:
+        return False
+    return not (
+        isinstance(is_type_of, partial) and is_type_of.func is is_type_of_from_possible_types
+    )

@@ -1,0 +1,193 @@
+"""An operation, compiled: what `graphql.execute` does, without finding out everything anew."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeAlias
+
+from graphql import (
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLSchema,
+    MiddlewareManager,
+    OperationDefinitionNode,
+    OperationType,
+    execute,
+    validate_schema,
+)
+
+from channels_graphql_ws.execution.compiler.awaiting import gathered, one_by_one
+from channels_graphql_ws.execution.compiler.event import EventField, EventRoot
+from channels_graphql_ws.execution.compiler.graphql_core import is_known, is_stable
+from channels_graphql_ws.execution.compiler.plans import Plans, Room
+from channels_graphql_ws.execution.compiler.run import Bound, Run
+from channels_graphql_ws.execution.compiler.selections import (
+    Collector,
+    Fields,
+    Survey,
+    UnknownError,
+)
+from channels_graphql_ws.execution.compiler.variables import Variables
+
+_Conditions: TypeAlias = tuple[bool, ...]
+
+
+def compile_operation(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    operation: OperationDefinitionNode,
+    middleware: MiddlewareManager | None = None,
+) -> CompiledOperation | None:
+    """Compile a valid operation; `None` if there is something that is not known.
+
+    Args:
+        schema: is kept, as long as the compiled operation is.
+        document: has the operation and its fragments.
+        operation: one of the document.
+        middleware: goes around all resolvers.
+    """
+    root_type = schema.get_root_type(operation.operation)
+    if root_type is None or validate_schema(schema) or not is_known():
+        return None
+    if middleware is not None and not is_stable(middleware):
+        return None
+    try:
+        survey = Survey(document, operation)
+    except UnknownError:
+        return None
+    return CompiledOperation(schema, document, operation, middleware, root_type, survey)
+
+
+class _Plan:
+    """What is selected, the conditions being decided."""
+
+    def __init__(
+        self,
+        plans: Plans,
+        collector: Collector,
+        type_: GraphQLObjectType,
+        operation: OperationDefinitionNode,
+    ) -> None:
+        self.plans = plans
+        self.fields: Fields = collector.collect(type_, [operation.selection_set])
+        is_serial = operation.operation is OperationType.MUTATION
+        self.root = plans.compiled(type_, self.fields, one_by_one if is_serial else gathered)
+        self.event_root: EventRoot | None = None
+
+
+class CompiledOperation:
+    """An operation that is ready to be executed; see `compile_operation`."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        middleware: MiddlewareManager | None,
+        root_type: GraphQLObjectType,
+        survey: Survey,
+    ) -> None:
+        self._schema = schema
+        self._document = document
+        self._operation = operation
+        self._middleware = middleware
+        self._root_type = root_type
+        self._variables = Variables(schema, operation.variable_definitions or ())
+        self._fragments = survey.fragments
+        self._conditions = survey.conditions
+        self._plans: dict[_Conditions, _Plan] = {}
+        self._room = Room(_length(document))
+
+    def execute(
+        self, *, root_value: Any, context_value: Any, variable_values: Mapping[str, Any]
+    ) -> ExecutionResult | Awaitable[ExecutionResult]:
+        """Execute the operation, as `graphql.execute` does.
+
+        Args:
+            root_value: what the root fields are resolved from; of a subscription, the event.
+            context_value: the `info.context`.
+            variable_values: as the client sent them.
+        """
+        plan = self._plan(variable_values)
+        if plan is None:
+            return self._hand_over(root_value, context_value, variable_values)
+        bound = self._bound(context_value, variable_values)
+        if isinstance(bound, list):
+            return ExecutionResult(None, bound)
+        run = Run(bound, root_value)
+        return run.result_of(plan.root.execute, root_value)
+
+    def bind(
+        self, *, context_value: Any, variable_values: Mapping[str, Any]
+    ) -> EventField | list[GraphQLError] | None:
+        """Prepare a subscription for its events; `None` if that is to be left to graphql-core.
+
+        Args:
+            context_value: the `info.context` of all events.
+            variable_values: as the client sent them.
+
+        Raises:
+            GraphQLError: it does not select exactly one field.
+        """
+        plan = self._plan(variable_values)
+        if plan is None:
+            return None
+        bound = self._bound(context_value, variable_values)
+        if isinstance(bound, list):
+            return bound
+        root = plan.event_root
+        if root is None:
+            root = plan.event_root = EventRoot(self._root_type, plan.fields, self._operation)
+        return EventField(bound, plan.root, root)
+
+    def _plan(self, variable_values: Mapping[str, Any]) -> _Plan | None:
+        decided = self._decided(variable_values) if self._conditions else ()
+        if decided is None:
+            return None
+        plan = self._plans.get(decided)
+        if plan is None and not self._room.is_full:
+            conditions = dict(zip(self._conditions, decided, strict=True))
+            collector = Collector(self._schema, self._fragments, conditions)
+            plans = Plans(collector, self._middleware, self._room)
+            plan = _Plan(plans, collector, self._root_type, self._operation)
+            plan = self._plans.setdefault(decided, plan)
+        return None if self._room.is_full else plan
+
+    def _decided(self, variable_values: Mapping[str, Any]) -> _Conditions | None:
+        """Decide on conditions; `None` if graphql-core has words for what is wrong with them."""
+        values = [variable_values.get(name, default) for name, default in self._conditions.items()]
+        return tuple(values) if all(type(value) is bool for value in values) else None
+
+    def _bound(
+        self, context_value: Any, variable_values: Mapping[str, Any]
+    ) -> Bound | list[GraphQLError]:
+        values = self._variables.coerced(variable_values)
+        if isinstance(values, list):
+            return values
+        return Bound(self._schema, self._fragments, self._operation, values, context_value)
+
+    def _hand_over(
+        self, root_value: Any, context_value: Any, variable_values: Mapping[str, Any]
+    ) -> ExecutionResult | Awaitable[ExecutionResult]:
+        name = self._operation.name
+        return execute(
+            schema=self._schema,
+            document=self._document,
+            root_value=root_value,
+            context_value=context_value,
+            variable_values=dict(variable_values),
+            operation_name=name.value if name else None,
+            middleware=self._middleware,
+        )
+
+
+def _length(document: DocumentNode) -> int:
+    """Give the characters of a document for each of its operations."""
+    operations = [
+        definition
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode)
+    ]
+    return (document.loc.end if document.loc else 0) // len(operations)

@@ -1,0 +1,215 @@
+"""`info.context`: what an operation knows of itself and of its connection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeAlias
+
+from django.http import parse_cookie
+
+from channels_graphql_ws.exceptions import ChannelLayerError, SharedContextError
+
+Listen: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]]
+
+
+class DictAsObject:
+    """Reads and writes the items of a dictionary as attributes, and as items.
+
+    Args:
+        dictionary: is kept, not copied.
+    """
+
+    __slots__ = ("__weakref__", "_items")
+
+    def __init__(self, dictionary: dict[str, Any]) -> None:
+        object.__setattr__(self, "_items", dictionary)
+
+    def _asdict(self) -> dict[str, Any]:
+        """Give the dictionary itself, not a copy."""
+        items: dict[str, Any] = object.__getattribute__(self, "_items")
+        return items
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._asdict()[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._asdict()[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self._asdict()[name]
+        except KeyError:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}") from None
+
+    def __getitem__(self, name: str) -> Any:
+        return self._asdict()[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._asdict()[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._asdict()[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._asdict()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._asdict())
+
+    def __len__(self) -> int:
+        return len(self._asdict())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return str(self._asdict())
+
+    def __repr__(self) -> str:
+        return repr(self._asdict())
+
+
+class OperationContext(DictAsObject):
+    """The context of one operation; all events of a subscription see the same one.
+
+    Set on it whatever you like, by attribute or by item. What it has from the start:
+
+    - `channels_scope`: the connection's scope, the dictionary itself;
+    - `channel_name`: the connection's own channel, `None` without a channel layer;
+    - `graphql_operation_id`, `graphql_operation_name`: as the client sent them;
+    - `connection_params`: the payload of `connection_init`, empty if there was none;
+    - `user`, `session`, `headers`, `cookies`: read from the scope each time.
+
+    An attribute that is set hides the one which is read from the scope.
+
+    Args:
+        dictionary: is kept, not copied.
+        listen: `listen_to_channel` of the connection.
+    """
+
+    __slots__ = ("_listen",)
+
+    _FROM_SCOPE = frozenset({"user", "session", "headers", "cookies"})
+
+    def __init__(self, dictionary: dict[str, Any], listen: Listen | None = None) -> None:
+        super().__init__(dictionary)
+        object.__setattr__(self, "_listen", listen)
+
+    def listen_to_channel(
+        self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
+        """Listen to messages that other Channels code sends, in an `async with`.
+
+        Args:
+            type: the `type` of the messages.
+            timeout: seconds without a message after which the iteration ends.
+            groups: names of groups on the channel layer, as `group_send` takes them.
+                Without any: what is sent to `channel_name`, the connection's own channel.
+
+        Raises:
+            ChannelLayerError: there is no channel layer, or it refused.
+        """
+        listen: Listen | None = object.__getattribute__(self, "_listen")
+        if listen is None:
+            raise ChannelLayerError("This context belongs to no connection that could listen")
+        return listen(type, timeout=timeout, groups=groups)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._FROM_SCOPE and name not in self._asdict():
+            return self._from_scope(name)
+        return super().__getattr__(name)
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self._FROM_SCOPE and name not in self._asdict():
+            try:
+                return self._from_scope(name)
+            except AttributeError as error:
+                raise KeyError(name) from error
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        if name in self._asdict():
+            return True
+        scope = self.channels_scope
+        return name in {"headers", "cookies"} or (name in self._FROM_SCOPE and name in scope)
+
+    def _from_scope(self, name: str) -> Any:
+        scope: Mapping[str, Any] = self.channels_scope
+        if name == "headers":
+            return _headers(scope)
+        if name == "cookies":
+            return scope["cookies"] if "cookies" in scope else _cookies(scope)
+        if name in scope:
+            return scope[name]
+        raise AttributeError(
+            f"The scope of this connection has no {name!r}: "
+            "wrap the consumer in `channels.auth.AuthMiddlewareStack`"
+        )
+
+
+class SharedContext(DictAsObject):
+    """The context of what is executed once for several clients (`Subscription.context_id`).
+
+    It has nothing of any one of them but `graphql_operation_name`, which they have in
+    common. What is set on it stays there as long as somebody is subscribed.
+    """
+
+    __slots__ = ()
+
+    _OF_ONE_CLIENT = frozenset(
+        {
+            "channel_name",
+            "channels_scope",
+            "connection_params",
+            "cookies",
+            "graphql_operation_id",
+            "headers",
+            "listen_to_channel",
+            "request",
+            "response",
+            "session",
+            "user",
+        }
+    )
+
+    def __getattr__(self, name: str) -> Any:
+        self._refuse(name)
+        return super().__getattr__(name)
+
+    def __getitem__(self, name: str) -> Any:
+        self._refuse(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._refuse(name)
+        return super().__contains__(name)
+
+    def _refuse(self, name: object) -> None:
+        if name in self._OF_ONE_CLIENT and name not in self._asdict():
+            raise SharedContextError(
+                f"`info.context.{name}` belongs to one client, but this is executed for all "
+                "clients of one `context_id`: put what `publish` needs into the payload, or "
+                "ask for it in `subscribe`, `context_id` or `filter_event`, which are called for "
+                "each client"
+            )
+
+
+def _headers(scope: Mapping[str, Any]) -> dict[str, str]:
+    """Headers by lower-case name; the values of a repeated one are joined."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope.get("headers", ()):
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        if name in headers:
+            # HTTP/2 sends cookies one by one (RFC 9113, 8.2.3).
+            separator = "; " if name == "cookie" else ", "
+            value = f"{headers[name]}{separator}{value}"
+        headers[name] = value
+    return headers
+
+
+def _cookies(scope: Mapping[str, Any]) -> dict[str, str]:
+    return parse_cookie(_headers(scope).get("cookie", ""))

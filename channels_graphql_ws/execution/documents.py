@@ -1,0 +1,242 @@
+"""Parse and validate documents, once for each schema and not once per connection."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from graphene.validation import DisableIntrospection
+from graphql import (
+    ASTValidationRule,
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    MiddlewareManager,
+    OperationDefinitionNode,
+    parse,
+    validate,
+)
+
+from channels_graphql_ws.concurrency.threads import Workers
+from channels_graphql_ws.execution.compiler.operation import CompiledOperation, compile_operation
+from channels_graphql_ws.execution.depth import depth_limit
+
+INLINE_LIMIT = 8_192
+"""Longest document, in characters, that is parsed on the event loop itself."""
+
+INLINE_NAMES = 400
+"""Names and numbers in a document that is parsed on the event loop itself. Validating takes
+the square of the fields that have one name: a few thousand keep a processor busy for seconds."""
+
+THREADS = 2
+"""Threads that parse and validate the other documents, for the whole process."""
+
+_NAME = re.compile(r"\w+")
+
+_CACHES = "channels_graphql_ws_documents"
+"""Attribute of a schema."""
+
+_parsers = Workers("documents", THREADS)
+
+
+_NOTHING = DocumentNode(definitions=())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """A document that is parsed and, without errors, valid."""
+
+    ast: DocumentNode
+    errors: tuple[GraphQLError, ...] = ()
+    compiled: dict[Any, Any] = field(default_factory=dict)
+    """What the operations in it were compiled to. The schema may be reached from there."""
+    _operations: dict[str | None, OperationDefinitionNode] = field(default_factory=dict)
+    """Those that were found."""
+
+    def operation(self, name: str | None) -> OperationDefinitionNode:
+        """Find the operation to execute.
+
+        Raises:
+            GraphQLError: there is none of that name, or several and no name.
+        """
+        known = self._operations.get(name)
+        if known is not None:
+            return known
+        found = [
+            definition
+            for definition in self.ast.definitions
+            if isinstance(definition, OperationDefinitionNode)
+            and name in (None, definition.name and definition.name.value)
+        ]
+        if len(found) == 1:
+            self._operations[name] = found[0]
+            return found[0]
+        if found:
+            raise GraphQLError(
+                "Must provide operation name if query contains multiple operations."
+            )
+        if name is not None:
+            raise GraphQLError(f"Unknown operation named {name!r}.")
+        raise GraphQLError("Must provide an operation.")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What documents have to keep besides the rules of GraphQL."""
+
+    extra: tuple[type[ASTValidationRule], ...] = ()
+    max_depth: int | None = None
+    max_tokens: int | None = None
+    introspection: bool = True
+    parse: Callable[[str], DocumentNode] | None = None
+    """The user's own way to parse."""
+    validate: Callable[..., Sequence[GraphQLError]] | None = None
+    """The user's own way to validate."""
+
+    def all(self) -> list[type[ASTValidationRule]]:
+        """Give the rules that can be asked when a document is valid otherwise."""
+        rules = list(self.extra)
+        if self.max_depth is not None:
+            rules.append(depth_limit(self.max_depth))
+        if not self.introspection:
+            rules.append(DisableIntrospection)
+        return rules
+
+
+NO_RULES = Rules()
+
+
+class DocumentCache:
+    """The documents of one schema, least recently used ones leave first.
+
+    Only valid documents are kept: they are few, and invalid ones are as many as
+    somebody cares to send.
+
+    Args:
+        schema: what documents are validated against.
+        rules: what else they have to keep.
+        max_documents: how many are kept.
+        max_characters: how long all of them together may be; a parsed document takes
+            100 to 300 bytes for each.
+    """
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        rules: Rules = NO_RULES,
+        *,
+        max_documents: int = 1_000,
+        max_characters: int = 500_000,
+    ) -> None:
+        self._schema = schema
+        self._rules = rules
+        self._max_documents = max_documents
+        self._max_characters = max_characters
+        self._documents: OrderedDict[str, Document] = OrderedDict()
+        self._characters = 0
+        # Event loops in several threads may serve the same schema.
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def get(self, text: str) -> Document | Awaitable[Document]:
+        """Give the document, or something to wait for when it is new and large."""
+        with self._lock:
+            document = self._documents.get(text)
+            if document is not None:
+                self._documents.move_to_end(text)
+                return document
+        if len(text) > INLINE_LIMIT or len(_NAME.findall(text)) > INLINE_NAMES:
+            return self._load_in_thread(text)
+        return self._keep(text, load(self._schema, text, self._rules))
+
+    async def _load_in_thread(self, text: str) -> Document:
+        loop = asyncio.get_running_loop()
+        work = partial(load, self._schema, text, self._rules)
+        return self._keep(text, await loop.run_in_executor(_parsers.pool, work))
+
+    def _keep(self, text: str, document: Document) -> Document:
+        if document.errors or len(text) > self._max_characters:
+            return document
+        with self._lock:
+            if text in self._documents:  # Two asked for it while it was parsed.
+                return self._documents[text]
+            self._documents[text] = document
+            self._characters += len(text)
+            while len(self) > self._max_documents or self._characters > self._max_characters:
+                oldest, _ = self._documents.popitem(last=False)
+                self._characters -= len(oldest)
+        return document
+
+
+def load(schema: GraphQLSchema, text: str, rules: Rules = NO_RULES) -> Document:
+    """Parse and validate; what is wrong is told in the document, never raised."""
+    try:
+        ast = rules.parse(text) if rules.parse else parse_document(text, rules.max_tokens)
+        errors = (rules.validate or validate_document)(schema, ast, rules.all())
+    except GraphQLError as error:
+        return Document(_NOTHING, (error,))
+    # Newer releases of graphql-core count the levels and say it themselves.
+    except RecursionError:
+        return Document(_NOTHING, (GraphQLError("Document is nested too deeply."),))
+    return Document(ast, tuple(errors))
+
+
+def parse_document(text: str, max_tokens: int | None = None) -> DocumentNode:
+    """Parse.
+
+    Raises:
+        GraphQLError: there is a mistake in it.
+    """
+    return parse(text, max_tokens=max_tokens)
+
+
+def validate_document(
+    schema: GraphQLSchema, ast: DocumentNode, rules: Sequence[type[ASTValidationRule]]
+) -> Sequence[GraphQLError]:
+    """Give what is wrong by the rules of GraphQL, or else by those that are given."""
+    errors = validate(schema, ast)
+    # After the others: rules take it that fragments are there, and spread no circles.
+    return errors or (validate(schema, ast, rules) if rules else [])
+
+
+def documents_of(schema: GraphQLSchema, rules: Rules = NO_RULES) -> DocumentCache:
+    """Give the cache that everybody who serves this schema by these rules shares.
+
+    It is an attribute of the schema: in a table, however weak, a compiled document from
+    which one comes to the schema would keep that alive.
+    """
+    caches: dict[Rules, DocumentCache] = vars(schema).setdefault(_CACHES, {})
+    cache = caches.get(rules)
+    if cache is None:
+        cache = caches[rules] = DocumentCache(schema, rules)
+    return cache
+
+
+MOST_KEPT: Final = 8
+"""Most that is kept for one document: several operations, or consumers with middleware."""
+
+
+def compiled(
+    schema: GraphQLSchema,
+    document: Document,
+    operation: OperationDefinitionNode,
+    middleware: MiddlewareManager | None,
+) -> CompiledOperation | None:
+    """Give what an operation was compiled to; `None` if it has to be left to graphql-core."""
+    key = id(operation), id(middleware)
+    # The middleware is kept as well: the `id` of one that is gone may be another's.
+    kept: tuple[object, CompiledOperation | None] | None = document.compiled.get(key)
+    if kept is None:
+        kept = middleware, compile_operation(schema, document.ast, operation, middleware)
+        if len(document.compiled) >= MOST_KEPT:
+            document.compiled.clear()
+        document.compiled[key] = kept
+    return kept[1]

@@ -1,0 +1,136 @@
+"""Events of a subscription, executed by graphql-core: what the compiler does not take."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from graphql import (
+    DocumentNode,
+    ExecutionContext,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    MiddlewareManager,
+)
+from graphql.execution import get_argument_values
+
+from channels_graphql_ws.concurrency.eager import is_awaitable
+from channels_graphql_ws.execution.compiler.event import EventRoot
+from channels_graphql_ws.execution.request import Subscribe
+
+_ERRORS: Final = (
+    "collected_errors" if "collected_errors" in ExecutionContext.__annotations__ else "errors"
+)
+"""Where an execution collects errors: in a class of its own, in older releases of
+graphql-core 3.2 in a plain list."""
+
+
+class _RootFields(ExecutionContext):
+    """Stops where the fields of the root type are known, and gives them.
+
+    Collecting fields is no public function of graphql-core; executing an operation is.
+    """
+
+    def execute_fields(self, parent_type: Any, source_value: Any, path: Any, fields: Any) -> Any:
+        """Give what would be executed."""
+        del source_value, path
+        return parent_type, fields
+
+
+def bind(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    request: Subscribe,
+    context: Any,
+    middleware: MiddlewareManager | None,
+) -> CoreEventField | list[GraphQLError]:
+    """Prepare a subscription for its events, or tell what is wrong with the variables.
+
+    Raises:
+        GraphQLError: the selection makes no sense.
+    """
+    template = _RootFields.build(
+        schema=schema,
+        document=document,
+        context_value=context,
+        raw_variable_values=dict(request.variables),
+        operation_name=request.operation_name,
+        middleware=middleware,
+    )
+    return template if isinstance(template, list) else CoreEventField(template)
+
+
+class CoreEventField:
+    """The one field of a subscription; as `compile.EventField`.
+
+    Attributes:
+        root: what it is.
+    """
+
+    def __init__(self, template: ExecutionContext) -> None:
+        """Take an execution that has no event yet.
+
+        Raises:
+            GraphQLError: the selection makes no sense.
+        """
+        self._root_type: GraphQLObjectType
+        self._root_type, fields = template.execute_operation(template.operation, None)  # type: ignore[misc]
+        self.root = EventRoot(self._root_type, fields, template.operation)
+        self._template = template
+        self._shared = vars(template)
+        self._nodes = self.root.nodes
+        self._path = self.root.path
+
+    def arguments(self) -> dict[str, Any]:
+        """Give the arguments of the field.
+
+        Raises:
+            GraphQLError: there is none for a variable or a literal.
+        """
+        variables = self._template.variable_values
+        return get_argument_values(self.root.definition, self._nodes[0], variables)
+
+    def info(self) -> GraphQLResolveInfo:
+        """Give what hooks get that are called without an event."""
+        field = self.root.definition
+        return self._template.build_resolve_info(field, self._nodes, self._root_type, self._path)
+
+    def execute(self, payload: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
+        """Execute an event."""
+        execution = self._execution(payload)
+        try:
+            value = execution.execute_field(self._root_type, payload, self._nodes, self._path)
+        except GraphQLError as error:
+            return self._response(execution, None, error)
+        if is_awaitable(value):
+            return self._awaited(execution, value)
+        return self._response(execution, {self._path.key: value})
+
+    async def _awaited(
+        self, execution: ExecutionContext, value: Awaitable[Any]
+    ) -> ExecutionResult:
+        try:
+            return self._response(execution, {self._path.key: await value})
+        except GraphQLError as error:
+            return self._response(execution, None, error)
+
+    def _execution(self, payload: Any) -> ExecutionContext:
+        """Give a context for one event: what is worked out is shared, errors are not."""
+        execution = object.__new__(ExecutionContext)
+        variables = vars(execution)
+        variables.update(self._shared)
+        variables["root_value"] = payload
+        variables[_ERRORS] = type(variables[_ERRORS])()
+        return execution
+
+    @staticmethod
+    def _response(
+        execution: ExecutionContext, data: Any, *failures: GraphQLError
+    ) -> ExecutionResult:
+        collected = getattr(execution, _ERRORS)
+        errors: list[GraphQLError] = getattr(collected, "errors", collected)
+        errors.extend(failures)
+        return execution.build_response(data, errors)

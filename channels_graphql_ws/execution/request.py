@@ -1,0 +1,45 @@
+"""The vocabulary: one dataclass for each protocol message, in no dialect.
+
+None of them is ever changed. The most frequent are not frozen, as that takes twice the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeAlias
+
+OperationId: TypeAlias = str | int
+"""A string; the legacy subprotocol also takes integers, as its servers always did."""
+
+JsonObject: TypeAlias = Mapping[str, Any]
+
+
+class Refusal(Enum):
+    """Why an operation ended in an `Error`; the dialects word these differently."""
+
+    REQUEST = "there is no document"
+    DOCUMENT = "the document does not parse or validate"
+    OPERATION = "the operation was refused before it was looked at"
+    SUBSCRIBE = "subscribing failed"
+    STREAM = "what feeds the subscription has failed"
+    DUPLICATE = "the id is in use"
+
+
+@dataclass(slots=True)
+class Subscribe:
+    """Starts an operation of any kind."""
+
+    id: OperationId
+    query: str
+    """The document; empty if the client only names one in `payload`."""
+    variables: dict[str, Any] = field(default_factory=dict)
+    operation_name: str | None = None
+    extensions: JsonObject | None = None
+    payload: JsonObject = field(default_factory=dict)
+    """All that the client sent, unknown keys included."""
+
+    def for_hook(self) -> dict[str, Any]:
+        """Give the payload for a hook, which may change it: there always is a `query`."""
+        return {**self.payload, "query": self.query}

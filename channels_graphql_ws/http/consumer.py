@@ -1,0 +1,186 @@
+"""`GraphqlHttpConsumer`: GraphQL over HTTP and server-sent events, an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, TypeAlias
+
+from django.conf import settings
+from django.http import HttpResponse
+
+from channels_graphql_ws.concurrency.threads import in_thread
+from channels_graphql_ws.http import uploads
+from channels_graphql_ws.http.errors import ClientGoneError, RequestRefusedError, too_large
+from channels_graphql_ws.http.handler import Serving
+from channels_graphql_ws.http.options import GraphqlHttpEndpoint
+from channels_graphql_ws.http.request import HttpRequest
+from channels_graphql_ws.http.responses import StreamAnswer
+from channels_graphql_ws.pubsub.layers import add_owner
+from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, FAREWELL_TIMEOUT, written
+
+log = logging.getLogger("channels_graphql_ws.http")
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+class GraphqlHttpConsumer(GraphqlHttpEndpoint):
+    """Serves GraphQL over HTTP: subclass it, set `schema`, mount `as_asgi()`.
+
+    One instance serves one request. All attributes may be set on the class, or given to
+    `as_asgi()`.
+    """
+
+    scope: MutableMapping[str, Any]
+    """The ASGI scope of the request."""
+
+    @classmethod
+    def as_asgi(cls, **options: Any) -> Callable[[Any, Receive, Send], Awaitable[None]]:
+        """Give the ASGI application.
+
+        Args:
+            options: attributes of the class.
+
+        Raises:
+            TypeError: there is no such attribute, or no schema.
+        """
+        consumer_class = cls.with_options(**options)
+        consumer_class().engine()
+
+        async def application(scope: Any, receive: Receive, send: Send) -> None:
+            await consumer_class()(scope, receive, send)
+
+        application.consumer_class = consumer_class  # type: ignore[attr-defined]
+        return application
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI, HTTP).
+
+        Raises:
+            ValueError: this is no HTTP. Servers that ask an application for its
+                `lifespan` take that for a no.
+        """
+        if scope["type"] != "http":
+            raise ValueError(
+                f"GraphqlHttpConsumer serves 'http' and not {scope['type']!r}: mount it "
+                "under 'http' of a `channels.routing.ProtocolTypeRouter`"
+            )
+        self.scope = scope
+        client = _Client(receive, send)
+        try:
+            answer = await Serving(self, HttpRequest(scope, self), client).answer()
+        except ClientGoneError:
+            return
+        if isinstance(answer, HttpResponse):
+            await client.send(answer)
+        else:
+            await client.stream(answer)
+
+
+class _Client:
+    """The client, as the server's two functions show it."""
+
+    can_stream = True
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+
+    async def read(self, request: HttpRequest, limit: int | None) -> None:
+        """Read the body."""
+        is_form = request.media_type.name == "multipart/form-data"
+        # Goes to a file on the disk as soon as it is longer than that.
+        with SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE) as body:
+            length = await self._read(body, limit)
+            if length < (request.content_length or 0):
+                raise RequestRefusedError("The body was cut off, it is shorter than it should be")
+            body.seek(0)
+            if is_form:
+                await in_thread(lambda: uploads.parse_form(request, body, length))
+            else:
+                request.body = body.read()
+
+    async def _read(self, body: IO[bytes], limit: int | None) -> int:
+        length = 0
+        has_more = True
+        while has_more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            chunk: bytes = message.get("body", b"")
+            has_more = message.get("more_body", False)
+            length += len(chunk)
+            if limit is not None and length > limit:
+                raise too_large(limit)
+            body.write(chunk)
+        return length
+
+    async def gone(self) -> None:
+        """Return when the client has gone."""
+        try:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+        except Exception as error:  # noqa: BLE001 (servers raise what they like)
+            log.debug("Can not receive from a client: %r", error)
+
+    async def send(self, response: HttpResponse) -> None:
+        """Send an answer."""
+        body = response.content
+        try:
+            await self._start(response, [(b"content-length", str(len(body)).encode())])
+            await self._send({"type": "http.response.body", "body": body})
+        except Exception as error:  # noqa: BLE001 (servers raise what they like)
+            log.debug("Can not send to a client: %r", error)
+
+    async def stream(self, answer: StreamAnswer) -> None:
+        """Send an answer that goes on, until it ends or the client has gone."""
+        sending = asyncio.create_task(self._send_stream(answer))
+        gone = asyncio.create_task(self.gone())
+        ends = (sending, gone, answer.stream.given_up)
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            # So Daphne tells that it ends, and then waits for us.
+            await answer.finish(DEFAULT_TIMEOUT)
+            await asyncio.wait(ends, timeout=FAREWELL_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            await written()
+        finally:
+            sending.cancel()
+            gone.cancel()
+            try:
+                await asyncio.wait((sending, gone))
+            finally:
+                await answer.close()
+
+    async def _send_stream(self, answer: StreamAnswer) -> None:
+        try:
+            await self._start(answer.response, [])
+            async for chunk in answer.stream:
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await self._send({"type": "http.response.body", "body": b""})
+        except Exception as error:  # noqa: BLE001 (servers raise what they like)
+            log.debug("Can not send to a client: %r", error)
+
+    async def _start(self, response: HttpResponse, more: list[tuple[bytes, bytes]]) -> None:
+        headers = [
+            (name.lower().encode("ascii"), value.encode("latin-1"))
+            for name, value in response.items()
+        ]
+        cookies = [
+            (b"set-cookie", morsel.output(header="").strip().encode("latin-1"))
+            for morsel in response.cookies.values()
+        ]
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": response.status_code,
+                "headers": [*headers, *more, *cookies],
+            }
+        )
+
+
+add_owner(GraphqlHttpConsumer)

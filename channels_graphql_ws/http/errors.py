@@ -1,0 +1,48 @@
+"""Why a request is not executed: a status, and a sentence that names the cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from channels_graphql_ws.exceptions import GraphqlWsError
+
+
+class RequestRefusedError(GraphqlWsError):
+    """The request can not be served, and the client is told why.
+
+    Attributes:
+        status: the HTTP status code.
+        message: a sentence for the client.
+        headers: of the answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int = HTTPStatus.BAD_REQUEST,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers or {}
+
+
+class ClientGoneError(GraphqlWsError):
+    """The client has gone: nobody is left to answer."""
+
+
+def too_large(limit: int) -> RequestRefusedError:
+    """Refuse a body."""
+    return RequestRefusedError(
+        f"The body is longer than {limit} bytes",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        # What is still to come is not read.
+        {"Connection": "close"},
+    )
+
+
+def method_not_allowed(message: str, allowed: str) -> RequestRefusedError:
+    """Refuse a method; `allowed` names the others."""
+    return RequestRefusedError(message, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": allowed})

@@ -1,0 +1,386 @@
+"""One request, from its method to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Protocol, TypeAlias
+
+from django.http import HttpResponse
+from graphql import OperationType
+
+from channels_graphql_ws import graphiql
+from channels_graphql_ws.concurrency.eager import is_awaitable
+from channels_graphql_ws.execution.request import Subscribe
+from channels_graphql_ws.http import negotiation, pages, parsing, uploads
+from channels_graphql_ws.http import responses as answers
+from channels_graphql_ws.http import stream_formats as formats
+from channels_graphql_ws.http.errors import (
+    ClientGoneError,
+    RequestRefusedError,
+    method_not_allowed,
+    too_large,
+)
+from channels_graphql_ws.http.negotiation import Accepted, MediaType
+from channels_graphql_ws.http.operation import HttpOperation, UnsuitableError
+from channels_graphql_ws.http.options import GraphqlHttpEndpoint
+from channels_graphql_ws.http.request import HttpRequest
+from channels_graphql_ws.http.reservations import (
+    Reservation,
+    Reservations,
+    SharedStream,
+    reservations_of_loop,
+)
+from channels_graphql_ws.http.responses import StreamAnswer
+from channels_graphql_ws.http.stream import OwnStream, Sink, Stream
+from channels_graphql_ws.shutdown import guests_of_loop
+
+log = logging.getLogger("channels_graphql_ws.http")
+
+RESTARTING = "The server is about to restart, try again"
+RETRY = {"Retry-After": "1"}
+
+Answer: TypeAlias = HttpResponse | StreamAnswer
+
+
+class Source(Protocol):
+    """The client's side of a request."""
+
+    can_stream: bool
+    """Whether an answer may go on."""
+
+    async def read(self, request: HttpRequest, limit: int | None) -> None:
+        """Read the body into the request.
+
+        Raises:
+            RequestRefusedError: it is too long, or no form where it should be one.
+            ClientGoneError: the client has gone in the middle.
+        """
+        ...
+
+    async def gone(self) -> None:
+        """Return when the client has gone."""
+        ...
+
+
+class Serving:
+    """Serves one request."""
+
+    def __init__(
+        self, endpoint: GraphqlHttpEndpoint, request: HttpRequest, source: Source
+    ) -> None:
+        self._endpoint = endpoint
+        self._request = request
+        self._source = source
+        self._response = HttpResponse()
+        self._accepted = Accepted()
+
+    async def answer(self) -> Answer:
+        """Give the answer.
+
+        Raises:
+            ClientGoneError: there is nobody to answer.
+        """
+        try:
+            self._accepted = self._negotiate()
+            return await self._serve()
+        except RequestRefusedError as error:
+            self._request.close()
+            return answers.refusal(self._response, error, self._accepted.single)
+        except ClientGoneError:
+            raise
+        # ASGI servers disagree on what a client sees of this: it must not reach them.
+        except Exception:
+            log.exception("A request failed")
+            self._request.close()
+            problem = RequestRefusedError(
+                "Internal server error", HTTPStatus.INTERNAL_SERVER_ERROR
+            )
+            return answers.refusal(HttpResponse(), problem, self._accepted.single)
+
+    # ---------------------------------------------------------------------- methods
+
+    def _negotiate(self) -> Accepted:
+        accepted = negotiation.accept(self._request.headers.get("Accept"))
+        enabled = {
+            MediaType.EVENT_STREAM: self._endpoint.event_streams_enabled,
+            MediaType.MULTIPART: self._endpoint.multipart_subscriptions_enabled,
+        }
+        if accepted.stream is None or (self._source.can_stream and enabled[accepted.stream]):
+            return accepted
+        return replace(accepted, stream=None, streams_all=False)
+
+    async def _serve(self) -> Answer:
+        match self._request.method:
+            case "GET":
+                return await self._get()
+            case "POST":
+                return await self._post()
+            case "PUT" if self._has_single_connections:
+                return self._reserve()
+            case "DELETE" if self._has_single_connections:
+                return await self._stop()
+            case method:
+                raise method_not_allowed(f"{method} is not served here", self._methods)
+
+    async def _get(self) -> Answer:
+        if self._has_single_connections and (token := self._request.stream_token) is not None:
+            return self._open(token)
+        parameters = self._request.parameters
+        if self._endpoint.graphiql and "query" not in parameters:
+            if (name := parameters.get(graphiql.ASSET_PARAMETER)) is not None:
+                return await pages.asset(self._request, name)
+            if self._accepted.html:
+                return await pages.page(self._endpoint, self._request, self._response)
+        if not self._endpoint.allow_queries_via_get:
+            raise method_not_allowed("Queries by GET are switched off", self._methods)
+        by_name = self._endpoint.looks_documents_up
+        return await self._run(parsing.operation_of_parameters(parameters, by_name=by_name))
+
+    async def _post(self) -> Answer:
+        is_form = self._request.media_type.name == "multipart/form-data"
+        limit = self._check_form() if is_form else self._check_json()
+        length = self._request.content_length
+        if limit is not None and length is not None and length > limit:
+            raise too_large(limit)
+        await self._source.read(self._request, limit)
+        if is_form:
+            content = uploads.operations_of_form(self._request)
+        else:
+            content = await self._json()
+        wanted = parsing.operations_of(
+            content,
+            max_batch_size=self._endpoint.max_batch_size,
+            by_name=self._endpoint.looks_documents_up,
+        )
+        if self._has_single_connections and (token := self._request.stream_token) is not None:
+            return await self._add(token, wanted)
+        if isinstance(wanted, Subscribe):
+            return await self._run(wanted)
+        return await self._run_batch(wanted)
+
+    @property
+    def _methods(self) -> str:
+        streams = ["PUT", "DELETE"] if self._has_single_connections else []
+        gets = self._endpoint.allow_queries_via_get or streams or self._endpoint.graphiql
+        return ", ".join([*(["GET"] if gets else []), "POST", *streams])
+
+    @property
+    def _has_single_connections(self) -> bool:
+        return self._endpoint.single_connection_enabled and self._source.can_stream
+
+    # ----------------------------------------------------------------------- bodies
+
+    def _check_json(self) -> int | None:
+        """Refuse what is no JSON; give the limit of the length.
+
+        That a form of another site has no such content type is the protection against
+        forged requests.
+        """
+        media_type = self._request.media_type
+        if media_type.name != MediaType.JSON:
+            name = media_type.name or "nothing"
+            raise RequestRefusedError(
+                f"The content type must be application/json, it is {name}",
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            )
+        charset = media_type.parameters.get("charset", "utf-8")
+        if charset not in {"utf-8", "utf8"}:
+            raise RequestRefusedError(
+                f"The charset must be utf-8, it is {charset}", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+            )
+        return self._endpoint.max_body_size
+
+    def _check_form(self) -> int | None:
+        """Refuse forms that are not wanted; give the limit of the length."""
+        if not self._endpoint.multipart_uploads_enabled:
+            raise RequestRefusedError(
+                "Uploads are switched off", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+            )
+        uploads.check_csrf(self._request.headers)
+        return self._endpoint.max_upload_size
+
+    async def _json(self) -> Any:
+        """Decode the body, perhaps as the user wants."""
+        decode = self._endpoint.json_decoder()
+        if decode is None:
+            return parsing.json_of(self._request.body)
+        text = parsing.text_of(self._request.body)
+        try:
+            content = decode(text)
+            return await content if is_awaitable(content) else content
+        except ValueError as error:
+            raise parsing.not_json(error) from None
+
+    # ------------------------------------------------------------------- operations
+
+    async def _run(self, wanted: Subscribe) -> Answer:
+        """Execute one operation."""
+        if self._accepted.single is None and self._accepted.stream is None:
+            raise RequestRefusedError(
+                "Accept application/graphql-response+json, application/json or, if streams are "
+                "switched on, text/event-stream",
+                HTTPStatus.NOT_ACCEPTABLE,
+            )
+        operation = self._operation(wanted)
+        if self._accepted.stream is not None:
+            await operation.prepare_to_listen()
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(operation.end)
+            await self._start([operation])
+            if isinstance(operation.sink, OwnStream):
+                stream = operation.sink.stream
+                return self._stream_answer(stream, stack.pop_all().aclose, lambda: [operation])
+            form = self._accepted.single or MediaType.JSON
+            result = await operation.final(operation.text or "")
+            return answers.answer(self._response, operation, result, form)
+
+    async def _run_batch(self, wanted: Sequence[Subscribe]) -> Answer:
+        """Execute operations, all at once."""
+        if self._accepted.single is None:
+            raise RequestRefusedError(
+                "A batch is answered with JSON: accept it", HTTPStatus.NOT_ACCEPTABLE
+            )
+        self._accepted = replace(self._accepted, stream=None, streams_all=False)
+        operations = [self._operation(each) for each in wanted]
+        async with AsyncExitStack() as stack:
+            for operation in operations:
+                stack.push_async_callback(operation.end)
+            await self._start(operations)
+            results = [await each.final(each.text or "") for each in operations]
+        assert self._accepted.single is not None, "checked above"
+        return answers.batch_answer(self._response, results, self._accepted.single)
+
+    def _operation(self, wanted: Subscribe) -> HttpOperation:
+        return HttpOperation(
+            self._endpoint, self._request, self._response, wanted, self._choose_sink
+        )
+
+    async def _start(self, operations: Sequence[HttpOperation]) -> None:
+        """Start operations, and wait until each has its result or a stream.
+
+        Raises:
+            ClientGoneError: the client has gone.
+        """
+        started = [each.start() for each in operations]
+        waiting = [each for each in started if each is not None]
+        if not waiting:
+            return
+        everything = asyncio.gather(*waiting)
+        gone = asyncio.ensure_future(self._source.gone())
+        try:
+            await asyncio.wait((everything, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            await asyncio.wait([gone])
+        if not everything.done():
+            raise ClientGoneError
+
+    def _choose_sink(self, type: OperationType | None) -> Sink | None:
+        if type is OperationType.MUTATION and self._request.method == "GET":
+            raise UnsuitableError(
+                "Mutations need POST", HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "POST"}
+            )
+        accepted = self._accepted
+        is_subscription = type is OperationType.SUBSCRIPTION
+        if accepted.stream is None and is_subscription:
+            raise UnsuitableError(
+                "A subscription needs a WebSocket or, where streams are switched on and it is "
+                "no part of a batch, the header `Accept: text/event-stream`",
+                HTTPStatus.NOT_ACCEPTABLE,
+                {},
+            )
+        if accepted.stream is None or not (is_subscription or accepted.streams_all):
+            return None
+        if guests_of_loop().are_leaving:
+            raise UnsuitableError(RESTARTING, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
+        return OwnStream(self._stream(accepted.stream))
+
+    def _stream_answer(
+        self,
+        stream: Stream,
+        end: Callable[[], Awaitable[None]],
+        operations: Callable[[], Collection[HttpOperation]],
+    ) -> StreamAnswer:
+        completes = self._endpoint.complete_at_shutdown
+        return StreamAnswer(
+            self._response, stream, end, operations, completes_at_shutdown=completes
+        )
+
+    def _stream(self, form: MediaType) -> Stream:
+        is_multipart = form is MediaType.MULTIPART
+        return Stream(
+            formats.MULTIPART if is_multipart else formats.EVENT_STREAM,
+            heartbeat=self._endpoint.send_heartbeat_every,
+            patience=self._endpoint.stalled_reader_timeout,
+        )
+
+    # ------------------------------------------------------ single connection mode
+
+    def _reserve(self) -> HttpResponse:
+        """Reserve an event stream, and give its token."""
+        endpoint = self._endpoint
+        reservation = Reservation(
+            self._stream(MediaType.EVENT_STREAM), endpoint.max_operations_per_connection
+        )
+        self._reservations.add(
+            reservation, limit=endpoint.max_event_streams, seconds=endpoint.reservation_timeout
+        )
+        self._response.status_code = HTTPStatus.CREATED
+        self._response.headers["Content-Type"] = "text/plain; charset=utf-8"
+        self._response.headers["Cache-Control"] = "no-store"
+        self._response.content = reservation.token.encode()
+        return self._response
+
+    def _open(self, token: str) -> Answer:
+        """Open a reserved event stream."""
+        if self._accepted.stream is not MediaType.EVENT_STREAM:
+            raise RequestRefusedError("Accept text/event-stream", HTTPStatus.NOT_ACCEPTABLE)
+        reservation = self._reservations.open(token)
+        end = partial(self._reservations.close, reservation)
+        return self._stream_answer(reservation.stream, end, reservation.operations)
+
+    async def _add(self, token: str, wanted: Subscribe | list[Subscribe]) -> HttpResponse:
+        """Start an operation on a reserved event stream."""
+        if isinstance(wanted, list):
+            raise RequestRefusedError("An event stream takes no batches")
+        id = (wanted.extensions or {}).get("operationId")
+        if not isinstance(id, str) or not id:
+            raise RequestRefusedError('"extensions.operationId" must be a string')
+        operation = HttpOperation(
+            self._endpoint,
+            self._request,
+            self._response,
+            wanted,
+            lambda _type: SharedStream(reservation, id),
+        )
+        await operation.prepare_to_listen()
+        # Not before: who has to wait may find it closed afterwards.
+        reservation = self._reservations.find(token)
+        reservation.add(id, operation)
+        response = HttpResponse(status=HTTPStatus.ACCEPTED)
+        del response.headers["Content-Type"]
+        return response
+
+    async def _stop(self) -> HttpResponse:
+        """End an operation on a reserved event stream."""
+        token = self._request.stream_token
+        id = self._request.parameters.get("operationId")
+        if token is None or not id:
+            raise RequestRefusedError(
+                "Name the event stream by its token, and the operation by operationId"
+            )
+        await self._reservations.find(token).stop(id)
+        del self._response.headers["Content-Type"]
+        return self._response
+
+    @property
+    def _reservations(self) -> Reservations:
+        if guests_of_loop().are_leaving:
+            raise RequestRefusedError(RESTARTING, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
+        return reservations_of_loop()

@@ -1,0 +1,142 @@
+"""What is sent back: statuses, bodies, refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from http import HTTPStatus
+
+from django.http import HttpResponse
+
+from channels_graphql_ws.http.errors import RequestRefusedError
+from channels_graphql_ws.http.negotiation import MediaType
+from channels_graphql_ws.http.operation import HttpOperation, Outcome
+from channels_graphql_ws.http.stream import Stream
+from channels_graphql_ws.json_text import dumps
+from channels_graphql_ws.shutdown import FAREWELL_TIMEOUT, guests_of_loop
+
+_STATUSES = {
+    Outcome.EXECUTED: HTTPStatus.OK,
+    Outcome.MALFORMED: HTTPStatus.BAD_REQUEST,
+    Outcome.INVALID: HTTPStatus.BAD_REQUEST,
+    Outcome.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    Outcome.TIMED_OUT: HTTPStatus.GATEWAY_TIMEOUT,
+    Outcome.FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+# What a client of `application/json` understands only with the status 200.
+_WELL_FORMED = frozenset({Outcome.EXECUTED, Outcome.INVALID, Outcome.FORBIDDEN})
+
+
+class StreamAnswer:
+    """An answer that goes on; whoever sends it has to `close` it.
+
+    Args:
+        response: status, headers and cookies.
+        stream: the body.
+        end: ends what feeds the stream.
+        operations: gives the operations that feed it.
+        completes_at_shutdown: say that they have no more results when the server shuts down.
+    """
+
+    def __init__(
+        self,
+        response: HttpResponse,
+        stream: Stream,
+        end: Callable[[], Awaitable[None]],
+        operations: Callable[[], Collection[HttpOperation]],
+        *,
+        completes_at_shutdown: bool = False,
+    ) -> None:
+        self.response = response
+        self.stream = stream
+        self._end = end
+        self._operations = operations
+        self._completes = completes_at_shutdown
+        self._is_closed = False
+        self._gone = asyncio.Event()
+        response.headers["Content-Type"] = stream.format.content_type
+        for name, value in stream.format.headers.items():
+            response.headers.setdefault(name, value)
+        stream.open()
+        guests_of_loop().add(self)
+
+    async def close(self) -> None:
+        """End the stream and what feeds it, once."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.stream.close()
+            try:
+                await self._end()
+            finally:
+                guests_of_loop().discard(self)
+                self._gone.set()
+
+    async def leave(self, timeout: float) -> None:
+        """`finish` the stream, and wait until it is read."""
+        await self.finish(timeout)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._gone.wait(), FAREWELL_TIMEOUT)
+
+    async def finish(self, timeout: float) -> None:
+        """End the stream as soon as only subscriptions feed it.
+
+        Args:
+            timeout: seconds to wait for queries and mutations.
+        """
+        tasks = [each.task for each in self._operations() if each.is_request and each.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+        if self._completes:
+            for operation in list(self._operations()):
+                operation.completed()
+        self.stream.finish()
+
+
+def answer(
+    response: HttpResponse, operation: HttpOperation, result: str, form: MediaType
+) -> HttpResponse:
+    """Answer with the result of one operation."""
+    if operation.unsuitable is not None:
+        status = operation.unsuitable.status
+        set_headers(response, operation.unsuitable.headers)
+    else:
+        status = status_of(operation.outcome, form)
+    return _with_body(response, result, form, status)
+
+
+def batch_answer(response: HttpResponse, results: Sequence[str], form: MediaType) -> HttpResponse:
+    """Answer with the results of a batch, in its order."""
+    return _with_body(response, f"[{','.join(results)}]", form, HTTPStatus.OK)
+
+
+def status_of(outcome: Outcome, form: MediaType) -> int:
+    """Give the status of an answer (GraphQL over HTTP, Status Codes)."""
+    if form is MediaType.JSON and outcome in _WELL_FORMED:
+        return HTTPStatus.OK
+    return _STATUSES[outcome]
+
+
+def refusal(
+    response: HttpResponse, error: RequestRefusedError, form: MediaType | None
+) -> HttpResponse:
+    """Answer that a request can not be served, and why."""
+    body = dumps({"errors": [{"message": error.message}]})
+    set_headers(response, error.headers)
+    return _with_body(response, body, form or MediaType.JSON, error.status)
+
+
+def set_headers(response: HttpResponse, headers: Mapping[str, str]) -> None:
+    """Set headers of an answer."""
+    for name, value in headers.items():
+        response.headers[name] = value
+
+
+def _with_body(response: HttpResponse, body: str, form: MediaType, status: int) -> HttpResponse:
+    # A resolver that has set a status knows better.
+    if "status_code" not in vars(response):
+        response.status_code = int(status)
+    response.headers["Content-Type"] = f"{form}; charset=utf-8"
+    response.content = body.encode()
+    return response

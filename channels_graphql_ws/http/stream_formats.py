@@ -1,0 +1,76 @@
+"""How results are written into a response that goes on: two forms of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from channels_graphql_ws.json_text import dumps
+
+
+class StreamFormat(Protocol):
+    """The form of a stream."""
+
+    content_type: str
+    headers: Mapping[str, str]
+    opening: bytes
+    """Shows the client at once that it is served."""
+    heartbeat: bytes
+    closing: bytes
+
+    def next(self, result: str, id: str | None = None) -> bytes:
+        """Write a result, JSON text; `id` tells of which operation, where there are many."""
+        ...
+
+    def complete(self, id: str | None = None) -> bytes:
+        """Write that there are no more results."""
+        ...
+
+
+class EventStream:
+    """Server-sent events as the protocol of `graphql-sse` has them."""
+
+    content_type = "text/event-stream; charset=utf-8"
+    headers: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    opening = b":\n\n"
+    heartbeat = b":\n\n"
+    closing = b""
+
+    def next(self, result: str, id: str | None = None) -> bytes:
+        """Write a result."""
+        data = result if id is None else f'{{"id":{dumps(id)},"payload":{result}}}'
+        if "\n" in data:  # The user's own JSON: each line is to say that it is data.
+            data = data.replace("\n", "\ndata: ")
+        return f"event: next\ndata: {data}\n\n".encode()
+
+    def complete(self, id: str | None = None) -> bytes:
+        """Write that there are no more results."""
+        # With no `data` line at all, a browser would not notice the event.
+        data = "" if id is None else f'{{"id":{dumps(id)}}}'
+        return f"event: complete\ndata: {data}\n\n".encode()
+
+
+class Multipart:
+    """Multipart subscriptions of Apollo's clients."""
+
+    content_type = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
+    headers: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    # The delimiter goes behind each part: a client knows of a part's end by the next one.
+    opening = b"--graphql"
+    heartbeat = b"\r\nContent-Type: application/json\r\n\r\n{}\r\n--graphql"
+    closing = b"--\r\n"
+
+    def next(self, result: str, id: str | None = None) -> bytes:
+        """Write a result."""
+        del id
+        part = f'\r\nContent-Type: application/json\r\n\r\n{{"payload":{result}}}\r\n--graphql'
+        return part.encode()
+
+    def complete(self, id: str | None = None) -> bytes:
+        """Write nothing: the end of the response says it."""
+        del id
+        return b""
+
+
+EVENT_STREAM = EventStream()
+MULTIPART = Multipart()

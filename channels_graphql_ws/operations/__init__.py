@@ -1,0 +1,1 @@
+"""One operation, from the request to its results, whichever transport it came by."""

@@ -1,0 +1,116 @@
+"""Start operations: one engine serves all connections of a consumer class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from graphql import GraphQLSchema, MiddlewareManager, OperationDefinitionNode, OperationType
+
+from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.execution.documents import NO_RULES, Document, Rules
+from channels_graphql_ws.execution.masking import NO_MASK, Mask
+from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
+from channels_graphql_ws.pubsub.hub import Hub
+from channels_graphql_ws.subscription.single import Member
+
+
+class Live(Protocol):
+    """A subscription that came to be."""
+
+    def open(self) -> None:
+        """Begin to send events."""
+        ...
+
+    def end(self) -> Steps[None]:
+        """Stop what is under way and clean up, once, however often this is called."""
+        ...
+
+
+class Client(Member, Protocol):
+    """The operation of a client, as the engine sees it."""
+
+    @property
+    def request(self) -> Subscribe:
+        """What the client asked for."""
+        ...
+
+    def began(self, type: OperationType) -> None:
+        """It is known what kind of operation this is."""
+        ...
+
+    def subscribed(self, live: Live) -> None:
+        """A subscription came to be: whoever ends the operation has to `end` it."""
+        ...
+
+    def confirmed(self, result: str) -> None:
+        """Tell the client that its subscription is live."""
+        ...
+
+    def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
+        """Tell the client that the operation could not be executed."""
+        ...
+
+
+class Session(Protocol):
+    """What the engine asks of a connection's consumer."""
+
+    def hub(self) -> Hub:
+        """Give the hub.
+
+        Raises:
+            ChannelLayerError: there is no channel layer.
+        """
+        ...
+
+    def before_operation(self, request: Subscribe) -> Any:
+        """Call the user's hook; it may refuse by raising. May be awaitable.
+
+        What it gives may replace something of the operation, see `replaced`.
+        """
+        ...
+
+    def operation_context(self, request: Subscribe) -> Any:
+        """Make the `info.context` of one operation. May be awaitable, and may refuse."""
+        ...
+
+    def get_root_value(self, context: Any) -> Any:
+        """Give the root value of a query or mutation. May be awaitable, and may refuse."""
+        ...
+
+    def executor(self) -> Callable[..., Any] | None:
+        """Give the user's own way to execute, called as `graphql.execute`, if there is one."""
+        ...
+
+    def format_error(self, error: Exception) -> Mapping[str, Any]:
+        """Tell a client of an error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a consumer class says about execution; see its attributes."""
+
+    schema: GraphQLSchema
+    middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None = None
+    sync_in_thread: bool = False
+    compile_operations: bool = True
+    group_name_prefix: str = "GQLWS"
+    confirm_subscriptions: bool = False
+    confirmation_message: Mapping[str, Any] = field(default_factory=dict)
+    queue_limit: int = 1024
+    warn_operation_timeout: float | None = 1
+    rules: Rules = NO_RULES
+    mask: Mask = NO_MASK
+
+
+class _Asked(NamedTuple):
+    """One operation, as the hooks have left it."""
+
+    request: Subscribe
+    schema: GraphQLSchema
+    document: Document
+    operation: OperationDefinitionNode
+    context: Any
+    root: Any

@@ -1,0 +1,1 @@
+"""Broadcasts: names of groups, publishing, and the hub that delivers them."""

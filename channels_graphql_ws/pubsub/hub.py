@@ -1,0 +1,268 @@
+"""The ear of one process and event loop: hands each broadcast to those who listen.
+
+However many clients subscribe, a process has one channel on the channel layer, joins
+a group once, and decodes a broadcast once to see that it is sound. With the in-memory
+layer not even that: broadcasts come straight from `broadcast`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from contextvars import Context
+from time import monotonic
+from typing import Any, Protocol
+
+from channels_graphql_ws.concurrency.database import freshness
+from channels_graphql_ws.exceptions import PayloadDecodeError
+from channels_graphql_ws.pubsub.layers import ChannelLayer, is_local, look_again
+from channels_graphql_ws.pubsub.local import Message, add_receiver, remove_receiver
+from channels_graphql_ws.pubsub.membership import Membership
+from channels_graphql_ws.pubsub.notification import Notification
+
+log = logging.getLogger("channels_graphql_ws.broadcast")
+
+TURNS_AT_ONCE = 32
+"""Events that are executed before the event loop may see to other things."""
+
+SECONDS_AT_ONCE = 0.002
+"""How long that may take: a `publish` may be slow, and an event for many be shared."""
+
+TURNS_BETWEEN_LOOKS = 4
+"""Turns between two looks at the clock, which are not for free."""
+
+INBOX_LIMIT = 10_000
+"""Messages that may wait for those before them. Further ones come to the queues of the
+subscriptions, which drop what is too much, and say so."""
+
+
+class Listener(Protocol):
+    """What the hub needs to know of a cohort."""
+
+    def offer(self, notification: Notification) -> bool:
+        """Take a notification without waiting; tell if this calls for a turn."""
+        ...
+
+    def finish(self) -> bool:
+        """End behind what was offered so far; tell if this calls for a turn."""
+        ...
+
+    def take_turn(self) -> bool:
+        """Execute one notification; tell if this calls for another turn."""
+        ...
+
+
+class Hub:
+    """The listeners of one event loop on one channel layer. See `hub_of`."""
+
+    def __init__(self, layer: ChannelLayer) -> None:
+        self.layer = layer
+        self.loop = asyncio.get_running_loop()
+        # With what was `heard` before they began to listen.
+        self._listeners: dict[str, dict[Listener, int]] = {}
+        self._inbox: deque[tuple[int, Message]] = deque()
+        self._ready: deque[Listener] = deque()
+        # Those who have not heard the notification yet that is being handed out.
+        self._audience: deque[Listener] = deque()
+        self._notification: Any = None
+        self._is_running = False
+        self._turns_left, self._seconds_spent = TURNS_AT_ONCE, 0.0
+        # Turns are taken in a context of their own: that of a caller is of no concern here.
+        self._context = Context()
+        self._users = 0
+        self._membership: Membership | None = None
+        if not is_local(layer):
+            self._membership = Membership(layer, self._listeners, self.hear_in_task)
+        self.heard = 0
+        """Messages so far."""
+        self.undecodable = 0
+        """Those of them that could not be decoded."""
+
+    # ------------------------------------------------------------------- lifetime
+
+    def acquire(self) -> None:
+        """Keep the hub alive until as many calls of `release`."""
+        self._users += 1
+        if self._users == 1:
+            _hubs.setdefault((self.loop, id(self.layer)), self)
+            add_receiver(self.layer, self)
+            look_again()
+
+    async def release(self) -> None:
+        """Let the hub go; the last one to leave switches off the light."""
+        self._users -= 1
+        if self._users:
+            return
+        _hubs.pop((self.loop, id(self.layer)), None)
+        remove_receiver(self.layer, self)
+        if self._membership is not None:
+            await self._membership.close()
+
+    # ------------------------------------------------------------------ listeners
+
+    async def joined(self, groups: Collection[str]) -> None:
+        """Wait until this process is a member of the groups.
+
+        Raises:
+            ChannelLayerError: the channel layer refused.
+        """
+        if self._membership is not None:
+            await self._membership.settled(groups)
+
+    def listen(self, listener: Listener, groups: Sequence[str]) -> bool:
+        """Let `listener` hear `groups`; tell if `joined` has to be waited for."""
+        for group in groups:
+            self._listeners.setdefault(group, {}).setdefault(listener, self.heard)
+        return self._membership is not None and self._membership.adjust(groups)
+
+    def leave(self, listener: Listener, groups: Sequence[str]) -> None:
+        """Undo `listen`; harmless where it was not done."""
+        for group in groups:
+            members = self._listeners.get(group, {})
+            members.pop(listener, None)
+            if not members:
+                self._listeners.pop(group, None)
+        if self._membership is not None:
+            self._membership.adjust(groups)
+
+    def counts(self) -> dict[str, int]:
+        """Count what the hub holds: for tests, benchmarks and the curious."""
+        listeners = {id(one) for members in self._listeners.values() for one in members}
+        return {"groups": len(self._listeners), "listeners": len(listeners)}
+
+    # ------------------------------------------------------------------- messages
+
+    def hear(self, message: Message) -> None:
+        """Take a message for those who listen to its group now, and give them their turns.
+
+        To be called in a callback of the event loop. A message is handed to those who
+        listen when those before it are seen to: a burst of thousands would overrun the
+        queue of each of them before the first has had a turn.
+        """
+        if self._take(message) and not self._is_running:
+            self._run()
+
+    def hear_in_task(self, message: Message) -> None:
+        """Do as `hear` does, but soon: what runs in a turn must not see the caller's task."""
+        if self._take(message):
+            self._go_on()
+
+    def _take(self, message: Message) -> bool:
+        """Take a message; tell if anybody listens to its group."""
+        if not self._listeners.get(message.get("group", "")):
+            return False
+        self.heard += 1
+        self._inbox.append((self.heard, message))
+        if not self._is_running or len(self._inbox) > INBOX_LIMIT:
+            self._hand_out()
+        return True
+
+    def _hand_out(self) -> None:
+        """Hand the next message to those who listened when it came."""
+        while self._audience:
+            # No time for turns: the inbox is full.
+            listener = self._audience.popleft()
+            try:
+                if listener.offer(self._notification):
+                    self._ready.append(listener)
+            except (Exception, asyncio.CancelledError):  # As in `_run`.
+                log.exception("Lost a notification of %r", listener)
+        serial, message = self._inbox.popleft()
+        members = self._listeners.get(message["group"], {})
+        listeners = [listener for listener, since in members.items() if since < serial]
+        match message.get("type"):
+            case "broadcast":
+                self._notify(listeners, message, serial)
+            case "unsubscribe":
+                self._ready.extend([listener for listener in listeners if listener.finish()])
+            case other:
+                log.warning("Ignored a channel-layer message of unknown type %r", other)
+
+    def _notify(self, listeners: Iterable[Listener], message: Message, serial: int) -> None:
+        try:
+            notification = Notification(message["payload"], serial)
+        except (PayloadDecodeError, KeyError) as error:
+            self.undecodable += 1
+            log.error("Lost a broadcast to group %s: %s", message["group"], error)  # noqa: TRY400
+            return
+        self._notification = notification
+        self._audience.extend(listeners)
+
+    # ---------------------------------------------------------------------- turns
+
+    def call(self, listener: Listener) -> None:
+        """Give `listener` a turn soon."""
+        self._ready.append(listener)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """See that whoever waits for a turn gets it."""
+        if not self._is_running and (self._audience or self._ready or self._inbox):
+            self._is_running = True
+            self.loop.call_soon(self._run_refreshed, context=self._context)
+
+    def _run_refreshed(self) -> None:
+        """Run: the event loop has seen to other things since the last turns."""
+        self._turns_left, self._seconds_spent = TURNS_AT_ONCE, 0.0
+        self._run()
+
+    def _run(self) -> None:
+        """Give turns, round robin, but no more than may be until the event loop breathes."""
+        self._is_running = True
+        audience, ready, inbox = self._audience, self._ready, self._inbox
+        began, left, first = monotonic(), self._turns_left, self._turns_left
+        until = began + SECONDS_AT_ONCE - self._seconds_spent
+        try:
+            freshness.see_to()
+            while left and (audience or ready or inbox):
+                if left % TURNS_BETWEEN_LOOKS == 0 and left != first and monotonic() > until:
+                    break
+                left -= 1
+                if audience:
+                    listener, is_told = audience.popleft(), True
+                elif ready:
+                    listener, is_told = ready.popleft(), False
+                else:
+                    self._hand_out()
+                    continue
+                try:
+                    # Who has just heard has its turn while the processor's caches hold it.
+                    calls = not is_told or listener.offer(self._notification)
+                    if calls and listener.take_turn():
+                        ready.append(listener)
+                # It is a mistake of ours, and must not cost the others their turns. Nobody
+                # cancels what is no task: that comes from what something has waited for.
+                except (Exception, asyncio.CancelledError):
+                    log.exception("Lost a turn of %r", listener)
+        finally:
+            if not audience:
+                self._notification = None  # It may be large.
+            # Several messages may come, and each bring us here, before the event loop breathes.
+            self._seconds_spent += monotonic() - began
+            self._turns_left = left if self._seconds_spent < SECONDS_AT_ONCE else 0
+            self._is_running = False
+            self._go_on()
+
+
+_hubs: dict[tuple[asyncio.AbstractEventLoop, int], Hub] = {}
+_hubs_lock = threading.Lock()
+
+
+def hub_of(layer: ChannelLayer) -> Hub:
+    """Give the hub of the running event loop on that layer.
+
+    A hub lives while somebody has acquired it: nothing is kept beyond that, as tests
+    run each on an event loop of its own.
+    """
+    loop = asyncio.get_running_loop()
+    known = _hubs.get((loop, id(layer)))
+    if known is not None:
+        return known
+    with _hubs_lock:  # Event loops in other threads do the same.
+        abandoned = [_hubs.pop(key) for key in list(_hubs) if key[0].is_closed()]
+    for hub in abandoned:
+        remove_receiver(hub.layer, hub)
+    return Hub(layer)

@@ -1,0 +1,326 @@
+"""`listen_to_channel`: messages that other Channels code sends, for whoever listens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from contextvars import Context
+from copy import deepcopy
+from typing import Any, Protocol, TypeAlias
+
+from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.pubsub.layers import ChannelLayer, DirectLayer
+from channels_graphql_ws.pubsub.membership import Membership, cancel
+
+log = logging.getLogger("channels_graphql_ws.broadcast")
+
+RETRY_AFTER = 0.1
+"""Seconds to wait after a failure to read from the channel layer."""
+
+WARN_EVERY = 10.0
+"""Seconds between two warnings that messages are dropped."""
+
+
+PROBE = "channels_graphql_ws.probe"
+"""The type of a message that a connection sends to itself, to know that it hears."""
+
+PROBES = 20
+"""So many are sent, until it is given up."""
+
+PROBE_EVERY = 0.25
+"""Seconds between two of them."""
+
+
+class Messages:
+    """The messages of one type that came for one listener, in their order.
+
+    Args:
+        type: the `type` of the messages to listen to.
+        timeout: seconds without a message after which the iteration ends.
+        limit: messages that may wait; the oldest gives way to a new one.
+    """
+
+    def __init__(self, type: str, timeout: float | None, limit: int) -> None:
+        self.dropped = 0
+        """Messages that gave way to newer ones."""
+        self._type = type
+        self._timeout = timeout
+        self._limit = max(1, limit)
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._news = asyncio.Event()
+        self._is_over = False
+        self._warned_at = float("-inf")
+
+    def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
+        return self
+
+    async def __anext__(self) -> dict[str, Any]:
+        if not self._waiting:
+            with suppress(TimeoutError):
+                await self._wait()
+        if self._is_over or not self._waiting:
+            raise StopAsyncIteration
+        return self._waiting.popleft()
+
+    def wants(self, message: dict[str, Any]) -> bool:
+        """Tell if this is a message to listen to."""
+        return message.get("type") == self._type
+
+    def put(self, message: dict[str, Any]) -> None:
+        """Take a message that is wanted."""
+        if len(self._waiting) >= self._limit:
+            self._waiting.popleft()
+            self._drop()
+        self._waiting.append(message)
+        self._news.set()
+
+    def end(self) -> None:
+        """End the iteration."""
+        self._is_over = True
+        self._news.set()
+
+    async def _wait(self) -> None:
+        async with asyncio.timeout(self._timeout):
+            while not self._waiting and not self._is_over:
+                self._news.clear()
+                await self._news.wait()
+
+    def _drop(self) -> None:
+        self.dropped += 1
+        now = time.monotonic()
+        if now - self._warned_at < WARN_EVERY:
+            return
+        self._warned_at = now
+        log.warning(
+            "A listener to %r can not keep up: messages are dropped, the oldest first "
+            "(queue limit %s, %s dropped so far)",
+            self._type,
+            self._limit,
+            self.dropped,
+        )
+
+
+class _Channel(Protocol):
+    """Where messages come from."""
+
+    def add(self, messages: Messages) -> None:
+        """Let somebody hear; several calls are one."""
+        ...
+
+    async def opened(self) -> None:
+        """Wait until what is sent from now on is heard."""
+        ...
+
+    def remove(self, messages: Messages) -> asyncio.Task[None] | None:
+        """Undo `add`; when the last one leaves, give a task that closes the channel."""
+        ...
+
+
+def _hand_out(message: dict[str, Any], listeners: Iterable[Messages]) -> bool:
+    """Give a message to those who want it; tell if there are any."""
+    wanting = [messages for messages in listeners if messages.wants(message)]
+    for messages in wanting:
+        # One who changes it must not change it for the others.
+        messages.put(deepcopy(message))
+    return bool(wanting)
+
+
+# ------------------------------------------------------------------------ groups
+
+_Key: TypeAlias = tuple[asyncio.AbstractEventLoop, int, str]
+"""Event loop, id of the layer, group."""
+
+
+class _GroupChannel:
+    """This process's own channel for one group, and those who listen to the group.
+
+    A message does not tell through which group it came. So there is a channel for each.
+    """
+
+    def __init__(self, layer: ChannelLayer, group: str, key: _Key) -> None:
+        self._group = group
+        self._key = key
+        self._listeners: dict[Messages, None] = {}
+        self._membership = Membership(layer, (group,), self._hear)
+
+    def add(self, messages: Messages) -> None:
+        self._listeners[messages] = None
+        self._membership.adjust((self._group,))
+
+    async def opened(self) -> None:
+        await self._membership.settled((self._group,))
+
+    def remove(self, messages: Messages) -> asyncio.Task[None] | None:
+        self._listeners.pop(messages, None)
+        if self._listeners:
+            return None
+        # Before it is closed: who comes now needs another one.
+        _channels.pop(self._key, None)
+        return _close_soon(self._membership.close())
+
+    def _hear(self, message: Any) -> None:
+        _hand_out(message, self._listeners)
+
+
+_channels: dict[_Key, _GroupChannel] = {}
+_closing: set[asyncio.Task[None]] = set()
+"""Held here, or the garbage collector may end one half-way."""
+
+
+def _channel_of(layer: ChannelLayer, group: str) -> _GroupChannel:
+    """Give the channel of a group in the running event loop; it lives while it is used."""
+    for stale in [key for key in _channels if key[0].is_closed()]:
+        del _channels[stale]
+    key = asyncio.get_running_loop(), id(layer), group
+    channel = _channels.get(key)
+    if channel is None:
+        channel = _channels[key] = _GroupChannel(layer, group, key)
+    return channel
+
+
+def _close_soon(close: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Close in a task of its own: who waits for it may be cancelled, this may not.
+
+    It takes at most some seconds: `Membership` sees to that.
+    """
+    task = asyncio.get_running_loop().create_task(close, context=Context())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+    return task
+
+
+# ------------------------------------------------------- a connection's own channel
+
+
+Dispatch: TypeAlias = Callable[[dict[str, Any], bool], Awaitable[bool]]
+"""Is called with a message, and whether somebody listens to it; `False` means: no more."""
+
+
+class OwnChannel:
+    """The channel of one connection: is read from when somebody first wants to hear it.
+
+    Args:
+        layer: the channel layer.
+        name: the name of the channel.
+        is_closed: who listens hears nothing, and the end at once.
+    """
+
+    __slots__ = ("_dispatch", "_is_closed", "_listeners", "_name", "_news", "_reader", "layer")
+
+    def __init__(self, layer: DirectLayer, name: str, *, is_closed: bool = False) -> None:
+        self.layer = layer
+        self._name = name
+        self._listeners: dict[Messages, None] = {}
+        self._dispatch: Dispatch | None = None
+        self._reader: asyncio.Task[None] | None = None
+        # Few connections ever wait for it.
+        self._news: asyncio.Event | None = None
+        self._is_closed = is_closed
+
+    def dispatch_to(self, dispatch: Dispatch) -> None:
+        """Have this called with each message."""
+        self._dispatch = dispatch
+        self._start()
+
+    def add(self, messages: Messages) -> None:
+        """Let somebody hear."""
+        if self._is_closed:
+            messages.end()
+            return
+        self._listeners[messages] = None
+        self._start()
+
+    async def opened(self) -> None:
+        """Wait until a message to ourselves comes: some layers keep nothing for later.
+
+        Raises:
+            ChannelLayerError: none comes.
+        """
+        news = self._news = self._news or asyncio.Event()
+        for _ in range(PROBES):
+            if news.is_set() or self._is_closed:
+                return
+            await self.layer.send(self._name, {"type": PROBE})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_EVERY):
+                    await news.wait()
+        raise ChannelLayerError(f"Can not read from the channel {self._name}")
+
+    def remove(self, messages: Messages) -> None:
+        """Undo `add`.
+
+        It is read on: the in-memory layer does not bear that one reader is cancelled
+        while another begins.
+        """
+        self._listeners.pop(messages, None)
+
+    async def close(self) -> None:
+        """Read no more, and end all listening."""
+        self._is_closed = True
+        self._tell()
+        for messages in self._listeners:
+            messages.end()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            await cancel([reader])
+
+    def _tell(self) -> None:
+        if self._news is not None:
+            self._news.set()
+
+    def _start(self) -> None:
+        if self._reader is None:
+            self._reader = asyncio.get_running_loop().create_task(self._read(), context=Context())
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                message = await self.layer.receive(self._name)
+            except Exception:
+                log.exception("A consumer can not read from the channel layer")
+                await asyncio.sleep(RETRY_AFTER)
+                continue
+            if message["type"] == PROBE:
+                self._tell()
+                continue
+            is_heard = _hand_out(message, self._listeners)
+            if self._dispatch is not None and not await self._dispatch(message, is_heard):
+                self._dispatch = None
+
+
+# --------------------------------------------------------------------- listening
+
+
+@asynccontextmanager
+async def listen(
+    own: OwnChannel, type: str, *, timeout: float | None, groups: Iterable[str], queue_limit: int
+) -> AsyncGenerator[AsyncIterator[dict[str, Any]]]:
+    """Listen to groups or, without any, to a connection's own channel.
+
+    Inside of the `async with`, nothing is missed that is sent. Whatever way it is left,
+    the groups are left, too.
+
+    Raises:
+        ChannelLayerError: the channel layer refused to let us join a group.
+        TypeError: `groups` is a single string.
+    """
+    if isinstance(groups, str):
+        raise TypeError(f"groups must be several strings, not the one string {groups!r}")
+    messages = Messages(type, timeout, queue_limit)
+    distinct = dict.fromkeys(groups)
+    channels: list[_Channel] = [_channel_of(own.layer, group) for group in distinct] or [own]
+    for channel in channels:
+        channel.add(messages)
+    try:
+        for channel in channels:
+            await channel.opened()
+        yield messages
+    finally:
+        messages.end()
+        closing = [task for channel in channels if (task := channel.remove(messages))]
+        if closing:
+            await asyncio.wait(closing)

@@ -1,0 +1,291 @@
+"""`Subscription`: declare hooks, mount with `Field()`, `broadcast()`, `unsubscribe()`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from functools import lru_cache
+from inspect import iscoroutinefunction
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+
+import graphene
+from asgiref.sync import markcoroutinefunction
+from graphene.types.objecttype import ObjectTypeOptions
+from graphene.utils.props import props
+
+from channels_graphql_ws.pubsub import publisher as _broadcast
+from channels_graphql_ws.pubsub.layers import GroupSender, destinations
+from channels_graphql_ws.pubsub.publisher import Outgoing
+from channels_graphql_ws.serializer import Serializer
+from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, _SubscriptionField
+
+Addressed: TypeAlias = tuple[GroupSender, Outgoing]
+"""A message, and the channel layer that is to carry it."""
+
+QueuePolicy: TypeAlias = Literal["drop_oldest", "drop_newest", "close", "coalesce"]
+"""What becomes of notifications that a client is too slow for."""
+
+_NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce")
+"""Hooks that the predecessor does not have."""
+
+
+class SubscriptionOptions(ObjectTypeOptions):
+    """What `Subscription._meta` holds."""
+
+    arguments: dict[str, Any] | None = None
+    output: type[graphene.ObjectType] | None = None
+    subscribe: Hook | None = None
+    publish: Hook | None = None
+    unsubscribed: Hook | None = None
+    initial: Hook | None = None
+    filter_event: Hook | None = None
+    context_id: Hook | None = None
+    coalesce: Hook | None = None
+    none_skips: bool = True
+
+
+class Subscription(graphene.ObjectType):
+    """Base of declared subscriptions: an ObjectType whose events are broadcast.
+
+    Fields are declared as on any `graphene.ObjectType`, arguments in an inner class
+    `Arguments`. The hooks may each be a static, class or plain method (a plain one gets
+    its first argument as `self`), and each be sync or async:
+
+    - `publish(payload, info, **arguments)`, required: gives the object to resolve the
+      fields from, `SKIP` to keep this notification from this client, or `None` for the
+      same unless the class says `none_skips=False`. `COMPLETE` ends the subscription.
+    - `subscribe(root, info, **arguments)`: may refuse by raising, and gives the names of
+      the groups to listen to, a list or tuple of strings, or `None`.
+    - `initial(root, info, **arguments)`: gives the first event, as if `publish` had. It
+      is called when the groups are joined; notifications that come meanwhile wait.
+    - `filter_event(payload, info, **arguments)`: tells for each client whether it gets this
+      notification; without it, all do.
+    - `context_id(root, info, **arguments)`: gives something hashable, or `None`. Clients
+      to whom it gives equal answers, and who ask for the same by the same document and
+      variables in the same groups, share: `publish` and the fields are executed once
+      for all of them in a process, with an `info.context` that knows none of them. It is
+      called after `subscribe`, which is asked for each client, as `filter_event` is.
+    - `unsubscribed(root, info, **arguments)`: is called once for each subscription that
+      came to be, whatever ended it.
+
+    One more is sync always, and asked only by the policy "coalesce":
+
+    - `coalesce(payload)`: gives a key, something hashable. Of notifications that wait
+      with equal keys, only the newest is kept. `None`: this one is not to be replaced.
+
+    Class keywords, or names in an inner class `Meta`: those of `graphene.ObjectType`,
+    and `subscribe`, `publish`, `initial`, `filter_event`, `context_id`, `unsubscribed`,
+    `coalesce`, `output`, `arguments`, `none_skips`.
+    An inner class `Output` names another type for the fields, as in `graphene.Mutation`.
+    """
+
+    notification_queue_limit: int | None = None
+    """Notifications that may wait for one subscription; then `notification_queue_policy`
+    decides. `None` or less than 1: the consumer's `subscription_notification_queue_limit`."""
+
+    notification_queue_policy: QueuePolicy = "drop_oldest"
+    """When as many wait as may: "drop_oldest" and "drop_newest" (which is the one that
+    comes) lose one; "close" ends the subscription with an error; "coalesce" has replaced
+    what it could all along, see the hook, and drops the oldest."""
+
+    SKIP: Final = SKIP
+    COMPLETE: Final = COMPLETE
+
+    if TYPE_CHECKING:
+        # What Graphene's metaclass makes at run time, and no type checker knows of.
+        def __init__(self, *values: Any, **fields: Any) -> None: ...
+        def __init_subclass__(cls, **options: Any) -> None: ...
+
+    @classmethod
+    def __init_subclass_with_meta__(
+        cls,
+        subscribe: Hook | None = None,
+        publish: Hook | None = None,
+        unsubscribed: Hook | None = None,
+        output: type[graphene.ObjectType] | None = None,
+        arguments: dict[str, Any] | None = None,
+        none_skips: bool = True,  # noqa: FBT001, FBT002
+        _meta: SubscriptionOptions | None = None,
+        **options: Any,
+    ) -> None:
+        """Take the options of the class.
+
+        Raises:
+            AssertionError: there is no `publish`.
+            ValueError: there is no such queue policy, or it lacks its hook.
+        """
+        _meta = _meta or SubscriptionOptions(cls)
+        _meta.output = output or getattr(cls, "Output", None) or cls
+        _meta.arguments = arguments or _arguments(cls)
+        _meta.publish = publish or getattr(cls, "publish", None)
+        _meta.subscribe = subscribe or getattr(cls, "subscribe", None)
+        _meta.unsubscribed = unsubscribed or getattr(cls, "unsubscribed", None)
+        for name in _NEW_HOOKS:
+            setattr(_meta, name, options.pop(name, None) or _new_hook(cls, name))
+        _meta.none_skips = none_skips
+        if _meta.publish is None:
+            # The error that users of `graphene.Mutation` know for a missing `mutate`.
+            raise AssertionError(
+                f"Subscription {cls.__qualname__!r} must define a method 'publish(payload, info)'"
+            )
+        _check_queue_policy(cls, _meta.coalesce)
+        super().__init_subclass_with_meta__(_meta=_meta, **options)
+
+    @classmethod
+    def Field(  # noqa: N802 (Graphene's name)
+        cls,
+        name: str | None = None,
+        description: str | None = None,
+        deprecation_reason: str | None = None,
+        required: bool = False,  # noqa: FBT001, FBT002
+    ) -> graphene.Field:
+        """Mount the subscription on the root type of a schema."""
+        return _SubscriptionField(
+            cls,
+            name=name,
+            description=description or cls._meta.description,
+            deprecation_reason=deprecation_reason,
+            required=required,
+        )
+
+    # -------------------------------------------------------------------- sending
+
+    @classmethod
+    def broadcast(
+        cls, *, group: str | None = None, payload: object = None
+    ) -> asyncio.Future[None] | Any:
+        """Notify all subscribers of the class or, with `group`, of that group.
+
+        The payload is encoded here and now. With an event loop running in this thread
+        the message is put on its way behind earlier ones, and a future is returned that
+        may be awaited; a failure of one that is not is logged. Without an event loop the
+        message is sent before this returns `None`.
+
+        Raises:
+            PayloadTypeError: the payload holds something that can not be encoded.
+            ChannelLayerError: no channel layer is configured.
+        """
+        return _send(cls._broadcasts(group, payload))
+
+    @classmethod
+    def broadcast_async(
+        cls, *, group: str | None = None, payload: object = None
+    ) -> Awaitable[None]:
+        """Do as `broadcast` does: encode at once; the awaiting sends.
+
+        Raises:
+            PayloadTypeError: the payload holds something that can not be encoded.
+            ChannelLayerError: no channel layer is configured.
+        """
+        return _send_async(cls._broadcasts(group, payload))
+
+    @classmethod
+    def broadcast_sync(cls, *, group: str | None = None, payload: object = None) -> None:
+        """Do as `broadcast` does, in a thread where no event loop runs.
+
+        Raises:
+            PayloadTypeError: the payload holds something that can not be encoded.
+            ChannelLayerError: no channel layer is configured.
+            RuntimeError: an event loop runs in this thread.
+        """
+        _send_sync(cls._broadcasts(group, payload))
+
+    @classmethod
+    def unsubscribe(cls, *, group: str | None = None) -> asyncio.Future[None] | Any:
+        """End all subscriptions of the class or, with `group`, of that group.
+
+        Notifications that were sent before are still delivered. See `broadcast` for
+        what is returned and raised.
+        """
+        return _send(cls._unsubscribes(group))
+
+    @classmethod
+    def unsubscribe_async(cls, *, group: str | None = None) -> Awaitable[None]:
+        """Do as `unsubscribe` does, when awaited."""
+        return _send_async(cls._unsubscribes(group))
+
+    @classmethod
+    def unsubscribe_sync(cls, *, group: str | None = None) -> None:
+        """Do as `unsubscribe` does, in a thread where no event loop runs."""
+        _send_sync(cls._unsubscribes(group))
+
+    @classmethod
+    def _broadcasts(cls, group: str | None, payload: object) -> list[Addressed]:
+        data = Serializer.serialize(payload)
+        return cls._outgoing(group, {"type": "broadcast", "payload": data})
+
+    @classmethod
+    def _unsubscribes(cls, group: str | None) -> list[Addressed]:
+        return cls._outgoing(group, {"type": "unsubscribe"})
+
+    @classmethod
+    def _outgoing(cls, group: object, message: dict[str, Any]) -> list[Addressed]:
+        if group is not None and not isinstance(group, str):
+            raise TypeError(f"group must be a string or None, not {group!r}")
+        sender = cls.__qualname__
+        return [
+            (layer, Outgoing({**message, "group": cls.group_name(prefix, group)}, sender, group))
+            for layer, prefix in destinations()
+        ]
+
+    @classmethod
+    def group_name(cls, prefix: str, group: str | None) -> str:
+        """Give the channel layer's name of a group of this class, `None` for its own."""
+        return _group_name(prefix, cls.__module__, cls.__qualname__, group)
+
+
+# By the parts: Python keeps the hashes of those, and would not keep that of a new text.
+@lru_cache(maxsize=4096)
+def _group_name(prefix: str, module: str, qualname: str, group: str | None) -> str:
+    return _broadcast.group_name(prefix, f"{module}.{qualname}", group)
+
+
+def _arguments(cls: type[Subscription]) -> dict[str, Any]:
+    declared = getattr(cls, "Arguments", None)
+    return props(declared) if declared else {}
+
+
+def _new_hook(cls: type[Subscription], name: str) -> Hook | None:
+    """Find a new hook: classes of the predecessor may have a field of that name."""
+    found = getattr(cls, name, None)
+    return found if callable(found) else None
+
+
+def _check_queue_policy(cls: type[Subscription], coalesce: Hook | None) -> None:
+    policy = cls.notification_queue_policy
+    where = f"Subscription {cls.__qualname__!r}: notification_queue_policy"
+    if policy not in get_args(QueuePolicy):
+        choices = ", ".join(map(repr, get_args(QueuePolicy)))
+        raise ValueError(f"{where} is {policy!r}; it must be one of {choices}")
+    if policy != "coalesce":
+        return
+    if coalesce is None:
+        raise ValueError(f"{where} 'coalesce' needs a method 'coalesce(payload)'")
+    if iscoroutinefunction(coalesce):
+        raise ValueError(f"{where} 'coalesce': the method 'coalesce' must not be async")
+
+
+def _send(outgoing: Sequence[Addressed]) -> asyncio.Future[None] | None:
+    loop = _broadcast.running_loop()
+    if loop is None:
+        _send_sync(outgoing)
+        return None
+    sent: asyncio.Future[None] | None = None
+    for layer, each in outgoing:
+        sent = _broadcast.send_on(loop, layer, each)
+    # Awaiting the last is awaiting all: they go out one after another.
+    return sent
+
+
+async def _send_async(outgoing: Sequence[Addressed]) -> None:
+    for layer, each in outgoing:
+        await _broadcast.send_soon(layer, each)
+
+
+def _send_sync(outgoing: Sequence[Addressed]) -> None:
+    for layer, each in outgoing:
+        _broadcast.send_now(layer, each)
+
+
+for _name in ("broadcast_async", "unsubscribe_async"):
+    markcoroutinefunction(vars(Subscription)[_name].__func__)

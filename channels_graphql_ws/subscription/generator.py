@@ -1,0 +1,165 @@
+"""A subscription that feeds itself: iterates over what a `subscribe_…` method gives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+from graphql import ExecutionResult
+
+from channels_graphql_ws.concurrency import eager as steps
+from channels_graphql_ws.concurrency.database import freshness
+from channels_graphql_ws.concurrency.eager import Steps, is_cancellation
+from channels_graphql_ws.execution.errors import (
+    INTERNAL_ERROR,
+    Formatter,
+    describe,
+    encode_result,
+    log_errors,
+)
+from channels_graphql_ws.execution.request import JsonObject, Refusal
+from channels_graphql_ws.pubsub.hub import TURNS_AT_ONCE
+from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.subscription.single import Member
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+
+class StreamMember(Member, Protocol):
+    """Who gets the results, and is told when there can be no more."""
+
+    def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
+        """Say that the stream has broken off."""
+        ...
+
+
+class Stream:
+    """One client's subscription to an asynchronous iterator.
+
+    A generator may wait wherever it likes, so it has a task for as long as it lives. It
+    is asked for the next event when the one before it is executed, and the client has
+    room for it: nothing is queued, and nothing is dropped.
+    """
+
+    def __init__(
+        self,
+        plan: EventPlan,
+        member: StreamMember,
+        source: Any,
+        *,
+        format_error: Formatter,
+        id: object,
+    ) -> None:
+        """Take what the user's method has returned.
+
+        Raises:
+            TypeError: one can not iterate over it asynchronously.
+        """
+        if not hasattr(source, "__aiter__"):
+            raise TypeError(
+                f"The `subscribe_…` method of {plan.name!r} must yield asynchronously, or "
+                f"return an asynchronous iterator, and not {type(source).__name__!r}"
+            )
+        self._events: AsyncIterator[Any] = aiter(source)
+        self._plan = plan
+        self._member = member
+        self._format_error = format_error
+        self._id = id
+        self._ended = False
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Begin to iterate."""
+        if not self._ended:
+            loop = asyncio.get_running_loop()
+            self._task = loop.create_task(self._run(), context=self._plan.variables)
+
+    def end(self) -> Steps[None]:
+        """Stop, and wait until the `finally` of the generator has run."""
+        task, was_ended = self._task, self._ended
+        self._ended = True
+        if task is None:
+            if not was_ended:
+                yield self._close()
+            return
+        if not was_ended:
+            steps.cancel(task)
+        try:
+            yield asyncio.wait([task])
+        except asyncio.CancelledError:
+            # Patience is at its end, with what the generator does in its `finally`, too.
+            task.cancel()
+            yield asyncio.wait([task])
+            raise
+
+    async def _run(self) -> None:
+        try:
+            try:
+                await self._iterate()
+            finally:
+                # Who ends it from here on has but to wait.
+                self._ended = True
+                await self._close()
+        # The client is owed an answer, whatever the user's code may raise.
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
+            self._fail(error)
+        else:
+            self._member.completed()
+
+    async def _iterate(self) -> None:
+        events = 0
+        async for payload in self._events:
+            # A generator may go on after it was cancelled, but nobody listens any more.
+            if self._ended:
+                return
+            waiting = self._member.ready()
+            if waiting is not None:
+                await waiting
+            await self._execute(payload)
+            events += 1
+            if events % TURNS_AT_ONCE == 0:
+                # One that never waits must not keep all others waiting.
+                await asyncio.sleep(0)
+
+    async def _execute(self, payload: Any) -> None:
+        """Execute one event; a failure of ours or of middleware costs no more than it."""
+        freshness.see_to()
+        try:
+            result: Any = steps.run(self._plan.run(payload))
+            if steps.is_awaitable(result):
+                result = await result
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
+            log.exception("Lost an event of %s (id %s)", self._plan.name, self._id)
+            return
+        # A `None` would be one to skip: only classes know of that.
+        answer: ExecutionResult = result
+        log_errors(answer.errors, self._plan.name, self._id)
+        self._member.next(encode_result(answer, self._format_error))
+
+    async def _close(self) -> None:
+        """Run what the generator has still to do; harmless if it has come to its end."""
+        aclose = getattr(self._events, "aclose", None)
+        if aclose is None:
+            return
+        try:
+            await aclose()
+        # The way it ends is decided already.
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
+            log.exception("%s could not be closed (id %s)", self._plan.name, self._id)
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, Exception):
+            log_errors([error], self._plan.name, self._id)
+            description: JsonObject = describe(error, self._format_error)
+        else:
+            log.error("%s was cancelled from inside (id %s)", self._plan.name, self._id)
+            description = INTERNAL_ERROR
+        self._member.failed([description], Refusal.STREAM)

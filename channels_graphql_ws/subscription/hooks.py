@@ -1,0 +1,93 @@
+"""The end of one client's subscription."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final, Protocol
+
+from graphql import ExecutionResult, located_error
+
+from channels_graphql_ws.concurrency import eager as steps
+from channels_graphql_ws.concurrency.eager import Steps, is_awaitable, is_cancellation
+from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.subscription.field import SKIP
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+
+def wind_down(plan: EventPlan, id: object, *tasks: asyncio.Task[None] | None) -> Steps[None]:
+    """Stop what is under way, wait for it, and call `unsubscribed`."""
+    under_way = [task for task in tasks if task is not None]
+    if under_way:  # Seldom, and to ask for the current task takes a while.
+        current = asyncio.current_task()
+        under_way = [task for task in under_way if task is not current]
+    if under_way:
+        for task in under_way:
+            steps.cancel(task)
+        try:
+            yield asyncio.wait(under_way)
+        except asyncio.CancelledError:
+            # Patience is at its end with that task, but the hook is still owed.
+            yield from _call_unsubscribed(plan, id)
+            raise
+    yield from _call_unsubscribed(plan, id)
+
+
+def await_end(task: asyncio.Task[None] | None) -> Steps[None]:
+    """Wait for an end that has begun; who has no more patience with it ends that, too."""
+    if task is None or task is asyncio.current_task():
+        return
+    try:
+        yield asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        yield asyncio.wait([task])
+        raise
+
+
+def _call_unsubscribed(plan: EventPlan, id: object) -> Steps[None]:
+    hook = plan.subscription_class._meta.unsubscribed
+    if hook is None:
+        return
+    try:
+        result = plan.call(hook)
+        while steps.is_awaitable(result):
+            result = yield result
+    # Whatever it raises, the client is still owed its `complete`.
+    except (Exception, asyncio.CancelledError) as error:
+        if is_cancellation(error):
+            raise
+        log.exception("`unsubscribed` of %s failed (id %s)", plan.name, id)
+
+
+REFUSED: Final = ExecutionResult(None)
+"""The objection of who does not want the notification at all."""
+
+
+class Payload(Protocol):
+    """Something that has a payload."""
+
+    def payload(self) -> Any:
+        """Give it."""
+        ...
+
+
+def objection(plan: EventPlan, event: Payload) -> Steps[ExecutionResult | None]:
+    """Ask the `filter_event` hook whether the client gets a notification.
+
+    Returns:
+        `None` if nothing is to be said against it, `REFUSED`, or an error to send instead.
+    """
+    try:
+        verdict = plan.call(plan.subscription_class._meta.filter_event, event.payload())
+        while is_awaitable(verdict):
+            verdict = yield verdict
+    except (Exception, asyncio.CancelledError) as error:
+        if is_cancellation(error):
+            raise
+        info = plan.info
+        problem = error if isinstance(error, Exception) else RuntimeError("It was cancelled")
+        located = located_error(problem, info.field_nodes, info.path.as_list())
+        return ExecutionResult(None, [located])
+    return None if verdict and verdict is not SKIP else REFUSED

@@ -1,0 +1,221 @@
+"""The notifications that wait for a subscription, and what gives way when they are too many.
+
+Nothing here knows of clients or event loops: put in, take out. Every subscription has a
+queue, and most are always empty: such a one holds next to nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from channels_graphql_ws.pubsub.notification import CoalesceKey
+from channels_graphql_ws.subscription.declaration import QueuePolicy, Subscription
+from channels_graphql_ws.subscription.field import Hook
+
+log = logging.getLogger("channels_graphql_ws.broadcast")
+
+
+class Queued(Protocol):
+    """What may wait: a notification, or what came of it."""
+
+    @property
+    def coalesce_key(self) -> CoalesceKey:
+        """The `coalesce` hook and what it has given, once it was asked."""
+        ...
+
+    @coalesce_key.setter
+    def coalesce_key(self, key: CoalesceKey) -> None: ...
+
+    def payload(self) -> Any:
+        """Give the payload."""
+        ...
+
+
+T = TypeVar("T", bound=Queued)
+
+
+class DropLog:
+    """Counts dropped notifications, and says so at most once in a while."""
+
+    interval = 10.0
+    """Seconds between two warnings."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._warned_at = float("-inf")
+
+    def warn(self, what: str, consequence: str, limit: int) -> None:
+        """Say what becomes of a subscription that is too slow, if it is time to."""
+        now = time.monotonic()
+        if now - self._warned_at < self.interval:
+            return
+        self._warned_at = now
+        log.warning(
+            "Subscription %s can not keep up: %s "
+            "(queue limit %s, %s dropped in this process so far)",
+            what,
+            consequence,
+            limit,
+            self.count,
+        )
+
+
+drops = DropLog()
+"""All notifications that this process has dropped."""
+
+
+class NotificationQueue(Generic[T]):
+    """Notifications in the order in which they came; in a full one, the oldest is dropped.
+
+    Attributes:
+        dropped: how many were.
+    """
+
+    __slots__ = ("_limit", "_name", "_waiting", "dropped")
+
+    consequence = "notifications are dropped, the oldest first"
+    """What the log says when it is full."""
+
+    silent_limit = 1
+    """The highest limit that deserves no warning: "only the latest" is its purpose."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        """Take the name of the subscription class, and how many may wait."""
+        self.dropped = 0
+        self._name = name
+        self._limit = limit
+        # An empty deque has room for 64, in each of thousands of idle subscriptions.
+        self._waiting: deque[T] | None = None
+
+    def put(self, notification: T) -> bool:
+        """Take a notification; tell if the subscription may go on."""
+        if self._waiting is None:
+            self._waiting = deque()
+        if len(self._waiting) >= self._limit:
+            return self._overflow(self._waiting, notification)
+        self._waiting.append(notification)
+        return True
+
+    def take(self) -> T | None:
+        """Give the one whose turn it is, or `None`."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._waiting = None
+
+    def _overflow(self, waiting: deque[T], notification: T) -> bool:
+        waiting.popleft()
+        waiting.append(notification)
+        self._drop(1)
+        return True
+
+    def _drop(self, number: int) -> None:
+        self.dropped += number
+        drops.count += number
+        if self._limit > self.silent_limit:
+            drops.warn(self._name, self.consequence, self._limit)
+
+
+class DropNewestQueue(NotificationQueue[T]):
+    """A full one does not take what comes."""
+
+    __slots__ = ()
+
+    consequence = "notifications are dropped, the newest first"
+
+    def _overflow(self, waiting: deque[T], notification: T) -> bool:
+        del waiting, notification
+        self._drop(1)
+        return True
+
+
+class ClosingQueue(NotificationQueue[T]):
+    """A full one is the end of the subscription.
+
+    What waits is not delivered: the client has to ask for the state of things anew in
+    any case, and learns of it the sooner.
+    """
+
+    __slots__ = ()
+
+    consequence = "it is ended"
+    silent_limit = 0
+
+    def _overflow(self, waiting: deque[T], notification: T) -> bool:
+        del notification
+        self._drop(len(waiting) + 1)
+        self.clear()
+        return False
+
+
+class CoalescingQueue(NotificationQueue[T]):
+    """Of notifications with equal keys it keeps the newest, in the place of the older.
+
+    A full one drops the oldest, whatever its key.
+    """
+
+    __slots__ = ("_by_key", "_hook")
+
+    def __init__(self, name: str, limit: int, hook: Hook) -> None:
+        super().__init__(name, limit)
+        self._hook = hook
+        self._by_key: OrderedDict[Hashable, T] | None = None
+
+    def put(self, notification: T) -> bool:
+        """Take a notification; the subscription goes on."""
+        if self._by_key is None:
+            self._by_key = OrderedDict()
+        key = self._key(notification)
+        # One that is not to be coalesced has a key that nothing else is equal to.
+        self._by_key[object() if key is None else key] = notification
+        if len(self._by_key) > self._limit:
+            self._by_key.popitem(last=False)
+            self._drop(1)
+        return True
+
+    def take(self) -> T | None:
+        """Give the one whose turn it is, or `None`."""
+        return self._by_key.popitem(last=False)[1] if self._by_key else None
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._by_key = None
+
+    def _key(self, notification: T) -> Hashable:
+        """Ask the hook, once for all subscriptions of this process."""
+        known = notification.coalesce_key
+        if known is None or known[0] is not self._hook:
+            known = notification.coalesce_key = self._hook, self._asked(notification)
+        return known[1]
+
+    def _asked(self, notification: T) -> Hashable:
+        try:
+            key: Hashable = self._hook(notification.payload())
+            hash(key)
+        # Whatever the hook does, nobody else's notification may be lost for it.
+        except (Exception, asyncio.CancelledError):
+            log.exception("`coalesce` of %s failed: its notification stays alone", self._name)
+            return None
+        return key
+
+
+_QUEUES: Final[dict[QueuePolicy, type[NotificationQueue[Any]]]] = {
+    "drop_oldest": NotificationQueue,
+    "drop_newest": DropNewestQueue,
+    "close": ClosingQueue,
+}
+
+
+def queue_for(subscription_class: type[Subscription], limit: int) -> NotificationQueue[Any]:
+    """Make the queue that a subscription class has chosen."""
+    name = subscription_class.__qualname__
+    policy = subscription_class.notification_queue_policy
+    if policy == "coalesce":
+        return CoalescingQueue(name, limit, subscription_class._meta.coalesce)
+    return _QUEUES[policy](name, limit)

@@ -1,0 +1,94 @@
+"""Which subscriptions are alike: finds the cohort that a client may share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from graphql import GraphQLSchema
+
+from channels_graphql_ws.concurrency.eager import Steps, is_awaitable
+from channels_graphql_ws.concurrency.threads import context_of_nobody
+from channels_graphql_ws.execution.documents import Document
+from channels_graphql_ws.execution.request import Subscribe
+from channels_graphql_ws.json_text import dumps, loads
+from channels_graphql_ws.pubsub.hub import Hub
+from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.subscription.shared import SharedCohort
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+
+class Likeness(NamedTuple):
+    """What subscriptions have in common that get the same results."""
+
+    hub: Hub
+    schema: GraphQLSchema
+    document: Document
+    operation_name: str | None
+    variables: str
+    groups: tuple[str, ...]
+    context_id: Hashable
+
+
+def likeness(
+    plan: EventPlan,
+    hub: Hub,
+    schema: GraphQLSchema,
+    document: Document,
+    request: Subscribe,
+    groups: Sequence[str],
+) -> Steps[Likeness | None]:
+    """Ask the `context_id` hook; `None` if this client shares with nobody."""
+    context_id: Any = plan.call(plan.subscription_class._meta.context_id)
+    while is_awaitable(context_id):
+        context_id = yield context_id
+    if context_id is None:
+        return None
+    try:
+        variables = dumps(request.variables)
+        if request.variables and loads(variables) != request.variables:
+            raise ValueError("there is something in the variables that is not JSON")
+        like = Likeness(
+            hub, schema, document, request.operation_name, variables, tuple(groups), context_id
+        )
+        hash(like)
+    # Variables that `on_operation` has put there, a `__hash__` of the user's: then alone.
+    except Exception as error:  # noqa: BLE001
+        log.warning(
+            "Subscription %s is not shared: its `context_id` %r or its variables can not be "
+            "compared: %r",
+            plan.name,
+            context_id,
+            error,
+        )
+        return None
+    return like
+
+
+class SharedCohorts:
+    """The cohorts of one engine that take more members."""
+
+    def __init__(self) -> None:
+        self._cohorts: dict[Likeness, SharedCohort] = {}
+
+    def __len__(self) -> int:
+        return len(self._cohorts)
+
+    def get(self, like: Likeness, plan: Callable[[], EventPlan], queue_limit: int) -> SharedCohort:
+        """Give the cohort for what is alike; make it with a plan of its own."""
+        cohort = self._cohorts.get(like)
+        # One that has ended is forgotten, unless the hash of its `context_id` has changed.
+        if cohort is None or cohort.is_ending:
+            # A plan keeps the context variables that it finds: they would be one client's.
+            fresh = context_of_nobody().run(plan)
+            forget = partial(self._forget, like)
+            cohort = SharedCohort(fresh, like.hub, like.groups, queue_limit, forget)
+            self._cohorts[like] = cohort
+        return cohort
+
+    def _forget(self, like: Likeness, cohort: SharedCohort) -> None:
+        if self._cohorts.get(like) is cohort:
+            del self._cohorts[like]

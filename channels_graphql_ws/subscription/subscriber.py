@@ -1,0 +1,191 @@
+"""What all who listen to broadcasts have in common: a queue, and one turn after another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from graphql import ExecutionResult, GraphQLError
+
+from channels_graphql_ws.concurrency import eager as steps
+from channels_graphql_ws.concurrency.database import freshness
+from channels_graphql_ws.concurrency.eager import Steps, is_cancellation
+from channels_graphql_ws.execution.errors import INTERNAL_ERROR
+from channels_graphql_ws.pubsub.hub import Hub
+from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.subscription.queue import NotificationQueue, queue_for
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+END: Final = object()
+"""In the place of a notification: there will be no more."""
+
+
+class Turns(ABC):
+    """Takes notifications one at a time, in the order in which they were offered.
+
+    The one being executed does not count as queued.
+
+    Args:
+        plan: how one is executed.
+        hub: gives turns.
+        queue_limit: how many may wait.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_current",
+        "_ended",
+        "_ending",
+        "_hub",
+        "_plan",
+        "_queue",
+        "_queue_limit",
+        "_task",
+        "is_too_slow",
+    )
+
+    def __init__(self, plan: EventPlan, hub: Hub, queue_limit: int) -> None:
+        self._plan = plan
+        self._hub = hub
+        self._queue_limit = queue_limit
+        # Most subscriptions never need one.
+        self._queue: NotificationQueue[Notification] | None = None
+        self._current: object | None = None
+        self._ending = False
+        self.is_too_slow = False
+        """The queue was full, and that is the end."""
+        self._ended = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call it in the log."""
+        return self._plan.name
+
+    @property
+    def dropped(self) -> int:
+        """How many notifications the queue has dropped."""
+        return 0 if self._queue is None else self._queue.dropped
+
+    @property
+    def is_ending(self) -> bool:
+        """Tell if it takes no more notifications."""
+        return self._ending
+
+    def offer(self, notification: Notification) -> bool:
+        """Take a notification without waiting; tell if this calls for a turn."""
+        if self._ending:
+            return False
+        if self._current is None:
+            self._current = notification
+            return True
+        if self._queue is None:
+            self._queue = queue_for(self._plan.subscription_class, self._queue_limit)
+        if not self._queue.put(notification):
+            self.is_too_slow = True
+            self.finish()
+        return False
+
+    def finish(self) -> bool:
+        """End behind what was offered so far; tell if this calls for a turn."""
+        self._ending = True
+        if self._current is not None:
+            return False
+        self._current = END
+        return True
+
+    def take_turn(self) -> bool:
+        """Execute one notification; tell if this calls for another turn.
+
+        What can be done at once is done at once. Only what has to wait, in the user's
+        code or for a slow client, is left to a task.
+        """
+        if self._ended:
+            return False
+        try:
+            rest = self._begin()
+        except BaseException:
+            # Whoever's mistake it is, it costs no more than this turn.
+            self._ask_for_another()
+            raise
+        if rest is None:
+            return self._advance()
+        self._leave_to_task(rest)
+        return False
+
+    def _leave_to_task(self, rest: Coroutine[Any, Any, None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._go_on(rest), context=self._plan.variables)
+
+    def _begin(self) -> Coroutine[Any, Any, None] | None:
+        """Take the turn; give what is left of it, if that has to wait."""
+        return self._plan.variables.run(steps.run, self._turn())
+
+    @abstractmethod
+    def _turn(self) -> Steps[None]:
+        """Execute what is current."""
+
+    async def _go_on(self, rest: Coroutine[Any, Any, None]) -> None:
+        try:
+            await rest
+        finally:
+            self._task = None
+            self._ask_for_another()
+
+    def _ask_for_another(self) -> None:
+        if self._advance():
+            self._hub.call(self)
+
+    def _advance(self) -> bool:
+        """Take the next notification from the queue; tell if there is one."""
+        self._current = None if self._queue is None else self._queue.take()
+        if self._current is None and self._ending and not self._ended:
+            self._current = END
+        return self._current is not None
+
+    def _forget_queue(self) -> None:
+        """Nobody is left for what waits."""
+        if self._queue is not None:
+            self._queue.clear()
+
+
+# What follows lets a subscription outlive whatever one event may bring.
+
+
+def started(plan: EventPlan, notification: Notification, id: object) -> Any:
+    """Begin to execute a notification; see `EventPlan.start`."""
+    freshness.see_to()
+    try:
+        return plan.start(notification.payload())
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+        return failed(error, plan, id)
+
+
+def finished(plan: EventPlan, result: Any, id: object) -> Steps[ExecutionResult | None]:
+    """Wait for the result of what was started."""
+    try:
+        return (yield from plan.finish(result))
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+        return failed(error, plan, id)
+
+
+def first_executed(plan: EventPlan, id: object) -> Steps[ExecutionResult | None]:
+    """Execute the first event, that of `initial`."""
+    freshness.see_to()
+    try:
+        return (yield from plan.run_initial())
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+        return failed(error, plan, id)
+
+
+def failed(error: BaseException, plan: EventPlan, id: object) -> ExecutionResult:
+    """Give what a client gets when something broke that is not its fault."""
+    if is_cancellation(error):
+        raise error
+    log.error("Lost a notification of %s (id %s)", plan.name, id, exc_info=error)
+    return ExecutionResult(None, [GraphQLError(INTERNAL_ERROR["message"])])

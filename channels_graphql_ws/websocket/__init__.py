@@ -1,0 +1,1 @@
+"""GraphQL over WebSocket: the consumer, its connection and both subprotocols."""

@@ -1,0 +1,449 @@
+"""One client: carries out effects; owns the tasks, the timers, order and the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
+from functools import partial
+from typing import Any, assert_never
+
+from graphql import GraphQLError, OperationType
+
+from channels_graphql_ws.concurrency import eager as steps
+from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.exceptions import ConnectionRejectionError
+from channels_graphql_ws.execution.errors import TooManyError, describe, log_refusal
+from channels_graphql_ws.websocket.interfaces import Application, Settings, WebSocket
+from channels_graphql_ws.websocket.keep_alive import Pings
+from channels_graphql_ws.websocket.messages import CloseCode
+from channels_graphql_ws.websocket.operation import SUBSCRIPTION, ClientOperation
+from channels_graphql_ws.websocket.ordering import StrictOrder
+from channels_graphql_ws.websocket.outbox import Outbox
+from channels_graphql_ws.websocket.protocol import (
+    Cancel,
+    Close,
+    Effect,
+    Execute,
+    Initialize,
+    Operation,
+    Pinged,
+    Ponged,
+    Send,
+    ServerProtocol,
+    State,
+)
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+CANCEL_TIMEOUT = 5.0
+"""Seconds that a cancelled task may take to end."""
+
+FAREWELL_TIMEOUT = 5.0
+"""Seconds that a broken connection may take to tell the client so."""
+
+
+class Connection:
+    """Carries out what the protocol decides for one client.
+
+    Args:
+        protocol: decides.
+        websocket: where frames go.
+        application: who decides on clients and executes operations.
+        settings: times and order.
+        confirms: whether the client counts on confirmations of its subscriptions.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_application",
+        "_confirms",
+        "_idle",
+        "_init_timer",
+        "_initializing",
+        "_loop",
+        "_operations",
+        "_order",
+        "_outbox",
+        "_pings",
+        "_protocol",
+        "_send_event",
+        "_settings",
+        "_subscriptions",
+        "_tasks",
+        "_websocket",
+    )
+
+    def __init__(
+        self,
+        protocol: ServerProtocol,
+        websocket: WebSocket,
+        application: Application,
+        settings: Settings,
+        *,
+        confirms: bool = False,
+    ) -> None:
+        self._protocol = protocol
+        self._websocket = websocket
+        self._send_event = websocket.event_sender()
+        self._application = application
+        self._settings = settings
+        self._confirms = confirms
+        self._loop = asyncio.get_running_loop()
+        self._operations: dict[Operation, ClientOperation] = {}
+        self._subscriptions = 0
+        self._tasks: set[asyncio.Task[None]] | None = None
+        self._outbox = Outbox(self)
+        self._init_timer: asyncio.TimerHandle | None = None
+        self._pings: Pings | None = None
+        self._initializing: asyncio.Task[None] | None = None
+        self._idle: asyncio.Event | None = None
+        self._order = StrictOrder(self) if settings.strict_ordering else None
+
+    # ----------------------------------------------------------------- what happens
+
+    def opened(self) -> None:
+        """The socket is open."""
+        timeout = self._settings.init_timeout
+        if timeout and self._protocol.subprotocol.has_init_timeout:
+            self._init_timer = self._loop.call_later(timeout, self._init_timed_out)
+
+    def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
+        """Take a frame; give something to wait for before the next, if there is need."""
+        return self._take(self._protocol.received, frame)
+
+    def received_json(self, content: object) -> Awaitable[None] | None:
+        """Take a frame that was decoded by somebody else; otherwise as `received`."""
+        return self._take(self._protocol.received_json, content)
+
+    async def disconnected(self) -> None:
+        """The socket is closed: end everything, and wait until it is ended.
+
+        A mutation and the `unsubscribed` hooks may come to their own end; what takes
+        longer than `disconnect_timeout` is cancelled.
+        """
+        self._protocol.socket_closed()
+        self._wind_down()
+        self._outbox.abandon()
+        if self._tasks:
+            await self._see_to_the_end()
+        # They know this connection, too: circles stay until garbage is collected.
+        self._pings = self._order = None
+
+    async def _see_to_the_end(self) -> None:
+        deadline = self._loop.time() + self._settings.disconnect_timeout
+        try:
+            while self._tasks and (seconds := deadline - self._loop.time()) > 0:
+                await asyncio.wait(self._tasks, timeout=seconds)
+        finally:
+            await self._cancel_tasks()
+
+    async def leave(self, timeout: float) -> None:
+        """Ask the client to connect again, as soon as only subscriptions are under way.
+
+        Args:
+            timeout: seconds to wait for queries and mutations.
+        """
+        self._protocol.shutting_down()
+        self._idle = self._idle or asyncio.Event()
+        try:
+            if self._is_busy:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._idle.wait(), timeout)
+            completes = self._settings.completes_at_shutdown
+            self.carry_out(self._protocol.shut_down(completes=completes))
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=FAREWELL_TIMEOUT)
+        except asyncio.CancelledError:
+            # Who cancels this has no more patience.
+            self._wind_down()
+            await self._cancel_tasks()
+            raise
+
+    @property
+    def _is_busy(self) -> bool:
+        return len(self._operations) > self._subscriptions
+
+    def crashed(self) -> None:
+        """Close, as something broke that is not the client's fault."""
+        self.carry_out(self._protocol.crashed())
+
+    @property
+    def is_full(self) -> bool:
+        """Tell if the client does not read what it is sent."""
+        return self._outbox.is_full
+
+    async def closed(self) -> None:
+        """Wait, but not for ever, until the client has been told that we close."""
+        await self._outbox.closed(FAREWELL_TIMEOUT)
+
+    # ---------------------------------------------------- what operations have to say
+
+    def report(self, event: str, operation: Operation, *arguments: Any) -> None:
+        """Pass what an operation has to say on to the protocol."""
+        method: Callable[..., list[Effect]] = getattr(self._protocol, event)
+        self.carry_out(method(operation, *arguments))
+
+    def confirmed(self, operation: Operation, result: str) -> None:
+        """A subscription is live."""
+        self._send(ServerProtocol.confirmed(operation, result))
+
+    def next(self, operation: Operation, result: str) -> None:
+        """An operation has a result."""
+        frame = ServerProtocol.next(operation, result)
+        if frame is not None:
+            self._outbox.put(self._send_event, {"type": "websocket.send", "text": frame})
+
+    def next_at_once(self, operation: Operation, result: str) -> bool:
+        """Send a result if nothing has to be waited for; tell if that was done."""
+        if self._outbox.flushing is not None or self._turn is not None:
+            return False
+        self.next(operation, result)
+        return True
+
+    def forget(self, client: ClientOperation) -> None:
+        """An operation has come to its end."""
+        forgotten = self._operations.pop(client.operation, None)
+        if forgotten is not None and forgotten.type is SUBSCRIPTION:
+            self._subscriptions -= 1
+        if self._idle is not None and not self._is_busy:
+            self._idle.set()
+
+    def count_subscription(self) -> None:
+        """Count one more.
+
+        Raises:
+            TooManyError: there is no room for it.
+        """
+        limit = self._settings.max_subscriptions
+        if limit is not None and self._subscriptions >= limit:
+            text = f"Operation limit of {limit} reached: end a subscription of this connection"
+            raise TooManyError(GraphQLError(text))
+        self._subscriptions += 1
+
+    def ready(self) -> Awaitable[None] | None:
+        """Give something to wait for before the next notification, if there is need."""
+        is_idle = self._outbox.flushing is None and self._order is None  # Most clients are.
+        if is_idle or (self._turn is None and not self._outbox.is_full):
+            return None
+        return self._readiness()
+
+    @property
+    def _turn(self) -> asyncio.Event | None:
+        return None if self._order is None else self._order.turn
+
+    async def _readiness(self) -> None:
+        while (turn := self._turn) is not None or self._outbox.is_full:
+            if turn is not None:
+                await turn.wait()
+            await self._outbox.has_room()
+
+    # ------------------------------------------------------------------ its messages
+
+    def _take(
+        self, decide: Callable[[Any], list[Effect]], content: object
+    ) -> Awaitable[None] | None:
+        if self._pings is not None:
+            self._pings.heard()
+        order = self._order
+        if order is None or self._is_deciding():
+            self.carry_out(decide(content))
+        else:
+            order.put(partial(decide, content))
+        # Who does not read what we answer is not listened to.
+        if self._outbox.is_full or (order is not None and order.is_full):
+            return self._room()
+        return None
+
+    def _is_deciding(self) -> bool:
+        """Tell if what comes now breaks a rule by coming before the acknowledgement."""
+        holds = self._protocol.subprotocol.holds_until_ack
+        return self._protocol.state is State.INITIALISING and not holds
+
+    async def _room(self) -> None:
+        if self._order is not None:
+            await self._order.has_room()
+        await self._outbox.has_room()
+
+    # --------------------------------------------------------------------- effects
+
+    def carry_out(self, effects: list[Effect]) -> None:
+        """Do what the protocol has decided, in this order."""
+        for effect in effects:
+            match effect:
+                case Send():
+                    self._send(effect.frame)
+                case Execute():
+                    self._execute(effect.operation)
+                case Cancel():
+                    self._cancel(effect.operation)
+                case Initialize():
+                    self._forget_init_timer()
+                    self._initializing = self.run(self._initialize(effect.payload))
+                case Close():
+                    self._close(effect.code, effect.reason)
+                case Pinged():
+                    self._pings_here().pinged(effect.payload)
+                case Ponged():
+                    self._pings_here().ponged(effect.payload)
+                case _:  # pragma: no cover (type checkers prove that there is no other)
+                    assert_never(effect)
+
+    def _send(self, frame: str | None) -> None:
+        if frame is not None:
+            self._outbox.put(self._send_event, {"type": "websocket.send", "text": frame})
+
+    def _initialize(self, payload: Any) -> Steps[None]:
+        try:
+            answer = yield from self._application.accept_client(payload)
+        # A hook refuses by raising anything.
+        except (Exception, asyncio.CancelledError) as error:
+            if steps.is_cancellation(error):
+                raise
+            self._reject(error if isinstance(error, Exception) else RuntimeError("Cancelled"))
+            return
+        self.carry_out(self._protocol.accepted(answer))
+        if self._settings.ping_every:
+            self._pings_here().start()
+
+    def _pings_here(self) -> Pings:
+        """Give what sees to pings: most connections never have any."""
+        if self._pings is None:
+            self._pings = Pings(
+                self._protocol,
+                self,
+                self._application,
+                self._loop,
+                every=self._settings.ping_every,
+                timeout=self._settings.pong_timeout,
+            )
+        return self._pings
+
+    def _reject(self, error: Exception) -> None:
+        if isinstance(error, ConnectionRejectionError):
+            log.info("A client was rejected: %r", error)
+            payload = error.payload
+            answer, reason = describe(error, lambda _: payload), error.reason
+        else:
+            log_refusal("A client was rejected", error, self._application.mask())
+            answer, reason = describe(error, self._application.format_error), "Forbidden"
+        self.carry_out(self._protocol.rejected(answer, reason))
+
+    def _execute(self, operation: Operation) -> None:
+        client = self._operations[operation] = ClientOperation(self, operation)
+        client.task = self.run(self._application.execute(client), client.variables)
+
+    def _cancel(self, operation: Operation) -> None:
+        client = self._operations.get(operation)
+        if client is not None:
+            self.run(self._stop(client))
+
+    def _stop(self, client: ClientOperation) -> Steps[None]:
+        """End an operation at the client's wish."""
+        client.is_stopping = True
+        task = client.task
+        if task is not None and not task.done():
+            # Who counts on confirmations gets one in front of the `complete`.
+            if not (self._confirms and client.type in (None, SUBSCRIPTION)):
+                steps.cancel(task)
+            yield asyncio.wait([task])
+        if client.live is not None:
+            yield from client.live.end()
+        yield from client.ended()
+        self.forget(client)
+        was_subscription = client.type is None or client.type is SUBSCRIPTION
+        frame = self._protocol.stopped(client.operation, was_subscription=was_subscription)
+        self._send(frame)
+
+    def _close(self, code: CloseCode, reason: str) -> None:
+        if code not in (CloseCode.NORMAL, CloseCode.SERVICE_RESTART):
+            log.warning("Closing a connection: %s %r", int(code), reason)
+        # Who is not there any more does not read what waits before the close.
+        at_once = code is CloseCode.TIMEOUT
+        self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)
+        self._wind_down()
+
+    def give_up(self) -> Awaitable[None]:
+        """Close the socket, as a frame can not be sent."""
+        code = int(CloseCode.INTERNAL_ERROR)
+        return self._websocket.send_close(code, "A message could not be sent")
+
+    def _init_timed_out(self) -> None:
+        self.carry_out(self._protocol.init_timed_out())
+
+    def _forget_init_timer(self) -> None:
+        if self._init_timer is not None:
+            self._init_timer.cancel()
+
+    # ----------------------------------------------------------------------- the end
+
+    def _wind_down(self) -> None:
+        """End everything, without waiting for it."""
+        self._forget_init_timer()
+        if self._pings is not None:
+            self._pings.stop()
+        if self._order is not None:
+            self._order.end()
+        if self._initializing is not None:
+            steps.cancel(self._initializing)
+        for client in list(self._operations.values()):
+            self.forget(client)
+            self.run(self._end(client))
+
+    def _end(self, client: ClientOperation) -> Steps[None]:
+        task = client.task
+        try:
+            if task is not None and not task.done():
+                # A mutation that is cancelled half-way leaves half of its work.
+                if client.type is not OperationType.MUTATION:
+                    steps.cancel(task)
+                yield asyncio.wait([task])
+        finally:
+            # Even if this is cancelled: nothing may stay behind in the hub.
+            if client.live is not None:
+                yield from client.live.end()
+        yield from client.ended()
+
+    async def _cancel_tasks(self) -> None:
+        if self._tasks:
+            log.warning("Cancelling %s tasks of a client that has gone", len(self._tasks))
+        # Twice: what is cancelled may call a hook in its end, which may hang, too.
+        for _ in range(2):
+            tasks = list(self._tasks or ())
+            for task in tasks:
+                steps.cancel(task)
+            if tasks:
+                await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
+
+    # ------------------------------------------------------------------------- tasks
+
+    def run(
+        self, work: Steps[None], variables: Context | None = None
+    ) -> asyncio.Task[None] | None:
+        """Take steps; what has to wait becomes a task."""
+        rest = steps.run(work) if variables is None else variables.run(steps.run, work)
+        if rest is None:
+            return None
+        task = self.spawn(rest, variables)
+        if self._order is not None:
+            self._order.began(task)
+        return task
+
+    def spawn(
+        self, coroutine: Coroutine[Any, Any, None], variables: Context | None = None
+    ) -> asyncio.Task[None]:
+        """Make a task of this connection, which sees to its end."""
+        task = self._loop.create_task(coroutine, context=variables)
+        self._tasks = self._tasks or set()
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        assert self._tasks is not None, "it is one of them"
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("A task of a connection failed", exc_info=task.exception())
+            self.crashed()

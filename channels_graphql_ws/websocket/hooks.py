@@ -1,0 +1,256 @@
+"""The hooks of `GraphqlWsConsumer`, and what calls those about results."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from graphql import OperationType
+
+from channels_graphql_ws.concurrency.eager import Steps, is_awaitable, is_cancellation
+from channels_graphql_ws.execution.errors import INTERNAL_ERROR
+from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
+from channels_graphql_ws.json_text import dumps, loads
+from channels_graphql_ws.operations.interfaces import Live
+from channels_graphql_ws.operations.options import OperationOptions
+from channels_graphql_ws.operations.overrides import default, overridden
+from channels_graphql_ws.websocket.operation import ClientOperation
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+
+class WebSocketHooks(OperationOptions):
+    """What users may override; those that they do not cost nothing.
+
+    Each may be a plain function, too.
+    """
+
+    @default
+    async def on_connect(self, payload: Any) -> Mapping[str, Any] | None:
+        """Decide on a client; raise anything to refuse it.
+
+        `ConnectionRejectionError` chooses what the client is told.
+
+        Args:
+            payload: that of `connection_init`, `None` if it has none.
+
+        Returns:
+            The payload of the acknowledgement, or `None`.
+        """
+
+    @default
+    async def on_operation(
+        self, op_id: Any, payload: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """Decide on an operation before it is looked at; raise anything to refuse it.
+
+        Args:
+            op_id: the client's id of the operation.
+            payload: `query`, `variables`, `operationName`, … as the client sent them;
+                `query` is empty if it only names a document in another way.
+
+        Returns:
+            What is to be executed instead: any of `query`, `variables`, `operation_name`
+            and `schema`. `None` changes nothing.
+        """
+
+    @default
+    async def on_next(self, op_id: Any, result: dict[str, Any]) -> Mapping[str, Any] | None:
+        """See a result before it is sent; give another one to send, or `None`.
+
+        Args:
+            op_id: the client's id of the operation.
+            result: `data`, `errors`, `extensions`.
+        """
+
+    @default
+    async def on_error(
+        self, op_id: Any, errors: list[dict[str, Any]]
+    ) -> Sequence[Mapping[str, Any]] | None:
+        """See why an operation is not executed; give other errors to send, or `None`.
+
+        Args:
+            op_id: the client's id of the operation.
+            errors: as `_format_error` has left them.
+        """
+
+    @default
+    async def on_complete(self, op_id: Any) -> None:
+        """Learn that an operation has come to its end, whichever way, but for an `error`.
+
+        Before the `complete` is sent; also where the client has stopped it, or has gone.
+        """
+
+    @default
+    async def on_ping(self, payload: Any) -> Mapping[str, Any] | None:
+        """See a ping of the client; give the payload of the pong, or `None` to repeat it.
+
+        Args:
+            payload: a JSON object, or `None`.
+        """
+
+    @default
+    async def on_pong(self, payload: Any) -> None:
+        """See a pong of the client, asked for or not.
+
+        Args:
+            payload: a JSON object, or `None`; clients repeat `ping_payload`.
+        """
+
+    @default
+    async def on_disconnect(self, code: int | None) -> None:
+        """Learn that the socket is closed, once for each connection that was opened.
+
+        Args:
+            code: the WebSocket close code, `None` if there was none. `close_reason` of the
+                consumer has the reason, where the server tells it.
+        """
+
+
+class HookedClient:
+    """Stands before the operation of a client, and calls hooks in the order of events.
+
+    While a hook waits, what comes after is kept, and `ready` asks for patience: there is
+    a task only then.
+    """
+
+    def __init__(self, client: ClientOperation, hooks: WebSocketHooks) -> None:
+        self._client = client
+        self._hooks = hooks
+        self._queue: deque[Steps[None]] = deque()
+        self._idle: asyncio.Event | None = None
+        self._is_over = False
+        if overridden(hooks, "on_complete"):
+            client.at_end = self._ended
+
+    @property
+    def request(self) -> Subscribe:
+        """What the client asked for."""
+        return self._client.request
+
+    def began(self, type: OperationType) -> None:
+        """It is known what kind of operation this is."""
+        self._client.began(type)
+
+    def subscribed(self, live: Live) -> None:
+        """A subscription came to be: it is to be ended, whatever happens."""
+        self._client.subscribed(live)
+
+    def confirmed(self, result: str) -> None:
+        """Tell the client that its subscription is live."""
+        self._client.confirmed(result)
+
+    def ready(self) -> Awaitable[None] | None:
+        """Give something to wait for before the next result, if there is need to."""
+        return self._client.ready() if self._idle is None else self._readiness(self._idle)
+
+    def next(self, result: str) -> None:
+        """Send a result."""
+        self._put(self._next(result))
+
+    def next_at_once(self, result: str) -> bool:
+        """Tell that there is no short way."""
+        del result
+        return False
+
+    def completed(self) -> None:
+        """Say that there are no more results."""
+        self._put(self._completed())
+
+    def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
+        """Say that the operation could not be executed."""
+        self._put(self._failed(errors, refusal))
+
+    # -------------------------------------------------------------------- internals
+
+    async def _readiness(self, idle: asyncio.Event) -> None:
+        await idle.wait()
+        waiting = self._client.ready()
+        if waiting is not None:
+            await waiting
+
+    def _put(self, work: Steps[None]) -> None:
+        self._queue.append(work)
+        if self._idle is None:
+            self._idle = asyncio.Event()
+            self._client.run(self._work_off(self._idle))
+
+    def _work_off(self, idle: asyncio.Event) -> Steps[None]:
+        try:
+            while self._queue:
+                yield from self._queue.popleft()
+        finally:
+            self._idle = None
+            idle.set()
+
+    def _next(self, text: str) -> Steps[None]:
+        if overridden(self._hooks, "on_next"):
+            failure = dumps({"data": None, "errors": [INTERNAL_ERROR]})
+            text = yield from self._ask(
+                lambda: self._hooks.on_next(self.request.id, loads(text)), _result, text, failure
+            )
+        self._client.next(text)
+
+    def _failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> Steps[None]:
+        self._is_over = True
+        if overridden(self._hooks, "on_error"):
+            copies = [dict(error) for error in errors]
+            errors = yield from self._ask(
+                lambda: self._hooks.on_error(self.request.id, copies),
+                _errors,
+                errors,
+                [INTERNAL_ERROR],
+            )
+        self._client.failed(errors, refusal)
+
+    def _completed(self) -> Steps[None]:
+        if overridden(self._hooks, "on_complete"):
+            yield from self._tell_end()
+        self._client.completed()
+
+    def _ended(self) -> Steps[None]:
+        """It was ended from outside: the hook is owed that, behind those before it."""
+        if self._idle is not None:
+            yield self._idle.wait()
+        yield from self._tell_end()
+
+    def _tell_end(self) -> Steps[None]:
+        if not self._is_over:
+            self._is_over = True
+            id = self.request.id
+            yield from self._ask(lambda: self._hooks.on_complete(id), lambda _: None, None, None)
+
+    def _ask(
+        self, hook: Callable[[], Any], read: Callable[[Any], Any], unchanged: Any, failure: Any
+    ) -> Steps[Any]:
+        """Call a hook: its answer, `unchanged` without one, `failure` if there is none."""
+        try:
+            answer: Any = hook()
+            while is_awaitable(answer):
+                answer = yield answer
+            return unchanged if answer is None else read(answer)
+        # The client is owed an answer, whatever the user's code may raise.
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancellation(error):
+                raise
+            log.exception("A hook failed (id %s)", self.request.id)
+            return failure
+
+
+def _result(answer: Any) -> str:
+    # Clients close the connection when a result is no object.
+    if not isinstance(answer, dict):
+        raise TypeError(f"`on_next` gave {answer!r}, it has to give a dict or `None`")
+    return dumps(answer)
+
+
+def _errors(answer: Any) -> list[JsonObject]:
+    errors: list[JsonObject] = [dict(error) for error in answer]
+    # This, too, is what clients close the connection for.
+    if not errors or not all(isinstance(error.get("message"), str) for error in errors):
+        raise TypeError(f"`on_error` gave {answer!r}, it has to give errors with a `message`")
+    dumps(errors)
+    return errors

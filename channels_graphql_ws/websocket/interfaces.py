@@ -1,0 +1,57 @@
+"""What a connection needs around it: settings, where frames go, who decides and executes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.execution.masking import Mask
+from channels_graphql_ws.websocket.keep_alive import PingHooks
+from channels_graphql_ws.websocket.operation import ClientOperation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a consumer class says about its connections; all times in seconds."""
+
+    strict_ordering: bool = False
+    ping_every: float | None = None
+    pong_timeout: float | None = 20.0
+    init_timeout: float | None = None
+    disconnect_timeout: float = 30.0
+    max_subscriptions: int | None = None
+    completes_at_shutdown: bool = False
+
+
+class WebSocket(Protocol):
+    """Where frames go."""
+
+    def event_sender(self) -> Callable[[dict[str, Any]], Awaitable[None]]:
+        """Give what sends a text frame: an event `websocket.send` (ASGI)."""
+        ...
+
+    def send_close(self, code: int, reason: str) -> Awaitable[None]:
+        """Close the socket."""
+        ...
+
+
+class Application(PingHooks, Protocol):
+    """Who decides what a client may do, and does it."""
+
+    def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
+        """Refuse by raising, or give the payload of the acknowledgement."""
+        ...
+
+    def format_error(self, error: Exception) -> Mapping[str, Any]:
+        """Tell a client of an error."""
+        ...
+
+    def mask(self) -> Mask:
+        """Give what hides errors from clients."""
+        ...
+
+    def execute(self, client: ClientOperation) -> Steps[None]:
+        """Execute an operation."""
+        ...

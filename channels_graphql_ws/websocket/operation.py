@@ -1,0 +1,144 @@
+"""One operation of one client: what runs it, and its way back to the client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextvars import Context, copy_context
+from typing import Any, Final, Protocol
+
+from graphql import OperationType
+
+from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
+from channels_graphql_ws.operations.interfaces import Live
+from channels_graphql_ws.websocket.protocol import Operation
+
+# To read a member of an `Enum` takes as long as a call.
+SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
+
+
+class Owner(Protocol):
+    """The connection, as far as an operation needs it."""
+
+    def ready(self) -> Awaitable[None] | None:
+        """Give something to wait for before the next result, if there is need to."""
+        ...
+
+    def report(self, event: str, operation: Operation, *arguments: Any) -> None:
+        """Pass what an operation has to say on to the protocol."""
+
+    def confirmed(self, operation: Operation, result: str) -> None:
+        """Pass on to the protocol that a subscription is live."""
+
+    def next(self, operation: Operation, result: str) -> None:
+        """Pass a result on to the protocol."""
+
+    def next_at_once(self, operation: Operation, result: str) -> bool:
+        """Send a result if nothing has to be waited for; tell if that was done."""
+        ...
+
+    def run(self, work: Steps[None]) -> object:
+        """Take steps on behalf of an operation."""
+
+    def count_subscription(self) -> None:
+        """See that there may be one more subscription.
+
+        Raises:
+            TooManyError: there may not.
+        """
+
+    def forget(self, client: ClientOperation) -> None:
+        """An operation has come to its end."""
+
+
+class ClientOperation:
+    """One operation of one client: what runs it, and its way back to the client."""
+
+    __slots__ = (
+        "_connection",
+        "at_end",
+        "is_stopping",
+        "live",
+        "operation",
+        "task",
+        "type",
+        "variables",
+    )
+
+    def __init__(self, connection: Owner, operation: Operation) -> None:
+        self._connection = connection
+        self.operation = operation
+        self.variables: Context = copy_context()
+        self.type: OperationType | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.live: Live | None = None
+        self.is_stopping = False
+        self.at_end: Callable[[], Steps[None]] | None = None
+        """What is to be done when it is ended from outside."""
+
+    @property
+    def request(self) -> Subscribe:
+        """What the client asked for."""
+        return self.operation.request
+
+    def began(self, type: OperationType) -> None:
+        """It is known what kind of operation this is.
+
+        Raises:
+            CancelledError: it is none that has to go on for a confirmation.
+            TooManyError: the client has as many subscriptions as it may have.
+        """
+        if type is SUBSCRIPTION:
+            self._connection.count_subscription()
+        self.type = type
+        if self.is_stopping and type is not SUBSCRIPTION:
+            raise asyncio.CancelledError
+
+    def subscribed(self, live: Live) -> None:
+        """A subscription came to be: it is to be ended, whatever happens."""
+        self.live = live
+
+    def ended(self) -> Iterable[Any]:
+        """It was stopped by the client, or the client has gone: give the steps to take."""
+        at_end = self.at_end
+        self._let_go()
+        return () if at_end is None else at_end()
+
+    def ready(self) -> Awaitable[None] | None:
+        """Give something to wait for before the next result, if there is need to."""
+        return self._connection.ready()
+
+    def confirmed(self, result: str) -> None:
+        """Tell the client that its subscription is live."""
+        self._connection.confirmed(self.operation, result)
+
+    def run(self, work: Steps[None]) -> None:
+        """Take steps on behalf of the operation."""
+        self._connection.run(work)
+
+    def next(self, result: str) -> None:
+        """Send a result."""
+        self._connection.next(self.operation, result)
+
+    def next_at_once(self, result: str) -> bool:
+        """Send a result on a short way, if nothing is in it; tell if that was done."""
+        return self._connection.next_at_once(self.operation, result)
+
+    def completed(self) -> None:
+        """Say that there are no more results."""
+        self._connection.report("completed", self.operation)
+        self._over()
+
+    def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
+        """Say that the operation could not be executed."""
+        self._connection.report("failed", self.operation, errors, refusal)
+        self._over()
+
+    def _over(self) -> None:
+        self._connection.forget(self)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Forget who knows us: a circle would stay until garbage is collected."""
+        self.live = self.at_end = None

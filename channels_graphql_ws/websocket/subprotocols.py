@@ -1,0 +1,287 @@
+"""The dialects: JSON text ⇄ vocabulary, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from channels_graphql_ws.exceptions import InvalidMessageError, UnknownMessageTypeError
+from channels_graphql_ws.execution.request import OperationId, Refusal, Subscribe
+from channels_graphql_ws.json_text import dumps, loads
+from channels_graphql_ws.websocket import messages
+from channels_graphql_ws.websocket.messages import CloseCode
+
+Decoder: TypeAlias = Callable[[Mapping[str, Any]], messages.FromClient]
+Encoder: TypeAlias = Callable[[Any], list[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subprotocol:
+    """One dialect, as data.
+
+    A message class without an encoder is one that the dialect has no word for.
+    """
+
+    name: str
+    decoders: Mapping[str, Decoder]
+    encoders: Mapping[type, Encoder]
+    identified: frozenset[str]
+    """The words that carry the id of an operation."""
+    next_type: str
+    accepts_integer_ids: bool
+    """Take integers for ids and echo them."""
+    has_init_timeout: bool
+    """Close a socket which sends no `connection_init` in time."""
+    expects_pong: bool
+    """A peer that does not answer a ping is dead."""
+    pings_at_once: bool
+    """The first ping goes out with the acknowledgement."""
+    allows_second_init: bool
+    """A `connection_init` after the acknowledgement is decided and answered anew."""
+    holds_until_ack: bool
+    """Keep operations that follow `connection_init` closely until it is decided."""
+    tolerates_unknown_types: bool
+    """Answer an unknown `type` with an error and stay."""
+    tolerates_duplicate_ids: bool
+    """Answer an id that is in use with an error and stay."""
+    rejection_code: CloseCode
+
+    def decode(self, content: object) -> messages.FromClient:
+        """Turn a decoded JSON value into a message.
+
+        Raises:
+            UnknownMessageTypeError: its `type` is no word of this dialect.
+            InvalidMessageError: it is no message at all; the text says why.
+        """
+        if not isinstance(content, dict):
+            raise InvalidMessageError("Message must be a JSON object")
+        word = content.get("type")
+        if not isinstance(word, str):
+            raise InvalidMessageError("Message must have a string 'type'")
+        if word not in self.decoders:
+            raise UnknownMessageTypeError(word, self._lenient_id(content))
+        if word in self.identified and self._lenient_id(content) is None:
+            raise InvalidMessageError(f"'id' of {word!r} must be a non-empty string")
+        return self.decoders[word](content)
+
+    def encode(self, message: messages.FromServer) -> list[str]:
+        """Turn a message into text frames: none where the dialect has no word."""
+        encoder = self.encoders.get(type(message))
+        return [] if encoder is None else encoder(message)
+
+    def next_prefix(self, id: OperationId) -> str:
+        """Everything of a `Next` in front of its payload; after it comes a `}`."""
+        return f'{{"type":"{self.next_type}","id":{dumps(id)},"payload":'
+
+    def _lenient_id(self, content: Mapping[str, Any]) -> OperationId | None:
+        id = content.get("id")
+        if isinstance(id, str) and id:
+            return id
+        # `True` is an `int` too, and equals 1.
+        if self.accepts_integer_ids and type(id) is int:
+            return id
+        return None
+
+
+def parse(frame: str | bytes | None) -> object:
+    """Read a frame as JSON.
+
+    Raises:
+        InvalidMessageError: it is not text, or not JSON.
+    """
+    if not isinstance(frame, str):
+        raise InvalidMessageError("Message must be a text frame")
+    try:
+        return loads(frame)
+    except (ValueError, RecursionError):
+        raise InvalidMessageError("Message must be valid JSON") from None
+
+
+# ------------------------------------------------------------------- decoding
+
+
+def _optional_object(content: Mapping[str, Any], key: str, word: str) -> Any:
+    value = content.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise InvalidMessageError(f"{key!r} of {word!r} must be an object or null")
+    return value
+
+
+def _connection_init(content: Mapping[str, Any]) -> messages.ConnectionInit:
+    # The predecessor's client sends an empty string when it has nothing to say.
+    if content.get("payload") == "":
+        return messages.ConnectionInit("")
+    return messages.ConnectionInit(_optional_object(content, "payload", content["type"]))
+
+
+def _subscribe(content: Mapping[str, Any]) -> Subscribe:
+    message = _subscribe_by_name(content)
+    if message.payload.get("query") is None:
+        raise InvalidMessageError(_no_query(content["type"]))
+    return message
+
+
+def _subscribe_by_name(content: Mapping[str, Any]) -> Subscribe:
+    """Take an operation whose document may have to be looked up."""
+    word, payload = content["type"], content.get("payload")
+    if not isinstance(payload, dict):
+        raise InvalidMessageError(f"{word!r} must have a 'payload' object")
+    query = payload.get("query")
+    if query is not None and not isinstance(query, str):
+        raise InvalidMessageError(_no_query(word))
+    operation_name = payload.get("operationName")
+    if operation_name is not None and not isinstance(operation_name, str):
+        raise InvalidMessageError(f"'operationName' of {word!r} must be a string or null")
+    return Subscribe(
+        content["id"],
+        query or "",
+        _optional_object(payload, "variables", word) or {},
+        operation_name,
+        _optional_object(payload, "extensions", word),
+        payload,
+    )
+
+
+def _no_query(word: str) -> str:
+    return f"'payload' of {word!r} must have a string 'query'"
+
+
+def _complete(content: Mapping[str, Any]) -> messages.Complete:
+    return messages.Complete(content["id"])
+
+
+def _ping(content: Mapping[str, Any]) -> messages.Ping:
+    return messages.Ping(_optional_object(content, "payload", "ping"))
+
+
+def _pong(content: Mapping[str, Any]) -> messages.Pong:
+    return messages.Pong(_optional_object(content, "payload", "pong"))
+
+
+def _connection_terminate(_: Mapping[str, Any]) -> messages.ConnectionTerminate:
+    return messages.ConnectionTerminate()
+
+
+# ------------------------------------------------------------------- encoding
+
+
+def _word(type: str) -> Encoder:
+    """Encode a message that is a word with an optional payload."""
+
+    def encode(message: Any) -> list[str]:
+        if message.payload is None:
+            return [dumps({"type": type})]
+        return [dumps({"type": type, "payload": message.payload})]
+
+    return encode
+
+
+def complete_frame(id: OperationId) -> str:
+    """Give the frame of a `Complete`, the same in all dialects."""
+    return f'{{"type":"complete","id":{dumps(id)}}}'
+
+
+def _encode_complete(message: messages.Complete) -> list[str]:
+    return [complete_frame(message.id)]
+
+
+def _encode_error(message: messages.Error) -> list[str]:
+    return [dumps({"type": "error", "id": message.id, "payload": list(message.errors)})]
+
+
+def _encode_legacy_error(message: messages.Error) -> list[str]:
+    """Say with `data` what failed in the operation itself, the rest with `error`."""
+    id, errors = message.id, list(message.errors)
+    if message.refusal is Refusal.OPERATION:
+        return [dumps({"type": "error", "id": id, "payload": {"errors": errors}})]
+    data = dumps({"type": "data", "id": id, "payload": {"data": None, "errors": errors}})
+    if message.refusal is Refusal.SUBSCRIBE:
+        return [data]
+    return [data, dumps({"type": "complete", "id": id})]
+
+
+def _keep_alive(_: messages.Ping) -> list[str]:
+    return [dumps({"type": "ka"})]
+
+
+GRAPHQL_TRANSPORT_WS = Subprotocol(
+    name="graphql-transport-ws",
+    decoders={
+        "connection_init": _connection_init,
+        "subscribe": _subscribe,
+        "complete": _complete,
+        "ping": _ping,
+        "pong": _pong,
+    },
+    encoders={
+        messages.ConnectionAck: _word("connection_ack"),
+        messages.Error: _encode_error,
+        messages.Complete: _encode_complete,
+        messages.Ping: _word("ping"),
+        messages.Pong: _word("pong"),
+    },
+    identified=frozenset({"subscribe", "complete"}),
+    next_type="next",
+    accepts_integer_ids=False,
+    has_init_timeout=True,
+    expects_pong=True,
+    pings_at_once=False,
+    allows_second_init=False,
+    holds_until_ack=False,
+    tolerates_unknown_types=False,
+    tolerates_duplicate_ids=False,
+    rejection_code=CloseCode.FORBIDDEN,
+)
+"""GraphQL over WebSocket, the protocol of the npm package `graphql-ws`."""
+
+GRAPHQL_WS = Subprotocol(
+    name="graphql-ws",
+    decoders={
+        "connection_init": _connection_init,
+        "start": _subscribe,
+        "stop": _complete,
+        "connection_terminate": _connection_terminate,
+    },
+    encoders={
+        messages.ConnectionAck: _word("connection_ack"),
+        messages.ConnectionError: _word("connection_error"),
+        messages.Error: _encode_legacy_error,
+        messages.Complete: _encode_complete,
+        messages.Ping: _keep_alive,
+    },
+    identified=frozenset({"start", "stop"}),
+    next_type="data",
+    accepts_integer_ids=True,
+    has_init_timeout=False,
+    expects_pong=False,
+    pings_at_once=True,
+    allows_second_init=True,
+    holds_until_ack=True,
+    tolerates_unknown_types=True,
+    tolerates_duplicate_ids=True,
+    rejection_code=CloseCode.LEGACY_REJECTED,
+)
+"""The legacy protocol of Apollo's npm package `subscriptions-transport-ws`."""
+
+SUBPROTOCOLS = (GRAPHQL_TRANSPORT_WS, GRAPHQL_WS)
+"""All dialects, the preferred one first."""
+
+
+def without_query(subprotocol: Subprotocol) -> Subprotocol:
+    """Give the dialect for a server that looks documents up: `query` may be missing."""
+    decoders = {
+        word: _subscribe_by_name if decoder is _subscribe else decoder
+        for word, decoder in subprotocol.decoders.items()
+    }
+    return replace(subprotocol, decoders=decoders)
+
+
+def choose(
+    offered: Collection[str], allowed: Sequence[Subprotocol] = SUBPROTOCOLS
+) -> Subprotocol | None:
+    """Pick the first of the dialects allowed that the client offers."""
+    for ours in allowed:
+        if ours.name in offered:
+            return ours
+    return None
