@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 import redis_server
 
-pytest_plugins = ["leaks", "pytest_channels_graphql_ws", "pytester"]
+pytest_plugins = ["both_executors", "task_leaks", "pytest_channels_graphql_ws", "pytester"]
 
 # A deadline for each example would be a timed assertion.
 hypothesis.settings.register_profile("suite", deadline=None)

@@ -9,8 +9,8 @@ import graphene
 from graphql import GraphQLError, ValidationRule
 
 from asgi_socket import AsgiSocket
-from asking import post
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer
+from http_client import post
 from support import wait_until
 
 

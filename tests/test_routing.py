@@ -12,14 +12,14 @@ from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import User
 from django.test import AsyncClient, override_settings
 
-import asked
-from asking import ask, post
+import http_schema
 from channels_graphql_ws import GraphqlWsConsumer, shutdown
 from channels_graphql_ws.client.transport import ConnectionRejectedError
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.operations.options import with_options
 from channels_graphql_ws.routing import GraphqlProtocolTypeRouter, is_allowed
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
+from http_client import ask, post
 from support import GUARD
 
 
@@ -45,7 +45,7 @@ def wish(monkeypatch):
     return wish
 
 
-def router(schema=asked.schema, **options):
+def router(schema=http_schema.schema, **options):
     # Users are looked up in the database, which most tests have none of.
     defaults = {"django_application": django, "middleware_stack": None}
     return GraphqlProtocolTypeRouter(schema, **{**defaults, **options})

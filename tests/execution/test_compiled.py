@@ -10,11 +10,13 @@ import graphene
 import pytest
 from graphql import ExecutionContext, GraphQLSchema, MiddlewareManager
 
-from asking import post
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
 from channels_graphql_ws.execution.documents import MOST_KEPT, compiled, documents_of, load
 from channels_graphql_ws.operations.engine import engine_of
-from executing import Query, Rig, schema_of
+from engine_fakes import Query, Rig, schema_of
+from http_client import post
+
+pytestmark = pytest.mark.usefixtures("executor")
 
 
 class OnEvent(Subscription):

@@ -12,6 +12,8 @@ from graphql import ExecutionResult, GraphQLError
 
 from channels_graphql_ws.execution.errors import describe, encode_result, format_error, log_errors
 
+pytestmark = pytest.mark.usefixtures("executor")
+
 
 def encoded(data: Any, *errors: GraphQLError) -> Any:
     return json.loads(encode_result(ExecutionResult(data, list(errors)), format_error))

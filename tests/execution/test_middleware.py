@@ -11,8 +11,10 @@ import pytest
 from graphql import MiddlewareManager
 
 from channels_graphql_ws import Subscription
-from executing import Rig, schema_of
+from engine_fakes import Rig, schema_of
 from support import tick
+
+pytestmark = pytest.mark.usefixtures("executor")
 
 
 class Read(graphene.ObjectType):

@@ -18,8 +18,10 @@ from asgi_socket import AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
 from channels_graphql_ws.concurrency import database as freshness
 from channels_graphql_ws.concurrency.threads import in_thread
-from executing import Rig, here, schema_of
+from engine_fakes import Rig, here, schema_of
 from support import tick, wait_until
+
+pytestmark = pytest.mark.usefixtures("executor")
 
 
 class Thing(graphene.ObjectType):

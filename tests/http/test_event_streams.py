@@ -10,9 +10,12 @@ import pytest
 from django.test import override_settings
 from graphql import OperationType
 
-import asked
-from asked import OnEvent
-from asking import (
+import http_schema
+from channels_graphql_ws.http import stream as stream_module
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from channels_graphql_ws.pubsub.layers import channel_layer
+from channels_graphql_ws.subscription import queue
+from http_client import (
     EVENTS,
     HOUR,
     PARTS,
@@ -27,26 +30,23 @@ from asking import (
     posted,
     streaming,
 )
-from channels_graphql_ws.http import stream as stream_module
-from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
-from channels_graphql_ws.pubsub.layers import channel_layer
-from channels_graphql_ws.subscription import queue
+from http_schema import OnEvent
 from support import tick, wait_until
 
 SUBSCRIPTION = 'subscription { onEvent(group: "a") { event } }'
 
 
 def consumer(**options):
-    return GraphqlHttpConsumer.as_asgi(schema=asked.schema, **options)
+    return GraphqlHttpConsumer.as_asgi(schema=http_schema.schema, **options)
 
 
 @pytest.fixture(autouse=True)
 def gates():
-    asked.calls.clear()
-    asked.published.clear()
-    asked.gates.update({name: Gate() for name in ("g", "unsubscribed")})
-    yield asked.gates
-    asked.gates.clear()
+    http_schema.calls.clear()
+    http_schema.published.clear()
+    http_schema.gates.update({name: Gate() for name in ("g", "unsubscribed")})
+    yield http_schema.gates
+    http_schema.gates.clear()
 
 
 def event(name, result):
@@ -76,7 +76,7 @@ async def test_a_subscription_is_a_stream_of_events():
         await OnEvent.unsubscribe(group="a")
         assert await one.rest() == COMPLETE
         await one.finished()
-    assert asked.calls == ["a"]
+    assert http_schema.calls == ["a"]
     assert listeners() == 0
 
 
@@ -98,7 +98,7 @@ async def test_a_client_that_goes_away_is_cleaned_up_after():
         await one.chunk()
         assert listeners() == 1
         await one.leave()
-    assert asked.calls == ["a"]
+    assert http_schema.calls == ["a"]
     assert listeners() == 0
 
 
@@ -205,7 +205,7 @@ async def test_a_client_of_both_gets_a_stream_only_for_subscriptions():
 
 async def test_headers_that_a_hook_sets_come_with_the_stream():
     class Consumer(GraphqlHttpConsumer):
-        schema = asked.schema
+        schema = http_schema.schema
 
         async def get_context(self, context):
             context.response.set_cookie("a", "1")
@@ -260,7 +260,7 @@ async def test_silence_is_broken_by_signs_of_life():
 
 async def test_results_on_a_stream_are_as_the_hook_leaves_them():
     class Consumer(GraphqlHttpConsumer):
-        schema = asked.schema
+        schema = http_schema.schema
 
         async def process_result(self, request, result):
             await tick()
@@ -278,7 +278,7 @@ async def test_a_hanging_unsubscribed_does_not_keep_the_request(gates, caplog):
     async with streaming(consumer(disconnect_timeout=0.001), query) as one:
         await one.chunk()
         await one.leave()
-    assert asked.calls == ["a"]
+    assert http_schema.calls == ["a"]
     assert gates["unsubscribed"].cancelled
     assert "Gave up waiting" in caplog.text
     assert listeners() == 0
@@ -316,11 +316,11 @@ async def test_what_a_client_does_not_read_is_bounded(caplog, monkeypatch):
     await wait_until(lambda: "can not keep up" in caplog.text)
     await tick(50)
     # What was put on the stream; the rest waits in the queue of the subscription, or is dropped.
-    assert len(asked.published) == stream_module.FULL_AT
+    assert len(http_schema.published) == stream_module.FULL_AT
     client.inbox.put_nowait({"type": "http.disconnect"})
     async with asyncio.timeout(20):
         await serving
-    assert asked.calls == ["a"]
+    assert http_schema.calls == ["a"]
     assert listeners() == 0
 
 
@@ -329,7 +329,7 @@ async def test_a_client_that_reads_nothing_is_given_up():
     application = consumer(send_heartbeat_every=0.001, stalled_reader_timeout=0.005)
     async with asyncio.timeout(20):
         await application(client.scope, client.inbox.get, client.send)
-    assert asked.calls == ["a"]
+    assert http_schema.calls == ["a"]
     assert listeners() == 0
 
 
@@ -341,7 +341,7 @@ async def test_a_server_that_can_not_send_ends_the_subscription():
 
     async with asyncio.timeout(20):
         await consumer()(client.scope, client.inbox.get, send)
-    assert asked.calls == ["a"]
+    assert http_schema.calls == ["a"]
     assert listeners() == 0
 
 
@@ -412,7 +412,7 @@ async def test_a_request_that_is_cancelled_leaves_nothing(monkeypatch):
     await wait_until(listeners)
     serving.cancel()
     await serving
-    assert asked.calls == ["a"]
+    assert http_schema.calls == ["a"]
     assert listeners() == 0
 
 
@@ -438,14 +438,14 @@ async def test_a_generator_that_fails_tells_why():
 async def test_a_generator_waits_for_a_client_that_does_not_read():
     client = StalledClient("subscription { forever }")
     serving = asyncio.ensure_future(consumer()(client.scope, client.inbox.get, client.send))
-    await wait_until(lambda: len(asked.published) > stream_module.FULL_AT)
+    await wait_until(lambda: len(http_schema.published) > stream_module.FULL_AT)
     await tick(50)
     # What the server was given before it stopped to take more, and what waits behind that.
-    assert len(asked.published) <= 2 * stream_module.FULL_AT
+    assert len(http_schema.published) <= 2 * stream_module.FULL_AT
     client.inbox.put_nowait({"type": "http.disconnect"})
     async with asyncio.timeout(20):
         await serving
-    assert asked.calls == ["closed"]
+    assert http_schema.calls == ["closed"]
 
 
 def heard(text):
@@ -602,7 +602,7 @@ async def test_many_operations_share_a_reserved_stream():
         answer = await stop(application, token)
         assert (answer.status, answer.body) == (200, b"")
         assert await one.chunk() == complete("1")
-        assert asked.calls == ["a"]
+        assert http_schema.calls == ["a"]
         await one.leave()
     assert listeners() == 0
 
@@ -629,7 +629,7 @@ async def test_all_operations_end_with_the_stream(gates):
         await gates["g"].entered.wait()
         await one.leave()
     assert gates["g"].cancelled
-    assert asked.calls == ["a"]
+    assert http_schema.calls == ["a"]
     assert listeners() == 0
     assert (await start(application, token, SUBSCRIPTION)).status == 404
 
@@ -640,7 +640,7 @@ async def test_a_stream_that_nobody_opens_is_given_up(monkeypatch):
     token = await reserve(application)
     await start(application, token, SUBSCRIPTION)
     timers.go_off()
-    await wait_until(lambda: asked.calls == ["a"] and not listeners())
+    await wait_until(lambda: http_schema.calls == ["a"] and not listeners())
     async with opened(application, token) as one:
         await one.send()
         assert (await one.answer()).status == 404

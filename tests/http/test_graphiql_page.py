@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from django.http import HttpResponse
 
-import asked
-from asking import get
+import http_schema
 from channels_graphql_ws.graphiql import ASSET_PARAMETER, GraphiqlConfig
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from http_client import get
 from support import tick
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
 def consumer(**options):
-    return GraphqlHttpConsumer.as_asgi(schema=asked.schema, **options)
+    return GraphqlHttpConsumer.as_asgi(schema=http_schema.schema, **options)
 
 
 async def test_a_browser_that_opens_the_endpoint_gets_graphiql():
@@ -28,7 +28,7 @@ async def test_a_browser_that_opens_the_endpoint_gets_graphiql():
 
 async def test_its_settings_are_those_of_the_class():
     class Consumer(GraphqlHttpConsumer):
-        schema = asked.schema
+        schema = http_schema.schema
 
         def graphiql_config(self, request):
             return GraphiqlConfig(title="Ours", endpoint="/elsewhere/")
@@ -65,7 +65,7 @@ async def test_it_can_be_switched_off():
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_page_of_ones_own_takes_its_place(is_async):
     class Consumer(GraphqlHttpConsumer):
-        schema = asked.schema
+        schema = http_schema.schema
 
         def render_graphiql(self, request):
             page = HttpResponse(f"Mine at {request.path}")

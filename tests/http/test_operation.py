@@ -6,8 +6,7 @@ import asyncio
 
 from django.http import HttpResponse
 
-import asked
-from asking import scope_of
+import http_schema
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.http.operation import HttpOperation
 from channels_graphql_ws.http.parsing import operation_of
@@ -16,11 +15,12 @@ from channels_graphql_ws.http.reservations import Reservation
 from channels_graphql_ws.http.stream import Stream
 from channels_graphql_ws.http.stream_formats import EVENT_STREAM
 from channels_graphql_ws.pubsub.layers import channel_layer
+from http_client import scope_of
 from support import GUARD
 
 
 class Consumer(GraphqlHttpConsumer):
-    schema = asked.schema
+    schema = http_schema.schema
 
 
 def operation(query="{ hello }"):

@@ -9,8 +9,10 @@ import graphene
 import pytest
 from graphql import GraphQLError, build_schema
 
-import asked
-from asking import (
+import http_schema
+from channels_graphql_ws.execution.context import OperationContext
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from http_client import (
     HOUR,
     RESPONSE,
     Exchange,
@@ -24,22 +26,20 @@ from asking import (
     scope_of,
     streaming,
 )
-from channels_graphql_ws.execution.context import OperationContext
-from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from support import tick, wait_until
 
 JSON = "application/json"
 
 
 def consumer(**options):
-    return GraphqlHttpConsumer.as_asgi(schema=asked.schema, **options)
+    return GraphqlHttpConsumer.as_asgi(schema=http_schema.schema, **options)
 
 
 @pytest.fixture
 def gate():
-    asked.gates["g"] = gate = Gate()
+    http_schema.gates["g"] = gate = Gate()
     yield gate
-    del asked.gates["g"]
+    del http_schema.gates["g"]
 
 
 # --------------------------------------------------------------------------- requests
@@ -395,7 +395,7 @@ async def test_a_server_that_can_not_send_is_not_troubled_by_it():
 
 
 class Hooked(GraphqlHttpConsumer):
-    schema = asked.schema
+    schema = http_schema.schema
 
     def on_operation(self, op_id, payload):
         if "broken" in payload["query"]:
@@ -440,7 +440,7 @@ async def test_a_hook_that_breaks_on_a_result_is_logged(caplog):
 
 async def test_hooks_may_be_asynchronous():
     class Consumer(GraphqlHttpConsumer):
-        schema = asked.schema
+        schema = http_schema.schema
 
         async def on_operation(self, op_id, payload):
             await tick()
@@ -473,7 +473,7 @@ async def test_the_context_may_be_another():
 
 async def test_errors_are_told_as_the_class_says():
     class Consumer(GraphqlHttpConsumer):
-        schema = asked.schema
+        schema = http_schema.schema
 
         @staticmethod
         def _format_error(error):
@@ -566,7 +566,7 @@ def test_an_option_like_no_other_is_refused():
 
 def test_the_engine_is_made_once():
     class Consumer(GraphqlHttpConsumer):
-        schema = asked.schema
+        schema = http_schema.schema
 
     engine = Consumer().engine()
     assert Consumer().engine() is engine
@@ -607,7 +607,7 @@ async def test_the_root_value_may_be_another_and_may_be_refused():
 
 async def test_documents_may_be_limited_and_replaced():
     class Consumer(GraphqlHttpConsumer):
-        schema = asked.schema
+        schema = http_schema.schema
         max_tokens = 4
 
         def on_operation(self, op_id, payload):
@@ -625,7 +625,7 @@ async def test_documents_may_be_limited_and_replaced():
 
 
 class Indented(GraphqlHttpConsumer):
-    schema = asked.schema
+    schema = http_schema.schema
     max_batch_size = 2
 
     def encode_json(self, content):
@@ -655,7 +655,7 @@ async def test_a_stream_takes_json_of_several_lines():
 
 async def test_json_that_can_not_be_written_is_an_internal_error(caplog):
     class Broken(GraphqlHttpConsumer):
-        schema = asked.schema
+        schema = http_schema.schema
 
         def encode_json(self, content):
             raise LookupError("broken encoder")

@@ -9,16 +9,16 @@ import pytest
 from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.test import override_settings
 
-import asked
-from asking import ask, exchange, multipart, post
+import http_schema
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from http_client import ask, exchange, multipart, post
 
 STORE = "mutation ($file: Upload!, $more: [Upload]) { store(file: $file, more: $more) { stored } }"
 
 
 def consumer(**options):
     return GraphqlHttpConsumer.as_asgi(
-        schema=asked.schema, **{"multipart_uploads_enabled": True, **options}
+        schema=http_schema.schema, **{"multipart_uploads_enabled": True, **options}
     )
 
 
@@ -50,7 +50,7 @@ async def test_a_file_arrives():
     answer = await upload(store("grüße".encode()))
     assert answer.status == 200
     assert answer.json == {"data": {"store": {"stored": ["a.txt: grüße"]}}}
-    assert asked.Store.kept[0].closed
+    assert http_schema.Store.kept[0].closed
 
 
 async def test_many_files_arrive():
@@ -64,7 +64,7 @@ async def test_a_large_file_goes_to_the_disk_and_is_deleted_afterwards():
     with override_settings(FILE_UPLOAD_MAX_MEMORY_SIZE=10):
         answer = await upload(store(b"x" * 5_000))
     assert answer.json == {"data": {"store": {"stored": [f"a.txt: {'x' * 5_000}"]}}}
-    (file,) = asked.Store.kept
+    (file,) = http_schema.Store.kept
     assert isinstance(file, TemporaryUploadedFile)
     assert not exists(file)
 
@@ -97,13 +97,13 @@ async def test_uploads_are_switched_off_at_first():
 
 
 async def test_a_form_that_any_page_may_have_sent_is_refused():
-    asked.Store.kept.clear()
+    http_schema.Store.kept.clear()
     body, headers = store()
     del headers["X-CSRFToken"]
     answer = await ask(consumer(), headers=headers, body=body)
     assert answer.status == 403
     assert "protect against forged requests" in answer.message
-    assert asked.Store.kept == []
+    assert http_schema.Store.kept == []
 
 
 @pytest.mark.parametrize("name", ["x-csrftoken", "X-Requested-With", "Apollo-Require-Preflight"])
@@ -206,4 +206,4 @@ async def test_an_upload_has_to_be_uploaded(query, variables, message):
 
 def test_an_upload_is_no_part_of_a_result():
     with pytest.raises(Exception, match="can not be part of a result"):
-        asked.Upload.serialize("x")
+        http_schema.Upload.serialize("x")

@@ -9,10 +9,10 @@ import pytest
 from channels.exceptions import ChannelFull
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
 
-import asked
-from asked import OnEvent
+import http_schema
 from channels_graphql_ws import GraphqlWsConsumer
 from channels_graphql_ws.testing import FaultyChannelLayer, GraphqlWebsocketCommunicator
+from http_schema import OnEvent
 from support import tick, wait_until
 
 EVENTS = 'subscription { onEvent(group: "a") { event } }'
@@ -20,7 +20,7 @@ MESSAGE = {"type": "x"}
 
 
 class Consumer(GraphqlWsConsumer):
-    schema = asked.schema
+    schema = http_schema.schema
     confirm_subscriptions = True
 
 

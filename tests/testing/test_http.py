@@ -14,9 +14,7 @@ from django.test import override_settings
 from django.urls import path
 from graphql import ExecutionResult, GraphQLError
 
-import asked
-from asked import OnEvent
-from asking import listeners
+import http_schema
 from channels_graphql_ws import (
     ConnectionClosedError,
     GraphqlHttpConsumer,
@@ -30,11 +28,13 @@ from channels_graphql_ws.testing import (
     alogin_headers,
     login_headers,
 )
+from http_client import listeners
+from http_schema import OnEvent
 from support import wait_until
 
 STORE = "mutation ($file: Upload!, $more: [Upload]) { store(file: $file, more: $more) { stored } }"
 EVENTS = 'subscription { onEvent(group: "a") { event } }'
-OPTIONS = {"schema": asked.schema, "multipart_uploads_enabled": True}
+OPTIONS = {"schema": http_schema.schema, "multipart_uploads_enabled": True}
 
 
 class Urls:
@@ -43,7 +43,7 @@ class Urls:
 
 @pytest.fixture(autouse=True)
 def site():
-    asked.calls.clear()
+    http_schema.calls.clear()
     with override_settings(
         ROOT_URLCONF=Urls,
         ALLOWED_HOSTS=["testserver"],
@@ -169,7 +169,7 @@ async def test_without_the_token_djangos_check_refuses():
 @pytest.mark.django_db(transaction=True)
 async def test_a_user_is_logged_in():
     user = await User.objects.acreate_user("ada")
-    application = GraphqlProtocolTypeRouter(asked.schema)
+    application = GraphqlProtocolTypeRouter(http_schema.schema)
     client = GraphqlHttpClient(application, headers={"X-Own": ""})
     await client.force_login(user)
     content = json.loads((await client.execute("{ asked }")).data["asked"])
@@ -185,7 +185,7 @@ class Me(GraphqlHttpConsumer):
 @pytest.mark.django_db(transaction=True)
 def test_headers_carry_a_session():
     user = User.objects.create_user("ada")
-    application = GraphqlProtocolTypeRouter(asked.schema, http_consumer=Me)
+    application = GraphqlProtocolTypeRouter(http_schema.schema, http_consumer=Me)
     headers = login_headers(user)
 
     async def ask():
@@ -218,7 +218,7 @@ async def test_who_leaves_is_unsubscribed(client):
         await OnEvent.broadcast(group="a", payload="x")
         assert await anext(first) == await anext(second)
         assert listeners() == 2
-    assert asked.calls == ["a", "a"]
+    assert http_schema.calls == ["a", "a"]
 
 
 async def test_who_has_waited_in_vain_may_wait_again(client):
@@ -241,7 +241,7 @@ async def test_who_breaks_off_the_iteration_is_unsubscribed(client):
         group.create_task(broadcast())
         async for _ in client.subscribe(EVENTS):
             break
-    await wait_until(lambda: asked.calls == ["a"])
+    await wait_until(lambda: http_schema.calls == ["a"])
     assert listeners() == 0
     # Django hops to a thread before it has ended.
     await wait_until(lambda: asyncio.all_tasks() <= known)

@@ -16,8 +16,7 @@ from django.core.asgi import get_asgi_application
 from django.test import override_settings
 from django.urls import path
 
-import asked
-from asked import OnEvent
+import http_schema
 from channels_graphql_ws import (
     ConnectionClosedError,
     GraphqlHttpConsumer,
@@ -27,6 +26,7 @@ from channels_graphql_ws import (
     GraphqlWsTransportAiohttp,
 )
 from channels_graphql_ws.testing import LiveServer, login_headers
+from http_schema import OnEvent
 from support import GUARD, wait_until
 
 EVENTS = 'subscription { onEvent(group: "a") { event } }'
@@ -42,11 +42,11 @@ each_server = pytest.mark.parametrize("name", ["uvicorn", "daphne"])
 
 @pytest.fixture(autouse=True)
 def nobody_has_unsubscribed():
-    asked.calls.clear()
+    http_schema.calls.clear()
 
 
 def router(**options):
-    return GraphqlProtocolTypeRouter(asked.schema, middleware_stack=None, **options)
+    return GraphqlProtocolTypeRouter(http_schema.schema, middleware_stack=None, **options)
 
 
 async def connected(server, **options):
@@ -78,7 +78,7 @@ async def test_http_and_websocket_are_served(name):
         await OnEvent.broadcast(group="a", payload="x")
         assert await client.receive(wait_id=events) == MESSAGE
         await client.finalize()
-    assert asked.calls == ["a"]
+    assert http_schema.calls == ["a"]
     with pytest.raises(aiohttp.ClientConnectorError):
         await asked_over_http(server)
 
@@ -100,7 +100,7 @@ async def test_who_is_still_connected_is_sent_away(name):
         await client.execute("{ hello }")
     with pytest.raises(ConnectionClosedError):
         await client.receive()
-    await wait_until(lambda: asked.calls == ["a"])
+    await wait_until(lambda: http_schema.calls == ["a"])
     await client.finalize()
 
 
@@ -114,7 +114,7 @@ async def test_a_stream_does_not_keep_a_server_from_stopping(name):
             reading = asyncio.ensure_future(response.content.read())
         await asyncio.wait([reading])
         reading.exception()
-    assert asked.calls == ["a"]
+    assert http_schema.calls == ["a"]
 
 
 @each_server
@@ -137,7 +137,7 @@ def test_the_path_is_that_of_the_application():
 
 
 class Urls:
-    urlpatterns = (path("graphql/", GraphqlView.as_view(schema=asked.schema)),)
+    urlpatterns = (path("graphql/", GraphqlView.as_view(schema=http_schema.schema)),)
 
 
 async def test_django_takes_its_address_for_allowed():
@@ -183,7 +183,7 @@ def test_what_the_test_has_committed_is_seen(name, graphql_live_server):
 
 def test_the_fixture_takes_consumers_and_stops_its_servers(graphql_live_server):
     class Consumer(GraphqlHttpConsumer):
-        schema = asked.schema
+        schema = http_schema.schema
 
     server = graphql_live_server(Consumer)
     result = asyncio.run(asked_over_http(server))

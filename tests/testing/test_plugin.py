@@ -6,21 +6,21 @@ import sys
 
 import aiohttp
 
-import asked
-from asked import OnEvent
+import http_schema
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlProtocolTypeRouter, GraphqlWsConsumer
 from channels_graphql_ws.testing import LiveServer
+from http_schema import OnEvent
 from support import GUARD
 
-project = GraphqlProtocolTypeRouter(asked.schema, middleware_stack=None)
+project = GraphqlProtocolTypeRouter(http_schema.schema, middleware_stack=None)
 
 
 class Ws(GraphqlWsConsumer):
-    schema = asked.schema
+    schema = http_schema.schema
 
 
 class Http(GraphqlHttpConsumer):
-    schema = asked.schema
+    schema = http_schema.schema
 
 
 async def test_a_websocket_client_is_made_of_a_consumer(graphql_ws_client):

@@ -17,8 +17,7 @@ from django.test import TestCase, override_settings
 from django.urls import path
 from graphql import ExecutionResult
 
-import asked
-from asked import OnEvent
+import http_schema
 from channels_graphql_ws import (
     GraphqlHttpConsumer,
     GraphqlProtocolTypeRouter,
@@ -28,10 +27,11 @@ from channels_graphql_ws import (
 )
 from channels_graphql_ws.testing import SyncGraphqlHttpClient
 from channels_graphql_ws.testing.portal import Portal
+from http_schema import OnEvent
 
 STORE = "mutation ($file: Upload!, $more: [Upload]) { store(file: $file, more: $more) { stored } }"
 EVENTS = 'subscription { onEvent(group: "a") { event } }'
-OPTIONS = {"schema": asked.schema, "multipart_uploads_enabled": True, "max_batch_size": 3}
+OPTIONS = {"schema": http_schema.schema, "multipart_uploads_enabled": True, "max_batch_size": 3}
 
 
 class Urls:
@@ -40,7 +40,7 @@ class Urls:
 
 @pytest.fixture(autouse=True)
 def site():
-    asked.calls.clear()
+    http_schema.calls.clear()
     with override_settings(
         ROOT_URLCONF=Urls,
         ALLOWED_HOSTS=["testserver"],
@@ -157,7 +157,7 @@ def test_events_are_iterated_to_the_end(client):
         ]
         OnEvent.unsubscribe(group="a")
         assert list(events) == []
-    assert asked.calls == ["a"]
+    assert http_schema.calls == ["a"]
     assert threads() == []
 
 
@@ -165,7 +165,7 @@ def test_who_leaves_is_unsubscribed(client):
     with client.subscribe(EVENTS) as first, client.subscribe(EVENTS) as second:
         OnEvent.broadcast(group="a", payload="x")
         assert next(first) == next(second) == ExecutionResult({"onEvent": {"event": "x"}})
-    assert asked.calls == ["a", "a"]
+    assert http_schema.calls == ["a", "a"]
 
 
 def test_a_stream_that_is_forgotten_comes_to_its_end(client):
@@ -174,7 +174,7 @@ def test_a_stream_that_is_forgotten_comes_to_its_end(client):
         break
     del result
     gc.collect()
-    assert asked.calls == ["closed"]
+    assert http_schema.calls == ["closed"]
     assert threads() == []
 
 

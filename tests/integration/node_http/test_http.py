@@ -11,10 +11,10 @@ from django.test import override_settings
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from asking import listeners
 from channels_graphql_ws import Subscription
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.http.view import GraphqlView
+from http_client import listeners
 from support import wait_until
 
 pytestmark = [pytest.mark.node, pytest.mark.servers]

@@ -1,0 +1,17 @@
+"""Pytest plugin: `executor` runs a test with compiled operations and with graphql-core."""
+
+from __future__ import annotations
+
+import pytest
+
+from channels_graphql_ws.operations.interfaces import Settings
+
+
+@pytest.fixture(params=["compiled", "by graphql-core"])
+def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Tell who executes."""
+    name: str = request.param
+    is_on = {"compile_operations": name == "compiled"}
+    defaults = {**Settings.__init__.__kwdefaults__, **is_on}
+    monkeypatch.setattr(Settings.__init__, "__kwdefaults__", defaults)
+    return name

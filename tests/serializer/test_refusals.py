@@ -1,0 +1,126 @@
+"""What can not be sent is refused with its path."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import msgpack
+import pytest
+from django.db.models import F
+from django.utils.functional import SimpleLazyObject
+
+from channels_graphql_ws.exceptions import PayloadTypeError
+from channels_graphql_ws.serializer import Serializer
+from round_trips import refusal, travel
+from testapp.models import (
+    Author,
+    Book,
+    Color,
+    Everything,
+    Invoice,
+    Located,
+    Point,
+    Rank,
+)
+
+
+@pytest.mark.parametrize(
+    ("payload", "path"),
+    [
+        (object(), "payload"),
+        ({"a": [0, 1, 2, object()]}, 'payload["a"][3]'),
+        ({"a": [0, 1, 2, Located(where=object())]}, 'payload["a"][3].where'),
+        ({"é\n": {1: (object(),)}}, 'payload["é\\n"][1][0]'),
+        ({"a": {None: defaultdict(int, b=object())}}, 'payload["a"][None]["b"]'),
+        ([1, {object()}], "payload[1][0]"),
+        ([{"k": 1, ("x", object()): 2}], "payload[0].keys()[1][1]"),
+        ({Color.RED: object()}, "payload[<Color>]"),
+        (Book(title=["no", object()]), "payload.title[1]"),
+        (Everything(json={"a": object()}), 'payload.json["a"]'),
+        ([b"", bytearray(), memoryview(b""), 1.5, 2**70, "t", Rank.LOW, object()], "payload[7]"),
+        ([msgpack.Timestamp(1), date.min, frozenset(), {}, [], (), object()], "payload[6]"),
+        (SimpleLazyObject(lambda: [object()]), "payload[0]"),
+        ({"x": Point(1, 2)}, 'payload["x"]'),
+    ],
+)
+def test_a_refusal_names_the_path(payload: object, path: str) -> None:
+    assert refusal(payload).split(": ", 1)[0] == path
+
+
+def test_a_refusal_names_the_type_and_how_to_register_it() -> None:
+    assert refusal(Point(1, 2)) == (
+        "payload: testapp.models.Point can not be sent; register it with"
+        " channels_graphql_ws.serializer.register(Point, name=..., encode=..., decode=...)"
+    )
+
+
+def test_a_refusal_is_a_type_error_whose_cause_is_kept() -> None:
+    with pytest.raises(TypeError) as caught:
+        Serializer.serialize([object()])
+    assert isinstance(caught.value.__cause__, PayloadTypeError)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [(i for i in "ab"), iter([1]), range(3), {}.keys(), 1j, len, Point, Author.objects],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_neither_value_nor_collection_is_refused(payload: object) -> None:
+    assert "can not be sent" in refusal(payload)
+
+
+def test_an_expression_that_is_not_evaluated_yet_is_refused() -> None:
+    text = refusal({"invoice": Invoice(net=F("net") + 1)})
+    assert text.startswith('payload["invoice"].net: django.db.models.expressions.')
+
+
+def test_a_memoryview_with_gaps_is_refused() -> None:
+    assert refusal([1, memoryview(b"abcd")[::2]]).startswith("payload[1]: a memoryview with gaps")
+
+
+def circles() -> Iterator[tuple[object, str]]:
+    first: dict[str, Any] = {}
+    first["me"] = first
+    yield first, 'payload["me"]: a circular reference, this is payload again'
+    second: list[Any] = [1]
+    second.append(({"x": second},))
+    yield [0, second], 'payload[1][1][0]["x"]: a circular reference, this is payload[1] again'
+    third = Everything(json=[])
+    third.json.append(third)
+    yield [third], "payload[0].json[0]: a circular reference, this is payload[0] again"
+
+
+@pytest.mark.parametrize(("payload", "text"), list(circles()), ids=["dict", "list", "model"])
+def test_a_circular_reference_is_refused_with_its_path(payload: object, text: str) -> None:
+    assert refusal(payload) == text
+
+
+def test_the_same_object_twice_is_no_circle() -> None:
+    shared = [1]
+    assert travel([shared, shared, {"a": shared}]) == [[1], [1], {"a": [1]}]
+
+
+def nested(depth: int, wrap: type[list[Any] | tuple[Any]] = list) -> Any:
+    """Return an empty list in a list in a list."""
+    value: Any = wrap()
+    for _ in range(depth):
+        value = wrap((value,))
+    return value
+
+
+@pytest.mark.parametrize("wrap", [list, tuple])
+def test_a_nesting_of_500_travels(wrap: type[list[Any] | tuple[Any]]) -> None:
+    assert travel(nested(500, wrap)) == nested(500, wrap)
+
+
+@pytest.mark.parametrize("wrap", [list, tuple])
+@pytest.mark.parametrize("depth", [1100, 50_000])
+def test_a_nesting_without_end_is_refused(wrap: Any, depth: int) -> None:
+    text = refusal({"a": nested(depth, wrap)})
+    assert text.startswith('payload["a"][0][0]')
+    assert "…" in text
+    assert text.endswith("nested too deeply, or too large, for MessagePack")
+    assert len(text) < 300

@@ -1,0 +1,250 @@
+"""What waits for a subscription, and what gives way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from channels_graphql_ws import Subscription
+from channels_graphql_ws.subscription import queue as queue_module
+from channels_graphql_ws.subscription.queue import DropLog, NotificationQueue, queue_for
+from engine_fakes import notification
+
+pytestmark = pytest.mark.usefixtures("executor")
+
+
+@pytest.fixture(autouse=True)
+def log(monkeypatch) -> DropLog:
+    """A log of drops that has warned of nothing yet."""
+    log = DropLog()
+    monkeypatch.setattr(queue_module, "drops", log)
+    return log
+
+
+def made(policy: Any, limit: int = 3, **options: Any) -> NotificationQueue:
+    """Make the queue of a class with that policy."""
+
+    class OnNews(Subscription, publish=lambda payload, info: payload, **options):
+        notification_queue_policy = policy
+
+    return queue_for(OnNews, limit)
+
+
+def put(queue: NotificationQueue, *payloads: Any) -> list[bool]:
+    return [queue.put(notification(payload)) for payload in payloads]
+
+
+def taken(queue: NotificationQueue) -> list[Any]:
+    """Take all there is."""
+    payloads = []
+    while (each := queue.take()) is not None:
+        payloads.append(each.payload())
+    return payloads
+
+
+def room(payload: Any) -> Any:
+    return payload["room"]
+
+
+def key_of_first(payload: Any) -> Any:
+    return payload[0]
+
+
+POLICIES = ["drop_oldest", "drop_newest", "close", "coalesce"]
+
+
+# ------------------------------------------------------------------------- every policy
+
+
+@pytest.fixture(params=POLICIES)
+def queue(request) -> NotificationQueue:
+    """A queue of each policy, with room for three, where nothing is alike."""
+    return made(request.param, coalesce=lambda payload: None)
+
+
+def test_notifications_keep_their_order(queue):
+    assert put(queue, 1, 2, 3) == [True] * 3
+    assert taken(queue) == [1, 2, 3]
+
+
+def test_an_empty_queue_gives_nothing_and_may_be_filled_again(queue):
+    assert queue.take() is None
+    put(queue, 1)
+    assert taken(queue) == [1]
+    assert queue.take() is None
+    put(queue, 2)
+    assert taken(queue) == [2]
+
+
+def test_a_queue_that_is_cleared_is_empty_and_of_use(queue):
+    queue.clear()
+    put(queue, 1, 2)
+    queue.clear()
+    assert taken(queue) == []
+    put(queue, 3)
+    assert taken(queue) == [3]
+
+
+def test_nothing_is_dropped_while_there_is_room(queue, log, caplog):
+    for number in range(100):
+        put(queue, number, number)
+        queue.take()
+        queue.take()
+    assert (queue.dropped, log.count, caplog.records) == (0, 0, [])
+
+
+# ----------------------------------------------------------------------------- overflow
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"), [("drop_oldest", [8, 9, 10]), ("drop_newest", [1, 2, 3])]
+)
+def test_a_full_queue_keeps_the_newest_or_the_oldest(policy, kept, log):
+    queue = made(policy)
+    assert put(queue, *range(1, 11)) == [True] * 10
+    assert queue.dropped == log.count == 7
+    assert taken(queue) == kept
+
+
+def test_a_full_queue_that_closes_forgets_all_and_says_so(log):
+    queue = made("close")
+    assert put(queue, 1, 2, 3, 4) == [True, True, True, False]
+    assert queue.dropped == log.count == 4
+    assert taken(queue) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ("drop_oldest", "dropped, the oldest first"),
+        ("drop_newest", "dropped, the newest first"),
+        ("close", "it is ended"),
+        ("coalesce", "dropped, the oldest first"),
+    ],
+)
+def test_the_log_says_what_happens_to_a_full_queue(policy, words, caplog):
+    put(made(policy, coalesce=lambda payload: None), 1, 2, 3, 4)
+    [record] = caplog.records
+    assert (record.levelno, record.name) == (logging.WARNING, "channels_graphql_ws.broadcast")
+    assert "OnNews can not keep up" in record.message
+    assert words in record.message
+    assert "limit 3" in record.message
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_with_a_limit_of_one_only_an_end_is_worth_a_warning(policy, caplog):
+    queue = made(policy, 1, coalesce=lambda payload: None)
+    put(queue, 1, 2)
+    assert queue.dropped == (2 if policy == "close" else 1)
+    assert len(caplog.records) == (policy == "close")
+
+
+def test_drops_are_warned_of_once_in_a_while(monkeypatch, caplog):
+    now = 1000.0
+    monkeypatch.setattr(queue_module, "time", SimpleNamespace(monotonic=lambda: now))
+    queue = made("drop_oldest")
+    put(queue, *range(8))
+    now += DropLog.interval
+    put(queue, 8)
+    first, second = caplog.records
+    assert "limit 3, 1 dropped" in first.message
+    assert "6 dropped" in second.message
+
+
+# --------------------------------------------------------------------------- coalescing
+
+
+def test_the_newest_takes_the_place_of_the_older_with_the_same_key(log):
+    queue = made("coalesce", coalesce=room)
+    first, second, third = ({"room": name, "n": n} for n, name in enumerate("aba"))
+    assert put(queue, first, second, third) == [True] * 3
+    assert taken(queue) == [third, second]
+    assert (queue.dropped, log.count) == (0, 0)
+
+
+def test_only_what_waits_is_replaced():
+    queue = made("coalesce", coalesce=room)
+    put(queue, {"room": "a", "n": 1})
+    queue.take()
+    put(queue, {"room": "a", "n": 2})
+    assert taken(queue) == [{"room": "a", "n": 2}]
+
+
+def test_many_with_few_keys_need_little_room(log):
+    queue = made("coalesce", coalesce=key_of_first)
+    put(queue, *([number % 3, number] for number in range(1000)))
+    assert taken(queue) == [[0, 999], [1, 997], [2, 998]]
+    assert log.count == 0
+
+
+def test_without_a_key_nothing_is_replaced():
+    queue = made("coalesce", coalesce=lambda payload: payload or None)
+    put(queue, 0, 0, 5)
+    assert taken(queue) == [0, 0, 5]
+
+
+def test_too_many_keys_and_the_oldest_is_dropped_and_its_key_forgotten():
+    queue = made("coalesce", coalesce=key_of_first)
+    put(queue, ["a", 1], ["b", 1], ["c", 1], ["d", 1], ["a", 2])
+    assert queue.dropped == 2
+    assert taken(queue) == [["c", 1], ["d", 1], ["a", 2]]
+
+
+def unhashable(payload: Any) -> Any:
+    return [payload]
+
+
+def failing(payload: Any) -> Any:
+    raise LookupError("no key")
+
+
+def cancelled(payload: Any) -> Any:
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("hook", [unhashable, failing, cancelled])
+def test_a_hook_that_fails_is_logged_and_nothing_is_lost(hook, caplog):
+    queue = made("coalesce", coalesce=lambda payload: hook(payload) if payload else "key")
+    put(queue, 1, 1, 0)
+    put(queue, 0)
+    assert taken(queue) == [1, 1, 0]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert "`coalesce` of" in caplog.messages[0]
+    assert caplog.records[0].exc_info
+
+
+def test_the_hook_is_asked_once_for_all_subscriptions_and_its_failure_logged_once(caplog):
+    asked = []
+
+    def hook(payload):
+        asked.append(payload)
+        return failing(payload)
+
+    first = made("coalesce", coalesce=hook)
+    second = made("coalesce", coalesce=hook)
+    news = notification("tea")
+    for queue in (first, second, first):
+        queue.put(news)
+    assert asked == ["tea"]
+    assert len(caplog.records) == 1
+
+
+def test_classes_do_not_share_their_keys():
+    by_room = made("coalesce", coalesce=room)
+    alone = made("coalesce", coalesce=lambda payload: None)
+    for n in (1, 2):
+        news = notification({"room": "a", "n": n})
+        by_room.put(news)
+        alone.put(news)
+    assert len(taken(by_room)) == 1
+    assert len(taken(alone)) == 2
+
+
+def test_the_hook_has_the_payload_for_itself():
+    queue = made("coalesce", coalesce=lambda payload: payload.pop("room"))
+    put(queue, {"room": "a", "n": 1})
+    assert taken(queue) == [{"room": "a", "n": 1}]
