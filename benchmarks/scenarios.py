@@ -18,7 +18,7 @@ from contenders import (
 from load import Audience
 from measures.arrivals import Arrivals, Memory
 from measures.bursts import Bursts
-from measures.fanout import FanOut, Latency, Pings, SlowReader
+from measures.fanout import FanOut, KeepAlive, Latency, SlowReader
 from measures.operations import Pairs, Queries
 from measures.stage import Stage
 from measures.two_processes import TwoProcesses
@@ -248,7 +248,7 @@ SCENARIOS = (
     Scenario(
         "pings",
         "a ping is answered while events go to 5,000, the worst",
-        Pings,
+        KeepAlive,
         _entries(replace(EVERYBODY, connections=5_000), (OURS, NODE)),
         unit="ms",
         figure="max",

@@ -1,4 +1,4 @@
-"""Live GraphQL data for Django: subscriptions over WebSocket on Channels."""
+"""ActiveSubscription GraphQL data for Django: subscriptions over WebSocket on Channels."""
 
 from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp
 from channels_graphql_ws.client.client import GraphqlWsClient

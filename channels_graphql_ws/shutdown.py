@@ -22,7 +22,7 @@ log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 DEFAULT_TIMEOUT = 10.0
 """Seconds that operations may take to their end."""
 
-FAREWELL_TIMEOUT = 5.0
+CLOSE_TIMEOUT = 5.0
 """Seconds that a client may take to be told, and what belongs to it to end."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -33,10 +33,10 @@ _TURNS_AT_ONCE = 64
 _WRITING_TURNS = 5
 
 
-class Guest(Protocol):
+class Drainable(Protocol):
     """A connection, or an answer that goes on."""
 
-    async def leave(self, timeout: float) -> None:
+    async def drain(self, timeout: float) -> None:
         """End it, as soon as nothing but subscriptions is under way.
 
         Args:
@@ -45,34 +45,34 @@ class Guest(Protocol):
         ...
 
 
-class Guests:
-    """All that goes on on one event loop. See `guests_of_loop`."""
+class Connections:
+    """All that goes on on one event loop. See `connections_of_loop`."""
 
     def __init__(self) -> None:
-        self.are_leaving = False
+        self.is_draining = False
         """Whether nobody else may come in."""
-        self._guests: set[Guest] = set()
-        self._hears = False
+        self._connections: set[Drainable] = set()
+        self._listens = False
 
     def __len__(self) -> int:
-        return len(self._guests)
+        return len(self._connections)
 
-    def add(self, guest: Guest) -> None:
-        """Remember a guest until `discard`."""
-        self._guests.add(guest)
-        if not self._hears and _wish.signals:
-            self.hear(_wish.timeout, _wish.signals)
+    def add(self, connection: Drainable) -> None:
+        """Remember a connection until `discard`."""
+        self._connections.add(connection)
+        if not self._listens and _signal_settings.signals:
+            self.listen_for_signals(_signal_settings.timeout, _signal_settings.signals)
 
-    def discard(self, guest: Guest) -> None:
-        """A guest has gone; harmless for one that is not known."""
-        self._guests.discard(guest)
+    def discard(self, connection: Drainable) -> None:
+        """A connection has gone; harmless for one that is not known."""
+        self._connections.discard(connection)
 
-    async def leave(self, timeout: float) -> None:
+    async def drain(self, timeout: float) -> None:
         """Let nobody in any more, and bring all out."""
-        self.are_leaving = True
+        self.is_draining = True
         tasks: list[asyncio.Task[None]] = []
-        for number, guest in enumerate(list(self._guests), 1):
-            tasks.append(asyncio.create_task(guest.leave(timeout)))
+        for number, connection in enumerate(list(self._connections), 1):
+            tasks.append(asyncio.create_task(connection.drain(timeout)))
             if number % _TURNS_AT_ONCE == 0:
                 # Other clients are still being served meanwhile.
                 await asyncio.sleep(0)
@@ -80,9 +80,9 @@ class Guests:
             if isinstance(result, Exception):
                 log.error("A client could not be told of the shutdown", exc_info=result)
 
-    def hear(self, timeout: float, signals: Iterable[signal.Signals]) -> None:
+    def listen_for_signals(self, timeout: float, signals: Iterable[signal.Signals]) -> None:
         """Leave when the process gets one of these signals, and pass it on then."""
-        self._hears = True
+        self._listens = True
         # Only there can Python's signals be heard; another thread is none of a server's.
         if threading.current_thread() is threading.main_thread():
             for number in signals:
@@ -118,11 +118,11 @@ class _SignalListener:
         self._timeout = timeout
         self._loop = ref(asyncio.get_running_loop())
         self._has_begun = False
-        if current != self._heard:
+        if current != self._received:
             self._previous = current
-            signal.signal(self._number, self._heard)
+            signal.signal(self._number, self._received)
 
-    def _heard(self, _number: int, frame: Any) -> None:
+    def _received(self, _number: int, frame: Any) -> None:
         self._frame = frame
         loop = self._loop() if self._loop is not None else None
         # Who says it twice means it.
@@ -130,12 +130,12 @@ class _SignalListener:
             self._pass_on()
             return
         self._has_begun = True
-        loop.call_soon_threadsafe(self._leave)
+        loop.call_soon_threadsafe(self._drain)
 
-    def _leave(self) -> None:
-        guests = guests_of_loop()
-        log.info("Got %s: telling %s clients to come again", self._number.name, len(guests))
-        self._task = asyncio.ensure_future(guests.leave(self._timeout))
+    def _drain(self) -> None:
+        connections = connections_of_loop()
+        log.info("Got %s: telling %s clients to come again", self._number.name, len(connections))
+        self._task = asyncio.ensure_future(connections.drain(self._timeout))
         self._task.add_done_callback(lambda _: self._pass_on())
 
     def _pass_on(self) -> None:
@@ -150,28 +150,28 @@ class _SignalListener:
 _listeners: dict[signal.Signals, _SignalListener] = {}
 
 
-class _Wish:
+class _SignalSettings:
     """The signals that are listened to from the first connection on."""
 
     timeout = DEFAULT_TIMEOUT
     signals: tuple[signal.Signals, ...] = ()
 
 
-_wish = _Wish()
+_signal_settings = _SignalSettings()
 
-_guests: WeakKeyDictionary[asyncio.AbstractEventLoop, Guests] = WeakKeyDictionary()
+_connections: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
 
 
-def guests_of_loop() -> Guests:
-    """Give the guests of the running event loop."""
+def connections_of_loop() -> Connections:
+    """Give the connections of the running event loop."""
     loop = asyncio.get_running_loop()
-    guests = _guests.get(loop)
-    if guests is None:
-        guests = _guests[loop] = Guests()
-    return guests
+    connections = _connections.get(loop)
+    if connections is None:
+        connections = _connections[loop] = Connections()
+    return connections
 
 
-async def written() -> None:
+async def yield_to_server() -> None:
     """Let a server write what it was given, if it does so when it is its turn (Daphne)."""
     for _ in range(_WRITING_TURNS):
         await asyncio.sleep(0)
@@ -187,7 +187,7 @@ async def shut_down(timeout: float = DEFAULT_TIMEOUT) -> None:
         timeout: seconds that they may take. What is not over then goes on without its
             client.
     """
-    await guests_of_loop().leave(timeout)
+    await connections_of_loop().drain(timeout)
 
 
 def shut_down_on_signals(
@@ -202,9 +202,9 @@ def shut_down_on_signals(
         timeout: seconds that queries and mutations may take.
         signals: those that tell the process to end.
     """
-    _wish.timeout, _wish.signals = timeout, tuple(signals)
+    _signal_settings.timeout, _signal_settings.signals = timeout, tuple(signals)
     with contextlib.suppress(RuntimeError):  # No event loop yet: at the first connection.
-        guests_of_loop().hear(timeout, _wish.signals)
+        connections_of_loop().listen_for_signals(timeout, _signal_settings.signals)
 
 
 class GraphqlLifespan:
@@ -225,7 +225,7 @@ class GraphqlLifespan:
     async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
         """Answer what the server says of its life (ASGI, lifespan)."""
         while (await receive())["type"] == "lifespan.startup":
-            guests_of_loop().hear(self._timeout, self._signals)
+            connections_of_loop().listen_for_signals(self._timeout, self._signals)
             await send({"type": "lifespan.startup.complete"})
         await shut_down(self._timeout)
         await send({"type": "lifespan.shutdown.complete"})

@@ -21,11 +21,11 @@ hypothesis.settings.load_profile("suite")
 
 if os.environ.get("CHANNELS_GRAPHQL_WS_TEST_COMPILE") == "0":
     # `tox run -e uncompiled`: whatever does not say otherwise is executed by graphql-core.
-    from channels_graphql_ws.operations.interfaces import Settings
+    from channels_graphql_ws.operations.interfaces import EngineSettings
     from channels_graphql_ws.operations.options import OperationOptions
 
     OperationOptions.compile_operations = False
-    Settings.__init__.__kwdefaults__["compile_operations"] = False
+    EngineSettings.__init__.__kwdefaults__["compile_operations"] = False
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_la
 
 from asgi_socket import LEGACY, NEW, AsgiSocket, Event
 from channels_graphql_ws.pubsub import hub, local
-from channels_graphql_ws.subscription.single import Cohort
+from channels_graphql_ws.subscription.single import SingleSubscriber
 from channels_graphql_ws.websocket.connection import Connection
 from news_schema import HELLO, NEWS, SLOW_NEWS, News, Stage, consumer_class
 from support import tick, wait_until
@@ -31,7 +31,7 @@ class Census:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._alive: WeakSet[Any] = WeakSet()
-        for kind in (Connection, Cohort):
+        for kind in (Connection, SingleSubscriber):
             monkeypatch.setattr(kind, "__init__", self._noting(kind.__init__))
         monkeypatch.setattr(Stage, "__init__", self._noting(Stage.__init__))
         cls = consumer_class(

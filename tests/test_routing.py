@@ -40,8 +40,8 @@ def sessions_without_a_database():
 @pytest.fixture(autouse=True)
 def wish(monkeypatch):
     """What routers wish of signals, which no other test is to hear of."""
-    wish = shutdown._Wish()
-    monkeypatch.setattr(shutdown, "_wish", wish)
+    wish = shutdown._SignalSettings()
+    monkeypatch.setattr(shutdown, "_signal_settings", wish)
     return wish
 
 

@@ -20,7 +20,7 @@ from channels_graphql_ws import (
     shut_down_on_signals,
     shutdown,
 )
-from channels_graphql_ws.shutdown import Guests, guests_of_loop
+from channels_graphql_ws.shutdown import Connections, connections_of_loop
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from news_schema import HELLO, NEWS, SLOW_NEWS, TELL, Stage, consumer_class
 from support import tick, wait_until
@@ -41,10 +41,10 @@ def no_trace() -> Iterator[None]:
     for number, handler in before.items():
         signal.signal(number, handler)
     shutdown._listeners.clear()
-    shutdown._wish.signals = ()
+    shutdown._signal_settings.signals = ()
 
 
-class Guest:
+class Drainable:
     """Leaves when it may, or fails to."""
 
     def __init__(self, failure: Exception | None = None) -> None:
@@ -52,7 +52,7 @@ class Guest:
         self.timeouts: list[float] = []
         self._failure = failure
 
-    async def leave(self, timeout: float) -> None:
+    async def drain(self, timeout: float) -> None:
         self.timeouts.append(timeout)
         if self._failure is not None:
             raise self._failure
@@ -71,16 +71,16 @@ async def live(
     return socket
 
 
-# ----------------------------------------------------------------------------- guests
+# ----------------------------------------------------------------------------- connections
 
 
 async def test_all_are_asked_to_leave_and_waited_for() -> None:
-    guests, some = Guests(), [Guest() for _ in range(100)]
+    connections, some = Connections(), [Drainable() for _ in range(100)]
     for each in some:
-        guests.add(each)
-    leaving = asyncio.ensure_future(guests.leave(7))
+        connections.add(each)
+    leaving = asyncio.ensure_future(connections.drain(7))
     await tick(5)
-    assert guests.are_leaving
+    assert connections.is_draining
     assert [each.timeouts for each in some] == [[7]] * 100
     assert not leaving.done()
     for each in some:
@@ -89,21 +89,21 @@ async def test_all_are_asked_to_leave_and_waited_for() -> None:
 
 
 async def test_one_that_fails_keeps_nobody_from_leaving(caplog: Any) -> None:
-    guests, broken, well = Guests(), Guest(OSError("broken")), Guest()
-    guests.add(broken)
-    guests.add(well)
+    connections, broken, well = Connections(), Drainable(OSError("broken")), Drainable()
+    connections.add(broken)
+    connections.add(well)
     well.may_leave.set()
-    await guests.leave(1)
+    await connections.drain(1)
     assert well.timeouts == [1]
     assert "could not be told of the shutdown" in caplog.text
 
 
 async def test_who_has_gone_is_not_asked() -> None:
-    guests, one = Guests(), Guest()
-    guests.add(one)
-    guests.discard(one)
-    assert len(guests) == 0
-    await guests.leave(1)
+    connections, one = Connections(), Drainable()
+    connections.add(one)
+    connections.discard(one)
+    assert len(connections) == 0
+    await connections.drain(1)
     assert one.timeouts == []
 
 
@@ -187,7 +187,7 @@ async def test_a_client_that_is_being_decided_on_is_closed_at_once() -> None:
 
     socket = AsgiSocket(consumer_class(on_connect=on_connect).as_asgi())
     socket.init()
-    await wait_until(lambda: len(guests_of_loop()) == 1)
+    await wait_until(lambda: len(connections_of_loop()) == 1)
     await shut_down()
     await socket.ended()
     assert socket.closes == [RESTART]
@@ -231,9 +231,9 @@ async def test_a_server_that_lets_no_application_say_1012_says_4012() -> None:
 
 async def test_nobody_is_left_in_the_book_of_guests() -> None:
     socket = await live()
-    assert len(guests_of_loop()) == 1
+    assert len(connections_of_loop()) == 1
     await socket.drop()
-    assert len(guests_of_loop()) == 0
+    assert len(connections_of_loop()) == 0
 
 
 async def test_our_own_client_says_that_the_server_restarts() -> None:
@@ -310,7 +310,7 @@ async def test_the_server_hears_a_signal_when_clients_have_been_told() -> None:
     socket.start("m", MUTATION)
     await wait_until(lambda: "mutation" in stage.passed)
     signal.raise_signal(SIGNAL)
-    await wait_until(lambda: guests_of_loop().are_leaving)
+    await wait_until(lambda: connections_of_loop().is_draining)
     assert server.heard == []
     stage.let_go("mutation")
     await socket.ended()
@@ -321,14 +321,14 @@ async def test_the_server_hears_a_signal_when_clients_have_been_told() -> None:
 
 async def test_a_second_signal_goes_to_the_server_at_once() -> None:
     server = Server()
-    guest = Guest()
+    connection = Drainable()
     shut_down_on_signals(signals=(SIGNAL,))
-    guests_of_loop().add(guest)
+    connections_of_loop().add(connection)
     signal.raise_signal(SIGNAL)
-    await wait_until(lambda: guest.timeouts)
+    await wait_until(lambda: connection.timeouts)
     signal.raise_signal(SIGNAL)
     assert server.heard == [SIGNAL]
-    guest.may_leave.set()
+    connection.may_leave.set()
     await wait_until(lambda: len(server.heard) == 2)
 
 
@@ -338,12 +338,12 @@ def test_a_wish_without_an_event_loop_counts_from_the_first_connection_on() -> N
     assert signal.getsignal(SIGNAL) == server._hear
 
     async def serve() -> None:
-        guest = Guest()
-        guest.may_leave.set()
-        guests_of_loop().add(guest)
+        connection = Drainable()
+        connection.may_leave.set()
+        connections_of_loop().add(connection)
         signal.raise_signal(SIGNAL)
         await wait_until(lambda: server.heard)
-        assert guest.timeouts == [3]
+        assert connection.timeouts == [3]
 
     asyncio.run(serve())
     # Nobody is there any more who could be told: it is the server's alone.
@@ -357,7 +357,7 @@ def test_one_event_loop_after_another_listens_and_none_is_kept() -> None:
     loops = []
 
     async def serve() -> None:
-        guests_of_loop().add(Guest())
+        connections_of_loop().add(Drainable())
         loops.append(ref(asyncio.get_running_loop()))
 
     for _ in range(3):
@@ -409,12 +409,12 @@ async def test_the_lifespan_listens_at_the_start_and_shuts_down_at_the_end() -> 
     said.put_nowait({"type": "lifespan.startup"})
     await wait_until(lambda: told)
     assert signal.getsignal(SIGNAL) != server._hear
-    guest = Guest()
-    guests_of_loop().add(guest)
+    connection = Drainable()
+    connections_of_loop().add(connection)
     said.put_nowait({"type": "lifespan.shutdown"})
-    await wait_until(lambda: guest.timeouts)
+    await wait_until(lambda: connection.timeouts)
     assert told == ["lifespan.startup.complete"]
-    guest.may_leave.set()
+    connection.may_leave.set()
     await serving
     assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert guest.timeouts == [4]
+    assert connection.timeouts == [4]

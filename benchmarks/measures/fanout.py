@@ -90,7 +90,7 @@ class Latency(FanOut):
         return {"p50": _percentile(times, 50), "p99": _percentile(times, 99), "max": max(times)}
 
 
-class Pings(FanOut):
+class KeepAlive(FanOut):
     """ms that another client's ping waits while an event goes to everybody."""
 
     events_at_once = 3

@@ -57,7 +57,7 @@ class GraphqlWsClient:
     """A GraphQL client over one connection, in either subprotocol.
 
     Everything the server says comes out of `receive()`, in its order; the other
-    methods are built on it. So one task at a time may wait for messages. Pings of
+    methods are built on it. So one task at a time may wait for messages. KeepAlive of
     the server are answered when they are read. Every wait ends with `TimeoutError`
     after `transport.TIMEOUT` seconds, where no other time is given.
 

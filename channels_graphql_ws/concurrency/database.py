@@ -8,7 +8,7 @@ from asgiref.sync import SyncToAsync
 from django.db import close_old_connections
 
 
-class Freshness:
+class AsyncConnections:
     """Closes database connections that have had their time, where coroutines use them.
 
     Django's asynchronous ORM works in asgiref's one "thread-sensitive" thread. Channels
@@ -22,7 +22,7 @@ class Freshness:
     def __init__(self) -> None:
         self._visited_at = float("-inf")
 
-    def see_to(self) -> None:
+    def close_expired(self) -> None:
         """Call this before user code runs; it does not wait."""
         now = time.monotonic()
         if now - self._visited_at >= self.interval:
@@ -30,5 +30,5 @@ class Freshness:
             SyncToAsync.single_thread_executor.submit(close_old_connections)
 
 
-freshness = Freshness()
+async_connections = AsyncConnections()
 """That of the connections which this process has in that thread."""

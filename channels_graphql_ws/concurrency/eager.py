@@ -18,7 +18,7 @@ from graphql import ExecutionResult
 
 T = TypeVar("T")
 
-Steps = Generator[Any, Any, T]
+Eager = Generator[Any, Any, T]
 """Yields values or awaitables; is sent the value or what the awaitable gave."""
 
 
@@ -33,7 +33,7 @@ def is_awaitable(value: object) -> bool:
     return kind not in _PLAIN and hasattr(kind, "__await__")
 
 
-def run(steps: Steps[T]) -> T | Coroutine[Any, Any, T]:
+def start(steps: Eager[T]) -> T | Coroutine[Any, Any, T]:
     """Take steps until one has to wait.
 
     Returns:
@@ -71,7 +71,7 @@ def is_cancellation(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
-async def _finish(steps: Steps[T], step: Any) -> T:
+async def _finish(steps: Eager[T], step: Any) -> T:
     """Take the remaining steps, the first of which is the awaitable `step`."""
     while True:
         failure: BaseException | None = None

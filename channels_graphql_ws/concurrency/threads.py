@@ -60,15 +60,15 @@ async def in_thread(call: Callable[[], Any]) -> Any:
     The threads are not asgiref's single "thread-sensitive" one, where a slow call of one
     client would keep all others waiting; they are our own, and `THREADS` at most.
     """
-    errand = _Errand(call)
+    running = _ThreadCall(call)
     try:
-        return await _in_a_thread(errand)
+        return await _in_a_thread(running)
     except asyncio.CancelledError:
-        errand.abandon()
+        running.abandon()
         raise
 
 
-class _Errand:
+class _ThreadCall:
     """A call in a thread. A coroutine that it gives when nobody waits is closed."""
 
     def __init__(self, call: Callable[[], Any]) -> None:
@@ -95,12 +95,12 @@ class _Errand:
             self._result.close()
 
 
-def _in_a_thread(errand: _Errand) -> Awaitable[Any]:
+def _in_a_thread(call: _ThreadCall) -> Awaitable[Any]:
     run: Any
     if sync_in_callers_thread.get():
-        run = database_sync_to_async(errand.run)
+        run = database_sync_to_async(call.run)
     else:
         pool = _resolvers.pool
-        run = database_sync_to_async(errand.run, thread_sensitive=False, executor=pool)
+        run = database_sync_to_async(call.run, thread_sensitive=False, executor=pool)
     running: Awaitable[Any] = run()
     return running

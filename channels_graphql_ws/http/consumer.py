@@ -13,13 +13,13 @@ from django.http import HttpResponse
 
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.http import uploads
-from channels_graphql_ws.http.errors import ClientGoneError, RequestRefusedError, too_large
-from channels_graphql_ws.http.handler import Serving
+from channels_graphql_ws.http.errors import ClientGoneError, HttpError, too_large
+from channels_graphql_ws.http.handler import RequestHandler
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.http.request import HttpRequest
-from channels_graphql_ws.http.responses import StreamAnswer
-from channels_graphql_ws.pubsub.layers import add_owner
-from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, FAREWELL_TIMEOUT, written
+from channels_graphql_ws.http.responses import StreamingResponse
+from channels_graphql_ws.pubsub.layers import register_endpoint
+from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, DEFAULT_TIMEOUT, yield_to_server
 
 log = logging.getLogger("channels_graphql_ws.http")
 
@@ -72,7 +72,7 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
         self.scope = scope
         client = _Client(receive, send)
         try:
-            answer = await Serving(self, HttpRequest(scope, self), client).answer()
+            answer = await RequestHandler(self, HttpRequest(scope, self), client).answer()
         except ClientGoneError:
             return
         if isinstance(answer, HttpResponse):
@@ -97,7 +97,7 @@ class _Client:
         with SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE) as body:
             length = await self._read(body, limit)
             if length < (request.content_length or 0):
-                raise RequestRefusedError("The body was cut off, it is shorter than it should be")
+                raise HttpError("The body was cut off, it is shorter than it should be")
             body.seek(0)
             if is_form:
                 await in_thread(lambda: uploads.parse_form(request, body, length))
@@ -136,7 +136,7 @@ class _Client:
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
             log.debug("Can not send to a client: %r", error)
 
-    async def stream(self, answer: StreamAnswer) -> None:
+    async def stream(self, answer: StreamingResponse) -> None:
         """Send an answer that goes on, until it ends or the client has gone."""
         sending = asyncio.create_task(self._send_stream(answer))
         gone = asyncio.create_task(self.gone())
@@ -146,8 +146,8 @@ class _Client:
         except asyncio.CancelledError:
             # So Daphne tells that it ends, and then waits for us.
             await answer.finish(DEFAULT_TIMEOUT)
-            await asyncio.wait(ends, timeout=FAREWELL_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
-            await written()
+            await asyncio.wait(ends, timeout=CLOSE_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            await yield_to_server()
         finally:
             sending.cancel()
             gone.cancel()
@@ -156,7 +156,7 @@ class _Client:
             finally:
                 await answer.close()
 
-    async def _send_stream(self, answer: StreamAnswer) -> None:
+    async def _send_stream(self, answer: StreamingResponse) -> None:
         try:
             await self._start(answer.response, [])
             async for chunk in answer.stream:
@@ -183,4 +183,4 @@ class _Client:
         )
 
 
-add_owner(GraphqlHttpConsumer)
+register_endpoint(GraphqlHttpConsumer)

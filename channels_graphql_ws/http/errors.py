@@ -8,7 +8,7 @@ from http import HTTPStatus
 from channels_graphql_ws.exceptions import GraphqlWsError
 
 
-class RequestRefusedError(GraphqlWsError):
+class HttpError(GraphqlWsError):
     """The request can not be served, and the client is told why.
 
     Attributes:
@@ -33,9 +33,9 @@ class ClientGoneError(GraphqlWsError):
     """The client has gone: nobody is left to answer."""
 
 
-def too_large(limit: int) -> RequestRefusedError:
+def too_large(limit: int) -> HttpError:
     """Refuse a body."""
-    return RequestRefusedError(
+    return HttpError(
         f"The body is longer than {limit} bytes",
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         # What is still to come is not read.
@@ -43,6 +43,6 @@ def too_large(limit: int) -> RequestRefusedError:
     )
 
 
-def method_not_allowed(message: str, allowed: str) -> RequestRefusedError:
+def method_not_allowed(message: str, allowed: str) -> HttpError:
     """Refuse a method; `allowed` names the others."""
-    return RequestRefusedError(message, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": allowed})
+    return HttpError(message, HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": allowed})

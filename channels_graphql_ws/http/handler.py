@@ -22,7 +22,7 @@ from channels_graphql_ws.http import responses as answers
 from channels_graphql_ws.http import stream_formats as formats
 from channels_graphql_ws.http.errors import (
     ClientGoneError,
-    RequestRefusedError,
+    HttpError,
     method_not_allowed,
     too_large,
 )
@@ -36,16 +36,16 @@ from channels_graphql_ws.http.reservations import (
     SharedStream,
     reservations_of_loop,
 )
-from channels_graphql_ws.http.responses import StreamAnswer
-from channels_graphql_ws.http.stream import OwnStream, Sink, Stream
-from channels_graphql_ws.shutdown import guests_of_loop
+from channels_graphql_ws.http.responses import StreamingResponse
+from channels_graphql_ws.http.stream import OwnStream, ResponseStream, Sink
+from channels_graphql_ws.shutdown import connections_of_loop
 
 log = logging.getLogger("channels_graphql_ws.http")
 
 RESTARTING = "The server is about to restart, try again"
 RETRY = {"Retry-After": "1"}
 
-Answer: TypeAlias = HttpResponse | StreamAnswer
+Answer: TypeAlias = HttpResponse | StreamingResponse
 
 
 class Source(Protocol):
@@ -58,7 +58,7 @@ class Source(Protocol):
         """Read the body into the request.
 
         Raises:
-            RequestRefusedError: it is too long, or no form where it should be one.
+            HttpError: it is too long, or no form where it should be one.
             ClientGoneError: the client has gone in the middle.
         """
         ...
@@ -68,7 +68,7 @@ class Source(Protocol):
         ...
 
 
-class Serving:
+class RequestHandler:
     """Serves one request."""
 
     def __init__(
@@ -89,7 +89,7 @@ class Serving:
         try:
             self._accepted = self._negotiate()
             return await self._serve()
-        except RequestRefusedError as error:
+        except HttpError as error:
             self._request.close()
             return answers.refusal(self._response, error, self._accepted.single)
         except ClientGoneError:
@@ -98,9 +98,7 @@ class Serving:
         except Exception:
             log.exception("A request failed")
             self._request.close()
-            problem = RequestRefusedError(
-                "Internal server error", HTTPStatus.INTERNAL_SERVER_ERROR
-            )
+            problem = HttpError("Internal server error", HTTPStatus.INTERNAL_SERVER_ERROR)
             return answers.refusal(HttpResponse(), problem, self._accepted.single)
 
     # ---------------------------------------------------------------------- methods
@@ -185,13 +183,13 @@ class Serving:
         media_type = self._request.media_type
         if media_type.name != MediaType.JSON:
             name = media_type.name or "nothing"
-            raise RequestRefusedError(
+            raise HttpError(
                 f"The content type must be application/json, it is {name}",
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             )
         charset = media_type.parameters.get("charset", "utf-8")
         if charset not in {"utf-8", "utf8"}:
-            raise RequestRefusedError(
+            raise HttpError(
                 f"The charset must be utf-8, it is {charset}", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
             )
         return self._endpoint.max_body_size
@@ -199,9 +197,7 @@ class Serving:
     def _check_form(self) -> int | None:
         """Refuse forms that are not wanted; give the limit of the length."""
         if not self._endpoint.multipart_uploads_enabled:
-            raise RequestRefusedError(
-                "Uploads are switched off", HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-            )
+            raise HttpError("Uploads are switched off", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         uploads.check_csrf(self._request.headers)
         return self._endpoint.max_upload_size
 
@@ -222,7 +218,7 @@ class Serving:
     async def _run(self, wanted: Subscribe) -> Answer:
         """Execute one operation."""
         if self._accepted.single is None and self._accepted.stream is None:
-            raise RequestRefusedError(
+            raise HttpError(
                 "Accept application/graphql-response+json, application/json or, if streams are "
                 "switched on, text/event-stream",
                 HTTPStatus.NOT_ACCEPTABLE,
@@ -243,9 +239,7 @@ class Serving:
     async def _run_batch(self, wanted: Sequence[Subscribe]) -> Answer:
         """Execute operations, all at once."""
         if self._accepted.single is None:
-            raise RequestRefusedError(
-                "A batch is answered with JSON: accept it", HTTPStatus.NOT_ACCEPTABLE
-            )
+            raise HttpError("A batch is answered with JSON: accept it", HTTPStatus.NOT_ACCEPTABLE)
         self._accepted = replace(self._accepted, stream=None, streams_all=False)
         operations = [self._operation(each) for each in wanted]
         async with AsyncExitStack() as stack:
@@ -297,24 +291,24 @@ class Serving:
             )
         if accepted.stream is None or not (is_subscription or accepted.streams_all):
             return None
-        if guests_of_loop().are_leaving:
+        if connections_of_loop().is_draining:
             raise UnsuitableError(RESTARTING, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
         return OwnStream(self._stream(accepted.stream))
 
     def _stream_answer(
         self,
-        stream: Stream,
+        stream: ResponseStream,
         end: Callable[[], Awaitable[None]],
         operations: Callable[[], Collection[HttpOperation]],
-    ) -> StreamAnswer:
+    ) -> StreamingResponse:
         completes = self._endpoint.complete_at_shutdown
-        return StreamAnswer(
+        return StreamingResponse(
             self._response, stream, end, operations, completes_at_shutdown=completes
         )
 
-    def _stream(self, form: MediaType) -> Stream:
+    def _stream(self, form: MediaType) -> ResponseStream:
         is_multipart = form is MediaType.MULTIPART
-        return Stream(
+        return ResponseStream(
             formats.MULTIPART if is_multipart else formats.EVENT_STREAM,
             heartbeat=self._endpoint.send_heartbeat_every,
             patience=self._endpoint.stalled_reader_timeout,
@@ -340,7 +334,7 @@ class Serving:
     def _open(self, token: str) -> Answer:
         """Open a reserved event stream."""
         if self._accepted.stream is not MediaType.EVENT_STREAM:
-            raise RequestRefusedError("Accept text/event-stream", HTTPStatus.NOT_ACCEPTABLE)
+            raise HttpError("Accept text/event-stream", HTTPStatus.NOT_ACCEPTABLE)
         reservation = self._reservations.open(token)
         end = partial(self._reservations.close, reservation)
         return self._stream_answer(reservation.stream, end, reservation.operations)
@@ -348,10 +342,10 @@ class Serving:
     async def _add(self, token: str, wanted: Subscribe | list[Subscribe]) -> HttpResponse:
         """Start an operation on a reserved event stream."""
         if isinstance(wanted, list):
-            raise RequestRefusedError("An event stream takes no batches")
+            raise HttpError("An event stream takes no batches")
         id = (wanted.extensions or {}).get("operationId")
         if not isinstance(id, str) or not id:
-            raise RequestRefusedError('"extensions.operationId" must be a string')
+            raise HttpError('"extensions.operationId" must be a string')
         operation = HttpOperation(
             self._endpoint,
             self._request,
@@ -372,15 +366,13 @@ class Serving:
         token = self._request.stream_token
         id = self._request.parameters.get("operationId")
         if token is None or not id:
-            raise RequestRefusedError(
-                "Name the event stream by its token, and the operation by operationId"
-            )
+            raise HttpError("Name the event stream by its token, and the operation by operationId")
         await self._reservations.find(token).stop(id)
         del self._response.headers["Content-Type"]
         return self._response
 
     @property
     def _reservations(self) -> Reservations:
-        if guests_of_loop().are_leaving:
-            raise RequestRefusedError(RESTARTING, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
+        if connections_of_loop().is_draining:
+            raise HttpError(RESTARTING, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
         return reservations_of_loop()

@@ -14,8 +14,8 @@ from channels.layers import get_channel_layer
 from django.http import HttpResponse
 from graphql import GraphQLError, OperationType
 
-from channels_graphql_ws.concurrency import eager as steps
-from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.errors import RequestError
@@ -24,7 +24,7 @@ from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.stream import Sink, Text
 from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.operations.engine import Engine
-from channels_graphql_ws.operations.interfaces import Live
+from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
@@ -136,7 +136,7 @@ class HttpOperation:
         self._response = response
         self._choose_sink = choose_sink
         self._context: Any = None
-        self._live: Live | None = None
+        self._live: ActiveSubscription | None = None
         self._channel_name: str | None = None
         self._own_channel: OwnChannel | None = None
         self._hub: Hub | None = None
@@ -158,7 +158,7 @@ class HttpOperation:
         """Start it; give something to wait for if it is not known yet how to answer."""
         variables = copy_context()
         work = self._application.engine().start(self, self)
-        rest = variables.run(steps.run, work)
+        rest = variables.run(eager.start, work)
         if rest is not None:
             loop = asyncio.get_running_loop()
             self._answered = None if self.is_answered else loop.create_future()
@@ -226,7 +226,7 @@ class HttpOperation:
                 asyncio.get_running_loop().call_soon(task.cancel)
             await asyncio.wait([task])
         if self._live is not None:
-            rest = steps.run(self._live.end())
+            rest = eager.start(self._live.end())
             if rest is not None:
                 await rest
 
@@ -242,7 +242,7 @@ class HttpOperation:
             raise RequestError(error) from error
         self.type = type
 
-    def subscribed(self, live: Live) -> None:
+    def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
         self._live = live
 
@@ -292,7 +292,7 @@ class HttpOperation:
 
     def before_operation(self, request: Subscribe) -> Any:
         """Ask the hooks."""
-        return steps.run(self._ask_hooks(request))
+        return eager.start(self._ask_hooks(request))
 
     def operation_context(self, request: Subscribe) -> Any:
         """Give the `info.context`."""
@@ -301,7 +301,7 @@ class HttpOperation:
 
     def get_root_value(self, context: Any) -> Any:
         """Ask the hook."""
-        return steps.run(self._ask_for_root(context))
+        return eager.start(self._ask_for_root(context))
 
     def executor(self) -> Callable[..., Any] | None:
         """Give the user's own way to execute."""
@@ -316,7 +316,7 @@ class HttpOperation:
 
     # -------------------------------------------------------------------- internals
 
-    def _ask_hooks(self, request: Subscribe) -> Steps[Any]:
+    def _ask_hooks(self, request: Subscribe) -> Eager[Any]:
         context = OperationContext(
             {
                 "channels_scope": self.http.scope,
@@ -337,7 +337,7 @@ class HttpOperation:
             raise
         return answer
 
-    def _ask_for_root(self, context: Any) -> Steps[Any]:
+    def _ask_for_root(self, context: Any) -> Eager[Any]:
         try:
             return (yield self._application.get_root_value(context))
         except Exception:
@@ -432,6 +432,6 @@ class HttpOperation:
 
 
 async def _awaited(value: Any) -> Any:
-    while steps.is_awaitable(value):
+    while eager.is_awaitable(value):
         value = await value
     return value

@@ -19,7 +19,7 @@ from channels_graphql_ws.operations.options import (
     with_options,
 )
 from channels_graphql_ws.operations.overrides import default, overridden
-from channels_graphql_ws.pubsub.layers import add_owner
+from channels_graphql_ws.pubsub.layers import register_endpoint
 
 
 class GraphqlHttpEndpoint(OperationOptions):
@@ -116,7 +116,7 @@ class GraphqlHttpEndpoint(OperationOptions):
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
         super().__init_subclass__(**options)
-        add_owner(cls)
+        register_endpoint(cls)
 
     @classmethod
     def with_options(cls, **options: Any) -> type[Self]:

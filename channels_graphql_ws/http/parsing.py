@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from channels_graphql_ws.execution.request import Subscribe
-from channels_graphql_ws.http.errors import RequestRefusedError
+from channels_graphql_ws.http.errors import HttpError
 from channels_graphql_ws.json_text import loads
 
 MAX_QUERY_PARAMETERS = 100
@@ -23,7 +23,7 @@ def json_of(body: bytes) -> Any:
     """Decode a body.
 
     Raises:
-        RequestRefusedError: it is not UTF-8 or not JSON.
+        HttpError: it is not UTF-8 or not JSON.
     """
     text = text_of(body)
     try:
@@ -36,19 +36,19 @@ def text_of(body: bytes) -> str:
     """Give the text of a body.
 
     Raises:
-        RequestRefusedError: there is none.
+        HttpError: there is none.
     """
     if not body:
-        raise RequestRefusedError("The body is empty")
+        raise HttpError("The body is empty")
     try:
         return body.decode()
     except UnicodeDecodeError:
-        raise RequestRefusedError("The body is not UTF-8") from None
+        raise HttpError("The body is not UTF-8") from None
 
 
-def not_json(error: ValueError) -> RequestRefusedError:
+def not_json(error: ValueError) -> HttpError:
     """Refuse a body."""
-    return RequestRefusedError(f"The body is not JSON: {error}")
+    return HttpError(f"The body is not JSON: {error}")
 
 
 def operations_of(
@@ -62,16 +62,16 @@ def operations_of(
         by_name: documents are looked up, `query` may be missing.
 
     Raises:
-        RequestRefusedError: it is no request of GraphQL.
+        HttpError: it is no request of GraphQL.
     """
     if not isinstance(content, list):
         return operation_of(content, by_name=by_name)
     if not max_batch_size:
-        raise RequestRefusedError("Batches are switched off: send one operation, not an array")
+        raise HttpError("Batches are switched off: send one operation, not an array")
     if not content:
-        raise RequestRefusedError("The batch is empty")
+        raise HttpError("The batch is empty")
     if len(content) > max_batch_size:
-        raise RequestRefusedError(
+        raise HttpError(
             f"The batch has {len(content)} operations, no more than {max_batch_size} are allowed"
         )
     return [
@@ -84,12 +84,12 @@ def operation_of(content: object, where: str = "", *, by_name: bool = False) -> 
     """Check the parameters of one operation (GraphQL over HTTP, Request Parameters).
 
     Raises:
-        RequestRefusedError: one is missing or of another type.
+        HttpError: one is missing or of another type.
     """
     if not isinstance(content, dict):
-        raise RequestRefusedError(f"{where}an object was expected, not {_name(content)}")
+        raise HttpError(f"{where}an object was expected, not {_name(content)}")
     if content.get("query") is None and not by_name:
-        raise RequestRefusedError(f'{where}"query" is missing')
+        raise HttpError(f'{where}"query" is missing')
     _check(content, "query", str, where)
     _check(content, "operationName", str, where)
     _check(content, "variables", dict, where)
@@ -110,7 +110,7 @@ def parameters_of(query_string: bytes) -> dict[str, str]:
     """Give the parameters of a query string; of a repeated one, the last.
 
     Raises:
-        RequestRefusedError: it is not UTF-8, or there are too many.
+        HttpError: it is not UTF-8, or there are too many.
     """
     try:
         pairs = parse_qsl(
@@ -120,9 +120,9 @@ def parameters_of(query_string: bytes) -> dict[str, str]:
             max_num_fields=MAX_QUERY_PARAMETERS,
         )
     except UnicodeDecodeError:
-        raise RequestRefusedError("The query string is not UTF-8") from None
+        raise HttpError("The query string is not UTF-8") from None
     except ValueError:
-        raise RequestRefusedError(
+        raise HttpError(
             f"The query string has more than {MAX_QUERY_PARAMETERS} parameters"
         ) from None
     return dict(pairs)
@@ -132,7 +132,7 @@ def operation_of_parameters(parameters: Mapping[str, str], *, by_name: bool = Fa
     """Give the operation that a query string asks for.
 
     Raises:
-        RequestRefusedError: it asks for none.
+        HttpError: it asks for none.
     """
     content: dict[str, Any] = dict(parameters)
     for name in ("variables", "extensions"):
@@ -140,7 +140,7 @@ def operation_of_parameters(parameters: Mapping[str, str], *, by_name: bool = Fa
         try:
             content[name] = loads(text) if text else None
         except ValueError as error:
-            raise RequestRefusedError(f'"{name}" is not JSON: {error}') from None
+            raise HttpError(f'"{name}" is not JSON: {error}') from None
     return operation_of(content, by_name=by_name)
 
 
@@ -155,21 +155,21 @@ def with_files(
         files: the uploaded files by the names of their fields.
 
     Raises:
-        RequestRefusedError: the map does not fit the operations or the files.
+        HttpError: the map does not fit the operations or the files.
     """
     if not isinstance(operations, (dict, list)):
-        raise RequestRefusedError(
+        raise HttpError(
             f'"operations": an object or an array was expected, not {_name(operations)}'
         )
     if not isinstance(mapping, dict):
-        raise RequestRefusedError(f'"map": an object was expected, not {_name(mapping)}')
+        raise HttpError(f'"map": an object was expected, not {_name(mapping)}')
     if unmapped := sorted(files.keys() - mapping.keys()):
-        raise RequestRefusedError(f"The file {unmapped[0]!r} is not in the map")
+        raise HttpError(f"The file {unmapped[0]!r} is not in the map")
     for name, paths in mapping.items():
         if name not in files:
-            raise RequestRefusedError(f"The map names a file {name!r} that was not uploaded")
+            raise HttpError(f"The map names a file {name!r} that was not uploaded")
         if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-            raise RequestRefusedError(f"The map of the file {name!r} is no array of strings")
+            raise HttpError(f"The map of the file {name!r} is no array of strings")
         for path in paths:
             _put(operations, path, files[name])
     return operations
@@ -189,9 +189,7 @@ def _put(operations: Any, path: str, file: object) -> None:
             return
     except (LookupError, ValueError, TypeError):
         pass
-    raise RequestRefusedError(
-        f"The map's path {path!r} does not lead to a null among the variables"
-    )
+    raise HttpError(f"The map's path {path!r} does not lead to a null among the variables")
 
 
 def _key(place: object, step: str) -> Any:
@@ -208,7 +206,7 @@ def _key(place: object, step: str) -> Any:
 def _check(content: Mapping[str, Any], name: str, type: type, where: str) -> None:
     value = content.get(name)
     if value is not None and not isinstance(value, type):
-        raise RequestRefusedError(f'{where}"{name}" must be {_NAMES[type]}, it is {_name(value)}')
+        raise HttpError(f'{where}"{name}" must be {_NAMES[type]}, it is {_name(value)}')
 
 
 def _name(value: object) -> str:

@@ -10,9 +10,9 @@ from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from channels_graphql_ws.http.errors import RequestRefusedError
+from channels_graphql_ws.http.errors import HttpError
 from channels_graphql_ws.http.operation import HttpOperation
-from channels_graphql_ws.http.stream import Stream, Text, written
+from channels_graphql_ws.http.stream import ResponseStream, Text, yield_to_server
 
 log = logging.getLogger("channels_graphql_ws.http")
 
@@ -28,7 +28,9 @@ class SharedStream:
     def next(self, result: Text) -> None:
         """Send a result."""
         format = self._reservation.stream.format
-        self._reservation.stream.put(written(result, lambda text: format.next(text, self._id)))
+        self._reservation.stream.put(
+            yield_to_server(result, lambda text: format.next(text, self._id))
+        )
 
     def complete(self) -> None:
         """Say that there are no more; the id is free again."""
@@ -40,7 +42,7 @@ class SharedStream:
 class Reservation:
     """A stream, and the operations on it. Its operations end with it."""
 
-    def __init__(self, stream: Stream, max_operations: int | None) -> None:
+    def __init__(self, stream: ResponseStream, max_operations: int | None) -> None:
         self.token = secrets.token_urlsafe(32)
         self.stream = stream
         self.expiry: asyncio.TimerHandle | None = None
@@ -56,7 +58,7 @@ class Reservation:
         """Start an operation.
 
         Raises:
-            RequestRefusedError: its id is in use, or too much is on the stream.
+            HttpError: its id is in use, or too much is on the stream.
         """
         self._check(id)
         self._operations[id] = operation
@@ -86,17 +88,17 @@ class Reservation:
 
     def _check(self, id: str) -> None:
         if id in self._operations:
-            raise RequestRefusedError(
+            raise HttpError(
                 f"There is an operation {id!r} on this stream already", HTTPStatus.CONFLICT
             )
         if self.stream.is_full:
             # Results of queries do not wait: there would be no end to them.
-            raise RequestRefusedError(
+            raise HttpError(
                 "What is on this stream has to be read first", HTTPStatus.TOO_MANY_REQUESTS
             )
         limit = self._max_operations
         if limit is not None and len(self._operations) >= limit:
-            raise RequestRefusedError(
+            raise HttpError(
                 f"There are {limit} operations on this stream already",
                 HTTPStatus.TOO_MANY_REQUESTS,
             )
@@ -121,10 +123,10 @@ class Reservations:
         """Keep a reservation until it is used or its time is over.
 
         Raises:
-            RequestRefusedError: there are too many.
+            HttpError: there are too many.
         """
         if len(self) >= limit:
-            raise RequestRefusedError(
+            raise HttpError(
                 "Too many event streams, try again later", HTTPStatus.SERVICE_UNAVAILABLE
             )
         self._reservations[reservation.token] = reservation
@@ -135,22 +137,22 @@ class Reservations:
         """Find a reservation.
 
         Raises:
-            RequestRefusedError: there is none of that token.
+            HttpError: there is none of that token.
         """
         reservation = self._reservations.get(token)
         if reservation is None:
-            raise RequestRefusedError("There is no such event stream", HTTPStatus.NOT_FOUND)
+            raise HttpError("There is no such event stream", HTTPStatus.NOT_FOUND)
         return reservation
 
     def open(self, token: str) -> Reservation:
         """Let a client read the stream that it has reserved.
 
         Raises:
-            RequestRefusedError: there is none of that token, or it is being read already.
+            HttpError: there is none of that token, or it is being read already.
         """
         reservation = self.find(token)
         if reservation.expiry is None:
-            raise RequestRefusedError("This event stream is open already", HTTPStatus.CONFLICT)
+            raise HttpError("This event stream is open already", HTTPStatus.CONFLICT)
         reservation.expiry.cancel()
         reservation.expiry = None
         return reservation

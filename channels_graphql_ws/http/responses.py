@@ -9,12 +9,12 @@ from http import HTTPStatus
 
 from django.http import HttpResponse
 
-from channels_graphql_ws.http.errors import RequestRefusedError
+from channels_graphql_ws.http.errors import HttpError
 from channels_graphql_ws.http.negotiation import MediaType
 from channels_graphql_ws.http.operation import HttpOperation, Outcome
-from channels_graphql_ws.http.stream import Stream
+from channels_graphql_ws.http.stream import ResponseStream
 from channels_graphql_ws.json_text import dumps
-from channels_graphql_ws.shutdown import FAREWELL_TIMEOUT, guests_of_loop
+from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, connections_of_loop
 
 _STATUSES = {
     Outcome.EXECUTED: HTTPStatus.OK,
@@ -29,7 +29,7 @@ _STATUSES = {
 _WELL_FORMED = frozenset({Outcome.EXECUTED, Outcome.INVALID, Outcome.FORBIDDEN})
 
 
-class StreamAnswer:
+class StreamingResponse:
     """An answer that goes on; whoever sends it has to `close` it.
 
     Args:
@@ -43,7 +43,7 @@ class StreamAnswer:
     def __init__(
         self,
         response: HttpResponse,
-        stream: Stream,
+        stream: ResponseStream,
         end: Callable[[], Awaitable[None]],
         operations: Callable[[], Collection[HttpOperation]],
         *,
@@ -60,7 +60,7 @@ class StreamAnswer:
         for name, value in stream.format.headers.items():
             response.headers.setdefault(name, value)
         stream.open()
-        guests_of_loop().add(self)
+        connections_of_loop().add(self)
 
     async def close(self) -> None:
         """End the stream and what feeds it, once."""
@@ -70,14 +70,14 @@ class StreamAnswer:
             try:
                 await self._end()
             finally:
-                guests_of_loop().discard(self)
+                connections_of_loop().discard(self)
                 self._gone.set()
 
-    async def leave(self, timeout: float) -> None:
+    async def drain(self, timeout: float) -> None:
         """`finish` the stream, and wait until it is read."""
         await self.finish(timeout)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._gone.wait(), FAREWELL_TIMEOUT)
+            await asyncio.wait_for(self._gone.wait(), CLOSE_TIMEOUT)
 
     async def finish(self, timeout: float) -> None:
         """End the stream as soon as only subscriptions feed it.
@@ -118,9 +118,7 @@ def status_of(outcome: Outcome, form: MediaType) -> int:
     return _STATUSES[outcome]
 
 
-def refusal(
-    response: HttpResponse, error: RequestRefusedError, form: MediaType | None
-) -> HttpResponse:
+def refusal(response: HttpResponse, error: HttpError, form: MediaType | None) -> HttpResponse:
     """Answer that a request can not be served, and why."""
     body = dumps({"errors": [{"message": error.message}]})
     set_headers(response, error.headers)

@@ -34,7 +34,7 @@ class Sink(Protocol):
         ...
 
 
-class Stream:
+class ResponseStream:
     """Chunks in order, for one reader: iterate over it.
 
     No task and no timer for a chunk. One timer sees to it that something is sent now and
@@ -42,7 +42,7 @@ class Stream:
     noticed.
 
     Args:
-        format: how results are written.
+        format: how results are yield_to_server.
         heartbeat: seconds of silence before a sign of life, `None` sends none.
         patience: seconds until a reader that takes nothing is given up, `None` never.
     """
@@ -109,7 +109,7 @@ class Stream:
         if self._heartbeat:
             self._timer = self._loop.call_later(self._heartbeat, self._beat)
 
-    def __aiter__(self) -> Stream:
+    def __aiter__(self) -> ResponseStream:
         """Iterate over bytes."""
         return self
 
@@ -158,13 +158,13 @@ class Stream:
 class OwnStream:
     """The sink of an operation that has a stream of its own."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: ResponseStream) -> None:
         self.stream = stream
         self.ready = stream.ready
 
     def next(self, result: Text) -> None:
         """Send a result."""
-        self.stream.put(written(result, self.stream.format.next))
+        self.stream.put(yield_to_server(result, self.stream.format.next))
 
     def complete(self) -> None:
         """Say that there are no more, and end the stream."""
@@ -172,7 +172,7 @@ class OwnStream:
         self.stream.finish()
 
 
-def written(result: Text, write: Callable[[str], bytes]) -> Chunk:
+def yield_to_server(result: Text, write: Callable[[str], bytes]) -> Chunk:
     """Write a result, now or when it is its turn."""
     if isinstance(result, str):
         return write(result)

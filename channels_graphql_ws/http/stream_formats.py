@@ -1,4 +1,4 @@
-"""How results are written into a response that goes on: two forms of a stream."""
+"""How results are yield_to_server into a response that goes on: two forms of a stream."""
 
 from __future__ import annotations
 

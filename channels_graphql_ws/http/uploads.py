@@ -15,7 +15,7 @@ from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from graphql import GraphQLError, ValueNode
 
 from channels_graphql_ws.http import parsing
-from channels_graphql_ws.http.errors import RequestRefusedError
+from channels_graphql_ws.http.errors import HttpError
 from channels_graphql_ws.http.request import HttpRequest
 
 CSRF_HEADERS = (
@@ -62,10 +62,10 @@ def check_csrf(headers: Mapping[str, str]) -> None:
     """Refuse a form that any page may have sent.
 
     Raises:
-        RequestRefusedError: it has no header that shows it is none of those.
+        HttpError: it has no header that shows it is none of those.
     """
     if not any(name in headers for name in CSRF_HEADERS):
-        raise RequestRefusedError(
+        raise HttpError(
             f"A form needs one of the headers {', '.join(CSRF_HEADERS)}, "
             "which protect against forged requests",
             HTTPStatus.FORBIDDEN,
@@ -76,16 +76,16 @@ def parse_form(request: HttpRequest, body: Any, length: int) -> None:
     """Parse a form with Django's upload handlers. May read and write files.
 
     Raises:
-        RequestRefusedError: it is no form, or has more than Django's settings allow.
+        HttpError: it is no form, or has more than Django's settings allow.
     """
     meta = {"CONTENT_TYPE": request.content_type, "CONTENT_LENGTH": length}
     handlers = [load_handler(path, request) for path in settings.FILE_UPLOAD_HANDLERS]
     try:
         fields, files = MultiPartParser(meta, body, handlers, "utf-8").parse()
     except RequestDataTooBig as error:
-        raise RequestRefusedError(str(error), HTTPStatus.REQUEST_ENTITY_TOO_LARGE) from None
+        raise HttpError(str(error), HTTPStatus.REQUEST_ENTITY_TOO_LARGE) from None
     except (MultiPartParserError, SuspiciousOperation) as error:
-        raise RequestRefusedError(f"The form is malformed: {error}") from None
+        raise HttpError(f"The form is malformed: {error}") from None
     request.take_form(fields, files)
 
 
@@ -93,13 +93,13 @@ def operations_of_form(request: HttpRequest) -> Any:
     """Give the content of the field `operations`, with the files in their places.
 
     Raises:
-        RequestRefusedError: the fields are missing, or do not fit.
+        HttpError: the fields are missing, or do not fit.
     """
     form = request.form_data
     assert form is not None, "the form has been parsed before"
     for name in ("operations", "map"):
         if not isinstance(form.fields.get(name), str):
-            raise RequestRefusedError(f'The form has no field "{name}"')
+            raise HttpError(f'The form has no field "{name}"')
     return parsing.with_files(
         _json_of_field(form.fields, "operations"),
         _json_of_field(form.fields, "map"),
@@ -110,5 +110,5 @@ def operations_of_form(request: HttpRequest) -> Any:
 def _json_of_field(fields: Mapping[str, Any], name: str) -> Any:
     try:
         return parsing.json_of(fields[name].encode())
-    except RequestRefusedError as error:
-        raise RequestRefusedError(error.message.replace("The body", f'"{name}"', 1)) from None
+    except HttpError as error:
+        raise HttpError(error.message.replace("The body", f'"{name}"', 1)) from None

@@ -15,12 +15,12 @@ from django.views import View
 
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.graphiql import GraphiqlConfig
-from channels_graphql_ws.http.errors import ClientGoneError, RequestRefusedError, too_large
-from channels_graphql_ws.http.handler import Serving
+from channels_graphql_ws.http.errors import ClientGoneError, HttpError, too_large
+from channels_graphql_ws.http.handler import RequestHandler
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.http.request import HttpRequest
-from channels_graphql_ws.http.responses import StreamAnswer
-from channels_graphql_ws.pubsub.layers import add_owner
+from channels_graphql_ws.http.responses import StreamingResponse
+from channels_graphql_ws.pubsub.layers import register_endpoint
 
 
 class GraphqlView(GraphqlHttpEndpoint, View):
@@ -50,7 +50,7 @@ class GraphqlView(GraphqlHttpEndpoint, View):
         source = _Source(request)
         asked = HttpRequest(await _scope(request, path_params), self)
         try:
-            answer = await Serving(self, asked, source).answer()
+            answer = await RequestHandler(self, asked, source).answer()
         except ClientGoneError:
             # Nobody will see it.
             return http.HttpResponseBadRequest()
@@ -77,9 +77,9 @@ class _Source:
         try:
             await in_thread(lambda: self._read(request))
         except RequestDataTooBig as error:
-            raise RequestRefusedError(str(error), 413) from None
+            raise HttpError(str(error), 413) from None
         except (MultiPartParserError, SuspiciousOperation) as error:
-            raise RequestRefusedError(f"The form is malformed: {error}") from None
+            raise HttpError(f"The form is malformed: {error}") from None
         except http.UnreadablePostError:
             raise ClientGoneError from None
         if limit is not None and len(request.body) > limit:
@@ -100,7 +100,7 @@ class _Source:
 class _Chunks:
     """The body of a response that goes on."""
 
-    def __init__(self, answer: StreamAnswer) -> None:
+    def __init__(self, answer: StreamingResponse) -> None:
         self._answer = answer
         self._loop = asyncio.get_running_loop()
         answer.stream.given_up.add_done_callback(lambda _: self._close_soon())
@@ -155,7 +155,7 @@ def _wsgi_scope(request: http.HttpRequest) -> dict[str, Any]:
     }
 
 
-def _streaming_response(answer: StreamAnswer) -> http.StreamingHttpResponse:
+def _streaming_response(answer: StreamingResponse) -> http.StreamingHttpResponse:
     response = http.StreamingHttpResponse(
         _Chunks(answer),
         status=answer.response.status_code,
@@ -165,4 +165,4 @@ def _streaming_response(answer: StreamAnswer) -> http.StreamingHttpResponse:
     return response
 
 
-add_owner(GraphqlView)
+register_endpoint(GraphqlView)

@@ -20,9 +20,9 @@ from graphql import (
     execute,
 )
 
-from channels_graphql_ws.concurrency import eager as steps
-from channels_graphql_ws.concurrency.database import freshness
-from channels_graphql_ws.concurrency.eager import Steps, is_awaitable, is_cancellation
+from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.database import async_connections
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.execution.context import SharedContext
 from channels_graphql_ws.execution.documents import Document, compiled, documents_of
@@ -39,19 +39,25 @@ from channels_graphql_ws.execution.middleware import managed
 from channels_graphql_ws.execution.request import Refusal, Subscribe
 from channels_graphql_ws.execution.sync_resolvers import Hops
 from channels_graphql_ws.json_text import loads
-from channels_graphql_ws.operations.interfaces import Client, Live, Session, Settings, _Asked
+from channels_graphql_ws.operations.interfaces import (
+    ActiveSubscription,
+    Client,
+    EngineSettings,
+    Session,
+    _Asked,
+)
 from channels_graphql_ws.operations.options import check_values, core_schema
 from channels_graphql_ws.operations.replacement import replaced
 from channels_graphql_ws.pubsub.hub import Hub
-from channels_graphql_ws.pubsub.layers import look_again
+from channels_graphql_ws.pubsub.layers import forget_cached
 from channels_graphql_ws.subscription.declaration import Subscription
-from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.field import Source
-from channels_graphql_ws.subscription.generator import Stream
+from channels_graphql_ws.subscription.generator import GeneratorSubscription
 from channels_graphql_ws.subscription.queue import queue_for
-from channels_graphql_ws.subscription.shared import Seat
-from channels_graphql_ws.subscription.sharing_key import Likeness, SharedCohorts, likeness
-from channels_graphql_ws.subscription.single import Cohort
+from channels_graphql_ws.subscription.shared import SharedMember
+from channels_graphql_ws.subscription.sharing_key import SharedSubscribers, SharingKey, sharing_key
+from channels_graphql_ws.subscription.single import SingleSubscriber
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -99,15 +105,15 @@ def engine_of(endpoint: Any) -> Engine:
         if values == attributes:
             return engine
     check_values(endpoint)
-    look_again()
+    forget_cached()
     engine = Engine(_settings(endpoint, schema))
     # Another list: instances in other threads may be reading this one.
     cls._engines = [(attributes, engine), *known[: MOST_KEPT - 1]]
     return engine
 
 
-def _settings(endpoint: Any, schema: GraphQLSchema) -> Settings:
-    return Settings(
+def _settings(endpoint: Any, schema: GraphQLSchema) -> EngineSettings:
+    return EngineSettings(
         schema=schema,
         middleware=endpoint.middleware,
         sync_in_thread=endpoint.resolve_sync_in_threads,
@@ -124,13 +130,13 @@ def _settings(endpoint: Any, schema: GraphQLSchema) -> Settings:
 
 def guarded(execute: Callable[..., Any]) -> Callable[..., Any]:
     """Give the same, whose errors of GraphQL are a result; it may give an awaitable."""
-    return lambda **arguments: steps.run(_result(execute, arguments))
+    return lambda **arguments: eager.start(_result(execute, arguments))
 
 
-def _result(execute: Callable[..., Any], arguments: dict[str, Any]) -> Steps[ExecutionResult]:
+def _result(execute: Callable[..., Any], arguments: dict[str, Any]) -> Eager[ExecutionResult]:
     try:
         result: Any = execute(**arguments)
-        while steps.is_awaitable(result):
+        while eager.is_awaitable(result):
             result = yield result
     except GraphQLError as error:
         return ExecutionResult(None, [error])
@@ -149,17 +155,17 @@ _SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
 class Engine:
     """Parses, validates and executes what clients ask for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
         middleware = managed(settings.middleware)
         if settings.sync_in_thread:
             middleware = Hops(middleware)
         self._middleware = middleware
         self._documents = documents_of(settings.schema, settings.rules)
-        self._shared = SharedCohorts()
+        self._shared = SharedSubscribers()
         self._confirmation: tuple[Mapping[str, Any] | None, str] = None, ""
 
-    def start(self, client: Client, session: Session) -> Steps[None]:
+    def start(self, client: Client, session: Session) -> Eager[None]:
         """Execute a query or mutation, or set up a subscription."""
         try:
             yield from self._start(client, session)
@@ -173,9 +179,9 @@ class Engine:
             log.exception("Operation %r failed", client.request.id)
             client.failed([INTERNAL_ERROR], Refusal.OPERATION)
 
-    def _start(self, client: Client, session: Session) -> Steps[None]:
+    def _start(self, client: Client, session: Session) -> Eager[None]:
         request, schema = client.request, self.settings.schema
-        freshness.see_to()
+        async_connections.close_expired()
         try:
             changes = session.before_operation(request)
             if changes is not None:
@@ -225,7 +231,7 @@ class Engine:
 
     # --------------------------------------------------------- queries, mutations
 
-    def _execute(self, asked: _Asked, client: Client, session: Session) -> Steps[None]:
+    def _execute(self, asked: _Asked, client: Client, session: Session) -> Eager[None]:
         request = asked.request
         call = partial(_execute_shallowly, self._executor(asked, session), asked)
         started = time.monotonic()
@@ -264,10 +270,10 @@ class Engine:
 
     # -------------------------------------------------------------- subscriptions
 
-    def _subscribe(self, asked: _Asked, client: Client, session: Session) -> Steps[None]:
+    def _subscribe(self, asked: _Asked, client: Client, session: Session) -> Eager[None]:
         plan = self._plan(asked, asked.context)
         is_class = isinstance(plan.source, Source)
-        live: Live
+        live: ActiveSubscription
         try:
             if is_class:
                 live = yield from self._listen(asked, plan, client, session)
@@ -280,8 +286,8 @@ class Engine:
             return
         live.open()
 
-    def _plan(self, asked: _Asked, context: Any) -> EventPlan:
-        return EventPlan(
+    def _plan(self, asked: _Asked, context: Any) -> EventExecution:
+        return EventExecution(
             asked.schema,
             asked.document,
             asked.operation,
@@ -293,8 +299,8 @@ class Engine:
         )
 
     def _listen(
-        self, asked: _Asked, plan: EventPlan, client: Client, session: Session
-    ) -> Steps[Cohort | Seat]:
+        self, asked: _Asked, plan: EventExecution, client: Client, session: Session
+    ) -> Eager[SingleSubscriber | SharedMember]:
         """Set up a subscription to broadcasts."""
         hub = session.hub()
         hook = plan.subscription_class._meta.subscribe
@@ -304,14 +310,14 @@ class Engine:
         groups = self._groups(plan.subscription_class, names)
         like = None
         if plan.subscription_class._meta.context_id is not None:
-            like = yield from likeness(
+            like = yield from sharing_key(
                 plan, hub, asked.schema, asked.document, asked.request, groups
             )
-        live: Cohort | Seat
+        live: SingleSubscriber | SharedMember
         if like is None:
-            live = self._cohort(plan, client, session, hub, groups)
+            live = self._single_subscriber(plan, client, session, hub, groups)
         else:
-            live = self._seat(asked, plan, client, session, like)
+            live = self._shared_member(asked, plan, client, session, like)
         client.subscribed(live)
         try:
             if hub.listen(live.listener, groups):
@@ -322,12 +328,14 @@ class Engine:
             raise
         return live
 
-    def _stream(self, plan: EventPlan, client: Client, session: Session) -> Steps[Stream]:
+    def _stream(
+        self, plan: EventExecution, client: Client, session: Session
+    ) -> Eager[GeneratorSubscription]:
         """Set up a subscription to what the user's method yields."""
         source = plan.call(plan.source)
         while is_awaitable(source):
             source = yield source
-        stream = Stream(
+        stream = GeneratorSubscription(
             plan, client, source, format_error=session.format_error, id=client.request.id
         )
         client.subscribed(stream)
@@ -352,10 +360,10 @@ class Engine:
         distinct = dict.fromkeys([None, *names])
         return [subscription_class.group_name(prefix, name) for name in distinct]
 
-    def _cohort(
-        self, plan: EventPlan, client: Client, session: Session, hub: Hub, groups: list[str]
-    ) -> Cohort:
-        return Cohort(
+    def _single_subscriber(
+        self, plan: EventExecution, client: Client, session: Session, hub: Hub, groups: list[str]
+    ) -> SingleSubscriber:
+        return SingleSubscriber(
             plan,
             client,
             hub,
@@ -365,12 +373,17 @@ class Engine:
             id=client.request.id,
         )
 
-    def _seat(
-        self, asked: _Asked, plan: EventPlan, client: Client, session: Session, like: Likeness
-    ) -> Seat:
+    def _shared_member(
+        self,
+        asked: _Asked,
+        plan: EventExecution,
+        client: Client,
+        session: Session,
+        like: SharingKey,
+    ) -> SharedMember:
         limit = self._queue_limit(plan)
         cohort = self._shared.get(like, lambda: self._plan_of_all(asked, like), limit)
-        return Seat(
+        return SharedMember(
             cohort,
             plan,
             client,
@@ -379,13 +392,13 @@ class Engine:
             id=client.request.id,
         )
 
-    def _plan_of_all(self, asked: _Asked, like: Likeness) -> EventPlan:
+    def _plan_of_all(self, asked: _Asked, like: SharingKey) -> EventExecution:
         """Give a plan which has nothing of a client, not even objects that it could change."""
         request = replace(asked.request, variables=loads(like.variables))
         context = SharedContext({"graphql_operation_name": like.operation_name})
         return self._plan(asked._replace(request=request), context)
 
-    def _queue_limit(self, plan: EventPlan) -> int:
+    def _queue_limit(self, plan: EventExecution) -> int:
         limit = plan.subscription_class.notification_queue_limit
         return limit if limit and limit > 0 else max(1, self.settings.queue_limit)
 

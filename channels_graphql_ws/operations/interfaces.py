@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from graphql import GraphQLSchema, MiddlewareManager, OperationDefinitionNode, OperationType
 
-from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.documents import NO_RULES, Document, Rules
 from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
@@ -16,14 +16,14 @@ from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.subscription.single import Member
 
 
-class Live(Protocol):
+class ActiveSubscription(Protocol):
     """A subscription that came to be."""
 
     def open(self) -> None:
         """Begin to send events."""
         ...
 
-    def end(self) -> Steps[None]:
+    def end(self) -> Eager[None]:
         """Stop what is under way and clean up, once, however often this is called."""
         ...
 
@@ -40,7 +40,7 @@ class Client(Member, Protocol):
         """It is known what kind of operation this is."""
         ...
 
-    def subscribed(self, live: Live) -> None:
+    def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: whoever ends the operation has to `end` it."""
         ...
 
@@ -89,7 +89,7 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class EngineSettings:
     """What a consumer class says about execution; see its attributes."""
 
     schema: GraphQLSchema

@@ -16,23 +16,23 @@ from contextvars import Context
 from time import monotonic
 from typing import Any, Protocol
 
-from channels_graphql_ws.concurrency.database import freshness
+from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.exceptions import PayloadDecodeError
-from channels_graphql_ws.pubsub.layers import ChannelLayer, is_local, look_again
+from channels_graphql_ws.pubsub.layers import ChannelLayer, forget_cached, is_local
 from channels_graphql_ws.pubsub.local import Message, add_receiver, remove_receiver
 from channels_graphql_ws.pubsub.membership import Membership
 from channels_graphql_ws.pubsub.notification import Notification
 
 log = logging.getLogger("channels_graphql_ws.broadcast")
 
-TURNS_AT_ONCE = 32
+RUNS_AT_ONCE = 32
 """Events that are executed before the event loop may see to other things."""
 
 SECONDS_AT_ONCE = 0.002
 """How long that may take: a `publish` may be slow, and an event for many be shared."""
 
-TURNS_BETWEEN_LOOKS = 4
-"""Turns between two looks at the clock, which are not for free."""
+RUNS_BETWEEN_CLOCK_READS = 4
+"""Subscriber between two looks at the clock, which are not for free."""
 
 INBOX_LIMIT = 10_000
 """Messages that may wait for those before them. Further ones come to the queues of the
@@ -50,7 +50,7 @@ class Listener(Protocol):
         """End behind what was offered so far; tell if this calls for a turn."""
         ...
 
-    def take_turn(self) -> bool:
+    def run_next(self) -> bool:
         """Execute one notification; tell if this calls for another turn."""
         ...
 
@@ -66,16 +66,16 @@ class Hub:
         self._inbox: deque[tuple[int, Message]] = deque()
         self._ready: deque[Listener] = deque()
         # Those who have not heard the notification yet that is being handed out.
-        self._audience: deque[Listener] = deque()
+        self._pending: deque[Listener] = deque()
         self._notification: Any = None
         self._is_running = False
-        self._turns_left, self._seconds_spent = TURNS_AT_ONCE, 0.0
-        # Turns are taken in a context of their own: that of a caller is of no concern here.
+        self._runs_left, self._seconds_spent = RUNS_AT_ONCE, 0.0
+        # Subscriber are taken in a context of their own: that of a caller is of no concern here.
         self._context = Context()
         self._users = 0
         self._membership: Membership | None = None
         if not is_local(layer):
-            self._membership = Membership(layer, self._listeners, self.hear_in_task)
+            self._membership = Membership(layer, self._listeners, self.deliver_soon)
         self.heard = 0
         """Messages so far."""
         self.undecodable = 0
@@ -89,7 +89,7 @@ class Hub:
         if self._users == 1:
             _hubs.setdefault((self.loop, id(self.layer)), self)
             add_receiver(self.layer, self)
-            look_again()
+            forget_cached()
 
     async def release(self) -> None:
         """Let the hub go; the last one to leave switches off the light."""
@@ -135,7 +135,7 @@ class Hub:
 
     # ------------------------------------------------------------------- messages
 
-    def hear(self, message: Message) -> None:
+    def deliver(self, message: Message) -> None:
         """Take a message for those who listen to its group now, and give them their turns.
 
         To be called in a callback of the event loop. A message is handed to those who
@@ -145,7 +145,7 @@ class Hub:
         if self._take(message) and not self._is_running:
             self._run()
 
-    def hear_in_task(self, message: Message) -> None:
+    def deliver_soon(self, message: Message) -> None:
         """Do as `hear` does, but soon: what runs in a turn must not see the caller's task."""
         if self._take(message):
             self._go_on()
@@ -157,14 +157,14 @@ class Hub:
         self.heard += 1
         self._inbox.append((self.heard, message))
         if not self._is_running or len(self._inbox) > INBOX_LIMIT:
-            self._hand_out()
+            self._dispatch_next()
         return True
 
-    def _hand_out(self) -> None:
+    def _dispatch_next(self) -> None:
         """Hand the next message to those who listened when it came."""
-        while self._audience:
+        while self._pending:
             # No time for turns: the inbox is full.
-            listener = self._audience.popleft()
+            listener = self._pending.popleft()
             try:
                 if listener.offer(self._notification):
                     self._ready.append(listener)
@@ -189,7 +189,7 @@ class Hub:
             log.error("Lost a broadcast to group %s: %s", message["group"], error)  # noqa: TRY400
             return
         self._notification = notification
-        self._audience.extend(listeners)
+        self._pending.extend(listeners)
 
     # ---------------------------------------------------------------------- turns
 
@@ -200,38 +200,38 @@ class Hub:
 
     def _go_on(self) -> None:
         """See that whoever waits for a turn gets it."""
-        if not self._is_running and (self._audience or self._ready or self._inbox):
+        if not self._is_running and (self._pending or self._ready or self._inbox):
             self._is_running = True
             self.loop.call_soon(self._run_refreshed, context=self._context)
 
     def _run_refreshed(self) -> None:
         """Run: the event loop has seen to other things since the last turns."""
-        self._turns_left, self._seconds_spent = TURNS_AT_ONCE, 0.0
+        self._runs_left, self._seconds_spent = RUNS_AT_ONCE, 0.0
         self._run()
 
     def _run(self) -> None:
         """Give turns, round robin, but no more than may be until the event loop breathes."""
         self._is_running = True
-        audience, ready, inbox = self._audience, self._ready, self._inbox
-        began, left, first = monotonic(), self._turns_left, self._turns_left
+        audience, ready, inbox = self._pending, self._ready, self._inbox
+        began, left, first = monotonic(), self._runs_left, self._runs_left
         until = began + SECONDS_AT_ONCE - self._seconds_spent
         try:
-            freshness.see_to()
+            async_connections.close_expired()
             while left and (audience or ready or inbox):
-                if left % TURNS_BETWEEN_LOOKS == 0 and left != first and monotonic() > until:
+                if left % RUNS_BETWEEN_CLOCK_READS == 0 and left != first and monotonic() > until:
                     break
                 left -= 1
                 if audience:
-                    listener, is_told = audience.popleft(), True
+                    listener, take_sentinel = audience.popleft(), True
                 elif ready:
-                    listener, is_told = ready.popleft(), False
+                    listener, take_sentinel = ready.popleft(), False
                 else:
-                    self._hand_out()
+                    self._dispatch_next()
                     continue
                 try:
                     # Who has just heard has its turn while the processor's caches hold it.
-                    calls = not is_told or listener.offer(self._notification)
-                    if calls and listener.take_turn():
+                    calls = not take_sentinel or listener.offer(self._notification)
+                    if calls and listener.run_next():
                         ready.append(listener)
                 # It is a mistake of ours, and must not cost the others their turns. Nobody
                 # cancels what is no task: that comes from what something has waited for.
@@ -242,7 +242,7 @@ class Hub:
                 self._notification = None  # It may be large.
             # Several messages may come, and each bring us here, before the event loop breathes.
             self._seconds_spent += monotonic() - began
-            self._turns_left = left if self._seconds_spent < SECONDS_AT_ONCE else 0
+            self._runs_left = left if self._seconds_spent < SECONDS_AT_ONCE else 0
             self._is_running = False
             self._go_on()
 

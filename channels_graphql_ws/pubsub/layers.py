@@ -30,12 +30,12 @@ _owners: Owners = ()
 _known: _Known | None = None
 
 
-def add_owner(cls: type[Any]) -> None:
+def register_endpoint(cls: type[Any]) -> None:
     """Let broadcasts reach the groups of a consumer or view class, while it lives."""
     _renew(ref(cls))
 
 
-def look_again() -> None:
+def forget_cached() -> None:
     """Notice what attributes the classes have now, as one of them begins to listen."""
     _renew()
 

@@ -120,7 +120,7 @@ class _Channel(Protocol):
         ...
 
 
-def _hand_out(message: dict[str, Any], listeners: Iterable[Messages]) -> bool:
+def _dispatch_next(message: dict[str, Any], listeners: Iterable[Messages]) -> bool:
     """Give a message to those who want it; tell if there are any."""
     wanting = [messages for messages in listeners if messages.wants(message)]
     for messages in wanting:
@@ -145,7 +145,7 @@ class _GroupChannel:
         self._group = group
         self._key = key
         self._listeners: dict[Messages, None] = {}
-        self._membership = Membership(layer, (group,), self._hear)
+        self._membership = Membership(layer, (group,), self._deliver)
 
     def add(self, messages: Messages) -> None:
         self._listeners[messages] = None
@@ -162,8 +162,8 @@ class _GroupChannel:
         _channels.pop(self._key, None)
         return _close_soon(self._membership.close())
 
-    def _hear(self, message: Any) -> None:
-        _hand_out(message, self._listeners)
+    def _deliver(self, message: Any) -> None:
+        _dispatch_next(message, self._listeners)
 
 
 _channels: dict[_Key, _GroupChannel] = {}
@@ -287,7 +287,7 @@ class OwnChannel:
             if message["type"] == PROBE:
                 self._tell()
                 continue
-            is_heard = _hand_out(message, self._listeners)
+            is_heard = _dispatch_next(message, self._listeners)
             if self._dispatch is not None and not await self._dispatch(message, is_heard):
                 self._dispatch = None
 

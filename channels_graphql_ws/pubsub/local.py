@@ -24,7 +24,7 @@ class Receiver(Protocol):
 
     loop: asyncio.AbstractEventLoop
 
-    def hear(self, message: Message) -> None:
+    def deliver(self, message: Message) -> None:
         """Take a message; called in a callback of the receiver's own event loop."""
         ...
 
@@ -87,11 +87,11 @@ def hand_over(
     """Give a message to all receivers in this process, each on its own event loop."""
     for receiver in receivers(layer):
         if receiver.loop is here:
-            receiver.hear(message)
+            receiver.deliver(message)
         else:
             # A loop that is closed has nobody left who could miss the message.
             with suppress(RuntimeError):
-                receiver.loop.call_soon_threadsafe(receiver.hear, message, context=Context())
+                receiver.loop.call_soon_threadsafe(receiver.deliver, message, context=Context())
 
 
 def warn_if_unheard(layer: object, about: Callable[[], str]) -> None:

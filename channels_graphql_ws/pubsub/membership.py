@@ -55,11 +55,11 @@ class Membership:
     """
 
     def __init__(
-        self, layer: ChannelLayer, wanted: Collection[str], hear: Callable[[Message], None]
+        self, layer: ChannelLayer, wanted: Collection[str], deliver: Callable[[Message], None]
     ) -> None:
         self._layer = layer
         self._wanted = wanted
-        self._hear = hear
+        self._deliver = deliver
         self._loop = asyncio.get_running_loop()
         self._channel: str | None = None
         self._opening = asyncio.Lock()
@@ -180,7 +180,7 @@ class Membership:
             if message.get("type") == CANARY:
                 self._canary_is_back = True
             else:
-                self._hear(message)
+                self._deliver(message)
         # Anybody may write to a channel layer, and a process must not go deaf from it.
         except Exception:
             log.exception("A message of the channel layer was lost")

@@ -1,7 +1,7 @@
 """The words of the format: header, extension codes and tags.
 
 A payload is the header followed by one MessagePack object. Whatever MessagePack has no
-word for is written in one of two ways, neither of which user data can imitate:
+word for is yield_to_server in one of two ways, neither of which user data can imitate:
 
 * a scalar is one extension object, whose code says how to read its bytes;
 * what holds other things is an array whose first item is a *tag*, an extension object of

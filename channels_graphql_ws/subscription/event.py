@@ -16,7 +16,7 @@ from graphql import (
     OperationDefinitionNode,
 )
 
-from channels_graphql_ws.concurrency.eager import Steps, is_awaitable
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.execution.compiler.event import EventField, EventRoot
 from channels_graphql_ws.execution.documents import Document, compiled
@@ -26,7 +26,7 @@ from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.subscription.field import Delivery, Hook, Source, current_delivery
 
 
-class EventPlan:
+class EventExecution:
     """How one subscription executes an event.
 
     Everything that is the same for all events of a subscription is done here: finding
@@ -127,7 +127,7 @@ class EventPlan:
         except Exception as error:  # noqa: BLE001 (the hook may raise anything)
             return field.failed(payload, error)
         if type(value) is not dict:  # So it is most often, and that is none of the signs.
-            if delivery.is_told(value):
+            if delivery.take_sentinel(value):
                 return None
             if is_awaitable(value):
                 return self._published(payload, value, info)
@@ -140,7 +140,7 @@ class EventPlan:
             value = await value
         except Exception as error:  # noqa: BLE001 (the hook may raise anything)
             return field.failed(payload, error)
-        if self.delivery.is_told(value):
+        if self.delivery.take_sentinel(value):
             return None
         return field.complete(payload, value, info)
 
@@ -150,17 +150,17 @@ class EventPlan:
             return in_thread(partial(self._field.execute, payload))
         return self._field.execute(payload)
 
-    def finish(self, result: Any) -> Steps[ExecutionResult | None]:
+    def finish(self, result: Any) -> Eager[ExecutionResult | None]:
         """Wait for what `start` gave, if need be: the result, `None` if it is to be skipped."""
         while is_awaitable(result):
             result = yield result
         return None if self.delivery.skipped else result
 
-    def run(self, payload: Any) -> Steps[ExecutionResult | None]:
+    def run(self, payload: Any) -> Eager[ExecutionResult | None]:
         """Execute an event; `None` if it is to be skipped."""
         return self.finish(self.start(payload))
 
-    def run_initial(self) -> Steps[ExecutionResult | None]:
+    def run_initial(self) -> Eager[ExecutionResult | None]:
         """Execute the first event, with the `initial` hook in place of `publish`."""
         self.delivery.is_initial = True
         try:

@@ -63,7 +63,7 @@ class Delivery:
         self.completes = False
         self.is_initial = False
 
-    def is_told(self, result: object) -> bool:
+    def take_sentinel(self, result: object) -> bool:
         """Tell if what `publish` gave is nothing to resolve, but says what is to become of it."""
         if result is SKIP or result is COMPLETE or (result is None and self._none_skips):
             self.skipped = True
@@ -121,7 +121,7 @@ def _publisher(subscription_class: type[Subscription]) -> Hook:
 
     def checked(result: Any) -> Any:
         delivery = current_delivery.get() or Delivery(none_skips=none_skips)
-        return None if delivery.is_told(result) else result
+        return None if delivery.take_sentinel(result) else result
 
     async def awaited(result: Awaitable[Any]) -> Any:
         return checked(await result)

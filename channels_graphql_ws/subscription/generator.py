@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from graphql import ExecutionResult
 
-from channels_graphql_ws.concurrency import eager as steps
-from channels_graphql_ws.concurrency.database import freshness
-from channels_graphql_ws.concurrency.eager import Steps, is_cancellation
+from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.database import async_connections
+from channels_graphql_ws.concurrency.eager import Eager, is_cancellation
 from channels_graphql_ws.execution.errors import (
     INTERNAL_ERROR,
     Formatter,
@@ -20,14 +20,14 @@ from channels_graphql_ws.execution.errors import (
     log_errors,
 )
 from channels_graphql_ws.execution.request import JsonObject, Refusal
-from channels_graphql_ws.pubsub.hub import TURNS_AT_ONCE
-from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.pubsub.hub import RUNS_AT_ONCE
+from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.single import Member
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
-class StreamMember(Member, Protocol):
+class GeneratorMember(Member, Protocol):
     """Who gets the results, and is told when there can be no more."""
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
@@ -35,7 +35,7 @@ class StreamMember(Member, Protocol):
         ...
 
 
-class Stream:
+class GeneratorSubscription:
     """One client's subscription to an asynchronous iterator.
 
     A generator may wait wherever it likes, so it has a task for as long as it lives. It
@@ -45,8 +45,8 @@ class Stream:
 
     def __init__(
         self,
-        plan: EventPlan,
-        member: StreamMember,
+        plan: EventExecution,
+        member: GeneratorMember,
         source: Any,
         *,
         format_error: Formatter,
@@ -76,7 +76,7 @@ class Stream:
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(self._run(), context=self._plan.variables)
 
-    def end(self) -> Steps[None]:
+    def end(self) -> Eager[None]:
         """Stop, and wait until the `finally` of the generator has run."""
         task, was_ended = self._task, self._ended
         self._ended = True
@@ -85,7 +85,7 @@ class Stream:
                 yield self._close()
             return
         if not was_ended:
-            steps.cancel(task)
+            eager.cancel(task)
         try:
             yield asyncio.wait([task])
         except asyncio.CancelledError:
@@ -121,16 +121,16 @@ class Stream:
                 await waiting
             await self._execute(payload)
             events += 1
-            if events % TURNS_AT_ONCE == 0:
+            if events % RUNS_AT_ONCE == 0:
                 # One that never waits must not keep all others waiting.
                 await asyncio.sleep(0)
 
     async def _execute(self, payload: Any) -> None:
         """Execute one event; a failure of ours or of middleware costs no more than it."""
-        freshness.see_to()
+        async_connections.close_expired()
         try:
-            result: Any = steps.run(self._plan.run(payload))
-            if steps.is_awaitable(result):
+            result: Any = eager.start(self._plan.run(payload))
+            if eager.is_awaitable(result):
                 result = await result
         except (Exception, asyncio.CancelledError) as error:
             if is_cancellation(error):

@@ -8,15 +8,15 @@ from typing import Any, Final, Protocol
 
 from graphql import ExecutionResult, located_error
 
-from channels_graphql_ws.concurrency import eager as steps
-from channels_graphql_ws.concurrency.eager import Steps, is_awaitable, is_cancellation
-from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
+from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.field import SKIP
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
-def wind_down(plan: EventPlan, id: object, *tasks: asyncio.Task[None] | None) -> Steps[None]:
+def wind_down(plan: EventExecution, id: object, *tasks: asyncio.Task[None] | None) -> Eager[None]:
     """Stop what is under way, wait for it, and call `unsubscribed`."""
     under_way = [task for task in tasks if task is not None]
     if under_way:  # Seldom, and to ask for the current task takes a while.
@@ -24,7 +24,7 @@ def wind_down(plan: EventPlan, id: object, *tasks: asyncio.Task[None] | None) ->
         under_way = [task for task in under_way if task is not current]
     if under_way:
         for task in under_way:
-            steps.cancel(task)
+            eager.cancel(task)
         try:
             yield asyncio.wait(under_way)
         except asyncio.CancelledError:
@@ -34,7 +34,7 @@ def wind_down(plan: EventPlan, id: object, *tasks: asyncio.Task[None] | None) ->
     yield from _call_unsubscribed(plan, id)
 
 
-def await_end(task: asyncio.Task[None] | None) -> Steps[None]:
+def await_end(task: asyncio.Task[None] | None) -> Eager[None]:
     """Wait for an end that has begun; who has no more patience with it ends that, too."""
     if task is None or task is asyncio.current_task():
         return
@@ -46,13 +46,13 @@ def await_end(task: asyncio.Task[None] | None) -> Steps[None]:
         raise
 
 
-def _call_unsubscribed(plan: EventPlan, id: object) -> Steps[None]:
+def _call_unsubscribed(plan: EventExecution, id: object) -> Eager[None]:
     hook = plan.subscription_class._meta.unsubscribed
     if hook is None:
         return
     try:
         result = plan.call(hook)
-        while steps.is_awaitable(result):
+        while eager.is_awaitable(result):
             result = yield result
     # Whatever it raises, the client is still owed its `complete`.
     except (Exception, asyncio.CancelledError) as error:
@@ -61,8 +61,8 @@ def _call_unsubscribed(plan: EventPlan, id: object) -> Steps[None]:
         log.exception("`unsubscribed` of %s failed (id %s)", plan.name, id)
 
 
-REFUSED: Final = ExecutionResult(None)
-"""The objection of who does not want the notification at all."""
+FILTERED: Final = ExecutionResult(None)
+"""The filtered of who does not want the notification at all."""
 
 
 class Payload(Protocol):
@@ -73,11 +73,11 @@ class Payload(Protocol):
         ...
 
 
-def objection(plan: EventPlan, event: Payload) -> Steps[ExecutionResult | None]:
+def filtered(plan: EventExecution, event: Payload) -> Eager[ExecutionResult | None]:
     """Ask the `filter_event` hook whether the client gets a notification.
 
     Returns:
-        `None` if nothing is to be said against it, `REFUSED`, or an error to send instead.
+        `None` if nothing is to be said against it, `FILTERED`, or an error to send instead.
     """
     try:
         verdict = plan.call(plan.subscription_class._meta.filter_event, event.payload())
@@ -90,4 +90,4 @@ def objection(plan: EventPlan, event: Payload) -> Steps[ExecutionResult | None]:
         problem = error if isinstance(error, Exception) else RuntimeError("It was cancelled")
         located = located_error(problem, info.field_nodes, info.path.as_list())
         return ExecutionResult(None, [located])
-    return None if verdict and verdict is not SKIP else REFUSED
+    return None if verdict and verdict is not SKIP else FILTERED

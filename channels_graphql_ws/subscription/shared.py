@@ -11,21 +11,26 @@ from typing import Any, Final
 
 from graphql import ExecutionResult
 
-from channels_graphql_ws.concurrency import eager as steps
-from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.errors import Formatter, encode_result, log_errors, too_slow
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import CoalesceKey, Notification
-from channels_graphql_ws.subscription.event import EventPlan
-from channels_graphql_ws.subscription.hooks import REFUSED, await_end, objection, wind_down
+from channels_graphql_ws.subscription.event import EventExecution
+from channels_graphql_ws.subscription.hooks import FILTERED, await_end, filtered, wind_down
 from channels_graphql_ws.subscription.queue import NotificationQueue
 from channels_graphql_ws.subscription.single import Member
-from channels_graphql_ws.subscription.subscriber import Turns, finished, first_executed, started
+from channels_graphql_ws.subscription.subscriber import (
+    Subscriber,
+    finished,
+    first_executed,
+    started,
+)
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 DELIVERIES_AT_ONCE: Final = 16
-"""Clients that get a result in one turn; see also `hub.TURNS_AT_ONCE`."""
+"""Clients that get a result in one turn; see also `hub.RUNS_AT_ONCE`."""
 
 
 class SharedResult:
@@ -64,7 +69,7 @@ class SharedResult:
         return self._payload[0]
 
 
-class SharedCohort(Turns):
+class SharedSubscriber(Subscriber):
     """The subscriptions of one process that are certain to get the same results.
 
     Args:
@@ -77,30 +82,30 @@ class SharedCohort(Turns):
 
     def __init__(
         self,
-        plan: EventPlan,
+        plan: EventExecution,
         hub: Hub,
         groups: Sequence[str],
         queue_limit: int,
-        closed: Callable[[SharedCohort], None],
+        closed: Callable[[SharedSubscriber], None],
     ) -> None:
         super().__init__(plan, hub, queue_limit)
         self.groups = groups
         self._closed = closed
-        self._seats: dict[Seat, None] = {}
+        self._members: dict[SharedMember, None] = {}
         self._is_over = False
         self._result: SharedResult | None = None
-        self._waiting: Iterator[Seat] | None = None
+        self._waiting: Iterator[SharedMember] | None = None
         """Who is to get the result."""
 
-    def join(self, seat: Seat) -> None:
+    def join(self, seat: SharedMember) -> None:
         """Take one more member; it gets what is broadcast from now on."""
         seat.since = self._hub.heard
-        self._seats[seat] = None
+        self._members[seat] = None
 
-    def leave(self, seat: Seat) -> asyncio.Task[None] | None:
+    def leave(self, seat: SharedMember) -> asyncio.Task[None] | None:
         """Let a member go; the last one is given what is still under way."""
-        self._seats.pop(seat, None)
-        if self._seats or self._ended:
+        self._members.pop(seat, None)
+        if self._members or self._ended:
             return None
         self._ended = self._ending = True
         self._closed(self)
@@ -127,27 +132,27 @@ class SharedCohort(Turns):
         # Who has been told of the end may still have something to do before it.
         return not self._is_over and super()._advance()
 
-    def _turn(self) -> Steps[None]:
+    def _run(self) -> Eager[None]:
         event = self._current
         if not isinstance(event, Notification):
             self._is_over = True
-            self._hand_out(None)
+            self._dispatch_next(None)
             return
-        who = f"shared by {len(self._seats)}"
+        who = f"shared by {len(self._members)}"
         begun = started(self._plan, event, who)
         result = yield from finished(self._plan, begun, who)
         if result is not None:
             log_errors(result.errors, self.name, who)
-            self._hand_out(SharedResult(result, event), event.serial)
+            self._dispatch_next(SharedResult(result, event), event.serial)
         elif self._plan.delivery.completes:
-            self._hand_out(None, event.serial)
+            self._dispatch_next(None, event.serial)
 
-    def _hand_out(self, result: SharedResult | None, serial: float = inf) -> None:
+    def _dispatch_next(self, result: SharedResult | None, serial: float = inf) -> None:
         """Let the result, or the end, go to all who were here when it was broadcast."""
         self._result = result
-        self._waiting = iter([seat for seat in self._seats if seat.since < serial])
+        self._waiting = iter([seat for seat in self._members if seat.since < serial])
 
-    def _deliver(self, waiting: Iterator[Seat]) -> None:
+    def _deliver(self, waiting: Iterator[SharedMember]) -> None:
         """See to the next few."""
         few = list(islice(waiting, DELIVERIES_AT_ONCE))
         for seat in few:
@@ -161,7 +166,7 @@ class SharedCohort(Turns):
             self._result = self._waiting = None
 
 
-class Seat:
+class SharedMember:
     """One client's place in a cohort.
 
     Results that its client can not take yet wait here, in a queue of its own.
@@ -185,8 +190,8 @@ class Seat:
 
     def __init__(
         self,
-        cohort: SharedCohort,
-        plan: EventPlan,
+        cohort: SharedSubscriber,
+        plan: EventExecution,
         member: Member,
         backlog: NotificationQueue[SharedResult],
         *,
@@ -232,7 +237,7 @@ class Seat:
             if not self._member.next_at_once(text):
                 self._start(self._send_text(text))
 
-    def end(self) -> Steps[None]:
+    def end(self) -> Eager[None]:
         """Leave the cohort, stop what is under way, and call `unsubscribed`, once."""
         if self._ended:
             yield from await_end(self._task)
@@ -241,15 +246,15 @@ class Seat:
         self._backlog.clear()
         yield from wind_down(self._plan, self._id, self._task, self.listener.leave(self))
 
-    def _start(self, first: Steps[None] | None) -> None:
+    def _start(self, first: Eager[None] | None) -> None:
         self._busy = True
         variables = self._plan.variables
-        rest = variables.run(steps.run, self._work_off(first))
+        rest = variables.run(eager.start, self._work_off(first))
         if rest is not None:
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(rest, context=variables)
 
-    def _work_off(self, first: Steps[None] | None) -> Steps[None]:
+    def _work_off(self, first: Eager[None] | None) -> Eager[None]:
         try:
             if first is not None:
                 yield from first
@@ -264,28 +269,28 @@ class Seat:
             self._busy = False
             self._task = None
 
-    def _send(self, result: SharedResult) -> Steps[None]:
+    def _send(self, result: SharedResult) -> Eager[None]:
         waiting = self._member.ready()
         if waiting is not None:
             yield waiting
         instead = None
         if self._filters:
-            instead = yield from objection(self._plan, result)
-        if self._ended or instead is REFUSED:
+            instead = yield from filtered(self._plan, result)
+        if self._ended or instead is FILTERED:
             return
         if instead is None:
             self._member.next(result.text(self._format_error))
         else:
             self._report(instead)
 
-    def _send_text(self, text: str) -> Steps[None]:
+    def _send_text(self, text: str) -> Eager[None]:
         waiting = self._member.ready()
         if waiting is not None:
             yield waiting
         if not self._ended:
             self._member.next(text)
 
-    def _send_initial(self) -> Steps[None]:
+    def _send_initial(self) -> Eager[None]:
         result = yield from first_executed(self._plan, self._id)
         if self._ended:
             return

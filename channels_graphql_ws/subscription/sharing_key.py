@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 
 from graphql import GraphQLSchema
 
-from channels_graphql_ws.concurrency.eager import Steps, is_awaitable
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.pubsub.hub import Hub
-from channels_graphql_ws.subscription.event import EventPlan
-from channels_graphql_ws.subscription.shared import SharedCohort
+from channels_graphql_ws.subscription.event import EventExecution
+from channels_graphql_ws.subscription.shared import SharedSubscriber
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
-class Likeness(NamedTuple):
+class SharingKey(NamedTuple):
     """What subscriptions have in common that get the same results."""
 
     hub: Hub
@@ -33,14 +33,14 @@ class Likeness(NamedTuple):
     context_id: Hashable
 
 
-def likeness(
-    plan: EventPlan,
+def sharing_key(
+    plan: EventExecution,
     hub: Hub,
     schema: GraphQLSchema,
     document: Document,
     request: Subscribe,
     groups: Sequence[str],
-) -> Steps[Likeness | None]:
+) -> Eager[SharingKey | None]:
     """Ask the `context_id` hook; `None` if this client shares with nobody."""
     context_id: Any = plan.call(plan.subscription_class._meta.context_id)
     while is_awaitable(context_id):
@@ -51,7 +51,7 @@ def likeness(
         variables = dumps(request.variables)
         if request.variables and loads(variables) != request.variables:
             raise ValueError("there is something in the variables that is not JSON")
-        like = Likeness(
+        like = SharingKey(
             hub, schema, document, request.operation_name, variables, tuple(groups), context_id
         )
         hash(like)
@@ -68,16 +68,18 @@ def likeness(
     return like
 
 
-class SharedCohorts:
+class SharedSubscribers:
     """The cohorts of one engine that take more members."""
 
     def __init__(self) -> None:
-        self._cohorts: dict[Likeness, SharedCohort] = {}
+        self._cohorts: dict[SharingKey, SharedSubscriber] = {}
 
     def __len__(self) -> int:
         return len(self._cohorts)
 
-    def get(self, like: Likeness, plan: Callable[[], EventPlan], queue_limit: int) -> SharedCohort:
+    def get(
+        self, like: SharingKey, plan: Callable[[], EventExecution], queue_limit: int
+    ) -> SharedSubscriber:
         """Give the cohort for what is alike; make it with a plan of its own."""
         cohort = self._cohorts.get(like)
         # One that has ended is forgotten, unless the hash of its `context_id` has changed.
@@ -85,10 +87,10 @@ class SharedCohorts:
             # A plan keeps the context variables that it finds: they would be one client's.
             fresh = context_of_nobody().run(plan)
             forget = partial(self._forget, like)
-            cohort = SharedCohort(fresh, like.hub, like.groups, queue_limit, forget)
+            cohort = SharedSubscriber(fresh, like.hub, like.groups, queue_limit, forget)
             self._cohorts[like] = cohort
         return cohort
 
-    def _forget(self, like: Likeness, cohort: SharedCohort) -> None:
+    def _forget(self, like: SharingKey, cohort: SharedSubscriber) -> None:
         if self._cohorts.get(like) is cohort:
             del self._cohorts[like]

@@ -8,16 +8,16 @@ from typing import Any, Final, Protocol
 
 from graphql import ExecutionResult
 
-from channels_graphql_ws.concurrency import eager as steps
-from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.errors import Formatter, encode_result, log_errors, too_slow
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import Notification
-from channels_graphql_ws.subscription.event import EventPlan
-from channels_graphql_ws.subscription.hooks import REFUSED, await_end, objection, wind_down
+from channels_graphql_ws.subscription.event import EventExecution
+from channels_graphql_ws.subscription.hooks import FILTERED, await_end, filtered, wind_down
 from channels_graphql_ws.subscription.subscriber import (
     END,
-    Turns,
+    Subscriber,
     failed,
     finished,
     first_executed,
@@ -51,14 +51,14 @@ class Member(Protocol):
         ...
 
 
-class Cohort(Turns):
+class SingleSubscriber(Subscriber):
     """A cohort of one: the subscription of a client that shares with nobody."""
 
     __slots__ = ("_filters", "_format_error", "_id", "_member", "groups")
 
     def __init__(
         self,
-        plan: EventPlan,
+        plan: EventExecution,
         member: Member,
         hub: Hub,
         groups: Sequence[str],
@@ -76,7 +76,7 @@ class Cohort(Turns):
         self._current = _HELD
 
     @property
-    def listener(self) -> Cohort:
+    def listener(self) -> SingleSubscriber:
         """Who listens to the groups."""
         return self
 
@@ -90,7 +90,7 @@ class Cohort(Turns):
         elif self._advance():
             self._hub.call(self)
 
-    def end(self) -> Steps[None]:
+    def end(self) -> Eager[None]:
         """Leave the groups, stop what is under way, and call `unsubscribed`, once."""
         if self._ended:
             yield from await_end(self._task)
@@ -100,16 +100,16 @@ class Cohort(Turns):
         self._hub.leave(self, self.groups)
         yield from wind_down(self._plan, self._id, self._task)
 
-    def take_turn(self) -> bool:
-        """Do as `Turns` does, in fewer calls: most turns take no longer than a few of these."""
+    def run_next(self) -> bool:
+        """Run as `Subscriber` does, in fewer calls: most runs are no longer than a few calls."""
         if self._ended:
             return False
         try:
             waiting = self._member.ready()
             if waiting is None:
-                rest = self._plan.variables.run(self._turn_at_once)
+                rest = self._plan.variables.run(self._run_at_once)
             else:
-                rest = self._turn_after(waiting)
+                rest = self._run_after(waiting)
         except BaseException:
             self._ask_for_another()
             raise
@@ -121,31 +121,31 @@ class Cohort(Turns):
             return False
         return self._advance()
 
-    async def _turn_after(self, waiting: Awaitable[None]) -> None:
+    async def _run_after(self, waiting: Awaitable[None]) -> None:
         await waiting
-        rest = steps.run(self._turn())
+        rest = eager.start(self._run())
         if rest is not None:
             await rest
 
-    def _turn_at_once(self) -> Coroutine[Any, Any, None] | None:
+    def _run_at_once(self) -> Coroutine[Any, Any, None] | None:
         """Take the turn, on the shortest way for what is most frequent."""
         event = self._current
         if self._filters or type(event) is not Notification:
-            return steps.run(self._turn())
+            return eager.start(self._run())
         plan = self._plan
         try:
             result = plan.start(event.payload())
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (see `started`)
             result = failed(error, plan, self._id)
-        if steps.is_awaitable(result):
-            return steps.run(self._turn_of(result))
+        if eager.is_awaitable(result):
+            return eager.start(self._finish_run(result))
         if not plan.delivery.skipped:
             self._report(result)
         elif plan.delivery.completes:
-            return steps.run(self._complete())
+            return eager.start(self._complete())
         return None
 
-    def _turn(self) -> Steps[None]:
+    def _run(self) -> Eager[None]:
         event = self._current
         if event is END:
             if self.is_too_slow:
@@ -155,17 +155,17 @@ class Cohort(Turns):
             result = yield from first_executed(self._plan, self._id)
             yield from self._tell(result)
         elif (instead := (yield from self._objection(event))) is None:
-            yield from self._turn_of(started(self._plan, event, self._id))
-        elif instead is not REFUSED:
+            yield from self._finish_run(started(self._plan, event, self._id))
+        elif instead is not FILTERED:
             yield from self._tell(instead)
 
-    def _objection(self, event: Notification) -> Steps[ExecutionResult | None]:
-        return (yield from objection(self._plan, event)) if self._filters else None
+    def _objection(self, event: Notification) -> Eager[ExecutionResult | None]:
+        return (yield from filtered(self._plan, event)) if self._filters else None
 
-    def _turn_of(self, result: Any) -> Steps[None]:
+    def _finish_run(self, result: Any) -> Eager[None]:
         yield from self._tell((yield from finished(self._plan, result, self._id)))
 
-    def _tell(self, result: ExecutionResult | None) -> Steps[None]:
+    def _tell(self, result: ExecutionResult | None) -> Eager[None]:
         # A `publish` may go on after it was cancelled, but nobody listens any more.
         if self._ended:
             return
@@ -179,6 +179,6 @@ class Cohort(Turns):
             log_errors(result.errors, self.name, self._id)
         self._member.next(encode_result(result, self._format_error))
 
-    def _complete(self) -> Steps[None]:
+    def _complete(self) -> Eager[None]:
         yield from self.end()
         self._member.completed()

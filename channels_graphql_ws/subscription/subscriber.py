@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from graphql import ExecutionResult, GraphQLError
 
-from channels_graphql_ws.concurrency import eager as steps
-from channels_graphql_ws.concurrency.database import freshness
-from channels_graphql_ws.concurrency.eager import Steps, is_cancellation
+from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.database import async_connections
+from channels_graphql_ws.concurrency.eager import Eager, is_cancellation
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import Notification
-from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.queue import NotificationQueue, queue_for
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
@@ -25,7 +25,7 @@ END: Final = object()
 """In the place of a notification: there will be no more."""
 
 
-class Turns(ABC):
+class Subscriber(ABC):
     """Takes notifications one at a time, in the order in which they were offered.
 
     The one being executed does not count as queued.
@@ -49,7 +49,7 @@ class Turns(ABC):
         "is_too_slow",
     )
 
-    def __init__(self, plan: EventPlan, hub: Hub, queue_limit: int) -> None:
+    def __init__(self, plan: EventExecution, hub: Hub, queue_limit: int) -> None:
         self._plan = plan
         self._hub = hub
         self._queue_limit = queue_limit
@@ -99,7 +99,7 @@ class Turns(ABC):
         self._current = END
         return True
 
-    def take_turn(self) -> bool:
+    def run_next(self) -> bool:
         """Execute one notification; tell if this calls for another turn.
 
         What can be done at once is done at once. Only what has to wait, in the user's
@@ -124,10 +124,10 @@ class Turns(ABC):
 
     def _begin(self) -> Coroutine[Any, Any, None] | None:
         """Take the turn; give what is left of it, if that has to wait."""
-        return self._plan.variables.run(steps.run, self._turn())
+        return self._plan.variables.run(eager.start, self._run())
 
     @abstractmethod
-    def _turn(self) -> Steps[None]:
+    def _run(self) -> Eager[None]:
         """Execute what is current."""
 
     async def _go_on(self, rest: Coroutine[Any, Any, None]) -> None:
@@ -157,16 +157,16 @@ class Turns(ABC):
 # What follows lets a subscription outlive whatever one event may bring.
 
 
-def started(plan: EventPlan, notification: Notification, id: object) -> Any:
-    """Begin to execute a notification; see `EventPlan.start`."""
-    freshness.see_to()
+def started(plan: EventExecution, notification: Notification, id: object) -> Any:
+    """Begin to execute a notification; see `EventExecution.start`."""
+    async_connections.close_expired()
     try:
         return plan.start(notification.payload())
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
         return failed(error, plan, id)
 
 
-def finished(plan: EventPlan, result: Any, id: object) -> Steps[ExecutionResult | None]:
+def finished(plan: EventExecution, result: Any, id: object) -> Eager[ExecutionResult | None]:
     """Wait for the result of what was started."""
     try:
         return (yield from plan.finish(result))
@@ -174,16 +174,16 @@ def finished(plan: EventPlan, result: Any, id: object) -> Steps[ExecutionResult 
         return failed(error, plan, id)
 
 
-def first_executed(plan: EventPlan, id: object) -> Steps[ExecutionResult | None]:
+def first_executed(plan: EventExecution, id: object) -> Eager[ExecutionResult | None]:
     """Execute the first event, that of `initial`."""
-    freshness.see_to()
+    async_connections.close_expired()
     try:
         return (yield from plan.run_initial())
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
         return failed(error, plan, id)
 
 
-def failed(error: BaseException, plan: EventPlan, id: object) -> ExecutionResult:
+def failed(error: BaseException, plan: EventExecution, id: object) -> ExecutionResult:
     """Give what a client gets when something broke that is not its fault."""
     if is_cancellation(error):
         raise error

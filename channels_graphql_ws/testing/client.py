@@ -50,7 +50,7 @@ class GraphqlWsClient(client.GraphqlWsClient):
     ) -> None:
         """Fail if a message arrives within `attempts` times `interval` seconds.
 
-        Pings, pongs and `ka` do not count; a closed connection is silent. `settle()`
+        KeepAlive, pongs and `ka` do not count; a closed connection is silent. `settle()`
         proves the same without waiting.
 
         Raises:

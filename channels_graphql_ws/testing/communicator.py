@@ -14,7 +14,7 @@ from graphql import ExecutionResult
 from channels_graphql_ws.client.transport import DEFAULT_SUBPROTOCOL
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 from channels_graphql_ws.testing.client import GraphqlWsClient
-from channels_graphql_ws.testing.results import GraphqlResults, Steps, attempt, execution_result
+from channels_graphql_ws.testing.results import Eager, GraphqlResults, attempt, execution_result
 from channels_graphql_ws.testing.scopes import Headers, encoded
 from channels_graphql_ws.testing.transport import GraphqlWsTransport
 
@@ -143,7 +143,7 @@ class GraphqlWebsocketCommunicator:
         variables: Mapping[str, Any] | None,
         operation_name: str | None,
         wait_confirmation: bool,  # noqa: FBT001 (internal)
-    ) -> Steps[ExecutionResult]:
+    ) -> Eager[ExecutionResult]:
         async with self._operation(query, variables, operation_name, stop=True) as inbox:
             await (self._next(inbox) if wait_confirmation else self._fence())
             yield None

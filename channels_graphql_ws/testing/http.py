@@ -20,8 +20,8 @@ from graphql import ExecutionResult
 from channels_graphql_ws.exceptions import RemoteProtocolError
 from channels_graphql_ws.testing.login import alogin_headers
 from channels_graphql_ws.testing.results import (
+    Eager,
     GraphqlResults,
-    Steps,
     attempt,
     execution_result,
     parts,
@@ -168,7 +168,7 @@ class GraphqlHttpClient:
 
     # -------------------------------------------------------------------- internals
 
-    async def _results(self, wanted: dict[str, Any], headers: Headers) -> Steps[ExecutionResult]:
+    async def _results(self, wanted: dict[str, Any], headers: Headers) -> Eager[ExecutionResult]:
         body = json.dumps(wanted).encode()
         async with self._request("POST", wanted, _JSON, body, headers, _EVENTS) as response:
             if response.headers.get("Content-Type", "").partition(";")[0] != _EVENTS:

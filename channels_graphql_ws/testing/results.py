@@ -13,7 +13,7 @@ from channels_graphql_ws.exceptions import RemoteProtocolError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result", bound=ExecutionResult)
-Steps: TypeAlias = AsyncGenerator[Result | BaseException | None]
+Eager: TypeAlias = AsyncGenerator[Result | BaseException | None]
 
 
 class GraphqlResults(AsyncIterator[Result], Generic[Result]):
@@ -29,7 +29,7 @@ class GraphqlResults(AsyncIterator[Result], Generic[Result]):
             gives what ended a wait, since an exception would end the generator.
     """
 
-    def __init__(self, steps: Steps[Result]) -> None:
+    def __init__(self, steps: Eager[Result]) -> None:
         self._steps = steps
         self._begun = False
 

@@ -14,7 +14,7 @@ from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
-class OwnHandlers(AsyncJsonWebsocketConsumer):
+class ChannelMessages(AsyncJsonWebsocketConsumer):
     """A consumer that listens to its own channel only if somebody handles what comes.
 
     Each channel of the in-memory layer that is listened to costs all others.

@@ -12,12 +12,12 @@ from typing import Any, assert_never
 
 from graphql import GraphQLError, OperationType
 
-from channels_graphql_ws.concurrency import eager as steps
-from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.execution.errors import TooManyError, describe, log_refusal
-from channels_graphql_ws.websocket.interfaces import Application, Settings, WebSocket
-from channels_graphql_ws.websocket.keep_alive import Pings
+from channels_graphql_ws.websocket.interfaces import Application, ConnectionSettings, WebSocket
+from channels_graphql_ws.websocket.keep_alive import KeepAlive
 from channels_graphql_ws.websocket.messages import CloseCode
 from channels_graphql_ws.websocket.operation import SUBSCRIPTION, ClientOperation
 from channels_graphql_ws.websocket.ordering import StrictOrder
@@ -41,7 +41,7 @@ log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 CANCEL_TIMEOUT = 5.0
 """Seconds that a cancelled task may take to end."""
 
-FAREWELL_TIMEOUT = 5.0
+CLOSE_TIMEOUT = 5.0
 """Seconds that a broken connection may take to tell the client so."""
 
 
@@ -63,11 +63,11 @@ class Connection:
         "_idle",
         "_init_timer",
         "_initializing",
+        "_keep_alive",
         "_loop",
         "_operations",
         "_order",
         "_outbox",
-        "_pings",
         "_protocol",
         "_send_event",
         "_settings",
@@ -81,7 +81,7 @@ class Connection:
         protocol: ServerProtocol,
         websocket: WebSocket,
         application: Application,
-        settings: Settings,
+        settings: ConnectionSettings,
         *,
         confirms: bool = False,
     ) -> None:
@@ -97,7 +97,7 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] | None = None
         self._outbox = Outbox(self)
         self._init_timer: asyncio.TimerHandle | None = None
-        self._pings: Pings | None = None
+        self._keep_alive: KeepAlive | None = None
         self._initializing: asyncio.Task[None] | None = None
         self._idle: asyncio.Event | None = None
         self._order = StrictOrder(self) if settings.strict_ordering else None
@@ -128,11 +128,11 @@ class Connection:
         self._wind_down()
         self._outbox.abandon()
         if self._tasks:
-            await self._see_to_the_end()
+            await self._wait_for_tasks()
         # They know this connection, too: circles stay until garbage is collected.
-        self._pings = self._order = None
+        self._keep_alive = self._order = None
 
-    async def _see_to_the_end(self) -> None:
+    async def _wait_for_tasks(self) -> None:
         deadline = self._loop.time() + self._settings.disconnect_timeout
         try:
             while self._tasks and (seconds := deadline - self._loop.time()) > 0:
@@ -140,7 +140,7 @@ class Connection:
         finally:
             await self._cancel_tasks()
 
-    async def leave(self, timeout: float) -> None:
+    async def drain(self, timeout: float) -> None:
         """Ask the client to connect again, as soon as only subscriptions are under way.
 
         Args:
@@ -155,7 +155,7 @@ class Connection:
             completes = self._settings.completes_at_shutdown
             self.carry_out(self._protocol.shut_down(completes=completes))
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=FAREWELL_TIMEOUT)
+                await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT)
         except asyncio.CancelledError:
             # Who cancels this has no more patience.
             self._wind_down()
@@ -177,7 +177,7 @@ class Connection:
 
     async def closed(self) -> None:
         """Wait, but not for ever, until the client has been told that we close."""
-        await self._outbox.closed(FAREWELL_TIMEOUT)
+        await self._outbox.closed(CLOSE_TIMEOUT)
 
     # ---------------------------------------------------- what operations have to say
 
@@ -198,7 +198,7 @@ class Connection:
 
     def next_at_once(self, operation: Operation, result: str) -> bool:
         """Send a result if nothing has to be waited for; tell if that was done."""
-        if self._outbox.flushing is not None or self._turn is not None:
+        if self._outbox.flushing is not None or self._in_progress is not None:
             return False
         self.next(operation, result)
         return True
@@ -226,18 +226,18 @@ class Connection:
     def ready(self) -> Awaitable[None] | None:
         """Give something to wait for before the next notification, if there is need."""
         is_idle = self._outbox.flushing is None and self._order is None  # Most clients are.
-        if is_idle or (self._turn is None and not self._outbox.is_full):
+        if is_idle or (self._in_progress is None and not self._outbox.is_full):
             return None
         return self._readiness()
 
     @property
-    def _turn(self) -> asyncio.Event | None:
-        return None if self._order is None else self._order.turn
+    def _in_progress(self) -> asyncio.Event | None:
+        return None if self._order is None else self._order.in_progress
 
     async def _readiness(self) -> None:
-        while (turn := self._turn) is not None or self._outbox.is_full:
-            if turn is not None:
-                await turn.wait()
+        while (in_progress := self._in_progress) is not None or self._outbox.is_full:
+            if in_progress is not None:
+                await in_progress.wait()
             await self._outbox.has_room()
 
     # ------------------------------------------------------------------ its messages
@@ -245,8 +245,8 @@ class Connection:
     def _take(
         self, decide: Callable[[Any], list[Effect]], content: object
     ) -> Awaitable[None] | None:
-        if self._pings is not None:
-            self._pings.heard()
+        if self._keep_alive is not None:
+            self._keep_alive.heard()
         order = self._order
         if order is None or self._is_deciding():
             self.carry_out(decide(content))
@@ -285,9 +285,9 @@ class Connection:
                 case Close():
                     self._close(effect.code, effect.reason)
                 case Pinged():
-                    self._pings_here().pinged(effect.payload)
+                    self._started_keep_alive().pinged(effect.payload)
                 case Ponged():
-                    self._pings_here().ponged(effect.payload)
+                    self._started_keep_alive().ponged(effect.payload)
                 case _:  # pragma: no cover (type checkers prove that there is no other)
                     assert_never(effect)
 
@@ -295,23 +295,23 @@ class Connection:
         if frame is not None:
             self._outbox.put(self._send_event, {"type": "websocket.send", "text": frame})
 
-    def _initialize(self, payload: Any) -> Steps[None]:
+    def _initialize(self, payload: Any) -> Eager[None]:
         try:
             answer = yield from self._application.accept_client(payload)
         # A hook refuses by raising anything.
         except (Exception, asyncio.CancelledError) as error:
-            if steps.is_cancellation(error):
+            if eager.is_cancellation(error):
                 raise
             self._reject(error if isinstance(error, Exception) else RuntimeError("Cancelled"))
             return
         self.carry_out(self._protocol.accepted(answer))
         if self._settings.ping_every:
-            self._pings_here().start()
+            self._started_keep_alive().start()
 
-    def _pings_here(self) -> Pings:
+    def _started_keep_alive(self) -> KeepAlive:
         """Give what sees to pings: most connections never have any."""
-        if self._pings is None:
-            self._pings = Pings(
+        if self._keep_alive is None:
+            self._keep_alive = KeepAlive(
                 self._protocol,
                 self,
                 self._application,
@@ -319,7 +319,7 @@ class Connection:
                 every=self._settings.ping_every,
                 timeout=self._settings.pong_timeout,
             )
-        return self._pings
+        return self._keep_alive
 
     def _reject(self, error: Exception) -> None:
         if isinstance(error, ConnectionRejectionError):
@@ -340,14 +340,14 @@ class Connection:
         if client is not None:
             self.run(self._stop(client))
 
-    def _stop(self, client: ClientOperation) -> Steps[None]:
+    def _stop(self, client: ClientOperation) -> Eager[None]:
         """End an operation at the client's wish."""
         client.is_stopping = True
         task = client.task
         if task is not None and not task.done():
             # Who counts on confirmations gets one in front of the `complete`.
             if not (self._confirms and client.type in (None, SUBSCRIPTION)):
-                steps.cancel(task)
+                eager.cancel(task)
             yield asyncio.wait([task])
         if client.live is not None:
             yield from client.live.end()
@@ -382,23 +382,23 @@ class Connection:
     def _wind_down(self) -> None:
         """End everything, without waiting for it."""
         self._forget_init_timer()
-        if self._pings is not None:
-            self._pings.stop()
+        if self._keep_alive is not None:
+            self._keep_alive.stop()
         if self._order is not None:
             self._order.end()
         if self._initializing is not None:
-            steps.cancel(self._initializing)
+            eager.cancel(self._initializing)
         for client in list(self._operations.values()):
             self.forget(client)
             self.run(self._end(client))
 
-    def _end(self, client: ClientOperation) -> Steps[None]:
+    def _end(self, client: ClientOperation) -> Eager[None]:
         task = client.task
         try:
             if task is not None and not task.done():
                 # A mutation that is cancelled half-way leaves half of its work.
                 if client.type is not OperationType.MUTATION:
-                    steps.cancel(task)
+                    eager.cancel(task)
                 yield asyncio.wait([task])
         finally:
             # Even if this is cancelled: nothing may stay behind in the hub.
@@ -413,17 +413,17 @@ class Connection:
         for _ in range(2):
             tasks = list(self._tasks or ())
             for task in tasks:
-                steps.cancel(task)
+                eager.cancel(task)
             if tasks:
                 await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
 
     # ------------------------------------------------------------------------- tasks
 
     def run(
-        self, work: Steps[None], variables: Context | None = None
+        self, work: Eager[None], variables: Context | None = None
     ) -> asyncio.Task[None] | None:
         """Take steps; what has to wait becomes a task."""
-        rest = steps.run(work) if variables is None else variables.run(steps.run, work)
+        rest = eager.start(work) if variables is None else variables.run(eager.start, work)
         if rest is None:
             return None
         task = self.spawn(rest, variables)

@@ -13,7 +13,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 
-from channels_graphql_ws.concurrency.eager import Steps, is_awaitable
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.exceptions import InvalidMessageError
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.errors import format_error
@@ -23,12 +23,17 @@ from channels_graphql_ws.operations.engine import Engine, engine_of
 from channels_graphql_ws.operations.options import check_options, option_names, with_options
 from channels_graphql_ws.operations.overrides import default, overridden
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
-from channels_graphql_ws.pubsub.layers import add_owner, channel_layer
+from channels_graphql_ws.pubsub.layers import channel_layer, register_endpoint
 from channels_graphql_ws.pubsub.listen_to_channel import listen
 from channels_graphql_ws.pubsub.local import serving
-from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, Guests, guests_of_loop, written
+from channels_graphql_ws.shutdown import (
+    DEFAULT_TIMEOUT,
+    Connections,
+    connections_of_loop,
+    yield_to_server,
+)
 from channels_graphql_ws.websocket import subprotocols as _subprotocols
-from channels_graphql_ws.websocket.channel_messages import OwnHandlers
+from channels_graphql_ws.websocket.channel_messages import ChannelMessages
 from channels_graphql_ws.websocket.connection import Connection
 from channels_graphql_ws.websocket.hooks import HookedClient, WebSocketHooks
 from channels_graphql_ws.websocket.messages import CloseCode
@@ -40,7 +45,7 @@ from channels_graphql_ws.websocket.receiver import Receiver
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
-class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
+class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
     """Serves GraphQL over WebSocket: subclass it, set `schema`, mount `as_asgi()`.
 
     Speaks both subprotocols, `graphql-transport-ws` and the legacy `graphql-ws`. All
@@ -55,7 +60,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
         super().__init_subclass__(**options)
-        add_owner(cls)
+        register_endpoint(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Make the consumer of one connection.
@@ -74,7 +79,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self._engine: Engine
         self._connection: Connection | None = None
         self._receiver: Receiver
-        self._guests: Guests
+        self._connections: Connections
         self._hub: Hub | None = None
         self._close_code: int | None = None
         # Known when the connection opens: hooks may be set on the instance until then.
@@ -141,8 +146,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
             if self._connection is None:
                 raise
             self._close_code = int(CloseCode.SERVICE_RESTART)
-            await self._connection.leave(DEFAULT_TIMEOUT)
-            await written()
+            await self._connection.drain(DEFAULT_TIMEOUT)
+            await yield_to_server()
         # ASGI servers disagree on what a client sees of this: it must not reach them.
         except Exception:
             log.exception("A connection failed")
@@ -163,8 +168,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
             )
             return
         await self.accept(subprotocol=chosen.name)
-        guests = guests_of_loop()
-        if guests.are_leaving:
+        connections = connections_of_loop()
+        if connections.is_draining:
             await self.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
             return
         self._engine = engine_of(self)
@@ -179,8 +184,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         self._connection = Connection(
             protocol, self, self, settings, confirms=self.confirm_subscriptions
         )
-        self._guests = guests
-        guests.add(self._connection)
+        self._connections = connections
+        connections.add(self._connection)
         self._connection.opened()
 
     async def close(self, code: Any = None, reason: str | None = None) -> None:
@@ -247,7 +252,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
                 raise
             await self.close(int(CloseCode.SERVICE_RESTART_OF_APPLICATION), reason)
 
-    def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
+    def accept_client(self, payload: Any) -> Eager[Mapping[str, Any] | None]:
         """Ask `on_connect`, and keep the payload for `info.context`."""
         self.connection_params = payload if isinstance(payload, dict) else {}
         if not overridden(self, "on_connect"):
@@ -279,7 +284,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
         """Tell a client of an error."""
         return self._format_error(self.mask()(error))
 
-    def execute(self, client: ClientOperation) -> Steps[None]:
+    def execute(self, client: ClientOperation) -> Eager[None]:
         """Start an operation."""
         if not _RESULT_HOOKS.isdisjoint(self._overridden):
             return self._engine.start(HookedClient(client, self), self)
@@ -397,7 +402,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, OwnHandlers):
                     await hub.release()
 
     async def _end_connection(self, connection: Connection) -> None:
-        self._guests.discard(connection)
+        self._connections.discard(connection)
         try:
             await connection.disconnected()
         finally:
@@ -446,4 +451,4 @@ for _name in ("decode_json", "encode_json", "websocket_disconnect", "websocket_r
     default(getattr(_method, "__func__", _method))
 
 GraphqlWsConsumer._library_class = GraphqlWsConsumer  # noqa: SLF001 (it knows itself only now)
-add_owner(GraphqlWsConsumer)
+register_endpoint(GraphqlWsConsumer)

@@ -10,11 +10,11 @@ from typing import Any
 
 from graphql import OperationType
 
-from channels_graphql_ws.concurrency.eager import Steps, is_awaitable, is_cancellation
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.json_text import dumps, loads
-from channels_graphql_ws.operations.interfaces import Live
+from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.options import OperationOptions
 from channels_graphql_ws.operations.overrides import default, overridden
 from channels_graphql_ws.websocket.operation import ClientOperation
@@ -120,7 +120,7 @@ class HookedClient:
     def __init__(self, client: ClientOperation, hooks: WebSocketHooks) -> None:
         self._client = client
         self._hooks = hooks
-        self._queue: deque[Steps[None]] = deque()
+        self._queue: deque[Eager[None]] = deque()
         self._idle: asyncio.Event | None = None
         self._is_over = False
         if overridden(hooks, "on_complete"):
@@ -135,7 +135,7 @@ class HookedClient:
         """It is known what kind of operation this is."""
         self._client.began(type)
 
-    def subscribed(self, live: Live) -> None:
+    def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
         self._client.subscribed(live)
 
@@ -172,13 +172,13 @@ class HookedClient:
         if waiting is not None:
             await waiting
 
-    def _put(self, work: Steps[None]) -> None:
+    def _put(self, work: Eager[None]) -> None:
         self._queue.append(work)
         if self._idle is None:
             self._idle = asyncio.Event()
             self._client.run(self._work_off(self._idle))
 
-    def _work_off(self, idle: asyncio.Event) -> Steps[None]:
+    def _work_off(self, idle: asyncio.Event) -> Eager[None]:
         try:
             while self._queue:
                 yield from self._queue.popleft()
@@ -186,7 +186,7 @@ class HookedClient:
             self._idle = None
             idle.set()
 
-    def _next(self, text: str) -> Steps[None]:
+    def _next(self, text: str) -> Eager[None]:
         if overridden(self._hooks, "on_next"):
             failure = dumps({"data": None, "errors": [INTERNAL_ERROR]})
             text = yield from self._ask(
@@ -194,7 +194,7 @@ class HookedClient:
             )
         self._client.next(text)
 
-    def _failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> Steps[None]:
+    def _failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> Eager[None]:
         self._is_over = True
         if overridden(self._hooks, "on_error"):
             copies = [dict(error) for error in errors]
@@ -206,18 +206,18 @@ class HookedClient:
             )
         self._client.failed(errors, refusal)
 
-    def _completed(self) -> Steps[None]:
+    def _completed(self) -> Eager[None]:
         if overridden(self._hooks, "on_complete"):
             yield from self._tell_end()
         self._client.completed()
 
-    def _ended(self) -> Steps[None]:
+    def _ended(self) -> Eager[None]:
         """It was ended from outside: the hook is owed that, behind those before it."""
         if self._idle is not None:
             yield self._idle.wait()
         yield from self._tell_end()
 
-    def _tell_end(self) -> Steps[None]:
+    def _tell_end(self) -> Eager[None]:
         if not self._is_over:
             self._is_over = True
             id = self.request.id
@@ -225,7 +225,7 @@ class HookedClient:
 
     def _ask(
         self, hook: Callable[[], Any], read: Callable[[Any], Any], unchanged: Any, failure: Any
-    ) -> Steps[Any]:
+    ) -> Eager[Any]:
         """Call a hook: its answer, `unchanged` without one, `failure` if there is none."""
         try:
             answer: Any = hook()

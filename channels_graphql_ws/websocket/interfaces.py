@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.masking import Mask
-from channels_graphql_ws.websocket.keep_alive import PingHooks
+from channels_graphql_ws.websocket.keep_alive import KeepAliveHooks
 from channels_graphql_ws.websocket.operation import ClientOperation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class ConnectionSettings:
     """What a consumer class says about its connections; all times in seconds."""
 
     strict_ordering: bool = False
@@ -37,10 +37,10 @@ class WebSocket(Protocol):
         ...
 
 
-class Application(PingHooks, Protocol):
+class Application(KeepAliveHooks, Protocol):
     """Who decides what a client may do, and does it."""
 
-    def accept_client(self, payload: Any) -> Steps[Mapping[str, Any] | None]:
+    def accept_client(self, payload: Any) -> Eager[Mapping[str, Any] | None]:
         """Refuse by raising, or give the payload of the acknowledgement."""
         ...
 
@@ -52,6 +52,6 @@ class Application(PingHooks, Protocol):
         """Give what hides errors from clients."""
         ...
 
-    def execute(self, client: ClientOperation) -> Steps[None]:
+    def execute(self, client: ClientOperation) -> Eager[None]:
         """Execute an operation."""
         ...

@@ -1,4 +1,4 @@
-"""Pings of one connection: when ours are due, and the hooks that hear of the client's."""
+"""KeepAlive of one connection: when ours are due, and the hooks that hear of the client's."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from channels_graphql_ws.concurrency.eager import Steps, is_awaitable, is_cancellation
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.websocket.protocol import Effect, ServerProtocol, State
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 WAITING_LIMIT = 64
-"""Pings and pongs that may wait for their hook before further ones go unheard."""
+"""KeepAlive and pongs that may wait for their hook before further ones go unheard."""
 
 
-class Owner(Protocol):
+class KeepAliveOwner(Protocol):
     """The connection, as far as pings need it."""
 
     @property
@@ -28,11 +28,11 @@ class Owner(Protocol):
     def carry_out(self, effects: list[Effect]) -> None:
         """Do what the protocol has decided."""
 
-    def run(self, work: Steps[None]) -> object:
+    def run(self, work: Eager[None]) -> object:
         """Take steps on behalf of the connection."""
 
 
-class PingHooks(Protocol):
+class KeepAliveHooks(Protocol):
     """What is asked of the application about pings."""
 
     def ping_payload_now(self) -> Any:
@@ -48,14 +48,14 @@ class PingHooks(Protocol):
         ...
 
 
-class Pings:
+class KeepAlive:
     """Sends pings, sees that the client is there, and calls hooks in the order of events."""
 
     def __init__(
         self,
         protocol: ServerProtocol,
-        owner: Owner,
-        hooks: PingHooks,
+        owner: KeepAliveOwner,
+        hooks: KeepAliveHooks,
         loop: asyncio.AbstractEventLoop,
         *,
         every: float | None,
@@ -69,7 +69,7 @@ class Pings:
         self._loop = loop
         self._next: asyncio.TimerHandle | None = None
         self._pong: asyncio.TimerHandle | None = None
-        self._queue: list[Steps[None]] = []
+        self._queue: list[Eager[None]] = []
         self._is_working = False
 
     # ------------------------------------------------------------------------- ours
@@ -144,7 +144,7 @@ class Pings:
             self._is_working = True
             self._owner.run(self._work_off())
 
-    def _work_off(self) -> Steps[None]:
+    def _work_off(self) -> Eager[None]:
         try:
             while self._queue:
                 yield from self._queue.pop(0)
@@ -152,7 +152,7 @@ class Pings:
             self._is_working = False
 
     @staticmethod
-    def _call(hook: Callable[[], Any], then: Callable[[Any], None]) -> Steps[None]:
+    def _call(hook: Callable[[], Any], then: Callable[[Any], None]) -> Eager[None]:
         try:
             answer: Any = hook()
             while is_awaitable(answer):

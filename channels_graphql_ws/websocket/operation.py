@@ -9,16 +9,16 @@ from typing import Any, Final, Protocol
 
 from graphql import OperationType
 
-from channels_graphql_ws.concurrency.eager import Steps
+from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
-from channels_graphql_ws.operations.interfaces import Live
+from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.websocket.protocol import Operation
 
 # To read a member of an `Enum` takes as long as a call.
 SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
 
 
-class Owner(Protocol):
+class OperationOwner(Protocol):
     """The connection, as far as an operation needs it."""
 
     def ready(self) -> Awaitable[None] | None:
@@ -38,7 +38,7 @@ class Owner(Protocol):
         """Send a result if nothing has to be waited for; tell if that was done."""
         ...
 
-    def run(self, work: Steps[None]) -> object:
+    def run(self, work: Eager[None]) -> object:
         """Take steps on behalf of an operation."""
 
     def count_subscription(self) -> None:
@@ -66,15 +66,15 @@ class ClientOperation:
         "variables",
     )
 
-    def __init__(self, connection: Owner, operation: Operation) -> None:
+    def __init__(self, connection: OperationOwner, operation: Operation) -> None:
         self._connection = connection
         self.operation = operation
         self.variables: Context = copy_context()
         self.type: OperationType | None = None
         self.task: asyncio.Task[None] | None = None
-        self.live: Live | None = None
+        self.live: ActiveSubscription | None = None
         self.is_stopping = False
-        self.at_end: Callable[[], Steps[None]] | None = None
+        self.at_end: Callable[[], Eager[None]] | None = None
         """What is to be done when it is ended from outside."""
 
     @property
@@ -95,7 +95,7 @@ class ClientOperation:
         if self.is_stopping and type is not SUBSCRIPTION:
             raise asyncio.CancelledError
 
-    def subscribed(self, live: Live) -> None:
+    def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
         self.live = live
 
@@ -113,7 +113,7 @@ class ClientOperation:
         """Tell the client that its subscription is live."""
         self._connection.confirmed(self.operation, result)
 
-    def run(self, work: Steps[None]) -> None:
+    def run(self, work: Eager[None]) -> None:
         """Take steps on behalf of the operation."""
         self._connection.run(work)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from graphql import MiddlewareManager
 
 from channels_graphql_ws.operations.options import OperationOptions
-from channels_graphql_ws.websocket.interfaces import Settings
+from channels_graphql_ws.websocket.interfaces import ConnectionSettings
 from channels_graphql_ws.websocket.protocol import ServerProtocol
 from channels_graphql_ws.websocket.subprotocols import SUBPROTOCOLS, Subprotocol
 
@@ -119,7 +119,7 @@ class ConsumerOptions(OperationOptions):
             **asked,
         )
 
-    def connection_settings(self) -> Settings:
+    def connection_settings(self) -> ConnectionSettings:
         """Give times, order and limits of a connection."""
         return _settings(
             strict_ordering=self.strict_ordering,
@@ -134,5 +134,5 @@ class ConsumerOptions(OperationOptions):
 
 _SUBPROTOCOLS = {each.name: each for each in SUBPROTOCOLS}
 
-_settings = lru_cache(maxsize=128)(Settings)
+_settings = lru_cache(maxsize=128)(ConnectionSettings)
 """Connections with the same values have the same settings."""

@@ -12,7 +12,7 @@ INBOX_LIMIT = 64
 """Messages that may wait for their turn before no more are read."""
 
 
-class Owner(Protocol):
+class OrderingOwner(Protocol):
     """The connection, as far as the order of its messages needs it."""
 
     def carry_out(self, effects: list[Effect]) -> None:
@@ -27,13 +27,13 @@ class StrictOrder:
     """Gives messages their turns.
 
     Attributes:
-        turn: is set when the turn is over that is being taken, `None` if there is none.
+        in_progress: is set when the turn is over that is being taken, `None` if there is none.
     """
 
-    __slots__ = ("_inbox", "_owner", "_tasks", "turn")
+    __slots__ = ("_inbox", "_owner", "_tasks", "in_progress")
 
-    def __init__(self, owner: Owner) -> None:
-        self.turn: asyncio.Event | None = None
+    def __init__(self, owner: OrderingOwner) -> None:
+        self.in_progress: asyncio.Event | None = None
         self._owner = owner
         self._inbox: list[Callable[[], list[Effect]]] = []
         # What the message has begun whose turn it is.
@@ -46,8 +46,8 @@ class StrictOrder:
 
     async def has_room(self) -> None:
         """Wait until more messages may be read."""
-        while self.turn is not None and self.is_full:
-            await self.turn.wait()
+        while self.in_progress is not None and self.is_full:
+            await self.in_progress.wait()
 
     def put(self, decide: Callable[[], list[Effect]]) -> None:
         """Have the protocol decide on a message when it is its turn."""
@@ -56,31 +56,31 @@ class StrictOrder:
 
     def began(self, task: asyncio.Task[None]) -> None:
         """A task was begun: it belongs to the turn, if there is one."""
-        if self.turn is not None:
+        if self.in_progress is not None:
             self._tasks.append(task)
 
     def end(self) -> None:
         """Forget what waits."""
         self._inbox.clear()
-        self._end_turn()
+        self._finish()
 
     def _work_off(self) -> None:
-        while self._inbox and self.turn is None:
-            self.turn = asyncio.Event()
+        while self._inbox and self.in_progress is None:
+            self.in_progress = asyncio.Event()
             self._owner.carry_out(self._inbox.pop(0)())
             if self._tasks:
-                self._owner.spawn(self._wait_for_turn())
+                self._owner.spawn(self._wait_for_tasks())
             else:
-                self._end_turn()
+                self._finish()
 
-    async def _wait_for_turn(self) -> None:
+    async def _wait_for_tasks(self) -> None:
         while self._tasks:
             tasks, self._tasks = self._tasks, []
             await asyncio.wait(tasks)
-        self._end_turn()
+        self._finish()
         self._work_off()
 
-    def _end_turn(self) -> None:
-        if self.turn is not None:
-            self.turn.set()
-            self.turn = None
+    def _finish(self) -> None:
+        if self.in_progress is not None:
+            self.in_progress.set()
+            self.in_progress = None

@@ -51,7 +51,7 @@ def _throw(steps: Iterator[Any], failure: BaseException) -> Any:
     return throw(failure)
 
 
-class Owner(Protocol):
+class OutboxOwner(Protocol):
     """The connection, as far as an outbox needs it."""
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -72,7 +72,7 @@ class Outbox:
 
     __slots__ = ("_closed", "_owner", "_room", "_waiting", "flushing")
 
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self, owner: OutboxOwner) -> None:
         self._owner = owner
         # No deque: it takes ten times the memory for a client that keeps up.
         self._waiting: list[Callable[[], Awaitable[None]]] = []

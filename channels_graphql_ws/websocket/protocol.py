@@ -362,7 +362,7 @@ class ServerProtocol:
     def _pong(self, payload: JsonObject | None) -> list[Effect]:
         try:
             return self._send(messages.Pong(payload))
-        # What can be read is not always shallow enough to be written.
+        # What can be read is not always shallow enough to be yield_to_server.
         except RecursionError:
             return self._bad_request("'payload' of 'ping' is nested too deeply")
 

@@ -1,4 +1,4 @@
-"""Steps run at once, and wait only where one has to."""
+"""Eager code runs at once, and waits only where it has to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws.concurrency.eager import Steps, cancel, is_awaitable, is_cancellation, run
+from channels_graphql_ws.concurrency.eager import (
+    Eager,
+    cancel,
+    is_awaitable,
+    is_cancellation,
+    start,
+)
 from support import tick, wait_until
 
 
@@ -24,7 +30,7 @@ async def failing(error: Exception) -> None:
     raise error
 
 
-def collecting(*values: Any) -> Steps[list[Any]]:
+def collecting(*values: Any) -> Eager[list[Any]]:
     got = []
     for value in values:
         answer = yield value
@@ -33,15 +39,15 @@ def collecting(*values: Any) -> Steps[list[Any]]:
 
 
 def test_steps_that_wait_for_nothing_give_their_result_at_once() -> None:
-    assert run(collecting(1, None, "two")) == [1, None, "two"]
+    assert start(collecting(1, None, "two")) == [1, None, "two"]
 
 
 def test_steps_without_a_step_give_their_result_at_once() -> None:
-    assert run(collecting()) == []
+    assert start(collecting()) == []
 
 
 async def test_steps_that_wait_give_a_coroutine_for_the_rest() -> None:
-    rest = run(collecting(1, later(2), 3, later(4)))
+    rest = start(collecting(1, later(2), 3, later(4)))
 
     assert isinstance(rest, Coroutine)
     assert await rest == [1, 2, 3, 4]
@@ -50,12 +56,12 @@ async def test_steps_that_wait_give_a_coroutine_for_the_rest() -> None:
 async def test_steps_run_up_to_the_first_wait_before_anybody_awaits() -> None:
     seen: list[str] = []
 
-    def steps() -> Steps[None]:
+    def steps() -> Eager[None]:
         seen.append("before")
         yield later(None)
         seen.append("after")
 
-    rest = run(steps())
+    rest = start(steps())
     assert seen == ["before"]
     assert isinstance(rest, Coroutine)
     await rest
@@ -63,44 +69,44 @@ async def test_steps_run_up_to_the_first_wait_before_anybody_awaits() -> None:
 
 
 def test_an_exception_of_a_step_at_once_surfaces_at_the_call() -> None:
-    def steps() -> Steps[None]:
+    def steps() -> Eager[None]:
         yield None
         raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
-        run(steps())
+        start(steps())
 
 
 async def test_an_exception_of_what_is_awaited_is_raised_where_it_is_awaited() -> None:
-    def steps() -> Steps[str]:
+    def steps() -> Eager[str]:
         try:
             yield failing(LookupError("mine"))
         except LookupError as error:
             return f"caught {error}"
         return "not reached"
 
-    rest = run(steps())
+    rest = start(steps())
 
     assert isinstance(rest, Coroutine)
     assert await rest == "caught mine"
 
 
 async def test_steps_go_on_after_an_exception_they_caught() -> None:
-    def steps() -> Steps[Any]:
+    def steps() -> Eager[Any]:
         try:
             yield failing(LookupError())
         except LookupError:
             got = yield later("more")
             return got, (yield "now")
 
-    rest = run(steps())
+    rest = start(steps())
 
     assert isinstance(rest, Coroutine)
     assert await rest == ("more", "now")
 
 
 async def test_an_exception_that_nobody_catches_surfaces_at_the_await() -> None:
-    rest = run(collecting(failing(LookupError("mine"))))
+    rest = start(collecting(failing(LookupError("mine"))))
 
     assert isinstance(rest, Coroutine)
     with pytest.raises(LookupError, match="mine"):
@@ -110,13 +116,13 @@ async def test_an_exception_that_nobody_catches_surfaces_at_the_await() -> None:
 async def test_a_cancelled_task_runs_the_finally_of_its_steps() -> None:
     seen: list[str] = []
 
-    def steps() -> Steps[None]:
+    def steps() -> Eager[None]:
         try:
             yield asyncio.Event().wait()
         finally:
             seen.append((yield later("cleaned")))
 
-    rest = run(steps())
+    rest = start(steps())
     assert isinstance(rest, Coroutine)
     task = asyncio.create_task(rest)
     await tick()
@@ -135,7 +141,7 @@ async def test_a_failure_is_not_kept_alive_by_what_it_passed_through() -> None:
         raise WeakError
 
     async def failed() -> weakref.ref[WeakError]:
-        rest = run(collecting(broken()))
+        rest = start(collecting(broken()))
         assert isinstance(rest, Coroutine)
         try:
             await rest

@@ -16,7 +16,7 @@ from django.db.backends.signals import connection_created
 
 from asgi_socket import AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
-from channels_graphql_ws.concurrency import database as freshness
+from channels_graphql_ws.concurrency import database as async_connections
 from channels_graphql_ws.concurrency.threads import in_thread
 from engine_fakes import Rig, here, schema_of
 from support import tick, wait_until
@@ -194,8 +194,8 @@ async def test_on_the_event_loop_the_orm_is_refused_as_ever(database):
 @pytest.fixture
 def clock(monkeypatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(freshness, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr(freshness.freshness, "_visited_at", float("-inf"))
+    monkeypatch.setattr(async_connections, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(async_connections.async_connections, "_visited_at", float("-inf"))
     return clock
 
 
@@ -203,7 +203,7 @@ def clock(monkeypatch) -> SimpleNamespace:
 def visits(monkeypatch) -> list[int]:
     """The thread of each visit."""
     visits: list[int] = []
-    monkeypatch.setattr(freshness, "close_old_connections", lambda: visits.append(here()))
+    monkeypatch.setattr(async_connections, "close_old_connections", lambda: visits.append(here()))
     return visits
 
 
@@ -242,7 +242,7 @@ async def test_they_are_seen_to_once_in_a_while(clock, visits):
     socket.start("s", "subscription { event { ok } }")
     await wait_until(lambda: visits)
     assert await count() == 1
-    clock.now += freshness.Freshness.interval
+    clock.now += async_connections.AsyncConnections.interval
     await Plain.broadcast()
     await Plain.broadcast()
     await wait_until(lambda: len(socket.results("s")) == 2)
@@ -262,7 +262,7 @@ async def test_a_connection_that_has_had_its_time_is_closed(clock, watch):
     for _ in range(3):
         assert await server.answer("{ count }") == {"data": {"count": 0}}
     assert watch.opened == 1
-    clock.now += freshness.Freshness.interval
+    clock.now += async_connections.AsyncConnections.interval
     await server.answer("{ count }")
     assert watch.opened == 2
     await in_the_orms_thread(connections.close_all)

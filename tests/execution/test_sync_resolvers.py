@@ -16,7 +16,7 @@ from graphene.types.resolver import attr_resolver, dict_or_attr_resolver
 from graphql import MiddlewareManager
 
 from channels_graphql_ws import Subscription
-from channels_graphql_ws.concurrency.threads import _Errand, in_thread
+from channels_graphql_ws.concurrency.threads import _ThreadCall, in_thread
 from channels_graphql_ws.execution.sync_resolvers import Hops, hop
 from engine_fakes import Rig, here, schema_of
 from support import GUARD, tick, wait_until
@@ -239,7 +239,7 @@ async def test_what_a_thread_gives_to_nobody_is_closed():
 
 
 def test_what_is_abandoned_after_the_call_is_closed_too():
-    errand = _Errand(nothing_to_await)
-    coroutine = errand.run()
-    errand.abandon()
+    call = _ThreadCall(nothing_to_await)
+    coroutine = call.run()
+    call.abandon()
     assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED

@@ -406,7 +406,7 @@ async def test_an_operation_that_the_client_stops_says_nothing_more(gates):
 
 
 async def test_a_request_that_is_cancelled_leaves_nothing(monkeypatch):
-    monkeypatch.setattr("channels_graphql_ws.http.consumer.FAREWELL_TIMEOUT", 0.01)
+    monkeypatch.setattr("channels_graphql_ws.http.consumer.CLOSE_TIMEOUT", 0.01)
     client = StalledClient(SUBSCRIPTION)
     serving = asyncio.ensure_future(consumer()(client.scope, client.inbox.get, client.send))
     await wait_until(listeners)
@@ -549,7 +549,7 @@ async def test_a_query_of_apollo_is_answered_with_json():
 
 # ---------------------------------------------------------------- single connection mode
 
-TOKEN = "X-GraphQL-Event-Stream-Token"  # noqa: S105 (the name of a header)
+TOKEN = "X-GraphQL-Event-ResponseStream-Token"  # noqa: S105 (the name of a header)
 
 
 def single(**options):

@@ -12,7 +12,7 @@ from channels_graphql_ws.http.operation import HttpOperation
 from channels_graphql_ws.http.parsing import operation_of
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.reservations import Reservation
-from channels_graphql_ws.http.stream import Stream
+from channels_graphql_ws.http.stream import ResponseStream
 from channels_graphql_ws.http.stream_formats import EVENT_STREAM
 from channels_graphql_ws.pubsub.layers import channel_layer
 from http_client import scope_of
@@ -78,6 +78,6 @@ async def test_what_comes_after_the_end_is_not_heard():
 
 
 async def test_an_operation_that_is_not_there_can_be_forgotten():
-    reservation = Reservation(Stream(EVENT_STREAM), max_operations=1)
+    reservation = Reservation(ResponseStream(EVENT_STREAM), max_operations=1)
     reservation.forget("unknown")
     await reservation.close()

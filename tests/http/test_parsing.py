@@ -7,11 +7,11 @@ import json
 import pytest
 
 from channels_graphql_ws.http import parsing
-from channels_graphql_ws.http.errors import RequestRefusedError
+from channels_graphql_ws.http.errors import HttpError
 
 
 def refused(call, *arguments, **named):
-    with pytest.raises(RequestRefusedError) as caught:
+    with pytest.raises(HttpError) as caught:
         call(*arguments, **named)
     assert caught.value.status == 400
     return caught.value.message

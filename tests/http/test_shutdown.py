@@ -11,9 +11,9 @@ from django.http import HttpResponse
 import http_schema
 from channels_graphql_ws import GraphqlHttpConsumer, shut_down
 from channels_graphql_ws.http import stream_formats as formats
-from channels_graphql_ws.http.responses import StreamAnswer
-from channels_graphql_ws.http.stream import Stream
-from channels_graphql_ws.shutdown import guests_of_loop
+from channels_graphql_ws.http.responses import StreamingResponse
+from channels_graphql_ws.http.stream import ResponseStream
+from channels_graphql_ws.shutdown import connections_of_loop
 from http_client import EVENTS, PARTS, Gate, ask, exchange, listeners, post, posted, streaming
 from http_schema import OnEvent
 from support import tick, wait_until
@@ -54,7 +54,7 @@ async def test_a_stream_ends_without_complete_so_that_its_client_comes_again():
     assert COMPLETE not in rest
     assert http_schema.calls == ["a"]
     assert listeners() == 0
-    assert len(guests_of_loop()) == 0
+    assert len(connections_of_loop()) == 0
 
 
 async def test_a_multipart_stream_ends_with_its_last_boundary():
@@ -103,19 +103,21 @@ async def test_queries_are_answered_until_the_end_and_streams_are_not_begun():
 async def test_a_reserved_stream_ends_when_its_query_has_ended(gate):
     application = consumer(single_connection_enabled=True)
     token = (await ask(application, "PUT")).body.decode()
-    headers = {"Accept": EVENTS, "X-GraphQL-Event-Stream-Token": token}
+    headers = {"Accept": EVENTS, "X-GraphQL-Event-ResponseStream-Token": token}
     async with exchange(application, "GET", "/graphql/", headers) as one:
         await one.send()
         await one.start()
         for id, query in (("s", SUBSCRIPTION), ("q", '{ wait(gate: "g") }')):
             body = {"query": query, "extensions": {"operationId": id}}
-            answer = await post(application, body, headers={"X-GraphQL-Event-Stream-Token": token})
+            answer = await post(
+                application, body, headers={"X-GraphQL-Event-ResponseStream-Token": token}
+            )
             assert answer.status == 202
         async with shutting_down():
             late = await post(
                 application,
                 {"query": "{ hello }", "extensions": {"operationId": "late"}},
-                headers={"X-GraphQL-Event-Stream-Token": token},
+                headers={"X-GraphQL-Event-ResponseStream-Token": token},
             )
             assert (late.status, late.message) == (503, TEXT)
             assert (await ask(application, "PUT")).status == 503
@@ -127,14 +129,14 @@ async def test_a_reserved_stream_ends_when_its_query_has_ended(gate):
 
 
 async def test_a_stream_that_nobody_reads_is_not_waited_for_without_end(monkeypatch):
-    monkeypatch.setattr("channels_graphql_ws.http.responses.FAREWELL_TIMEOUT", 0.01)
+    monkeypatch.setattr("channels_graphql_ws.http.responses.CLOSE_TIMEOUT", 0.01)
 
     async def end():
         pass
 
-    answer = StreamAnswer(HttpResponse(), Stream(formats.EVENT_STREAM), end, list)
+    answer = StreamingResponse(HttpResponse(), ResponseStream(formats.EVENT_STREAM), end, list)
     await shut_down()
-    assert len(guests_of_loop()) == 1
+    assert len(connections_of_loop()) == 1
     await answer.close()
 
 

@@ -6,23 +6,23 @@ import asyncio
 
 import pytest
 
-from channels_graphql_ws.http.stream import FULL_AT, OwnStream, Stream
+from channels_graphql_ws.http.stream import FULL_AT, OwnStream, ResponseStream
 from channels_graphql_ws.http.stream_formats import EVENT_STREAM, MULTIPART
 from support import tick, wait_until
 
 
-async def read(stream: Stream) -> bytes:
+async def read(stream: ResponseStream) -> bytes:
     async with asyncio.timeout(20):
         return await anext(stream)
 
 
-async def rest(stream: Stream) -> bytes:
+async def rest(stream: ResponseStream) -> bytes:
     async with asyncio.timeout(20):
         return b"".join([chunk async for chunk in stream])
 
 
 async def test_results_come_as_events():
-    sink = OwnStream(Stream(EVENT_STREAM))
+    sink = OwnStream(ResponseStream(EVENT_STREAM))
     sink.next('{"data":1}')
     sink.complete()
     assert (
@@ -31,7 +31,7 @@ async def test_results_come_as_events():
 
 
 async def test_results_come_as_parts():
-    sink = OwnStream(Stream(MULTIPART))
+    sink = OwnStream(ResponseStream(MULTIPART))
     sink.stream.open()
     sink.next('{"data":1}')
     sink.complete()
@@ -47,7 +47,7 @@ def test_events_of_many_operations_have_their_ids():
 
 
 async def test_a_reader_waits_for_what_is_to_come():
-    stream = Stream(EVENT_STREAM)
+    stream = ResponseStream(EVENT_STREAM)
     reading = asyncio.ensure_future(read(stream))
     await tick()
     assert not reading.done()
@@ -60,14 +60,14 @@ async def test_a_chunk_may_be_made_when_it_is_its_turn():
     async def later() -> str:
         return "{}"
 
-    sink = OwnStream(Stream(EVENT_STREAM))
+    sink = OwnStream(ResponseStream(EVENT_STREAM))
     sink.next("1")
     sink.next(later)
     assert await read(sink.stream) == b"event: next\ndata: 1\n\nevent: next\ndata: {}\n\n"
 
 
 async def test_results_wait_while_the_reader_does_not_read():
-    stream = Stream(EVENT_STREAM)
+    stream = ResponseStream(EVENT_STREAM)
     assert stream.ready() is None
     for _ in range(FULL_AT):
         stream.put(b"x")
@@ -83,7 +83,7 @@ async def test_results_wait_while_the_reader_does_not_read():
 
 
 async def test_nobody_waits_for_a_stream_that_is_closed():
-    stream = Stream(EVENT_STREAM)
+    stream = ResponseStream(EVENT_STREAM)
     for _ in range(FULL_AT):
         stream.put(b"x")
     room = stream.ready()
@@ -98,7 +98,7 @@ async def test_nobody_waits_for_a_stream_that_is_closed():
 
 
 async def test_closing_ends_a_reader_that_waits():
-    stream = Stream(EVENT_STREAM)
+    stream = ResponseStream(EVENT_STREAM)
     reading = asyncio.ensure_future(rest(stream))
     await tick()
     stream.close()
@@ -106,7 +106,7 @@ async def test_closing_ends_a_reader_that_waits():
 
 
 async def test_nothing_follows_the_end():
-    stream = Stream(MULTIPART)
+    stream = ResponseStream(MULTIPART)
     stream.finish()
     stream.finish()
     stream.put(b"more")
@@ -114,7 +114,7 @@ async def test_nothing_follows_the_end():
 
 
 async def test_a_silent_stream_gives_signs_of_life():
-    stream = Stream(EVENT_STREAM, heartbeat=0.001)
+    stream = ResponseStream(EVENT_STREAM, heartbeat=0.001)
     stream.open()
     assert await read(stream) == b":\n\n"
     assert await read(stream) == b":\n\n"
@@ -122,7 +122,7 @@ async def test_a_silent_stream_gives_signs_of_life():
 
 
 async def test_a_reader_who_reads_nothing_is_given_up():
-    stream = Stream(EVENT_STREAM, heartbeat=0.001, patience=0.003)
+    stream = ResponseStream(EVENT_STREAM, heartbeat=0.001, patience=0.003)
     stream.open()
     async with asyncio.timeout(20):
         await stream.given_up
@@ -130,7 +130,7 @@ async def test_a_reader_who_reads_nothing_is_given_up():
 
 
 async def test_a_reader_who_reads_now_and_then_is_not_given_up():
-    stream = Stream(EVENT_STREAM, heartbeat=0.001, patience=0.002)
+    stream = ResponseStream(EVENT_STREAM, heartbeat=0.001, patience=0.002)
     stream.open()
     for _ in range(10):
         assert await read(stream)
@@ -139,7 +139,7 @@ async def test_a_reader_who_reads_now_and_then_is_not_given_up():
 
 
 async def test_signs_of_life_do_not_pile_up():
-    stream = Stream(EVENT_STREAM, heartbeat=0.001, patience=None)
+    stream = ResponseStream(EVENT_STREAM, heartbeat=0.001, patience=None)
     stream.open()
     started = asyncio.get_running_loop().time()
     await wait_until(lambda: asyncio.get_running_loop().time() > started + 0.02)

@@ -346,7 +346,7 @@ async def test_many_operations_share_a_reserved_stream():
     client = AsyncClient()
     where = "/t/graphql/"
     token = (await client.put(where)).content.decode()
-    name = "X-GraphQL-Event-Stream-Token"
+    name = "X-GraphQL-Event-ResponseStream-Token"
     request = {"query": "{ hello }", "extensions": {"operationId": "1"}}
     assert (await posting(request, where, client, **{name: token})).status_code == 202
     async with exchange(application(), "GET", where, {name: token, "Accept": EVENTS}) as one:

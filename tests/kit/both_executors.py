@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from channels_graphql_ws.operations.interfaces import Settings
+from channels_graphql_ws.operations.interfaces import EngineSettings
 
 
 @pytest.fixture(params=["compiled", "by graphql-core"])
@@ -12,6 +12,6 @@ def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Tell who executes."""
     name: str = request.param
     is_on = {"compile_operations": name == "compiled"}
-    defaults = {**Settings.__init__.__kwdefaults__, **is_on}
-    monkeypatch.setattr(Settings.__init__, "__kwdefaults__", defaults)
+    defaults = {**EngineSettings.__init__.__kwdefaults__, **is_on}
+    monkeypatch.setattr(EngineSettings.__init__, "__kwdefaults__", defaults)
     return name

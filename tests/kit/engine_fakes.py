@@ -13,12 +13,12 @@ import graphene
 from graphql import GraphQLSchema, OperationType
 
 from channels_graphql_ws import Subscription
-from channels_graphql_ws.concurrency import eager as steps
+from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.errors import format_error
 from channels_graphql_ws.execution.request import Refusal, Subscribe
 from channels_graphql_ws.operations.engine import Engine
-from channels_graphql_ws.operations.interfaces import Settings
+from channels_graphql_ws.operations.interfaces import EngineSettings
 from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.serializer import Serializer
 from support import wait_until
@@ -61,7 +61,7 @@ class FakeHub:
         asyncio.get_running_loop().call_soon(self._give_turns, listener, context=Context())
 
     def _give_turns(self, listener: Any) -> None:
-        while listener.take_turn():
+        while listener.run_next():
             pass
 
     def all_listeners(self) -> set[Any]:
@@ -196,7 +196,7 @@ class Rig:
     """An engine over fakes."""
 
     def __init__(self, schema: GraphQLSchema, **settings: Any) -> None:
-        self.engine = Engine(Settings(schema=schema, **settings))
+        self.engine = Engine(EngineSettings(schema=schema, **settings))
         self.session = FakeSession()
         self.hub = self.session.the_hub
 
@@ -205,7 +205,7 @@ class Rig:
     ) -> tuple[FakeClient, Any]:
         """Start an operation; give the client and what is left to wait for, if anything."""
         client = FakeClient(Subscribe(id, query, variables, name))
-        return client, steps.run(self.engine.start(client, self.session))  # type: ignore[arg-type]
+        return client, eager.start(self.engine.start(client, self.session))  # type: ignore[arg-type]
 
     async def run(self, query: str, **arguments: Any) -> FakeClient:
         """Start an operation and wait until that is done."""
@@ -229,7 +229,7 @@ class Rig:
 
     async def end(self, client: FakeClient) -> None:
         """End a subscription, as a connection does."""
-        rest = steps.run(client.cohort.end())
+        rest = eager.start(client.cohort.end())
         if rest is not None:
             await rest
 

@@ -163,7 +163,7 @@ class FakeListener:
     def finish(self) -> bool:
         return self.offer(None)
 
-    def take_turn(self) -> bool:
+    def run_next(self) -> bool:
         notification = self._waiting.popleft()
         self.heard.append(self.END if notification is None else notification.payload())
         return bool(self._waiting)

@@ -17,7 +17,7 @@ from channels.layers import InMemoryChannelLayer
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from channels_graphql_ws.concurrency.database import Freshness
+from channels_graphql_ws.concurrency.database import AsyncConnections
 from channels_graphql_ws.exceptions import ChannelLayerError, PayloadDecodeError
 from channels_graphql_ws.pubsub import hub
 from channels_graphql_ws.pubsub import local as hubs
@@ -229,7 +229,7 @@ async def test_what_the_inbox_has_no_room_for_comes_to_the_queues_of_listeners_i
     monkeypatch.setattr(hub, "INBOX_LIMIT", 3)
     listeners = [await subscribed(local, "g") for _ in range(3)]
     for number in range(10):
-        local.hear_in_task(outgoing("g", number).message)
+        local.deliver_soon(outgoing("g", number).message)
     # Three wait in the inbox, and one is just being handed out.
     assert [listener.queued for listener in listeners] == [6] * 3
     await wait_until(lambda: all(len(listener.heard) == 10 for listener in listeners))
@@ -243,7 +243,7 @@ def notifications() -> list[Notification]:
 async def test_a_notification_that_everybody_has_heard_is_not_kept(local: Hub) -> None:
     before = notifications()
     listener = await subscribed(local, "g")
-    local.hear_in_task(outgoing("g", "payload").message)
+    local.deliver_soon(outgoing("g", "payload").message)
     assert len(notifications()) == len(before) + 1
     await wait_until(lambda: listener.heard)
     await tick()
@@ -372,11 +372,11 @@ async def test_a_message_of_an_unknown_type_is_ignored_with_a_warning(
     local: Hub, caplog: pytest.LogCaptureFixture
 ) -> None:
     listener = await subscribed(local, "A")
-    local.hear({"type": "dance", "group": "A"})
-    local.hear({"group": "A"})
-    local.hear({"type": "broadcast", "group": "nobody listens to it", "payload": b""})
-    local.hear_in_task({"type": "broadcast", "group": "nobody listens to it", "payload": b""})
-    local.hear({})
+    local.deliver({"type": "dance", "group": "A"})
+    local.deliver({"group": "A"})
+    local.deliver({"type": "broadcast", "group": "nobody listens to it", "payload": b""})
+    local.deliver_soon({"type": "broadcast", "group": "nobody listens to it", "payload": b""})
+    local.deliver({})
     await tick(3)
     assert listener.heard == []
     assert [record.message for record in caplog.records] == [
@@ -389,7 +389,7 @@ async def test_a_broadcast_without_a_payload_is_lost_with_an_error(
     local: Hub, caplog: pytest.LogCaptureFixture
 ) -> None:
     await subscribed(local, "A")
-    local.hear({"type": "broadcast", "group": "A"})
+    local.deliver({"type": "broadcast", "group": "A"})
     assert local.undecodable == 1
     assert "Lost a broadcast to group A" in caplog.text
 
@@ -399,7 +399,7 @@ async def test_a_listener_that_fails_does_not_cost_the_others_their_turns(
     local: Hub, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Failing(FakeListener):
-        def take_turn(self) -> bool:
+        def run_next(self) -> bool:
             raise error
 
     local.listen(Failing(), ("A",))
@@ -418,7 +418,7 @@ async def test_a_listener_that_can_not_take_a_notification_does_not_cost_the_oth
 
     local.listen(Failing(), ("A",))
     listener = await subscribed(local, "A")
-    local.hear({"type": "broadcast", "group": "A", "payload": Serializer.serialize(1)})
+    local.deliver({"type": "broadcast", "group": "A", "payload": Serializer.serialize(1)})
     assert listener.heard == [1]
     assert "a mistake" in caplog.text
 
@@ -434,7 +434,7 @@ async def test_nor_does_it_while_the_inbox_is_full(
     local.listen(Failing(), ("A",))
     listener = await subscribed(local, "A")
     for number in range(4):
-        local.hear_in_task(outgoing("A", number).message)
+        local.deliver_soon(outgoing("A", number).message)
     await wait_until(lambda: len(listener.heard) == 4)
     assert listener.heard == [0, 1, 2, 3]
     assert "Lost a notification" in caplog.text
@@ -443,14 +443,14 @@ async def test_nor_does_it_while_the_inbox_is_full(
 async def test_a_hub_that_gets_no_thread_for_old_connections_goes_on(
     local: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def see_to(_self: Freshness) -> None:
+    def close_expired(_self: AsyncConnections) -> None:
         monkeypatch.undo()
         raise RuntimeError("can't start new thread")
 
     listener = await subscribed(local, "A")
-    monkeypatch.setattr(Freshness, "see_to", see_to)
+    monkeypatch.setattr(AsyncConnections, "close_expired", close_expired)
     with pytest.raises(RuntimeError, match="thread"):
-        local.hear({"type": "broadcast", "group": "A", "payload": Serializer.serialize(1)})
+        local.deliver({"type": "broadcast", "group": "A", "payload": Serializer.serialize(1)})
     await tick()
     assert listener.heard == [1]
 
@@ -461,7 +461,7 @@ async def test_a_hub_that_needs_no_channel_layer_never_has_to_be_waited_for(loca
 
 
 async def test_the_event_loop_breathes_during_a_fan_out(local: Hub) -> None:
-    listeners = [await subscribed(local, "A") for _ in range(hub.TURNS_AT_ONCE * 4)]
+    listeners = [await subscribed(local, "A") for _ in range(hub.RUNS_AT_ONCE * 4)]
     await send(local.layer, "A", 1)
     breaths = 0
     while not all(one.heard for one in listeners):
@@ -474,13 +474,13 @@ async def test_slow_turns_let_the_event_loop_breathe_earlier(
     local: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "SECONDS_AT_ONCE", -1.0)  # As if each had taken too long.
-    listeners = [await subscribed(local, "A") for _ in range(hub.TURNS_AT_ONCE)]
+    listeners = [await subscribed(local, "A") for _ in range(hub.RUNS_AT_ONCE)]
     await send(local.layer, "A", 1)
     breaths = 0
     while not all(one.heard for one in listeners):
         await tick()
         breaths += 1
-    assert breaths >= hub.TURNS_AT_ONCE / hub.TURNS_BETWEEN_LOOKS - 1
+    assert breaths >= hub.RUNS_AT_ONCE / hub.RUNS_BETWEEN_CLOCK_READS - 1
 
 
 @pytest.mark.parametrize("come_at_once", [True, False])
@@ -491,19 +491,19 @@ async def test_slow_turns_of_many_messages_let_it_breathe_earlier(
     monkeypatch.setattr(hub, "monotonic", lambda: clock.now)
 
     class Slow(FakeListener):
-        def take_turn(self) -> bool:
+        def run_next(self) -> bool:
             clock.now += hub.SECONDS_AT_ONCE / 2
-            return super().take_turn()
+            return super().run_next()
 
     local.listen(listener := Slow(), ("A",))
     message = {"type": "broadcast", "group": "A", "payload": Serializer.serialize(1)}
-    for _ in range(hub.TURNS_AT_ONCE):
-        (local.hear if come_at_once else local.hear_in_task)(message)
-    assert len(listener.heard) <= hub.TURNS_BETWEEN_LOOKS
-    while len(listener.heard) < hub.TURNS_AT_ONCE:
+    for _ in range(hub.RUNS_AT_ONCE):
+        (local.deliver if come_at_once else local.deliver_soon)(message)
+    assert len(listener.heard) <= hub.RUNS_BETWEEN_CLOCK_READS
+    while len(listener.heard) < hub.RUNS_AT_ONCE:
         known = len(listener.heard)
         await tick()
-        assert len(listener.heard) - known <= hub.TURNS_BETWEEN_LOOKS
+        assert len(listener.heard) - known <= hub.RUNS_BETWEEN_CLOCK_READS
 
 
 async def test_a_message_on_its_own_is_seen_to_in_the_turn_that_brings_it(
@@ -511,7 +511,7 @@ async def test_a_message_on_its_own_is_seen_to_in_the_turn_that_brings_it(
 ) -> None:
     monkeypatch.setattr(hub, "monotonic", lambda: 0.0)  # As if none took any time.
     listener = await subscribed(local, "A")
-    for number in range(hub.TURNS_AT_ONCE):
+    for number in range(hub.RUNS_AT_ONCE):
         await send(local.layer, "A", number)
         assert listener.heard[-1] == number
 
@@ -525,16 +525,16 @@ async def test_many_messages_at_once_do_not_keep_the_event_loop_from_breathing(l
         await tick()
         heard = sum(len(one.heard) for one in listeners)
         most, before = max(most, heard - before), heard
-    assert most <= hub.TURNS_AT_ONCE * 2
+    assert most <= hub.RUNS_AT_ONCE * 2
 
 
 async def test_what_takes_its_turn_is_in_no_task(layer: Any, ear: Hub) -> None:
     tasks: list[Any] = []
 
     class Looking(FakeListener):
-        def take_turn(self) -> bool:
+        def run_next(self) -> bool:
             tasks.append(asyncio.current_task())
-            return super().take_turn()
+            return super().run_next()
 
     listener = Looking()
     if ear.listen(listener, ("A",)):
@@ -556,9 +556,9 @@ async def test_what_a_sender_has_in_its_context_is_not_seen_by_listeners(local: 
     seen: list[Any] = []
 
     class Looking(FakeListener):
-        def take_turn(self) -> bool:
+        def run_next(self) -> bool:
             seen.append(secret.get(None))
-            return super().take_turn()
+            return super().run_next()
 
     local.listen(Looking(), ("A",))
     token = secret.set("of the sender")
@@ -572,9 +572,9 @@ async def test_what_a_thread_has_in_its_context_is_not_seen_by_listeners(local: 
     seen: list[Any] = []
 
     class Looking(FakeListener):
-        def take_turn(self) -> bool:
+        def run_next(self) -> bool:
             seen.append(secret.get(None))
-            return super().take_turn()
+            return super().run_next()
 
     def thread() -> None:
         secret.set("of the sender")

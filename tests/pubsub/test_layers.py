@@ -14,7 +14,7 @@ from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.pubsub import layers as destinations
 from channels_graphql_ws.pubsub.hub import hub_of
-from channels_graphql_ws.pubsub.layers import add_owner, look_again
+from channels_graphql_ws.pubsub.layers import forget_cached, register_endpoint
 from news_schema import consumer_class
 
 IN_MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
@@ -57,7 +57,7 @@ def remote(settings: Any) -> Remote:
 
 def owner(**attributes: Any) -> type[Any]:
     made = type("Made", (Owner,), attributes)
-    add_owner(made)
+    register_endpoint(made)
     return made
 
 
@@ -140,7 +140,7 @@ def test_an_attribute_that_changes_takes_effect_when_its_class_begins_to_listen(
     settled: type[Any],
 ) -> None:
     settled.group_name_prefix = "Mine"
-    look_again()
+    forget_cached()
     assert found() == [("default", "GQLWS"), ("default", "Mine")]
     settled.group_name_prefix = "GQLWS"
     assert found() == [("default", "GQLWS")]
@@ -156,7 +156,7 @@ def test_with_a_layer_that_connects_processes_it_takes_effect_at_once(
 
 def test_a_consumer_class_begins_to_listen_when_its_engine_is_made() -> None:
     consumer = consumer_class()
-    add_owner(consumer)
+    register_endpoint(consumer)
     assert len(found()) == 1
     consumer.group_name_prefix = "Mine"
     engine_of(consumer())

@@ -23,9 +23,9 @@ class Process:
         self.layer = layer
         self.wanted: dict[str, None] = {}
         self.heard: list[Mapping[str, Any]] = []
-        self.membership = Membership(layer, self.wanted, self.hear)
+        self.membership = Membership(layer, self.wanted, self.deliver)
 
-    def hear(self, message: Mapping[str, Any]) -> None:
+    def deliver(self, message: Mapping[str, Any]) -> None:
         if message.get("fails"):
             raise RuntimeError("a message that nobody expected")
         self.heard.append(message)

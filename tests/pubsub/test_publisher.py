@@ -60,7 +60,7 @@ class Receiver:
         self.loop = loop or asyncio.get_running_loop()
         self.heard: list[Any] = []
 
-    def hear(self, message: Mapping[str, Any]) -> None:
+    def deliver(self, message: Mapping[str, Any]) -> None:
         assert asyncio.get_running_loop() is self.loop
         self.heard.append(message["payload"])
 

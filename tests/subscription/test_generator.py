@@ -16,12 +16,12 @@ from graphql import GraphQLError
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
-from channels_graphql_ws.concurrency import eager as steps
+from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
 from channels_graphql_ws.execution.request import Refusal
-from channels_graphql_ws.pubsub.hub import TURNS_AT_ONCE
-from channels_graphql_ws.subscription.event import EventPlan
-from channels_graphql_ws.subscription.generator import Stream
+from channels_graphql_ws.pubsub.hub import RUNS_AT_ONCE
+from channels_graphql_ws.subscription.event import EventExecution
+from channels_graphql_ws.subscription.generator import GeneratorSubscription
 from channels_graphql_ws.websocket import connection
 from engine_fakes import FakeClient, Query, Rig
 from support import tick, wait_until
@@ -353,14 +353,14 @@ async def test_an_error_in_a_resolver_costs_one_event(rig, caplog):
 @pytest.mark.parametrize("error", [RuntimeError("ours"), asyncio.CancelledError()])
 async def test_a_mistake_of_ours_costs_one_event(rig, script, error, caplog, monkeypatch):
     client = await rig.run(COUNT)
-    right = EventPlan.run
+    right = EventExecution.run
 
     def broken(plan, payload):
-        monkeypatch.setattr(EventPlan, "run", right)
+        monkeypatch.setattr(EventExecution, "run", right)
         raise error
         yield
 
-    monkeypatch.setattr(EventPlan, "run", broken)
+    monkeypatch.setattr(EventExecution, "run", broken)
     await client.hears(1)
     assert client.data == [2]
     assert "Lost an event of count (id 1)" in caplog.text
@@ -479,7 +479,7 @@ async def test_ended_before_it_began_it_never_begins(rig, script):
     await rig.end(client)
     script.notes.clear()
     events = script.numbers()
-    stream = Stream(plan, client, events, format_error=dict, id="2")
+    stream = GeneratorSubscription(plan, client, events, format_error=dict, id="2")
     client.cohort = stream
     await rig.end(client)
     await rig.end(client)
@@ -601,7 +601,7 @@ async def test_one_that_never_waits_does_not_keep_others_waiting(rig, script):
     script.generate = floods
     client = await rig.run(COUNT)
     await tick(3)
-    assert 0 < len(client.results) <= 3 * TURNS_AT_ONCE
+    assert 0 < len(client.results) <= 3 * RUNS_AT_ONCE
     await rig.end(client)
 
 
@@ -616,13 +616,13 @@ async def test_in_strict_order_the_next_message_does_not_wait_for_the_stream(scr
 async def test_nothing_of_a_stream_stays_behind(script):
     socket = await live(script)
     streams: list[Any] = []
-    keep = Stream.open
+    keep = GeneratorSubscription.open
 
     def open(self):
         streams.append(ref(self))
         keep(self)
 
-    Stream.open = open
+    GeneratorSubscription.open = open
     try:
         for way in ("stop", "end", "drop"):
             script.notes.clear()
@@ -637,12 +637,12 @@ async def test_nothing_of_a_stream_stays_behind(script):
                 await socket.heard(f"complete:{way}")
         await socket.drop()
     finally:
-        Stream.open = keep
+        GeneratorSubscription.open = keep
     gc.collect()
     assert [stream() for stream in streams] == [None, None, None]
 
 
 def test_steps_of_an_ended_stream_need_no_loop():
-    stream = object.__new__(Stream)
+    stream = object.__new__(GeneratorSubscription)
     stream._task, stream._ended = None, True
-    assert steps.run(stream.end()) is None
+    assert eager.start(stream.end()) is None

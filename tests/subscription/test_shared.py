@@ -21,7 +21,7 @@ from channels_graphql_ws import COMPLETE, SKIP, GraphqlWsConsumer, SharedContext
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.pubsub.hub import hub_of
 from channels_graphql_ws.subscription import shared
-from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.shared import DELIVERIES_AT_ONCE
 from engine_fakes import FakeClient, Gate, Rig, cancel, notification, schema_of
 from support import tick, wait_until
@@ -534,9 +534,9 @@ async def test_a_turn_sees_to_a_few_clients_only(rig):
 
     rig.hub.heard += 1
     assert cohort.offer(notification(1, rig.hub.heard))
-    assert cohort.take_turn()
+    assert cohort.run_next()
     assert sum(len(client.results) for client in clients) == DELIVERIES_AT_ONCE
-    assert not cohort.take_turn()
+    assert not cohort.run_next()
     assert sum(len(client.results) for client in clients) == DELIVERIES_AT_ONCE + 1
 
 
@@ -552,7 +552,7 @@ async def test_a_shared_turn_that_breaks_costs_no_other(rig, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shared, "log_errors", broken)
         with pytest.raises(RuntimeError, match="a mistake"):
-            cohort.take_turn()
+            cohort.run_next()
     for client in clients:
         await client.hears(1)
     assert [numbers(client) for client in clients] == [[2]] * 2
@@ -861,7 +861,7 @@ async def test_a_payload_that_breaks_something_of_ours_is_an_internal_error(rig,
         raise RuntimeError("our own")
 
     with monkeypatch.context() as patched:
-        patched.setattr(EventPlan, "start", breaks)
+        patched.setattr(EventExecution, "start", breaks)
         rig.hub.broadcast(1)
     rig.hub.broadcast(2)
     for client in (first, second):
@@ -946,9 +946,9 @@ async def test_who_leaves_between_two_turns_gets_nothing_more(rig):
     [cohort] = rig.hub.all_listeners()
     rig.hub.heard += 1
     cohort.offer(notification(1, rig.hub.heard))
-    assert cohort.take_turn()
+    assert cohort.run_next()
     await rig.end(clients[-1])
-    assert not cohort.take_turn()
+    assert not cohort.run_next()
     assert clients[-1].results == []
 
 
@@ -956,7 +956,7 @@ async def test_who_leaves_before_the_beginning_never_begins(rig):
     client = await rig.subscribe(NUMBERS)
     await rig.end(client)
     client.cohort.open()
-    assert not client.cohort.listener.take_turn()
+    assert not client.cohort.listener.run_next()
     assert client.heard == []
 
 
@@ -1101,7 +1101,7 @@ async def test_a_first_event_that_breaks_something_of_ours_is_an_internal_error(
 
     rig = Rig(schema_of(_with_initial(lambda root, info: {"number": 0})))
     with monkeypatch.context() as patched:
-        patched.setattr(EventPlan, "run_initial", breaks)
+        patched.setattr(EventExecution, "run_initial", breaks)
         client = await rig.run(NUMBERS)
     rig.hub.broadcast(1)
     await client.hears(2)

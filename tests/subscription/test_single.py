@@ -10,7 +10,7 @@ import graphene
 import pytest
 
 from channels_graphql_ws import Subscription
-from channels_graphql_ws.subscription.event import EventPlan
+from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.queue import drops
 from engine_fakes import FakeClient, Gate, Rig, cancel, notification, schema_of
 from support import tick, wait_until
@@ -134,7 +134,7 @@ async def test_a_turn_is_announced_once(rig):
     assert not client.cohort.offer(notification(2))
     assert not client.cohort.finish()
     gate.open.set()
-    assert not client.cohort.take_turn()
+    assert not client.cohort.run_next()
     await client.hears(2)
     await wait_until(lambda: client.heard[-1] == ("completed", None))
 
@@ -307,7 +307,7 @@ async def test_an_event_that_breaks_execution_itself_is_lost_alone(rig, caplog, 
 
     client = await rig.subscribe(NUMBERS, id="77")
     with monkeypatch.context() as patched:
-        patched.setattr(EventPlan, "start", broken)
+        patched.setattr(EventExecution, "start", broken)
         rig.hub.broadcast(1)
     rig.hub.broadcast(2)
     lost, found = client.results
@@ -565,7 +565,7 @@ async def test_a_turn_that_comes_too_late_does_nothing(rig):
     client = await rig.subscribe(NUMBERS)
     assert client.cohort.offer(notification(1))
     await rig.end(client)
-    assert not client.cohort.take_turn()
+    assert not client.cohort.run_next()
     assert not client.cohort.offer(notification(2))
     assert client.heard == []
 
@@ -592,11 +592,11 @@ async def test_a_turn_that_breaks_costs_no_other(rig):
     client.cohort.offer(notification(2))
     client.next = cancelled
     with pytest.raises(asyncio.CancelledError):
-        client.cohort.take_turn()
+        client.cohort.run_next()
     del client.next
     await client.hears(1)
     client.cohort.offer(notification(3))
-    client.cohort.take_turn()
+    client.cohort.run_next()
     assert numbers(client) == [2, 3]
 
 
@@ -608,4 +608,4 @@ async def test_a_turn_that_breaks_behind_the_end_is_none(rig):
     client.completed = broken
     with pytest.raises(RuntimeError):
         rig.hub.unsubscribe()
-    assert not client.cohort.take_turn()
+    assert not client.cohort.run_next()

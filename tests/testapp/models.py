@@ -169,7 +169,7 @@ class Invoice(models.Model):
     state = models.CharField(max_length=10, db_default="new")
 
 
-class Seat(models.Model):
+class SharedMember(models.Model):
     """A primary key of two columns."""
 
     pk = models.CompositePrimaryKey("row", "number")

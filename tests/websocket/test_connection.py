@@ -16,7 +16,7 @@ from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.websocket import connection
 from channels_graphql_ws.websocket.connection import Connection
-from channels_graphql_ws.websocket.interfaces import Settings
+from channels_graphql_ws.websocket.interfaces import ConnectionSettings
 from channels_graphql_ws.websocket.ordering import INBOX_LIMIT
 from channels_graphql_ws.websocket.outbox import FULL_AT
 from channels_graphql_ws.websocket.protocol import ServerProtocol
@@ -155,7 +155,7 @@ class Case:
             ServerProtocol(GRAPHQL_WS if legacy else GRAPHQL_TRANSPORT_WS),
             self.socket,
             self.application,
-            Settings(**settings),
+            ConnectionSettings(**settings),
             confirms=confirms,
         )
         self.connection._loop = self.clock  # type: ignore[assignment]
@@ -862,5 +862,5 @@ def _log_warnings(caplog: pytest.LogCaptureFixture) -> None:
 async def test_who_has_gone_already_has_left(case: Case) -> None:
     case.init()
     await case.connection.disconnected()
-    await case.connection.leave(1)
+    await case.connection.drain(1)
     assert case.socket.closed == []

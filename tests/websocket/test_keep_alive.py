@@ -1,4 +1,4 @@
-"""Pings and pongs: payloads, hooks, and what a flood of them does."""
+"""KeepAlive and pongs: payloads, hooks, and what a flood of them does."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from graphql import (
 )
 from graphql.execution import get_argument_values
 
-from channels_graphql_ws.execution.compiler.run import Bound
+from channels_graphql_ws.execution.compiler.run import BoundOperation
 from channels_graphql_ws.execution.compiler.scalars import range_of
 
 
@@ -43,7 +43,7 @@ class Arguments:
         self._constant: dict[str, Any] | None = None
         self._variables = _variables(definition, nodes)
 
-    def of(self, bound: Bound) -> dict[str, Any]:
+    def of(self, bound: BoundOperation) -> dict[str, Any]:
         """Give the arguments; they are not to be changed.
 
         Raises:
@@ -62,7 +62,7 @@ class Arguments:
                 bound.arguments[self] = values
         return values
 
-    def last(self, bound: Bound) -> bool:
+    def last(self, bound: BoundOperation) -> bool:
         """Tell if each call may get the same objects, so that they need not be asked for again."""
         return self._lasts or self._from_variables(bound.variable_values) is not None
 

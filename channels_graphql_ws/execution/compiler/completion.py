@@ -28,18 +28,20 @@ from channels_graphql_ws.execution.compiler.graphql_core import (
     make,
     runtime_type,
 )
-from channels_graphql_ws.execution.compiler.run import Run
+from channels_graphql_ws.execution.compiler.run import Execution
 from channels_graphql_ws.execution.compiler.scalars import NEVER, range_of
 
-Complete: TypeAlias = Callable[[Run, Any, Path, Any], Any]
-"""Turns a value into data, with the path and the `info` of its field. It gives data or a
+Complete: TypeAlias = Callable[[Execution, Any, Path, Any], Any]
+"""Subscriber a value into data, with the path and the `info` of its field. It gives data or a
 coroutine, and nothing else that could be awaited. It may raise anything."""
 
 
 class Selection(Protocol):
     """The fields of an object."""
 
-    def execute(self, run: Run, source: Any, path: Path | None, index: int | None = None) -> Any:
+    def execute(
+        self, run: Execution, source: Any, path: Path | None, index: int | None = None
+    ) -> Any:
         """Give the data of an object, or a coroutine."""
         ...
 
@@ -59,7 +61,7 @@ class Plans(Protocol):
         ...
 
 
-class Place:
+class FieldPosition:
     """The field that values are completed for."""
 
     __slots__ = ("name", "nodes", "plans")
@@ -70,7 +72,7 @@ class Place:
         self.plans = plans
 
 
-def completer(type_: Any, place: Place) -> Complete:
+def completer(type_: Any, place: FieldPosition) -> Complete:
     """Make what completes the values of a type."""
     if is_non_null_type(type_):
         return _non_null(completer(type_.of_type, place), place)
@@ -84,7 +86,7 @@ def completer(type_: Any, place: Place) -> Complete:
 
 
 def failed(
-    run: Run, error: Exception, nodes: list[FieldNode], path: Path, *, is_nullable: bool
+    run: Execution, error: Exception, nodes: list[FieldNode], path: Path, *, is_nullable: bool
 ) -> None:
     """Make a null of what an error came from, or of what it is in.
 
@@ -97,8 +99,8 @@ def failed(
     run.add(located, path)
 
 
-def _non_null(complete_inner: Complete, place: Place) -> Complete:
-    def complete(run: Run, value: Any, path: Path, info: Any) -> Any:
+def _non_null(complete_inner: Complete, place: FieldPosition) -> Complete:
+    def complete(run: Execution, value: Any, path: Path, info: Any) -> Any:
         completed = complete_inner(run, value, path, info)
         if completed is None:
             raise TypeError(f"Cannot return null for non-nullable field {place.name}.")
@@ -107,11 +109,11 @@ def _non_null(complete_inner: Complete, place: Place) -> Complete:
     return complete
 
 
-def _leaf(type_: Any, place: Place) -> Complete:
+def _leaf(type_: Any, place: FieldPosition) -> Complete:
     kind, low, high = range_of(type_) or NEVER
     kinds = place.plans.kinds
 
-    def complete(run: Run, value: Any, path: Path, info: Any) -> Any:
+    def complete(run: Execution, value: Any, path: Path, info: Any) -> Any:
         del run, path, info
         if type(value) is kind and (low is None or low <= value <= high):
             return value
@@ -131,7 +133,7 @@ def _leaf(type_: Any, place: Place) -> Complete:
 class _Objects:
     """Completes objects of one type."""
 
-    def __init__(self, type_: GraphQLObjectType, place: Place) -> None:
+    def __init__(self, type_: GraphQLObjectType, place: FieldPosition) -> None:
         self.is_type_of = type_.is_type_of or None
         self._type = type_
         self._place = place
@@ -147,33 +149,33 @@ class _Objects:
                 self._kept = selection
         return selection
 
-    def complete(self, run: Run, value: Any, path: Path, info: Any) -> Any:
+    def complete(self, run: Execution, value: Any, path: Path, info: Any) -> Any:
         """Complete anything that is said to be one."""
         if isinstance(value, Exception):
             raise value
         if value is None or value is Undefined:
             return None
         if self.is_type_of is not None:
-            is_one = self.is_type_of(value, info)
-            if is_one is not True and is_awaitable(is_one):
-                return self._complete_if(is_one, run, value, path)
-            if not is_one:
+            is_instance = self.is_type_of(value, info)
+            if is_instance is not True and is_awaitable(is_instance):
+                return self._complete_if(is_instance, run, value, path)
+            if not is_instance:
                 raise invalid_return_type(self._type, value, self._place.nodes)
         return (self._kept or self.selection()).execute(run, value, path)
 
-    async def _complete_if(self, is_one: Any, run: Run, value: Any, path: Path) -> Any:
-        if not await is_one:
+    async def _complete_if(self, is_instance: Any, run: Execution, value: Any, path: Path) -> Any:
+        if not await is_instance:
             raise invalid_return_type(self._type, value, self._place.nodes)
         data = self.selection().execute(run, value, path)
         # graphql-core forgets to wait here.
         return await data if type(data) is CoroutineType else data
 
 
-def _abstract(type_: Any, place: Place) -> Complete:
+def _abstract(type_: Any, place: FieldPosition) -> Complete:
     resolve_type = type_.resolve_type or default_type_resolver
     completers: dict[Any, Complete] = {}
 
-    def complete(run: Run, value: Any, path: Path, info: Any) -> Any:
+    def complete(run: Execution, value: Any, path: Path, info: Any) -> Any:
         if isinstance(value, Exception):
             raise value
         if value is None or value is Undefined:
@@ -183,24 +185,24 @@ def _abstract(type_: Any, place: Place) -> Complete:
             return complete_later(name, run, value, path, info)
         return complete_as(name, run, value, path, info)
 
-    def complete_as(name: Any, run: Run, value: Any, path: Path, info: Any) -> Any:
+    def complete_as(name: Any, run: Execution, value: Any, path: Path, info: Any) -> Any:
         complete_object = completers.get(name) if type(name) is str else None
         if complete_object is None:
             found = runtime_type(run.bound.schema, name, type_, value, info)
             complete_object = completers[found.name] = _Objects(found, place).complete
         return complete_object(run, value, path, info)
 
-    async def complete_later(name: Any, run: Run, value: Any, path: Path, info: Any) -> Any:
+    async def complete_later(name: Any, run: Execution, value: Any, path: Path, info: Any) -> Any:
         data = complete_as(await name, run, value, path, info)
         return await data if type(data) is CoroutineType else data
 
     return complete
 
 
-def _list(item_type: Any, place: Place) -> Complete:
+def _list(item_type: Any, place: FieldPosition) -> Complete:
     complete_items = _items(item_type, place).complete
 
-    def complete(run: Run, value: Any, path: Path, info: Any) -> Any:
+    def complete(run: Execution, value: Any, path: Path, info: Any) -> Any:
         if type(value) is list:
             return complete_items(run, value, path, info)
         if isinstance(value, Exception):
@@ -213,7 +215,9 @@ def _list(item_type: Any, place: Place) -> Complete:
             return complete_later(value, run, path, info)
         raise GraphQLError(f"Expected Iterable, but did not find one for field '{place.name}'.")
 
-    async def complete_later(value: AsyncIterable[Any], run: Run, path: Path, info: Any) -> Any:
+    async def complete_later(
+        value: AsyncIterable[Any], run: Execution, path: Path, info: Any
+    ) -> Any:
         items = [item async for item in value]
         data = complete_items(run, items, path, info)
         # Here too.
@@ -222,7 +226,7 @@ def _list(item_type: Any, place: Place) -> Complete:
     return complete
 
 
-def _items(item_type: Any, place: Place) -> _Items:
+def _items(item_type: Any, place: FieldPosition) -> _Items:
     inner = item_type.of_type if is_non_null_type(item_type) else item_type
     if is_object_type(inner) and not inner.is_type_of:
         return _ObjectItems(item_type, _Objects(inner, place), place)
@@ -232,14 +236,14 @@ def _items(item_type: Any, place: Place) -> _Items:
 class _Items:
     """Completes the items of a list: what is data already at once, all else one by one."""
 
-    def __init__(self, item_type: Any, place: Place) -> None:
+    def __init__(self, item_type: Any, place: FieldPosition) -> None:
         self._is_nullable = not is_non_null_type(item_type)
         self._range = range_of(item_type if self._is_nullable else item_type.of_type) or NEVER
         self._complete_value = completer(item_type, place)
         self._kinds = place.plans.kinds
         self._nodes = place.nodes
 
-    def complete(self, run: Run, values: Any, path: Path, info: Any) -> Any:
+    def complete(self, run: Execution, values: Any, path: Path, info: Any) -> Any:
         """Give a list, or a coroutine that waits for all items at once."""
         results: list[Any] = []
         waiting: list[int] = []
@@ -254,7 +258,7 @@ class _Items:
             results.append(data)
         return gathered(results, waiting) if waiting else results
 
-    def _complete_item(self, run: Run, item: Any, path: Path, info: Any) -> Any:
+    def _complete_item(self, run: Execution, item: Any, path: Path, info: Any) -> Any:
         if type(item) not in self._kinds and has_to_wait(item, self._kinds):
             return self._complete_awaited(item, run, path, info)
         try:
@@ -264,33 +268,33 @@ class _Items:
             return None
         return self._guarded(data, run, path) if type(data) is CoroutineType else data
 
-    async def _complete_awaited(self, item: Any, run: Run, path: Path, info: Any) -> Any:
+    async def _complete_awaited(self, item: Any, run: Execution, path: Path, info: Any) -> Any:
         try:
             data = self._complete_value(run, await item, path, info)
             return await data if type(data) is CoroutineType else data
         except Exception as error:  # noqa: BLE001 (user code raises anything)
             self._failed(run, error, path)
 
-    async def _guarded(self, data: Any, run: Run, path: Path) -> Any:
+    async def _guarded(self, data: Any, run: Execution, path: Path) -> Any:
         try:
             return await data
         except Exception as error:  # noqa: BLE001 (user code raises anything)
             self._failed(run, error, path)
 
-    def _failed(self, run: Run, error: Exception, path: Path) -> None:
+    def _failed(self, run: Execution, error: Exception, path: Path) -> None:
         failed(run, error, self._nodes, path, is_nullable=self._is_nullable)
 
 
 class _ObjectItems(_Items):
     """Completes lists of objects of one type that asks no object if it is one."""
 
-    def __init__(self, item_type: Any, objects: _Objects, place: Place) -> None:
+    def __init__(self, item_type: Any, objects: _Objects, place: FieldPosition) -> None:
         super().__init__(item_type, place)
         self._objects = objects
         self._plain: Kinds = set()
         """Classes of objects that are no exceptions and can not be awaited."""
 
-    def complete(self, run: Run, values: Any, path: Path, info: Any) -> Any:
+    def complete(self, run: Execution, values: Any, path: Path, info: Any) -> Any:
         """Give a list, or a coroutine that waits for all items at once."""
         results: list[Any] = []
         waiting: list[int] = []

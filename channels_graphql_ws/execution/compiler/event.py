@@ -19,7 +19,7 @@ from graphql.pyutils import Path
 from channels_graphql_ws.execution.compiler.fields import Field
 from channels_graphql_ws.execution.compiler.graphql_core import ROOT_VALUE, is_awaitable, make
 from channels_graphql_ws.execution.compiler.plans import Selection
-from channels_graphql_ws.execution.compiler.run import Bound, Run
+from channels_graphql_ws.execution.compiler.run import BoundOperation, Execution
 from channels_graphql_ws.execution.compiler.selections import Fields
 
 
@@ -62,14 +62,14 @@ class EventField:
 
     __slots__ = ("_after", "_before", "_bound", "_field", "root")
 
-    def __init__(self, bound: Bound, selection: Selection, root: EventRoot) -> None:
+    def __init__(self, bound: BoundOperation, selection: Selection, root: EventRoot) -> None:
         self.root = root
         self._bound = bound
         field = selection.fields[root.key]
         assert isinstance(field, Field)
         self._field = field
         if not root.before:
-            root.before = tuple(field.info(Run(bound, None), root.path))[:ROOT_VALUE]
+            root.before = tuple(field.info(Execution(bound, None), root.path))[:ROOT_VALUE]
         self._before = root.before
         self._after = bound.operation, bound.variable_values, bound.context_value, is_awaitable
 
@@ -94,7 +94,7 @@ class EventField:
 
     def execute(self, payload: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
         """Execute an event."""
-        run = Run(self._bound, payload)
+        run = Execution(self._bound, payload)
         try:
             data = self._field.execute_at(run, payload, self.root.path)
         except Exception as error:  # noqa: BLE001 (resolvers may raise anything)
@@ -105,7 +105,7 @@ class EventField:
         self, payload: Any, value: Any, info: GraphQLResolveInfo
     ) -> ExecutionResult | Awaitable[ExecutionResult]:
         """Go on with what somebody else has resolved the field to."""
-        run = Run(self._bound, payload)
+        run = Execution(self._bound, payload)
         try:
             data = self._field.complete_at(run, value, self.root.path, info)
         except Exception as error:  # noqa: BLE001 (resolvers may raise anything)
@@ -114,21 +114,21 @@ class EventField:
 
     def failed(self, payload: Any, error: Exception) -> ExecutionResult:
         """Give the result if somebody else could not resolve the field."""
-        return self._failure(Run(self._bound, payload), error)
+        return self._failure(Execution(self._bound, payload), error)
 
-    def _response(self, run: Run, data: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
+    def _response(self, run: Execution, data: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
         if type(data) is CoroutineType:
             return self._awaited(run, data)
         return run.response({self.root.key: data})
 
-    def _failure(self, run: Run, error: Exception) -> ExecutionResult:
+    def _failure(self, run: Execution, error: Exception) -> ExecutionResult:
         try:
             self._field.failed(run, error, None)
         except GraphQLError as located:
             return run.failure(located)
         return run.response({self.root.key: None})
 
-    async def _awaited(self, run: Run, data: Awaitable[Any]) -> ExecutionResult:
+    async def _awaited(self, run: Execution, data: Awaitable[Any]) -> ExecutionResult:
         try:
             return run.response({self.root.key: await data})
         except GraphQLError as error:

@@ -25,9 +25,14 @@ from graphql.pyutils import Path
 
 from channels_graphql_ws.execution.compiler.arguments import Arguments
 from channels_graphql_ws.execution.compiler.awaiting import has_to_wait
-from channels_graphql_ws.execution.compiler.completion import Place, Plans, completer, failed
+from channels_graphql_ws.execution.compiler.completion import (
+    FieldPosition,
+    Plans,
+    completer,
+    failed,
+)
 from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable, make, wrapped
-from channels_graphql_ws.execution.compiler.run import Bound, Run
+from channels_graphql_ws.execution.compiler.run import BoundOperation, Execution
 from channels_graphql_ws.execution.compiler.scalars import range_of
 
 
@@ -110,16 +115,16 @@ class Field:
         self.calls_values = resolve is default_field_resolver
         self._arguments = Arguments(definition, nodes[0]) if definition.args else None
         self._complete = completer(
-            definition.type, Place(f"{parent_type.name}.{self.name}", nodes, plans)
+            definition.type, FieldPosition(f"{parent_type.name}.{self.name}", nodes, plans)
         )
         self._needs_info = _needs_info(get_named_type(definition.type))
         self._kinds = plans.kinds
 
-    def execute(self, run: Run, source: Any, parent_path: Path | None) -> Any:
+    def execute(self, run: Execution, source: Any, parent_path: Path | None) -> Any:
         """Resolve the field; give data or a coroutine. `failed` knows what to do with errors."""
         return self.execute_at(run, source, make(Path, (parent_path, self.key, self._type_name)))
 
-    def execute_at(self, run: Run, source: Any, path: Path) -> Any:
+    def execute_at(self, run: Execution, source: Any, path: Path) -> Any:
         """Resolve the field, which stands at this path."""
         info = self.info(run, path)
         if self._arguments is None:
@@ -128,14 +133,14 @@ class Field:
             value = self.resolve(source, info, **self._arguments.of(run.bound))
         return self.complete_at(run, value, path, info)
 
-    def complete_at(self, run: Run, value: Any, path: Path, info: Any) -> Any:
+    def complete_at(self, run: Execution, value: Any, path: Path, info: Any) -> Any:
         """Give data or a coroutine for what the resolver gave."""
         if type(value) not in self._kinds and has_to_wait(value, self._kinds):
             return self._complete_awaited(value, run, path, info)
         data = self._complete(run, value, path, info)
         return self._guarded(data, run, path) if type(data) is CoroutineType else data
 
-    def arguments_of(self, bound: Bound) -> dict[str, Any]:
+    def arguments_of(self, bound: BoundOperation) -> dict[str, Any]:
         """Give the arguments, which are not to be changed.
 
         Raises:
@@ -143,17 +148,17 @@ class Field:
         """
         return {} if self._arguments is None else self._arguments.of(bound)
 
-    def has_lasting_arguments(self, bound: Bound) -> bool:
+    def has_lasting_arguments(self, bound: BoundOperation) -> bool:
         """Tell if each call may get the same arguments; if not, the resolver may change them."""
         return self._arguments is None or self._arguments.last(bound)
 
-    def complete(self, run: Run, value: Any, parent_path: Path | None) -> Any:
+    def complete(self, run: Execution, value: Any, parent_path: Path | None) -> Any:
         """Do the same with a value that was read already."""
         path = make(Path, (parent_path, self.key, self._type_name))
         info = self.info(run, path) if self._needs_info else None
         return self.complete_at(run, value, path, info)
 
-    def info(self, run: Run, path: Path) -> GraphQLResolveInfo:
+    def info(self, run: Execution, path: Path) -> GraphQLResolveInfo:
         """Give what user code gets."""
         bound = run.bound
         info: GraphQLResolveInfo = make(
@@ -175,7 +180,7 @@ class Field:
         )
         return info
 
-    def failed(self, run: Run, error: Exception, parent_path: Path | None) -> None:
+    def failed(self, run: Execution, error: Exception, parent_path: Path | None) -> None:
         """Make a null of the field, or of what it is in.
 
         Raises:
@@ -184,14 +189,14 @@ class Field:
         path = make(Path, (parent_path, self.key, self._type_name))
         failed(run, error, self.nodes, path, is_nullable=self.is_nullable)
 
-    async def _complete_awaited(self, value: Any, run: Run, path: Path, info: Any) -> Any:
+    async def _complete_awaited(self, value: Any, run: Execution, path: Path, info: Any) -> Any:
         try:
             data = self._complete(run, await value, path, info)
             return await data if type(data) is CoroutineType else data
         except Exception as error:  # noqa: BLE001 (user code raises anything)
             failed(run, error, self.nodes, path, is_nullable=self.is_nullable)
 
-    async def _guarded(self, data: Any, run: Run, path: Path) -> Any:
+    async def _guarded(self, data: Any, run: Execution, path: Path) -> Any:
         try:
             return await data
         except Exception as error:  # noqa: BLE001 (user code raises anything)

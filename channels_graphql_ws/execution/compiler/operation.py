@@ -21,8 +21,8 @@ from graphql import (
 from channels_graphql_ws.execution.compiler.awaiting import gathered, one_by_one
 from channels_graphql_ws.execution.compiler.event import EventField, EventRoot
 from channels_graphql_ws.execution.compiler.graphql_core import is_known, is_stable
-from channels_graphql_ws.execution.compiler.plans import Plans, Room
-from channels_graphql_ws.execution.compiler.run import Bound, Run
+from channels_graphql_ws.execution.compiler.plans import Budget, Plans
+from channels_graphql_ws.execution.compiler.run import BoundOperation, Execution
 from channels_graphql_ws.execution.compiler.selections import (
     Collector,
     Fields,
@@ -98,7 +98,7 @@ class CompiledOperation:
         self._fragments = survey.fragments
         self._conditions = survey.conditions
         self._plans: dict[_Conditions, _Plan] = {}
-        self._room = Room(_length(document))
+        self._room = Budget(_length(document))
 
     def execute(
         self, *, root_value: Any, context_value: Any, variable_values: Mapping[str, Any]
@@ -116,7 +116,7 @@ class CompiledOperation:
         bound = self._bound(context_value, variable_values)
         if isinstance(bound, list):
             return ExecutionResult(None, bound)
-        run = Run(bound, root_value)
+        run = Execution(bound, root_value)
         return run.result_of(plan.root.execute, root_value)
 
     def bind(
@@ -162,11 +162,13 @@ class CompiledOperation:
 
     def _bound(
         self, context_value: Any, variable_values: Mapping[str, Any]
-    ) -> Bound | list[GraphQLError]:
+    ) -> BoundOperation | list[GraphQLError]:
         values = self._variables.coerced(variable_values)
         if isinstance(values, list):
             return values
-        return Bound(self._schema, self._fragments, self._operation, values, context_value)
+        return BoundOperation(
+            self._schema, self._fragments, self._operation, values, context_value
+        )
 
     def _hand_over(
         self, root_value: Any, context_value: Any, variable_values: Mapping[str, Any]

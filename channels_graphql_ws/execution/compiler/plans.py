@@ -12,18 +12,18 @@ from graphql.pyutils import Path
 from channels_graphql_ws.execution.compiler.awaiting import built_in_kinds, gathered
 from channels_graphql_ws.execution.compiler.fields import Field, Read
 from channels_graphql_ws.execution.compiler.graphql_core import make, wrapped
-from channels_graphql_ws.execution.compiler.run import Run
+from channels_graphql_ws.execution.compiler.run import Execution
 from channels_graphql_ws.execution.compiler.scalars import NEVER
 from channels_graphql_ws.execution.compiler.selections import Collector, Fields
 
 FIELDS_AT_LEAST: Final = 100
-"""Fields for which there is room in any operation, see `Room`."""
+"""Fields for which there is room in any operation, see `Budget`."""
 
 CHARACTERS_FOR_A_FIELD: Final = 4
 """Characters of a document that make room for one field more."""
 
 
-class Room:
+class Budget:
     """What may be kept compiled of one operation, whatever its conditions are.
 
     A field takes a kilobyte, and fragments that are spread over and over let a short
@@ -92,7 +92,7 @@ class Selection:
 
     # One function for the sake of speed: here is where most of the time goes.
     def execute(  # noqa: C901, PLR0912
-        self, run: Run, source: Any, path: Path | None, index: int | None = None
+        self, run: Execution, source: Any, path: Path | None, index: int | None = None
     ) -> Any:
         """Give the data of an object, or a coroutine.
 
@@ -169,7 +169,7 @@ class Plans:
     """
 
     def __init__(
-        self, collector: Collector, middleware: MiddlewareManager | None, room: Room
+        self, collector: Collector, middleware: MiddlewareManager | None, room: Budget
     ) -> None:
         self.kinds = built_in_kinds()
         self._room = room

@@ -17,11 +17,11 @@ from graphql.pyutils import Path
 
 from channels_graphql_ws.execution.compiler.graphql_core import CollectedErrors, build_response
 
-Execute: TypeAlias = "Callable[[Run, Any, Path | None], Any]"
+Execute: TypeAlias = "Callable[[Execution, Any, Path | None], Any]"
 """Gives the data of all that is selected of something, or a coroutine."""
 
 
-class Bound:
+class BoundOperation:
     """An operation with its variables and its context: what all events have in common.
 
     Attributes:
@@ -53,12 +53,12 @@ class Bound:
         self.arguments: dict[object, dict[str, Any]] = {}
 
 
-class Run:
+class Execution:
     """One execution: of a query, of a mutation, or for one event."""
 
     __slots__ = ("_collected", "bound", "root_value")
 
-    def __init__(self, bound: Bound, root_value: Any) -> None:
+    def __init__(self, bound: BoundOperation, root_value: Any) -> None:
         self.bound = bound
         self.root_value = root_value
         self._collected: Any = None
