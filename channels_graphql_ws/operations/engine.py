@@ -43,8 +43,8 @@ from channels_graphql_ws.operations.interfaces import (
     ActiveSubscription,
     Client,
     EngineSettings,
+    PreparedOperation,
     Session,
-    _Asked,
 )
 from channels_graphql_ws.operations.options import check_values, core_schema
 from channels_graphql_ws.operations.replacement import replaced
@@ -209,7 +209,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001 (so do these)
             self._refuse(client, session, error)
             return
-        asked = _Asked(request, schema, document, operation, context, root)
+        asked = PreparedOperation(request, schema, document, operation, context, root)
         if is_subscription:
             yield from self._subscribe(asked, client, session)
         else:
@@ -231,7 +231,7 @@ class Engine:
 
     # --------------------------------------------------------- queries, mutations
 
-    def _execute(self, asked: _Asked, client: Client, session: Session) -> Eager[None]:
+    def _execute(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:
         request = asked.request
         call = partial(_execute_shallowly, self._executor(asked, session), asked)
         started = time.monotonic()
@@ -244,7 +244,7 @@ class Engine:
         client.next(encode_result(answer, session.format_error))
         client.completed()
 
-    def _executor(self, asked: _Asked, session: Session) -> Callable[..., Any]:
+    def _executor(self, asked: PreparedOperation, session: Session) -> Callable[..., Any]:
         """Give what executes an operation: the user's, its compiled self, or graphql-core."""
         own = session.executor()
         if own is None and self.settings.compile_operations:
@@ -270,7 +270,9 @@ class Engine:
 
     # -------------------------------------------------------------- subscriptions
 
-    def _subscribe(self, asked: _Asked, client: Client, session: Session) -> Eager[None]:
+    def _subscribe(
+        self, asked: PreparedOperation, client: Client, session: Session
+    ) -> Eager[None]:
         plan = self._plan(asked, asked.context)
         is_class = isinstance(plan.source, Source)
         live: ActiveSubscription
@@ -286,7 +288,7 @@ class Engine:
             return
         live.open()
 
-    def _plan(self, asked: _Asked, context: Any) -> EventExecution:
+    def _plan(self, asked: PreparedOperation, context: Any) -> EventExecution:
         return EventExecution(
             asked.schema,
             asked.document,
@@ -299,7 +301,7 @@ class Engine:
         )
 
     def _listen(
-        self, asked: _Asked, plan: EventExecution, client: Client, session: Session
+        self, asked: PreparedOperation, plan: EventExecution, client: Client, session: Session
     ) -> Eager[SingleSubscriber | SharedMember]:
         """Set up a subscription to broadcasts."""
         hub = session.hub()
@@ -375,7 +377,7 @@ class Engine:
 
     def _shared_member(
         self,
-        asked: _Asked,
+        asked: PreparedOperation,
         plan: EventExecution,
         client: Client,
         session: Session,
@@ -392,7 +394,7 @@ class Engine:
             id=client.request.id,
         )
 
-    def _plan_of_all(self, asked: _Asked, like: SharingKey) -> EventExecution:
+    def _plan_of_all(self, asked: PreparedOperation, like: SharingKey) -> EventExecution:
         """Give a plan which has nothing of a client, not even objects that it could change."""
         request = replace(asked.request, variables=loads(like.variables))
         context = SharedContext({"graphql_operation_name": like.operation_name})
@@ -417,7 +419,7 @@ class Engine:
         client.confirmed(text)
 
 
-def _execute_shallowly(execute: Callable[..., Any], asked: _Asked) -> Any:
+def _execute_shallowly(execute: Callable[..., Any], asked: PreparedOperation) -> Any:
     """Execute; variables that are nested too deeply are an error of the client's.
 
     The last releases of graphql-core 3.2 count, the first ones run out of stack.

@@ -105,7 +105,7 @@ class EngineSettings:
     mask: Mask = NO_MASK
 
 
-class _Asked(NamedTuple):
+class PreparedOperation(NamedTuple):
     """One operation, as the hooks have left it."""
 
     request: Subscribe

@@ -17,7 +17,7 @@ from channels_graphql_ws.pubsub import publisher as _broadcast
 from channels_graphql_ws.pubsub.layers import GroupSender, destinations
 from channels_graphql_ws.pubsub.publisher import Outgoing
 from channels_graphql_ws.serializer import Serializer
-from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, _SubscriptionField
+from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, SubscriptionField
 
 Addressed: TypeAlias = tuple[GroupSender, Outgoing]
 """A message, and the channel layer that is to carry it."""
@@ -140,7 +140,7 @@ class Subscription(graphene.ObjectType):
         required: bool = False,  # noqa: FBT001, FBT002
     ) -> graphene.Field:
         """Mount the subscription on the root type of a schema."""
-        return _SubscriptionField(
+        return SubscriptionField(
             cls,
             name=name,
             description=description or cls._meta.description,

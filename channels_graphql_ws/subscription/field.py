@@ -96,7 +96,7 @@ class Source:
         )
 
 
-class _SubscriptionField(graphene.Field):
+class SubscriptionField(graphene.Field):
     def __init__(self, subscription_class: type[Subscription], **options: Any) -> None:
         resolver = _publisher(subscription_class)
         super().__init__(
