@@ -10,9 +10,6 @@ class GraphqlWsError(Exception):
     """Base of all errors which this package raises on purpose."""
 
 
-# -------------------------------------------------------------------- server
-
-
 class ChannelLayerError(GraphqlWsError):
     """The channel layer is missing, or it refused what it was asked for."""
 
@@ -69,9 +66,6 @@ class UnknownMessageTypeError(InvalidMessageError):
         self.id = id
 
 
-# ------------------------------------------------------------------- payload
-
-
 class PayloadError(GraphqlWsError):
     """The payload of a broadcast can not be turned into bytes or back."""
 
@@ -82,9 +76,6 @@ class PayloadTypeError(PayloadError, TypeError):
 
 class PayloadDecodeError(PayloadError, ValueError):
     """Bytes from the channel layer are no payload of ours."""
-
-
-# -------------------------------------------------------------------- client
 
 
 class GraphqlWsClientError(GraphqlWsError):

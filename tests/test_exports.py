@@ -37,9 +37,6 @@ BY_KEYWORD_TOO = inspect.Parameter.POSITIONAL_OR_KEYWORD
 BY_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 
-# ---------------------------------------------------------------------- names
-
-
 def _is_upper_then_name(name: str) -> tuple[bool, str]:
     """Constants first, as ruff sorts `__all__`."""
     return (not name.isupper(), name)
@@ -135,7 +132,6 @@ def test_what_users_check_with_isinstance_has_kept_its_base(ours: type, base: ty
     assert issubclass(ours, base)
 
 
-# ----------------------------------------------------------------- signatures
 #
 # Written down as callers know them. Ours may take more, but nothing more that is required.
 
@@ -304,9 +300,6 @@ def _is_required(parameter: inspect.Parameter) -> bool:
     return parameter.default is REQUIRED and parameter.kind in {BY_KEYWORD_TOO, BY_KEYWORD_ONLY}
 
 
-# ----------------------------------------------------------------- attributes
-
-
 @pytest.mark.parametrize(
     ("name", "default"),
     [
@@ -360,9 +353,6 @@ def test_a_property_of_the_client_can_be_read_only(name: str):
 @pytest.mark.parametrize("name", ["arguments", "output", "publish", "subscribe", "unsubscribed"])
 def test_the_options_of_a_subscription_are_there_without_being_set(name: str):
     assert getattr(subscription.SubscriptionOptions(object), name) is None
-
-
-# ---------------------------------------------------------------- an import
 
 
 def _run(code: str, folder: Path) -> str:

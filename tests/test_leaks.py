@@ -99,9 +99,6 @@ def _nothing_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert [record.getMessage() for record in caplog.get_records("call")] == []
 
 
-# ------------------------------------------------------------------ what clients live to see
-
-
 async def _acknowledged(socket: AsgiSocket) -> None:
     """Wait for the acknowledgement; in the legacy dialect a `ka` comes right behind it."""
     socket.init()

@@ -56,9 +56,6 @@ def websocket(application, path="/graphql/", **headers):
     return GraphqlWsClient(GraphqlWsTransport(application, path, {"headers": encoded}))
 
 
-# -------------------------------------------------------------------------- addresses
-
-
 @pytest.mark.parametrize("path", ["/graphql", "/graphql/"])
 async def test_graphql_is_served_over_http(path):
     answer = await post(router(), {"query": "{ hello }"}, path=path)
@@ -129,9 +126,6 @@ async def test_the_router_shuts_down_with_the_server(wish):
         shutdown._listeners.clear()
     assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert (await client.wait_disconnect())["code"] == 1012
-
-
-# ---------------------------------------------------------------------------- options
 
 
 async def test_options_reach_the_consumers_that_have_them():
@@ -223,9 +217,6 @@ def test_an_option_that_is_a_function_becomes_no_method():
     assert cls().middleware is len
 
 
-# ------------------------------------------------------------------------------ users
-
-
 class Query(graphene.ObjectType):
     me = graphene.String()
 
@@ -253,9 +244,6 @@ async def test_users_may_be_left_out():
     application = router(graphene.Schema(query=Query))
     answer = await post(application, {"query": "{ me }"})
     assert "AuthMiddlewareStack" in answer.json["errors"][0]["message"]
-
-
-# ------------------------------------------------------------------- who may connect
 
 
 async def test_a_page_of_another_site_is_refused_before_the_accept(caplog):

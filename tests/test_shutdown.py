@@ -71,9 +71,6 @@ async def live(
     return socket
 
 
-# ----------------------------------------------------------------------------- connections
-
-
 async def test_all_are_asked_to_leave_and_waited_for() -> None:
     connections, some = Connections(), [Drainable() for _ in range(100)]
     for each in some:
@@ -105,9 +102,6 @@ async def test_who_has_gone_is_not_asked() -> None:
     assert len(connections) == 0
     await connections.drain(1)
     assert one.timeouts == []
-
-
-# ------------------------------------------------------------------------- WebSockets
 
 
 @BOTH
@@ -247,9 +241,6 @@ async def test_our_own_client_says_that_the_server_restarts() -> None:
     await client.finalize()
 
 
-# ---------------------------------------------------------- a server that cancels us
-
-
 async def test_a_server_that_cancels_us_while_a_client_is_there_is_going_down() -> None:
     stage = Stage("mutation")
     codes: list[Any] = []
@@ -286,9 +277,6 @@ async def test_who_cancels_twice_waits_for_nothing_more() -> None:
     with pytest.raises(asyncio.CancelledError):
         await socket.ended()
     assert stage.passed == ["subscribe"]
-
-
-# --------------------------------------------------------------------------- signals
 
 
 class Server:
@@ -391,9 +379,6 @@ def test_the_event_loop_of_another_thread_leaves_signals_alone() -> None:
     thread.start()
     thread.join()
     assert signal.getsignal(SIGNAL) == server._hear
-
-
-# -------------------------------------------------------------------------- lifespan
 
 
 async def test_the_lifespan_listens_at_the_start_and_shuts_down_at_the_end() -> None:

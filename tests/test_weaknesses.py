@@ -118,9 +118,6 @@ class LonelyWait:
         future.set_result(None)
 
 
-# ------------------------------------------------------------- security and validation
-
-
 @BOTH
 async def test_weakness_01_no_operation_name_bypasses_the_middleware(subprotocol: str) -> None:
     def deny(next: Any, root: Any, info: Any, **arguments: Any) -> Any:
@@ -303,9 +300,6 @@ async def test_weakness_08_after_a_fatal_close_nothing_is_executed(subprotocol: 
     await socket.ended()
     assert stage.passed == []
     assert socket.sent[-1]["type"] == "websocket.close"
-
-
-# ------------------------------------------------------------- correctness and races
 
 
 @BOTH
@@ -710,9 +704,6 @@ async def test_weakness_23_a_mutation_goes_on_when_its_client_has_gone(
     assert "mutation done" in stage.passed
 
 
-# -------------------------------------------------------------------- leaks and cost
-
-
 class Counted:
     """Counts the calls of what it is put in front of."""
 
@@ -887,9 +878,6 @@ async def test_weakness_29_what_is_the_same_for_all_is_done_once_in_a_process(
     assert (parses.count, validations.count, notifications.count) == (1, 1, 1)
     for socket in sockets:
         await socket.drop()
-
-
-# ------------------------------------------------------------------------- ecosystem
 
 
 def requirements() -> dict[str, Requirement]:

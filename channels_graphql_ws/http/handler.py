@@ -101,8 +101,6 @@ class RequestHandler:
             problem = HttpError("Internal server error", HTTPStatus.INTERNAL_SERVER_ERROR)
             return answers.refusal(HttpResponse(), problem, self._accepted.single)
 
-    # ---------------------------------------------------------------------- methods
-
     def _negotiate(self) -> Accepted:
         accepted = negotiation.accept(self._request.headers.get("Accept"))
         enabled = {
@@ -172,8 +170,6 @@ class RequestHandler:
     def _has_single_connections(self) -> bool:
         return self._endpoint.single_connection_enabled and self._source.can_stream
 
-    # ----------------------------------------------------------------------- bodies
-
     def _check_json(self) -> int | None:
         """Refuse what is no JSON; give the limit of the length.
 
@@ -212,8 +208,6 @@ class RequestHandler:
             return await content if is_awaitable(content) else content
         except ValueError as error:
             raise parsing.not_json(error) from None
-
-    # ------------------------------------------------------------------- operations
 
     async def _run(self, wanted: Subscribe) -> Answer:
         """Execute one operation."""
@@ -313,8 +307,6 @@ class RequestHandler:
             heartbeat=self._endpoint.send_heartbeat_every,
             patience=self._endpoint.stalled_reader_timeout,
         )
-
-    # ------------------------------------------------------ single connection mode
 
     def _reserve(self) -> HttpResponse:
         """Reserve an event stream, and give its token."""

@@ -146,8 +146,6 @@ class HttpOperation:
         self._is_over = False
         self._invalid = False
 
-    # ------------------------------------------------------------------- from start
-
     async def prepare_to_listen(self) -> None:
         """Get a channel of its own, so that other Channels code can send to it."""
         layer: Any = get_channel_layer(self._application.channel_layer_alias)
@@ -178,8 +176,6 @@ class HttpOperation:
     def is_request(self) -> bool:
         """Tell if it has an end of its own, unlike a subscription."""
         return self.type is not OperationType.SUBSCRIPTION
-
-    # ----------------------------------------------------------------------- to end
 
     async def end(self) -> None:
         """End it, whatever it is doing; a mutation may come to its own end.
@@ -230,8 +226,6 @@ class HttpOperation:
             if rest is not None:
                 await rest
 
-    # ---------------------------------------------------- the engine's view: a client
-
     def began(self, type: OperationType) -> None:
         """It is known what kind of operation this is."""
         try:
@@ -281,8 +275,6 @@ class HttpOperation:
         self._answer(dumps({"errors": [dict(each) for each in errors]}), self._why(refusal))
         self.completed()
 
-    # --------------------------------------------------- the engine's view: a session
-
     def hub(self) -> Hub:
         """Give the hub of this event loop; it stays until the operation ends."""
         if self._hub is None:
@@ -313,8 +305,6 @@ class HttpOperation:
         if isinstance(error, GraphQLError) and error.path is None:
             self._invalid = True
         return self._application.format_error(error)
-
-    # -------------------------------------------------------------------- internals
 
     def _ask_hooks(self, request: Subscribe) -> Eager[Any]:
         context = OperationContext(

@@ -128,8 +128,6 @@ class GraphqlHttpEndpoint(OperationOptions):
         check_options(options, option_names(cls), cls.__qualname__)
         return with_options(cls, options)
 
-    # ----------------------------------------------------------------------- hooks
-
     @default
     def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> Any:
         """Decide on an operation before it is looked at; raise anything to refuse it.
@@ -180,8 +178,6 @@ class GraphqlHttpEndpoint(OperationOptions):
     def _format_error(error: Exception) -> dict[str, Any]:
         """Tell clients of an error; override it to tell more, or less."""
         return format_error(error)
-
-    # ----------------------------------------------------- what operations ask for
 
     def engine(self) -> Engine:
         """Give the engine that all requests to this class share.

@@ -68,8 +68,6 @@ class ResponseStream:
         self.given_up: asyncio.Future[None] = self._loop.create_future()
         """Done when the reader has taken nothing for too long."""
 
-    # ---------------------------------------------------------------------- writing
-
     @property
     def is_full(self) -> bool:
         """Tell if results should wait."""
@@ -101,8 +99,6 @@ class ResponseStream:
         self._tell_room()
         self._wake()
 
-    # ---------------------------------------------------------------------- reading
-
     def open(self) -> None:
         """Begin: somebody reads from now on."""
         self._chunks.appendleft(self.format.opening)
@@ -125,8 +121,6 @@ class ResponseStream:
         self._silence = 0.0
         self._tell_room()
         return b"".join([c if isinstance(c, bytes) else await c() for c in chunks])
-
-    # -------------------------------------------------------------------- internals
 
     async def _has_room(self) -> None:
         while self.is_full:

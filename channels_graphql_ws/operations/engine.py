@@ -229,8 +229,6 @@ class Engine:
         log_refusal(f"Operation {client.request.id!r} was refused", error, self.settings.mask)
         client.failed([describe(error, session.format_error)], Refusal.OPERATION)
 
-    # --------------------------------------------------------- queries, mutations
-
     def _execute(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:
         request = asked.request
         call = partial(_execute_shallowly, self._executor(asked, session), asked)
@@ -267,8 +265,6 @@ class Engine:
             "Operation %s (id %s) took %.3f seconds", request.operation_name, request.id, seconds
         )
         log.debug("It was: %s with variables %s", request.query, request.variables)
-
-    # -------------------------------------------------------------- subscriptions
 
     def _subscribe(
         self, asked: PreparedOperation, client: Client, session: Session

@@ -109,8 +109,6 @@ class OperationOptions:
         """
         return graphql.execute(**arguments)
 
-    # --------------------------------------------------------------- what is asked for
-
     def executor(self) -> Callable[..., Any] | None:
         """Give `execute_operation`, if it is the user's."""
         return self.execute_operation if overridden(self, "execute_operation") else None

@@ -81,8 +81,6 @@ class Hub:
         self.undecodable = 0
         """Those of them that could not be decoded."""
 
-    # ------------------------------------------------------------------- lifetime
-
     def acquire(self) -> None:
         """Keep the hub alive until as many calls of `release`."""
         self._users += 1
@@ -100,8 +98,6 @@ class Hub:
         remove_receiver(self.layer, self)
         if self._membership is not None:
             await self._membership.close()
-
-    # ------------------------------------------------------------------ listeners
 
     async def joined(self, groups: Collection[str]) -> None:
         """Wait until this process is a member of the groups.
@@ -132,8 +128,6 @@ class Hub:
         """Count what the hub holds: for tests, benchmarks and the curious."""
         listeners = {id(one) for members in self._listeners.values() for one in members}
         return {"groups": len(self._listeners), "listeners": len(listeners)}
-
-    # ------------------------------------------------------------------- messages
 
     def deliver(self, message: Message) -> None:
         """Take a message for those who listen to its group now, and give them their turns.
@@ -190,8 +184,6 @@ class Hub:
             return
         self._notification = notification
         self._pending.extend(listeners)
-
-    # ---------------------------------------------------------------------- turns
 
     def call(self, listener: Listener) -> None:
         """Give `listener` a turn soon."""

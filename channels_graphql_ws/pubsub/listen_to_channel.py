@@ -129,8 +129,6 @@ def _dispatch_next(message: dict[str, Any], listeners: Iterable[Messages]) -> bo
     return bool(wanting)
 
 
-# ------------------------------------------------------------------------ groups
-
 _Key: TypeAlias = tuple[asyncio.AbstractEventLoop, int, str]
 """Event loop, id of the layer, group."""
 
@@ -191,9 +189,6 @@ def _close_soon(close: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     _closing.add(task)
     task.add_done_callback(_closing.discard)
     return task
-
-
-# ------------------------------------------------------- a connection's own channel
 
 
 Dispatch: TypeAlias = Callable[[dict[str, Any], bool], Awaitable[bool]]
@@ -290,9 +285,6 @@ class OwnChannel:
             is_heard = _dispatch_next(message, self._listeners)
             if self._dispatch is not None and not await self._dispatch(message, is_heard):
                 self._dispatch = None
-
-
-# --------------------------------------------------------------------- listening
 
 
 @asynccontextmanager

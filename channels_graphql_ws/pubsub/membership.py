@@ -76,8 +76,6 @@ class Membership:
         expiry: float = getattr(layer, "group_expiry", 86_400)
         self._renew_every = max(SHORTEST_RENEWAL, expiry / 3)
 
-    # --------------------------------------------------------------------- groups
-
     def adjust(self, groups: Iterable[str]) -> bool:
         """Make the layer follow what is wanted; tell if that takes any time."""
         busy = False
@@ -149,8 +147,6 @@ class Membership:
             # Nobody listens to it here, and the membership expires by itself.
             log.warning("Can not leave group %s: %r", group, error)
 
-    # -------------------------------------------------------------------- reading
-
     async def _opened(self) -> str:
         """Give the channel; the first call makes it and starts to read."""
         async with self._opening:
@@ -197,8 +193,6 @@ class Membership:
         self._in_doubt = True
         self._wake_watcher.set()
         await asyncio.sleep(_pause(failures))
-
-    # ------------------------------------------------------------------- watching
 
     async def _watch(self, channel: str) -> None:
         """Renew the membership in time, and rejoin when it may not hold any more.
@@ -259,8 +253,6 @@ class Membership:
             log.warning("The membership in groups can not be renewed: %s", error)
             return False
         return True
-
-    # ---------------------------------------------------------------------- tasks
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine, context=Context())

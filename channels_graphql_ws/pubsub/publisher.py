@@ -62,9 +62,6 @@ def _shortened(group: str | None) -> str | None:
     )
 
 
-# ---------------------------------------------------------------------- names
-
-
 def group_name(prefix: str, topic: str, group: str | None) -> str:
     """Make a name that every process makes alike and every channel layer takes.
 
@@ -92,9 +89,6 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-# --------------------------------------------------------- with a running loop
 
 
 class PendingSend(asyncio.Future[None]):
@@ -248,9 +242,6 @@ def _pump(loop: asyncio.AbstractEventLoop, layer: GroupSender) -> _Pump:
     if pump is None or pump._layer is not layer:  # noqa: SLF001 (an id may be used again)
         pump = pumps[id(layer)] = _Pump(layer)
     return pump
-
-
-# ------------------------------------------------------- without a running loop
 
 
 class _SenderThread:

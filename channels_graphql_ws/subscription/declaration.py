@@ -148,8 +148,6 @@ class Subscription(graphene.ObjectType):
             required=required,
         )
 
-    # -------------------------------------------------------------------- sending
-
     @classmethod
     def broadcast(
         cls, *, group: str | None = None, payload: object = None

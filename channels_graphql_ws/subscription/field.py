@@ -97,6 +97,8 @@ class Source:
 
 
 class SubscriptionField(graphene.Field):
+    """What `Subscription.Field()` returns: mounts the class on the root type of a schema."""
+
     def __init__(self, subscription_class: type[Subscription], **options: Any) -> None:
         resolver = _publisher(subscription_class)
         super().__init__(

@@ -135,8 +135,6 @@ class GraphqlWebsocketCommunicator:
         await self._stop_reading(ConnectionClosedError("The application has closed"))
         return await self._client.wait_disconnect(timeout, assert_code)
 
-    # -------------------------------------------------------------------- internals
-
     async def _results(
         self,
         query: str,

@@ -43,8 +43,6 @@ class FaultyChannelLayer(InMemoryChannelLayer):
         self._held: dict[str, list[asyncio.Future[None]]] = {}
         self._reads: dict[asyncio.Task[Any], Exception | None] = {}
 
-    # ---------------------------------------------------------------------- trouble
-
     def fail(
         self, *methods: str, error: Exception | None = None, times: int | None = None
     ) -> None:
@@ -116,8 +114,6 @@ class FaultyChannelLayer(InMemoryChannelLayer):
             else:
                 channel_layers.set(alias, before)
 
-    # ---------------------------------------------------------------- a channel layer
-
     async def new_channel(self, prefix: str = "specific.") -> str:
         """Make a channel name."""
         await self._called("new_channel")
@@ -170,8 +166,6 @@ class FaultyChannelLayer(InMemoryChannelLayer):
             await super().group_send(group, message)
         finally:
             _is_for_group.reset(token)
-
-    # -------------------------------------------------------------------- internals
 
     async def _called(self, method: str) -> None:
         self.calls[method] += 1

@@ -166,8 +166,6 @@ class GraphqlHttpClient:
         wanted = _operation(query, variables, operation_name, parameters)
         return GraphqlResults(self._results(wanted, headers))
 
-    # -------------------------------------------------------------------- internals
-
     async def _results(self, wanted: dict[str, Any], headers: Headers) -> Eager[ExecutionResult]:
         body = json.dumps(wanted).encode()
         async with self._request("POST", wanted, _JSON, body, headers, _EVENTS) as response:

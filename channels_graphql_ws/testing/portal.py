@@ -65,8 +65,6 @@ class Portal(Executor):
         self._errands.put(partial(_run_errand, future, partial(fn, *args, **kwargs)))
         return future
 
-    # -------------------------------------------------------------------- internals
-
     def _run_loop(self, started: Future[asyncio.AbstractEventLoop]) -> None:
         try:
             asyncio.run(self._live(started))

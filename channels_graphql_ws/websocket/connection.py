@@ -102,8 +102,6 @@ class Connection:
         self._idle: asyncio.Event | None = None
         self._order = StrictOrder(self) if settings.strict_ordering else None
 
-    # ----------------------------------------------------------------- what happens
-
     def opened(self) -> None:
         """The socket is open."""
         timeout = self._settings.init_timeout
@@ -179,8 +177,6 @@ class Connection:
         """Wait, but not for ever, until the client has been told that we close."""
         await self._outbox.closed(CLOSE_TIMEOUT)
 
-    # ---------------------------------------------------- what operations have to say
-
     def report(self, event: str, operation: Operation, *arguments: Any) -> None:
         """Pass what an operation has to say on to the protocol."""
         method: Callable[..., list[Effect]] = getattr(self._protocol, event)
@@ -240,8 +236,6 @@ class Connection:
                 await in_progress.wait()
             await self._outbox.has_room()
 
-    # ------------------------------------------------------------------ its messages
-
     def _take(
         self, decide: Callable[[Any], list[Effect]], content: object
     ) -> Awaitable[None] | None:
@@ -266,8 +260,6 @@ class Connection:
         if self._order is not None:
             await self._order.has_room()
         await self._outbox.has_room()
-
-    # --------------------------------------------------------------------- effects
 
     def carry_out(self, effects: list[Effect]) -> None:
         """Do what the protocol has decided, in this order."""
@@ -377,8 +369,6 @@ class Connection:
         if self._init_timer is not None:
             self._init_timer.cancel()
 
-    # ----------------------------------------------------------------------- the end
-
     def _wind_down(self) -> None:
         """End everything, without waiting for it."""
         self._forget_init_timer()
@@ -416,8 +406,6 @@ class Connection:
                 eager.cancel(task)
             if tasks:
                 await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
-
-    # ------------------------------------------------------------------------- tasks
 
     def run(
         self, work: Eager[None], variables: Context | None = None

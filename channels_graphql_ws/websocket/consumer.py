@@ -86,14 +86,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
         self._overridden: frozenset[str] = frozenset()
         self._takes_frames = False
 
-    # ----------------------------------------------------------------------- hooks
-
     @staticmethod
     def _format_error(error: Exception) -> dict[str, Any]:
         """Tell clients of an error; override it to tell more, or less."""
         return format_error(error)
-
-    # --------------------------------------------------------------- Channels calls
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
@@ -234,8 +230,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
         limit = self.subscription_notification_queue_limit
         return listen(own, type, timeout=timeout, groups=groups, queue_limit=limit)
 
-    # ------------------------------------------------------ what the connection asks
-
     def event_sender(self) -> Callable[[dict[str, Any]], Awaitable[None]]:
         """Give what sends a text frame: an event `websocket.send` (ASGI)."""
         if "encode_json" in self._overridden:
@@ -290,8 +284,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
             return self._engine.start(HookedClient(client, self), self)
         return self._engine.start(client, self)
 
-    # ----------------------------------------------------------- what the engine asks
-
     def hub(self) -> Hub:
         """Give the hub of this event loop; it stays until the connection ends.
 
@@ -323,8 +315,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
             self.listen_to_channel,
         )
         return self.get_context(context)
-
-    # --------------------------------------------------------------------- internals
 
     async def _use_channel_layer(self) -> None:
         self.channel_layer = get_channel_layer(self.channel_layer_alias)

@@ -164,8 +164,6 @@ class HookedClient:
         """Say that the operation could not be executed."""
         self._put(self._failed(errors, refusal))
 
-    # -------------------------------------------------------------------- internals
-
     async def _readiness(self, idle: asyncio.Event) -> None:
         await idle.wait()
         waiting = self._client.ready()

@@ -72,8 +72,6 @@ class KeepAlive:
         self._queue: list[Eager[None]] = []
         self._is_working = False
 
-    # ------------------------------------------------------------------------- ours
-
     def start(self) -> None:
         """Begin, once the client is acknowledged; harmless if it has begun."""
         if self._next is not None or not self._every or self._protocol.state is not State.READY:
@@ -119,8 +117,6 @@ class KeepAlive:
 
     def _timed_out(self) -> None:
         self._owner.carry_out(self._protocol.pong_timed_out())
-
-    # --------------------------------------------------------------- of the client
 
     def pinged(self, payload: Any) -> None:
         """Have the hook asked, and the ping answered."""

@@ -31,9 +31,6 @@ class CloseCode(IntEnum):
     INTERNAL_ERROR = 4500
 
 
-# --------------------------------------------------------------- both directions
-
-
 @dataclass(frozen=True, slots=True)
 class Ping:
     """Asks the peer for a `Pong`."""
@@ -55,9 +52,6 @@ class Complete:
     id: OperationId
 
 
-# ------------------------------------------------------------- client to server
-
-
 @dataclass(frozen=True, slots=True)
 class ConnectionInit:
     """Asks for the connection to be accepted; `payload` often carries a token."""
@@ -68,9 +62,6 @@ class ConnectionInit:
 @dataclass(frozen=True, slots=True)
 class ConnectionTerminate:
     """Legacy: the client is about to leave."""
-
-
-# ------------------------------------------------------------- server to client
 
 
 @dataclass(frozen=True, slots=True)

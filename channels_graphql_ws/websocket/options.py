@@ -93,8 +93,6 @@ class ConsumerOptions(OperationOptions):
     """Whether to wait for messages to this consumer's own channel. `None`: only if the
     class has handlers of its own, public `async def` methods that are not hooks."""
 
-    # --------------------------------------------------- what a connection is made of
-
     @classmethod
     def allowed_subprotocols(cls) -> list[Subprotocol]:
         """Give the dialects that the class allows.

@@ -163,8 +163,6 @@ class ServerProtocol:
         self._asks_about_pings = asks_about_pings
         self._tells_of_pongs = tells_of_pongs
 
-    # ------------------------------------------------------------ from the client
-
     def received(self, frame: str | bytes | None) -> list[Effect]:
         """Take a frame as it came from the socket."""
         if self.state is _CLOSED:
@@ -190,8 +188,6 @@ class ServerProtocol:
         except InvalidMessageError as error:
             return self._bad_request(str(error))
         return self._ANSWERS[type(message)](self, message)
-
-    # ------------------------------------------------------- from the application
 
     def accepted(self, payload: JsonObject | None) -> list[Effect]:
         """The application lets the client in; `payload` goes with our answer."""
@@ -258,8 +254,6 @@ class ServerProtocol:
         """The application has an answer to a ping."""
         return [] if self.state is _CLOSED else self._pong(payload)
 
-    # --------------------------------------------------------------- time, socket
-
     def ping_due(self, payload: JsonObject | None = None) -> list[Effect]:
         """It is time to show the client that we are there."""
         if self.state is not _READY:
@@ -302,8 +296,6 @@ class ServerProtocol:
     def socket_closed(self) -> None:
         """The client is gone: nothing may be said any more."""
         self._end_all()
-
-    # -------------------------------------------------------------------- answers
 
     def _connection_init(self, message: messages.ConnectionInit) -> list[Effect]:
         again = self.state is _READY and self.subprotocol.allows_second_init
@@ -395,8 +387,6 @@ class ServerProtocol:
             "extensions": {"code": "Exception"},
         }
         return self._send(messages.Error(error.id, [answer], Refusal.OPERATION))
-
-    # -------------------------------------------------------------------- effects
 
     def _end(self, operation: Operation, message: messages.FromServer) -> list[Effect]:
         """Free the id where the decision falls, before anything is sent."""

@@ -98,9 +98,6 @@ def parse(frame: str | bytes | None) -> object:
         raise InvalidMessageError("Message must be valid JSON") from None
 
 
-# ------------------------------------------------------------------- decoding
-
-
 def _optional_object(content: Mapping[str, Any], key: str, word: str) -> Any:
     value = content.get(key)
     if value is not None and not isinstance(value, dict):
@@ -161,9 +158,6 @@ def _pong(content: Mapping[str, Any]) -> messages.Pong:
 
 def _connection_terminate(_: Mapping[str, Any]) -> messages.ConnectionTerminate:
     return messages.ConnectionTerminate()
-
-
-# ------------------------------------------------------------------- encoding
 
 
 def _word(type: str) -> Encoder:

@@ -121,9 +121,6 @@ async def transport(server: Server) -> AsyncIterator[GraphqlWsTransportAiohttp]:
     await transport.disconnect()
 
 
-# ------------------------------------------------------------------------- interface
-
-
 @pytest.mark.parametrize(
     "call",
     [
@@ -170,9 +167,6 @@ def test_a_long_bad_message_is_shown_in_part():
 def test_a_pong_has_a_payload_only_if_its_ping_has():
     assert pong_for({"type": "ping"}) == {"type": "pong"}
     assert pong_for({"type": "ping", "payload": {}}) == {"type": "pong", "payload": {}}
-
-
-# --------------------------------------------------------------------------- connect
 
 
 async def test_the_default_subprotocol_is_the_new_one(server, transport):
@@ -259,9 +253,6 @@ async def test_connect_times_out():
         transport = GraphqlWsTransportAiohttp(f"ws://127.0.0.1:{port}/")
         with pytest.raises(asyncio.TimeoutError):
             await transport.connect(timeout=0.001)
-
-
-# ---------------------------------------------------------------------- send, receive
 
 
 async def test_messages_travel_in_both_directions_and_in_order(server, transport):
@@ -388,9 +379,6 @@ async def test_a_message_of_five_megabytes_arrives(server, transport):
     assert (await transport.receive())["text"] == text
 
 
-# ----------------------------------------------------------------------- disconnecting
-
-
 async def test_disconnect_closes_with_1000(server, transport):
     await transport.connect()
     await transport.disconnect()
@@ -488,9 +476,6 @@ async def test_wait_disconnect_times_out_and_the_connection_lives_on(server, tra
         await transport.wait_disconnect(timeout=0)
     await transport.send({"type": "still here"})
     await wait_until(lambda: server.heard)
-
-
-# ------------------------------------------------------------------- with the client
 
 
 @pytest.mark.parametrize("subprotocol", [NEW, LEGACY])

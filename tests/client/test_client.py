@@ -105,9 +105,6 @@ def result(subprotocol: str, id: Any, **payload: Any) -> dict[str, Any]:
     return {"type": RESULT[subprotocol], "id": id, "payload": payload}
 
 
-# ---------------------------------------------------------------------- construction
-
-
 def test_the_response_error_is_importable_from_the_module_of_the_client():
     assert client_module.GraphqlWsResponseError is GraphqlWsResponseError
 
@@ -155,9 +152,6 @@ def run_python(program: str) -> str:
     return subprocess.run(
         command, check=True, capture_output=True, text=True, timeout=60
     ).stdout.strip()
-
-
-# ------------------------------------------------------------------------ connection
 
 
 async def test_a_client_is_connected_after_the_ack_and_not_before(client):
@@ -272,9 +266,6 @@ async def test_a_lost_connection_surfaces_in_receive_and_ends_connected(client, 
     assert transport.disconnects == 1
 
 
-# ------------------------------------------------------------------------ start, stop
-
-
 async def test_start_sends_the_dedented_query_in_the_words_of_the_dialect(
     client, transport, subprotocol
 ):
@@ -321,9 +312,6 @@ async def test_an_explicit_id_is_used_as_it_is(client, transport, explicit):
 async def test_complete_asks_the_server_to_stop(client, transport, subprotocol):
     await client.complete("a")
     assert transport.sent == [{"type": STOP[subprotocol], "id": "a"}]
-
-
-# ---------------------------------------------------------------------------- receive
 
 
 async def test_receive_returns_the_payload_of_the_next_message(client, transport, subprotocol):
@@ -481,9 +469,6 @@ async def test_receive_complete_refuses_the_complete_of_another(client, transpor
         await client.receive_complete("a")
 
 
-# ---------------------------------------------------------------------------- execute
-
-
 async def test_execute_returns_the_payload_and_consumes_the_complete(
     client, transport, subprotocol
 ):
@@ -552,9 +537,6 @@ async def test_a_second_result_is_a_protocol_error(client, transport, subprotoco
     transport.answer(START[subprotocol], answer, answer)
     with pytest.raises(RemoteProtocolError, match="type 'complete'"):
         await client.execute("{ a }")
-
-
-# -------------------------------------------------------------------------- subscribe
 
 
 async def test_subscribe_waits_for_the_confirmation(client, transport, subprotocol):

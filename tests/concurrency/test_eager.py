@@ -197,9 +197,6 @@ async def test_a_task_is_not_cancelled_before_its_first_steps() -> None:
     assert reached == ["outer", "inner"]
 
 
-# ------------------------------------------------------------------------ cancellation
-
-
 async def test_a_task_that_is_cancelled_is_told_from_what_it_waited_for() -> None:
     seen: list[bool] = []
 

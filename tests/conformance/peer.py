@@ -71,8 +71,6 @@ class Peer(GraphqlWsClient):
 
         return recording
 
-    # ------------------------------------------------------------- what is expected
-
     def next(self, id: Any, data: Any, **rest: Any) -> dict[str, Any]:
         return {"type": self.result, "id": id, "payload": {"data": data, **rest}}
 

@@ -25,9 +25,6 @@ async def assert_bad_request(peer: Any, caplog: pytest.LogCaptureFixture) -> str
     return reason
 
 
-# ----------------------------------------------------------------------------- frames
-
-
 @pytest.mark.parametrize("init", [False, True])
 async def test_a_binary_frame_closes_4400(
     peers: Peers, stage: Stage, init: bool, caplog: pytest.LogCaptureFixture
@@ -84,9 +81,6 @@ async def test_a_missing_or_odd_type_closes_4400(
     assert await assert_bad_request(peer, caplog) == "Message must have a string 'type'"
 
 
-# ------------------------------------------------------------------------------ types
-
-
 @only_new
 @pytest.mark.parametrize("init", [False, True])
 @pytest.mark.parametrize(
@@ -127,8 +121,6 @@ async def test_an_unknown_type_is_one_error_for_a_legacy_client_and_the_connecti
     await peer.say("connection_init")
     assert await peer.heard() == {"type": "connection_ack"}
 
-
-# ------------------------------------------------------------------------------- fields
 
 ODD_IDS: list[Any] = ["", None, [], {}, ["1"], {"a": 1}, 1.5, True]
 
@@ -221,9 +213,6 @@ async def test_a_payload_of_a_ping_or_pong_that_is_no_object_closes_4400(
     assert f"'payload' of '{word}'" in await assert_bad_request(peer, caplog)
 
 
-# ----------------------------------------------------------------------- size and depth
-
-
 def deep(levels: int) -> str:
     return "[" * levels + "]" * levels
 
@@ -301,9 +290,6 @@ async def test_a_document_nested_deeply_is_an_error_and_the_connection_lives(
     [error] = first["payload"] if peer.is_new else first["payload"]["errors"]
     assert "nested too deeply" in error["message"]
     assert await peer.lives()
-
-
-# ------------------------------------------------------------------------------ after it
 
 
 async def test_behind_an_invalid_message_nothing_is_executed_any_more(

@@ -32,9 +32,6 @@ def deciding(stage: Stage) -> Any:
     return on_connect
 
 
-# ------------------------------------------------------------------------ subprotocol
-
-
 @pytest.mark.parametrize(
     ("offered", "subprotocol"),
     [
@@ -72,9 +69,6 @@ async def test_without_a_subprotocol_in_common_the_close_is_4406_and_one_log_lin
     assert (raised.value.code, raised.value.reason) == (4406, "Subprotocol not acceptable")
     records = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [record.exc_info for record in records] == [None]
-
-
-# --------------------------------------------------------------------- initialisation
 
 
 async def test_connection_init_is_answered_with_connection_ack_without_payload(
@@ -226,9 +220,6 @@ def _timers() -> int:
     return sum(handle.when() - loop.time() > 900 for handle in loop._scheduled)
 
 
-# ------------------------------------------------------------------------------- time
-
-
 @only_new
 async def test_a_socket_without_connection_init_in_time_is_closed_with_4408(
     peers: Peers, stage: Stage
@@ -266,9 +257,6 @@ async def test_a_legacy_client_may_take_its_time_for_connection_init(
 
     await peer.say("connection_init")
     assert await peer.heard() == {"type": "connection_ack"}
-
-
-# -------------------------------------------------------------- before it is acknowledged
 
 
 async def test_an_operation_before_connection_init_closes_4401_and_is_never_executed(

@@ -16,9 +16,6 @@ only_new = pytest.mark.parametrize("subprotocol", [NEW])
 TWO = "query A { hello } query B { double(value: 2) }"
 
 
-# ---------------------------------------------------------------------------- results
-
-
 async def test_a_result_is_followed_by_the_complete_and_has_errors_only_if_there_are_some(
     peers: Peers, stage: Stage
 ) -> None:
@@ -91,9 +88,6 @@ async def test_a_graphql_error_keeps_its_extensions(peers: Peers, stage: Stage) 
         "extensions": {"code": "FORBIDDEN"},
     }
     assert await peer.heard() == peer.next("1", {"refuses": None}, errors=[error])
-
-
-# ------------------------------------------------------------------ what is not executed
 
 
 async def test_a_syntax_error_ends_the_operation_and_the_connection_lives_on(
@@ -185,9 +179,6 @@ async def test_variables_of_the_wrong_kind_are_an_error_with_a_clear_text(
     assert await peer.lives()
 
 
-# ----------------------------------------------------------------------- on_operation
-
-
 @pytest.mark.parametrize(
     ("raised", "error"),
     [
@@ -244,9 +235,6 @@ async def test_an_error_whose_extensions_have_no_json_form_still_ends_the_operat
     answer = await peer.heard()
     assert (answer["type"], answer["id"]) == ("error", "1")
     assert await peer.lives()
-
-
-# --------------------------------------------------------------------------------- ids
 
 
 @pytest.mark.parametrize(
@@ -336,9 +324,6 @@ async def test_an_id_is_free_again_as_soon_as_the_client_has_completed(
     assert await peer.hear(2) == [peer.next("1", {"double": 4}), complete("1")]
     stage.open_gate(gate)
     assert await peer.lives()
-
-
-# ----------------------------------------------------------------- the client's complete
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,6 @@ def of(id: Any, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [message for message in messages if message["id"] == id]
 
 
-# ----------------------------------------------------------------------- confirmations
-
-
 async def test_nothing_is_sent_on_subscribing(peers: Peers, stage: Stage) -> None:
     peer = await peers.connect(consumer(stage))
 
@@ -113,9 +110,6 @@ async def test_a_subscription_that_fails_is_not_confirmed(
     assert await peer.lives()
 
 
-# ---------------------------------------------------------------------- failed subscribe
-
-
 @pytest.mark.parametrize(
     ("how", "text", "code"),
     [
@@ -156,9 +150,6 @@ async def test_the_id_of_a_subscription_that_failed_is_free_again(
     assert await peer.hear(2) == [peer.next("1", {"double": 4}), complete("1")]
 
 
-# ------------------------------------------------------------------------ notifications
-
-
 async def test_an_error_in_publish_is_a_result_and_the_subscription_lives_on(
     peers: Peers, stage: Stage
 ) -> None:
@@ -190,9 +181,6 @@ async def test_notifications_come_in_the_order_issued_also_while_publish_is_slow
     stage.open_gate("publish")
 
     assert await peer.hear(20) == [event(peer, "1", str(number)) for number in range(20)]
-
-
-# ------------------------------------------------------------------ the client's complete
 
 
 async def test_the_clients_complete_of_a_subscription_is_answered_by_exactly_one(
@@ -320,9 +308,6 @@ async def test_one_stop_ends_one_subscription(peers: Peers, stage: Stage) -> Non
     assert of("2", await peer.hear(3)) == [event(peer, "2", "a")]
 
 
-# ------------------------------------------------------------------------ the server's end
-
-
 async def test_each_subscription_gets_one_complete_when_the_server_unsubscribes(
     peers: Peers, stage: Stage
 ) -> None:
@@ -351,9 +336,6 @@ async def test_a_stop_that_crosses_the_complete_of_the_server_is_ignored(
 
     assert await peer.lives()
     assert stage.unsubscribed == ["1"]
-
-
-# ------------------------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize("subprotocol", [NEW])

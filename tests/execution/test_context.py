@@ -15,9 +15,6 @@ def made(**scope) -> OperationContext:
     return OperationContext({"channels_scope": scope, "channel_name": "mine"})
 
 
-# ------------------------------------------------------------------------ DictAsObject
-
-
 def test_the_old_module_has_the_same_class():
     assert dict_as_object.DictAsObject is DictAsObject is context.DictAsObject
     assert dict_as_object.__all__ == ["DictAsObject"]
@@ -69,9 +66,6 @@ def test_what_is_missing_is_an_attribute_error_or_a_key_error():
         del thing["a"]
     assert getattr(thing, "a", "default") == "default"
     assert not hasattr(thing, "a")
-
-
-# -------------------------------------------------------------------- OperationContext
 
 
 def test_the_scope_is_the_dictionary_itself():

@@ -47,9 +47,6 @@ def padded(length: int) -> str:
     return text + " " * (length - len(text))
 
 
-# ----------------------------------------------------------------------------- loading
-
-
 def test_a_valid_document_has_no_errors():
     assert load(SCHEMA, "{ ok }").errors == ()
 
@@ -89,9 +86,6 @@ def test_nonsense_is_an_error(text):
     assert load(SCHEMA, text).errors
 
 
-# -------------------------------------------------------------------------- operations
-
-
 @pytest.mark.parametrize(
     ("text", "name", "found"),
     [
@@ -120,9 +114,6 @@ def test_the_operation_is_found(text, name, found):
 def test_an_operation_that_is_not_there_is_an_error_in_plain_words(text, name, message):
     with pytest.raises(GraphQLError, match=message):
         load(SCHEMA, text).operation(name)
-
-
-# ----------------------------------------------------------------------------- caching
 
 
 def test_a_document_is_parsed_once(loaded):
@@ -218,9 +209,6 @@ def test_threads_may_share_a_cache():
         thread.join(20)
     assert not failures
     assert len(cache) == 3
-
-
-# ----------------------------------------------------------------------------- sharing
 
 
 def test_everybody_who_serves_a_schema_shares_a_cache():

@@ -23,9 +23,6 @@ def broken(error: Exception) -> Any:
     raise LookupError("this is a broken formatter")
 
 
-# -------------------------------------------------------------------------- formatting
-
-
 def test_a_graphql_error_speaks_for_itself():
     error = GraphQLError("no", path=["a", 0], extensions={"code": "E"})
     assert format_error(error) == {"message": "no", "path": ["a", 0], "extensions": {"code": "E"}}
@@ -57,9 +54,6 @@ def test_a_formatter_that_fails_is_logged_and_tells_nothing(caplog, format):
     [record] = caplog.records
     assert record.levelno == logging.ERROR
     assert record.exc_info
-
-
-# ---------------------------------------------------------------------------- encoding
 
 
 def test_errors_are_absent_where_there_are_none():
@@ -106,9 +100,6 @@ def test_one_error_without_a_json_form_costs_neither_the_data_nor_the_others():
     )
     assert result["data"] == {"a": 1}
     assert [error["message"] for error in result["errors"]] == ["Internal server error", "good"]
-
-
-# ----------------------------------------------------------------------------- logging
 
 
 def test_what_broke_in_the_users_code_is_logged_with_its_traceback(caplog):

@@ -96,9 +96,6 @@ async def answer(query: str, subprotocol: str = NEW, **attributes: Any) -> list[
     return [payload for payload in socket.results("1") if payload is not None]
 
 
-# -------------------------------------------------------------------------- pure
-
-
 def located(cause: Exception | None) -> GraphQLError:
     return GraphQLError("text", path=["a"], original_error=cause)
 
@@ -134,9 +131,6 @@ def test_a_function_decides_and_one_that_fails_hides(caplog: Any) -> None:
     assert Mask(lambda error: isinstance(error, KeyError)).hides(KeyError())
     assert Mask(lambda error: 1 / 0).hides(ValueError())
     assert "`mask_errors` failed" in caplog.text
-
-
-# -------------------------------------------------------------------------- WebSocket
 
 
 async def test_an_exception_of_a_resolver_is_hidden_and_logged_whole(caplog: Any) -> None:
@@ -251,9 +245,6 @@ async def test_a_refusal_says_what_it_says_on_purpose(error: Exception, told: An
     socket.init()
     await socket.ended()
     assert socket.frames == [{"type": "connection_error", "payload": told}]
-
-
-# ------------------------------------------------------------------------------- HTTP
 
 
 async def test_http_hides_the_same() -> None:

@@ -188,9 +188,6 @@ async def test_on_the_event_loop_the_orm_is_refused_as_ever(database):
     assert "async context" in result["errors"][0]["message"]
 
 
-# ---------------------------------------------------------------- the asynchronous ORM
-
-
 @pytest.fixture
 def clock(monkeypatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=1000.0)

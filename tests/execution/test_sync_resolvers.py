@@ -26,9 +26,6 @@ pytestmark = pytest.mark.usefixtures("executor")
 INFO: Any = SimpleNamespace(field_name="name")
 
 
-# -------------------------------------------------------------------------------- hops
-
-
 async def test_a_call_is_made_in_another_thread():
     assert await in_thread(here) != here()
 
@@ -120,9 +117,6 @@ async def test_the_middleware_of_the_user_is_called_in_a_thread_too():
     wrapped = Hops(MiddlewareManager(where)).get_field_resolver(lambda root, info: here())
     middleware, resolver = await wrapped(None, INFO)
     assert middleware == resolver != here()
-
-
-# ----------------------------------------------------------------------------- stalling
 
 
 async def test_a_publish_that_blocks_stalls_nobody_else():

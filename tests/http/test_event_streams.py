@@ -60,9 +60,6 @@ def a(text):
 COMPLETE = b"event: complete\ndata: \n\n"
 
 
-# ------------------------------------------------------------------ distinct connections
-
-
 async def test_a_subscription_is_a_stream_of_events():
     async with streaming(consumer(), SUBSCRIPTION) as one:
         assert one.status == 200
@@ -416,9 +413,6 @@ async def test_a_request_that_is_cancelled_leaves_nothing(monkeypatch):
     assert listeners() == 0
 
 
-# ------------------------------------------------- subscriptions that feed themselves
-
-
 async def test_a_generator_is_streamed_to_its_end():
     async with streaming(consumer(), "subscription { count(to: 2) }") as one:
         text = await one.rest()
@@ -510,9 +504,6 @@ async def test_a_query_has_no_channel_of_its_own():
     assert "name groups" in answer.json["errors"][0]["message"]
 
 
-# ------------------------------------------------------------- multipart subscriptions
-
-
 def part(result):
     payload = json.dumps({"payload": result}, separators=(",", ":"))
     return f"\r\nContent-Type: application/json\r\n\r\n{payload}\r\n--graphql".encode()
@@ -546,8 +537,6 @@ async def test_a_query_of_apollo_is_answered_with_json():
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.json == {"data": {"hello": "Hello world!"}}
 
-
-# ---------------------------------------------------------------- single connection mode
 
 TOKEN = "X-GraphQL-Event-ResponseStream-Token"  # noqa: S105 (the name of a header)
 

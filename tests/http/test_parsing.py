@@ -150,9 +150,6 @@ def test_a_query_string_that_makes_no_sense_is_refused(query_string, message):
     assert refused(parse).startswith(message)
 
 
-# ---------------------------------------------------------------------------- uploads
-
-
 def test_files_go_where_the_map_says():
     operations = {"query": "", "variables": {"one": None, "many": [None, {"deep": None}]}}
     mapping = {"0": ["variables.one", "variables.many.0"], "1": ["variables.many.1.deep"]}

@@ -42,9 +42,6 @@ def gate():
     del http_schema.gates["g"]
 
 
-# --------------------------------------------------------------------------- requests
-
-
 async def test_a_query_is_posted_as_json():
     answer = await post(
         consumer(),
@@ -181,9 +178,6 @@ async def test_only_http_is_served():
         await consumer()({"type": "lifespan"}, None, None)
 
 
-# --------------------------------------------------------------------------- statuses
-
-
 @pytest.mark.parametrize(
     ("request_", "status", "has_data"),
     [
@@ -263,9 +257,6 @@ async def test_cookies_that_come_one_by_one_are_all_there():
     assert (found["cookies"], found["header"]) == ({"a": "1", "b": "2"}, "1, 2")
 
 
-# ---------------------------------------------------------------------------- batches
-
-
 async def test_a_batch_is_answered_in_its_order(gate):
     batch = [{"query": '{ wait(gate: "g") }'}, {"query": "{ hello }"}, {"query": "{"}]
     body, headers = posted(batch, RESPONSE)
@@ -303,9 +294,6 @@ async def test_a_batch_is_not_streamed():
         406,
         "A batch is answered with JSON: accept it",
     )
-
-
-# ----------------------------------------------------------------- time, and going away
 
 
 async def test_a_query_of_a_client_that_has_gone_is_cancelled(gate):
@@ -389,9 +377,6 @@ async def test_a_server_that_can_not_send_is_not_troubled_by_it():
         "headers": [(b"content-type", b"application/json")],
     }
     await consumer()(scope, receive, send)
-
-
-# ------------------------------------------------------------------------------ hooks
 
 
 class Hooked(GraphqlHttpConsumer):
@@ -531,9 +516,6 @@ async def test_what_breaks_in_the_engine_is_a_server_error(caplog, monkeypatch):
     assert (answer.status, answer.message) == (500, "Internal server error")
 
 
-# ---------------------------------------------------------------------------- schemas
-
-
 async def test_a_core_schema_is_served():
     schema = build_schema("type Query { a: Int }")
     answer = await post(GraphqlHttpConsumer.as_asgi(schema=schema), {"query": "{ a }"})
@@ -619,9 +601,6 @@ async def test_documents_may_be_limited_and_replaced():
     body, headers = posted({"query": "hi"})
     answer = await ask(Consumer.as_asgi(max_tokens=None), headers=headers, body=body)
     assert answer.json == {"data": {"hi": "Hello world!"}}
-
-
-# ------------------------------------------------------------------------------- JSON
 
 
 class Indented(GraphqlHttpConsumer):

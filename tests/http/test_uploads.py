@@ -188,9 +188,6 @@ async def test_djangos_limits_hold():
     assert answer.status == 413
 
 
-# ------------------------------------------------------------------------ the scalar
-
-
 @pytest.mark.parametrize(
     ("query", "variables", "message"),
     [

@@ -179,9 +179,6 @@ async def test_a_resolver_finds_user_and_session():
     assert session["_auth_user_id"] == str(user.pk)
 
 
-# ---------------------------------------------------------------------------- bodies
-
-
 def form(content=b"content"):
     operations = {"query": STORE, "variables": {"file": None}}
     return multipart(
@@ -249,9 +246,6 @@ async def test_a_body_that_can_not_be_read_is_of_nobody():
     request._stream = Cut()
     response = await View.as_view()(request)
     assert response.status_code == 400
-
-
-# --------------------------------------------------------------------------- streams
 
 
 @asynccontextmanager

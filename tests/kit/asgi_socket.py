@@ -54,8 +54,6 @@ class AsgiSocket:
         if event["type"] == "websocket.close":
             self._incoming.put_nowait({"type": "websocket.disconnect", "code": event["code"]})
 
-    # ------------------------------------------------------------------ what was sent
-
     @property
     def frames(self) -> list[Any]:
         """The messages that were sent."""
@@ -81,8 +79,6 @@ class AsgiSocket:
     def results(self, id: str) -> list[Any]:
         """The payloads of what was sent for an operation."""
         return [frame.get("payload") for frame in self.frames if frame.get("id") == id]
-
-    # ------------------------------------------------------------ what the client does
 
     def say(self, type: str, **more: Any) -> None:
         """Send a message."""

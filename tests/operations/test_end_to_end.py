@@ -178,9 +178,6 @@ async def results(client: GraphqlWsClient, id: Any, last: Any) -> list[Any]:
     return seen
 
 
-# ------------------------------------------------------------------------- the queue
-
-
 @pytest.mark.parametrize("consumer", [Consumer, Threaded])
 async def test_with_a_limit_of_one_the_first_and_the_latest_arrive(connect, consumer):
     client = await connect(consumer)
@@ -196,9 +193,6 @@ async def test_with_a_limit_of_one_the_first_and_the_latest_arrive(connect, cons
 
 def number(value: int) -> Any:
     return {"onEvent": {"number": value}}
-
-
-# ---------------------------------------------------------------------- unsubscribed
 
 
 async def client_completes(client: GraphqlWsClient, id: Any) -> None:
@@ -252,9 +246,6 @@ async def test_a_hook_that_fails_costs_neither_the_complete_nor_the_others(conne
     assert OnCall.ended == ["fails", "it"]
 
 
-# ----------------------------------------------------------------------------- errors
-
-
 async def test_an_error_of_a_resolver_comes_beside_the_data_and_then_complete(connect):
     client = await connect()
     id = await client.start("{ ok bad }")
@@ -275,9 +266,6 @@ async def test_one_bad_event_is_one_result_and_the_next_is_good(connect):
     assert bad["data"] == {"onCall": None}
     assert [error["message"] for error in bad["errors"]] == ["boom"]
     assert await client.receive_next(id) == {"data": {"onCall": {"ok": True}}}
-
-
-# -------------------------------------------------------------------------- isolation
 
 
 async def test_what_one_operation_sets_in_a_context_variable_no_other_sees(connect):
@@ -304,9 +292,6 @@ async def test_middleware_is_called_for_events_and_not_while_subscribing(connect
     await OnCall.broadcast_async(payload="good")
     await client.receive_next(id)
     assert calls == ["onCall", "ok"]
-
-
-# ---------------------------------------------------------------------------- sharing
 
 
 async def test_connections_share_documents_and_no_document_keeps_one_alive(

@@ -102,9 +102,6 @@ def rig(**settings: Any) -> Rig:
     return Rig(schema_of(OnEvent, query=Read, mutation=Write), **settings)
 
 
-# --------------------------------------------------------------- queries and mutations
-
-
 async def test_a_query_is_answered_without_waiting():
     client, rest = rig().begin("{ ok }")
     assert rest is None
@@ -166,9 +163,6 @@ async def test_each_operation_has_a_context_of_its_own():
     assert [context.id for context in server.session.contexts] == ["1", "2"]
 
 
-# ----------------------------------------------------------- what can not be executed
-
-
 async def test_all_validation_errors_are_told():
     client = await rig().run("query { wrong1 ok wrong2 }")
     assert len(client.errors) == 2
@@ -207,9 +201,6 @@ async def test_a_mistake_of_ours_is_told_as_little_as_possible(caplog):
     assert client.refusal is Refusal.OPERATION
     [record] = caplog.records
     assert (record.levelno, record.message) == (logging.ERROR, "Operation '77' failed")
-
-
-# ------------------------------------------------------------------------ before_operation
 
 
 def refuse(request):
@@ -254,9 +245,6 @@ async def test_a_hook_that_has_nothing_against_it_is_waited_for():
     assert seen == ["{ ok }"]
 
 
-# ------------------------------------------------------------------------ cancellation
-
-
 @pytest.mark.parametrize("field", ["stray", "calledOff"])
 async def test_something_cancelled_in_the_users_code_is_an_error_that_is_told(caplog, field):
     client = await rig().run(f"{{ {field} }}")
@@ -271,9 +259,6 @@ async def test_a_cancelled_operation_says_nothing_any_more():
     await cancel(task)
     assert task.cancelled()
     assert client.heard == []
-
-
-# ------------------------------------------------------------------------ slow operations
 
 
 @pytest.fixture

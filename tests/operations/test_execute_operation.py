@@ -37,9 +37,6 @@ async def answer(query: str = HELLO, **attributes: Any) -> Any:
     return socket.results("1")[0]
 
 
-# --------------------------------------------------------------------------- documents
-
-
 async def test_a_parser_of_ones_own_is_asked_once_for_each_document() -> None:
     asked: list[str] = []
 
@@ -127,9 +124,6 @@ def test_classes_without_hooks_share_their_documents() -> None:
     schema = fresh_schema().graphql_schema
     one, other = (consumer_class(schema=schema)().document_rules() for _ in range(2))
     assert documents_of(schema, one) is documents_of(schema, other)
-
-
-# ------------------------------------------------------------------------------ execute
 
 
 def _sync(self: Any, **arguments: Any) -> Any:

@@ -72,8 +72,6 @@ def recording(cls: type[Any], name: str, calls: list[str]) -> Any:
     return type(known)(made) if isinstance(known, (classmethod, staticmethod)) else made
 
 
-# ------------------------------------------------------------------------- WebSocket
-
 OF_WEBSOCKET = (
     "_format_error",
     "decode_json",
@@ -141,8 +139,6 @@ async def test_a_refusal_that_the_instance_has_is_obeyed() -> None:
     await socket.drop()
 
 
-# ------------------------------------------------------------------------------ HTTP
-
 OF_HTTP = (
     "_format_error",
     "decode_json",
@@ -185,9 +181,6 @@ async def test_every_hook_of_a_view_is_called(
         await view(requests.post("/", {"query": query}, content_type="application/json"))
     await view(requests.get("/", headers={"accept": "text/html"}))
     assert name in calls
-
-
-# -------------------------------------------------------------------------- the rule
 
 
 class Library:

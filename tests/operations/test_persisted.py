@@ -70,9 +70,6 @@ async def spoken(socket: AsgiSocket, payload: dict[str, Any], id: str = "1") -> 
     return next(iter(socket.results(id)), None)
 
 
-# --------------------------------------------------------------------------- the hook
-
-
 @both
 async def test_the_hook_gives_the_document_that_a_socket_only_names(subprotocol):
     socket = AsgiSocket(consumer_class(on_operation=look_up).as_asgi(), subprotocol)
@@ -158,9 +155,6 @@ async def test_without_a_hook_a_request_needs_a_query():
     application = GraphqlHttpConsumer.as_asgi(schema=http_schema.schema)
     for answer in (await post(application, APQ), await get(application, documentId="hello")):
         assert (answer.status, answer.message) == (400, '"query" is missing')
-
-
-# ------------------------------------------------------------------ the documented recipe
 
 
 async def test_a_query_is_registered_by_its_hash_and_found_by_it(http):

@@ -52,9 +52,6 @@ def rig(**settings: Any) -> Rig:
     return Rig(schema_of(OnEvent), **settings)
 
 
-# ---------------------------------------------------------------------------- subscribing
-
-
 async def test_a_subscription_is_live_without_waiting_and_says_nothing():
     server = rig()
     client, rest = server.begin("subscription { event { ok } }")
@@ -162,9 +159,6 @@ async def test_something_cancelled_while_subscribing_is_an_error_that_is_told(ca
     assert client.errors == [{"message": "Internal server error"}]
 
 
-# ---------------------------------------------------------------------------- joining
-
-
 async def test_notifications_wait_until_all_groups_are_joined():
     server = rig(confirm_subscriptions=True)
     server.hub.joining = asyncio.get_running_loop().create_future()
@@ -196,9 +190,6 @@ async def test_a_group_that_can_not_be_joined_ends_the_subscription(asynchronous
     assert OnEvent.ended == 1
 
 
-# ------------------------------------------------------------------------ confirmation
-
-
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
@@ -226,9 +217,6 @@ async def test_a_confirmation_that_fails_leaves_no_subscription_behind(caplog):
     assert client.refusal is Refusal.SUBSCRIBE
     assert not server.hub.all_listeners()
     assert OnEvent.ended == 1
-
-
-# -------------------------------------------------------------------------- queue limit
 
 
 @pytest.mark.parametrize(("own", "expected"), [(None, 7), (0, 7), (-1, 7), (3, 3)])

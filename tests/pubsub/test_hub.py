@@ -110,9 +110,6 @@ async def subscribed(ear: Hub, *groups: str) -> FakeListener:
     return listener
 
 
-# ------------------------------------------------------------------------------ contract
-
-
 async def test_a_listener_hears_its_groups_in_order_and_no_others(layer: Any, ear: Hub) -> None:
     one = await subscribed(ear, "A", "B")
     two = await subscribed(ear, "B", "C")
@@ -264,9 +261,6 @@ async def test_a_burst_from_a_thread_is_complete_and_in_order(layer: Any, ear: H
     ear.leave(listener, ("A",))
 
 
-# -------------------------------------------------------------------------- its lifetime
-
-
 async def test_one_event_loop_has_one_hub_on_a_layer_while_it_is_used() -> None:
     layer = FakeLayer()
     first = hub_of(layer)
@@ -328,9 +322,6 @@ async def test_a_broadcast_to_an_event_loop_that_was_closed_harms_nobody(local: 
     listener = await subscribed(local, "A")
     await send(layer, "A", 1)
     await wait_until(lambda: listener.heard)
-
-
-# --------------------------------------------------------------------------- what it does
 
 
 async def test_listeners_on_two_event_loops_hear_the_same_broadcast(local: Hub) -> None:

@@ -112,9 +112,6 @@ def test_where_no_layer_is_configured_the_error_names_the_setting(settings: Any)
     del kept
 
 
-# ----------------------------------------------------- nothing that is remembered goes stale
-
-
 def test_nobody_is_asked_again_while_nothing_has_changed(settled: type[Any]) -> None:
     first = destinations.destinations()
     assert destinations.destinations() is first

@@ -59,9 +59,6 @@ def chat(text: str) -> dict[str, str]:
     return {"type": "chat", "text": text}
 
 
-# ------------------------------------------------------------------------------ groups
-
-
 async def test_what_is_sent_to_a_group_is_heard_in_order(own, layer):
     async with hearing(own, "tea") as messages:
         for text in "abc":
@@ -204,9 +201,6 @@ async def test_it_works_over_redis(redis_url, layer_class, is_made_up):
     await (layer.flush() if layer_class is RedisPubSubChannelLayer else layer.close_pools())
 
 
-# ---------------------------------------------------------------------------- iterating
-
-
 async def test_silence_for_a_while_ends_the_iteration_and_not_the_listening(own, layer):
     async with hearing(own, "tea", timeout=0.001) as messages:
         assert [message async for message in messages] == []
@@ -258,9 +252,6 @@ async def test_a_limit_below_one_is_one():
     assert await texts(messages, 1) == ["b"]
 
 
-# -------------------------------------------------------------------------- own channel
-
-
 async def test_without_groups_the_own_channel_is_heard(own, layer):
     known = asyncio.all_tasks()
     async with hearing(own) as messages, hearing(own) as others:
@@ -288,9 +279,6 @@ async def test_closing_the_channel_ends_its_listeners_and_those_who_come_later(o
         assert [message async for message in messages] == []
     async with hearing(own) as messages:
         assert [message async for message in messages] == []
-
-
-# ------------------------------------------------------------------------ the consumer
 
 
 class Query(graphene.ObjectType):

@@ -75,9 +75,6 @@ def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(membership, "CHECK_EVERY", 0.002)
 
 
-# ---------------------------------------------------------------------- joining, leaving
-
-
 async def test_one_channel_is_made_and_each_group_is_joined_once(process: Process) -> None:
     assert process.want("A", "B")
     await asyncio.gather(*(process.join("A", "B", FENCE) for _ in range(10)))
@@ -179,9 +176,6 @@ async def test_a_group_left_before_it_was_its_turn_is_never_joined(process: Proc
     assert process.layer.calls["group_discard"] == 0
 
 
-# ------------------------------------------------------------------------------ refusals
-
-
 @pytest.mark.parametrize("method", ["group_add", "new_channel"])
 async def test_a_refusal_is_told_to_all_who_wait_to_join(process: Process, method: str) -> None:
     process.layer.errors[method] = OSError("no Redis")
@@ -231,9 +225,6 @@ async def test_a_layer_that_does_not_let_go_of_us_is_worth_a_warning_only(
     assert [record.message for record in caplog.records] == [
         "Can not leave group A: OSError('no Redis')"
     ]
-
-
-# ------------------------------------------------------------------------------- reading
 
 
 def channel_of(process: Process) -> str:
@@ -299,9 +290,6 @@ async def test_reading_goes_on_while_the_groups_are_joined_again(process: Proces
     await wait_until(lambda: process.layer.calls["group_add"] == 4)
     assert await process.hears("A")
     process.layer.release("group_add")
-
-
-# -------------------------------------------------------------- renewal and the canary
 
 
 async def test_the_membership_is_renewed_before_it_expires(
@@ -398,9 +386,6 @@ async def test_a_group_left_while_the_layer_is_away_is_not_joined_again(
     process.layer.errors.clear()
     await wait_until(lambda: set(process.layer.groups) >= {"A", FENCE})
     assert not await process.hears("B")
-
-
-# ------------------------------------------------------------------------------- the end
 
 
 @pytest.mark.usefixtures("watchful")

@@ -85,9 +85,6 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sender._loop.close()
 
 
-# --------------------------------------------------------------------------------- names
-
-
 @given(st.text(alphabet=st.characters(), max_size=50))
 def test_any_text_makes_a_name_which_channel_layers_take(group: str) -> None:
     name = group_name("GQLWS", "module.Class", group)
@@ -133,9 +130,6 @@ def test_a_prefix_that_channel_layers_refuse_is_refused(prefix: str) -> None:
         group_name(prefix, "module.Class", "group")
 
 
-# ----------------------------------------------------------------------------- the layer
-
-
 def test_without_a_channel_layer_the_error_names_the_setting(settings: Any) -> None:
     settings.CHANNEL_LAYERS = {}
     with pytest.raises(ChannelLayerError, match=r"not configured.*'default'.*CHANNEL_LAYERS"):
@@ -144,9 +138,6 @@ def test_without_a_channel_layer_the_error_names_the_setting(settings: Any) -> N
 
 def test_a_configured_channel_layer_is_given() -> None:
     assert isinstance(layers.channel_layer(), InMemoryChannelLayer)
-
-
-# -------------------------------------------------------------------- with a running loop
 
 
 async def test_what_is_not_awaited_is_sent_in_order_and_survives_the_garbage_collector() -> None:
@@ -260,9 +251,6 @@ async def test_who_stops_waiting_does_not_stop_the_broadcast(
         assert second.exception() is error
 
 
-# --------------------------------------------------------------- the end of an event loop
-
-
 def run_and_end(layer: Any, count: int, *, turns: int = 0) -> None:
     """Broadcast on an event loop which ends with all that is still to be done."""
 
@@ -316,9 +304,6 @@ def test_what_can_not_be_sent_in_time_when_the_loop_ends_is_logged(
     layer.may_send.set()
     broadcast.send_now(layer, outgoing("fence"))
     assert layer.sent == [0, "fence"]
-
-
-# ------------------------------------------------------------------ without a running loop
 
 
 def test_plain_code_sends_before_it_goes_on() -> None:
@@ -424,9 +409,6 @@ def test_a_forked_worker_knows_nothing_of_those_who_listen_in_its_parent() -> No
     assert run.stdout.splitlines() == ["() False False", "True True"]
 
 
-# ---------------------------------------------------------------------- inside a process
-
-
 async def test_the_in_memory_layer_is_passed_by() -> None:
     layer, receivers = InMemoryChannelLayer(), [Receiver(), Receiver()]
     for receiver in receivers:
@@ -512,9 +494,6 @@ def test_a_subclass_of_the_in_memory_layer_is_asked_though_nobody_listens() -> N
     layer = Subclass()
     broadcast.send_now(layer, outgoing(1))
     assert layer.sent == [1]
-
-
-# --------------------------------------------------------------- a process without clients
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

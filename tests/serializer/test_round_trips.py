@@ -250,9 +250,6 @@ def test_plain_data_costs_nothing_but_messagepack() -> None:
     assert calls == ["serialize", "pack", "deserialize", "unpack"]
 
 
-# ------------------------------------------------------------ packers are used again
-
-
 @pytest.fixture
 def idle(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The packers that nobody uses: none at first."""

@@ -90,9 +90,6 @@ async def fake_layer() -> AsyncIterator[FakeLayer]:
         channel_layers.set("default", previous)
 
 
-# --------------------------------------------------------------------------- declaration
-
-
 def test_a_subscription_without_publish_is_refused_by_name() -> None:
     with pytest.raises(AssertionError, match=r"OnNothing.*publish"):
 
@@ -316,9 +313,6 @@ async def test_outside_of_an_event_skip_is_null() -> None:
     assert (await schema.execute_async("{ onSkip { value } }")).data == {"onSkip": None}
 
 
-# ------------------------------------------------------------------------- hooks at work
-
-
 class Plain(Subscription):
     value = graphene.Int()
 
@@ -477,9 +471,6 @@ async def test_a_subscribe_method_of_the_root_type_does_not_get_in_the_way(
     )
     await OnEvent.broadcast(payload=1)
     assert await client.receive_next(op_id) == {"data": {"event": {"value": 1}}}
-
-
-# ------------------------------------------------------------------------------- sending
 
 
 class OnRoom(Subscription):

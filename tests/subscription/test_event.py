@@ -49,9 +49,6 @@ def publishing(publish: Any, **options: Any) -> type[Subscription]:
     return type("Published", (Subscription,), {**fields, "Meta": options})
 
 
-# --------------------------------------------------------------------------- preparing
-
-
 @pytest.mark.parametrize(
     ("query", "variables", "message"),
     [
@@ -111,9 +108,6 @@ async def test_several_operations_are_told_apart_by_name():
     client = await rig.subscribe(query, name="B")
     rig.hub.broadcast({"number": 5})
     assert client.results == [{"data": {"b": {"number": 5}}}]
-
-
-# --------------------------------------------------------------------------- executing
 
 
 async def test_alias_fragments_and_variables_do_what_they_do_in_queries():
@@ -269,9 +263,6 @@ async def test_an_argument_that_publish_changes_is_what_graphql_core_would_give(
     rig.hub.broadcast("1")
     rig.hub.broadcast("2")
     assert Tagged.seen == seen
-
-
-# ------------------------------------------------------------------------------ errors
 
 
 async def test_an_error_in_publish_is_one_result_and_the_stream_lives(caplog):
@@ -434,9 +425,6 @@ async def test_a_scalar_may_give_what_it_likes(payload, data, message):
     assert message is None or message in result["errors"][0]["message"]
 
 
-# ---------------------------------------------------------------------------- skipping
-
-
 @pytest.mark.parametrize("required", [False, True])
 @pytest.mark.parametrize("nothing", [None, SKIP])
 async def test_nothing_is_sent_for_none_and_skip(nothing, required):
@@ -476,9 +464,6 @@ async def test_skip_skips_where_none_is_a_null():
     client = await rig.subscribe()
     rig.hub.broadcast()
     assert client.results == []
-
-
-# ------------------------------------------------------------------------- async, sync
 
 
 @pytest.mark.parametrize("in_thread", [False, True])

@@ -152,9 +152,6 @@ async def hears_the_end(client: FakeClient) -> tuple[str, Any]:
     return client.heard[-1]
 
 
-# ----------------------------------------------------------------------- what is yielded
-
-
 @BOTH
 async def test_each_yield_is_an_event_and_the_end_is_a_complete_from_the_server(
     script, subprotocol
@@ -276,9 +273,6 @@ async def test_what_a_generator_sets_in_context_variables_is_seen_by_nobody_else
     assert said.get() == "nothing"
 
 
-# ---------------------------------------------------------------------------- failures
-
-
 @BOTH
 @pytest.mark.parametrize("events", [0, 2])
 @pytest.mark.parametrize("field", ["count", "returned"])
@@ -393,9 +387,6 @@ async def test_a_confirmation_that_fails_ends_the_stream(rig, script, monkeypatc
     assert client.errors[0]["message"] == "OSError: no"
     assert client.cohort._ended
     assert script.notes == []
-
-
-# ------------------------------------------------------------------------ ways to an end
 
 
 @BOTH
@@ -586,9 +577,6 @@ async def test_a_stream_that_ends_the_connection_ends_in_order(script):
     socket.start("s", COUNT)
     await socket.ended()
     assert script.notes == ["finally"]
-
-
-# ------------------------------------------------------------------------- being a guest
 
 
 async def test_one_that_never_waits_does_not_keep_others_waiting(rig, script):

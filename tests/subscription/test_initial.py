@@ -70,9 +70,6 @@ async def live(*subprotocols: str, **attributes: Any) -> AsgiSocket:
     return socket
 
 
-# --------------------------------------------------------------------------- first value
-
-
 @BOTH
 @pytest.mark.parametrize("confirms", [True, False])
 async def test_the_first_event_comes_behind_the_confirmation(subprotocol, confirms, monkeypatch):
@@ -259,9 +256,6 @@ async def test_in_strict_order_it_waits_for_the_turn_of_the_subscription(monkeyp
     socket.start("q", "{ ok }")
     await wait_until(lambda: "complete:q" in socket.words and socket.results("s"))
     await socket.drop()
-
-
-# ----------------------------------------------------------------------------- COMPLETE
 
 
 def test_complete_is_public_and_says_what_it_is():

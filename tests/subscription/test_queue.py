@@ -57,9 +57,6 @@ def key_of_first(payload: Any) -> Any:
 POLICIES = ["drop_oldest", "drop_newest", "close", "coalesce"]
 
 
-# ------------------------------------------------------------------------- every policy
-
-
 @pytest.fixture(params=POLICIES)
 def queue(request) -> NotificationQueue:
     """A queue of each policy, with room for three, where nothing is alike."""
@@ -95,9 +92,6 @@ def test_nothing_is_dropped_while_there_is_room(queue, log, caplog):
         queue.take()
         queue.take()
     assert (queue.dropped, log.count, caplog.records) == (0, 0, [])
-
-
-# ----------------------------------------------------------------------------- overflow
 
 
 @pytest.mark.parametrize(
@@ -153,9 +147,6 @@ def test_drops_are_warned_of_once_in_a_while(monkeypatch, caplog):
     first, second = caplog.records
     assert "limit 3, 1 dropped" in first.message
     assert "6 dropped" in second.message
-
-
-# --------------------------------------------------------------------------- coalescing
 
 
 def test_the_newest_takes_the_place_of_the_older_with_the_same_key(log):

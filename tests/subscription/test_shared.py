@@ -101,9 +101,6 @@ def payloads() -> list[Any]:
     return [payload for payload, _ in Event.executed]
 
 
-# ------------------------------------------------------------------------------ who shares
-
-
 async def test_a_thousand_alike_are_executed_once(rig):
     clients = await several(rig, 1000)
     rig.hub.broadcast(7)
@@ -269,9 +266,6 @@ async def test_hooks_may_be_given_in_meta():
     assert len(rig.hub.all_listeners()) == 1
 
 
-# ----------------------------------------------------------------------- nobody else's data
-
-
 CLIENTS_OWN = [
     "user",
     "session",
@@ -395,9 +389,6 @@ async def test_a_publish_that_changes_its_payload_changes_nobody_elses(rig):
     assert seen == [[1], [1], [1]]
 
 
-# ---------------------------------------------------------------------------------- joining
-
-
 async def test_who_comes_while_an_event_is_executed_does_not_get_it(rig):
     Event.meanwhile = gate = Gate()
     early = await rig.subscribe(NUMBERS, id="early")
@@ -485,9 +476,6 @@ async def test_the_first_event_may_be_none_or_the_end(first, heard):
     client = await rig.run("subscription { event { number } }")
     rig.hub.broadcast(1)
     assert [name for name, _ in client.heard] == heard
-
-
-# ---------------------------------------------------------------------------- slow clients
 
 
 async def test_a_slow_client_delays_nobody_and_gets_its_own_later(rig):
@@ -622,9 +610,6 @@ async def test_who_leaves_before_it_is_ready_gets_nothing():
     assert client.results == []
 
 
-# ---------------------------------------------------------------------------------- filter
-
-
 async def test_each_client_has_its_own_say(rig):
     Event.admits = lambda payload, info: payload % 2 == int(info.context.id)
     even, odd = await several(rig, 2)
@@ -712,9 +697,6 @@ async def test_the_end_of_a_client_whose_filter_waits_is_the_end(rig):
     await rig.end(client)
     await rig.end(other)
     assert (client.results, Event.ended) == ([], ["0", "1"])
-
-
-# -------------------------------------------------------------------------------- the end
 
 
 async def test_the_last_one_to_leave_leaves_the_groups(rig):
@@ -872,9 +854,6 @@ async def test_a_payload_that_breaks_something_of_ours_is_an_internal_error(rig,
         assert client.results[1]["data"] == {"event": {"number": 2}}
 
 
-# --------------------------------------------------------------------- queue policies, races
-
-
 def _of_policy(policy: str) -> type[Subscription]:
     class Chosen(Subscription):
         number = graphene.Int()
@@ -988,9 +967,6 @@ async def test_who_leaves_during_its_first_event_gets_nothing():
     client = await rig.subscribe(NUMBERS)
     await rig.end(client)
     assert client.results == []
-
-
-# ------------------------------------------------------------------------ as clients see it
 
 
 class OnNews(Subscription):

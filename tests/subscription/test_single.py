@@ -57,9 +57,6 @@ def numbers(client: FakeClient) -> list[int]:
     return [data["number"] for data in client.data]
 
 
-# ------------------------------------------------------------------------------- order
-
-
 async def test_notifications_are_sent_at_once_and_without_a_task(rig):
     client = await rig.subscribe(NUMBERS)
     known = asyncio.all_tasks()
@@ -137,9 +134,6 @@ async def test_a_turn_is_announced_once(rig):
     assert not client.cohort.run_next()
     await client.hears(2)
     await wait_until(lambda: client.heard[-1] == ("completed", None))
-
-
-# ------------------------------------------------------------------------------ dropping
 
 
 async def test_the_oldest_gives_way_and_the_one_being_executed_does_not_count(rig):
@@ -298,9 +292,6 @@ async def test_alike_notifications_are_coalesced_while_they_wait_and_not_before(
     await rig.end(client)
 
 
-# -------------------------------------------------------------------------------- errors
-
-
 async def test_an_event_that_breaks_execution_itself_is_lost_alone(rig, caplog, monkeypatch):
     def broken(plan, payload):
         raise LookupError
@@ -351,9 +342,6 @@ async def test_a_formatter_that_fails_costs_the_words(rig, caplog):
     client = await rig.subscribe(NUMBERS)
     rig.hub.broadcast(1)
     assert client.results[0]["errors"] == [{"message": "Internal server error"}]
-
-
-# ------------------------------------------------------------------------------- the end
 
 
 async def test_the_end_leaves_the_groups_and_calls_the_hook_once(rig):

@@ -102,9 +102,6 @@ def told(text):
     return ExecutionResult({"onTalk": {"text": text}})
 
 
-# -------------------------------------------------------------------------- connecting
-
-
 async def test_the_acknowledgement_can_be_read(protocol):
     async with connect(protocol) as client:
         assert client.connection_ack_payload == {"welcome": True}
@@ -148,9 +145,6 @@ async def test_who_is_not_connected_can_not_ask():
         await client.execute("{ hello }")
 
 
-# --------------------------------------------------------------------------- executing
-
-
 async def test_a_query_gives_a_result(protocol):
     async with connect(protocol) as client:
         query = "query A($n: String) { hello(name: $n) } query B { broken }"
@@ -184,9 +178,6 @@ async def test_queries_run_at_the_same_time(protocol):
             *(client.execute(f'{{ hello(name: "{name}") }}') for name in names)
         )
     assert [each.data["hello"] for each in results] == [f"Hello {name}!" for name in names]
-
-
-# ------------------------------------------------------------------------- subscribing
 
 
 async def test_the_events_of_a_generator_are_iterated_to_the_end(protocol):
@@ -304,9 +295,6 @@ async def _failing(awaitable):
     with pytest.raises(ConnectionClosedError) as caught:
         await awaitable
     return caught.value
-
-
-# ------------------------------------------------------------- applications that misbehave
 
 
 def misbehaving(*answers):

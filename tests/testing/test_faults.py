@@ -44,9 +44,6 @@ async def expect_event(events, text):
     assert (await anext(events)).data == {"onEvent": {"event": text}}
 
 
-# ------------------------------------------------------- how an application behaves then
-
-
 async def test_without_trouble_events_pass_through_it(client, faulty_channel_layer):
     async with subscribed(client) as events:
         await expect_event(events, "x")
@@ -114,9 +111,6 @@ async def test_one_read_that_breaks_is_made_up_for(client, faulty_channel_layer,
         await wait_until(lambda: faulty_channel_layer.calls["receive"] > reads)
         await expect_event(events, "x")
     assert "Can not read from the channel layer" in caplog.text
-
-
-# ----------------------------------------------------------------------------- by itself
 
 
 async def test_a_held_call_goes_on_when_it_is_released_from_a_thread(layer):

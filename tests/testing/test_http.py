@@ -66,9 +66,6 @@ def client(request):
     return GraphqlHttpClient(request.param())
 
 
-# --------------------------------------------------------------------------- executing
-
-
 @pytest.mark.parametrize("method", ["POST", "GET"])
 async def test_a_query_gives_a_result(client, method):
     query = "query A($n: String) { hello(name: $n) } query B { broken }"
@@ -163,9 +160,6 @@ async def test_without_the_token_djangos_check_refuses():
         await client.execute("{ hello }")
 
 
-# ------------------------------------------------------------------------------- users
-
-
 @pytest.mark.django_db(transaction=True)
 async def test_a_user_is_logged_in():
     user = await User.objects.acreate_user("ada")
@@ -196,9 +190,6 @@ def test_headers_carry_a_session():
                 assert (await client.execute("{ hello }")).errors is None
 
     asyncio.run(ask())
-
-
-# ----------------------------------------------------------------------------- streams
 
 
 async def test_events_are_iterated_to_the_end(client):
@@ -273,9 +264,6 @@ async def test_events_are_understood_however_they_are_cut():
 
     results = [result async for result in GraphqlHttpClient(application).subscribe("…")]
     assert results == [ExecutionResult({"a": 1})]
-
-
-# ------------------------------------------------------------- applications that misbehave
 
 
 async def test_an_exception_of_the_application_surfaces():

@@ -63,9 +63,6 @@ async def asked_over_http(server, query="{ hello }", **options):
         return await response.json(content_type=None)
 
 
-# ---------------------------------------------------------------------------- serving
-
-
 @each_server
 async def test_http_and_websocket_are_served(name):
     async with LiveServer(router(), server=name) as server:
@@ -188,9 +185,6 @@ def test_the_fixture_takes_consumers_and_stops_its_servers(graphql_live_server):
     server = graphql_live_server(Consumer)
     result = asyncio.run(asked_over_http(server))
     assert result["data"] == {"hello": "Hello world!"}
-
-
-# ------------------------------------------------------------------- where it can not
 
 
 def absent(monkeypatch, *names):

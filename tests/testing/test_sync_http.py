@@ -66,9 +66,6 @@ def threads():
     return [each for each in threading.enumerate() if each.name == "channels-graphql-ws-test"]
 
 
-# --------------------------------------------------------------------------- executing
-
-
 @pytest.mark.parametrize("method", ["POST", "GET"])
 def test_a_query_gives_a_result(client, method):
     query = "query A($n: String) { hello(name: $n) } query B { broken }"
@@ -145,9 +142,6 @@ def test_an_exception_of_the_application_surfaces():
     assert threads() == []
 
 
-# ----------------------------------------------------------------------------- streams
-
-
 def test_events_are_iterated_to_the_end(client):
     with client.subscribe(EVENTS) as events:
         for text in ("one", "two"):
@@ -192,9 +186,6 @@ def test_who_has_waited_in_vain_may_wait_again():
             next(events)
         OnEvent.broadcast(group="a", payload="late")
         assert next(events).data == {"onEvent": {"event": "late"}}
-
-
-# --------------------------------------------------------- in the transaction of the test
 
 
 class Names(graphene.ObjectType):

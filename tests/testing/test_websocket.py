@@ -120,9 +120,6 @@ async def user(app: Application, subprotocol: str) -> AsyncIterator[GraphqlWsCli
     await user.finalize()
 
 
-# ----------------------------------------------------------------------------- module
-
-
 def test_the_public_names_are_listed_and_sorted():
     assert testing.__all__ == sorted(testing.__all__)
     assert issubclass(GraphqlWsClient, client.GraphqlWsClient)
@@ -153,9 +150,6 @@ print("channels.testing" in sys.modules)
     command = [sys.executable, "-c", program]
     result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert result.stdout.strip() == "False"
-
-
-# ------------------------------------------------------------------- transport: connect
 
 
 async def test_the_application_gets_a_websocket_scope(app):
@@ -296,9 +290,6 @@ async def test_an_application_that_never_answers_times_out_and_is_cancelled():
         await wire.receive()
 
 
-# -------------------------------------------------------------- transport: send, receive
-
-
 async def test_messages_travel_in_both_directions_and_in_order(app, wire):
     app.answers["question"] = [{"type": "one"}, {"type": "two"}]
     await wire.connect()
@@ -417,9 +408,6 @@ async def test_a_message_after_the_close_is_a_protocol_error(app, wire):
         await wire.receive()
 
 
-# -------------------------------------------------------------- transport: disconnecting
-
-
 async def test_disconnect_can_say_how_the_connection_ended(app, wire):
     await wire.connect()
     await wire.disconnect(code=1006)
@@ -502,9 +490,6 @@ async def test_wait_disconnect_times_out_and_leaves_the_application_alive(wire):
     assert await wire.receive() == {"type": "pong", "payload": None}
 
 
-# -------------------------------------------------------------------- client: the basics
-
-
 async def test_the_client_is_connected_after_the_ack_and_not_after_finalize(user):
     await user.connect_and_init()
     assert user.connected
@@ -579,9 +564,6 @@ async def test_finalize_after_wait_disconnect_is_harmless(user, app):
     await user.wait_disconnect()
     await user.finalize()
     assert not user.connected
-
-
-# ---------------------------------------------------------- client: silence and errors
 
 
 async def test_assert_no_messages_passes_in_silence(user):

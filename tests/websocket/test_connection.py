@@ -215,9 +215,6 @@ async def case() -> Case:
     return Case()
 
 
-# ------------------------------------------------------------------ the first words
-
-
 async def test_the_acknowledgement_carries_what_the_application_gives(case: Case) -> None:
     case.application.answer = {"hello": "you"}
     case.say("connection_init", payload={"token": "t"})
@@ -266,9 +263,6 @@ async def test_a_decision_on_a_client_that_has_gone_is_cancelled(case: Case) -> 
 async def test_a_message_that_is_decoded_already_is_taken_too(case: Case) -> None:
     case.connection.received_json({"type": "connection_init"})
     assert case.socket.words == ["connection_ack"]
-
-
-# -------------------------------------------------------------------------- timers
 
 
 async def test_a_silent_client_is_closed_when_the_init_timeout_is_over() -> None:
@@ -400,9 +394,6 @@ async def test_a_client_that_was_refused_gets_no_pings() -> None:
     assert case.socket.words == []
     assert case.clock.pending == []
     await case.connection.disconnected()
-
-
-# ---------------------------------------------------------------------- operations
 
 
 async def test_what_needs_no_waiting_is_answered_in_the_turn_of_the_question(
@@ -565,9 +556,6 @@ async def test_a_normal_close_is_not_worth_a_warning(caplog: pytest.LogCaptureFi
     assert caplog.records == []
 
 
-# ------------------------------------------------------------------- slow clients
-
-
 async def test_results_wait_and_nothing_is_read_while_a_client_does_not_read(
     case: Case,
 ) -> None:
@@ -608,9 +596,6 @@ async def test_a_strict_client_that_does_not_read_is_not_read_from_either() -> N
     case.socket.takes_frames.set()
     await asyncio.gather(*waits)
     await case.connection.disconnected()
-
-
-# ------------------------------------------------------------------ strict ordering
 
 
 async def test_a_strict_connection_looks_at_one_message_after_the_other() -> None:
@@ -727,9 +712,6 @@ async def test_a_strict_connection_does_nothing_behind_an_invalid_message() -> N
     assert case.socket.words == ["connection_ack"]
     assert [code for code, _ in case.socket.closed] == [4400]
     await case.connection.disconnected()
-
-
-# ------------------------------------------------------------------------ the end
 
 
 async def test_at_a_disconnect_a_mutation_finishes_and_a_query_is_cancelled(

@@ -67,9 +67,6 @@ async def live(query: str = NEWS, *subprotocols: str, **options: Any) -> AsgiSoc
     return socket
 
 
-# ------------------------------------------------------------------------ the class
-
-
 def test_a_class_without_a_schema_is_refused_with_its_name() -> None:
     class Forgetful(GraphqlWsConsumer):
         pass
@@ -93,9 +90,6 @@ async def test_a_core_schema_of_graphql_serves_as_well_as_one_of_graphene() -> N
     socket.start("1", HELLO)
     await socket.heard("next:1", "complete:1")
     await socket.drop()
-
-
-# -------------------------------------------------------------------- subprotocols
 
 
 @pytest.mark.parametrize(
@@ -155,9 +149,6 @@ async def test_without_an_acceptable_subprotocol_the_socket_is_closed_with_4406(
     [record] = log.records
     assert record.exc_info is None
     assert "none of its subprotocols is ours" in record.getMessage()
-
-
-# ----------------------------------------------------------------------- on_connect
 
 
 @BOTH
@@ -261,9 +252,6 @@ async def test_an_acknowledgement_without_a_json_form_closes_with_4500(
     assert log.messages[0] == "A connection failed"
 
 
-# --------------------------------------------------------------------- on_operation
-
-
 def _graphql_error(_self: Any, _op_id: Any, **_: Any) -> None:
     raise GraphQLError("Not now", extensions={"code": "LATER"})
 
@@ -324,9 +312,6 @@ async def test_on_operation_may_be_replaced_on_the_base_class(
     await socket.drop()
 
 
-# --------------------------------------------------------------------------- errors
-
-
 async def test_errors_may_be_told_in_another_way() -> None:
     def tell(error: Exception) -> dict[str, Any]:
         return {"message": str(error), "extensions": {"mine": True}}
@@ -348,9 +333,6 @@ async def test_a_failing_format_of_errors_does_not_reach_the_server(query: str) 
     socket.start("1", query)
     await wait_until(lambda: socket.closes or socket.results("1"))
     await socket.drop()
-
-
-# --------------------------------------------------------------- settings of the class
 
 
 async def test_attributes_may_be_set_until_the_first_connection() -> None:
@@ -487,9 +469,6 @@ async def test_a_message_may_have_any_length_without_a_limit() -> None:
     await socket.drop()
 
 
-# ------------------------------------------------------------------ strict ordering
-
-
 @BOTH
 @pytest.mark.parametrize("mutation", ["tell", "tellAndWait"])
 async def test_a_strict_mutation_is_answered_before_the_notifications_it_causes(
@@ -539,9 +518,6 @@ async def test_who_floods_a_strict_connection_is_read_when_there_is_room_again()
     await socket.heard("complete:199")
     assert len(socket.words) == 1 + 2 * 201
     await socket.drop()
-
-
-# ------------------------------------------------------------------- subscriptions
 
 
 class GatedLayer(InMemoryChannelLayer):
@@ -645,9 +621,6 @@ async def test_without_a_channel_layer_queries_work_and_a_subscription_names_the
     assert socket.results("1")[0] == {"data": {"connection": "None {}"}}
     assert "CHANNEL_LAYERS" in str(socket.results("s"))
     await socket.drop()
-
-
-# ------------------------------------------------------------------ ways to the end
 
 
 async def _client_complete(socket: AsgiSocket) -> None:
@@ -766,9 +739,6 @@ async def test_a_server_that_cancels_twice_is_obeyed_and_nothing_is_left() -> No
     assert codes == [1012]
 
 
-# ------------------------------------------------- a server that does one at a time
-
-
 def like_granian(consumer: type[GraphqlWsConsumer]) -> AsgiSocket:
     """Open a socket of a server that sends no close while it is asked for an event."""
     asking = asyncio.Lock()
@@ -825,9 +795,6 @@ async def test_a_hook_of_the_user_may_close() -> None:
     assert socket.closes == [(4999, "enough")]
 
 
-# -------------------------------------------------------------------- on_disconnect
-
-
 @pytest.mark.parametrize(
     ("way_out", "code"),
     [
@@ -869,9 +836,6 @@ async def test_an_on_disconnect_that_fails_or_hangs_is_logged(
     socket = await live(on_disconnect=on_disconnect, disconnect_timeout=0.01)
     await socket.drop()
     assert log.messages == ["`on_disconnect` failed"]
-
-
-# ------------------------------------------------------- overrides of Channels methods
 
 
 async def _receive_with_super(self: Any, *arguments: Any, **more: Any) -> None:
@@ -1068,9 +1032,6 @@ def test_a_process_with_a_consumer_is_one_that_serves_clients(
     assert local._process.serves
 
 
-# ------------------------------------------------------ messages to the consumer itself
-
-
 async def _chat_message(self: Any, event: Event) -> None:
     if event["text"] == "broken":
         raise LookupError("handler")
@@ -1175,9 +1136,6 @@ async def test_only_who_has_something_to_hear_waits_on_a_channel_of_his_own(
     await tick(3)
     assert bool(waiting) is listens
     await socket.drop()
-
-
-# --------------------------------------------------------- faults at each ASGI call
 
 
 async def _scenario(socket: AsgiSocket) -> None:
@@ -1310,9 +1268,6 @@ async def test_a_crash_on_a_socket_that_can_not_even_be_closed_stays_in_the_log(
     socket = AsgiSocket(consumer_class().as_asgi(), on_send=on_send)
     await socket.ended()
     assert log.messages == ["A connection failed"]
-
-
-# ------------------------------------------------------------------------ attributes
 
 
 async def test_attributes_may_be_given_to_as_asgi() -> None:

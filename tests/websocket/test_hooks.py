@@ -41,9 +41,6 @@ def refusal(socket: AsgiSocket, *errors: Any) -> Any:
     return list(errors) if socket.subprotocol == NEW else {"errors": list(errors)}
 
 
-# ------------------------------------------------------------------------- on_connect
-
-
 @BOTH
 @pytest.mark.parametrize(
     ("payload", "reason"),
@@ -89,9 +86,6 @@ async def test_a_hook_that_is_set_after_the_connection_was_made_refuses(
     assert socket.closes == [(4403 if subprotocol == NEW else 4000, "Late")]
 
 
-# ------------------------------------------------------------------ limit of operations
-
-
 @pytest.mark.parametrize("payload", ["No", 5, ["No"]])
 def test_a_rejection_wants_a_dict(payload: Any) -> None:
     with pytest.raises(TypeError, match="is no dict: give"):
@@ -120,9 +114,6 @@ async def test_one_subscription_too_many_gets_an_error_and_room_is_made_by_an_en
     await wait_until(lambda: socket.results("b"))
     assert socket.results("b") == [{"data": None}]
     await socket.drop()
-
-
-# ------------------------------------------------------------------- context and root
 
 
 def _sync_context(self: Any, context: Any) -> Any:
@@ -178,9 +169,6 @@ async def test_get_root_value_gives_the_root(subprotocol: str) -> None:
     await socket.drop()
 
 
-# ----------------------------------------------------------------------- on_operation
-
-
 @BOTH
 @pytest.mark.parametrize(
     ("changes", "data"),
@@ -216,9 +204,6 @@ async def test_a_replacement_without_sense_is_a_mistake_of_the_server(
     assert await answer(socket) == refusal(socket, INTERNAL)
     assert "`on_operation` gave" in str(caplog.records[-1].exc_info)
     await socket.drop()
-
-
-# ------------------------------------------------------------------ hooks about results
 
 
 @BOTH
@@ -500,9 +485,6 @@ async def test_a_result_waits_for_room_behind_a_hook(subprotocol: str) -> None:
     await socket.drop()
 
 
-# ------------------------------------------------------------------------------- JSON
-
-
 def _dumps(content: Any) -> str:
     return json.dumps(content, indent=1)
 
@@ -557,9 +539,6 @@ async def test_an_encoder_that_fails_closes_4500(
     await socket.ended()
     assert socket.closes == [(4500, "Internal server error")]
     assert "`encode_json` failed" in caplog.messages
-
-
-# ------------------------------------------------------------------ limits of documents
 
 
 class NoHello(ValidationRule):

@@ -28,9 +28,6 @@ def pongs(socket: AsgiSocket) -> list[Any]:
     return [frame.get("payload") for frame in socket.frames if frame["type"] == "pong"]
 
 
-# --------------------------------------------------------------------------- protocol
-
-
 def test_without_hooks_a_ping_is_answered_and_a_pong_is_nothing() -> None:
     protocol = ServerProtocol(GRAPHQL_TRANSPORT_WS)
     assert protocol.received(PING) == [Send(PONG)]
@@ -44,9 +41,6 @@ def test_with_hooks_the_application_is_told_and_answers() -> None:
     assert protocol.ping_answered({"n": 1}) == [Send(PONG)]
     protocol.socket_closed()
     assert protocol.ping_answered({"n": 1}) == []
-
-
-# ------------------------------------------------------------------------------- ours
 
 
 @pytest.mark.parametrize(
@@ -82,9 +76,6 @@ async def test_the_legacy_keep_alive_has_no_payload() -> None:
     await socket.heard("connection_ack", "ka")
     assert socket.frames[-1] == {"type": "ka"}
     await socket.drop()
-
-
-# ------------------------------------------------------------------------------ hooks
 
 
 def _sync_on_ping(self: Any, payload: Any) -> Any:

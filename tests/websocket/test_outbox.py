@@ -344,9 +344,6 @@ async def test_such_an_awaitable_may_be_cancelled() -> None:
     assert owner.tasks[0].cancelled()
 
 
-# ----------------------------------------------------------------------- without a task
-
-
 async def put_outside_of_tasks(
     case: Case, send: Callable[[str], Awaitable[None]], frames: str
 ) -> None:

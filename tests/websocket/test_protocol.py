@@ -75,9 +75,6 @@ def result(protocol: ServerProtocol, text: str) -> Send:
     return Send(f'{{"type":"{protocol.subprotocol.next_type}","id":"1","payload":{text}}}')
 
 
-# --------------------------------------------------------------------- initialisation
-
-
 @BOTH
 def test_an_init_asks_the_application(dialect: Any) -> None:
     protocol = ServerProtocol(dialect)
@@ -147,9 +144,6 @@ def test_a_second_init_of_a_legacy_client_is_decided_anew() -> None:
 
     assert protocol.received(INIT) == [Initialize(None)]
     assert protocol.accepted(None) == [ACK]
-
-
-# ----------------------------------------------------------- before the acknowledgement
 
 
 @BOTH
@@ -261,9 +255,6 @@ def test_there_is_room_again_for_a_second_init() -> None:
     assert start(protocol, "2") == start(protocol, "3") == []
 
 
-# ------------------------------------------------------------------- operations, ids
-
-
 @BOTH
 def test_an_operation_is_executed_with_what_the_client_sent(dialect: Any) -> None:
     operation = started(ready(dialect))
@@ -361,9 +352,6 @@ def test_an_integer_and_its_text_are_two_ids() -> None:
     assert (started(protocol, 1).id, started(protocol, "1").id) == (1, "1")
 
 
-# --------------------------------------------------------------- the client's complete
-
-
 @BOTH
 def test_a_complete_of_the_client_cancels(dialect: Any) -> None:
     protocol = ready(dialect)
@@ -459,9 +447,6 @@ def test_a_stopped_operation_is_silent_even_when_the_next_of_its_id_has_ended(
     assert protocol.stopped(older, was_subscription=True) is None
 
 
-# ------------------------------------------------------------------------- bad frames
-
-
 @BOTH
 @pytest.mark.parametrize(
     ("frame", "reason"),
@@ -516,9 +501,6 @@ def test_an_unknown_type_is_an_error_for_a_legacy_client_who_stays(id: str, echo
         )
     ]
     assert protocol.received(INIT) == [Initialize(None)]
-
-
-# ---------------------------------------------------------------- ping, time, the end
 
 
 def test_a_ping_is_answered_with_its_payload_before_the_init_too() -> None:
@@ -603,9 +585,6 @@ def test_nothing_follows_a_close(dialect: Any) -> None:
     assert protocol.stopped(live, was_subscription=True) is None
     assert protocol.ping_due() == protocol.init_timed_out() == protocol.pong_timed_out() == []
     assert protocol.crashed() == []
-
-
-# ---------------------------------------------------------------------------- reasons
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,6 @@ class Conversation(RuleBasedStateMachine):
         if far == "ready":
             self.accept()
 
-    # ---------------------------------------------------------------- the client speaks
-
     @rule(payload=st.sampled_from([None, {}, ""]))
     def init(self, payload: Any) -> None:
         self.check(self.say("connection_init", payload=payload))
@@ -101,8 +99,6 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: len(self.operations) > 2)
     def talk_nonsense(self, frame: Any) -> None:
         self.check(self.protocol.received(frame))
-
-    # ----------------------------------------------------------- the application answers
 
     @rule()
     def accept(self) -> None:
@@ -149,8 +145,6 @@ class Conversation(RuleBasedStateMachine):
         frame = self.protocol.stopped(operation, was_subscription=was_subscription)
         self.end(operation, [] if frame is None else [Send(frame)])
 
-    # --------------------------------------------------------------- time goes by, faults
-
     @rule()
     def want_a_ping(self) -> None:
         self.check(self.protocol.ping_due())
@@ -162,8 +156,6 @@ class Conversation(RuleBasedStateMachine):
         if what == "socket_closed":
             self.closed = True
             self.live.clear()
-
-    # -------------------------------------------------------------------- what must hold
 
     def check(self, effects: list[Effect]) -> list[Effect]:
         for effect in effects:
@@ -207,8 +199,6 @@ class Conversation(RuleBasedStateMachine):
     @invariant()
     def the_protocol_knows_when_it_is_closed(self) -> None:
         assert self.closed == (self.protocol.state is State.CLOSED)
-
-    # ------------------------------------------------------------------------- the rest
 
     def word(self, new: str, legacy: str) -> str:
         return new if self.protocol.subprotocol is GRAPHQL_TRANSPORT_WS else legacy

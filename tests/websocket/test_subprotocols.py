@@ -39,9 +39,6 @@ def encoded(dialect: Subprotocol, message: messages.FromServer) -> list[Any]:
     return [json.loads(frame) for frame in dialect.encode(message)]
 
 
-# --------------------------------------------------------------------------- choosing
-
-
 @pytest.mark.parametrize(
     ("offered", "chosen"),
     [
@@ -63,9 +60,6 @@ def test_a_dialect_that_is_not_allowed_is_not_chosen() -> None:
     assert choose(["graphql-ws"], [GRAPHQL_TRANSPORT_WS]) is None
 
 
-# ----------------------------------------------------------------------------- frames
-
-
 @pytest.mark.parametrize("frame", [b'{"type":"ping"}', b"\x00", None])
 def test_a_frame_that_is_not_text_is_refused(frame: bytes | None) -> None:
     with pytest.raises(InvalidMessageError, match="text frame"):
@@ -80,9 +74,6 @@ def test_text_that_is_no_json_is_refused(frame: str) -> None:
 
 def test_a_frame_is_read_as_json() -> None:
     assert parse('{"type": "ping"}') == {"type": "ping"}
-
-
-# --------------------------------------------------------------------------- decoding
 
 
 @pytest.mark.parametrize("content", [None, True, 1, "ping", [], [{"type": "ping"}]])
@@ -270,9 +261,6 @@ def test_any_json_value_is_a_message_or_refused_with_a_text(
         message, text = None, str(error)
         assert text
     assert message is None or isinstance(message, messages.FromClient)
-
-
-# --------------------------------------------------------------------------- encoding
 
 
 def test_an_acknowledgement_has_a_payload_only_if_there_is_one(dialect: Subprotocol) -> None:

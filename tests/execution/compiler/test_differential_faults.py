@@ -101,9 +101,6 @@ def test_an_error_that_can_not_be_shown_is_told_of_in_the_same_way(text: str) ->
     assert candidate.told() == reference.told()
 
 
-# ---------------------------------------------------------------------- cancellation
-
-
 class Waiting:
     """Fields that wait for ever, and say when they are begun and ended."""
 
@@ -180,9 +177,6 @@ def test_once_everything_waits_nothing_at_all_is_left_behind(text: str) -> None:
         assert left.never_awaited == 0
 
 
-# ----------------------------------------------------------------------------- depth
-
-
 def nested(depth: int, field: str) -> tuple[str, Any]:
     """Give a document, and a value that has itself at every level."""
     thing: dict[str, Any] = {"a": 1}
@@ -255,9 +249,6 @@ def test_executed_with_little_stack_left_it_gives_a_result_and_never_crashes() -
         assert result.data == whole or result.errors
 
 
-# ------------------------------------------------------------------------ two at once
-
-
 async def test_executions_of_one_operation_that_overlap_do_not_mix() -> None:
     gates = [asyncio.Event(), asyncio.Event()]
 
@@ -309,9 +300,6 @@ def test_each_call_has_arguments_of_its_own_unless_they_are_a_variable(argument:
     answer(SCHEMA, text, lambda: {"things": [{"of": spoil}] * 3})
     assert seen[:3] == seen[3:]
     assert (seen[0] == seen[2]) is (argument != "$w")
-
-
-# ------------------------------------------------------------------------------ info
 
 
 def test_info_is_what_graphql_core_gives() -> None:

@@ -372,9 +372,6 @@ async def test_what_is_read_may_be_awaited() -> None:
     assert (await operation.same_later())["data"] == {"thing": {"name": "n", "must": "m"}}
 
 
-# ------------------------------------------------------------------------------- info
-
-
 def test_a_resolver_gets_all_of_info() -> None:
     infos: list[GraphQLResolveInfo] = []
 
@@ -403,9 +400,6 @@ def test_a_resolver_gets_all_of_info() -> None:
     assert [type(info) for info in ours] == [GraphQLResolveInfo] * 4
     assert [info.path.as_list() for info in ours][-1] == ["some", 1, "b"]
     assert ours[0].context is context
-
-
-# ------------------------------------------------------------------- what is not done
 
 
 def test_graphql_core_resolves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

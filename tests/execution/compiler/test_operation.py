@@ -47,9 +47,6 @@ def root() -> Any:
     return {"name": "n", "must": "m", "thing": {"name": "o", "must": "p", "thing": {}}}
 
 
-# ----------------------------------------------------------------------- conditions
-
-
 CONDITIONS = [
     "name @skip(if: $a)",
     "name @include(if: $a)",
@@ -171,9 +168,6 @@ def test_a_named_operation_is_handed_over_by_its_name() -> None:
     assert "must not be null" in str(result.errors) or "not provided" in str(result.errors)
 
 
-# ------------------------------------------------------------------------------ size
-
-
 def growing(levels: int) -> str:
     """Give a short document whose selections are many: each level doubles them."""
     fragments = [
@@ -243,9 +237,6 @@ def test_a_document_that_was_not_written_has_room_for_some_fields() -> None:
     result = operation.execute(root_value=None, context_value=None, variable_values={})
     assert isinstance(result, ExecutionResult)
     assert result.data == {"__typename": "Query"}
-
-
-# ---------------------------------------------------------------------------- errors
 
 
 def test_errors_are_in_the_order_of_graphql_core() -> None:

@@ -82,9 +82,6 @@ def failure(text: str, **more: Any) -> tuple[Any, list[tuple[str, Any]]]:
     return result["data"], errors
 
 
-# ---------------------------------------------------------------- 6.1 executing requests
-
-
 @pytest.mark.parametrize(("name", "expected"), [("A", {"text": "hello"}), ("B", {"number": 7})])
 def test_6_1_of_several_operations_the_named_one_is_executed(name: str, expected: Any) -> None:
     assert data("query A { text } query B { number }", name=name) == expected
@@ -140,9 +137,6 @@ def test_6_1_2_each_bad_variable_is_an_error_and_unknown_ones_are_passed_over() 
     assert len(errors) == 2
 
 
-# -------------------------------------------------------------- 6.2 executing operations
-
-
 def test_6_2_1_a_query_has_data_for_what_it_selects() -> None:
     assert data("{ text number }") == {"text": "hello", "number": 7}
 
@@ -180,9 +174,6 @@ def test_6_2_3_2_an_event_is_the_root_value_of_a_subscription() -> None:
     text = "subscription ($v: Int) { now: total(of: $v) }"
     event = {"total": lambda info, of: of * 2}
     assert answer(SCHEMA, text, lambda: event, variables={"v": 4}) == {"data": {"now": 8}}
-
-
-# ---------------------------------------------------------- 6.3 executing selection sets
 
 
 def test_6_3_1_fields_are_in_the_order_in_which_they_are_first_met() -> None:
@@ -257,9 +248,6 @@ def test_6_3_2_a_fragment_applies_to_its_type_and_those_that_are_of_it(
     fragments = "fragment A on Animal { name } fragment B on Cat { lives }"
     found = data(f"{{ {selection} }} {fragments if '...A' in selection else ''}")
     assert expected is None or found == expected
-
-
-# ------------------------------------------------------------------ 6.4 executing fields
 
 
 def test_6_4_a_field_has_its_response_key() -> None:
@@ -400,8 +388,6 @@ def test_6_4_3_a_value_that_is_not_of_its_type_is_an_error_of_the_field(
     assert len(result["errors"]) == 1
     assert result["errors"][0]["path"][0] == "it"
 
-
-# -------------------------------------------------------- 6.4.4 handling field errors
 
 NULLS = [
     ("{ text broken }", {"text": "hello", "broken": None}, ["broken"]),

@@ -43,8 +43,6 @@ def repeated(info: Any, **arguments: Any) -> str:
     return repr(arguments)
 
 
-# ---------------------------------------------------------------------- 3.5 scalars
-
 RESULTS = [
     ("Int", 1, 1),
     ("Int", True, 1),
@@ -147,8 +145,6 @@ def test_3_5_the_functions_of_a_built_in_scalar_may_be_replaced(
         assert it(of(scalar.name), value) == f"own {value}"
 
 
-# -------------------------------------------- 3.6 objects, 3.7 interfaces, 3.8 unions
-
 ANIMALS = """
     interface Named { name: String }
     interface Animal implements Named { name: String age: Int }
@@ -225,8 +221,6 @@ def test_3_6_a_type_may_say_whether_a_value_is_of_it(is_cat: Any, field: str, wa
     answer(schema, f"{{ {field} {{ __typename }} }}", lambda: root)
 
 
-# --------------------------------------------------------------------------- 3.9 enums
-
 MEMBERS = {"RED": "red", "DARK": Shade.DARK, "NOTHING": None, "LIST": ["unhashable"]}
 
 
@@ -257,8 +251,6 @@ def test_3_9_an_enum_gives_resolvers_its_values(name: str) -> None:
     if name != "PINK":
         it(schema, repeated, f"{{ it(of: {name}, all: {name}) }}")
 
-
-# -------------------------------------------------------------------- 3.10 input objects
 
 INPUT = """
     input Range { low: Int = 1 high: Int! inner: Range list: [Range!] stepSize: Float = 1 }
@@ -299,8 +291,6 @@ def test_3_10_an_input_object_that_is_wrong_fails_the_request(value: Any) -> Non
     query = "query ($v: Range!) { it(of: $v) }"
     assert len(it(schema, repeated, query, variables={"v": value})) >= 1
 
-
-# ---------------------------------------------------------- 3.11 lists, 3.12 non-null
 
 LISTS = [
     ("[Int]", [1, None, "x"]),
@@ -358,9 +348,6 @@ def test_3_12_undefined_is_null(type: str, wrapping: str) -> None:
         it(schema, value, text)
 
 
-# ----------------------------------------------------------------------- 3.13 directives
-
-
 def test_3_13_directives_of_a_schema_change_nothing() -> None:
     schema = of("String", "directive @own(a: Int) repeatable on FIELD | FRAGMENT_SPREAD | QUERY")
     text = "query @own { it @own(a: 1) @own ...F @own } fragment F on Query { it }"
@@ -377,9 +364,6 @@ def test_3_13_a_condition_is_a_boolean(value: Any, type: str, directive: str) ->
     text = f"query ($v: {type}) {{ it {{ a @{directive}(if: $v) b }} }}"
     it(schema, {"a": 1, "b": 2}, text, variables={"v": value})
     it(schema, {"a": 1, "b": 2}, text)
-
-
-# ---------------------------------------------------------------------- 4 introspection
 
 
 @pytest.mark.parametrize(

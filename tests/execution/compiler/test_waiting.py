@@ -234,9 +234,6 @@ async def test_cancellation_goes_through() -> None:
         await operation.execute_by_core()
 
 
-# -------------------------------------------------------------------------- mutations
-
-
 async def test_mutations_wait_one_after_another() -> None:
     def make() -> Any:
         log: list[str] = []
@@ -269,9 +266,6 @@ async def test_mutations_wait_one_after_another() -> None:
 )
 async def test_every_mutation_is_as_in_graphql_core(root: Any) -> None:
     await both("mutation { name must }", lambda: root)
-
-
-# ----------------------------------------------------------------------------- types
 
 
 def abstract_schema(resolve_type: Any = None, is_type_of: Any = None) -> GraphQLSchema:

@@ -121,9 +121,6 @@ async def _until_heard(workers: Any, client: GraphqlWsClient, op_id: str) -> str
     return hearing.result()
 
 
-# ----------------------------------------------------------------- one process is enough
-
-
 class Counting(RedisChannelLayer):
     """Counts what is done and what goes wrong."""
 

@@ -43,9 +43,6 @@ async def tell(server: Any, text: str, size: int = 1) -> None:
         assert await response.json() == {"data": {"tell": True}}
 
 
-# ----------------------------------------------------------------------------- statuses
-
-
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -99,9 +96,6 @@ async def test_a_file_is_taken(server: Any) -> None:
         session.post(server.url("graphql/", "http"), data=form) as response,
     ):
         assert await response.json() == {"data": {"length": 3_000_000}}
-
-
-# ------------------------------------------------------------------------ event streams
 
 
 async def next_event(response: aiohttp.ClientResponse) -> tuple[str, Any]:

@@ -28,9 +28,6 @@ from support import GUARD
 pytestmark = pytest.mark.servers
 
 
-# ----------------------------------------------------------------------- what is asked
-
-
 @pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
 async def test_queries_mutations_and_subscriptions_work(server: Any, subprotocol: str) -> None:
     client = GraphqlWsClient(GraphqlWsTransportAiohttp(server.url("graphql/")), subprotocol)
@@ -51,9 +48,6 @@ async def test_queries_mutations_and_subscriptions_work(server: Any, subprotocol
     await client.receive_complete(news)
     await client.finalize()
     await until(server, lambda counts: not counts["consumers"])
-
-
-# ------------------------------------------------------------------------- what is wrong
 
 
 @pytest.mark.parametrize(
@@ -131,9 +125,6 @@ async def test_a_mistake_in_the_users_code_closes_with_4500(server: Any) -> None
         await closes(socket, server, 4500, "Internal server error")
 
 
-# -------------------------------------------------------------------------- who goes away
-
-
 async def test_a_dropped_tcp_connection_leaves_nothing_behind(server: Any) -> None:
     async with opened(server) as socket:
         await acknowledged(socket)
@@ -149,9 +140,6 @@ async def test_a_client_that_closes_leaves_nothing_behind(server: Any) -> None:
         await acknowledged(socket)
         await subscribed(socket, "closed")
     await is_left(server, "closed")
-
-
-# ----------------------------------------------------------------------- the server goes
 
 
 async def test_a_server_that_is_told_to_end_ends_without_a_traceback(

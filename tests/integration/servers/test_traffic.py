@@ -43,9 +43,6 @@ async def answer(socket: aiohttp.ClientWebSocketResponse, id: str) -> Any:
     return data
 
 
-# ----------------------------------------------------------------------- large messages
-
-
 async def test_large_messages_arrive_whole_in_both_directions(server: Any) -> None:
     async with opened(server) as socket:
         await acknowledged(socket)
@@ -93,9 +90,6 @@ async def test_a_message_that_the_server_takes_just_so_is_answered(server: Any) 
         assert (await socket.receive_json(timeout=GUARD))["type"] == "pong"
 
 
-# ------------------------------------------------------------------------------- bursts
-
-
 async def test_a_burst_reaches_all_in_order(server: Any) -> None:
     async with (
         opened(server) as one,
@@ -113,9 +107,6 @@ async def test_a_burst_reaches_all_in_order(server: Any) -> None:
             numbers = [each["payload"]["data"]["numbers"]["number"] for each in messages]
             assert numbers == list(range(BURST))
         assert await answer(teller, "1") == {"count": True}
-
-
-# ---------------------------------------------------------------- who does not read
 
 
 async def test_a_client_that_does_not_read_costs_the_others_nothing_and_little_memory(

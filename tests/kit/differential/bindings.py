@@ -40,9 +40,6 @@ ABSTRACT: Final = ("default", "function", "async_function", "raising")
 OBJECTS: Final = ("none", "none", "function", "async_function", "truthy", "lying", "raising")
 
 
-# ------------------------------------------------------------------------- resolvers
-
-
 def resolver(key: Key, how: str) -> Any:
     """Give a resolver that asks the world of its execution."""
 
@@ -79,9 +76,6 @@ class _Holder:
 
     def __call__(self, source: Any, info: Any, /, **args: Any) -> Any:
         return self.function(source, info, **args)
-
-
-# ----------------------------------------------------------------------------- types
 
 
 def type_resolver(how: str) -> Any:
@@ -166,9 +160,6 @@ def _roots(schema: GraphQLSchema) -> tuple[Any, ...]:
     return (schema.query_type, schema.mutation_type, schema.subscription_type)
 
 
-# ------------------------------------------------------------------------------ input
-
-
 @dataclass
 class Box:
     """What an input object becomes for resolvers."""
@@ -206,9 +197,6 @@ def parse_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> A
     if value == "refuse" and variables is not None:
         raise ValueError("refused")
     return ("literal", value)
-
-
-# ------------------------------------------------------------------- graphql-core's own
 
 
 def bind(schema: GraphQLSchema, plan: Plan) -> None:

@@ -90,8 +90,6 @@ class DocumentText:
             seen.add(name)
             yield from self._reached(self._fragments[name][2], seen)
 
-    # ------------------------------------------------------------------ selections
-
     def _selections(self, type: Any, depth: int, *, only_one: bool = False) -> str:
         count = 1 if only_one else 1 + self._choose.number(3)
         chosen: list[str] = []
@@ -150,8 +148,6 @@ class DocumentText:
         has_default = is_non_null_type(argument.type) and not is_required_argument(argument)
         return self._literals.argument(argument.type, has_default=has_default)
 
-    # ------------------------------------------------------------------- fragments
-
     def _fragment(self, type: Any, depth: int) -> str:
         fitting = [
             each
@@ -182,8 +178,6 @@ class DocumentText:
         self._fragments[name] = (type, f"fragment {name} on {type} {body}", inner)
         return name
 
-    # ------------------------------------------------------------------ directives
-
     def _directives(self, *, plain: bool = False) -> str:
         text = self._note()
         for name in ("skip", "include"):
@@ -194,8 +188,6 @@ class DocumentText:
 
     def _note(self) -> str:
         return ' @note(text: "n") @note' if self._choose.rarely(3) else ""
-
-    # ------------------------------------------------------------------- variables
 
     def _variable(self, type: Any, has_default: bool) -> str:
         """Give the name of a variable that may stand where this type is asked for."""

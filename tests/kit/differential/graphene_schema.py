@@ -83,8 +83,6 @@ class _Classes:
         assert is_interface_type(type) or is_object_type(type)
         return self._with_fields(type)
 
-    # ----------------------------------------------------------------- input, scalars
-
     def _scalar(self, type: Any) -> Any:
         functions: dict[str, Any] = {"serialize": staticmethod(serialize)}
         functions["parse_value"] = staticmethod(lambda value: value)
@@ -103,8 +101,6 @@ class _Classes:
             for name, field in type.fields.items()
         }
         return _class(type.name, graphene.InputObjectType, content)
-
-    # -------------------------------------------------------------------------- output
 
     def _union(self, type: Any) -> Any:
         meta = _class("Meta", object, {"types": tuple(self.named(each) for each in type.types)})

@@ -72,8 +72,6 @@ class World:
     def info(self, info: GraphQLResolveInfo) -> notes.Note:
         return notes.of_info(info, self.context, self.root)
 
-    # ------------------------------------------------------------------- resolvers
-
     def resolve(self, key: tuple[str, str], source: Any, info: Any, args: dict[str, Any]) -> Any:
         """Resolve a field in place of a resolver of the user's."""
         self.note("resolve", key, self.name_of(source), self.info(info), notes.canonical(args))
@@ -105,8 +103,6 @@ class World:
         """Give the value of a field, or raise."""
         recipes = self.plan.recipes.get(key, (Null(),))
         return self.build(recipes[salt % len(recipes)], salt, depth, may_raise=True)
-
-    # ---------------------------------------------------------------------- values
 
     def build(self, recipe: Recipe, salt: int, depth: int, *, may_raise: bool = False) -> Any:
         """Give a value, made after the recipe."""
@@ -279,9 +275,6 @@ _KINDS: dict[str, Callable[[_Fields], Any]] = {
 def tag_of(value: Any) -> Any:
     """Tell what a value says of its type."""
     return value.get("tag") if isinstance(value, Mapping) else getattr(value, "tag", None)
-
-
-# --------------------------------------------------------------------- lists, waiting
 
 
 class _Iterable:
