@@ -1,29 +1,39 @@
-"""ActiveSubscription GraphQL data for Django: subscriptions over WebSocket on Channels."""
+"""Live GraphQL data for Django: subscriptions over WebSocket and HTTP on Channels.
 
-from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp
-from channels_graphql_ws.client.client import GraphqlWsClient
-from channels_graphql_ws.client.transport import GraphqlWsTransport
-from channels_graphql_ws.exceptions import (
-    ChannelLayerError,
-    ConnectionClosedError,
-    ConnectionRejectionError,
-    GraphqlWsClientError,
-    GraphqlWsError,
-    GraphqlWsResponseError,
-    PayloadDecodeError,
-    PayloadError,
-    PayloadTypeError,
-    RemoteProtocolError,
-    SharedContextError,
-)
-from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
-from channels_graphql_ws.http.uploads import Upload
-from channels_graphql_ws.http.view import GraphqlView
-from channels_graphql_ws.routing import GraphqlProtocolTypeRouter
-from channels_graphql_ws.shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
-from channels_graphql_ws.subscription.declaration import Subscription
-from channels_graphql_ws.subscription.field import COMPLETE, SKIP
-from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
+Names are imported when they are first used, so that a program that only needs the client
+loads neither Django nor Channels nor Graphene.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp
+    from channels_graphql_ws.client.client import GraphqlWsClient
+    from channels_graphql_ws.client.transport import GraphqlWsTransport
+    from channels_graphql_ws.exceptions import (
+        ChannelLayerError,
+        ConnectionClosedError,
+        ConnectionRejectionError,
+        GraphqlWsClientError,
+        GraphqlWsError,
+        GraphqlWsResponseError,
+        PayloadDecodeError,
+        PayloadError,
+        PayloadTypeError,
+        RemoteProtocolError,
+        SharedContextError,
+    )
+    from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+    from channels_graphql_ws.http.uploads import Upload
+    from channels_graphql_ws.http.view import GraphqlView
+    from channels_graphql_ws.routing import GraphqlProtocolTypeRouter
+    from channels_graphql_ws.shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
+    from channels_graphql_ws.subscription.declaration import Subscription
+    from channels_graphql_ws.subscription.field import COMPLETE, SKIP
+    from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
 
 __all__ = [
     "COMPLETE",
@@ -52,3 +62,61 @@ __all__ = [
     "shut_down",
     "shut_down_on_signals",
 ]
+
+# Where each name is defined. A test compares it with the imports for type checkers above.
+_HOMES = {
+    "COMPLETE": "subscription.field",
+    "ChannelLayerError": "exceptions",
+    "ConnectionClosedError": "exceptions",
+    "ConnectionRejectionError": "exceptions",
+    "GraphqlHttpConsumer": "http.consumer",
+    "GraphqlLifespan": "shutdown",
+    "GraphqlProtocolTypeRouter": "routing",
+    "GraphqlView": "http.view",
+    "GraphqlWsClient": "client.client",
+    "GraphqlWsClientError": "exceptions",
+    "GraphqlWsConsumer": "websocket.consumer",
+    "GraphqlWsError": "exceptions",
+    "GraphqlWsResponseError": "exceptions",
+    "GraphqlWsTransport": "client.transport",
+    "GraphqlWsTransportAiohttp": "client.aiohttp_transport",
+    "PayloadDecodeError": "exceptions",
+    "PayloadError": "exceptions",
+    "PayloadTypeError": "exceptions",
+    "RemoteProtocolError": "exceptions",
+    "SKIP": "subscription.field",
+    "SharedContextError": "exceptions",
+    "Subscription": "subscription.declaration",
+    "Upload": "http.uploads",
+    "shut_down": "shutdown",
+    "shut_down_on_signals": "shutdown",
+}
+
+# The predecessor's modules, which `import channels_graphql_ws` alone makes reachable.
+_MODULES = frozenset(
+    {
+        "client",
+        "dict_as_object",
+        "exceptions",
+        "graphql_ws_consumer",
+        "serializer",
+        "subscription",
+        "transport",
+    }
+)
+
+
+if not TYPE_CHECKING:  # pragma: no branch (type checkers shall still report a misspelt name)
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_MODULES})

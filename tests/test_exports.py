@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -49,13 +50,32 @@ def test_the_listed_names_are_sorted_and_each_is_there(module: ModuleType):
     assert [name for name in listed if not hasattr(module, name)] == []
 
 
-def test_every_public_name_of_the_package_is_listed():
-    public = {
-        name
-        for name, value in vars(channels_graphql_ws).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
+def _imported_for_type_checkers() -> dict[str, str]:
+    """Return the home of each name that the package's top imports under TYPE_CHECKING."""
+    tree = ast.parse(inspect.getsource(channels_graphql_ws))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    return {
+        alias.name: str(node.module).removeprefix("channels_graphql_ws.")
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
-    assert public == set(channels_graphql_ws.__all__)
+
+
+def test_type_checkers_are_told_of_each_listed_name_and_where_it_really_is():
+    homes = _imported_for_type_checkers()
+    assert sorted(homes) == sorted(channels_graphql_ws.__all__)
+    assert homes == channels_graphql_ws._HOMES
+
+
+def test_dir_names_everything_that_is_listed_and_the_modules_of_the_predecessor():
+    expected = {*channels_graphql_ws.__all__, "client", "transport", "serializer", "subscription"}
+    assert expected <= set(dir(channels_graphql_ws))
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error_as_of_any_module():
+    with pytest.raises(AttributeError, match="'channels_graphql_ws' has no attribute 'Subscrip'"):
+        _ = channels_graphql_ws.Subscrip  # type: ignore[attr-defined]
 
 
 def test_everything_for_tests_is_listed():
@@ -387,7 +407,7 @@ def test_the_package_is_imported_without_settings_and_without_what_only_some_nee
     tmp_path: Path,
 ):
     code = (
-        "import sys, channels_graphql_ws; from django.conf import settings;"
+        "import sys; from channels_graphql_ws import *; from django.conf import settings;"
         "optional = ['aiohttp', 'channels_graphql_ws.testing', 'daphne', 'uvicorn'];"
         "print(settings.configured, [name for name in optional if name in sys.modules])"
     )
@@ -405,3 +425,36 @@ def test_each_module_is_imported_without_settings_and_without_daphne(tmp_path: P
 @pytest.mark.parametrize("name", ["client", "exceptions", "serializer", "testing", "transport"])
 def test_a_module_can_be_the_first_to_be_imported(name: str, tmp_path: Path):
     assert _run(f"from channels_graphql_ws.{name} import *; print('fine')", tmp_path) == "fine"
+
+
+_SERVER_SIDE = {"asgiref", "channels", "django", "graphene", "graphql"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import channels_graphql_ws",
+        "from channels_graphql_ws import GraphqlWsClient, GraphqlWsTransportAiohttp",
+        "from channels_graphql_ws import ConnectionClosedError, GraphqlWsResponseError",
+        "from channels_graphql_ws.client import GraphqlWsClient, GraphqlWsResponseError",
+        "from channels_graphql_ws.transport import GraphqlWsTransportAiohttp",
+        "import channels_graphql_ws; channels_graphql_ws.client.GraphqlWsClient",
+    ],
+)
+def test_a_program_that_needs_the_client_loads_nothing_of_the_server(
+    statement: str, tmp_path: Path
+):
+    code = (
+        f"import sys\n{statement}\n"
+        f"print(sorted({_SERVER_SIDE!r} & set(sys.modules)), 'aiohttp' in sys.modules)"
+    )
+    assert _run(code, tmp_path) == "[] False"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["client", "dict_as_object", "graphql_ws_consumer", "serializer", "subscription", "transport"],
+)
+def test_the_predecessors_modules_are_attributes_of_the_package(name: str, tmp_path: Path):
+    code = f"import channels_graphql_ws as package; print(package.{name}.__name__)"
+    assert _run(code, tmp_path) == f"channels_graphql_ws.{name}"

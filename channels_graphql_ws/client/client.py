@@ -9,8 +9,7 @@ import logging
 import textwrap
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from channels_graphql_ws.client.transport import DEFAULT_SUBPROTOCOL, GraphqlWsTransport, pong_for
 from channels_graphql_ws.exceptions import (
@@ -18,46 +17,21 @@ from channels_graphql_ws.exceptions import (
     GraphqlWsResponseError,
     RemoteProtocolError,
 )
+from channels_graphql_ws.websocket.subprotocols import SUBPROTOCOLS
 
 _LOG = logging.getLogger("channels_graphql_ws.client")
 
 __all__ = ["GraphqlWsClient", "GraphqlWsResponseError"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Dialect:
-    """The words of one subprotocol, as far as a client needs them."""
-
-    start: str
-    result: str
-    stop: str
-    keep_alive: frozenset[str]
-    has_ping: bool
-
-
-_DIALECTS = {
-    "graphql-transport-ws": _Dialect(
-        start="subscribe",
-        result="next",
-        stop="complete",
-        keep_alive=frozenset({"ping", "pong"}),
-        has_ping=True,
-    ),
-    "graphql-ws": _Dialect(
-        start="start",
-        result="data",
-        stop="stop",
-        keep_alive=frozenset({"ka"}),
-        has_ping=False,
-    ),
-}
+_DIALECTS: Final = {dialect.name: dialect for dialect in SUBPROTOCOLS}
 
 
 class GraphqlWsClient:
     """A GraphQL client over one connection, in either subprotocol.
 
     Everything the server says comes out of `receive()`, in its order; the other
-    methods are built on it. So one task at a time may wait for messages. KeepAlive of
+    methods are built on it. So one task at a time may wait for messages. Pings of
     the server are answered when they are read. Every wait ends with `TimeoutError`
     after `transport.TIMEOUT` seconds, where no other time is given.
 
@@ -141,12 +115,12 @@ class GraphqlWsClient:
             "variables": dict(variables or {}),
             "operationName": operation_name,
         }
-        await self._send({"type": self._dialect.start, "id": op_id, "payload": payload})
+        await self._send({"type": self._dialect.start_type, "id": op_id, "payload": payload})
         return op_id
 
     async def complete(self, op_id: Any) -> None:
         """Ask the server to stop an operation."""
-        await self._send({"type": self._dialect.stop, "id": op_id})
+        await self._send({"type": self._dialect.stop_type, "id": op_id})
 
     async def receive(
         self,
@@ -181,7 +155,7 @@ class GraphqlWsClient:
 
     async def receive_next(self, op_id: Any) -> Any:
         """Return the payload of the next message, which must be a result of `op_id`."""
-        return await self.receive(assert_id=op_id, assert_type=self._dialect.result)
+        return await self.receive(assert_id=op_id, assert_type=self._dialect.next_type)
 
     async def receive_complete(self, op_id: Any) -> Any:
         """Receive the next message, which must be the `complete` of `op_id`."""
@@ -205,7 +179,7 @@ class GraphqlWsClient:
         """
         op_id = await self.start(query, variables=variables, operation_name=operation_name)
         try:
-            payload = await self.receive(wait_id=op_id, assert_type=self._dialect.result)
+            payload = await self.receive(wait_id=op_id, assert_type=self._dialect.next_type)
         except GraphqlWsResponseError as error:
             # An `error` is the last word of an operation, a result with errors is not.
             if error.response["type"] != "error":
@@ -232,7 +206,7 @@ class GraphqlWsClient:
         """
         op_id = await self.start(query, variables=variables)
         if wait_confirmation:
-            await self.receive(wait_id=op_id, assert_type=self._dialect.result)
+            await self.receive(wait_id=op_id, assert_type=self._dialect.next_type)
         return op_id
 
     async def wait_response(
@@ -314,7 +288,7 @@ class GraphqlWsClient:
         """Return the next message that is not there to keep the connection alive."""
         while True:
             message = await self._any_message(timeout)
-            if message.get("type") not in self._dialect.keep_alive:
+            if message.get("type") not in self._dialect.keep_alive_types:
                 return message
 
     async def _any_message(self, timeout: float | None = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from weakref import ref
 
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
@@ -24,6 +24,10 @@ class _Known(NamedTuple):
     layer: object
     destinations: list[Destination]
 
+
+_DEFAULT: Final = ("default", "GQLWS")
+"""Where consumers and views listen unless told otherwise: a process that only broadcasts
+may have imported none of them."""
 
 _lock = threading.Lock()
 _owners: Owners = ()
@@ -70,6 +74,7 @@ def _found(owners: Owners) -> list[Destination]:
         for owner in owners
         if (cls := owner()) is not None
     }
+    found = found or {_DEFAULT}
     # A class that nobody uses may name a layer that nobody has.
     configured = [pair for pair in sorted(found) if pair[0] in channel_layers]
     chosen = configured or sorted(found)[:1]

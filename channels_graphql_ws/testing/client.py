@@ -50,7 +50,7 @@ class GraphqlWsClient(client.GraphqlWsClient):
     ) -> None:
         """Fail if a message arrives within `attempts` times `interval` seconds.
 
-        KeepAlive, pongs and `ka` do not count; a closed connection is silent. `settle()`
+        Pings, pongs and `ka` do not count; a closed connection is silent. `settle()`
         proves the same without waiting.
 
         Raises:
@@ -127,7 +127,7 @@ class GraphqlWsClient(client.GraphqlWsClient):
             message = await self._any_message()
             if message.get("type") == "pong" and message.get("payload") == payload:
                 return heard
-            if message.get("type") not in self._dialect.keep_alive:
+            if message.get("type") not in self._dialect.keep_alive_types:
                 heard.append(message)
 
     async def _until_complete(self, fence: str) -> list[dict[str, Any]]:

@@ -28,7 +28,16 @@ class Subprotocol:
     encoders: Mapping[type, Encoder]
     identified: frozenset[str]
     """The words that carry the id of an operation."""
+    start_type: str
+    """The client's word that starts an operation."""
+    stop_type: str
+    """The client's word that stops an operation."""
     next_type: str
+    """The server's word for a result."""
+    has_ping: bool
+    """Either side may ping, and the other answers with a pong."""
+    keep_alive_types: frozenset[str]
+    """The server's words that only keep the connection alive."""
     accepts_integer_ids: bool
     """Take integers for ids and echo them."""
     has_init_timeout: bool
@@ -216,7 +225,11 @@ GRAPHQL_TRANSPORT_WS = Subprotocol(
         messages.Pong: _word("pong"),
     },
     identified=frozenset({"subscribe", "complete"}),
+    start_type="subscribe",
+    stop_type="complete",
     next_type="next",
+    has_ping=True,
+    keep_alive_types=frozenset({"ping", "pong"}),
     accepts_integer_ids=False,
     has_init_timeout=True,
     expects_pong=True,
@@ -245,7 +258,11 @@ GRAPHQL_WS = Subprotocol(
         messages.Ping: _keep_alive,
     },
     identified=frozenset({"start", "stop"}),
+    start_type="start",
+    stop_type="stop",
     next_type="data",
+    has_ping=False,
+    keep_alive_types=frozenset({"ka"}),
     accepts_integer_ids=True,
     has_init_timeout=False,
     expects_pong=False,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -125,33 +123,6 @@ def test_something_that_is_no_transport_is_a_type_error():
 def test_an_unknown_subprotocol_is_a_value_error_which_names_the_known(transport):
     with pytest.raises(ValueError, match="'graphql-transport-ws' or 'graphql-ws', not 'mqtt'"):
         GraphqlWsClient(transport, "mqtt")
-
-
-def test_client_and_transport_import_no_django_no_channels_and_no_aiohttp():
-    # The package's own `__init__` offers the server too, so it is left out here.
-    program = """
-import importlib.util, sys, types
-spec = importlib.util.find_spec("channels_graphql_ws")
-package = types.ModuleType("channels_graphql_ws")
-package.__path__ = list(spec.submodule_search_locations)
-sys.modules["channels_graphql_ws"] = package
-import channels_graphql_ws.client, channels_graphql_ws.transport
-print({"django", "channels", "aiohttp"} & set(sys.modules))
-"""
-    assert run_python(program) == "set()"
-
-
-def test_importing_the_package_does_not_import_aiohttp():
-    program = "import sys, channels_graphql_ws; print('aiohttp' in sys.modules)"
-    assert run_python(program) == "False"
-
-
-def run_python(program: str) -> str:
-    prologue = f"import sys; sys.path[:] = {sys.path!r}\n"
-    command = [sys.executable, "-c", prologue + program]
-    return subprocess.run(
-        command, check=True, capture_output=True, text=True, timeout=60
-    ).stdout.strip()
 
 
 async def test_a_client_is_connected_after_the_ack_and_not_before(client):

@@ -73,6 +73,13 @@ def test_classes_that_say_the_same_are_one_destination() -> None:
     del kept
 
 
+def test_a_process_that_has_imported_no_consumer_reaches_those_with_default_options(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(destinations, "_owners", ())
+    assert found() == [("default", "GQLWS")]
+
+
 def test_a_subclass_of_a_consumer_is_a_destination() -> None:
     class Consumer(GraphqlWsConsumer):
         group_name_prefix = "Mine"
