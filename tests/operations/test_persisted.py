@@ -1,4 +1,7 @@
-"""Documents that `on_operation` looks up, over WebSocket, HTTP and event streams; docs/http.md."""
+"""Documents that `on_operation` looks up, over WebSocket, HTTP and event streams.
+
+The recipe is that of docs/reference/http.md.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ both = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
 
 def documented() -> dict[str, Any]:
     """Run the recipe of the documents."""
-    text = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_text()
     snippets = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {"schema": http_schema.schema}
     exec(next(each for each in snippets if "sha256Hash" in each), names)  # noqa: S102 (ours)

@@ -35,7 +35,7 @@ _ADDRESS = re.compile(r"(?:Listening on TCP address |[Rr]unning on http://)127\.
 
 @dataclass(frozen=True)
 class Kind:
-    """A server, and in which ways it is like no other: see docs/deployment.md.
+    """A server, and in which ways it is like no other: see docs/how-to/deployment.md.
 
     Attributes:
         command: module and arguments; `{port}` is a free port.
