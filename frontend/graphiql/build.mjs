@@ -91,6 +91,29 @@ const underlinesWithoutPictures = {
   },
 };
 
+// The copy of DOMPurify that Monaco brings along has known holes; this is the package's own release, which
+// `npm audit` knows by name.
+const currentDomPurify = {
+  name: "current-dompurify",
+  setup(plugins) {
+    let count = 0;
+    plugins.onLoad({ filter: /[\\/]monaco-editor[\\/].*[\\/]dompurify\.js$/ }, () => {
+      count += 1;
+      const contents = `
+        import purify from "dompurify";
+        export default purify;
+        export const { addHook, isSupported, removeHook, sanitize, version } = purify;
+      `;
+      return { contents, loader: "js", resolveDir: HERE };
+    });
+    plugins.onEnd(() => {
+      if (count !== 1) {
+        throw new Error(`Monaco has ${count} copies of DOMPurify, not one: look at them again`);
+      }
+    });
+  },
+};
+
 async function bundle(emitted) {
   const result = await build({
     absWorkingDir: HERE,
@@ -106,7 +129,7 @@ async function bundle(emitted) {
     jsx: "automatic",
     legalComments: "linked",
     define: { "process.env.NODE_ENV": '"production"' },
-    plugins: [filesOfStyles(emitted), underlinesWithoutPictures],
+    plugins: [filesOfStyles(emitted), underlinesWithoutPictures, currentDomPurify],
     logLevel: "warning",
   });
   for (const { path: name, contents } of result.outputFiles) {

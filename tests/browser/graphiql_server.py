@@ -51,7 +51,13 @@ from channels_graphql_ws.http.view import GraphqlView  # noqa: E402
 class Query(graphene.ObjectType):
     """What can be asked."""
 
-    hello = graphene.String(name=graphene.String(default_value="you"))
+    hello = graphene.String(
+        name=graphene.String(default_value="you"),
+        description=(
+            'Says <b>hello</b>. <img src="x" onerror="alert(1)"> '
+            "[a link](javascript:alert(2)) <iframe srcdoc=here></iframe>"
+        ),
+    )
 
     def resolve_hello(self, info, name):
         return f"Hello, {name}!"

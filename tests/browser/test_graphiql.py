@@ -181,6 +181,16 @@ async def test_the_schema_is_there_to_be_read(opened, tmp_path: Path):
 
 
 @only_consumer
+async def test_a_description_in_the_editor_brings_no_elements_of_its_own(opened, tmp_path: Path):
+    page = await opened("{ hello }")
+    await page.locator(".graphiql-query-editor .view-line span", has_text="hello").last.hover()
+    hover = page.locator(".monaco-hover", has_text="Says")
+    await expect(hover).to_contain_text("Says hello. a link")
+    await page.screenshot(path=tmp_path / "hover.png")
+    await expect(hover.locator("a, b, iframe, img")).to_have_count(0)
+
+
+@only_consumer
 async def test_a_confirmation_is_shown_but_is_no_event(opened, tmp_path: Path):
     page = await opened(HEAR)
     await execute(page)
