@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Any
 
 from graphql import (
     DocumentNode,
@@ -19,13 +19,8 @@ from graphql.execution import get_argument_values
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.execution.compiler.event import EventRoot
+from channels_graphql_ws.execution.compiler.graphql_core import CollectedErrors
 from channels_graphql_ws.execution.request import Subscribe
-
-_ERRORS: Final = (
-    "collected_errors" if "collected_errors" in ExecutionContext.__annotations__ else "errors"
-)
-"""Where an execution collects errors: in a class of its own, in older releases of
-graphql-core 3.2 in a plain list."""
 
 
 class _RootFields(ExecutionContext):
@@ -123,14 +118,13 @@ class CoreEventField:
         variables = vars(execution)
         variables.update(self._shared)
         variables["root_value"] = payload
-        variables[_ERRORS] = type(variables[_ERRORS])()
+        variables["collected_errors"] = CollectedErrors()
         return execution
 
     @staticmethod
     def _response(
         execution: ExecutionContext, data: Any, *failures: GraphQLError
     ) -> ExecutionResult:
-        collected = getattr(execution, _ERRORS)
-        errors: list[GraphQLError] = getattr(collected, "errors", collected)
+        errors = execution.collected_errors.errors
         errors.extend(failures)
         return execution.build_response(data, errors)

@@ -47,21 +47,8 @@ ROOT_VALUE: Final = _INFO.index("root_value")
 _NEEDED = ("build_response", "complete_leaf_value", "ensure_valid_runtime_type")
 
 
-class EveryError:
-    """Collects errors as the older releases of graphql-core 3.2 did: all of them."""
-
-    def __init__(self) -> None:
-        self.errors: list[GraphQLError] = []
-
-    def add(self, error: GraphQLError, path: Path | None) -> None:
-        """Take an error."""
-        del path
-        self.errors.append(error)
-
-
-CollectedErrors: Final[Callable[[], Any]] = getattr(_execute, "CollectedErrors", EveryError)
-"""Collects errors as the installed release of graphql-core does: the newer ones leave out
-what goes wrong below a position that is null already."""
+CollectedErrors: Final[Callable[[], Any]] = _execute.CollectedErrors
+"""Collects errors, without those below a position that is null already."""
 
 complete_leaf: Final[Callable[..., Any]] = ExecutionContext.complete_leaf_value
 """Serialize a value of a scalar or enum type, and see that it gave something."""

@@ -16,10 +16,9 @@ from graphql import (
 
 from channels_graphql_ws.execution.compiler import graphql_core as core
 from channels_graphql_ws.execution.compiler import plans
-from channels_graphql_ws.execution.compiler.graphql_core import EveryError
 from channels_graphql_ws.execution.compiler.operation import compile_operation
 from channels_graphql_ws.execution.compiler.selections import MAX_DEPTH, MAX_SELECTIONS
-from executed_twice import Both, compiled, told
+from executed_twice import Both, compiled
 
 
 class Thing(graphene.ObjectType):
@@ -246,14 +245,6 @@ def test_errors_are_in_the_order_of_graphql_core() -> None:
     Both(SCHEMA, "{ thing { must name } name a: name must }", make).same()
     Both(SCHEMA, "{ must name thing { name must } b: thing { must } }", make).same()
     Both(SCHEMA, "{ thing { name } must }", lambda: {"must": None, "thing": {"name": []}}).same()
-
-
-def test_older_releases_of_graphql_core_collect_every_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("channels_graphql_ws.execution.compiler.run.CollectedErrors", EveryError)
-    operation = Both(SCHEMA, "{ name thing { must } }", lambda: {"name": [], "thing": {}})
-    assert told(operation.execute()) == told(operation.execute_by_core())
 
 
 def test_a_variable_that_is_wrong_is_an_error_of_the_request() -> None:
