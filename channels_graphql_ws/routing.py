@@ -17,7 +17,7 @@ from django.urls import re_path
 from django.utils.http import is_same_domain
 
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
-from channels_graphql_ws.operations.options import check_options, option_names, with_options
+from channels_graphql_ws.operations.option_values import check_options, option_names, with_options
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, GraphqlLifespan, shut_down_on_signals
 from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
 

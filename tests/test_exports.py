@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import graphene
 import pytest
@@ -343,7 +343,7 @@ def test_a_consumer_behaves_as_it_always_did_unless_it_is_told(name: str, defaul
 
 
 def test_the_schema_of_a_consumer_has_no_default():
-    assert "schema" in consumer.GraphqlWsConsumer.__annotations__
+    assert "schema" in get_type_hints(consumer.GraphqlWsConsumer)
     assert not hasattr(consumer.GraphqlWsConsumer, "schema")
 
 

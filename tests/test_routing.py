@@ -16,7 +16,7 @@ import http_schema
 from channels_graphql_ws import GraphqlWsConsumer, shutdown
 from channels_graphql_ws.client.transport import ConnectionRejectedError
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
-from channels_graphql_ws.operations.options import with_options
+from channels_graphql_ws.operations.option_values import with_options
 from channels_graphql_ws.routing import GraphqlProtocolTypeRouter, is_allowed
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from http_client import ask, post
@@ -204,7 +204,7 @@ def test_a_pattern_that_is_none_is_refused():
 
 
 def test_what_is_no_schema_is_refused():
-    with pytest.raises(TypeError, match="is no schema"):
+    with pytest.raises(TypeError, match="is not a schema"):
         router(schema="type Query { a: Int }")
 
 

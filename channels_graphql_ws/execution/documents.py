@@ -90,18 +90,18 @@ class Document:
 class Rules:
     """What documents have to keep besides the rules of GraphQL."""
 
-    extra: tuple[type[ASTValidationRule], ...] = ()
+    validation_rules: tuple[type[ASTValidationRule], ...] = ()
     max_depth: int | None = None
     max_tokens: int | None = None
     introspection: bool = True
-    parse: Callable[[str], DocumentNode] | None = None
+    parse_document: Callable[[str], DocumentNode] | None = None
     """The user's own way to parse."""
-    validate: Callable[..., Sequence[GraphQLError]] | None = None
+    validate_document: Callable[..., Sequence[GraphQLError]] | None = None
     """The user's own way to validate."""
 
     def all(self) -> list[type[ASTValidationRule]]:
         """Give the rules that can be asked when a document is valid otherwise."""
-        rules = list(self.extra)
+        rules = list(self.validation_rules)
         if self.max_depth is not None:
             rules.append(depth_limit(self.max_depth))
         if not self.introspection:
@@ -179,8 +179,12 @@ class DocumentCache:
 def load(schema: GraphQLSchema, text: str, rules: Rules = NO_RULES) -> Document:
     """Parse and validate; what is wrong is told in the document, never raised."""
     try:
-        ast = rules.parse(text) if rules.parse else parse_document(text, rules.max_tokens)
-        errors = (rules.validate or validate_document)(schema, ast, rules.all())
+        ast = (
+            rules.parse_document(text)
+            if rules.parse_document
+            else parse_document(text, rules.max_tokens)
+        )
+        errors = (rules.validate_document or validate_document)(schema, ast, rules.all())
     except GraphQLError as error:
         return Document(_NOTHING, (error,))
     # Newer releases of graphql-core count the levels and say it themselves.

@@ -43,6 +43,19 @@ def describe(error: Exception, format: Formatter) -> dict[str, Any]:
     return description
 
 
+def encode_answer(result: ExecutionResult, format: Formatter) -> str:
+    """Return the JSON text of the result of a query or mutation.
+
+    One that was not executed at all, for example because of its variables, has no `data`
+    (GraphQL specification, Response).
+    """
+    errors = result.errors or ()
+    was_executed = result.data is not None or any(error.path is not None for error in errors)
+    if was_executed or not errors:
+        return encode_result(result, format)
+    return dumps({"errors": [describe(error, format) for error in errors]})
+
+
 def encode_result(result: ExecutionResult, format: Formatter) -> str:
     """Turn a result into JSON text; one without a JSON form becomes an error."""
     content: dict[str, Any] = {"data": result.data}

@@ -30,19 +30,19 @@ class Mask:
     """Puts another error in the place of those that are to be hidden.
 
     Attributes:
-        hidden: whether unexpected ones are, or a function that tells of each error.
-        message: what clients read instead.
+        mask_errors: whether unexpected ones are, or a function that tells of each error.
+        masked_error_message: what clients read instead.
     """
 
-    hidden: bool | Callable[[Exception], bool] = False
-    message: str = "Unexpected error."
+    mask_errors: bool | Callable[[Exception], bool] = False
+    masked_error_message: str = "Unexpected error."
 
     def hides(self, error: Exception) -> bool:
         """Tell if clients are not to read this."""
-        if not callable(self.hidden):
-            return self.hidden and is_unexpected(error)
+        if not callable(self.mask_errors):
+            return self.mask_errors and is_unexpected(error)
         try:
-            return bool(self.hidden(error))
+            return bool(self.mask_errors(error))
         except Exception:
             log.exception("`mask_errors` failed: the error is hidden")
             return True
@@ -52,8 +52,10 @@ class Mask:
         if not self.hides(error):
             return error
         if not isinstance(error, GraphQLError):
-            return GraphQLError(self.message)
-        return GraphQLError(self.message, error.nodes, error.source, error.positions, error.path)
+            return GraphQLError(self.masked_error_message)
+        return GraphQLError(
+            self.masked_error_message, error.nodes, error.source, error.positions, error.path
+        )
 
 
 NO_MASK = Mask()

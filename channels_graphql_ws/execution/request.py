@@ -1,7 +1,4 @@
-"""The vocabulary: one dataclass for each protocol message, in no dialect.
-
-None of them is ever changed. The most frequent are not frozen, as that takes twice the time.
-"""
+"""A GraphQL request, whichever transport it came by, and why one was refused."""
 
 from __future__ import annotations
 
@@ -25,6 +22,7 @@ class Refusal(Enum):
     SUBSCRIBE = "subscribing failed"
     STREAM = "what feeds the subscription has failed"
     DUPLICATE = "the id is in use"
+    INTERNAL = "something broke that is not the client's fault"
 
 
 @dataclass(slots=True)

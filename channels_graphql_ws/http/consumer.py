@@ -18,6 +18,7 @@ from channels_graphql_ws.http.handler import RequestHandler
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import StreamingResponse
+from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, DEFAULT_TIMEOUT, yield_to_server
 
@@ -48,8 +49,8 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
         Raises:
             TypeError: there is no such attribute, or no schema.
         """
-        consumer_class = cls.with_options(**options)
-        consumer_class().engine()
+        consumer_class = cls._with_options(**options)
+        engine_of(consumer_class())
 
         async def application(scope: Any, receive: Receive, send: Send) -> None:
             await consumer_class()(scope, receive, send)

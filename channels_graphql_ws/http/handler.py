@@ -38,6 +38,7 @@ from channels_graphql_ws.http.reservations import (
 )
 from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.http.stream import OwnStream, ResponseStream, Sink
+from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.shutdown import connections_of_loop
 
 log = logging.getLogger("channels_graphql_ws.http")
@@ -135,8 +136,8 @@ class RequestHandler:
                 return await pages.page(self._endpoint, self._request, self._response)
         if not self._endpoint.allow_queries_via_get:
             raise method_not_allowed("Queries by GET are switched off", self._methods)
-        by_name = self._endpoint.looks_documents_up
-        return await self._run(parsing.operation_of_parameters(parameters, by_name=by_name))
+        operation = parsing.operation_of_parameters(parameters, by_name=self._looks_up)
+        return await self._run(operation)
 
     async def _post(self) -> Answer:
         is_form = self._request.media_type.name == "multipart/form-data"
@@ -152,13 +153,18 @@ class RequestHandler:
         wanted = parsing.operations_of(
             content,
             max_batch_size=self._endpoint.max_batch_size,
-            by_name=self._endpoint.looks_documents_up,
+            by_name=self._looks_up,
         )
         if self._has_single_connections and (token := self._request.stream_token) is not None:
             return await self._add(token, wanted)
         if isinstance(wanted, Subscribe):
             return await self._run(wanted)
         return await self._run_batch(wanted)
+
+    @property
+    def _looks_up(self) -> bool:
+        """Whether `on_operation` may give a document to a client that sends none."""
+        return overridden(self._endpoint, "on_operation")
 
     @property
     def _methods(self) -> str:
@@ -199,12 +205,11 @@ class RequestHandler:
 
     async def _json(self) -> Any:
         """Decode the body, perhaps as the user wants."""
-        decode = self._endpoint.json_decoder()
-        if decode is None:
+        if not overridden(self._endpoint, "decode_json"):
             return parsing.json_of(self._request.body)
         text = parsing.text_of(self._request.body)
         try:
-            content = decode(text)
+            content: Any = self._endpoint.decode_json(text)
             return await content if is_awaitable(content) else content
         except ValueError as error:
             raise parsing.not_json(error) from None

@@ -1,11 +1,10 @@
-"""One operation over HTTP: what runs it, and its way back to whoever has sent it."""
+"""One operation over HTTP: what runs it, and its way back to the client."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import copy_context
 from enum import Enum
 from typing import Any, Protocol
@@ -15,19 +14,14 @@ from django.http import HttpResponse
 from graphql import GraphQLError, OperationType
 
 from channels_graphql_ws.concurrency import eager
-from channels_graphql_ws.concurrency.eager import Eager
-from channels_graphql_ws.exceptions import ChannelLayerError
-from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.errors import RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.stream import Sink, Text
 from channels_graphql_ws.json_text import dumps, loads
-from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
-from channels_graphql_ws.pubsub.hub import Hub, hub_of
-from channels_graphql_ws.pubsub.layers import channel_layer
-from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
+from channels_graphql_ws.operations.overrides import overridden
+from channels_graphql_ws.operations.session import Endpoint, EndpointSession
 
 log = logging.getLogger("channels_graphql_ws.http")
 
@@ -61,52 +55,26 @@ class UnsuitableError(GraphQLError):
         self.headers = headers
 
 
-class Application(Protocol):
-    """What an operation needs of the consumer or view."""
+class HttpEndpoint(Endpoint, Protocol):
+    """The consumer or view, as far as an operation over HTTP needs it."""
 
-    channel_layer_alias: str
-    disconnect_timeout: float
-    subscription_notification_queue_limit: int
+    disconnect_timeout: float | None
     operation_timeout: float | None
 
-    def engine(self) -> Engine:
-        """Give what executes operations."""
+    def process_result(self, request: HttpRequest, result: Any) -> Any:
+        """Return what is sent instead of a result. May be awaitable."""
         ...
 
-    def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> Any:
-        """Refuse an operation by raising. May be awaitable."""
-        ...
-
-    def get_context(self, context: OperationContext) -> Any:
-        """Give the `info.context`. May be awaitable."""
-        ...
-
-    def get_root_value(self, context: Any) -> Any:
-        """Give the root value. May be awaitable."""
-        ...
-
-    def format_error(self, error: Exception) -> Mapping[str, Any]:
-        """Tell a client of an error."""
-        ...
-
-    def executor(self) -> Callable[..., Any] | None:
-        """Give the user's own way to execute, if there is one."""
-        ...
-
-    def result_hook(self) -> Callable[[HttpRequest, Any], Any] | None:
-        """Give the hook that may change results, if there is one."""
-        ...
-
-    def json_encoder(self) -> Callable[[Any], Any] | None:
-        """Give the user's own way to write JSON, if there is one. May be awaitable."""
+    def encode_json(self, content: Any) -> Any:
+        """Return JSON text. May be awaitable."""
         ...
 
 
 class HttpOperation:
-    """An operation, as the engine sees it: client and session in one.
+    """An operation, as the engine sees it: its client.
 
     Args:
-        application: who serves it.
+        endpoint: the consumer or view that serves it.
         http: the request that it came with.
         response: its status, headers and cookies; resolvers may set them.
         request: the operation.
@@ -117,7 +85,7 @@ class HttpOperation:
 
     def __init__(
         self,
-        application: Application,
+        endpoint: HttpEndpoint,
         http: HttpRequest,
         response: HttpResponse,
         request: Subscribe,
@@ -132,37 +100,35 @@ class HttpOperation:
         """The result, if there is no sink for it."""
         self.outcome = Outcome.EXECUTED
         self.unsuitable: UnsuitableError | None = None
-        self._application = application
-        self._response = response
+        self._endpoint = endpoint
+        self._session = EndpointSession(
+            endpoint, http.scope, more={"request": http, "response": response}
+        )
+        self._processes = overridden(endpoint, "process_result")
+        self._encodes = overridden(endpoint, "encode_json")
         self._choose_sink = choose_sink
-        self._context: Any = None
         self._live: ActiveSubscription | None = None
-        self._channel_name: str | None = None
-        self._own_channel: OwnChannel | None = None
-        self._hub: Hub | None = None
-        self._forbidden = False
         self._answered: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
-        self._invalid = False
 
     async def prepare_to_listen(self) -> None:
         """Get a channel of its own, so that other Channels code can send to it."""
-        layer: Any = get_channel_layer(self._application.channel_layer_alias)
+        layer: Any = get_channel_layer(self._endpoint.channel_layer_alias)
         if layer is not None:
-            self._channel_name = await layer.new_channel()
+            self._session.channel_name = await layer.new_channel()
 
     def start(self) -> asyncio.Future[None] | None:
         """Start it; give something to wait for if it is not known yet how to answer."""
         variables = copy_context()
-        work = self._application.engine().start(self, self)
-        rest = variables.run(eager.start, work)
+        session = self._session
+        rest = variables.run(eager.start, session.engine.start(self, session))
         if rest is not None:
             loop = asyncio.get_running_loop()
             self._answered = None if self.is_answered else loop.create_future()
             self.task = loop.create_task(rest, context=variables)
             self.task.add_done_callback(self._finished)
-            seconds = self._application.operation_timeout
+            seconds = self._endpoint.operation_timeout
             if seconds is not None:
                 self._timer = loop.call_later(seconds, self._time_out, self.task)
         return self._answered
@@ -185,7 +151,7 @@ class HttpOperation:
         self._is_over = True
         if self._has_nothing_to_end:
             return
-        seconds = self._application.disconnect_timeout
+        seconds = self._endpoint.disconnect_timeout
         try:
             async with asyncio.timeout(seconds):
                 await self._wind_down()
@@ -196,22 +162,12 @@ class HttpOperation:
                 self.task.cancel()
                 await asyncio.wait([self.task], timeout=seconds)
             self.http.close()
-            await self._let_go()
-
-    async def _let_go(self) -> None:
-        own, self._own_channel = self._own_channel, None
-        hub, self._hub = self._hub, None
-        try:
-            if own is not None:
-                await own.close()
-        finally:
-            if hub is not None:
-                await hub.release()
+            await self._session.close()
 
     @property
     def _has_nothing_to_end(self) -> bool:
-        parts = (self.task, self._live, self._hub, self._own_channel, self.http.form_data)
-        return all(part is None for part in parts)
+        parts = (self.task, self._live, self.http.form_data)
+        return all(part is None for part in parts) and not self._session.has_resources
 
     async def _wind_down(self) -> None:
         task = self.task
@@ -250,13 +206,9 @@ class HttpOperation:
 
     def next(self, result: str) -> None:
         """Take a result."""
-        outcome = Outcome.EXECUTED
-        if self._invalid and result.startswith('{"data":null,'):
-            # It was not executed at all: such a result has no `data`.
-            result = "{" + result.removeprefix('{"data":null,')
-            outcome = Outcome.INVALID
-        self._invalid = False
-        self._answer(result, outcome)
+        # What was not executed at all has no `data`.
+        is_invalid = result.startswith('{"errors":')
+        self._answer(result, Outcome.INVALID if is_invalid else Outcome.EXECUTED)
 
     def next_at_once(self, result: str) -> bool:
         """Tell that there is no short way."""
@@ -275,79 +227,6 @@ class HttpOperation:
         self._answer(dumps({"errors": [dict(each) for each in errors]}), self._why(refusal))
         self.completed()
 
-    def hub(self) -> Hub:
-        """Give the hub of this event loop; it stays until the operation ends."""
-        if self._hub is None:
-            self._hub = hub_of(channel_layer(self._application.channel_layer_alias))
-            self._hub.acquire()
-        return self._hub
-
-    def before_operation(self, request: Subscribe) -> Any:
-        """Ask the hooks."""
-        return eager.start(self._ask_hooks(request))
-
-    def operation_context(self, request: Subscribe) -> Any:
-        """Give the `info.context`."""
-        del request
-        return self._context
-
-    def get_root_value(self, context: Any) -> Any:
-        """Ask the hook."""
-        return eager.start(self._ask_for_root(context))
-
-    def executor(self) -> Callable[..., Any] | None:
-        """Give the user's own way to execute."""
-        return self._application.executor()
-
-    def format_error(self, error: Exception) -> Mapping[str, Any]:
-        """Tell the client of an error."""
-        # Only an error of the request as a whole has no path in the result.
-        if isinstance(error, GraphQLError) and error.path is None:
-            self._invalid = True
-        return self._application.format_error(error)
-
-    def _ask_hooks(self, request: Subscribe) -> Eager[Any]:
-        context = OperationContext(
-            {
-                "channels_scope": self.http.scope,
-                "channel_name": self._channel_name,
-                "graphql_operation_name": request.operation_name,
-                "graphql_operation_id": request.id,
-                "connection_params": {},
-                "request": self.http,
-                "response": self._response,
-            },
-            self._listen,
-        )
-        try:
-            answer = yield self._application.on_operation(request.id, request.for_hook())
-            self._context = yield self._application.get_context(context)
-        except Exception:
-            self._forbidden = True
-            raise
-        return answer
-
-    def _ask_for_root(self, context: Any) -> Eager[Any]:
-        try:
-            return (yield self._application.get_root_value(context))
-        except Exception:
-            self._forbidden = True
-            raise
-
-    def _listen(
-        self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
-    ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
-        if self._own_channel is None:
-            layer = channel_layer(self._application.channel_layer_alias)
-            self._own_channel = OwnChannel(layer, self._channel_name or "")
-        if self._channel_name is None and not groups:
-            raise ChannelLayerError(
-                "Only an operation whose answer is a stream has a channel of its own: name groups"
-            )
-        limit = self._application.subscription_notification_queue_limit
-        own = self._own_channel
-        return listen(own, type, timeout=timeout, groups=groups, queue_limit=limit)
-
     def _use_sink(self, type: OperationType | None) -> None:
         self.sink = self._choose_sink(type)
         if self.sink is not None:
@@ -358,7 +237,9 @@ class HttpOperation:
             return Outcome.UNSUITABLE
         match refusal:
             case Refusal.OPERATION:
-                return Outcome.FORBIDDEN if self._forbidden else Outcome.FAILED
+                return Outcome.FORBIDDEN
+            case Refusal.INTERNAL:
+                return Outcome.FAILED
             case Refusal.DOCUMENT:
                 return Outcome.INVALID
             case Refusal.REQUEST:
@@ -386,21 +267,20 @@ class HttpOperation:
             self.sink.next(self._hooked(result))
 
     def _hooked(self, result: str) -> Text:
-        application = self._application
-        if application.result_hook() is None and application.json_encoder() is None:
+        if not (self._processes or self._encodes):
             return result
         return lambda: self.final(result)
 
     async def final(self, result: str) -> str:
-        """Give a result as the user's hooks leave it."""
-        hook, encode = self._application.result_hook(), self._application.json_encoder()
-        if hook is None and encode is None:
+        """Return a result as the user's hooks leave it."""
+        if not (self._processes or self._encodes):
             return result
         try:
             changed = loads(result)
-            if hook is not None:
-                changed = await _awaited(hook(self.http, changed))
-            return str(await _awaited((encode or dumps)(changed)))
+            if self._processes:
+                changed = await _awaited(self._endpoint.process_result(self.http, changed))
+            encode = self._endpoint.encode_json if self._encodes else dumps
+            return str(await _awaited(encode(changed)))
         except Exception:
             log.exception("`process_result` or `encode_json` failed (id %s)", self.request.id)
             return INTERNAL_ERROR

@@ -20,6 +20,7 @@ from channels_graphql_ws.http.handler import RequestHandler
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import StreamingResponse
+from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.pubsub.layers import register_endpoint
 
 
@@ -40,8 +41,8 @@ class GraphqlView(GraphqlHttpEndpoint, View):
             TypeError: there is no such attribute, or no schema.
         """
         if options:
-            return cls.with_options(**options).as_view()
-        cls().engine()
+            return cls._with_options(**options).as_view()
+        engine_of(cls())
         return super().as_view()
 
     async def get(self, request: http.HttpRequest, **path_params: Any) -> http.HttpResponseBase:

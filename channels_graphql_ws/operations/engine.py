@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from operator import attrgetter
 from typing import Any, Final
 
 from graphql import (
@@ -25,16 +24,18 @@ from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.execution.context import SharedContext
-from channels_graphql_ws.execution.documents import Document, compiled, documents_of
+from channels_graphql_ws.execution.documents import Document, Rules, compiled, documents_of
 from channels_graphql_ws.execution.errors import (
     INTERNAL_ERROR,
     NoDocumentError,
     RequestError,
     describe,
+    encode_answer,
     encode_result,
     log_errors,
     log_refusal,
 )
+from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.execution.middleware import managed
 from channels_graphql_ws.execution.request import Refusal, Subscribe
 from channels_graphql_ws.execution.sync_resolvers import Hops
@@ -46,10 +47,10 @@ from channels_graphql_ws.operations.interfaces import (
     PreparedOperation,
     Session,
 )
-from channels_graphql_ws.operations.options import check_values, core_schema
+from channels_graphql_ws.operations.option_values import SettingsReader, check_values
 from channels_graphql_ws.operations.replacement import replaced
 from channels_graphql_ws.pubsub.hub import Hub
-from channels_graphql_ws.pubsub.layers import forget_cached
+from channels_graphql_ws.pubsub.layers import check_destination, forget_cached
 from channels_graphql_ws.subscription.declaration import Subscription
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.field import Source
@@ -61,71 +62,36 @@ from channels_graphql_ws.subscription.single import SingleSubscriber
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
-_attributes = attrgetter(
-    "middleware",
-    "resolve_sync_in_threads",
-    "compile_operations",
-    "group_name_prefix",
-    "confirm_subscriptions",
-    "subscription_confirmation_message",
-    "subscription_notification_queue_limit",
-    "warn_operation_timeout",
-    "max_depth",
-    "max_tokens",
-    "introspection",
-    "parse_document",
-    "validate_document",
-    "mask_errors",
-    "masked_error_message",
-)
-"""What an engine is made of, but for `validation_rules`, which may be a list that grows, and
-`schema`, which may carry another one later."""
-
-
 MOST_KEPT = 8
-"""Engines of one class: its instances may have attributes of their own, for example a schema
-for each tenant."""
+"""Engines of one class: its instances may have options of their own, for example a schema for
+each tenant."""
+
+_reader = SettingsReader(EngineSettings, rules=Rules, mask=Mask)
 
 
 def engine_of(endpoint: Any) -> Engine:
-    """Give the engine that all instances with the same attributes share.
+    """Return the engine that all endpoints of a class with the same options share.
 
     Args:
-        endpoint: a consumer or view. Its attributes count, wherever they were set.
+        endpoint: a consumer or view. Its options count wherever they were set.
 
     Raises:
-        TypeError: it has no `schema`.
+        TypeError: it has no `schema`, or an option of its own that belongs to the class.
         ValueError, TypeError: a value makes no sense, see `check_values`.
     """
-    schema = core_schema(endpoint.schema)
-    attributes = schema, *_attributes(endpoint), *endpoint.validation_rules
+    values = _reader.values(endpoint)
     cls = type(endpoint)
     known: list[tuple[Any, Engine]] = cls.__dict__.get("_engines") or []
-    for values, engine in known:
-        if values == attributes:
+    for values_before, engine in known:
+        if values_before == values:
             return engine
     check_values(endpoint)
+    check_destination(endpoint)
     forget_cached()
-    engine = Engine(_settings(endpoint, schema))
+    engine = Engine(_reader.settings(values))
     # Another list: instances in other threads may be reading this one.
-    cls._engines = [(attributes, engine), *known[: MOST_KEPT - 1]]
+    cls._engines = [(values, engine), *known[: MOST_KEPT - 1]]
     return engine
-
-
-def _settings(endpoint: Any, schema: GraphQLSchema) -> EngineSettings:
-    return EngineSettings(
-        schema=schema,
-        middleware=endpoint.middleware,
-        sync_in_thread=endpoint.resolve_sync_in_threads,
-        compile_operations=endpoint.compile_operations,
-        group_name_prefix=endpoint.group_name_prefix,
-        confirm_subscriptions=endpoint.confirm_subscriptions,
-        confirmation_message=endpoint.subscription_confirmation_message,
-        queue_limit=endpoint.subscription_notification_queue_limit,
-        warn_operation_timeout=endpoint.warn_operation_timeout,
-        rules=endpoint.document_rules(),
-        mask=endpoint.mask(),
-    )
 
 
 def guarded(execute: Callable[..., Any]) -> Callable[..., Any]:
@@ -158,7 +124,7 @@ class Engine:
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
         middleware = managed(settings.middleware)
-        if settings.sync_in_thread:
+        if settings.resolve_sync_in_threads:
             middleware = Hops(middleware)
         self._middleware = middleware
         self._documents = documents_of(settings.schema, settings.rules)
@@ -177,7 +143,7 @@ class Engine:
             if is_cancellation(error):
                 raise
             log.exception("Operation %r failed", client.request.id)
-            client.failed([INTERNAL_ERROR], Refusal.OPERATION)
+            client.failed([INTERNAL_ERROR], Refusal.INTERNAL)
 
     def _start(self, client: Client, session: Session) -> Eager[None]:
         request, schema = client.request, self.settings.schema
@@ -233,13 +199,13 @@ class Engine:
         request = asked.request
         call = partial(_execute_shallowly, self._executor(asked, session), asked)
         started = time.monotonic()
-        result: Any = in_thread(call) if self.settings.sync_in_thread else call()
+        result: Any = in_thread(call) if self.settings.resolve_sync_in_threads else call()
         while is_awaitable(result):
             result = yield result
         self._warn_if_slow(request, time.monotonic() - started)
         answer: ExecutionResult = result
         log_errors(answer.errors, request.operation_name or "an operation", request.id)
-        client.next(encode_result(answer, session.format_error))
+        client.next(encode_answer(answer, session.format_error))
         client.completed()
 
     def _executor(self, asked: PreparedOperation, session: Session) -> Callable[..., Any]:
@@ -292,7 +258,7 @@ class Engine:
             asked.request,
             context,
             self._middleware,
-            sync_in_thread=self.settings.sync_in_thread,
+            sync_in_thread=self.settings.resolve_sync_in_threads,
             compiles=self.settings.compile_operations,
         )
 
@@ -398,13 +364,17 @@ class Engine:
 
     def _queue_limit(self, plan: EventExecution) -> int:
         limit = plan.subscription_class.notification_queue_limit
-        return limit if limit and limit > 0 else max(1, self.settings.queue_limit)
+        return (
+            limit
+            if limit and limit > 0
+            else max(1, self.settings.subscription_notification_queue_limit)
+        )
 
     def _confirm(self, client: Client, session: Session) -> None:
         """Tell the client that its subscription is live, if it wants to know."""
         if not self.settings.confirm_subscriptions:
             return
-        message = self.settings.confirmation_message
+        message = self.settings.subscription_confirmation_message
         known, text = self._confirmation
         if known != message:
             errors: list[Any] = list(message.get("errors") or ())

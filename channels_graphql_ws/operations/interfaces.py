@@ -90,18 +90,19 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """What a consumer class says about execution; see its attributes."""
+    """Options that decide on execution: each field is the option of its name."""
 
     schema: GraphQLSchema
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None = None
-    sync_in_thread: bool = False
+    resolve_sync_in_threads: bool = False
     compile_operations: bool = True
     group_name_prefix: str = "GQLWS"
     confirm_subscriptions: bool = False
-    confirmation_message: Mapping[str, Any] = field(default_factory=dict)
-    queue_limit: int = 1024
+    subscription_confirmation_message: Mapping[str, Any] = field(default_factory=dict)
+    subscription_notification_queue_limit: int = 1024
     warn_operation_timeout: float | None = 1
     rules: Rules = NO_RULES
+    """Made of the options that its own fields are named after, like `mask`."""
     mask: Mask = NO_MASK
 
 

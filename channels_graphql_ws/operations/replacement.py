@@ -9,7 +9,7 @@ from typing import Any, Final
 from graphql import GraphQLSchema
 
 from channels_graphql_ws.execution.request import Subscribe
-from channels_graphql_ws.operations.options import core_schema
+from channels_graphql_ws.operations.option_values import core_schema
 
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "query": (str,),

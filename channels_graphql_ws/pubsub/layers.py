@@ -44,6 +44,22 @@ def forget_cached() -> None:
     _renew()
 
 
+def check_destination(endpoint: Any) -> None:
+    """Check that an endpoint listens where its class does: broadcasts know only classes.
+
+    Raises:
+        TypeError: prefix or alias differ.
+    """
+    cls = type(endpoint)
+    for name in ("group_name_prefix", "channel_layer_alias"):
+        own, of_class = getattr(endpoint, name), getattr(cls, name)
+        if own != of_class:
+            raise TypeError(
+                f"{cls.__qualname__}.{name} is {own!r} on an instance and {of_class!r} on the "
+                "class: set it on the class, as broadcasts go where the classes listen"
+            )
+
+
 def _renew(*new: ref[Any]) -> None:
     global _owners  # noqa: PLW0603 (a broadcast reads it without the lock)
     with _lock:

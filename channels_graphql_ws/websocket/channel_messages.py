@@ -1,77 +1,80 @@
-"""Messages of the channel layer to one consumer: who wants them, and who handles them."""
+"""Messages of the channel layer to one consumer, and the handlers that its class has."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
-from typing import Any, ClassVar
+from typing import Any, Protocol
 
 from channels.exceptions import StopConsumer
-from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
-class ChannelMessages(AsyncJsonWebsocketConsumer):
-    """A consumer that listens to its own channel only if somebody handles what comes.
+class Receiver(Protocol):
+    """The consumer, as far as messages to it need it."""
 
-    Each channel of the in-memory layer that is listened to costs all others.
+    groups: Any
+    listen_to_channel_layer: bool | None
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Call the handler of a message (Channels)."""
+
+
+class ChannelMessages:
+    """Receives what is sent to a consumer's own channel, if its class handles it.
+
+    InMemoryChannelLayer scans every channel on each receive: do not listen without need.
+
+    Args:
+        consumer: whose handlers are called.
+        library_class: the consumer that users subclass; its methods are not handlers.
     """
 
-    listen_to_channel_layer: bool | None
-    _library_class: ClassVar[type]
-    """The consumer that users subclass: what it has is no handler of theirs."""
+    __slots__ = ("_consumer", "_library_class", "is_wanted")
 
-    _with_own_handlers: ClassVar[bool]
-    _own_channel: OwnChannel | None = None
-    _listens = False
-    _is_over = False
+    def __init__(self, consumer: Receiver, library_class: type[Any]) -> None:
+        self._consumer = consumer
+        self._library_class = library_class
+        wanted = consumer.listen_to_channel_layer
+        if wanted is None:
+            wanted = bool(consumer.groups) or self._has_handlers()
+        self.is_wanted: bool = wanted
 
-    @classmethod
-    def _is_own_handler(cls, name: str) -> bool:
-        """Tell if a method is a handler that the user's class has."""
+    def listen(self, own_channel: Callable[[], OwnChannel]) -> None:
+        """Begin to receive, if anybody wants to."""
+        if self.is_wanted:
+            own_channel().dispatch_to(self._dispatch)
+
+    def _is_handler(self, name: str) -> bool:
+        """Return whether a method is a handler that the user's class has."""
         return (
             not name.startswith("_")
-            and iscoroutinefunction(getattr(cls, name, None))
-            and not hasattr(cls._library_class, name)
+            and iscoroutinefunction(getattr(type(self._consumer), name, None))
+            and not hasattr(self._library_class, name)
         )
 
-    @classmethod
-    def _has_own_handlers(cls) -> bool:
-        """Look for handlers once: that takes a while."""
-        known: bool | None = cls.__dict__.get("_with_own_handlers")
+    def _has_handlers(self) -> bool:
+        """Look for handlers, once for each class: that takes a while."""
+        cls: Any = type(self._consumer)
+        known: bool | None = cls.__dict__.get("_has_channel_handlers")
         if known is None:
-            known = cls._with_own_handlers = any(map(cls._is_own_handler, dir(cls)))
+            known = cls._has_channel_handlers = any(map(self._is_handler, dir(cls)))
         return known
 
-    def _wants_to_listen(self) -> bool:
-        wanted = self.listen_to_channel_layer
-        if wanted is not None:
-            return wanted
-        return bool(self.groups) or self._has_own_handlers()
-
-    def _listen_to_layer(self) -> None:
-        if self._listens:
-            self._channel_to_hear(self.channel_layer).dispatch_to(self._dispatch_own)
-
-    def _channel_to_hear(self, layer: Any) -> OwnChannel:
-        """Give this consumer's own channel, which few ever listen to."""
-        if self._own_channel is None:
-            name: Any = self.channel_name
-            self._own_channel = OwnChannel(layer, name, is_closed=self._is_over)
-        return self._own_channel
-
-    async def _dispatch_own(self, message: dict[str, Any], is_heard: bool) -> bool:  # noqa: FBT001
-        """Have the class's own handler called, as Channels does."""
-        if is_heard and not self._is_own_handler(message["type"].replace(".", "_")):
+    async def _dispatch(self, message: dict[str, Any], is_listened_to: bool) -> bool:  # noqa: FBT001
+        """Call the handler of a message, as Channels does; return whether to go on."""
+        if is_listened_to and not self._is_handler(message["type"].replace(".", "_")):
             return True
         try:
-            await self.dispatch(message)
+            handled: Awaitable[None] = self._consumer.dispatch(message)
+            await handled
         except StopConsumer:
             return False
-        # One message that can not be handled must not end all.
+        # One message that cannot be handled must not end all.
         except Exception:
             log.exception("A channel-layer message to a consumer was lost")
         return True

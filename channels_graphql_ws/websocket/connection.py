@@ -53,13 +53,11 @@ class Connection:
         websocket: where frames go.
         application: who decides on clients and executes operations.
         settings: times and order.
-        confirms: whether the client counts on confirmations of its subscriptions.
     """
 
     __slots__ = (
         "__weakref__",
         "_application",
-        "_confirms",
         "_idle",
         "_init_timer",
         "_initializing",
@@ -82,15 +80,12 @@ class Connection:
         websocket: WebSocket,
         application: Application,
         settings: ConnectionSettings,
-        *,
-        confirms: bool = False,
     ) -> None:
         self._protocol = protocol
         self._websocket = websocket
         self._send_event = websocket.event_sender()
         self._application = application
         self._settings = settings
-        self._confirms = confirms
         self._loop = asyncio.get_running_loop()
         self._operations: dict[Operation, ClientOperation] = {}
         self._subscriptions = 0
@@ -104,7 +99,7 @@ class Connection:
 
     def opened(self) -> None:
         """The socket is open."""
-        timeout = self._settings.init_timeout
+        timeout = self._settings.connection_init_wait_timeout
         if timeout and self._protocol.subprotocol.has_init_timeout:
             self._init_timer = self._loop.call_later(timeout, self._init_timed_out)
 
@@ -131,10 +126,12 @@ class Connection:
         self._keep_alive = self._order = None
 
     async def _wait_for_tasks(self) -> None:
-        deadline = self._loop.time() + self._settings.disconnect_timeout
         try:
-            while self._tasks and (seconds := deadline - self._loop.time()) > 0:
-                await asyncio.wait(self._tasks, timeout=seconds)
+            async with asyncio.timeout(self._settings.disconnect_timeout):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        except TimeoutError:
+            pass
         finally:
             await self._cancel_tasks()
 
@@ -150,7 +147,7 @@ class Connection:
             if self._is_busy:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._idle.wait(), timeout)
-            completes = self._settings.completes_at_shutdown
+            completes = self._settings.complete_at_shutdown
             self.carry_out(self._protocol.shut_down(completes=completes))
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT)
@@ -213,7 +210,7 @@ class Connection:
         Raises:
             TooManyError: there is no room for it.
         """
-        limit = self._settings.max_subscriptions
+        limit = self._settings.max_operations_per_connection
         if limit is not None and self._subscriptions >= limit:
             text = f"Operation limit of {limit} reached: end a subscription of this connection"
             raise TooManyError(GraphQLError(text))
@@ -297,7 +294,7 @@ class Connection:
             self._reject(error if isinstance(error, Exception) else RuntimeError("Cancelled"))
             return
         self.carry_out(self._protocol.accepted(answer))
-        if self._settings.ping_every:
+        if self._settings.send_ping_every:
             self._started_keep_alive().start()
 
     def _started_keep_alive(self) -> KeepAlive:
@@ -308,7 +305,7 @@ class Connection:
                 self,
                 self._application,
                 self._loop,
-                every=self._settings.ping_every,
+                every=self._settings.send_ping_every,
                 timeout=self._settings.pong_timeout,
             )
         return self._keep_alive
@@ -319,7 +316,7 @@ class Connection:
             payload = error.payload
             answer, reason = describe(error, lambda _: payload), error.reason
         else:
-            log_refusal("A client was rejected", error, self._application.mask())
+            log_refusal("A client was rejected", error, self._application.mask)
             answer, reason = describe(error, self._application.format_error), "Forbidden"
         self.carry_out(self._protocol.rejected(answer, reason))
 
@@ -338,7 +335,7 @@ class Connection:
         task = client.task
         if task is not None and not task.done():
             # Who counts on confirmations gets one in front of the `complete`.
-            if not (self._confirms and client.type in (None, SUBSCRIPTION)):
+            if not (self._settings.confirm_subscriptions and client.type in (None, SUBSCRIPTION)):
                 eager.cancel(task)
             yield asyncio.wait([task])
         if client.live is not None:

@@ -1,11 +1,12 @@
-"""`GraphqlWsConsumer`: Channels callbacks → Connection; settings and user hooks."""
+"""`GraphqlWsConsumer`: Channels callbacks and user hooks around a `Connection`."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
 from secrets import token_hex
 from typing import Any, ClassVar
 
@@ -13,47 +14,55 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 
-from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
+from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.exceptions import InvalidMessageError
-from channels_graphql_ws.execution.context import OperationContext
-from channels_graphql_ws.execution.errors import format_error
-from channels_graphql_ws.execution.request import Subscribe
-from channels_graphql_ws.json_text import loads
-from channels_graphql_ws.operations.engine import Engine, engine_of
-from channels_graphql_ws.operations.options import check_options, option_names, with_options
+from channels_graphql_ws.operations.engine import Engine
+from channels_graphql_ws.operations.option_values import (
+    SettingsReader,
+    check_options,
+    option_names,
+    with_options,
+)
 from channels_graphql_ws.operations.overrides import default, overridden
-from channels_graphql_ws.pubsub.hub import Hub, hub_of
-from channels_graphql_ws.pubsub.layers import channel_layer, register_endpoint
-from channels_graphql_ws.pubsub.listen_to_channel import listen
-from channels_graphql_ws.pubsub.local import serving
+from channels_graphql_ws.operations.session import EndpointSession
+from channels_graphql_ws.pubsub import local
+from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import (
     DEFAULT_TIMEOUT,
     Connections,
     connections_of_loop,
     yield_to_server,
 )
-from channels_graphql_ws.websocket import subprotocols as _subprotocols
+from channels_graphql_ws.websocket.application import ConsumerApplication
 from channels_graphql_ws.websocket.channel_messages import ChannelMessages
 from channels_graphql_ws.websocket.connection import Connection
-from channels_graphql_ws.websocket.hooks import HookedClient, WebSocketHooks
+from channels_graphql_ws.websocket.hooks import RESULT_HOOKS, WebSocketHooks
+from channels_graphql_ws.websocket.interfaces import ConnectionSettings
 from channels_graphql_ws.websocket.messages import CloseCode
-from channels_graphql_ws.websocket.operation import ClientOperation
 from channels_graphql_ws.websocket.options import ConsumerOptions
-from channels_graphql_ws.websocket.protocol import SERVICE_RESTART
+from channels_graphql_ws.websocket.protocol import SERVICE_RESTART, ServerProtocol
 from channels_graphql_ws.websocket.receiver import Receiver
+from channels_graphql_ws.websocket.subprotocols import (
+    Subprotocol,
+    choose,
+    named,
+    parse,
+    without_query,
+)
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
-class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
+class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsumer):
     """Serves GraphQL over WebSocket: subclass it, set `schema`, mount `as_asgi()`.
 
     Speaks both subprotocols, `graphql-transport-ws` and the legacy `graphql-ws`. All
-    attributes may be set on the class until its first connection.
-    """
+    options may be set on the class or the instance until the connection opens.
 
-    schema: Any
-    """A `graphene.Schema`, a `graphql.GraphQLSchema`, or something that has one."""
+    Attributes:
+        connection_params: the payload of `connection_init`, empty if there was none.
+        close_reason: the reason of the client's close, where the server tells it.
+    """
 
     _engines: ClassVar[list[tuple[Any, Engine]]]
 
@@ -76,30 +85,25 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
         super().__init__(*args, **kwargs)
         self.connection_params: Mapping[str, Any] = {}
         self.close_reason = ""
-        self._engine: Engine
-        self._connection: Connection | None = None
+        self._close_code: int | None = None
         self._receiver: Receiver
         self._connections: Connections
-        self._hub: Hub | None = None
-        self._close_code: int | None = None
+        self._connection: Connection | None = None
+        self._session: EndpointSession | None = None
+        self._is_over = False
         # Known when the connection opens: hooks may be set on the instance until then.
         self._overridden: frozenset[str] = frozenset()
         self._takes_frames = False
 
-    @staticmethod
-    def _format_error(error: Exception) -> dict[str, Any]:
-        """Tell clients of an error; override it to tell more, or less."""
-        return format_error(error)
-
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
-        """Give the ASGI application (Channels).
+        """Return the ASGI application (Channels).
 
         Args:
-            initkwargs: attributes of the class, or what a class with an `__init__` of its
+            initkwargs: options of the class, or what a class with an `__init__` of its
                 own takes.
         """
-        serving()
+        local.serving()
         if not initkwargs or cls.__init__ is not GraphqlWsConsumer.__init__:
             return super().as_asgi(**initkwargs)
         check_options(initkwargs, option_names(cls), cls.__qualname__)
@@ -111,7 +115,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
         Not through Channels' `dispatch`, which hops to a thread for every message.
 
         Raises:
-            ValueError: this is no WebSocket. Servers that ask an application for its
+            ValueError: this is not a WebSocket. Servers that ask an application for its
                 `lifespan` take that for a no.
         """
         if scope["type"] != "websocket":
@@ -127,14 +131,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
         self._overridden = frozenset([name for name in _HOOKS if overridden(self, name)])
         self._takes_frames = _RECEIVING.isdisjoint(self._overridden)
         try:
-            await self._use_channel_layer()
-            while True:
-                message = await self._receiver()
-                if self._takes_frames and message["type"] == "websocket.receive":
-                    if waiting := self._take_frame(_frame(message)):
-                        await waiting
-                elif not await self._take_event(message):
-                    break
+            await self._serve()
         except StopConsumer:
             pass
         except asyncio.CancelledError:
@@ -153,9 +150,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
 
     async def connect(self) -> None:
         """Accept the socket with the best subprotocol that the client offers."""
-        names: Any = self.scope.get("subprotocols", [])
-        offered = [name if isinstance(name, str) else name.decode("latin-1") for name in names]
-        chosen = _subprotocols.choose(offered, self.allowed_subprotocols())
+        offered = [_text(name) for name in self.scope.get("subprotocols", [])]
+        chosen = choose(offered, named(self.subprotocols, type(self).__qualname__))
         if chosen is None:
             log.warning("Refused a client, none of its subprotocols is ours: %s", offered)
             await self.accept()
@@ -164,24 +160,21 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
             )
             return
         await self.accept(subprotocol=chosen.name)
-        connections = connections_of_loop()
-        if connections.is_draining:
-            await self.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
+        self._connections = connections_of_loop()
+        self._session = EndpointSession(self, self.scope, self.channel_name)
+        application = ConsumerApplication(
+            self, self, self._session, self._overridden, self._crashed
+        )
+        if self._connections.is_draining:
+            await application.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
             return
-        self._engine = engine_of(self)
-        if "on_operation" in self._overridden:
-            chosen = _subprotocols.without_query(chosen)
-        protocol = self.server_protocol(
-            chosen,
-            asks_about_pings="on_ping" in self._overridden,
-            tells_of_pongs="on_pong" in self._overridden,
-        )
-        settings = self.connection_settings()
         self._connection = Connection(
-            protocol, self, self, settings, confirms=self.confirm_subscriptions
+            self._server_protocol(chosen),
+            application,
+            application,
+            _settings(_reader.values(self)),
         )
-        self._connections = connections
-        connections.add(self._connection)
+        self._connections.add(self._connection)
         self._connection.opened()
 
     async def close(self, code: Any = None, reason: str | None = None) -> None:
@@ -198,7 +191,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
     async def receive(
         self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any
     ) -> None:
-        """Take a frame and have `receive_json` see to it, unless it is not even JSON."""
+        """Take a frame and pass it to `receive_json`, unless it is not even JSON."""
         frame = bytes_data if text_data is None else text_data
         limit = self.max_message_size
         if limit is None or frame is None or len(frame) <= limit:
@@ -226,149 +219,77 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
         self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
     ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
         """Listen to other Channels code, see `OperationContext.listen_to_channel`."""
-        own = self._channel_to_hear(channel_layer(self.channel_layer_alias))
-        limit = self.subscription_notification_queue_limit
-        return listen(own, type, timeout=timeout, groups=groups, queue_limit=limit)
+        return self._lent().listen_to_channel(type, timeout=timeout, groups=groups)
 
-    def event_sender(self) -> Callable[[dict[str, Any]], Awaitable[None]]:
-        """Give what sends a text frame: an event `websocket.send` (ASGI)."""
-        if "encode_json" in self._overridden:
-            return self._send_encoded
-        send: Callable[[Any], Awaitable[None]] = self.base_send
-        return send
+    def _lent(self) -> EndpointSession:
+        if self._session is None:
+            self._session = EndpointSession(self, self.scope, self.channel_name)
+            self._session.is_closed = self._is_over
+        return self._session
 
-    async def send_close(self, code: int, reason: str) -> None:
-        """Close the socket; the reason is at most 123 bytes long."""
-        try:
-            await self.close(code, reason)
-        except Exception:
-            if code != CloseCode.SERVICE_RESTART:
-                raise
-            await self.close(int(CloseCode.SERVICE_RESTART_OF_APPLICATION), reason)
-
-    def accept_client(self, payload: Any) -> Eager[Mapping[str, Any] | None]:
-        """Ask `on_connect`, and keep the payload for `info.context`."""
-        self.connection_params = payload if isinstance(payload, dict) else {}
-        if not overridden(self, "on_connect"):
-            return None
-        answer = yield self.on_connect(payload)
-        if answer is None or isinstance(answer, dict):
-            return answer
-        log.warning(
-            "`on_connect` gave %r, which is neither a dict nor None: the client is let in without "
-            "it. To refuse a client, raise an error",
-            answer,
+    def _server_protocol(self, subprotocol: Subprotocol) -> ServerProtocol:
+        if "on_operation" in self._overridden:
+            subprotocol = without_query(subprotocol)
+        return ServerProtocol(
+            subprotocol,
+            max_message_size=self.max_message_size,
+            max_operations=self.max_operations_in_flight,
+            answers_complete=self.answer_complete,
+            asks_about_pings="on_ping" in self._overridden,
+            tells_of_pongs="on_pong" in self._overridden,
         )
-        return None
 
-    def ping_payload_now(self) -> Any:
-        """Give the payload of a ping of ours."""
-        payload: Any = self.ping_payload
-        return payload() if callable(payload) else payload
+    async def _serve(self) -> None:
+        messages = await self._use_channel_layer()
+        while True:
+            event = await self._receiver()
+            if self._takes_frames and event["type"] == "websocket.receive":
+                if waiting := self._take_frame(_frame(event)):
+                    await waiting
+            elif not await self._take_event(event, messages):
+                break
 
-    def pinged(self, payload: Any) -> Any:
-        """Ask `on_ping`."""
-        return self.on_ping(payload)
-
-    def ponged(self, payload: Any) -> Any:
-        """Tell `on_pong`."""
-        return self.on_pong(payload)
-
-    def format_error(self, error: Exception) -> Mapping[str, Any]:
-        """Tell a client of an error."""
-        return self._format_error(self.mask()(error))
-
-    def execute(self, client: ClientOperation) -> Eager[None]:
-        """Start an operation."""
-        if not _RESULT_HOOKS.isdisjoint(self._overridden):
-            return self._engine.start(HookedClient(client, self), self)
-        return self._engine.start(client, self)
-
-    def hub(self) -> Hub:
-        """Give the hub of this event loop; it stays until the connection ends.
-
-        Raises:
-            ChannelLayerError: there is no channel layer.
-        """
-        if self._hub is None:
-            layer = channel_layer(self.channel_layer_alias)
-            self._hub = hub_of(layer)
-            self._hub.acquire()
-        return self._hub
-
-    def before_operation(self, request: Subscribe) -> Any:
-        """Ask `on_operation`, if there is one worth asking."""
-        if "on_operation" not in self._overridden:
-            return None
-        return self.on_operation(request.id, payload=request.for_hook())
-
-    def operation_context(self, request: Subscribe) -> Any:
-        """Make the `info.context` of one operation."""
-        context = OperationContext(
-            {
-                "channels_scope": self.scope,
-                "channel_name": self.channel_name,
-                "graphql_operation_name": request.operation_name,
-                "graphql_operation_id": request.id,
-                "connection_params": self.connection_params,
-            },
-            self.listen_to_channel,
-        )
-        return self.get_context(context)
-
-    async def _use_channel_layer(self) -> None:
+    async def _use_channel_layer(self) -> ChannelMessages | None:
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         if self.channel_layer is None:
-            return
-        self._listens = self._wants_to_listen()
+            return None
+        messages = ChannelMessages(self, GraphqlWsConsumer)
         # A layer may hold resources for each channel until it is read from.
         self.channel_name = (
             await self.channel_layer.new_channel()
-            if self._listens
+            if messages.is_wanted
             else f"specific.{token_hex(16)}"
         )
+        return messages
 
-    async def _take_event(self, message: Any) -> bool:
-        """Take what is no frame, or not for the connection yet; tell if more is to come."""
-        match message["type"]:
+    async def _take_event(self, event: Any, messages: ChannelMessages | None) -> bool:
+        """Take what is not a frame for the connection; return whether to go on."""
+        match event["type"]:
             case "websocket.receive":
-                message.setdefault("bytes")
-                await self.websocket_receive(message)
+                event.setdefault("bytes")
+                await self.websocket_receive(event)
             case "websocket.connect":
-                await self.websocket_connect(message)
-                self._listen_to_layer()
+                await self.websocket_connect(event)
+                if messages is not None and messages.is_wanted:
+                    messages.listen(self._lent().own_channel)
             case "websocket.disconnect":
-                self._close_code = message.setdefault("code")
-                self.close_reason = message.get("reason") or ""
+                self._close_code = event.setdefault("code")
+                self.close_reason = event.get("reason") or ""
                 if self.groups or "websocket_disconnect" in self._overridden:
-                    await self.websocket_disconnect(message)
+                    await self.websocket_disconnect(event)
                 else:
                     # Channels' way to `disconnect` hops to a thread in the end.
                     await self.disconnect(self._close_code)
                     return False
             case _:
-                await self.dispatch(message)
+                await self.dispatch(event)
         return True
 
     async def _decode(self, frame: str | bytes | None) -> Any:
         if not ("decode_json" in self._overridden and isinstance(frame, str)):
-            return _subprotocols.parse(frame)
+            return parse(frame)
         content: Any = self.decode_json(frame)
         return await content if is_awaitable(content) else content
-
-    async def _send_encoded(self, event: dict[str, Any]) -> None:
-        """Send a frame in the JSON of `encode_json`."""
-        try:
-            encoded: Any = self.encode_json(loads(event["text"]))
-            if is_awaitable(encoded):
-                encoded = await encoded
-        except Exception:
-            log.exception("`encode_json` failed")
-            assert self._connection is not None, "only a connection sends frames"
-            self._connection.crashed()
-            return
-        send: Callable[[Any], Awaitable[None]] = self.base_send
-        await send({"type": "websocket.send", "text": encoded})
 
     def _take_frame(self, frame: str | bytes | None) -> Awaitable[None] | None:
         connection = self._connection
@@ -377,19 +298,19 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
     async def _end(self) -> None:
         """End what belongs to the connection, whichever way it was lost."""
         self._is_over = True
+        session, self._session = self._session, None
+        connection, self._connection = self._connection, None
         # Each of these is called, even if one before it fails or is cancelled.
         try:
-            if self._own_channel is not None:
-                await self._own_channel.close()
+            if session is not None:
+                await session.stop_listening()
         finally:
-            connection, self._connection = self._connection, None
             try:
                 if connection is not None:
                     await self._end_connection(connection)
             finally:
-                hub, self._hub = self._hub, None
-                if hub is not None:
-                    await hub.release()
+                if session is not None:
+                    await session.close()
 
     async def _end_connection(self, connection: Connection) -> None:
         self._connections.discard(connection)
@@ -409,8 +330,12 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
         except Exception:
             log.exception("`on_disconnect` failed")
 
+    def _crashed(self) -> None:
+        assert self._connection is not None, "only a connection sends frames"
+        self._connection.crashed()
+
     async def _crash(self) -> None:
-        """Close with 4500, and drop a socket that can not even take that."""
+        """Close with 4500, and drop a socket that cannot even take that."""
         try:
             if self._connection is not None:
                 self._connection.crashed()
@@ -418,27 +343,33 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, ChannelMessages):
             else:
                 await self.close(int(CloseCode.INTERNAL_ERROR), "Internal server error")
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
-            log.debug("Can not close: %r", error)
+            log.debug("Cannot close: %r", error)
 
 
-def _frame(message: Mapping[str, Any]) -> str | bytes | None:
-    text: str | None = message.get("text")
-    return message.get("bytes") if text is None else text
+def _text(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode("latin-1")
 
 
-_RESULT_HOOKS = frozenset({"on_complete", "on_error", "on_next"})
+def _frame(event: Mapping[str, Any]) -> str | bytes | None:
+    text: str | None = event.get("text")
+    return event.get("bytes") if text is None else text
+
 
 _RECEIVING = frozenset({"decode_json", "receive", "receive_json", "websocket_receive"})
 
-_SENDING = frozenset({"encode_json", "websocket_disconnect"})
-
 _HOOKS = sorted(
-    {"on_disconnect", "on_operation", "on_ping", "on_pong"} | _RESULT_HOOKS | _RECEIVING | _SENDING
+    {"on_disconnect", "on_operation", "on_ping", "on_pong"}
+    | {"encode_json", "websocket_disconnect"}
+    | RESULT_HOOKS
+    | _RECEIVING
 )
+
+_reader = SettingsReader(ConnectionSettings)
+_settings = lru_cache(maxsize=128)(_reader.settings)
+"""Connections with the same values have the same settings."""
 
 for _name in ("decode_json", "encode_json", "websocket_disconnect", "websocket_receive"):
     _method = getattr(AsyncJsonWebsocketConsumer, _name)
     default(getattr(_method, "__func__", _method))
 
-GraphqlWsConsumer._library_class = GraphqlWsConsumer  # noqa: SLF001 (it knows itself only now)
 register_endpoint(GraphqlWsConsumer)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from graphql import OperationType
 
@@ -15,14 +15,13 @@ from channels_graphql_ws.execution.errors import INTERNAL_ERROR
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
-from channels_graphql_ws.operations.options import OperationOptions
-from channels_graphql_ws.operations.overrides import default, overridden
+from channels_graphql_ws.operations.overrides import default
 from channels_graphql_ws.websocket.operation import ClientOperation
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
-class WebSocketHooks(OperationOptions):
+class WebSocketHooks:
     """What users may override; those that they do not cost nothing.
 
     Each may be a plain function, too.
@@ -110,6 +109,9 @@ class WebSocketHooks(OperationOptions):
         """
 
 
+RESULT_HOOKS: Final = frozenset({"on_complete", "on_error", "on_next"})
+
+
 class HookedClient:
     """Stands before the operation of a client, and calls hooks in the order of events.
 
@@ -117,13 +119,16 @@ class HookedClient:
     a task only then.
     """
 
-    def __init__(self, client: ClientOperation, hooks: WebSocketHooks) -> None:
+    def __init__(
+        self, client: ClientOperation, hooks: WebSocketHooks, overridden: frozenset[str]
+    ) -> None:
         self._client = client
         self._hooks = hooks
+        self._overridden = overridden
         self._queue: deque[Eager[None]] = deque()
         self._idle: asyncio.Event | None = None
         self._is_over = False
-        if overridden(hooks, "on_complete"):
+        if "on_complete" in overridden:
             client.at_end = self._ended
 
     @property
@@ -185,7 +190,7 @@ class HookedClient:
             idle.set()
 
     def _next(self, text: str) -> Eager[None]:
-        if overridden(self._hooks, "on_next"):
+        if "on_next" in self._overridden:
             failure = dumps({"data": None, "errors": [INTERNAL_ERROR]})
             text = yield from self._ask(
                 lambda: self._hooks.on_next(self.request.id, loads(text)), _result, text, failure
@@ -194,7 +199,7 @@ class HookedClient:
 
     def _failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> Eager[None]:
         self._is_over = True
-        if overridden(self._hooks, "on_error"):
+        if "on_error" in self._overridden:
             copies = [dict(error) for error in errors]
             errors = yield from self._ask(
                 lambda: self._hooks.on_error(self.request.id, copies),
@@ -205,7 +210,7 @@ class HookedClient:
         self._client.failed(errors, refusal)
 
     def _completed(self) -> Eager[None]:
-        if overridden(self._hooks, "on_complete"):
+        if "on_complete" in self._overridden:
             yield from self._tell_end()
         self._client.completed()
 

@@ -14,15 +14,16 @@ from channels_graphql_ws.websocket.operation import ClientOperation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSettings:
-    """What a consumer class says about its connections; all times in seconds."""
+    """Options that decide on connections: each field is the option of its name."""
 
     strict_ordering: bool = False
-    ping_every: float | None = None
+    confirm_subscriptions: bool = False
+    send_ping_every: float | None = None
     pong_timeout: float | None = 20.0
-    init_timeout: float | None = None
-    disconnect_timeout: float = 30.0
-    max_subscriptions: int | None = None
-    completes_at_shutdown: bool = False
+    connection_init_wait_timeout: float | None = None
+    disconnect_timeout: float | None = 30.0
+    max_operations_per_connection: int | None = None
+    complete_at_shutdown: bool = False
 
 
 class WebSocket(Protocol):
@@ -48,8 +49,9 @@ class Application(KeepAliveHooks, Protocol):
         """Tell a client of an error."""
         ...
 
+    @property
     def mask(self) -> Mask:
-        """Give what hides errors from clients."""
+        """Which errors clients are not told of."""
         ...
 
     def execute(self, client: ClientOperation) -> Eager[None]:

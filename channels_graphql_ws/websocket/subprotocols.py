@@ -196,7 +196,7 @@ def _encode_error(message: messages.Error) -> list[str]:
 def _encode_legacy_error(message: messages.Error) -> list[str]:
     """Say with `data` what failed in the operation itself, the rest with `error`."""
     id, errors = message.id, list(message.errors)
-    if message.refusal is Refusal.OPERATION:
+    if message.refusal in (Refusal.OPERATION, Refusal.INTERNAL):
         return [dumps({"type": "error", "id": id, "payload": {"errors": errors}})]
     data = dumps({"type": "data", "id": id, "payload": {"data": None, "errors": errors}})
     if message.refusal is Refusal.SUBSCRIBE:
@@ -296,3 +296,20 @@ def choose(
         if ours.name in offered:
             return ours
     return None
+
+
+def named(names: Sequence[str], of: str) -> list[Subprotocol]:
+    """Return the dialects of these names.
+
+    Args:
+        names: those that a consumer class allows.
+        of: the class, for the error.
+
+    Raises:
+        ValueError: a name is not one of a subprotocol.
+    """
+    known = {each.name: each for each in SUBPROTOCOLS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"{of}.subprotocols: {unknown} are not among {list(known)}")
+    return [known[name] for name in names]

@@ -112,7 +112,7 @@ def located(cause: Exception | None) -> GraphQLError:
     ],
 )
 def test_unexpected_is_what_nobody_has_raised_for_clients(error: Any, is_hidden: bool) -> None:
-    assert Mask(hidden=True).hides(error) is is_hidden
+    assert Mask(mask_errors=True).hides(error) is is_hidden
     assert not Mask().hides(error)
 
 
@@ -120,7 +120,7 @@ def test_what_hides_an_error_keeps_where_it_happened_and_nothing_else() -> None:
     error = GraphQLError(
         LEAK, path=["a", 0], original_error=ValueError(), extensions={"code": LEAK}
     )
-    assert Mask(hidden=True, message="Oh")(error).formatted == {  # type: ignore[attr-defined]
+    assert Mask(mask_errors=True, masked_error_message="Oh")(error).formatted == {  # type: ignore[attr-defined]
         "message": "Oh",
         "path": ["a", 0],
     }

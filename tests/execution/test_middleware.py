@@ -104,7 +104,7 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 async def test_middleware_of_any_form_is_called_once_for_each_field(form, manager, in_thread):
     calls: list[Any] = []
-    server = rig(middleware=manager([FORMS[form](calls)]), sync_in_thread=in_thread)
+    server = rig(middleware=manager([FORMS[form](calls)]), resolve_sync_in_threads=in_thread)
     client = await server.subscribe()
     assert calls == []
     server.hub.broadcast()
@@ -141,7 +141,7 @@ class Silencing(MiddlewareManager):
 
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_a_manager_of_the_user_keeps_what_it_can_do(in_thread):
-    server = rig(middleware=Silencing(), sync_in_thread=in_thread)
+    server = rig(middleware=Silencing(), resolve_sync_in_threads=in_thread)
     assert await server.answer("{ ok }") == {"data": {"ok": None}}
 
 
@@ -170,7 +170,7 @@ def handing_on(next, root, info, **arguments):
 @pytest.mark.parametrize("in_thread", [False, True])
 @pytest.mark.parametrize("middleware", [[waiting], [handing_on], [waiting, handing_on]])
 async def test_middleware_may_be_async(middleware, in_thread):
-    server = rig(middleware=middleware, sync_in_thread=in_thread)
+    server = rig(middleware=middleware, resolve_sync_in_threads=in_thread)
     assert await server.answer("{ deeper { ok later } }") == {
         "data": {"deeper": {"ok": True, "later": 1}}
     }

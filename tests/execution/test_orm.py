@@ -137,7 +137,7 @@ def watch(database: None) -> Iterator[Watch]:
 
 def rig() -> Rig:
     schema = schema_of(OnThing, query=Read, mutation=Write)
-    return Rig(schema, sync_in_thread=True, middleware=[looking])
+    return Rig(schema, resolve_sync_in_threads=True, middleware=[looking])
 
 
 NESTED = "name again { name later { name again { name later { name } } } }"
@@ -174,7 +174,7 @@ async def test_no_more_connections_are_open_than_threads_and_none_afterwards(wat
         threads.add(here())
         return next(root, info, **arguments)
 
-    server = Rig(schema_of(query=Read), sync_in_thread=True, middleware=[noting])
+    server = Rig(schema_of(query=Read), resolve_sync_in_threads=True, middleware=[noting])
     results = await asyncio.gather(
         *(server.answer("{ thing { later { name } } }", id=str(number)) for number in range(100))
     )

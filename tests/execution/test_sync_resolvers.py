@@ -131,7 +131,7 @@ async def test_a_publish_that_blocks_stalls_nobody_else():
                 gate.wait(GUARD)
             return {"ok": True}
 
-    server = Rig(schema_of(Blocking), sync_in_thread=True)
+    server = Rig(schema_of(Blocking), resolve_sync_in_threads=True)
     slow, quick = [await server.subscribe(id=id) for id in ("slow", "quick")]
     for _ in range(3):
         server.hub.broadcast()
@@ -152,7 +152,7 @@ async def test_a_query_that_blocks_stalls_nobody_else():
         def resolve_wait(root, info):
             return gate.wait(GUARD)
 
-    server = Rig(schema_of(query=Blocking), sync_in_thread=True)
+    server = Rig(schema_of(query=Blocking), resolve_sync_in_threads=True)
     _, slow = server.begin("{ wait }")
     task = asyncio.create_task(slow)
     await tick()
@@ -170,7 +170,7 @@ async def test_events_of_a_publish_that_blocks_keep_their_order():
             threading.Event().wait(0.001 * (payload % 3))
             return {"number": payload}
 
-    server = Rig(schema_of(Uneven), sync_in_thread=True)
+    server = Rig(schema_of(Uneven), resolve_sync_in_threads=True)
     client = await server.subscribe("subscription { event { number } }")
     for number in range(20):
         server.hub.broadcast(number)
@@ -196,7 +196,7 @@ async def test_what_is_stopped_does_not_wait_for_its_thread():
         def unsubscribed(root, info):
             ended.append("unsubscribed")
 
-    server = Rig(schema_of(Blocking), sync_in_thread=True)
+    server = Rig(schema_of(Blocking), resolve_sync_in_threads=True)
     client = await server.subscribe()
     server.hub.broadcast()
     server.hub.broadcast()

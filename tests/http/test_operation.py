@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from django.http import HttpResponse
 
 import http_schema
@@ -14,9 +12,7 @@ from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.reservations import Reservation
 from channels_graphql_ws.http.stream import ResponseStream
 from channels_graphql_ws.http.stream_formats import EVENT_STREAM
-from channels_graphql_ws.pubsub.layers import channel_layer
 from http_client import scope_of
-from support import GUARD
 
 
 class Consumer(GraphqlHttpConsumer):
@@ -29,34 +25,6 @@ def operation(query="{ hello }"):
     return HttpOperation(
         consumer, request, HttpResponse(), operation_of({"query": query}), lambda _type: None
     )
-
-
-async def test_an_operation_has_one_hub():
-    one = operation()
-    hub = one.hub()
-    assert one.hub() is hub
-    await one.end()
-    other = operation()
-    # It was let go as often as it was acquired.
-    assert other.hub() is not hub
-    await other.end()
-
-
-async def test_an_operation_may_listen_to_several_channels():
-    one = operation()
-    await one.prepare_to_listen()
-    context = one.before_operation(one.request) or one.operation_context(one.request)
-    layer = channel_layer()
-    async with (
-        context.listen_to_channel("x", groups=["a"]) as of_group,
-        context.listen_to_channel("x") as own,
-    ):
-        await layer.group_send("a", {"type": "x", "text": "1"})
-        await layer.send(context.channel_name, {"type": "x", "text": "2"})
-        async with asyncio.timeout(GUARD):
-            assert (await anext(of_group))["text"] == "1"
-            assert (await anext(own))["text"] == "2"
-    await one.end()
 
 
 async def test_an_operation_can_be_ended_again():

@@ -12,6 +12,7 @@ from graphql import GraphQLError, build_schema
 import http_schema
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from channels_graphql_ws.operations.engine import engine_of
 from http_client import (
     HOUR,
     RESPONSE,
@@ -532,7 +533,7 @@ async def test_whatever_carries_a_schema_is_served():
 
 @pytest.mark.parametrize("schema", [None, 1, "type Query { a: Int }"])
 def test_what_carries_no_schema_is_refused_when_it_is_mounted(schema):
-    with pytest.raises(TypeError, match="is no schema"):
+    with pytest.raises(TypeError, match="is not a schema"):
         GraphqlHttpConsumer.as_asgi(schema=schema)
 
 
@@ -550,12 +551,12 @@ def test_the_engine_is_made_once():
     class Consumer(GraphqlHttpConsumer):
         schema = http_schema.schema
 
-    engine = Consumer().engine()
-    assert Consumer().engine() is engine
+    engine = engine_of(Consumer())
+    assert engine_of(Consumer()) is engine
     Consumer.max_batch_size = 3
-    assert Consumer().engine() is engine
+    assert engine_of(Consumer()) is engine
     Consumer.middleware = [lambda next_, *arguments: next_(*arguments)]
-    assert Consumer().engine() is not engine
+    assert engine_of(Consumer()) is not engine
 
 
 async def test_nothing_is_left_of_many_requests():

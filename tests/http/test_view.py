@@ -359,5 +359,5 @@ def test_an_unknown_option_is_refused_with_a_hint():
 
 
 def test_a_view_without_a_schema_is_refused():
-    with pytest.raises(TypeError, match="is no schema"):
+    with pytest.raises(TypeError, match="is not a schema"):
         GraphqlView.as_view()

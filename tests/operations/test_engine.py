@@ -137,9 +137,9 @@ async def test_variables_and_the_operation_name_are_taken():
     assert await rig().answer(query, name="B", n=3) == {"data": {"echo": 3}}
 
 
-async def test_wrong_variables_are_told_with_the_result():
+async def test_wrong_variables_are_an_error_of_the_request():
     result = await rig().answer("query ($n: Int!) { echo(number: $n) }", n="x")
-    assert result["data"] is None
+    assert result.keys() == {"errors"}
     assert "cannot represent" in result["errors"][0]["message"]
 
 
@@ -198,7 +198,7 @@ async def test_a_mistake_of_ours_is_told_as_little_as_possible(caplog):
     server.session.before = lambda request: {"querry": "{ ok }"}
     client = await server.run("{ ok }", id="77")
     assert client.errors == [{"message": "Internal server error"}]
-    assert client.refusal is Refusal.OPERATION
+    assert client.refusal is Refusal.INTERNAL
     [record] = caplog.records
     assert (record.levelno, record.message) == (logging.ERROR, "Operation '77' failed")
 

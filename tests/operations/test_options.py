@@ -9,7 +9,7 @@ import pytest
 
 from asgi_socket import AsgiSocket
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlProtocolTypeRouter, GraphqlWsConsumer
-from channels_graphql_ws.operations.options import check_values
+from channels_graphql_ws.operations.option_values import check_values
 from news_schema import consumer_class, schema
 
 BOTH = pytest.mark.parametrize("consumer", [GraphqlWsConsumer, GraphqlHttpConsumer])

@@ -206,13 +206,13 @@ async def test_a_group_that_can_not_be_joined_ends_the_subscription(asynchronous
     ],
 )
 async def test_a_subscription_is_confirmed_in_the_words_of_the_user(message, expected):
-    server = rig(confirm_subscriptions=True, confirmation_message=message)
+    server = rig(confirm_subscriptions=True, subscription_confirmation_message=message)
     client = await server.subscribe()
     assert client.heard == [("confirmed", expected)]
 
 
 async def test_a_confirmation_that_fails_leaves_no_subscription_behind(caplog):
-    server = rig(confirm_subscriptions=True, confirmation_message={"errors": 3})
+    server = rig(confirm_subscriptions=True, subscription_confirmation_message={"errors": 3})
     client = await server.run("subscription { event { ok } }")
     assert client.refusal is Refusal.SUBSCRIBE
     assert not server.hub.all_listeners()
@@ -222,7 +222,7 @@ async def test_a_confirmation_that_fails_leaves_no_subscription_behind(caplog):
 @pytest.mark.parametrize(("own", "expected"), [(None, 7), (0, 7), (-1, 7), (3, 3)])
 async def test_a_class_may_have_a_queue_limit_of_its_own(monkeypatch, own, expected):
     monkeypatch.setattr(OnEvent, "notification_queue_limit", own)
-    server = rig(queue_limit=7)
+    server = rig(subscription_notification_queue_limit=7)
     server.hub.joining = asyncio.get_running_loop().create_future()
     client, rest = server.begin("subscription { event { ok } }")
     task = asyncio.create_task(rest)
@@ -236,7 +236,7 @@ async def test_a_class_may_have_a_queue_limit_of_its_own(monkeypatch, own, expec
 
 
 async def test_a_limit_of_the_consumer_that_is_below_one_is_one():
-    server = rig(queue_limit=0)
+    server = rig(subscription_notification_queue_limit=0)
     server.hub.joining = asyncio.get_running_loop().create_future()
     client, rest = server.begin("subscription { event { ok } }")
     task = asyncio.create_task(rest)

@@ -495,7 +495,7 @@ async def test_hooks_and_resolvers_may_be_sync_or_async(how, in_thread):
 
     hooks = {hook.__name__: made(hook) for hook in (subscribe, publish, resolve_ok, unsubscribed)}
     event = type("Event", (Subscription,), {"ok": graphene.Boolean(), **hooks})
-    rig = Rig(schema_of(event), sync_in_thread=in_thread)
+    rig = Rig(schema_of(event), resolve_sync_in_threads=in_thread)
     client = await rig.subscribe()
     rig.hub.broadcast({"ok": True})
     await client.hears(1)

@@ -211,7 +211,7 @@ async def test_the_hook_may_be_of_any_kind_and_given_by_keyword(in_threads):
         value = graphene.String()
 
     for each, expected in ((Static, "static None"), (ByKeyword, "keyword None")):
-        rig = Rig(schema_of(each), sync_in_thread=in_threads)
+        rig = Rig(schema_of(each), resolve_sync_in_threads=in_threads)
         client = await rig.subscribe(EVENT)
         await client.hears(1)
         assert values(client) == [expected]

@@ -84,7 +84,7 @@ def fresh(monkeypatch, caplog):
 
 @pytest.fixture
 def rig() -> Rig:
-    return Rig(schema_of(Event), queue_limit=5)
+    return Rig(schema_of(Event), subscription_notification_queue_limit=5)
 
 
 def numbers(client: FakeClient) -> list[int]:

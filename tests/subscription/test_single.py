@@ -50,7 +50,7 @@ def fresh(monkeypatch):
 
 @pytest.fixture
 def rig() -> Rig:
-    return Rig(schema_of(Event), queue_limit=5)
+    return Rig(schema_of(Event), subscription_notification_queue_limit=5)
 
 
 def numbers(client: FakeClient) -> list[int]:
@@ -148,7 +148,7 @@ async def test_the_oldest_gives_way_and_the_one_being_executed_does_not_count(ri
 
 
 async def test_a_limit_of_one_means_the_first_and_the_latest_and_is_no_warning(caplog):
-    rig = Rig(schema_of(Event), queue_limit=1)
+    rig = Rig(schema_of(Event), subscription_notification_queue_limit=1)
     Event.meanwhile = gate = Gate()
     client = await rig.subscribe(NUMBERS)
     for number in range(100):
@@ -278,7 +278,7 @@ async def test_alike_notifications_are_coalesced_while_they_wait_and_not_before(
         async def publish(cls, payload, info):
             return await cls.gate(payload)
 
-    rig = Rig(schema_of(Coalesced), queue_limit=5)
+    rig = Rig(schema_of(Coalesced), subscription_notification_queue_limit=5)
     client = await rig.subscribe(NUMBERS)
     for number in (1, 11, 2, 21, 12, 31):
         rig.hub.broadcast(number)

@@ -93,6 +93,7 @@ class FakeApplication:
     def format_error(self, error: Exception) -> dict[str, Any]:
         return {"message": str(error)}
 
+    @property
     def mask(self) -> Mask:
         return NO_MASK
 
@@ -148,7 +149,7 @@ class FakeClock:
 class Case:
     """A connection between a fake socket and a fake application."""
 
-    def __init__(self, *, legacy: bool = False, confirms: bool = False, **settings: Any) -> None:
+    def __init__(self, *, legacy: bool = False, **settings: Any) -> None:
         self.socket, self.application = FakeWebSocket(), FakeApplication()
         self.clock = FakeClock()
         self.connection = Connection(
@@ -156,7 +157,6 @@ class Case:
             self.socket,
             self.application,
             ConnectionSettings(**settings),
-            confirms=confirms,
         )
         self.connection._loop = self.clock  # type: ignore[assignment]
         self.start_word, self.stop_word = (
@@ -266,7 +266,7 @@ async def test_a_message_that_is_decoded_already_is_taken_too(case: Case) -> Non
 
 
 async def test_a_silent_client_is_closed_when_the_init_timeout_is_over() -> None:
-    case = Case(init_timeout=3)
+    case = Case(connection_init_wait_timeout=3)
     case.connection.opened()
     case.clock.advance(2.9)
     assert case.clock.pending
@@ -276,7 +276,7 @@ async def test_a_silent_client_is_closed_when_the_init_timeout_is_over() -> None
 
 
 async def test_the_init_timeout_ends_with_the_init_however_long_it_is_decided_on() -> None:
-    case = Case(init_timeout=3)
+    case = Case(connection_init_wait_timeout=3)
     case.application.answer = asyncio.get_running_loop().create_future()
     case.connection.opened()
     case.init()
@@ -290,13 +290,13 @@ async def test_the_init_timeout_ends_with_the_init_however_long_it_is_decided_on
 async def test_there_is_no_init_timeout_where_it_is_off_or_unknown(
     legacy: bool, seconds: float | None
 ) -> None:
-    case = Case(legacy=legacy, init_timeout=seconds)
+    case = Case(legacy=legacy, connection_init_wait_timeout=seconds)
     case.connection.opened()
     assert case.clock.pending == []
 
 
 async def test_pings_come_in_their_interval_and_the_first_after_one() -> None:
-    case = Case(ping_every=10)
+    case = Case(send_ping_every=10)
     case.init()
     assert case.socket.words == ["connection_ack"]
     for _ in range(3):
@@ -308,7 +308,7 @@ async def test_pings_come_in_their_interval_and_the_first_after_one() -> None:
 
 
 async def test_the_legacy_dialect_has_its_first_keep_alive_with_the_acknowledgement() -> None:
-    case = Case(legacy=True, ping_every=10)
+    case = Case(legacy=True, send_ping_every=10)
     case.init()
     assert case.socket.words == ["connection_ack", "ka"]
     case.clock.advance(20)
@@ -318,7 +318,7 @@ async def test_the_legacy_dialect_has_its_first_keep_alive_with_the_acknowledgem
 
 
 async def test_a_second_legacy_init_starts_no_second_series_of_pings() -> None:
-    case = Case(legacy=True, ping_every=10)
+    case = Case(legacy=True, send_ping_every=10)
     case.init()
     case.init()
     case.clock.advance(10)
@@ -328,7 +328,7 @@ async def test_a_second_legacy_init_starts_no_second_series_of_pings() -> None:
 
 
 async def test_a_dead_peer_is_closed_when_nothing_comes_after_a_ping() -> None:
-    case = Case(ping_every=10, pong_timeout=25)
+    case = Case(send_ping_every=10, pong_timeout=25)
     cohort = FakeCohort()
     case.application.operations["s"] = subscribing(cohort)
     case.init()
@@ -343,7 +343,7 @@ async def test_a_dead_peer_is_closed_when_nothing_comes_after_a_ping() -> None:
 
 
 async def test_any_message_shows_that_a_peer_is_alive() -> None:
-    case = Case(ping_every=10, pong_timeout=15)
+    case = Case(send_ping_every=10, pong_timeout=15)
     case.init()
     for _ in range(5):
         case.clock.advance(10)
@@ -353,7 +353,7 @@ async def test_any_message_shows_that_a_peer_is_alive() -> None:
 
 
 async def test_a_peer_may_stay_silent_for_ever_where_no_pong_is_expected() -> None:
-    case = Case(ping_every=10, pong_timeout=None)
+    case = Case(send_ping_every=10, pong_timeout=None)
     case.init()
     case.clock.advance(1_000)
     assert case.socket.closed == []
@@ -361,7 +361,7 @@ async def test_a_peer_may_stay_silent_for_ever_where_no_pong_is_expected() -> No
 
 
 async def test_the_close_of_a_dead_peer_does_not_wait_for_what_it_never_read() -> None:
-    case = Case(ping_every=10, pong_timeout=15)
+    case = Case(send_ping_every=10, pong_timeout=15)
     case.init()
     case.socket.takes_frames.clear()
     case.clock.advance(30)
@@ -371,7 +371,7 @@ async def test_the_close_of_a_dead_peer_does_not_wait_for_what_it_never_read() -
 
 
 async def test_a_client_that_does_not_read_is_sent_no_more_pings() -> None:
-    case = Case(ping_every=1, pong_timeout=None)
+    case = Case(send_ping_every=1, pong_timeout=None)
     case.init()
     case.socket.takes_frames.clear()
     case.clock.advance(10 * FULL_AT)
@@ -383,7 +383,7 @@ async def test_a_client_that_does_not_read_is_sent_no_more_pings() -> None:
 
 
 async def test_a_client_that_was_refused_gets_no_pings() -> None:
-    case = Case(legacy=True, ping_every=10)
+    case = Case(legacy=True, send_ping_every=10)
     answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     case.application.answer = answer
     case.init()
@@ -455,7 +455,7 @@ async def test_a_complete_while_subscribing_waits_ends_the_subscription(case: Ca
 
 
 async def test_a_client_that_counts_on_confirmations_gets_one_in_front_of_the_complete() -> None:
-    case = Case(confirms=True)
+    case = Case(confirm_subscriptions=True)
     cohort, joined = FakeCohort(), asyncio.Event()
     case.application.operations["s"] = subscribing(cohort, joined)
     case.init()
@@ -474,7 +474,7 @@ async def test_only_a_subscription_goes_on_for_its_confirmation_once_its_kind_is
     type: OperationType,
 ) -> None:
     """The client stops it while, for example, the `on_operation` hook is waiting."""
-    case = Case(confirms=True)
+    case = Case(confirm_subscriptions=True)
     known, went_on = asyncio.Event(), list[OperationType]()
 
     def work(client: Any) -> Iterator[Any]:
@@ -657,7 +657,7 @@ async def test_notifications_wait_for_the_turn_of_a_strict_connection_to_end() -
 
 
 async def test_a_strict_turn_ends_when_everything_that_came_of_it_has_ended() -> None:
-    case = Case(strict_ordering=True, confirms=True)
+    case = Case(strict_ordering=True, confirm_subscriptions=True)
     unsubscribed, joined = asyncio.Event(), asyncio.Event()
     cohort = FakeCohort(unsubscribed)
     case.application.operations = {"s": subscribing(cohort, joined), "q": at_once}

@@ -128,7 +128,7 @@ async def test_a_subprotocol_that_nobody_knows_is_a_mistake_in_the_class(
     await socket.ended()
     [record] = log.records
     assert record.exc_info is not None
-    assert "['graphql-tws'] are none of" in str(record.exc_info[1])
+    assert "['graphql-tws'] are not among" in str(record.exc_info[1])
 
 
 @pytest.mark.parametrize("offered", [[], ["soap"], [b"\xff"]])
@@ -381,9 +381,9 @@ def test_an_engine_is_kept_where_an_attribute_gets_another_value_that_means_the_
 
 def test_a_rule_that_is_added_to_the_rules_of_a_class_is_noticed() -> None:
     cls = consumer_class(validation_rules=[])
-    assert engine_of(cls()).settings.rules.extra == ()
+    assert engine_of(cls()).settings.rules.validation_rules == ()
     cls.validation_rules.append(DisableIntrospection)
-    assert engine_of(cls()).settings.rules.extra == (DisableIntrospection,)
+    assert engine_of(cls()).settings.rules.validation_rules == (DisableIntrospection,)
 
 
 def test_a_schema_that_carries_another_one_later_is_noticed() -> None:

@@ -1,0 +1,198 @@
+"""Read, check and set the options of consumers and views: class attributes or keywords.
+
+An option is declared once, as an annotated attribute with a default, and has its range beside
+it. A settings dataclass reads the options that its fields are named after.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from inspect import isroutine
+from operator import attrgetter
+from typing import Any, Final, Generic, TypeVar, get_args
+
+from graphql import GraphQLSchema
+
+from channels_graphql_ws.operations.overrides import overridden
+
+T = TypeVar("T")
+
+_NO_OPTIONS = frozenset({"groups", "view_is_async", "http_method_names"})
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The numbers that an option may be; stands in the `Annotated` of the option."""
+
+    minimum: float
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and value >= self.minimum
+
+    def __str__(self) -> str:
+        return f"a number ≥ {self.minimum:g}"
+
+
+NOT_NEGATIVE: Final = Range(0)
+
+
+def option_names(cls: type[Any]) -> set[str]:
+    """Return the names of a class's options: its public attributes that are not methods."""
+    return {
+        name
+        for name in dir(cls)
+        if not name.startswith("_")
+        and name not in _NO_OPTIONS
+        and not isroutine(getattr(cls, name))
+        and not isinstance(getattr(cls, name), property)
+    } | {"schema"}
+
+
+def check_options(given: dict[str, Any], known: set[str], what: str) -> None:
+    """Check that all options are known.
+
+    Raises:
+        TypeError: one is not; the text suggests what may have been meant.
+    """
+    for name in given:
+        if name not in known:
+            similar = get_close_matches(name, known, 1)
+            hint = f", did you mean {similar[0]!r}?" if similar else ""
+            raise TypeError(f"{what} has no option {name!r}{hint}")
+
+
+def check_values(endpoint: Any) -> None:
+    """Check the options of an endpoint, or of a class of them.
+
+    Raises:
+        ValueError: a number is out of its range.
+        TypeError: a message is not a text, or not a mapping; a method needs an instance.
+    """
+    is_class = isinstance(endpoint, type)
+    cls: Any = endpoint if is_class else type(endpoint)
+    name_of = cls.__qualname__
+    for name, (range_, is_optional) in _ranges(cls).items():
+        value = getattr(endpoint, name)
+        if value not in range_ and not (value is None and is_optional):
+            or_none = " or `None`" if is_optional else ""
+            raise ValueError(f"{name_of}.{name} is {value!r}, it must be {range_}{or_none}")
+    message = endpoint.subscription_confirmation_message
+    if not isinstance(message, Mapping):
+        raise TypeError(
+            f"{name_of}.subscription_confirmation_message is {message!r}, it must be a "
+            "dict of `data` and `errors`"
+        )
+    text = endpoint.masked_error_message
+    if not isinstance(text, str):
+        raise TypeError(f"{name_of}.masked_error_message is {text!r}, it must be a string")
+    for name in ("parse_document", "validate_document"):
+        if not is_class and getattr(getattr(endpoint, name), "__self__", None) is endpoint:
+            raise TypeError(
+                f"{name_of}.{name} must be a class method or a static method: what it returns is "
+                "kept for all clients"
+            )
+
+
+@cache
+def _ranges(cls: type[Any]) -> dict[str, tuple[Range, bool]]:
+    """Return the range of each numeric option, and whether it may be `None`."""
+    found: dict[str, tuple[Range, bool]] = {}
+    for base in cls.__mro__:
+        # Only the library's own annotations: a user's may name what is not there at run time.
+        if not base.__module__.startswith(f"{__package__.partition('.')[0]}."):
+            continue
+        for name, hint in inspect.get_annotations(base, eval_str=True).items():
+            ranges = [each for each in getattr(hint, "__metadata__", ()) if type(each) is Range]
+            for each in ranges:
+                found.setdefault(name, (each, type(None) in get_args(hint.__origin__)))
+    return found
+
+
+def with_options(cls: type[T], options: dict[str, Any]) -> type[T]:
+    """Return a subclass with these options; hooks have to be overridden in a subclass.
+
+    Raises:
+        ValueError, TypeError: a value makes no sense, see `check_values`.
+    """
+    if not options:
+        return cls
+    # A function would become a method; options that are callables stay what they are.
+    attributes = {
+        name: staticmethod(value) if isroutine(value) else value for name, value in options.items()
+    }
+    subclass: Any = type(cls.__name__, (cls,), {"__module__": cls.__module__, **attributes})
+    check_values(subclass)
+    return subclass  # type: ignore[no-any-return]
+
+
+def core_schema(schema: Any) -> GraphQLSchema:
+    """Return graphql-core's schema of an object that carries one.
+
+    Raises:
+        TypeError: it carries none.
+    """
+    if isinstance(schema, GraphQLSchema):
+        return schema
+    # Graphene has the first, Strawberry the second.
+    for name in ("graphql_schema", "_schema", "schema"):
+        carried = getattr(schema, name, None)
+        if isinstance(carried, GraphQLSchema):
+            return carried
+    raise TypeError(
+        f"{schema!r} is not a schema; pass a `graphene.Schema`, a `graphql.GraphQLSchema`, or "
+        "an object that has one"
+    )
+
+
+def _own_method(name: str) -> Callable[[Any], Any]:
+    return lambda endpoint: getattr(endpoint, name) if overridden(endpoint, name) else None
+
+
+_SPECIAL: Final[Mapping[str, Callable[[Any], Any]]] = {
+    # It may carry another one later.
+    "schema": lambda endpoint: core_schema(getattr(endpoint, "schema", None)),
+    # It may be a list that grows.
+    "validation_rules": lambda endpoint: tuple(endpoint.validation_rules),
+    "parse_document": _own_method("parse_document"),
+    "validate_document": _own_method("validate_document"),
+}
+
+
+class SettingsReader(Generic[T]):
+    """Reads a settings dataclass from an endpoint: each field is the option of its name.
+
+    Args:
+        kind: the dataclass.
+        nested: fields of it that are settings dataclasses themselves.
+    """
+
+    def __init__(self, kind: type[T], **nested: type[Any]) -> None:
+        own = [each.name for each in fields(kind) if each.name not in nested]  # type: ignore[arg-type]
+        self._kinds = {None: (kind, own)} | {
+            field: (inner, [each.name for each in fields(inner)])
+            for field, inner in nested.items()
+        }
+        names = [name for _, names in self._kinds.values() for name in names]
+        self._plain = [name for name in names if name not in _SPECIAL]
+        self._special = {name: _SPECIAL[name] for name in names if name in _SPECIAL}
+        self._read = attrgetter(*self._plain)
+
+    def values(self, endpoint: Any) -> tuple[Any, ...]:
+        """Return what the options are now: equal values make equal settings."""
+        special = [read(endpoint) for read in self._special.values()]
+        return (*self._read(endpoint), *special)
+
+    def settings(self, values: tuple[Any, ...]) -> T:
+        """Return the settings that are made of such values."""
+        named = dict(zip((*self._plain, *self._special), values, strict=True))
+        made = {
+            field: inner(**{name: named[name] for name in names})
+            for field, (inner, names) in self._kinds.items()
+        }
+        kind, names = self._kinds[None]
+        parts = {field: part for field, part in made.items() if field is not None}
+        return kind(**{name: named[name] for name in names}, **parts)

@@ -1,0 +1,187 @@
+"""What a connection or request lends its operations: hub, own channel, context, errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.execution.context import OperationContext
+from channels_graphql_ws.execution.masking import Mask
+from channels_graphql_ws.execution.request import Subscribe
+from channels_graphql_ws.operations.engine import Engine, engine_of
+from channels_graphql_ws.operations.overrides import overridden
+from channels_graphql_ws.pubsub.hub import Hub, hub_of
+from channels_graphql_ws.pubsub.layers import channel_layer
+from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
+
+
+class Endpoint(Protocol):
+    """The consumer or view, as far as its operations need it."""
+
+    channel_layer_alias: str
+    subscription_notification_queue_limit: int
+
+    def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> Any:
+        """Refuse an operation by raising, or replace something of it. May be awaitable."""
+        ...
+
+    def get_context(self, context: OperationContext) -> Any:
+        """Return the `info.context`. May be awaitable."""
+        ...
+
+    def get_root_value(self, context: Any) -> Any:
+        """Return the root value. May be awaitable."""
+        ...
+
+    def execute_operation(self, **arguments: Any) -> Any:
+        """Execute a query or mutation as the user wants. May be awaitable."""
+        ...
+
+    def _format_error(self, error: Exception) -> Mapping[str, Any]:
+        """Return what a client is told of an error."""
+        ...
+
+
+class EndpointSession:
+    """The `Session` of the engine, over WebSocket and HTTP alike.
+
+    Args:
+        endpoint: the consumer or view.
+        scope: the ASGI scope of the connection or request.
+        channel_name: the channel of the connection, `None` if it has none of its own.
+        more: what `info.context` has besides what every context has.
+
+    Raises:
+        TypeError, ValueError: an option of the endpoint makes no sense, see `engine_of`.
+    """
+
+    __slots__ = (
+        "_asks",
+        "_endpoint",
+        "_executes",
+        "_hub",
+        "_more",
+        "_own_channel",
+        "_scope",
+        "channel_name",
+        "connection_params",
+        "engine",
+        "is_closed",
+    )
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        scope: Any,
+        channel_name: str | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.engine: Engine = engine_of(endpoint)
+        self.channel_name = channel_name
+        self.connection_params: Mapping[str, Any] = {}
+        self.is_closed = False
+        self._endpoint = endpoint
+        self._scope = scope
+        self._more = more or {}
+        self._asks = overridden(endpoint, "on_operation")
+        self._executes = overridden(endpoint, "execute_operation")
+        self._hub: Hub | None = None
+        # Few ever listen to it.
+        self._own_channel: OwnChannel | None = None
+
+    @property
+    def mask(self) -> Mask:
+        """Which errors clients are not told of."""
+        return self.engine.settings.mask
+
+    @property
+    def has_resources(self) -> bool:
+        """Whether `close` has anything to do."""
+        return self._hub is not None or self._own_channel is not None
+
+    def hub(self) -> Hub:
+        """Return the hub of this event loop; it stays until the session is closed.
+
+        Raises:
+            ChannelLayerError: there is no channel layer.
+        """
+        if self._hub is None:
+            self._hub = hub_of(channel_layer(self._endpoint.channel_layer_alias))
+            self._hub.acquire()
+        return self._hub
+
+    def own_channel(self) -> OwnChannel:
+        """Return what listens to `channel_name`.
+
+        Raises:
+            ChannelLayerError: there is no channel layer.
+        """
+        if self._own_channel is None:
+            layer = channel_layer(self._endpoint.channel_layer_alias)
+            name = self.channel_name or ""
+            self._own_channel = OwnChannel(layer, name, is_closed=self.is_closed)
+        return self._own_channel
+
+    def listen_to_channel(
+        self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
+        """Listen to other Channels code, see `OperationContext.listen_to_channel`."""
+        own = self.own_channel()
+        if self.channel_name is None and not groups:
+            raise ChannelLayerError(
+                "Only an operation whose answer is a stream has a channel of its own: name groups"
+            )
+        limit = self._endpoint.subscription_notification_queue_limit
+        return listen(own, type, timeout=timeout, groups=groups, queue_limit=limit)
+
+    def before_operation(self, request: Subscribe) -> Any:
+        """Call `on_operation` if the user has one."""
+        if not self._asks:
+            return None
+        return self._endpoint.on_operation(request.id, payload=request.for_hook())
+
+    def operation_context(self, request: Subscribe) -> Any:
+        """Return the `info.context` of one operation."""
+        context = OperationContext(
+            {
+                "channels_scope": self._scope,
+                "channel_name": self.channel_name,
+                "graphql_operation_name": request.operation_name,
+                "graphql_operation_id": request.id,
+                "connection_params": self.connection_params,
+                **self._more,
+            },
+            self.listen_to_channel,
+        )
+        return self._endpoint.get_context(context)
+
+    def get_root_value(self, context: Any) -> Any:
+        """Return the root value of a query or mutation."""
+        return self._endpoint.get_root_value(context)
+
+    def executor(self) -> Callable[..., Any] | None:
+        """Return `execute_operation` if it is the user's."""
+        return self._endpoint.execute_operation if self._executes else None
+
+    def format_error(self, error: Exception) -> Mapping[str, Any]:
+        """Return what a client is told of an error."""
+        return self._endpoint._format_error(self.mask(error))  # noqa: SLF001 (its public name)
+
+    async def stop_listening(self) -> None:
+        """End all listening, and let nobody begin to; harmless when repeated."""
+        self.is_closed = True
+        own, self._own_channel = self._own_channel, None
+        if own is not None:
+            await own.close()
+
+    async def close(self) -> None:
+        """Give back what was lent; harmless when repeated."""
+        hub, self._hub = self._hub, None
+        # Also if the first fails or is cancelled.
+        try:
+            await self.stop_listening()
+        finally:
+            if hub is not None:
+                await hub.release()

@@ -1,0 +1,140 @@
+"""What a connection asks of its consumer: the hooks, the socket, and who executes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
+from channels_graphql_ws.execution.masking import Mask
+from channels_graphql_ws.json_text import loads
+from channels_graphql_ws.operations.overrides import overridden
+from channels_graphql_ws.operations.session import EndpointSession
+from channels_graphql_ws.websocket.hooks import RESULT_HOOKS, HookedClient, WebSocketHooks
+from channels_graphql_ws.websocket.messages import CloseCode
+from channels_graphql_ws.websocket.operation import ClientOperation
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+SendEvent = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Consumer(Protocol):
+    """The consumer, as far as its connection needs it, besides its hooks."""
+
+    base_send: Any
+    ping_payload: Any
+    connection_params: Mapping[str, Any]
+
+    async def close(self, code: Any = None, reason: str | None = None) -> None:
+        """Close the socket."""
+
+    def encode_json(self, content: Any) -> Any:
+        """Return JSON text. May be awaitable."""
+
+
+class ConsumerApplication:
+    """The `Application` and the `WebSocket` of a connection.
+
+    Args:
+        consumer: whose socket it is.
+        hooks: the same, as far as its hooks are concerned.
+        session: what its operations are lent.
+        overridden: names of the hooks that are the user's.
+        crash: is called when a frame cannot be encoded.
+    """
+
+    __slots__ = ("_consumer", "_crash", "_hooks", "_overridden", "_session")
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        hooks: WebSocketHooks,
+        session: EndpointSession,
+        overridden: frozenset[str],
+        crash: Callable[[], None],
+    ) -> None:
+        self._consumer = consumer
+        self._hooks = hooks
+        self._session = session
+        self._overridden = overridden
+        self._crash = crash
+
+    @property
+    def mask(self) -> Mask:
+        """Which errors clients are not told of."""
+        return self._session.mask
+
+    def event_sender(self) -> SendEvent:
+        """Return what sends a text frame: an event `websocket.send` (ASGI)."""
+        if "encode_json" in self._overridden:
+            return self._send_encoded
+        send: SendEvent = self._consumer.base_send
+        return send
+
+    async def send_close(self, code: int, reason: str) -> None:
+        """Close the socket; the reason is at most 123 bytes long."""
+        try:
+            await self._consumer.close(code, reason)
+        except Exception:
+            if code != CloseCode.SERVICE_RESTART:
+                raise
+            code = int(CloseCode.SERVICE_RESTART_OF_APPLICATION)
+            await self._consumer.close(code, reason)
+
+    def accept_client(self, payload: Any) -> Eager[Mapping[str, Any] | None]:
+        """Call `on_connect`, and keep the payload for `info.context`."""
+        params = payload if isinstance(payload, dict) else {}
+        self._consumer.connection_params = params
+        answer: Any = None
+        if overridden(self._hooks, "on_connect"):  # It may have been set by now.
+            answer = yield self._hooks.on_connect(payload)
+        # Not before: until here nobody has let this client in.
+        self._session.connection_params = params
+        if answer is None or isinstance(answer, dict):
+            return answer
+        log.warning(
+            "`on_connect` returned %r, which is neither a dict nor None: the client is let in "
+            "without it. To refuse a client, raise an error",
+            answer,
+        )
+        return None
+
+    def ping_payload_now(self) -> Any:
+        """Return the payload of a ping of ours."""
+        payload: Any = self._consumer.ping_payload
+        return payload() if callable(payload) else payload
+
+    def pinged(self, payload: Any) -> Any:
+        """Call `on_ping`."""
+        return self._hooks.on_ping(payload)
+
+    def ponged(self, payload: Any) -> Any:
+        """Call `on_pong`."""
+        return self._hooks.on_pong(payload)
+
+    def format_error(self, error: Exception) -> Mapping[str, Any]:
+        """Return what a client is told of an error."""
+        return self._session.format_error(error)
+
+    def execute(self, client: ClientOperation) -> Eager[None]:
+        """Start an operation."""
+        session = self._session
+        if not RESULT_HOOKS.isdisjoint(self._overridden):
+            hooked = HookedClient(client, self._hooks, self._overridden)
+            return session.engine.start(hooked, session)
+        return session.engine.start(client, session)
+
+    async def _send_encoded(self, event: dict[str, Any]) -> None:
+        """Send a frame in the JSON of `encode_json`."""
+        consumer = self._consumer
+        try:
+            encoded: Any = consumer.encode_json(loads(event["text"]))
+            if is_awaitable(encoded):
+                encoded = await encoded
+        except Exception:
+            log.exception("`encode_json` failed")
+            self._crash()
+            return
+        await consumer.base_send({"type": "websocket.send", "text": encoded})
