@@ -21,6 +21,8 @@ from channels_graphql_ws.operations.overrides import overridden
 
 T = TypeVar("T")
 
+_PACKAGE = "channels_graphql_ws."
+
 _NO_OPTIONS = frozenset({"groups", "view_is_async", "http_method_names"})
 
 
@@ -103,7 +105,7 @@ def _ranges(cls: type[Any]) -> dict[str, tuple[Range, bool]]:
     found: dict[str, tuple[Range, bool]] = {}
     for base in cls.__mro__:
         # Only the library's own annotations: a user's may name what is not there at run time.
-        if not base.__module__.startswith(f"{__package__.partition('.')[0]}."):
+        if not base.__module__.startswith(_PACKAGE):
             continue
         for name, hint in inspect.get_annotations(base, eval_str=True).items():
             ranges = [each for each in getattr(hint, "__metadata__", ()) if type(each) is Range]
