@@ -10,10 +10,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from functools import cache
 from inspect import isroutine
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, get_args
+from weakref import WeakKeyDictionary
 
 from graphql import GraphQLSchema
 
@@ -99,19 +99,29 @@ def check_values(endpoint: Any) -> None:
             )
 
 
-@cache
 def _ranges(cls: type[Any]) -> dict[str, tuple[Range, bool]]:
     """Return the range of each numeric option, and whether it may be `None`."""
     found: dict[str, tuple[Range, bool]] = {}
-    for base in cls.__mro__:
+    for base in reversed(cls.__mro__):
         # Only the library's own annotations: a user's may name what is not there at run time.
-        if not base.__module__.startswith(_PACKAGE):
-            continue
-        for name, hint in inspect.get_annotations(base, eval_str=True).items():
-            ranges = [each for each in getattr(hint, "__metadata__", ()) if type(each) is Range]
-            for each in ranges:
-                found.setdefault(name, (each, type(None) in get_args(hint.__origin__)))
+        if base.__module__.startswith(_PACKAGE):
+            if base not in _declared:
+                _declared[base] = _declared_ranges(base)
+            found |= _declared[base]
     return found
+
+
+# Classes come and go: `as_asgi(…)` makes one.
+_declared: WeakKeyDictionary[type[Any], dict[str, tuple[Range, bool]]] = WeakKeyDictionary()
+
+
+def _declared_ranges(base: type[Any]) -> dict[str, tuple[Range, bool]]:
+    return {
+        name: (each, type(None) in get_args(hint.__origin__))
+        for name, hint in inspect.get_annotations(base, eval_str=True).items()
+        for each in getattr(hint, "__metadata__", ())
+        if type(each) is Range
+    }
 
 
 def with_options(cls: type[T], options: dict[str, Any]) -> type[T]:
