@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, TypeAlias
-from uuid import UUID
 
 from django.db.models import Model
 
 from channels_graphql_ws.serializer.instances import instance_copier
+from channels_graphql_ws.serializer.scalars import IMMUTABLE
 
 Copier: TypeAlias = Callable[[], Any]
 """Makes an equal object, of which nobody else has any part that could be changed."""
 
 DEEPEST: Final = 4
 """Containers in containers that are copied; what is deeper is cheaper to decode."""
-
-_IMMUTABLE: Final = frozenset(
-    {type(None), bool, int, float, str, bytes, Decimal, UUID, date, datetime, time, timedelta}
-)
 
 
 class UnknownError(Exception):
@@ -35,7 +29,7 @@ def copier(payload: Any, depth: int = DEEPEST) -> Copier | None:
         UnknownError: only decoding it again gives another one.
     """
     kind = type(payload)
-    if kind in _IMMUTABLE or issubclass(kind, Enum):
+    if kind in IMMUTABLE or issubclass(kind, Enum):
         return None
     if depth == 0:
         raise UnknownError

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum
 from functools import lru_cache, partial
 from typing import Any, Final
-from uuid import UUID
 
 import msgpack
 from django.db.models import Model, QuerySet
@@ -93,12 +90,7 @@ _ENCODERS: Final[dict[type[Any], Callable[[Any], Any]]] = {
     tuple: partial(_tagged, wire.TUPLE),
     set: partial(_tagged, wire.SET),
     frozenset: partial(_tagged, wire.FROZENSET),
-    Decimal: scalars.encode_decimal,
-    UUID: scalars.encode_uuid,
-    datetime: scalars.encode_datetime,
-    date: scalars.encode_date,
-    time: scalars.encode_time,
-    timedelta: scalars.encode_timedelta,
+    **scalars.ENCODERS,
     Model: encode_model,
     QuerySet: list,
     RawQuerySet: list,

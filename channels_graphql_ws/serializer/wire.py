@@ -1,7 +1,7 @@
-"""The words of the format: header, extension codes and tags.
+"""The words of the format: header and tags.
 
-A payload is the header followed by one MessagePack object. Whatever MessagePack has no
-word for is yield_to_server in one of two ways, neither of which user data can imitate:
+A payload is the header followed by one MessagePack object. What MessagePack has no word for
+is written in one of two ways, neither of which user data can imitate:
 
 * a scalar is one extension object, whose code says how to read its bytes;
 * what holds other things is an array whose first item is a *tag*, an extension object of
@@ -21,15 +21,8 @@ MAGIC: Final = b"\xc1"
 HEADER: Final = MAGIC + b"\x01"
 """Magic and the version of the format."""
 
-# Extension codes. The numbers are part of the format: never change or reuse one.
 TAG: Final = 1
-INTEGER: Final = 2
-DECIMAL: Final = 3
-UUID: Final = 4
-DATETIME: Final = 5
-DATE: Final = 6
-TIME: Final = 7
-TIMEDELTA: Final = 8
+"""The extension code of tags. Those of scalars stand in their rows, see `scalars`."""
 
 TAG_PREFIX: Final = b"\xd4\x01"
 """How every tag begins on the wire (`fixext 1`); bytes without it hold no tag."""
