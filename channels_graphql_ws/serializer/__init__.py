@@ -49,7 +49,7 @@ class Serializer:
         """Return the bytes of a payload; see the module for what it may hold.
 
         Raises:
-            PayloadTypeError: something in it can not be sent; the text says where and what.
+            PayloadTypeError: something in it cannot be sent; the text says where and what.
         """
         try:
             return HEADER + pack(data)

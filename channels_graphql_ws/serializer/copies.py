@@ -19,7 +19,7 @@ DEEPEST: Final = 4
 
 
 class UnknownError(Exception):
-    """There is something in the payload that can not be copied."""
+    """There is something in the payload that cannot be copied."""
 
 
 def copier(payload: Any, depth: int = DEEPEST) -> Copier | None:

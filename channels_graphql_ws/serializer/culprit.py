@@ -1,15 +1,18 @@
-"""Which part of a payload can not be sent: its path, looked for only after a failure."""
+"""Which part of a payload cannot be sent: its path, looked for only after a failure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, Final
 
+from django.db.models import Model
 from msgpack import ExtType, Timestamp
 
 from channels_graphql_ws.exceptions import PayloadTypeError
 from channels_graphql_ws.serializer import wire
+from channels_graphql_ws.serializer.columns import ColumnError
 from channels_graphql_ws.serializer.encoding import encode
 from channels_graphql_ws.serializer.instances import VALUES_INDEX
 from channels_graphql_ws.serializer.registry import NATIVE
@@ -37,11 +40,21 @@ def explain(payload: object) -> PayloadTypeError:
         try:
             _refuse_circle(part[1], trail, above)
             parts = _parts(part[1])
+        except ColumnError as error:
+            return PayloadTypeError(f"{_path(trail)}.{error.column}: {error}")
         except PayloadTypeError as error:
-            return PayloadTypeError(f"{_path(trail)}: {error}")
+            return PayloadTypeError(f"{_path(trail)}: {error}{_column(trail)}")
         todo.extend((depth + 1, below) for below in reversed(parts))
         deepest = max(deepest, trail.copy(), key=len)
     return PayloadTypeError(f"{_path(deepest)}: nested too deeply, or too large, for MessagePack")
+
+
+def _column(trail: list[_Part]) -> str:
+    """Name the field and the model that the innermost part is in, if it is in one."""
+    for (_, owner), (name, _) in reversed([*pairwise(trail)]):
+        if isinstance(owner, Model) and name.startswith("."):
+            return f" (in field {name[1:]!r} of {owner._meta.label})"
+    return ""
 
 
 def _refuse_circle(value: object, trail: list[_Part], above: list[object]) -> None:
@@ -53,7 +66,7 @@ def _refuse_circle(value: object, trail: list[_Part], above: list[object]) -> No
 def _parts(value: Any) -> list[_Part]:
     """Return what a value holds, as it is packed."""
     if type(value) is memoryview and not value.c_contiguous:
-        raise PayloadTypeError("a memoryview with gaps can not be sent")
+        raise PayloadTypeError("a memoryview with gaps cannot be sent")
     known = type(value) in NATIVE or isinstance(value, ExtType | Timestamp)
     packed = value if known else encode(value)
     if type(packed) is dict:

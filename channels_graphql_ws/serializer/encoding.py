@@ -61,8 +61,11 @@ def _encoder_of(cls: type[object]) -> Callable[[Any], Any]:
     for base in cls.__mro__:
         if base in _ENCODERS:
             return _ENCODERS[base]
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if name == "django.contrib.auth.models.AnonymousUser":
+        raise PayloadTypeError(f"{name} cannot be sent, it is no row of a table; send `None`")
     raise PayloadTypeError(
-        f"{cls.__module__}.{cls.__qualname__} can not be sent; register it with"
+        f"{name} cannot be sent; register it with"
         f" channels_graphql_ws.serializer.register({cls.__name__},"
         " name=..., encode=..., decode=...)"
     )
@@ -91,7 +94,7 @@ _ENCODERS: Final[dict[type[Any], Callable[[Any], Any]]] = {
     set: partial(_tagged, wire.SET),
     frozenset: partial(_tagged, wire.FROZENSET),
     **scalars.ENCODERS,
-    Model: encode_model,
+    Model: partial(encode_model, pack),
     QuerySet: list,
     RawQuerySet: list,
     Promise: str,

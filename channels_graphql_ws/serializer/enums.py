@@ -17,7 +17,7 @@ def encode_enum(member: Enum) -> list[object]:
     cls = type(member)
     if _find(cls.__module__, cls.__qualname__) is not cls:
         raise PayloadTypeError(
-            f"{cls.__module__}.{cls.__qualname__} can not be found by its name: move the"
+            f"{cls.__module__}.{cls.__qualname__} cannot be found by its name: move the"
             " enum to the top level of a module or of a class, or register it"
         )
     key = member.value if isinstance(member, Flag) else member.name

@@ -57,7 +57,7 @@ def register(
             is one that MessagePack knows itself.
     """
     if cls in NATIVE:
-        raise ValueError(f"{cls.__qualname__} is built in and can not be registered")
+        raise ValueError(f"{cls.__qualname__} is built in and cannot be registered")
     new = Registration(cls, name, encode, decode)
     for old in (_by_class.get(cls), _by_name.get(name)):
         if old is not None and old != new:

@@ -49,7 +49,7 @@ def test_an_enum_that_nobody_could_find_is_refused() -> None:
 
     text = refusal({"a": [Local.ONE]})
     assert text.startswith('payload["a"][0]: ')
-    assert "Local can not be found by its name" in text
+    assert "Local cannot be found by its name" in text
     assert "register" in text
 
 

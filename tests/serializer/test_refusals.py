@@ -1,4 +1,4 @@
-"""What can not be sent is refused with its path."""
+"""What cannot be sent is refused with its path."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import msgpack
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.db.models import F
 from django.utils.functional import SimpleLazyObject
 
@@ -38,7 +39,7 @@ from testapp.models import (
         ([1, {object()}], "payload[1][0]"),
         ([{"k": 1, ("x", object()): 2}], "payload[0].keys()[1][1]"),
         ({Color.RED: object()}, "payload[<Color>]"),
-        (Book(title=["no", object()]), "payload.title[1]"),
+        (Book(author_id=object()), "payload.author_id"),
         (Everything(json={"a": object()}), 'payload.json["a"]'),
         ([b"", bytearray(), memoryview(b""), 1.5, 2**70, "t", Rank.LOW, object()], "payload[7]"),
         ([msgpack.Timestamp(1), date.min, frozenset(), {}, [], (), object()], "payload[6]"),
@@ -52,9 +53,21 @@ def test_a_refusal_names_the_path(payload: object, path: str) -> None:
 
 def test_a_refusal_names_the_type_and_how_to_register_it() -> None:
     assert refusal(Point(1, 2)) == (
-        "payload: testapp.models.Point can not be sent; register it with"
+        "payload: testapp.models.Point cannot be sent; register it with"
         " channels_graphql_ws.serializer.register(Point, name=..., encode=..., decode=...)"
     )
+
+
+def test_a_refusal_names_the_model_that_the_path_leads_into() -> None:
+    text = refusal([Everything(json={"a": [Point(1, 2)]})])
+    assert text.startswith('payload[0].json["a"][0]: testapp.models.Point cannot be sent')
+    assert text.endswith("(in field 'json' of testapp.Everything)")
+
+
+def test_a_visitor_who_is_not_logged_in_is_refused_with_what_to_send_instead() -> None:
+    text = refusal({"by": SimpleLazyObject(AnonymousUser)})
+    assert text.startswith('payload["by"]: django.contrib.auth.models.AnonymousUser cannot be')
+    assert text.endswith("send `None`")
 
 
 def test_a_refusal_is_a_type_error_whose_cause_is_kept() -> None:
@@ -69,12 +82,16 @@ def test_a_refusal_is_a_type_error_whose_cause_is_kept() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_what_is_neither_value_nor_collection_is_refused(payload: object) -> None:
-    assert "can not be sent" in refusal(payload)
+    assert "cannot be sent" in refusal(payload)
 
 
 def test_an_expression_that_is_not_evaluated_yet_is_refused() -> None:
     text = refusal({"invoice": Invoice(net=F("net") + 1)})
-    assert text.startswith('payload["invoice"].net: django.db.models.expressions.')
+    assert text == (
+        "payload[\"invoice\"].net: field 'net' of testapp.Invoice (IntegerField) holds an "
+        "expression, django.db.models.expressions.CombinedExpression, whose value only the "
+        "database knows: call `refresh_from_db()` before the broadcast"
+    )
 
 
 def test_a_memoryview_with_gaps_is_refused() -> None:
@@ -90,7 +107,8 @@ def circles() -> Iterator[tuple[object, str]]:
     yield [0, second], 'payload[1][1][0]["x"]: a circular reference, this is payload[1] again'
     third = Everything(json=[])
     third.json.append(third)
-    yield [third], "payload[0].json[0]: a circular reference, this is payload[0] again"
+    text = "payload[0].json[0]: a circular reference, this is payload[0] again"
+    yield [third], f"{text} (in field 'json' of testapp.Everything)"
 
 
 @pytest.mark.parametrize(("payload", "text"), list(circles()), ids=["dict", "list", "model"])

@@ -91,12 +91,12 @@ def test_a_type_or_a_name_is_registered_once() -> None:
     assert travel(Point(1, 2)) == Point(1, 2)
 
 
-def test_what_messagepack_knows_can_not_be_registered() -> None:
+def test_what_messagepack_knows_cannot_be_registered() -> None:
     with pytest.raises(ValueError, match="dict is built in"):
         register(dict, name="mine", encode=list, decode=dict)
 
 
-def test_what_is_not_registered_can_not_be_unregistered() -> None:
+def test_what_is_not_registered_cannot_be_unregistered() -> None:
     with pytest.raises(ValueError, match="Point is not registered"):
         unregister(Point)
 

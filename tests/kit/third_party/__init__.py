@@ -1,0 +1,1 @@
+"""Models whose columns are fields of other packages."""
