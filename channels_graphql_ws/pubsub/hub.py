@@ -11,13 +11,16 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
-from contextvars import Context
+from collections.abc import Collection, Sequence
 from time import monotonic
 from typing import Any, Protocol
 
+from django.core.exceptions import SynchronousOnlyOperation
+
 from channels_graphql_ws.concurrency.database import async_connections
+from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.exceptions import PayloadDecodeError
+from channels_graphql_ws.pubsub.backlog import Backlog
 from channels_graphql_ws.pubsub.layers import ChannelLayer, forget_cached, is_local
 from channels_graphql_ws.pubsub.local import Message, add_receiver, remove_receiver
 from channels_graphql_ws.pubsub.membership import Membership
@@ -71,7 +74,8 @@ class Hub:
         self._is_running = False
         self._runs_left, self._seconds_spent = RUNS_AT_ONCE, 0.0
         # Subscriber are taken in a context of their own: that of a caller is of no concern here.
-        self._context = Context()
+        self._context = context_of_nobody()
+        self._backlog = Backlog(self)
         self._users = 0
         self._membership: Membership | None = None
         if not is_local(layer):
@@ -96,6 +100,7 @@ class Hub:
             return
         _hubs.pop((self.loop, id(self.layer)), None)
         remove_receiver(self.layer, self)
+        await self._backlog.close()
         if self._membership is not None:
             await self._membership.close()
 
@@ -167,6 +172,9 @@ class Hub:
         serial, message = self._inbox.popleft()
         members = self._listeners.get(message["group"], {})
         listeners = [listener for listener, since in members.items() if since < serial]
+        if self._backlog.is_active and self._backlog.holds(listeners):
+            self._backlog.put(serial, message, listeners)
+            return
         match message.get("type"):
             case "broadcast":
                 self._notify(listeners, message, serial)
@@ -175,15 +183,29 @@ class Hub:
             case other:
                 log.warning("Ignored a channel-layer message of unknown type %r", other)
 
-    def _notify(self, listeners: Iterable[Listener], message: Message, serial: int) -> None:
+    def _notify(self, listeners: list[Listener], message: Message, serial: int) -> None:
         try:
-            notification = Notification(message["payload"], serial)
+            notification = self._backlog.take(serial) if self._backlog.is_active else None
+            if notification is None:
+                notification = Notification(message["payload"], serial)
+        except SynchronousOnlyOperation:
+            self._backlog.decode(serial, message, listeners, self._context)
+            return
         except (PayloadDecodeError, KeyError) as error:
-            self.undecodable += 1
-            log.error("Lost a broadcast to group %s: %s", message["group"], error)  # noqa: TRY400
+            self.lose(message, error)
             return
         self._notification = notification
         self._pending.extend(listeners)
+
+    def lose(self, message: Message, error: Exception) -> None:
+        """Count and log a broadcast that could not be decoded."""
+        self.undecodable += 1
+        log.error("Lost a broadcast to group %s: %s", message["group"], error)
+
+    def resume(self, messages: list[tuple[int, Message]]) -> None:
+        """Deliver what had to wait, before what has come since."""
+        self._inbox.extendleft(reversed(messages))
+        self._go_on()
 
     def call(self, listener: Listener) -> None:
         """Give `listener` a turn soon."""

@@ -1,26 +1,23 @@
-"""The ear of one process and event loop: hands each broadcast to those who listen.
-
-However many clients subscribe, a process has one channel on the channel layer, joins
-a group once, and decodes a broadcast once to see that it is sound. With the in-memory
-layer not even that: broadcasts come straight from `broadcast`.
-"""
+"""`Notification`: one broadcast, with a payload of its own for each execution."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from copy import deepcopy
+from functools import partial
 from typing import Any, TypeAlias
 
 from channels_graphql_ws.serializer import Serializer
 
 CoalesceKey: TypeAlias = tuple[object, Hashable] | None
-"""A `coalesce` hook, and what it has given."""
+"""A `coalesce` hook, and the key that it returned."""
 
 
 class Notification:
-    """A broadcast payload: bytes, and an object of its own for everybody who executes it.
+    """The payload of a broadcast: its bytes, and a new object for each execution.
 
     Attributes:
-        coalesce_key: the `coalesce` hook and what it has given, once it was asked.
+        coalesce_key: the `coalesce` hook and the key that it returned, once it was called.
     """
 
     __slots__ = ("_again", "_data", "_first", "coalesce_key", "serial")
@@ -30,10 +27,11 @@ class Notification:
 
         Args:
             data: the payload.
-            serial: how many broadcasts the hub has heard.
+            serial: its number among the broadcasts that the hub received.
 
         Raises:
-            PayloadDecodeError: these bytes are no payload of ours.
+            PayloadDecodeError: the bytes are not a payload of ours.
+            SynchronousOnlyOperation: decode it in a thread, see `decoded_in_thread`.
         """
         self.serial = serial
         self._data = data
@@ -41,8 +39,21 @@ class Notification:
         self._again: Callable[[], Any] | None = None
         self.coalesce_key: CoalesceKey = None
 
+    @classmethod
+    def decoded_in_thread(cls, data: bytes, serial: int) -> Notification:
+        """Decode what needs the database. To be called in a thread.
+
+        The objects for the executions are copies: they are made on the event loop.
+
+        Raises:
+            PayloadDecodeError: the bytes are not a payload of ours.
+        """
+        notification = cls(data, serial)
+        notification._again = partial(deepcopy, notification._first.pop())
+        return notification
+
     def payload(self) -> Any:
-        """Give an object that nobody else has: a `publish` may change it."""
+        """Return an object that no other execution has: `publish` may change it."""
         if self._again is not None:
             return self._again()
         if self._first:

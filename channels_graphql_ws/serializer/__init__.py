@@ -1,4 +1,4 @@
-"""Payload to bytes and back: MessagePack, with Python's and Django's types kept.
+"""Payloads to bytes and back: MessagePack, with Python's and Django's types kept.
 
 What comes back is of the same type and equal, nested anywhere:
 
@@ -10,10 +10,15 @@ What comes back is of the same type and equal, nested anywhere:
   module and name. Decoding looks for it in modules which are imported already and never
   imports one, so import it where broadcasts are received, or register it.
 * Django models: the values of their own columns, foreign keys as ids, files by name.
+  What was assigned arrives as the type of its column: `"3.50"` in a `DecimalField` as a
+  `Decimal`, a lazy text in a `CharField` as a `str`. Value objects of fields that convert
+  in their own way (phone numbers, money, ranges) go by the field's `value_to_string` and
+  `to_python`, as in Django's serializers.
   Deferred columns stay deferred; cached relations, prefetched objects, annotations and
   other attributes stay behind. The instance is rebuilt without a query, as unpickling
   would do it: `__init__` does not run and no signal is sent. Only a class which overrides
-  `__init__` or `from_db` is built through `from_db`, like a row of the database.
+  `__init__` or `from_db` is built through `from_db`, like a row of the database, and in a
+  thread if that needs the database.
   A column which this side does not know (yet) is ignored, one which the other side did
   not send is deferred, so that both may run different versions for a while.
 
@@ -29,6 +34,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+
+from django.core.exceptions import SynchronousOnlyOperation
 
 from channels_graphql_ws.exceptions import PayloadDecodeError
 from channels_graphql_ws.serializer.copies import UnknownError, copier
@@ -63,12 +70,14 @@ class Serializer:
         Raises:
             PayloadDecodeError: the bytes are not what `serialize` returns, or name
                 something that is unknown here.
+            SynchronousOnlyOperation: the class of a model makes a query in `__init__` or
+                `from_db`, and an event loop runs in this thread: use another one.
         """
         if type(data) is not bytes or not data.startswith(HEADER):
             raise PayloadDecodeError(_foreign(data))
         try:
             return unpack(data[len(HEADER) :])
-        except PayloadDecodeError:
+        except (PayloadDecodeError, SynchronousOnlyOperation):
             raise
         # Whatever goes wrong in MessagePack, in a constructor that is given nonsense or in
         # a registered `decode`: it costs this one payload, and the reader goes on.
@@ -78,12 +87,12 @@ class Serializer:
 
     @classmethod
     def deserializer(cls, data: bytes) -> Callable[[], Any]:
-        """Return what gives a payload of its own at each call, as `deserialize` would.
+        """Return a function that returns a payload of its own at each call.
 
-        Worth it for those who need several: most payloads can be copied.
+        For receivers that need several: most payloads are cheaper to copy than to decode.
 
         Raises:
-            PayloadDecodeError: see `deserialize`.
+            PayloadDecodeError, SynchronousOnlyOperation: see `deserialize`.
         """
         try:
             pristine = cls.deserialize(data)

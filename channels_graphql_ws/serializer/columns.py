@@ -176,7 +176,8 @@ class CustomColumn(Column):
             content = target.value_to_string(instance)
         else:
             # A foreign key has the values of the key, and not its way to write them.
-            content = target.value_to_string(SimpleNamespace(**{target.attname: value}))
+            stand_in: Any = SimpleNamespace(**{target.attname: value})
+            content = target.value_to_string(stand_in)
         if isinstance(target, models.JSONField) and not _packs(content, pack):
             content = json.loads(json.dumps(content, cls=target.encoder))
         pack(content)
@@ -187,7 +188,10 @@ class CustomColumn(Column):
         there = type(instance).__new__(type(instance))
         # With a state of its own: descriptors of foreign keys forget what they keep there.
         vars(there).update(vars(instance), _state=ModelState())
-        setattr(there, self.name, self._field.to_python(content))
+        try:
+            setattr(there, self.name, self._field.to_python(content))
+        except SynchronousOnlyOperation:
+            return  # The receiver converts it in a thread.
         arrived = getattr(there, self.name)
         if type(arrived) is type(content) and not isinstance(value, type(arrived)):
             raise TypeError(f"`to_python` returned {_shown(arrived)} unchanged")

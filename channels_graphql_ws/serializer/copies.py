@@ -1,4 +1,4 @@
-"""Copies of what was decoded, for those who get the same payload: cheaper than to decode again."""
+"""Copies of a decoded payload: cheaper than to decode it again for each execution."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from channels_graphql_ws.serializer.instances import instance_copier
 from channels_graphql_ws.serializer.scalars import IMMUTABLE
 
 Copier: TypeAlias = Callable[[], Any]
-"""Makes an equal object, of which nobody else has any part that could be changed."""
+"""Returns an equal object that shares no changeable part with any other."""
 
 DEEPEST: Final = 4
-"""Containers in containers that are copied; what is deeper is cheaper to decode."""
+"""Levels of containers that are copied; what is deeper is cheaper to decode."""
 
 
 class UnknownError(Exception):
-    """There is something in the payload that cannot be copied."""
+    """The payload holds something that cannot be copied."""
 
 
 def copier(payload: Any, depth: int = DEEPEST) -> Copier | None:
-    """Give what copies a payload that nobody will change; `None` if it is its own copy.
+    """Return what copies a payload that nobody changes; `None` if it needs no copy.
 
     Raises:
-        UnknownError: only decoding it again gives another one.
+        UnknownError: it has to be decoded again instead.
     """
     kind = type(payload)
     if kind in IMMUTABLE or issubclass(kind, Enum):

@@ -24,7 +24,7 @@ LARGEST_KEPT: Final = 65_536
 
 
 def pack(data: object) -> bytes:
-    """Return a payload as MessagePack; only what it does not know comes to `encode`."""
+    """Return a payload as MessagePack; `encode` replaces what that does not know."""
     try:
         packer = _idle.pop()
     except IndexError:
@@ -87,7 +87,7 @@ _packer: Final[Callable[..., Any]] = partial(
 )
 
 _idle: Final[list[msgpack.Packer]] = []
-"""Packers that nobody uses right now: to make one takes as long as to pack a little."""
+"""Packers that are not in use: making one takes as long as packing a small payload."""
 
 _ENCODERS: Final[dict[type[Any], Callable[[Any], Any]]] = {
     tuple: partial(_tagged, wire.TUPLE),

@@ -24,7 +24,7 @@ VALUES_INDEX = 4
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What is worth knowing about a model class once and for all."""
+    """What encoding and decoding need to know of a model class."""
 
     label: str
     plain_types: tuple[tuple[str, type | None], ...]

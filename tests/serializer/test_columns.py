@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import ip_address
@@ -11,6 +12,7 @@ from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db.models import Value
 from django.db.models.functions import Lower
 from django.utils.functional import SimpleLazyObject
@@ -154,6 +156,16 @@ def test_json_with_an_encoder_of_its_own_arrives(paths: Any) -> None:
     assert travel(Deck(top="hearts-3", paths=paths)).paths == paths
 
 
+def test_json_with_a_type_of_its_own_arrives() -> None:
+    files = [PurePath("a/b")]
+    assert travel(Deck(top="hearts-3", files=files)).files == files
+
+
+def test_a_lazy_text_in_a_field_of_its_own_arrives_as_text() -> None:
+    assert travel(Deck(top=gettext_lazy("hearts-3"))).top == Card("hearts", 3)
+    assert travel(Deck(top="hearts-3", notes=gettext_lazy("[1]"))).notes == "[1]"
+
+
 @pytest.mark.parametrize("instance", [Located(where=Point(1, 2)), Deck(where=Point(1, 2))])
 def test_a_field_that_does_not_convert_back_is_refused(instance: Any) -> None:
     text = refusal(instance)
@@ -192,6 +204,13 @@ def test_several_of_one_payload_have_nothing_in_common() -> None:
 def test_a_column_that_cannot_be_read_here_is_named() -> None:
     data = forged(wire.MODEL, "testapp.deck", None, True, {"top": "x"}, [], ["top", "new"])
     assert decode_error(data).startswith("field 'top' of testapp.Deck (CardField): ValueError")
+
+
+async def test_a_field_that_needs_the_database_is_not_read_on_the_event_loop() -> None:
+    data = Serializer.serialize(Deck(top=Card("query", 3)))
+    with pytest.raises(SynchronousOnlyOperation):
+        Serializer.deserialize(data)
+    assert (await asyncio.to_thread(Serializer.deserialize, data)).top == Card("query", 3)
 
 
 @pytest.mark.django_db

@@ -12,6 +12,7 @@ from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.models import functions
+from django.utils.asyncio import async_unsafe
 from django.utils.functional import SimpleLazyObject
 
 
@@ -231,6 +232,12 @@ class Card:
         return hash((self.suit, self.rank))
 
 
+@async_unsafe
+def _looked_up(rank: str) -> Card:
+    """Stand for a query."""
+    return Card("query", int(rank))
+
+
 class CardField(models.Field):  # type: ignore[type-arg]
     """Written after "Writing custom model fields"; reads texts and cards."""
 
@@ -247,7 +254,7 @@ class CardField(models.Field):  # type: ignore[type-arg]
         if value is None or isinstance(value, Card):
             return value
         suit, rank = value.split("-")
-        return Card(suit, int(rank))
+        return _looked_up(rank) if suit == "query" else Card(suit, int(rank))
 
     def get_prep_value(self, value: Any) -> Any:
         value = self.to_python(value)
@@ -344,6 +351,23 @@ class PointText(models.CharField):  # type: ignore[type-arg]
         return value and f"{value.x} {value.y}"
 
 
+class PathsField(models.JSONField):  # type: ignore[type-arg]
+    """Paths in JSON, read from lists of texts."""
+
+    def from_db_value(self, value: Any, *args: Any) -> Any:
+        return self.to_python(super().from_db_value(value, *args))
+
+    def to_python(self, value: Any) -> Any:
+        return value and [PurePath(each) for each in value]
+
+
+class TextEncoder(json.JSONEncoder):
+    """Writes as text what it does not know."""
+
+    def default(self, o: Any) -> str:
+        return str(o)
+
+
 class Deck(models.Model):
     """Columns of every kind that third-party packages have."""
 
@@ -353,6 +377,7 @@ class Deck(models.Model):
     notes = NotesField(default=dict)
     paths = models.JSONField(null=True, encoder=PathEncoder, decoder=PathDecoder)
     strict = models.JSONField(null=True)
+    files = PathsField(null=True, encoder=TextEncoder)
     where = PointText(max_length=9, null=True)
 
 
