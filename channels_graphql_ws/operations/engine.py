@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -23,7 +22,6 @@ from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.concurrency.threads import in_thread
-from channels_graphql_ws.execution.context import SharedContext
 from channels_graphql_ws.execution.documents import Document, Rules, compiled, documents_of
 from channels_graphql_ws.execution.errors import (
     INTERNAL_ERROR,
@@ -31,7 +29,6 @@ from channels_graphql_ws.execution.errors import (
     RequestError,
     describe,
     encode_answer,
-    encode_result,
     log_errors,
     log_refusal,
 )
@@ -39,9 +36,7 @@ from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.execution.middleware import managed
 from channels_graphql_ws.execution.request import Refusal, Subscribe
 from channels_graphql_ws.execution.sync_resolvers import Hops
-from channels_graphql_ws.json_text import loads
 from channels_graphql_ws.operations.interfaces import (
-    ActiveSubscription,
     Client,
     EngineSettings,
     PreparedOperation,
@@ -49,16 +44,8 @@ from channels_graphql_ws.operations.interfaces import (
 )
 from channels_graphql_ws.operations.option_values import SettingsReader, check_values
 from channels_graphql_ws.operations.replacement import replaced
-from channels_graphql_ws.pubsub.hub import Hub
+from channels_graphql_ws.operations.subscribing import Subscribing
 from channels_graphql_ws.pubsub.layers import check_destination, forget_cached
-from channels_graphql_ws.subscription.declaration import Subscription
-from channels_graphql_ws.subscription.event import EventExecution
-from channels_graphql_ws.subscription.field import Source
-from channels_graphql_ws.subscription.generator import GeneratorSubscription
-from channels_graphql_ws.subscription.queue import queue_for
-from channels_graphql_ws.subscription.shared import SharedMember
-from channels_graphql_ws.subscription.sharing_key import SharedSubscribers, SharingKey, sharing_key
-from channels_graphql_ws.subscription.single import SingleSubscriber
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -128,8 +115,7 @@ class Engine:
             middleware = Hops(middleware)
         self._middleware = middleware
         self._documents = documents_of(settings.schema, settings.rules)
-        self._shared = SharedSubscribers()
-        self._confirmation: tuple[Mapping[str, Any] | None, str] = None, ""
+        self._subscribing = Subscribing(settings, middleware)
 
     def start(self, client: Client, session: Session) -> Eager[None]:
         """Execute a query or mutation, or set up a subscription."""
@@ -177,7 +163,7 @@ class Engine:
             return
         asked = PreparedOperation(request, schema, document, operation, context, root)
         if is_subscription:
-            yield from self._subscribe(asked, client, session)
+            yield from self._subscribing.start(asked, client, session)
         else:
             yield from self._execute(asked, client, session)
 
@@ -232,158 +218,6 @@ class Engine:
         )
         log.debug("It was: %s with variables %s", request.query, request.variables)
 
-    def _subscribe(
-        self, asked: PreparedOperation, client: Client, session: Session
-    ) -> Eager[None]:
-        plan = self._plan(asked, asked.context)
-        is_class = isinstance(plan.source, Source)
-        live: ActiveSubscription
-        try:
-            if is_class:
-                live = yield from self._listen(asked, plan, client, session)
-            else:
-                live = yield from self._stream(plan, client, session)
-        except Exception as error:  # noqa: BLE001 (the hook may raise anything)
-            log_errors([error], plan.name, client.request.id)
-            refusal = Refusal.SUBSCRIBE if is_class else Refusal.STREAM
-            client.failed([describe(error, session.format_error)], refusal)
-            return
-        live.open()
-
-    def _plan(self, asked: PreparedOperation, context: Any) -> EventExecution:
-        return EventExecution(
-            asked.schema,
-            asked.document,
-            asked.operation,
-            asked.request,
-            context,
-            self._middleware,
-            sync_in_thread=self.settings.resolve_sync_in_threads,
-            compiles=self.settings.compile_operations,
-        )
-
-    def _listen(
-        self, asked: PreparedOperation, plan: EventExecution, client: Client, session: Session
-    ) -> Eager[SingleSubscriber | SharedMember]:
-        """Set up a subscription to broadcasts."""
-        hub = session.hub()
-        hook = plan.subscription_class._meta.subscribe
-        names = None if hook is None else plan.call(hook)
-        while is_awaitable(names):
-            names = yield names
-        groups = self._groups(plan.subscription_class, names)
-        like = None
-        if plan.subscription_class._meta.context_id is not None:
-            like = yield from sharing_key(
-                plan, hub, asked.schema, asked.document, asked.request, groups
-            )
-        live: SingleSubscriber | SharedMember
-        if like is None:
-            live = self._single_subscriber(plan, client, session, hub, groups)
-        else:
-            live = self._shared_member(asked, plan, client, session, like)
-        client.subscribed(live)
-        try:
-            if hub.listen(live.listener, groups):
-                yield hub.joined(groups)
-            self._confirm(client, session)
-        except Exception:
-            yield from live.end()
-            raise
-        return live
-
-    def _stream(
-        self, plan: EventExecution, client: Client, session: Session
-    ) -> Eager[GeneratorSubscription]:
-        """Set up a subscription to what the user's method yields."""
-        source = plan.call(plan.source)
-        while is_awaitable(source):
-            source = yield source
-        stream = GeneratorSubscription(
-            plan, client, source, format_error=session.format_error, id=client.request.id
-        )
-        client.subscribed(stream)
-        try:
-            self._confirm(client, session)
-        except Exception:
-            yield from stream.end()
-            raise
-        return stream
-
-    def _groups(self, subscription_class: type[Subscription], names: Any) -> list[str]:
-        """Give the groups that the `subscribe` hook has named, and that of the class."""
-        prefix = self.settings.group_name_prefix
-        if names is None:
-            return [subscription_class.group_name(prefix, None)]
-        if not _is_names(names):
-            raise AssertionError(
-                f"Subscription {subscription_class.__qualname__!r}: method 'subscribe' "
-                f"returned a value of an incorrect type {type(names).__name__!r}; a list or "
-                "tuple of strings, or None, was expected"
-            )
-        distinct = dict.fromkeys([None, *names])
-        return [subscription_class.group_name(prefix, name) for name in distinct]
-
-    def _single_subscriber(
-        self, plan: EventExecution, client: Client, session: Session, hub: Hub, groups: list[str]
-    ) -> SingleSubscriber:
-        return SingleSubscriber(
-            plan,
-            client,
-            hub,
-            groups,
-            queue_limit=self._queue_limit(plan),
-            format_error=session.format_error,
-            id=client.request.id,
-        )
-
-    def _shared_member(
-        self,
-        asked: PreparedOperation,
-        plan: EventExecution,
-        client: Client,
-        session: Session,
-        like: SharingKey,
-    ) -> SharedMember:
-        limit = self._queue_limit(plan)
-        cohort = self._shared.get(like, lambda: self._plan_of_all(asked, like), limit)
-        return SharedMember(
-            cohort,
-            plan,
-            client,
-            queue_for(plan.subscription_class, limit),
-            format_error=session.format_error,
-            id=client.request.id,
-        )
-
-    def _plan_of_all(self, asked: PreparedOperation, like: SharingKey) -> EventExecution:
-        """Give a plan which has nothing of a client, not even objects that it could change."""
-        request = replace(asked.request, variables=loads(like.variables))
-        context = SharedContext({"graphql_operation_name": like.operation_name})
-        return self._plan(asked._replace(request=request), context)
-
-    def _queue_limit(self, plan: EventExecution) -> int:
-        limit = plan.subscription_class.notification_queue_limit
-        return (
-            limit
-            if limit and limit > 0
-            else max(1, self.settings.subscription_notification_queue_limit)
-        )
-
-    def _confirm(self, client: Client, session: Session) -> None:
-        """Tell the client that its subscription is live, if it wants to know."""
-        if not self.settings.confirm_subscriptions:
-            return
-        message = self.settings.subscription_confirmation_message
-        known, text = self._confirmation
-        if known != message:
-            errors: list[Any] = list(message.get("errors") or ())
-            result = ExecutionResult(message.get("data"), errors)
-            text = encode_result(result, session.format_error)
-            if not errors:
-                self._confirmation = dict(message), text
-        client.confirmed(text)
-
 
 def _execute_shallowly(execute: Callable[..., Any], asked: PreparedOperation) -> Any:
     """Execute; variables that are nested too deeply are an error of the client's.
@@ -406,9 +240,3 @@ def _operation(document: Document, request: Subscribe) -> OperationDefinitionNod
         return document.operation(request.operation_name)
     except GraphQLError as error:
         raise RequestError(error) from error
-
-
-def _is_names(names: object) -> bool:
-    return isinstance(names, (list, tuple)) and all(
-        isinstance(name, str) or name is None for name in names
-    )

@@ -35,11 +35,9 @@ from channels_graphql_ws.websocket.protocol import (
     ServerProtocol,
     State,
 )
+from channels_graphql_ws.websocket.tasks import ConnectionTasks
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
-
-CANCEL_TIMEOUT = 5.0
-"""Seconds that a cancelled task may take to end."""
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that a broken connection may take to tell the client so."""
@@ -89,7 +87,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._operations: dict[Operation, ClientOperation] = {}
         self._subscriptions = 0
-        self._tasks: set[asyncio.Task[None]] | None = None
+        self._tasks = ConnectionTasks(self._loop, self.crashed)
         self._outbox = Outbox(self)
         self._init_timer: asyncio.TimerHandle | None = None
         self._keep_alive: KeepAlive | None = None
@@ -121,19 +119,10 @@ class Connection:
         self._wind_down()
         self._outbox.abandon()
         if self._tasks:
-            await self._wait_for_tasks()
+            await self._tasks.finish(self._settings.disconnect_timeout)
+        self._tasks.release()
         # They know this connection, too: circles stay until garbage is collected.
         self._keep_alive = self._order = None
-
-    async def _wait_for_tasks(self) -> None:
-        try:
-            async with asyncio.timeout(self._settings.disconnect_timeout):
-                while self._tasks:
-                    await asyncio.wait(self._tasks)
-        except TimeoutError:
-            pass
-        finally:
-            await self._cancel_tasks()
 
     async def drain(self, timeout: float) -> None:
         """Ask the client to connect again, as soon as only subscriptions are under way.
@@ -149,12 +138,11 @@ class Connection:
                     await asyncio.wait_for(self._idle.wait(), timeout)
             completes = self._settings.complete_at_shutdown
             self.carry_out(self._protocol.shut_down(completes=completes))
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT)
+            await self._tasks.wait(CLOSE_TIMEOUT)
         except asyncio.CancelledError:
             # Who cancels this has no more patience.
             self._wind_down()
-            await self._cancel_tasks()
+            await self._tasks.cancel()
             raise
 
     @property
@@ -393,42 +381,15 @@ class Connection:
                 yield from client.live.end()
         yield from client.ended()
 
-    async def _cancel_tasks(self) -> None:
-        if self._tasks:
-            log.warning("Cancelling %s tasks of a client that has gone", len(self._tasks))
-        # Twice: what is cancelled may call a hook in its end, which may hang, too.
-        for _ in range(2):
-            tasks = list(self._tasks or ())
-            for task in tasks:
-                eager.cancel(task)
-            if tasks:
-                await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
-
     def run(
         self, work: Eager[None], variables: Context | None = None
     ) -> asyncio.Task[None] | None:
-        """Take steps; what has to wait becomes a task."""
-        rest = eager.start(work) if variables is None else variables.run(eager.start, work)
-        if rest is None:
-            return None
-        task = self.spawn(rest, variables)
-        if self._order is not None:
+        """Run eagerly on behalf of the connection; return a task if something has to wait."""
+        task = self._tasks.run(work, variables)
+        if task is not None and self._order is not None:
             self._order.began(task)
         return task
 
-    def spawn(
-        self, coroutine: Coroutine[Any, Any, None], variables: Context | None = None
-    ) -> asyncio.Task[None]:
-        """Make a task of this connection, which sees to its end."""
-        task = self._loop.create_task(coroutine, context=variables)
-        self._tasks = self._tasks or set()
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-        return task
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        assert self._tasks is not None, "it is one of them"
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("A task of a connection failed", exc_info=task.exception())
-            self.crashed()
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Make a task of this connection."""
+        return self._tasks.spawn(coroutine)

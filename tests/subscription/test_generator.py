@@ -19,10 +19,12 @@ from channels_graphql_ws import GraphqlWsConsumer, Subscription
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
 from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.operations.engine import Engine
+from channels_graphql_ws.operations.interfaces import EngineSettings
 from channels_graphql_ws.pubsub.hub import RUNS_AT_ONCE
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.generator import GeneratorSubscription
-from channels_graphql_ws.websocket import connection
+from channels_graphql_ws.websocket import tasks
 from engine_fakes import FakeClient, Query, Rig
 from support import tick, wait_until
 
@@ -375,9 +377,7 @@ async def test_a_generator_that_is_cancelled_from_inside_owes_an_answer(rig, scr
 
 
 async def test_a_confirmation_that_fails_ends_the_stream(rig, script, monkeypatch):
-    rig.engine.settings = type(rig.engine.settings)(
-        schema=schema.graphql_schema, confirm_subscriptions=True
-    )
+    rig.engine = Engine(EngineSettings(schema=schema.graphql_schema, confirm_subscriptions=True))
 
     def fail(_self, _result):
         raise OSError("no")
@@ -531,7 +531,7 @@ async def test_patience_with_a_finally_has_an_end(rig, script, monkeypatch):
             await asyncio.Event().wait()
 
     script.generate = hangs
-    monkeypatch.setattr(connection, "CANCEL_TIMEOUT", 1)
+    monkeypatch.setattr(tasks, "CANCEL_TIMEOUT", 1)
     socket = await live(script, disconnect_timeout=0.001)
     socket.start("s", COUNT)
     await socket.heard("next:s")

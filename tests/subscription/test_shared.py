@@ -708,7 +708,7 @@ async def test_the_last_one_to_leave_leaves_the_groups(rig):
     await rig.end(second)
     assert rig.hub.all_listeners() == set()
     assert Event.ended == ["0", "1"]
-    assert len(rig.engine._shared) == 0
+    assert rig.engine._subscribing.shared_subscribers == 0
 
 
 async def test_the_last_one_stops_what_is_under_way(rig):
@@ -745,7 +745,7 @@ async def test_unsubscribe_ends_all_behind_what_was_sent_before(rig):
         await wait_until(lambda client=client: client.heard[-1:] == [("completed", None)])
         assert numbers(client) == [1]
     assert sorted(Event.ended) == ["0", "1"]
-    assert len(rig.engine._shared) == 0
+    assert rig.engine._subscribing.shared_subscribers == 0
 
 
 async def test_who_comes_behind_an_unsubscribe_stays(rig):
@@ -1006,7 +1006,9 @@ async def test_clients_of_both_dialects_share(monkeypatch):
         await socket.acknowledged()
         socket.start("1", 'subscription { event(section: "arts") { text } }')
     hub = hub_of(get_channel_layer())
-    await wait_until(lambda: len(engine_of(consumer())._shared) and hub.counts()["groups"])
+    await wait_until(
+        lambda: engine_of(consumer())._subscribing.shared_subscribers and hub.counts()["groups"]
+    )
     await tick(10)
     await OnNews.broadcast(group="arts", payload="five")
     for socket in sockets:

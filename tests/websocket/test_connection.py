@@ -14,7 +14,7 @@ from graphql import OperationType
 
 from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
-from channels_graphql_ws.websocket import connection
+from channels_graphql_ws.websocket import tasks
 from channels_graphql_ws.websocket.connection import Connection
 from channels_graphql_ws.websocket.interfaces import ConnectionSettings
 from channels_graphql_ws.websocket.ordering import INBOX_LIMIT
@@ -767,7 +767,7 @@ async def test_a_hook_that_hangs_is_cancelled_when_time_is_up(case: Case) -> Non
 async def test_a_subscription_that_still_joins_is_ended_even_when_the_ending_is_cancelled(
     hook_hangs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "CANCEL_TIMEOUT", 0.01)
+    monkeypatch.setattr(tasks, "CANCEL_TIMEOUT", 0.01)
     case = Case()
     cohort = FakeCohort(asyncio.Event() if hook_hangs else None)
     joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -1,0 +1,215 @@
+"""Set a subscription up: its groups, whom it shares with, and its confirmation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from graphql import ExecutionResult, MiddlewareManager
+
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
+from channels_graphql_ws.execution.context import SharedContext
+from channels_graphql_ws.execution.errors import describe, encode_result, log_errors
+from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.json_text import loads
+from channels_graphql_ws.operations.interfaces import (
+    ActiveSubscription,
+    Client,
+    EngineSettings,
+    PreparedOperation,
+    Session,
+)
+from channels_graphql_ws.pubsub.hub import Hub
+from channels_graphql_ws.subscription.declaration import Subscription
+from channels_graphql_ws.subscription.event import EventExecution
+from channels_graphql_ws.subscription.field import Source
+from channels_graphql_ws.subscription.generator import GeneratorSubscription
+from channels_graphql_ws.subscription.queue import queue_for
+from channels_graphql_ws.subscription.shared import SharedMember
+from channels_graphql_ws.subscription.sharing_key import SharedSubscribers, SharingKey, sharing_key
+from channels_graphql_ws.subscription.single import SingleSubscriber
+
+
+class Subscribing:
+    """Sets up the subscriptions of an engine.
+
+    Args:
+        settings: those of the engine.
+        middleware: goes around the fields of each event.
+    """
+
+    def __init__(self, settings: EngineSettings, middleware: MiddlewareManager | None) -> None:
+        self.settings = settings
+        self._middleware = middleware
+        self._shared = SharedSubscribers()
+        self._confirmation: tuple[Mapping[str, Any] | None, str] = None, ""
+
+    @property
+    def shared_subscribers(self) -> int:
+        """How many executions are shared by clients that are alike."""
+        return len(self._shared)
+
+    def start(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:
+        """Set a subscription up and open it, or tell the client why not."""
+        execution = self._execution(asked, asked.context)
+        is_class = isinstance(execution.source, Source)
+        subscription: ActiveSubscription
+        try:
+            if is_class:
+                subscription = yield from self._listen(asked, execution, client, session)
+            else:
+                subscription = yield from self._iterate(execution, client, session)
+        except Exception as error:  # noqa: BLE001 (the hook may raise anything)
+            log_errors([error], execution.name, client.request.id)
+            refusal = Refusal.SUBSCRIBE if is_class else Refusal.STREAM
+            client.failed([describe(error, session.format_error)], refusal)
+            return
+        subscription.open()
+
+    def _execution(self, asked: PreparedOperation, context: Any) -> EventExecution:
+        return EventExecution(
+            asked.schema,
+            asked.document,
+            asked.operation,
+            asked.request,
+            context,
+            self._middleware,
+            sync_in_thread=self.settings.resolve_sync_in_threads,
+            compiles=self.settings.compile_operations,
+        )
+
+    def _listen(
+        self,
+        asked: PreparedOperation,
+        execution: EventExecution,
+        client: Client,
+        session: Session,
+    ) -> Eager[SingleSubscriber | SharedMember]:
+        """Set up a subscription to broadcasts."""
+        hub = session.hub()
+        hook = execution.subscription_class._meta.subscribe
+        names = None if hook is None else execution.call(hook)
+        while is_awaitable(names):
+            names = yield names
+        groups = self._groups(execution.subscription_class, names)
+        key = None
+        if execution.subscription_class._meta.context_id is not None:
+            key = yield from sharing_key(
+                execution, hub, asked.schema, asked.document, asked.request, groups
+            )
+        subscription: SingleSubscriber | SharedMember
+        if key is None:
+            subscription = self._single_subscriber(execution, client, session, hub, groups)
+        else:
+            subscription = self._shared_member(asked, execution, client, session, key)
+        client.subscribed(subscription)
+        try:
+            if hub.listen(subscription.listener, groups):
+                yield hub.joined(groups)
+            self._confirm(client, session)
+        except Exception:
+            yield from subscription.end()
+            raise
+        return subscription
+
+    def _iterate(
+        self, execution: EventExecution, client: Client, session: Session
+    ) -> Eager[GeneratorSubscription]:
+        """Set up a subscription to what the user's method yields."""
+        source = execution.call(execution.source)
+        while is_awaitable(source):
+            source = yield source
+        subscription = GeneratorSubscription(
+            execution, client, source, format_error=session.format_error, id=client.request.id
+        )
+        client.subscribed(subscription)
+        try:
+            self._confirm(client, session)
+        except Exception:
+            yield from subscription.end()
+            raise
+        return subscription
+
+    def _groups(self, subscription_class: type[Subscription], names: Any) -> list[str]:
+        """Return the groups that the `subscribe` hook has named, and that of the class."""
+        prefix = self.settings.group_name_prefix
+        if names is None:
+            return [subscription_class.group_name(prefix, None)]
+        if not _is_names(names):
+            raise AssertionError(
+                f"Subscription {subscription_class.__qualname__!r}: method 'subscribe' "
+                f"returned a value of an incorrect type {type(names).__name__!r}; a list or "
+                "tuple of strings, or None, was expected"
+            )
+        distinct = dict.fromkeys([None, *names])
+        return [subscription_class.group_name(prefix, name) for name in distinct]
+
+    def _single_subscriber(
+        self,
+        execution: EventExecution,
+        client: Client,
+        session: Session,
+        hub: Hub,
+        groups: list[str],
+    ) -> SingleSubscriber:
+        return SingleSubscriber(
+            execution,
+            client,
+            hub,
+            groups,
+            queue_limit=self._queue_limit(execution),
+            format_error=session.format_error,
+            id=client.request.id,
+        )
+
+    def _shared_member(
+        self,
+        asked: PreparedOperation,
+        execution: EventExecution,
+        client: Client,
+        session: Session,
+        key: SharingKey,
+    ) -> SharedMember:
+        limit = self._queue_limit(execution)
+        subscriber = self._shared.get(key, lambda: self._execution_for_all(asked, key), limit)
+        return SharedMember(
+            subscriber,
+            execution,
+            client,
+            queue_for(execution.subscription_class, limit),
+            format_error=session.format_error,
+            id=client.request.id,
+        )
+
+    def _execution_for_all(self, asked: PreparedOperation, key: SharingKey) -> EventExecution:
+        """Return an execution that has nothing of a client, not even mutable objects."""
+        request = replace(asked.request, variables=loads(key.variables))
+        context = SharedContext({"graphql_operation_name": key.operation_name})
+        return self._execution(asked._replace(request=request), context)
+
+    def _queue_limit(self, execution: EventExecution) -> int:
+        own = execution.subscription_class.notification_queue_limit
+        if own and own > 0:
+            return own
+        return max(1, self.settings.subscription_notification_queue_limit)
+
+    def _confirm(self, client: Client, session: Session) -> None:
+        """Tell the client that its subscription is live, if the consumer confirms."""
+        if not self.settings.confirm_subscriptions:
+            return
+        message = self.settings.subscription_confirmation_message
+        known, text = self._confirmation
+        if known != message:
+            errors: list[Any] = list(message.get("errors") or ())
+            result = ExecutionResult(message.get("data"), errors)
+            text = encode_result(result, session.format_error)
+            if not errors:
+                self._confirmation = dict(message), text
+        client.confirmed(text)
+
+
+def _is_names(names: object) -> bool:
+    return isinstance(names, (list, tuple)) and all(
+        isinstance(name, str) or name is None for name in names
+    )

@@ -1,0 +1,94 @@
+"""The tasks of one connection: run, spawn, wait, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context
+from typing import Any
+
+from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.eager import Eager
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+CANCEL_TIMEOUT = 5.0
+"""Seconds that a cancelled task may take to end."""
+
+
+class ConnectionTasks:
+    """Owns the tasks of a connection: cancels them, and waits for them.
+
+    Args:
+        loop: the event loop of the connection.
+        failed: called when a task has failed, which is a mistake of ours.
+    """
+
+    __slots__ = ("_failed", "_loop", "_tasks")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> None:
+        self._loop = loop
+        self._failed: Callable[[], None] | None = failed
+        # Most connections never have any.
+        self._tasks: set[asyncio.Task[None]] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    def run(
+        self, work: Eager[None], variables: Context | None = None
+    ) -> asyncio.Task[None] | None:
+        """Run eagerly; return a task for the rest if something has to wait."""
+        rest = eager.start(work) if variables is None else variables.run(eager.start, work)
+        return None if rest is None else self.spawn(rest, variables)
+
+    def spawn(
+        self, coroutine: Coroutine[Any, Any, None], variables: Context | None = None
+    ) -> asyncio.Task[None]:
+        """Make a task, and own it until it ends."""
+        task = self._loop.create_task(coroutine, context=variables)
+        self._tasks = self._tasks or set()
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    async def wait(self, timeout: float | None) -> None:
+        """Wait until the tasks there are now have ended, at most `timeout` seconds."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout)
+
+    async def finish(self, timeout: float | None) -> None:
+        """Wait until no task is left; cancel those that take longer than `timeout` seconds."""
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    while self._tasks:
+                        await asyncio.wait(self._tasks)
+        finally:
+            await self.cancel()
+
+    async def cancel(self) -> None:
+        """Cancel all tasks, and wait until they have ended."""
+        if self._tasks:
+            log.warning("Cancelling %s tasks of a client that has gone", len(self._tasks))
+        # Twice: a cancelled task may call a hook in its end, which may hang, too.
+        for _ in range(2):
+            tasks = list(self._tasks or ())
+            for task in tasks:
+                eager.cancel(task)
+            if tasks:
+                await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
+
+    def release(self) -> None:
+        """Break the reference cycle with the connection, so that memory is freed at once."""
+        self._failed = None
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        assert self._tasks is not None, "it is one of them"
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("A task of a connection failed", exc_info=task.exception())
+            if self._failed is not None:
+                self._failed()
