@@ -61,20 +61,23 @@ class GraphiqlConfig:
 
     title: str = "GraphiQL"
     endpoint: str | None = None
-    """Where queries and mutations go; `None`: where the page came from."""
+    """Address for queries and mutations; `None`: that of the page."""
     subscription_endpoint: str | None = None
-    """Where subscriptions go, a path or a whole URL; `None`: the endpoint."""
+    """Address for subscriptions, a path or a URL; `None`: the endpoint."""
     default_query: str | None = None
-    """What the first tab shows to somebody new; `None`: GraphiQL's greeting."""
+    """Document in the first tab of a new visitor; `None`: GraphiQL's introduction."""
     default_headers: Mapping[str, str] | None = None
-    """What the Headers tab holds at first."""
+    """Initial content of the Headers tab."""
     persist_headers: bool = False
-    """Whether the browser may keep the Headers tab, with the tokens that are in it."""
+    """Whether the browser may store the Headers tab, including any tokens in it."""
     csrf_token: str | None = None
-    """For a browser that can not read the CSRF cookie."""
+    """CSRF token for a page whose scripts cannot read the cookie; `GraphqlView` sets it."""
     static_files: bool | None = None
-    """Whether the files are those of `django.contrib.staticfiles`, or the endpoint's own.
-    `None`: the former if this package is in INSTALLED_APPS, too."""
+    """Whether `django.contrib.staticfiles` serves the files, and not the endpoint.
+    `None`: if both it and this package are in INSTALLED_APPS."""
+    is_wsgi: bool = False
+    """Whether the page is served through WSGI, which has no WebSocket; `GraphqlView` sets it.
+    A subscription that finds no WebSocket then says what to change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +88,12 @@ class Asset:
     content: bytes
     content_type: str
     etag: str
-    """With its quotes, as HTTP has it."""
+    """Including the quotes, as in the HTTP header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssetResponse:
-    """What to answer to a request for a file."""
+    """Response to a request for a file."""
 
     status: int
     headers: Mapping[str, str]
@@ -98,10 +101,11 @@ class AssetResponse:
 
 
 def render(config: GraphiqlConfig | None = None) -> str:
-    """Give the page; send it with `page_headers`. Reads files: better not on the event loop.
+    """Return the HTML of the page; send it with `page_headers`.
 
-    A template of the project may take the place of ours, see `TEMPLATE`. It finds `title`,
-    `script`, `stylesheet` and `icon` (URLs), and `settings`, an element for the script.
+    It reads files: call it in a thread. A template of the project replaces ours, see `TEMPLATE`;
+    its context has `title`, `script`, `stylesheet` and `icon` (URLs), and `settings`, an HTML
+    element for the script.
     """
     config = config or GraphiqlConfig()
     urls = _asset_urls(static_files=config.static_files)
@@ -114,14 +118,14 @@ def render(config: GraphiqlConfig | None = None) -> str:
     }
     try:
         template = get_template(TEMPLATE)
-    # The project has neither a template of its own, nor this package in INSTALLED_APPS.
+    # Neither the project nor INSTALLED_APPS has a template of this name.
     except TemplateDoesNotExist:
         return _engine().get_template(TEMPLATE).render(Context(context))
     return template.render(context)
 
 
 def page_headers(config: GraphiqlConfig | None = None) -> dict[str, str]:
-    """Give the headers to send with the page, a Content-Security-Policy among them."""
+    """Return the headers of the page, among them a Content-Security-Policy."""
     config = config or GraphiqlConfig()
     origins = [_origin(each) for each in (config.endpoint, config.subscription_endpoint)]
     elsewhere = sorted({each for each in origins if each is not None})
@@ -140,13 +144,13 @@ def page_headers(config: GraphiqlConfig | None = None) -> dict[str, str]:
 
 @cache
 def asset_names() -> frozenset[str]:
-    """Give the names of all files; no other can be asked for."""
+    """Return the names of all files that may be requested."""
     return frozenset(each.name for each in _FOLDER.iterdir() if each.suffix in _CONTENT_TYPES)
 
 
 @cache
 def asset(name: str) -> Asset:
-    """Read a file, once. The largest has some megabytes: better not on the event loop.
+    """Return a file, which is read once. It may be megabytes: call it in a thread.
 
     Raises:
         KeyError: there is no such file.
@@ -167,7 +171,7 @@ def asset(name: str) -> Asset:
 
 
 def asset_response(name: str, headers: Mapping[str, str] | None = None) -> AssetResponse:
-    """Answer a request for a file; reads files, see `asset`.
+    """Return the response to a request for a file; call it in a thread.
 
     Args:
         name: the value of the query parameter `ASSET_PARAMETER`.
@@ -213,8 +217,9 @@ def _settings_of_script(config: GraphiqlConfig, urls: Mapping[str, str]) -> dict
         "defaultQuery": config.default_query,
         "defaultHeaders": None if headers is None else json.dumps(dict(headers), indent=2),
         "persistHeaders": config.persist_headers,
+        "isWsgi": config.is_wsgi,
         "csrf": {
-            # A cookie of this name would be of another time, or of another project.
+            # With sessions Django sets no cookie: one of this name is stale or foreign.
             "cookie": None if django_settings.CSRF_USE_SESSIONS else _csrf_cookie(),
             "header": _csrf_header(),
             "token": config.csrf_token,
@@ -229,7 +234,7 @@ def _csrf_cookie() -> str:
 
 
 def _csrf_header() -> str:
-    """Give the header's own name; Django's setting has that of `request.META`."""
+    """Return the name of the header; Django's setting has its key in `request.META`."""
     name: str = django_settings.CSRF_HEADER_NAME
     return name.removeprefix("HTTP_").replace("_", "-").title()
 
@@ -244,17 +249,17 @@ def _asset_urls(*, static_files: bool | None) -> Mapping[str, str]:
     if static_files:
         try:
             urls = {name: static(f"{_STATIC_PREFIX}/{name}") for name in names}
-        # A storage with a manifest, and nobody ran `collectstatic`.
+        # A storage with a manifest, and `collectstatic` has not been run.
         except ValueError:
             urls = {}
-        # From another host no browser starts a worker.
+        # Browsers start no worker from another host.
         if urls and all(re.match(r"/(?!/)", each) for each in urls.values()):
             return urls
     return {name: _own_address(name) for name in names}
 
 
 def _own_address(name: str) -> str:
-    """Give an address that is relative to that of the page, wherever that is mounted."""
+    """Return an address relative to the page, wherever that is mounted."""
     digest = asset(name).etag.strip('"')
     return f"?{urlencode({ASSET_PARAMETER: name, 'v': digest})}"
 

@@ -84,6 +84,7 @@ class TestPage:
             "subscriptionEndpoint": "wss://live.example.com/",
             "defaultQuery": "{ hello }",
             "persistHeaders": True,
+            "isWsgi": False,
             "csrf": {"cookie": "csrftoken", "header": "X-Csrftoken", "token": "token"},
         }
 

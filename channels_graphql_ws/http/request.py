@@ -13,7 +13,7 @@ from django.utils.datastructures import CaseInsensitiveMapping, MultiValueDict
 
 from channels_graphql_ws.http import negotiation, parsing
 
-TOKEN_HEADER = "X-GraphQL-Event-ResponseStream-Token"  # noqa: S105 (its name, not a token)
+TOKEN_HEADER = "X-GraphQL-Event-Stream-Token"  # noqa: S105 (its name, not a token)
 
 
 @dataclass(frozen=True, slots=True)

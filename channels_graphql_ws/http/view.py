@@ -60,9 +60,10 @@ class GraphqlView(GraphqlHttpEndpoint, View):
     post = put = delete = get
 
     def graphiql_config(self, request: HttpRequest) -> GraphiqlConfig:
-        """Give the settings of GraphiQL, with the token that Django's CSRF check wants."""
+        """Return the settings of GraphiQL, with the token that Django's CSRF check wants."""
         config = super().graphiql_config(request)
-        return replace(config, csrf_token=get_token(self.request))
+        is_wsgi = not hasattr(self.request, "scope")
+        return replace(config, csrf_token=get_token(self.request), is_wsgi=is_wsgi)
 
 
 class _Source:

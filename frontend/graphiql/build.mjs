@@ -1,8 +1,8 @@
-// Bundles GraphiQL and its workers into files which the Python package ships.
+// Bundles GraphiQL and its workers into the files that the Python package ships.
 //
 //     npm ci && node build.mjs [target folder]
 //
-// The same inputs give the same bytes, `check.mjs` holds us to it.
+// The same inputs give the same bytes; `check.mjs` checks it.
 import { createHash } from "node:crypto";
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -31,8 +31,8 @@ const EXTENSIONS = {
 };
 const DATA_URL = /url\(\s*(["']?)data:([\w/+.-]+);base64,([A-Za-z0-9+/=]+)\1\s*\)/g;
 
-// `default-src 'self'` knows no `data:`, so fonts and pictures become files. A browser then fetches only
-// those which the page needs, too.
+// `default-src 'self'` allows no `data:` URL, so fonts and pictures become files. A browser then also fetches
+// only those that the page needs.
 function filesOfStyles(emitted) {
   const emit = (type, content) => {
     const extension = EXTENSIONS[type];
@@ -50,7 +50,7 @@ function filesOfStyles(emitted) {
       plugins.onResolve({ filter: /\.(ttf|woff2?|png|svg)$/ }, ({ path: name, kind }) =>
         kind === "url-token" ? { path: name, external: true } : undefined,
       );
-      // They are in the style sheet of GraphiQL already.
+      // The style sheet of GraphiQL has them already.
       plugins.onLoad({ filter: /[\\/]monaco-editor[\\/].*\.css$/ }, () => ({ contents: "", loader: "css" }));
       plugins.onLoad({ filter: /\.css$/ }, async ({ path: name }) => {
         const text = await readFile(name, "utf8");
@@ -61,7 +61,7 @@ function filesOfStyles(emitted) {
   };
 }
 
-// Monaco underlines mistakes with pictures from `data:` URLs; gradients need no leave.
+// Monaco underlines mistakes with pictures from `data:` URLs; a policy allows gradients.
 const UNDERLINE = /background: url\("data:image\/svg\+xml,\$\{get(Squiggly|DotDotDot)SVGData\((\w+)\)\}"\)[^;]*;/g;
 const UNDERLINES = 4;
 

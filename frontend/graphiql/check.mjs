@@ -1,4 +1,4 @@
-// Builds anew, twice, and tells whether the committed files are what comes out.
+// Builds twice, and compares the results with each other and with the committed files.
 import { createHash } from "node:crypto";
 import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import os from "node:os";
@@ -35,7 +35,7 @@ try {
     console.error(`Two builds differ in: ${unsteady.join(", ")}`);
   }
   if (stale.length) {
-    console.error(`Not what a build gives, run \`node build.mjs\`: ${stale.join(", ")}`);
+    console.error(`Not what a build writes, run \`node build.mjs\`: ${stale.join(", ")}`);
   }
   if (unsteady.length || stale.length) {
     process.exitCode = 1;

@@ -1,19 +1,23 @@
 // The page: GraphiQL with the settings that the server wrote into it.
 import { explorerPlugin } from "@graphiql/plugin-explorer";
 import "@graphiql/plugin-explorer/style.css";
+import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { GraphiQL, HISTORY_PLUGIN } from "graphiql";
 import "graphiql/style.css";
 import { getOperationAST, parse } from "graphql";
-import { useSyncExternalStore } from "react";
+import { useEffect, useSyncExternalStore } from "react";
 import { createRoot } from "react-dom/client";
 
+import { EventLog } from "./events.mjs";
 import { post } from "./http.mjs";
 import { Live } from "./live.mjs";
 import "./page.css";
+import { pastEventsPlugin } from "./past-events.jsx";
 
 const settings = readSettings();
-const live = new Live(socketUrl(settings.subscriptionEndpoint));
-const plugins = [HISTORY_PLUGIN, explorerPlugin()];
+const log = new EventLog();
+const live = new Live({ url: socketUrl(settings.subscriptionEndpoint), isWsgi: settings.isWsgi }, log);
+const plugins = [HISTORY_PLUGIN, explorerPlugin(), pastEventsPlugin(log)];
 // A link may bring a document along, behind a `#`, which no server sees and no endpoint takes for a query to run.
 const linked = new URLSearchParams(location.hash.slice(1));
 
@@ -28,6 +32,10 @@ function readSettings() {
 }
 
 function socketUrl(endpoint) {
+  if (!URL.canParse(endpoint, location.href)) {
+    // Told as the result of a subscription; queries work all the same.
+    return endpoint;
+  }
   const url = new URL(endpoint, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   return url.href;
@@ -44,7 +52,7 @@ function isSubscription({ query, operationName }) {
   try {
     document = parse(query);
   } catch {
-    // The server finds the words for it.
+    // The server's answer says what is wrong with it.
     return false;
   }
   // While somebody types, GraphiQL's name of the operation may be that of a moment ago.
@@ -52,11 +60,16 @@ function isSubscription({ query, operationName }) {
   return operation?.operation === "subscription";
 }
 
-function words({ state, events }) {
+function words({ state, events, attempt }) {
   if (state === "live") {
     return `Live, ${events} ${events === 1 ? "event" : "events"}`;
   }
-  return state === "reconnecting" ? "The connection is lost, trying again…" : "Connecting…";
+  if (state !== "reconnecting") {
+    return "Connecting…";
+  }
+  return attempt < 2
+    ? "The connection is lost, trying again…"
+    : `The connection is lost, trying again… (attempt ${attempt}; is the server running?)`;
 }
 
 function Status() {
@@ -66,6 +79,20 @@ function Status() {
       {words(status)}
     </div>
   );
+}
+
+/** Lets the editors follow the system from light to dark; the rest of the page does so by CSS. */
+function SystemTheme() {
+  const theme = useGraphiQL((state) => state.theme);
+  const { setTheme } = useGraphiQLActions();
+  useEffect(() => {
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    // A theme that was chosen stays.
+    const follow = () => theme === null && setTheme(null);
+    dark.addEventListener("change", follow);
+    return () => dark.removeEventListener("change", follow);
+  }, [theme, setTheme]);
+  return null;
 }
 
 createRoot(document.getElementById("graphiql")).render(
@@ -81,8 +108,11 @@ createRoot(document.getElementById("graphiql")).render(
     inputValueDeprecation
     schemaDescription
   >
-    <GraphiQL.Logo>{settings.title}</GraphiQL.Logo>
+    <GraphiQL.Logo>
+      <h1 className="graphiql-title">{settings.title}</h1>
+    </GraphiQL.Logo>
     <GraphiQL.Footer>
+      <SystemTheme />
       <Status />
     </GraphiQL.Footer>
   </GraphiQL>,

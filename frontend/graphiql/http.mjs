@@ -1,8 +1,8 @@
-// Queries and mutations: a POST to the endpoint, and words for everything that can go wrong with it.
+// Queries and mutations: a POST to the endpoint, and a text for everything that can go wrong with it.
 
 const EXCERPT = 600;
 
-/** Give the response to a query or mutation; what is no GraphQL response becomes an error in one. */
+/** Return the response to a query or mutation; any other answer becomes an error in one. */
 export async function post(settings, parameters, headers) {
   let response;
   try {
@@ -24,7 +24,7 @@ export async function post(settings, parameters, headers) {
   return parsed(text) ?? refusal(response, text);
 }
 
-// The cookie changes with every login, the page may be older than that.
+// The cookie changes with every login, and the page may be older.
 function csrf({ cookie, header, token }) {
   const current = (cookie && readCookie(cookie)) || token;
   return current ? { [header]: current } : {};
@@ -58,13 +58,13 @@ function refusal(response, text) {
 
 function excerpt(text, contentType) {
   const isHtml = contentType.startsWith("text/html");
-  const words = isHtml ? new DOMParser().parseFromString(text, "text/html").body : null;
-  words?.querySelectorAll("script, style").forEach((each) => each.remove());
-  const plain = (words?.textContent ?? text).replaceAll(/\s+/g, " ").trim();
+  const page = isHtml ? new DOMParser().parseFromString(text, "text/html").body : null;
+  page?.querySelectorAll("script, style").forEach((each) => each.remove());
+  const plain = (page?.textContent ?? text).replaceAll(/\s+/g, " ").trim();
   return plain.length > EXCERPT ? `${plain.slice(0, EXCERPT)}…` : plain;
 }
 
-/** Give a GraphQL response which says what went wrong. */
+/** Return a GraphQL response that says what went wrong. */
 export function failure(message, extensions) {
   return { errors: [extensions === undefined ? { message } : { message, extensions }] };
 }

@@ -1,4 +1,4 @@
-// Writes down whose work is in the bundles, and under which licences.
+// Lists the packages in the bundles, and their licences.
 import { readFile, readdir } from "node:fs/promises";
 import path from "node:path";
 

@@ -1,13 +1,15 @@
-"""A project with GraphiQL, to be looked at by a browser: `graphiql_server.py PORT [STATIC_ROOT]`.
+"""A project with GraphiQL, for a browser.
 
-With a folder for static files, they are collected there under hashed names and served from
-there, and the endpoint is a Django view; without one, the endpoint is a consumer, which serves
-the page's files itself.
+    graphiql_server.py PORT [--static FOLDER] [--http | --wsgi]
+
+The endpoint is a consumer, which serves the page's files itself. With a folder for static files,
+they are collected there under hashed names and served from there, and the endpoint is a Django
+view. `--http` leaves the WebSocket out; `--wsgi` serves the view through WSGI.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -15,8 +17,13 @@ from typing import ClassVar
 import django
 from django.conf import settings
 
-PORT = int(sys.argv[1])
-STATIC_ROOT = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+parser = argparse.ArgumentParser()
+parser.add_argument("port", type=int)
+parser.add_argument("--static", type=Path)
+parser.add_argument("--http", action="store_true")
+parser.add_argument("--wsgi", action="store_true")
+arguments = parser.parse_args()
+STATIC_ROOT = arguments.static
 STATICFILES = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
 
 settings.configure(
@@ -39,7 +46,9 @@ import graphene  # noqa: E402 (needs the settings)
 import uvicorn  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.core.asgi import get_asgi_application  # noqa: E402
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.management import call_command  # noqa: E402
+from django.core.servers.basehttp import WSGIRequestHandler, WSGIServer  # noqa: E402
 from django.urls import path, re_path  # noqa: E402
 from django.views.static import serve  # noqa: E402
 
@@ -138,8 +147,22 @@ if STATIC_ROOT is not None:
     call_command("collectstatic", interactive=False, verbosity=0)
     http = get_asgi_application()
 
-websocket = URLRouter([path("graphql/", Consumer.as_asgi())])
-application = ProtocolTypeRouter({"http": http, "websocket": websocket})
+protocols = {"http": http}
+if not arguments.http:
+    protocols["websocket"] = URLRouter([path("graphql/", Consumer.as_asgi())])
+
+
+def serve_wsgi() -> None:
+    """Serve as `manage.py runserver` does without an ASGI server."""
+    with WSGIServer(("127.0.0.1", arguments.port), WSGIRequestHandler) as server:
+        server.set_app(WSGIHandler())
+        print("Listening", flush=True)  # noqa: T201 (the test waits for it)
+        server.serve_forever()
+
 
 if __name__ == "__main__":
-    uvicorn.run(application, host="127.0.0.1", port=PORT, lifespan="off", ws="websockets-sansio")
+    if arguments.wsgi:
+        serve_wsgi()
+    application = ProtocolTypeRouter(protocols)
+    options = {"lifespan": "off", "ws": "websockets-sansio"}
+    uvicorn.run(application, host="127.0.0.1", port=arguments.port, **options)

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 if os.environ.get("CI_BROWSER_REQUIRED") != "1":
     pytest.importorskip("playwright.async_api", reason="playwright is not installed")
 
-from playwright.async_api import ConsoleMessage, Page, expect
+from playwright.async_api import ConsoleMessage, Page, Route, WebSocketRoute, expect
 
 from support import GUARD, free_port
 
@@ -28,17 +29,21 @@ SAY = 'mutation { say(text: "Good evening") { ok } }'
 
 CONSUMER = "a consumer, with files of its own"
 VIEW = "a view, with collected static files"
+ONLY_HTTP = "a consumer that nobody has routed WebSockets to"
+WSGI = "a view, under WSGI"
 only_consumer = pytest.mark.parametrize("project", [CONSUMER], indirect=True)
+no_websocket = pytest.mark.parametrize("project", [ONLY_HTTP, WSGI], indirect=True)
 only_view = pytest.mark.parametrize("project", [VIEW], indirect=True)
 
-Opener = Callable[[str], Awaitable[Page]]
+Opener = Callable[..., Awaitable[Page]]
+Socket = Callable[[WebSocketRoute], None]
 
 
 class Project:
     """The server of `graphiql_server.py`: it can be stopped and started."""
 
     def __init__(self, *arguments: str) -> None:
-        self._arguments = arguments
+        self.arguments = arguments
         self._port = free_port()
         self.host = f"127.0.0.1:{self._port}"
         self.log: list[str] = []
@@ -48,7 +53,7 @@ class Project:
         assert spec is not None
         assert spec.origin is not None
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(SERVER), str(self._port), *self._arguments),
+            *(sys.executable, str(SERVER), str(self._port), *self.arguments),
             env={**os.environ, "PYTHONPATH": str(Path(spec.origin).parents[1])},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -70,7 +75,7 @@ class Project:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self.log.append(line.decode(errors="replace"))
-            if b"Uvicorn running" in line:
+            if b"Uvicorn running" in line or b"Listening" in line:
                 listens.set()
         listens.set()
 
@@ -78,7 +83,9 @@ class Project:
 @pytest.fixture(params=[CONSUMER, VIEW])
 async def project(request, tmp_path: Path) -> AsyncIterator[Project]:
     """Serve the page and its files in both ways."""
-    server = Project(*([str(tmp_path / "static")] if request.param == VIEW else []))
+    static = ["--static", str(tmp_path / "static")]
+    arguments = {VIEW: static, ONLY_HTTP: ["--http"], WSGI: [*static, "--wsgi"]}
+    server = Project(*arguments.get(request.param, []))
     await server.start()
     yield server
     await server.stop()
@@ -93,14 +100,20 @@ async def opened(browser, project: Project) -> AsyncIterator[Opener]:
 
     def listen(message: ConsoleMessage) -> None:
         # What a browser says of any refusal, and of a server that is away.
-        expected = ("WebSocket connection to", "status of 403", "ERR_CONNECTION_REFUSED")
+        expected = ("WebSocket connection to", "status of 403", "net::ERR_")
         if message.type in {"error", "warning"} and not any(
             words in message.text for words in expected
         ):
             problems.append(message.text)
 
-    async def come(document: str) -> Page:
+    async def come(
+        document: str, *, subscription_endpoint: str | None = None, sockets: list[Socket] = ()
+    ) -> Page:
         page = await context.new_page()
+        if subscription_endpoint is not None:
+            await change_settings(page, {"subscriptionEndpoint": subscription_endpoint})
+        if sockets:
+            await page.route_web_socket("**/graphql/", one_after_the_other(sockets))
         page.on("console", listen)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
@@ -116,6 +129,60 @@ async def opened(browser, project: Project) -> AsyncIterator[Opener]:
     assert problems == []
     homes = (f"http://{project.host}/", f"ws://{project.host}/")
     assert [each for each in requests if not each.startswith(homes)] == []
+
+
+async def change_settings(page: Page, changes: dict[str, str]) -> None:
+    """Change what the server has written into the page for its script."""
+
+    async def answer(route: Route) -> None:
+        if route.request.resource_type != "document":
+            await route.continue_()
+            return
+        response = await route.fetch()
+        text = await response.text()
+        pattern = r'(?<=id="graphiql-config" type="application/json">)[^<]*'
+        settings = json.loads(re.search(pattern, text)[0])
+        changed = json.dumps(settings | changes)
+        await route.fulfill(response=response, body=re.sub(pattern, lambda _: changed, text))
+
+    await page.route("**/graphql/", answer)
+
+
+def one_after_the_other(sockets: list[Socket]) -> Socket:
+    """Make a server that serves each WebSocket as the next of these does."""
+    left = iter(sockets)
+
+    def serve(socket: WebSocketRoute) -> None:
+        next(left)(socket)
+
+    return serve
+
+
+def accept_then_close(code: int | None) -> Socket:
+    """Make a server that acknowledges a connection, and closes it at its first subscription."""
+
+    def serve(socket: WebSocketRoute) -> None:
+        async def receive(message: str) -> None:
+            if json.loads(message)["type"] == "connection_init":
+                socket.send('{"type": "connection_ack"}')
+            elif code is not None:
+                await socket.close(code=code)
+
+        socket.on_message(receive)
+
+    return serve
+
+
+def refuse(code: int, reason: str) -> Socket:
+    """Make a server that refuses whoever says `connection_init`."""
+
+    def serve(socket: WebSocketRoute) -> None:
+        async def receive(_: str) -> None:
+            await socket.close(code=code, reason=reason)
+
+        socket.on_message(receive)
+
+    return serve
 
 
 async def execute(page: Page) -> None:
@@ -137,9 +204,14 @@ async def set_headers(page: Page, headers: dict[str, str]) -> None:
 
 
 async def expect_response(page: Page, *texts: str) -> None:
-    """Wait until all of it stands in the response."""
+    """Wait until all of it stands in the response, however the editor wraps its lines."""
     for text in texts:
-        await expect(page.locator(".graphiql-response")).to_contain_text(text)
+        await page.wait_for_function(
+            "text => globalThis.__MONACO?.editor.getModels().some(each =>"
+            " each.uri.path.endsWith('response.json') && each.getValue().includes(text))",
+            arg=text,
+            timeout=GUARD * 1000,
+        )
 
 
 def sockets_of(page: Page) -> list[str]:
@@ -259,11 +331,130 @@ async def test_a_subscription_survives_a_restart_of_the_server(opened, project):
     await expect(hearing.get_by_role("status")).to_have_text("Live, 0 events")
     await all_workers(hearing)
     await project.stop()
-    await expect(hearing.get_by_role("status")).to_have_text(
-        "The connection is lost, trying again…"
-    )
+    await expect(hearing.get_by_role("status")).to_contain_text("The connection is lost")
     await project.start()
     await expect(hearing.get_by_role("status")).to_have_text("Live, 0 events")
     saying = await opened(SAY)
     await execute(saying)
     await expect_response(hearing, '"text": "Good evening"')
+
+
+@only_consumer
+async def test_a_subscription_survives_an_outage_of_many_attempts(opened, project, tmp_path: Path):
+    hearing = await opened(HEAR)
+    await execute(hearing)
+    await expect(hearing.get_by_role("status")).to_have_text("Live, 0 events")
+    await all_workers(hearing)
+    for attempt in (4, 3):
+        await project.stop()
+        await expect(hearing.get_by_role("status")).to_contain_text(f"attempt {attempt};")
+        await hearing.screenshot(path=tmp_path / "lost.png")
+        await project.start()
+        await expect(hearing.get_by_role("status")).to_have_text("Live, 0 events")
+    saying = await opened(SAY)
+    await execute(saying)
+    await expect_response(hearing, '"text": "Good evening"')
+    await expect(hearing.get_by_role("status")).to_have_text("Live, 1 event")
+
+
+@only_consumer
+async def test_a_subscription_can_be_stopped_while_the_server_is_away(opened, project):
+    hearing = await opened(HEAR)
+    await execute(hearing)
+    await expect(hearing.get_by_role("status")).to_have_text("Live, 0 events")
+    await all_workers(hearing)
+    await project.stop()
+    await expect(hearing.get_by_role("status")).to_contain_text("The connection is lost")
+    await execute(hearing)
+    await expect(hearing.get_by_role("status")).to_have_count(0)
+    await project.start()
+    await execute(hearing)
+    await expect(hearing.get_by_role("status")).to_have_text("Live, 0 events")
+
+
+@no_websocket
+async def test_a_socket_that_cannot_be_opened_says_what_to_change(opened, project, tmp_path: Path):
+    page = await opened(HEAR)
+    await execute(page)
+    await expect_response(page, f"No WebSocket could be opened at ws://{project.host}/graphql/")
+    await expect_response(page, "GraphqlProtocolTypeRouter")
+    await page.screenshot(path=tmp_path / "unopened.png")
+    if "--wsgi" in project.arguments:
+        await expect_response(page, "through WSGI", "daphne", "ASGI_APPLICATION")
+    else:
+        await expect_response(page, f"origin http://{project.host}", "CSRF_TRUSTED_ORIGINS")
+    await expect(page.get_by_role("status")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Execute query")).to_be_visible()
+
+
+@only_consumer
+@pytest.mark.parametrize(
+    ("endpoint", "explanation"),
+    [
+        ("http://[", "is not an address"),
+        ("ftp://example.com/graphql/", "need a WebSocket"),
+    ],
+)
+async def test_an_address_that_is_not_a_websocket_is_explained(opened, endpoint, explanation):
+    page = await opened(HEAR, subscription_endpoint=endpoint)
+    await execute(page)
+    await expect_response(page, explanation, "subscription_endpoint")
+
+
+@only_consumer
+async def test_a_client_that_is_refused_after_a_restart_is_told(opened):
+    """What a token that has expired meanwhile leads to."""
+    page = await opened(HEAR, sockets=[accept_then_close(1012), refuse(4403, "Expired")])
+    await execute(page)
+    await expect_response(page, "refused the connection: Expired", '"code": 4403')
+    await expect(page.get_by_role("status")).to_have_count(0)
+
+
+@only_consumer
+@pytest.mark.parametrize("code", [1001, 1006, 1012, 1013, 4408, 4012])
+async def test_a_closed_connection_is_opened_again(opened, code):
+    page = await opened(HEAR, sockets=[accept_then_close(code), accept_then_close(None)])
+    await execute(page)
+    await expect(page.get_by_role("status")).to_have_text("Live, 0 events")
+
+
+@only_consumer
+async def test_past_events_are_listed(opened, tmp_path: Path):
+    hearing, saying = await opened(HEAR), await opened(SAY)
+    await hearing.get_by_role("button", name="Show Past Events").click()
+    events = hearing.get_by_role("region", name="Past events")
+    await expect(events).to_contain_text("None yet")
+    await execute(hearing)
+    await expect(hearing.get_by_role("status")).to_have_text("Live, 0 events")
+    for count in (1, 2, 3):
+        await execute(saying)
+        await expect(events.get_by_role("listitem")).to_have_count(count)
+    await expect(events).to_contain_text('{"said":{"text":"Good evening"')
+    await events.locator("time").first.click()
+    await expect(events.locator("pre").first).to_contain_text('"text": "Good evening"')
+    await hearing.screenshot(path=tmp_path / "past-events.png")
+    await events.get_by_role("button", name="Clear").click()
+    await expect(events).to_contain_text("None yet")
+    await execute(saying)
+    await expect(events.get_by_role("listitem")).to_have_count(1)
+    await expect(events.get_by_role("listitem")).to_contain_text("4")
+
+
+@only_consumer
+async def test_the_editors_follow_the_system_from_light_to_dark(opened, tmp_path: Path):
+    page = await opened(HEAR)
+    editors = page.locator(".graphiql-container .monaco-editor")
+    for scheme, theme in (("light", "vs"), ("dark", "vs-dark"), ("light", "vs")):
+        await page.emulate_media(color_scheme=scheme)
+        await expect(editors.first).to_have_class(re.compile(rf"\b{theme}(?!-)"))
+        await page.screenshot(path=tmp_path / f"{scheme}.png")
+
+
+@only_consumer
+async def test_a_theme_that_was_chosen_stays(opened):
+    page = await opened(HEAR)
+    await page.get_by_role("button", name="Open settings dialog").click()
+    await page.get_by_role("button", name="Light").click()
+    await page.keyboard.press("Escape")
+    await page.emulate_media(color_scheme="dark")
+    await expect(page.locator(".monaco-editor").first).to_have_class(re.compile(r"\bvs(?!-)"))

@@ -538,7 +538,7 @@ async def test_a_query_of_apollo_is_answered_with_json():
     assert answer.json == {"data": {"hello": "Hello world!"}}
 
 
-TOKEN = "X-GraphQL-Event-ResponseStream-Token"  # noqa: S105 (the name of a header)
+TOKEN = "X-GraphQL-Event-Stream-Token"  # noqa: S105 (the name of a header)
 
 
 def single(**options):

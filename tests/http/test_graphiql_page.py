@@ -23,7 +23,7 @@ async def test_a_browser_that_opens_the_endpoint_gets_graphiql():
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'self'" in answer.headers["content-security-policy"]
-    assert b'<div id="graphiql">' in answer.body
+    assert b'<main id="graphiql">' in answer.body
 
 
 async def test_its_settings_are_those_of_the_class():

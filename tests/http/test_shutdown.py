@@ -103,21 +103,19 @@ async def test_queries_are_answered_until_the_end_and_streams_are_not_begun():
 async def test_a_reserved_stream_ends_when_its_query_has_ended(gate):
     application = consumer(single_connection_enabled=True)
     token = (await ask(application, "PUT")).body.decode()
-    headers = {"Accept": EVENTS, "X-GraphQL-Event-ResponseStream-Token": token}
+    headers = {"Accept": EVENTS, "X-GraphQL-Event-Stream-Token": token}
     async with exchange(application, "GET", "/graphql/", headers) as one:
         await one.send()
         await one.start()
         for id, query in (("s", SUBSCRIPTION), ("q", '{ wait(gate: "g") }')):
             body = {"query": query, "extensions": {"operationId": id}}
-            answer = await post(
-                application, body, headers={"X-GraphQL-Event-ResponseStream-Token": token}
-            )
+            answer = await post(application, body, headers={"X-GraphQL-Event-Stream-Token": token})
             assert answer.status == 202
         async with shutting_down():
             late = await post(
                 application,
                 {"query": "{ hello }", "extensions": {"operationId": "late"}},
-                headers={"X-GraphQL-Event-ResponseStream-Token": token},
+                headers={"X-GraphQL-Event-Stream-Token": token},
             )
             assert (late.status, late.message) == (503, TEXT)
             assert (await ask(application, "PUT")).status == 503

@@ -340,7 +340,7 @@ async def test_many_operations_share_a_reserved_stream():
     client = AsyncClient()
     where = "/t/graphql/"
     token = (await client.put(where)).content.decode()
-    name = "X-GraphQL-Event-ResponseStream-Token"
+    name = "X-GraphQL-Event-Stream-Token"
     request = {"query": "{ hello }", "extensions": {"operationId": "1"}}
     assert (await posting(request, where, client, **{name: token})).status_code == 202
     async with exchange(application(), "GET", where, {name: token, "Accept": EVENTS}) as one:
@@ -361,3 +361,11 @@ def test_an_unknown_option_is_refused_with_a_hint():
 def test_a_view_without_a_schema_is_refused():
     with pytest.raises(TypeError, match="is not a schema"):
         GraphqlView.as_view()
+
+
+async def test_the_page_knows_whether_its_server_may_have_websockets():
+    browser = {"Accept": "text/html"}
+    page = await asyncio.to_thread(lambda: Client().get("/graphql/", headers=browser))
+    assert b'"isWsgi": true' in page.content
+    page = await AsyncClient().get("/graphql/", headers=browser)
+    assert b'"isWsgi": false' in page.content

@@ -18,5 +18,5 @@ async def expect_message(page: Page, text: str) -> None:
 
 async def expect_live(page: Page) -> None:
     """Wait until the lamp is green and the conversation is there."""
-    await expect(page.locator("#status")).to_have_text("ActiveSubscription")
+    await expect(page.locator("#status")).to_have_text("Live")
     await expect_message(page, "Only a nick. Everybody is welcome in the lobby.")
