@@ -26,21 +26,28 @@ if TYPE_CHECKING:
         RemoteProtocolError,
         SharedContextError,
     )
+    from channels_graphql_ws.execution.context import OperationContext
+    from channels_graphql_ws.graphiql import GraphiqlConfig
     from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+    from channels_graphql_ws.http.request import HttpRequest
     from channels_graphql_ws.http.uploads import Upload
     from channels_graphql_ws.http.view import GraphqlView
     from channels_graphql_ws.routing import GraphqlProtocolTypeRouter
+    from channels_graphql_ws.serializer import register
     from channels_graphql_ws.shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
-    from channels_graphql_ws.subscription.declaration import Subscription
+    from channels_graphql_ws.subscription.declaration import QueuePolicy, Subscription
     from channels_graphql_ws.subscription.field import COMPLETE, SKIP
     from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
+    from channels_graphql_ws.websocket.messages import CloseCode
 
 __all__ = [
     "COMPLETE",
     "SKIP",
     "ChannelLayerError",
+    "CloseCode",
     "ConnectionClosedError",
     "ConnectionRejectionError",
+    "GraphiqlConfig",
     "GraphqlHttpConsumer",
     "GraphqlLifespan",
     "GraphqlProtocolTypeRouter",
@@ -52,13 +59,17 @@ __all__ = [
     "GraphqlWsResponseError",
     "GraphqlWsTransport",
     "GraphqlWsTransportAiohttp",
+    "HttpRequest",
+    "OperationContext",
     "PayloadDecodeError",
     "PayloadError",
     "PayloadTypeError",
+    "QueuePolicy",
     "RemoteProtocolError",
     "SharedContextError",
     "Subscription",
     "Upload",
+    "register",
     "shut_down",
     "shut_down_on_signals",
 ]
@@ -67,8 +78,10 @@ __all__ = [
 _HOMES = {
     "COMPLETE": "subscription.field",
     "ChannelLayerError": "exceptions",
+    "CloseCode": "websocket.messages",
     "ConnectionClosedError": "exceptions",
     "ConnectionRejectionError": "exceptions",
+    "GraphiqlConfig": "graphiql",
     "GraphqlHttpConsumer": "http.consumer",
     "GraphqlLifespan": "shutdown",
     "GraphqlProtocolTypeRouter": "routing",
@@ -80,14 +93,18 @@ _HOMES = {
     "GraphqlWsResponseError": "exceptions",
     "GraphqlWsTransport": "client.transport",
     "GraphqlWsTransportAiohttp": "client.aiohttp_transport",
+    "HttpRequest": "http.request",
+    "OperationContext": "execution.context",
     "PayloadDecodeError": "exceptions",
     "PayloadError": "exceptions",
     "PayloadTypeError": "exceptions",
+    "QueuePolicy": "subscription.declaration",
     "RemoteProtocolError": "exceptions",
     "SKIP": "subscription.field",
     "SharedContextError": "exceptions",
     "Subscription": "subscription.declaration",
     "Upload": "http.uploads",
+    "register": "serializer",
     "shut_down": "shutdown",
     "shut_down_on_signals": "shutdown",
 }

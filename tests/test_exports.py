@@ -10,9 +10,10 @@ import os
 import pkgutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import graphene
 import pytest
@@ -76,6 +77,42 @@ def test_dir_names_everything_that_is_listed_and_the_modules_of_the_predecessor(
 def test_a_name_that_does_not_exist_is_an_attribute_error_as_of_any_module():
     with pytest.raises(AttributeError, match="'channels_graphql_ws' has no attribute 'Subscrip'"):
         _ = channels_graphql_ws.Subscrip  # type: ignore[attr-defined]
+
+
+PUBLIC_CLASSES = (
+    channels_graphql_ws.GraphqlHttpConsumer,
+    channels_graphql_ws.GraphqlLifespan,
+    channels_graphql_ws.GraphqlProtocolTypeRouter,
+    channels_graphql_ws.GraphqlView,
+    channels_graphql_ws.GraphqlWsClient,
+    channels_graphql_ws.GraphqlWsConsumer,
+    channels_graphql_ws.GraphqlWsTransportAiohttp,
+    channels_graphql_ws.OperationContext,
+    channels_graphql_ws.Subscription,
+)
+
+
+def _classes_in(annotation: Any) -> Iterator[type]:
+    if isinstance(annotation, type):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _classes_in(argument)
+
+
+@pytest.mark.parametrize("cls", PUBLIC_CLASSES)
+def test_every_class_in_a_signature_that_users_override_or_call_is_exported(cls: type):
+    named = {
+        each.__name__
+        for name, method in inspect.getmembers(cls, callable)
+        if not name.startswith("_")
+        and (getattr(method, "__module__", None) or "").startswith("channels_graphql_ws.")
+        for annotation in inspect.get_annotations(
+            inspect.unwrap(getattr(method, "__func__", method)), eval_str=True
+        ).values()
+        for each in _classes_in(annotation)
+        if each.__module__.startswith("channels_graphql_ws.")
+    }
+    assert named <= set(channels_graphql_ws.__all__)
 
 
 def test_everything_for_tests_is_listed():
