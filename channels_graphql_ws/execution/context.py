@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeAlias
+from copy import deepcopy
+from typing import Any, Self, TypeAlias
 
 from django.http import parse_cookie
 
@@ -15,6 +16,9 @@ Listen: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncIterator[dict
 
 class DictAsObject:
     """Reads and writes the items of a dictionary as attributes, and as items.
+
+    It can be copied and pickled: a copy has a dictionary of its own. A deep copy shares only
+    what cannot be copied, such as a lock or a task.
 
     Args:
         dictionary: is kept, not copied.
@@ -66,6 +70,28 @@ class DictAsObject:
     def __bool__(self) -> bool:
         return True
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self._asdict()
+
+    def __setstate__(self, dictionary: dict[str, Any]) -> None:
+        object.__setattr__(self, "_items", dictionary)
+
+    def __copy__(self) -> Self:
+        return self._with(dict(self._asdict()))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        items: dict[str, Any] = {}
+        # Noted first: something in it may refer to it.
+        copied = memo[id(self)] = self._with(items)
+        items.update(_deep_copy(self._asdict(), memo))
+        return copied
+
+    def _with(self, dictionary: dict[str, Any]) -> Self:
+        """Return another object of this class with other items."""
+        other = type(self).__new__(type(self))
+        other.__setstate__(dictionary)
+        return other
+
     def __str__(self) -> str:
         return str(self._asdict())
 
@@ -98,6 +124,16 @@ class OperationContext(DictAsObject):
     def __init__(self, dictionary: dict[str, Any], listen: Listen | None = None) -> None:
         super().__init__(dictionary)
         object.__setattr__(self, "_listen", listen)
+
+    def __setstate__(self, dictionary: dict[str, Any]) -> None:
+        super().__setstate__(dictionary)
+        # Another process has no part in the connection.
+        object.__setattr__(self, "_listen", None)
+
+    def _with(self, dictionary: dict[str, Any]) -> Self:
+        other = super()._with(dictionary)
+        object.__setattr__(other, "_listen", object.__getattribute__(self, "_listen"))
+        return other
 
     def listen_to_channel(
         self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
@@ -196,6 +232,20 @@ class SharedContext(DictAsObject):
                 "ask for it in `subscribe`, `context_id` or `filter_event`, which are called for "
                 "each client"
             )
+
+
+def _deep_copy(items: dict[str, Any], memo: dict[int, Any]) -> dict[str, Any]:
+    """Copy a dictionary and what is in it; what cannot be copied is in both."""
+    copied: dict[str, Any] = memo.setdefault(id(items), {})
+    for name, value in items.items():
+        if type(value) is dict:
+            copied[name] = memo[id(value)] if id(value) in memo else _deep_copy(value, memo)
+            continue
+        try:
+            copied[name] = deepcopy(value, memo)
+        except Exception:  # noqa: BLE001 (whatever the value's own code raises)
+            copied[name] = value
+    return copied
 
 
 def _headers(scope: Mapping[str, Any]) -> dict[str, str]:

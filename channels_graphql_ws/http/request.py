@@ -99,6 +99,10 @@ class HttpRequest:
         text = self.headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() else None
 
+    def __deepcopy__(self, memo: object) -> HttpRequest:
+        """Return the same: a copy of `info.context` belongs to the same request."""
+        return self
+
     def take_form(self, fields: QueryDict, files: MultiValueDict[str, UploadedFile[Any]]) -> None:
         """Take a form; its files are closed with the request."""
         self.form_data = FormData(fields, files)

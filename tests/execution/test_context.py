@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import threading
 from types import SimpleNamespace
 
 import pytest
+from django.contrib.auth.models import User
+from django.utils.functional import SimpleLazyObject
 
 from channels_graphql_ws import dict_as_object
+from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution import context
 from channels_graphql_ws.execution.context import DictAsObject, OperationContext
 
@@ -148,3 +154,66 @@ def test_without_headers_there_are_none():
 def test_an_object_in_the_scope_is_given_as_it_is():
     user = SimpleNamespace(pk=1)
     assert made(user=user).user is user
+
+
+class Special(OperationContext):
+    """A context of the user's own, with another constructor."""
+
+    def __init__(self, tenant):
+        super().__init__({"tenant": tenant, "channels_scope": {}})
+
+
+unpickled = pickle.loads
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda it: unpickled(pickle.dumps(it)),
+}
+
+
+@pytest.mark.parametrize("way", COPIES.values(), ids=COPIES.keys())
+@pytest.mark.parametrize(
+    "original",
+    [
+        DictAsObject({"a": 1}),
+        made(user=User(username="Ann"), headers=[(b"x", b"1")]),
+        made(user=SimpleLazyObject(User)),
+        context.SharedContext({"graphql_operation_name": "A"}),
+        Special("one"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_it_can_be_copied(original, way):
+    copied = way(original)
+    assert type(copied) is type(original)
+    assert list(copied) == list(original)
+    copied.mine = 1
+    assert "mine" not in list(original)
+
+
+def test_a_copy_belongs_to_the_same_connection_and_a_pickle_to_none():
+    original = OperationContext({"channels_scope": {}}, listen=lambda *_, **__: "listening")
+    for copied in (copy.copy(original), copy.deepcopy(original)):
+        assert copied.listen_to_channel("news") == "listening"
+    with pytest.raises(ChannelLayerError):
+        unpickled(pickle.dumps(original)).listen_to_channel("news")
+
+
+def test_a_copy_shares_the_scope_and_a_deep_copy_does_not():
+    original = made(names=["Ann"])
+    assert copy.copy(original).channels_scope is original.channels_scope
+    deep = copy.deepcopy(original)
+    deep.channels_scope["names"].append("Bob")
+    assert original.channels_scope["names"] == ["Ann"]
+
+
+def test_a_deep_copy_shares_what_cannot_be_copied():
+    original = made(lock=threading.Lock(), state={"lock": threading.Lock(), "list": []})
+    original.again = original.channels_scope
+    original.itself = original
+    deep = copy.deepcopy(original)
+    assert deep.channels_scope["lock"] is original.channels_scope["lock"]
+    assert deep.channels_scope["state"]["lock"] is original.channels_scope["state"]["lock"]
+    assert deep.channels_scope["state"]["list"] is not original.channels_scope["state"]["list"]
+    assert deep.again is deep.channels_scope
+    assert deep.itself is deep
