@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from channels_graphql_ws.json_text import lazy_text
+
 
 class GraphqlWsError(Exception):
     """Base of all errors which this package raises on purpose."""
@@ -17,8 +19,8 @@ class ChannelLayerError(GraphqlWsError):
 class ConnectionRejectionError(GraphqlWsError):
     """Raise it in `on_connect` to choose what a refused client is told.
 
-    The legacy subprotocol sends the payload. `graphql-transport-ws` has but the reason of
-    the close 4403: the string under `message` or `reason` in the payload, else "Forbidden".
+    The legacy subprotocol sends the payload. `graphql-transport-ws` has only the reason of
+    the close 4403: the text under `message` or `reason` in the payload, else "Forbidden".
 
     Attributes:
         payload: a JSON object.
@@ -30,7 +32,7 @@ class ConnectionRejectionError(GraphqlWsError):
     def __init__(self, payload: Mapping[str, Any] | None = None) -> None:
         given: Any = payload  # Whatever the annotation says.
         if not isinstance(given, Mapping | None):
-            raise TypeError(f'{payload!r} is no dict: give {{"message": "the reason"}}')
+            raise TypeError(f'{payload!r} is not a dict; pass {{"message": "the reason"}}')
         super().__init__(payload)
         self.payload: Mapping[str, Any] = {} if payload is None else payload
 
@@ -38,7 +40,8 @@ class ConnectionRejectionError(GraphqlWsError):
     def reason(self) -> str:
         """The reason of the close; it is cut at 123 bytes."""
         given = (self.payload.get(name) for name in ("message", "reason"))
-        return next((text for text in given if isinstance(text, str) and text), "Forbidden")
+        texts = (each if isinstance(each, str) else lazy_text(each) for each in given)
+        return next((text for text in texts if text), "Forbidden")
 
 
 class SharedContextError(GraphqlWsError):
@@ -67,7 +70,7 @@ class UnknownMessageTypeError(InvalidMessageError):
 
 
 class PayloadError(GraphqlWsError):
-    """The payload of a broadcast can not be turned into bytes or back."""
+    """The payload of a broadcast cannot be turned into bytes or back."""
 
 
 class PayloadTypeError(PayloadError, TypeError):

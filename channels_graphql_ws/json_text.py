@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+from uuid import UUID
 
 import orjson
 
@@ -17,16 +24,31 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 def dumps(value: object) -> str:
     """Encode `value` as compact JSON text.
 
-    orjson refuses integers beyond 64 bits, lone surrogates, keys that are not strings
-    and more than 254 levels; the standard library takes all of them.
+    Besides the types of JSON it may hold what Django's `DjangoJSONEncoder` knows (lazy
+    texts, `Decimal`, `UUID`, dates, times, `timedelta`), enums, dataclasses, tuples of any
+    kind, integers of any size, lone surrogates and keys of all these types. `NaN` and
+    infinity become `null`.
 
     Raises:
         TypeError, ValueError, RecursionError: it has no JSON form.
     """
     try:
-        return orjson.dumps(value).decode()
+        return orjson.dumps(value, _default).decode()
     except TypeError:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+        return _dumps_slowly(value)
+
+
+def _dumps_slowly(value: object) -> str:
+    """Encode what orjson refuses, such as long integers or deep nesting."""
+    try:
+        return _standard(value)
+    except (TypeError, ValueError):
+        # Other keys than texts, or a number that is none: rare, and a walk in Python.
+        return _standard(_plain(value))
+
+
+def _standard(value: object) -> str:
+    return json.dumps(value, default=_default, separators=(",", ":"), allow_nan=False)
 
 
 def loads(text: str) -> Any:
@@ -54,3 +76,152 @@ def _without_lone_surrogates(text: str) -> str:
     # Decoding joins the pairs: what is left then is alone.
     joined = json.dumps(json.loads(text), ensure_ascii=False)
     return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", joined)
+
+
+def encodable(value: Any, depth: int = 16) -> Any:
+    """Return a value without the parts that have no JSON form.
+
+    Entries of dictionaries are left out, items of lists become `None`.
+
+    Args:
+        value: any.
+        depth: levels that are looked into; what is wrong below them is left out as a whole.
+    """
+    if is_encodable(value):
+        return value
+    if depth and isinstance(value, dict):
+        items: dict[Any, Any] = value
+        parts = {
+            key: encodable(item, depth - 1)
+            for key, item in items.items()
+            if is_encodable({key: 0})
+        }
+        return {key: part for key, part in parts.items() if part is not None or items[key] is None}
+    if depth and isinstance(value, list | tuple):
+        return [encodable(item, depth - 1) for item in value]
+    return None
+
+
+def culprit(value: Any) -> str:
+    """Return the path to the first part that has no JSON form, and what it is.
+
+    Args:
+        value: what `dumps` refused.
+    """
+    path: list[str] = []
+    above: list[object] = []
+    while True:
+        if any(value is each for each in above):
+            return _at(path, "a circular reference")
+        above.append(value)
+        found = next((entry for entry in _entries(value) if not is_encodable(dict([entry]))), None)
+        if found is None:
+            return _at(path, f"a value of the type {type(value).__qualname__!r}")
+        key, value = found
+        if not is_encodable({key: 0}):
+            return _at(path, f"a key of the type {type(key).__qualname__!r}")
+        path.append(str(key))
+
+
+def _entries(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, list | tuple) else ()
+
+
+def _at(path: list[str], what: str) -> str:
+    place = ".".join(path)
+    if len(place) > _LONGEST_PATH:
+        place = f"{place[: _LONGEST_PATH // 2]}…{place[-_LONGEST_PATH // 2 :]}"
+    return f"{place}: {what}" if place else what
+
+
+_LONGEST_PATH: Final = 200
+
+
+def is_encodable(value: object) -> bool:
+    """Return whether a value has a JSON form."""
+    try:
+        dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def lazy_text(value: object) -> str | None:
+    """Return the text of one of Django's lazy texts; `None` if it is something else."""
+    # By its name: whoever has no Django has no lazy text either, and needs no import.
+    return str(value) if _is_lazy(type(value)) else None
+
+
+def _is_lazy(cls: type[object]) -> bool:
+    return any(
+        base.__module__ == "django.utils.functional" and base.__name__ == "Promise"
+        for base in cls.__mro__
+    )
+
+
+def _default(value: Any) -> Any:
+    """Return what JSON has for a value that an encoder does not know.
+
+    Raises:
+        TypeError: it has nothing.
+    """
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Enum):
+        return value.value
+    text = _text(value)
+    if text is not None:
+        return text
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in fields(value)]
+        # As orjson does it.
+        return {name: getattr(value, name) for name in names if not name.startswith("_")}
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return _duration(value)
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    return lazy_text(value)
+
+
+def _duration(value: timedelta) -> str:
+    """Write a duration as Django does: `P1DT02H03M04.000005S` (ISO 8601)."""
+    sign, value = ("-", -value) if value < timedelta(0) else ("", value)
+    minutes, seconds = divmod(value.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    fraction = f".{value.microseconds:06d}" if value.microseconds else ""
+    return f"{sign}P{value.days}DT{hours:02d}H{minutes:02d}M{seconds:02d}{fraction}S"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value with nothing but texts as keys, and `None` for what is not a number."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str | int) or value is None:
+        return value
+    if isinstance(value, dict):
+        items: dict[Any, Any] = value
+        return {_key(key): _plain(item) for key, item in items.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return _plain(_default(value))
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, Enum):
+        key = key.value
+    if isinstance(key, str):
+        return str.__str__(key)
+    if key is None or isinstance(key, bool | int | float):
+        return json.dumps(key)
+    text = _text(key)
+    if text is None:
+        raise TypeError(f"A key of the type {type(key).__name__} is not JSON serializable")
+    return text

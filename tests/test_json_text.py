@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.functional import lazystr
+from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels_graphql_ws.json_text import dumps, loads
+from channels_graphql_ws.json_text import culprit, dumps, encodable, loads
+from testapp.models import Book, Weekday
 
 
 def nested(levels: int) -> list[Any]:
@@ -107,9 +116,140 @@ def test_a_value_of_a_million_levels_is_a_recursion_error() -> None:
         dumps(nested(1_000_000))
 
 
-def test_nan_beside_a_long_number_is_a_value_error() -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        dumps([2**70, float("nan")])
+class Plain(enum.Enum):
+    """An enum whose members are nothing else."""
+
+    A = "a"
+    NESTED = (1, 2)
+
+
+class Word(enum.StrEnum):
+    """An enum of texts."""
+
+    A = "a"
+
+
+class Pair(NamedTuple):
+    """A tuple of a class of its own."""
+
+    x: int
+    y: object
+
+
+@dataclass
+class Card:
+    """Has a field that is nobody's business."""
+
+    suit: str
+    at: date
+    _secret: int = 0
+
+
+AT = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+KNOWN: list[tuple[object, object]] = [
+    (gettext_lazy("Hello"), "Hello"),
+    (lazystr("x"), "x"),
+    (Decimal("1.50"), "1.50"),
+    (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    (AT, "2026-01-02T03:04:05.000006+00:00"),
+    (AT.replace(tzinfo=None), "2026-01-02T03:04:05.000006"),
+    (AT.date(), "2026-01-02"),
+    (time(3, 4), "03:04:00"),
+    (time(3, 4, tzinfo=UTC), "03:04:00+00:00"),
+    (timedelta(days=1, hours=2, microseconds=5), "P1DT02H00M00.000005S"),
+    (-timedelta(minutes=3, seconds=4), "-P0DT00H03M04S"),
+    (Plain.A, "a"),
+    (Plain.NESTED, [1, 2]),
+    (Word.A, "a"),
+    (Weekday.MONDAY, 1),
+    (Book.Status.DRAFT, "draft"),
+    (Pair(1, Decimal(2)), [1, "2"]),
+    (Card("hearts", AT.date()), {"suit": "hearts", "at": "2026-01-02"}),
+    (float("nan"), None),
+    (float("-inf"), None),
+    ((1, "x"), [1, "x"]),
+    ({1: "a", None: "b", False: "c", 1.5: "d"}, {"1": "a", "null": "b", "false": "c", "1.5": "d"}),
+    (
+        {UUID(int=2): 1, Decimal("1.5"): 2, gettext_lazy("k"): 3, Plain.A: 4, AT: 5},
+        {
+            "00000000-0000-0000-0000-000000000002": 1,
+            "1.5": 2,
+            "k": 3,
+            "a": 4,
+            "2026-01-02T03:04:05.000006+00:00": 5,
+        },
+    ),
+    ({Word.A: 1}, {"a": 1}),
+]
+ODD: list[object] = ["text", 2**70, "\ud800", {1: 2}, nested(300), float("nan")]
+
+
+@pytest.mark.parametrize("neighbour", ODD, ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize(("value", "expected"), KNOWN, ids=lambda value: repr(value)[:30])
+def test_a_value_has_the_same_form_whatever_stands_beside_it(
+    value: object, expected: object, neighbour: object
+) -> None:
+    assert json.loads(dumps({"value": value, "neighbour": neighbour}))["value"] == expected
+
+
+@pytest.mark.parametrize("value", [timedelta(days=1, microseconds=5), -timedelta(seconds=61)])
+def test_durations_are_written_as_django_writes_them(value: timedelta) -> None:
+    assert dumps(value) == json.dumps(value, cls=DjangoJSONEncoder)
+
+
+@pytest.mark.parametrize(
+    "value", [object(), b"bytes", {1, 2}, {"a": [{b"key": 1}]}, {(1, 2): 3}, Card]
+)
+def test_a_value_without_a_json_form_is_refused_whatever_stands_beside_it(value: object) -> None:
+    for neighbour in ODD:
+        with pytest.raises((TypeError, ValueError)):
+            dumps([value, neighbour])
+
+
+def circle() -> dict[str, Any]:
+    value: dict[str, Any] = {"a": 1}
+    value["me"] = value
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        ({"a": 1, "b": object()}, {"a": 1}),
+        ({"a": None, "b": {"c": b"", "d": Decimal(1)}}, {"a": None, "b": {"d": Decimal(1)}}),
+        ([1, {2}, [object(), "x"]], [1, None, [None, "x"]]),
+        ({b"key": 1, "a": 2}, {"a": 2}),
+        (object(), None),
+    ],
+)
+def test_what_has_no_json_form_is_left_out(value: object, left: object) -> None:
+    assert encodable(value) == left
+
+
+def test_what_refers_to_itself_is_left_out_somewhere() -> None:
+    assert encodable(circle())["a"] == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        ({"a": [1, {"b": {2}}]}, "a.1.b: a value of the type 'set'"),
+        ({"a": {b"key": 1}}, "a: a key of the type 'bytes'"),
+        (object(), "a value of the type 'object'"),
+        (circle(), "me: a circular reference"),
+    ],
+)
+def test_what_has_no_json_form_is_found(value: object, where: str) -> None:
+    assert culprit(value) == where
+
+
+def test_a_long_path_to_what_has_no_json_form_is_shortened() -> None:
+    value: Any = object()
+    for _ in range(100):
+        value = {"a long name": value}
+    assert "…" in culprit(value)
+    assert len(culprit(value)) < 300
 
 
 @pytest.mark.parametrize(

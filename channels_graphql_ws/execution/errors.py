@@ -10,7 +10,7 @@ from graphql import ExecutionResult, GraphQLError
 
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.execution.request import Refusal
-from channels_graphql_ws.json_text import dumps
+from channels_graphql_ws.json_text import culprit, dumps, encodable, is_encodable
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -21,9 +21,9 @@ INTERNAL_ERROR: Final = {"message": "Internal server error"}
 
 
 def format_error(error: Exception) -> dict[str, Any]:
-    """Turn an exception into what GraphQL calls an error (specification, 7.1.2).
+    """Return an exception as GraphQL has errors (specification, 7.1.2).
 
-    A `GraphQLError` speaks for itself. Of anything else the class is told, too.
+    A `GraphQLError` keeps its own form. Of any other exception the class is told, too.
     """
     if isinstance(error, GraphQLError):
         return dict(error.formatted)
@@ -32,15 +32,23 @@ def format_error(error: Exception) -> dict[str, Any]:
 
 
 def describe(error: Exception, format: Formatter) -> dict[str, Any]:
-    """Tell of an error in the words of `format`, or in our own where those fail."""
+    """Return what a client is told of an error: what `format` returns, as far as it is JSON."""
     try:
         description = dict(format(error))
-        dumps(description)
     # `format` may be the user's, and so may be what the error brings along.
     except Exception:
         log.exception("An error could not be formatted: %r", error)
         return dict(INTERNAL_ERROR)
-    return description
+    if is_encodable(description):
+        return description
+    told: dict[str, Any] = encodable(description)
+    log.warning(
+        "An error is sent without a part that has no JSON form, %s",
+        culprit(description),
+        exc_info=error,
+    )
+    has_lost_message = "message" in description and "message" not in told
+    return {**told, **INTERNAL_ERROR} if has_lost_message else told
 
 
 def encode_answer(result: ExecutionResult, format: Formatter) -> str:
@@ -57,7 +65,7 @@ def encode_answer(result: ExecutionResult, format: Formatter) -> str:
 
 
 def encode_result(result: ExecutionResult, format: Formatter) -> str:
-    """Turn a result into JSON text; one without a JSON form becomes an error."""
+    """Return the JSON text of a result; data without a JSON form become an error."""
     content: dict[str, Any] = {"data": result.data}
     if result.errors:
         content["errors"] = [describe(error, format) for error in result.errors]
@@ -65,10 +73,20 @@ def encode_result(result: ExecutionResult, format: Formatter) -> str:
         content["extensions"] = result.extensions
     try:
         return dumps(content)
-    except (TypeError, ValueError, RecursionError) as error:
-        log.exception("A result has no JSON form")
-        problem = GraphQLError(f"The result has no JSON form: {error}")
-        return dumps({"data": None, "errors": [dict(problem.formatted)]})
+    except (TypeError, ValueError, RecursionError):
+        where = culprit(content)
+        log.exception("A result has no JSON form: %s", where)
+        return dumps(_without_lost_parts(content, where))
+
+
+def _without_lost_parts(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return a result without data that have no JSON form, and without such extensions."""
+    if not is_encodable(content["data"]):
+        problem = GraphQLError(f"The result has no JSON form: {where}")
+        content["data"] = None
+        content["errors"] = [*content.get("errors", ()), dict(problem.formatted)]
+    told: dict[str, Any] = encodable(content)
+    return told
 
 
 def too_slow() -> ExecutionResult:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
@@ -18,6 +17,7 @@ from django.utils.datastructures import CaseInsensitiveMapping
 from graphql import ExecutionResult
 
 from channels_graphql_ws.exceptions import RemoteProtocolError
+from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.testing.login import alogin_headers
 from channels_graphql_ws.testing.results import (
     Eager,
@@ -127,7 +127,7 @@ class GraphqlHttpClient:
         if files:
             type, body = MULTIPART_CONTENT, _form(wanted, files)
         else:
-            type, body = _JSON, json.dumps(wanted).encode()
+            type, body = _JSON, dumps(wanted).encode()
         async with self._request(method, wanted, type, body, headers, _JSON) as response:
             return await response.result()
 
@@ -145,7 +145,7 @@ class GraphqlHttpClient:
             RemoteProtocolError: the answer is no JSON array, as where batches are refused.
         """
         wanted = [{"query": one} if isinstance(one, str) else dict(one) for one in operations]
-        body = json.dumps(wanted).encode()
+        body = dumps(wanted).encode()
         async with self._request("POST", {}, _JSON, body, headers, _JSON) as response:
             return await response.results()
 
@@ -167,7 +167,7 @@ class GraphqlHttpClient:
         return GraphqlResults(self._results(wanted, headers))
 
     async def _results(self, wanted: dict[str, Any], headers: Headers) -> Eager[ExecutionResult]:
-        body = json.dumps(wanted).encode()
+        body = dumps(wanted).encode()
         async with self._request("POST", wanted, _JSON, body, headers, _EVENTS) as response:
             if response.headers.get("Content-Type", "").partition(";")[0] != _EVENTS:
                 raise await response.unexpected("a stream of events")
@@ -181,7 +181,7 @@ class GraphqlHttpClient:
                 for name, data in events.feed(chunk):
                     if name == "complete":
                         return
-                    yield execution_result(json.loads(data))
+                    yield execution_result(loads(data))
 
     @asynccontextmanager
     async def _request(
@@ -298,7 +298,7 @@ class _Response:
     async def _json(self) -> tuple[Any, bytes]:
         body = await self._body()
         try:
-            return json.loads(body), body
+            return loads(body.decode()), body
         except ValueError:
             return None, body
 
@@ -353,10 +353,7 @@ def _operation(
 
 def _query_string(wanted: Mapping[str, Any]) -> str:
     return urlencode(
-        {
-            name: value if isinstance(value, str) else json.dumps(value)
-            for name, value in wanted.items()
-        }
+        {name: value if isinstance(value, str) else dumps(value) for name, value in wanted.items()}
     )
 
 
@@ -366,7 +363,7 @@ def _form(wanted: dict[str, Any], files: Mapping[str, Any]) -> bytes:
     missing = {name: None for name in files if "." not in name}
     operations = {**wanted, "variables": {**missing, **wanted.get("variables", {})}}
     paths = {str(number): [f"variables.{name}"] for number, name in enumerate(files)}
-    fields: dict[str, Any] = {"operations": json.dumps(operations), "map": json.dumps(paths)}
+    fields: dict[str, Any] = {"operations": dumps(operations), "map": dumps(paths)}
     for number, (name, file) in enumerate(files.items()):
         fields[str(number)] = ContentFile(file, name) if isinstance(file, bytes) else file
     return encode_multipart(BOUNDARY, fields)

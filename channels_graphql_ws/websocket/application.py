@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.execution.masking import Mask
-from channels_graphql_ws.json_text import loads
+from channels_graphql_ws.json_text import culprit, is_encodable, loads
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.session import EndpointSession
 from channels_graphql_ws.websocket.hooks import RESULT_HOOKS, HookedClient, WebSocketHooks
@@ -93,6 +93,9 @@ class ConsumerApplication:
         # Not before: until here nobody has let this client in.
         self._session.connection_params = params
         if answer is None or isinstance(answer, dict):
+            if not is_encodable(answer):
+                # The connection cannot be acknowledged: it is closed with 4500.
+                log.error("`on_connect` returned what has no JSON form: %s", culprit(answer))
             return answer
         log.warning(
             "`on_connect` returned %r, which is neither a dict nor None: the client is let in "

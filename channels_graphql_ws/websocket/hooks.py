@@ -251,9 +251,9 @@ def _result(answer: Any) -> str:
 
 
 def _errors(answer: Any) -> list[JsonObject]:
-    errors: list[JsonObject] = [dict(error) for error in answer]
+    # What is sent: a lazy text is one from here on.
+    errors: list[JsonObject] = loads(dumps([dict(error) for error in answer]))
     # This, too, is what clients close the connection for.
     if not errors or not all(isinstance(error.get("message"), str) for error in errors):
         raise TypeError(f"`on_error` gave {answer!r}, it has to give errors with a `message`")
-    dumps(errors)
     return errors

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils.translation import gettext_lazy
 from graphql import ExecutionResult, GraphQLError
 
 from channels_graphql_ws.execution.errors import describe, encode_result, format_error, log_errors
@@ -44,16 +46,40 @@ def test_the_words_of_the_user_are_taken():
     assert describe(ValueError("x"), lambda error: {"message": "mine"}) == {"message": "mine"}
 
 
-@pytest.mark.parametrize(
-    "format",
-    [broken, lambda error: None, lambda error: {"message": object()}],
-    ids=["raises", "gives nothing", "has no JSON form"],
-)
+@pytest.mark.parametrize("format", [broken, lambda error: None], ids=["raises", "gives nothing"])
 def test_a_formatter_that_fails_is_logged_and_tells_nothing(caplog, format):
     assert describe(ValueError("secret"), format) == {"message": "Internal server error"}
     [record] = caplog.records
     assert record.levelno == logging.ERROR
     assert record.exc_info
+
+
+def test_a_lazy_text_in_an_error_is_told():
+    error = GraphQLError(
+        gettext_lazy("no"), extensions={"title": gettext_lazy("Sorry"), "price": Decimal("1.5")}
+    )
+    assert encoded(None, error)["errors"] == [
+        {"message": "no", "extensions": {"title": "Sorry", "price": "1.5"}}
+    ]
+
+
+def test_an_error_is_told_without_the_part_that_has_no_json_form(caplog):
+    extensions = {"code": "E", "values": {1, 2}, "more": [object(), "x"]}
+    error = GraphQLError("no", path=["a"], extensions=extensions)
+    assert describe(error, format_error) == {
+        "message": "no",
+        "path": ["a"],
+        "extensions": {"code": "E", "more": [None, "x"]},
+    }
+    assert (
+        "without a part that has no JSON form, extensions.values: a value of the type 'set'"
+        in caplog.text
+    )
+
+
+def test_an_error_whose_message_has_no_json_form_keeps_the_rest():
+    told = describe(ValueError("x"), lambda error: {"message": object(), "code": 3})
+    assert told == {"message": "Internal server error", "code": 3}
 
 
 def test_errors_are_absent_where_there_are_none():
@@ -62,6 +88,14 @@ def test_errors_are_absent_where_there_are_none():
 
 def test_data_is_always_there():
     assert encoded(None, GraphQLError("no")) == {"data": None, "errors": [{"message": "no"}]}
+
+
+def test_extensions_of_a_result_are_told_as_far_as_they_have_a_json_form():
+    result = ExecutionResult({"a": 1}, None, {"cost": 3, "seen": {1}})
+    assert json.loads(encode_result(result, format_error)) == {
+        "data": {"a": 1},
+        "extensions": {"cost": 3},
+    }
 
 
 def test_extensions_of_a_result_are_told():
@@ -91,7 +125,8 @@ def test_a_result_without_a_json_form_is_an_error_and_is_logged(caplog, value):
     result = encoded({"a": value})
     assert result["data"] is None
     assert result["errors"][0]["message"].startswith("The result has no JSON form")
-    assert [record.message for record in caplog.records] == ["A result has no JSON form"]
+    [record] = caplog.records
+    assert record.message.startswith("A result has no JSON form: data.a")
 
 
 def test_one_error_without_a_json_form_costs_neither_the_data_nor_the_others():
@@ -99,7 +134,7 @@ def test_one_error_without_a_json_form_costs_neither_the_data_nor_the_others():
         {"a": 1}, GraphQLError("bad", extensions={"what": object()}), GraphQLError("good")
     )
     assert result["data"] == {"a": 1}
-    assert [error["message"] for error in result["errors"]] == ["Internal server error", "good"]
+    assert [error["message"] for error in result["errors"]] == ["bad", "good"]
 
 
 def test_what_broke_in_the_users_code_is_logged_with_its_traceback(caplog):

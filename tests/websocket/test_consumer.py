@@ -6,18 +6,21 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import pytest
 from channels.exceptions import DenyConnection, StopConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
+from django.utils.translation import gettext_lazy
 from graphene.validation import DisableIntrospection
 from graphql import GraphQLError, build_schema
 
 import channels_graphql_ws
 from asgi_socket import LEGACY, NEW, AsgiSocket, Event
 from channels_graphql_ws import graphql_ws_consumer
+from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.pubsub import hub, local
 from channels_graphql_ws.pubsub import listen_to_channel as listening
@@ -175,6 +178,30 @@ async def test_anything_else_that_on_connect_returns_is_not_for_the_client(
     await socket.drop()
 
 
+@BOTH
+async def test_the_acknowledgement_may_hold_what_djangos_encoder_knows(subprotocol: str) -> None:
+    answer = {"hello": gettext_lazy("Hello"), "price": Decimal("1.5")}
+    socket = connect(subprotocol, on_connect=lambda _self, _payload: answer)
+    socket.init()
+    await socket.heard("connection_ack")
+    assert socket.frames[0]["payload"] == {"hello": "Hello", "price": "1.5"}
+    await socket.drop()
+
+
+@BOTH
+async def test_a_refusal_may_have_a_lazy_text(subprotocol: str) -> None:
+    def on_connect(_self: Any, _payload: Any) -> None:
+        raise ConnectionRejectionError({"message": gettext_lazy("Not today")})
+
+    socket = connect(subprotocol, on_connect=on_connect)
+    socket.init()
+    await socket.ended()
+    if subprotocol == NEW:
+        assert socket.closes == [(4403, "Not today")]
+    else:
+        assert socket.frames == [{"type": "connection_error", "payload": {"message": "Not today"}}]
+
+
 async def _refuse_later(_self: Any, _payload: Any) -> None:
     await tick()
     raise RuntimeError("Connection rejected!")
@@ -249,7 +276,10 @@ async def test_an_acknowledgement_without_a_json_form_closes_with_4500(
     socket.init()
     await socket.ended()
     assert socket.closes == [(4500, "Internal server error")]
-    assert log.messages[0] == "A connection failed"
+    assert log.messages[:2] == [
+        "`on_connect` returned what has no JSON form: what: a value of the type 'object'",
+        "A connection failed",
+    ]
 
 
 def _graphql_error(_self: Any, _op_id: Any, **_: Any) -> None:

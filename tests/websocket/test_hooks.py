@@ -88,7 +88,7 @@ async def test_a_hook_that_is_set_after_the_connection_was_made_refuses(
 
 @pytest.mark.parametrize("payload", ["No", 5, ["No"]])
 def test_a_rejection_wants_a_dict(payload: Any) -> None:
-    with pytest.raises(TypeError, match="is no dict: give"):
+    with pytest.raises(TypeError, match="is not a dict; pass"):
         ConnectionRejectionError(payload)
 
 
