@@ -6,17 +6,17 @@ import asyncio
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from graphene.validation import DisableIntrospection
 from graphql import (
     ASTValidationRule,
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
+    GraphQLSyntaxError,
     MiddlewareManager,
     OperationDefinitionNode,
     parse,
@@ -25,7 +25,8 @@ from graphql import (
 
 from channels_graphql_ws.concurrency.threads import Workers
 from channels_graphql_ws.execution.compiler.operation import CompiledOperation, compile_operation
-from channels_graphql_ws.execution.depth import depth_limit
+from channels_graphql_ws.execution.limits import DocumentRule, NoIntrospection, exceeded
+from channels_graphql_ws.execution.rules import NO_RULES, Rules, UnconditionalSubscription
 
 INLINE_LIMIT = 8_192
 """Longest document, in characters, that is parsed on the event loop itself."""
@@ -84,32 +85,6 @@ class Document:
         if name is not None:
             raise GraphQLError(f"Unknown operation named {name!r}.")
         raise GraphQLError("Must provide an operation.")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What documents have to keep besides the rules of GraphQL."""
-
-    validation_rules: tuple[type[ASTValidationRule], ...] = ()
-    max_depth: int | None = None
-    max_tokens: int | None = None
-    introspection: bool = True
-    parse_document: Callable[[str], DocumentNode] | None = None
-    """The user's own way to parse."""
-    validate_document: Callable[..., Sequence[GraphQLError]] | None = None
-    """The user's own way to validate."""
-
-    def all(self) -> list[type[ASTValidationRule]]:
-        """Give the rules that can be asked when a document is valid otherwise."""
-        rules = list(self.validation_rules)
-        if self.max_depth is not None:
-            rules.append(depth_limit(self.max_depth))
-        if not self.introspection:
-            rules.append(DisableIntrospection)
-        return rules
-
-
-NO_RULES = Rules()
 
 
 class DocumentCache:
@@ -194,21 +169,40 @@ def load(schema: GraphQLSchema, text: str, rules: Rules = NO_RULES) -> Document:
 
 
 def parse_document(text: str, max_tokens: int | None = None) -> DocumentNode:
-    """Parse.
+    """Parse a document.
 
     Raises:
-        GraphQLError: there is a mistake in it.
+        GraphQLError: there is a mistake in it, or there are more tokens than allowed.
     """
-    return parse(text, max_tokens=max_tokens)
+    try:
+        return parse(text, max_tokens=max_tokens)
+    except GraphQLSyntaxError as error:
+        # The library's words for it name neither the option nor a cure.
+        if max_tokens is None or "tokens. Parsing aborted" not in error.message:
+            raise
+        text = f"Document contains more than {max_tokens} tokens"
+        raise exceeded("max_tokens", max_tokens, text) from None
 
 
 def validate_document(
     schema: GraphQLSchema, ast: DocumentNode, rules: Sequence[type[ASTValidationRule]]
 ) -> Sequence[GraphQLError]:
-    """Give what is wrong by the rules of GraphQL, or else by those that are given."""
-    errors = validate(schema, ast)
-    # After the others: rules take it that fragments are there, and spread no circles.
-    return errors or (validate(schema, ast, rules) if rules else [])
+    """Return what is wrong: by limits, or else by GraphQL's rules, or else by the others.
+
+    Raises:
+        RecursionError: the document is nested too deeply.
+    """
+    first: list[type[DocumentRule]] = [rule for rule in rules if issubclass(rule, DocumentRule)]
+    first.append(UnconditionalSubscription)
+    errors: Sequence[GraphQLError] = [error for rule in first for error in rule.problems(ast)]
+    if errors:
+        return errors
+    # What may not be asked about is not told by mistake either.
+    hides = NoIntrospection in first
+    errors = validate(schema, ast, hide_suggestions=hides)
+    others = [rule for rule in rules if rule not in first]
+    # After the others: rules rely on fragments that are there, and spread no circles.
+    return errors or (validate(schema, ast, others, hide_suggestions=hides) if others else [])
 
 
 def documents_of(schema: GraphQLSchema, rules: Rules = NO_RULES) -> DocumentCache:

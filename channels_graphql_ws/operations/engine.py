@@ -22,7 +22,7 @@ from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.concurrency.threads import in_thread
-from channels_graphql_ws.execution.documents import Document, Rules, compiled, documents_of
+from channels_graphql_ws.execution.documents import Document, compiled, documents_of
 from channels_graphql_ws.execution.errors import (
     INTERNAL_ERROR,
     NoDocumentError,
@@ -35,6 +35,7 @@ from channels_graphql_ws.execution.errors import (
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.execution.middleware import managed
 from channels_graphql_ws.execution.request import Refusal, Subscribe
+from channels_graphql_ws.execution.rules import Rules
 from channels_graphql_ws.execution.sync_resolvers import Hops
 from channels_graphql_ws.operations.interfaces import (
     Client,

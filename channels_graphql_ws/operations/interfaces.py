@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, Protocol
 from graphql import GraphQLSchema, MiddlewareManager, OperationDefinitionNode, OperationType
 
 from channels_graphql_ws.concurrency.eager import Eager
-from channels_graphql_ws.execution.documents import NO_RULES, Document, Rules
+from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
+from channels_graphql_ws.execution.rules import NO_RULES, Rules
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.subscription.single import Member
 

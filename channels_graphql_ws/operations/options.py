@@ -39,12 +39,32 @@ class OperationOptions:
     """Rules (`graphql.ValidationRule`) that documents must keep besides GraphQL's own.
     They are applied to documents that are valid otherwise, once for each document."""
 
-    max_depth: Annotated[int | None, NOT_NEGATIVE] = None
-    """Deepest nesting of a document, counted as `graphene.validation.depth_limit_validator`
-    does: `{ a { b } }` has 1, fields of introspection do not count. `None`: no limit."""
+    max_depth: Annotated[int | None, NOT_NEGATIVE] = 50
+    """Deepest nesting of an operation, counted as `graphene.validation.depth_limit_validator`
+    does: `{ a { b } }` has 1, fields of introspection do not count. `None`: no limit. This
+    and the limits that follow are counted through fragments, each time one is spread, and
+    before a document is validated."""
 
-    max_tokens: Annotated[int | None, NOT_NEGATIVE] = None
-    """Most words and punctuators that a document may have. `None`: no limit."""
+    max_aliases: Annotated[int | None, NOT_NEGATIVE] = 1_000
+    """Most aliases in an operation. `None`: no limit."""
+
+    max_root_fields: Annotated[int | None, NOT_NEGATIVE] = 500
+    """Most fields on the outermost level of an operation. `None`: no limit."""
+
+    max_directives: Annotated[int | None, NOT_NEGATIVE] = 500
+    """Most directives in an operation. `None`: no limit."""
+
+    max_introspection_depth: Annotated[int | None, NOT_NEGATIVE] = 20
+    """Deepest nesting of fields below `__schema` and `__type`; GraphiQL's query has 14.
+    `None`: no limit."""
+
+    good_faith_introspection: bool = True
+    """Refuse introspection that asks for more than there is to know: `__schema` or `__type`
+    more than once in an operation, a list of theirs again inside itself or under a second
+    name, or more than 500 fields. What GraphiQL and generators of code ask for passes."""
+
+    max_tokens: Annotated[int | None, NOT_NEGATIVE] = 15_000
+    """Most words, punctuators and comments that a document may have. `None`: no limit."""
 
     introspection: bool = True
     """Answer questions about the schema (`__schema`, `__type`)."""

@@ -1,0 +1,113 @@
+"""What documents must keep: the rules of GraphQL, the limits, and those of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from graphql import (
+    ASTValidationRule,
+    DirectiveNode,
+    DocumentNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    InlineFragmentNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    VariableNode,
+)
+
+from channels_graphql_ws.execution.limits import (
+    DocumentRule,
+    Limits,
+    NoIntrospection,
+    static_limits,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules(Limits):
+    """What documents must keep besides GraphQL's own rules: see the options of these names."""
+
+    validation_rules: tuple[type[ASTValidationRule], ...] = ()
+    max_tokens: int | None = None
+    introspection: bool = True
+    parse_document: Callable[[str], DocumentNode] | None = None
+    """The user's own way to parse."""
+    validate_document: Callable[..., Sequence[GraphQLError]] | None = None
+    """The user's own way to validate."""
+
+    def all(self) -> list[type[ASTValidationRule]]:
+        """Return the rules, in the form in which a user's `validate_document` gets them."""
+        rules = list(self.validation_rules)
+        if self.are_static:
+            rules.append(static_limits(self))
+        if not self.introspection:
+            rules.append(NoIntrospection)
+        return rules
+
+
+NO_RULES: Final = Rules()
+
+
+class UnconditionalSubscription(DocumentRule):
+    """Refuses `@skip` and `@include` on the root field of a subscription.
+
+    GraphQL specification, "Single Root Field". graphql-core 3.2 decides by the literals, and
+    takes a variable for one that is missing.
+    """
+
+    @classmethod
+    def problems(cls, document: DocumentNode) -> list[GraphQLError]:
+        """Return an error for each such subscription."""
+        fragments = {
+            each.name.value: each
+            for each in document.definitions
+            if isinstance(each, FragmentDefinitionNode)
+        }
+        return [
+            _conditional(each, conditions)
+            for each in document.definitions
+            if isinstance(each, OperationDefinitionNode)
+            and each.operation is OperationType.SUBSCRIPTION
+            and (conditions := list(_conditions(each.selection_set, fragments, set())))
+        ]
+
+
+def _conditional(
+    operation: OperationDefinitionNode, conditions: list[DirectiveNode]
+) -> GraphQLError:
+    name = operation.name
+    what = f"Subscription {name.value!r}" if name else "Anonymous subscription"
+    variables = [
+        repr(f"${argument.value.name.value}")
+        for condition in conditions
+        for argument in condition.arguments
+        if isinstance(argument.value, VariableNode)
+    ]
+    whatever = " and ".join(dict.fromkeys(variables)) or "the conditions"
+    message = (
+        f"{what} must not use `@skip` or `@include` on its root field: it must select one field "
+        f"whatever the value of {whatever}."
+    )
+    return GraphQLError(message, conditions)
+
+
+def _conditions(
+    selections: SelectionSetNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    seen: set[str],
+) -> Iterator[DirectiveNode]:
+    """Return what decides about root fields, each fragment looked into once."""
+    for node in selections.selections:
+        yield from (each for each in node.directives if each.name.value in ("skip", "include"))
+        if isinstance(node, InlineFragmentNode):
+            yield from _conditions(node.selection_set, fragments, seen)
+        elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+            seen.add(node.name.value)
+            fragment = fragments.get(node.name.value)
+            if fragment is not None:
+                yield from _conditions(fragment.selection_set, fragments, seen)

@@ -1,0 +1,129 @@
+"""What a server that nobody has configured answers to documents of strangers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import graphene
+import pytest
+from graphql import get_introspection_query
+
+from asgi_socket import LEGACY, NEW, AsgiSocket
+from channels_graphql_ws import GraphqlWsConsumer
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from channels_graphql_ws.operations.options import OperationOptions
+from http_client import post
+from support import wait_until
+
+
+class Query(graphene.ObjectType):
+    """Has no ground."""
+
+    deeper = graphene.Field(lambda: Query)
+    name = graphene.String()
+
+    @staticmethod
+    def resolve_deeper(root: Any, info: Any) -> dict[str, Any]:
+        return {}
+
+
+SCHEMA = graphene.Schema(query=Query)
+
+
+async def over_websocket(subprotocol: str, text: str, **options: Any) -> list[Any]:
+    """Return the errors."""
+    consumer = GraphqlWsConsumer.as_asgi(schema=SCHEMA, **options)
+    socket = AsgiSocket(consumer, subprotocol)
+    await socket.acknowledged()
+    socket.start("1", text)
+    await wait_until(lambda: socket.results("1"))
+    result = socket.results("1")[0]
+    await socket.drop()
+    return result if isinstance(result, list) else result.get("errors", [])
+
+
+async def over_http(_subprotocol: str, text: str, **options: Any) -> list[Any]:
+    """Return the errors."""
+    answer = await post(GraphqlHttpConsumer.as_asgi(schema=SCHEMA, **options), {"query": text})
+    return answer.json.get("errors", [])
+
+
+ways = pytest.mark.parametrize(
+    ("ask", "subprotocol"),
+    [(over_websocket, NEW), (over_websocket, LEGACY), (over_http, "")],
+    ids=["new", "legacy", "http"],
+)
+
+
+def nested(levels: int) -> str:
+    return "{ deeper " * levels + "{ name }" + "}" * levels
+
+
+def repeated(text: str, times: int) -> str:
+    return " ".join([text] * times)
+
+
+def aliases(count: int) -> str:
+    return " ".join(f"a{number}: name" for number in range(count))
+
+
+def directives(count: int) -> str:
+    return f"{{ deeper {{ {repeated('name @skip(if: false)', count)} }} }}"
+
+
+def root_fields(count: int) -> str:
+    return f"{{ ...F }} fragment F on Query {{ {repeated('name', count)} }}"
+
+
+def tokens(count: int) -> str:
+    return "{ name }" + "#\n" * (count - 3)
+
+
+def introspection(levels: int) -> str:
+    types = levels - len(("types", "name"))
+    return "{ __schema { types {" + "ofType {" * types + "name" + "}" * types + "} } }"
+
+
+# What there may be at most, and a document that has so much of it.
+MOST: dict[str, Any] = {
+    "max_depth": (50, nested),
+    "max_aliases": (1_000, lambda count: f"{{ deeper {{ {aliases(count)} }} }}"),
+    "max_root_fields": (500, root_fields),
+    "max_directives": (500, directives),
+    "max_tokens": (15_000, tokens),
+    "max_introspection_depth": (20, introspection),
+}
+
+
+@ways
+@pytest.mark.parametrize("option", MOST)
+async def test_a_document_may_have_so_much_and_no_more(ask, subprotocol, option):
+    limit, make = MOST[option]
+    assert getattr(OperationOptions, option) == limit
+    assert await ask(subprotocol, make(limit)) == []
+    [error] = await ask(subprotocol, make(limit + 1))
+    assert f"(`{option}`)" in error["message"]
+    assert error["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": option, "allowed": limit}
+    assert await ask(subprotocol, make(limit + 1), **{option: None}) == []
+
+
+@ways
+async def test_tools_may_ask_for_the_schema(ask, subprotocol):
+    assert await ask(subprotocol, get_introspection_query(input_value_deprecation=True)) == []
+
+
+@ways
+async def test_nobody_may_ask_for_it_twice(ask, subprotocol):
+    text = "{ a: __schema { types { name } } b: __schema { types { name } } }"
+    [error] = await ask(subprotocol, text)
+    assert "does not introspect in good faith" in error["message"]
+    assert await ask(subprotocol, text, good_faith_introspection=False) == []
+
+
+@ways
+async def test_type_names_are_told_where_the_schema_is_not(ask, subprotocol):
+    assert (
+        await ask(subprotocol, "{ __typename deeper { __typename } }", introspection=False) == []
+    )
+    [error] = await ask(subprotocol, "{ __schema { types { name } } }", introspection=False)
+    assert error["message"] == "Cannot query '__schema': introspection is disabled."
