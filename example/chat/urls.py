@@ -10,6 +10,7 @@ urlpatterns = [
     path("room/<slug:slug>/", views.chat, name="room"),
     path("wall/", views.wall, name="wall"),
     path("wall/<slug:slug>/", views.wall, name="wall"),
+    path("how/", views.how, name="how"),
     path("picture/<uuid:id>/", views.picture, name="picture"),
     path("enter/", views.Enter.as_view(), name="enter"),
     path("enter/guest/", views.enter_as_guest, name="enter-as-guest"),

@@ -12,6 +12,7 @@ from django.shortcuts import get_list_or_404, get_object_or_404, redirect, rende
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_POST
 
+from chat import how as explanation
 from chat.forms import GuestForm, RegistrationForm, SignInForm
 from chat.models import Message, Picture, Room
 from chat.people import become_guest, person_of
@@ -49,6 +50,12 @@ def wall(request: HttpRequest, slug: str | None = None) -> HttpResponse:
     settings_of_page = {"endpoint": ENDPOINT, "room": room.slug}
     page = {"room": room, "rooms": rooms, "settings": settings_of_page}
     return render(request, "chat/wall.html", page)
+
+
+@require_GET
+def how(request: HttpRequest) -> HttpResponse:
+    """Explain the chat by its own code."""
+    return render(request, "chat/how.html", {"steps": explanation.steps()})
 
 
 @require_GET

@@ -26,8 +26,8 @@ if not SECRET_KEY:
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 
 INSTALLED_APPS = [
-    "daphne",  # First: its `runserver` serves ASGI, so WebSockets work in development.
-    "chat",
+    "chat",  # Before Daphne: its `runserver` is Daphne's, and says where the chat is.
+    "daphne",  # Before Django's applications: its `runserver` serves ASGI, with WebSockets.
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

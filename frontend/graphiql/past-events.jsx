@@ -57,7 +57,7 @@ function PastEvent({ number, time, result }) {
           <time dateTime={time.toISOString()}>{TIME.format(time)}</time>
           <code>{JSON.stringify(result.errors?.length ? result : result.data)}</code>
         </summary>
-        <pre>{JSON.stringify(result, null, 2)}</pre>
+        <pre tabIndex={0}>{JSON.stringify(result, null, 2)}</pre>
       </details>
     </li>
   );

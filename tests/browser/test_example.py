@@ -148,6 +148,10 @@ async def test_the_page_recovers_when_the_server_is_restarted(example, member, g
     await expect(owl.locator("#status")).to_have_text("Reconnecting…")
     await ada.get_by_label("Your message").fill("Kept while the line is down")
     await expect(ada.get_by_role("button", name="Send")).to_be_disabled()
+    await ada.get_by_label("Your message").press("Enter")
+    await expect(ada.locator("#offline")).to_contain_text(
+        "Not connected. What you write stays here"
+    )
     example.say("Said while nobody could hear it")
     example.start()
     await expect_live(ada)
@@ -155,6 +159,7 @@ async def test_the_page_recovers_when_the_server_is_restarted(example, member, g
     await expect_message(ada, "Said while nobody could hear it")
     await expect_message(owl, "Said while nobody could hear it")
     await expect(ada.get_by_role("button", name="Send")).to_be_enabled()
+    await expect(ada.locator("#offline")).to_be_hidden()
     await ada.get_by_role("button", name="Send").click()
     await expect_message(owl, "Kept while the line is down")
 
@@ -165,5 +170,62 @@ async def test_a_message_that_is_too_long_is_refused_with_a_reason(guest):
     await owl.get_by_label("Your message").evaluate("box => box.removeAttribute('maxlength')")
     await say(owl, "long " * 500)
     await expect(owl.locator("#outbox")).to_contain_text("A message has at most 2000 characters")
+    # It would be refused again.
+    await expect(owl.get_by_role("button", name="Try again")).to_have_count(0)
+    await owl.get_by_role("button", name="Edit").click()
+    await expect(owl.locator("#outbox article")).to_have_count(0)
+    assert len(await owl.get_by_label("Your message").input_value()) > 2000
+    await owl.get_by_label("Your message").press("Enter")
     await owl.get_by_role("button", name="Discard").click()
     await expect(owl.locator("#outbox article")).to_have_count(0)
+
+
+async def test_addresses_in_messages_are_links(guest):
+    owl = await guest()
+    await expect_live(owl)
+    await say(owl, "Read (https://example.com/a?b=c&d#e). Not javascript:alert(1), not http://")
+    link = owl.get_by_role("log").get_by_role("link", name="https://example.com/a?b=c&d#e")
+    await expect(link).to_have_attribute("href", "https://example.com/a?b=c&d#e")
+    await expect(link).to_have_attribute("rel", "noopener noreferrer nofollow")
+    await expect(owl.get_by_role("log").get_by_role("link")).to_have_count(1)
+
+
+async def test_the_page_shows_what_goes_over_the_wire(guest):
+    owl = await guest()
+    await expect_live(owl)
+    await owl.get_by_role("button", name="How this page works").click()
+    frames = owl.get_by_role("list", name="Messages on the WebSocket").get_by_role("listitem")
+    await expect(frames.filter(has_text="connection_ack")).to_have_count(1)
+    await say(owl, "Watch this")
+    sent = frames.filter(has_text="mutation Send")
+    await sent.locator("summary").click()
+    await expect(sent.locator("pre")).to_contain_text("sendMessage(room: $room, text: $text)")
+    await expect(
+        frames.filter(has_text="Received: next").filter(has_text="Watch this")
+    ).not_to_have_count(0)
+    await owl.get_by_role("button", name="Close").click()
+    await expect(owl.locator("#wire")).to_be_hidden()
+    await expect(owl.get_by_role("button", name="How this page works")).to_be_focused()
+
+
+async def test_the_code_behind_the_page_can_be_read(guest):
+    owl = await guest()
+    await owl.get_by_role("button", name="How this page works").click()
+    await owl.get_by_role("link", name="The code behind it").click()
+    await expect(owl.get_by_role("heading", level=1)).to_have_text("How it works")
+    for code in (
+        "GraphqlProtocolTypeRouter(",
+        "class OnMessage(Subscription)",
+        "OnMessage.broadcast(",
+    ):
+        await expect(owl.get_by_role("main")).to_contain_text(code)
+
+
+async def test_a_phone_shows_the_ways_to_the_other_pages(guest):
+    owl = await guest()
+    await owl.set_viewport_size({"width": 390, "height": 844})
+    await expect_live(owl)
+    rooms = owl.get_by_role("navigation", name="Rooms")
+    for name in ("Wall display", "GraphiQL", "How this page works"):
+        await expect(rooms.get_by_text(name)).to_be_visible()
+    assert await owl.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -458,3 +458,16 @@ async def test_a_theme_that_was_chosen_stays(opened):
     await page.keyboard.press("Escape")
     await page.emulate_media(color_scheme="dark")
     await expect(page.locator(".monaco-editor").first).to_have_class(re.compile(r"\bvs(?!-)"))
+
+
+@only_consumer
+async def test_a_phone_shows_the_response(opened):
+    page = await opened("{ hello }")
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await execute(page)
+    await expect_response(page, "Hello, you!")
+    box = await page.locator(".graphiql-response").bounding_box()
+    assert box is not None
+    assert box["width"] > 250
+    assert box["x"] + box["width"] <= 390
+    assert box["y"] + 100 < 844

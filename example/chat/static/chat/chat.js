@@ -1,12 +1,13 @@
 // The chat: which room is open, what was said in it, who is typing.
 
 import { request } from "./graphql-http.js";
-import { GraphQLSocket } from "./graphql-socket.js";
+import { GraphQLErrors, GraphQLSocket } from "./graphql-socket.js";
 import { PictureBox } from "./picture-box.js";
 import { Conversation, element, paintAvatar } from "./view.js";
+import { showWire } from "./wire.js";
 
-const TYPING_REPEAT = 2000; // Who types says so this often…
-const TYPING_LIFETIME = 4000; // …and is forgotten after this long without a word.
+const TYPING_REPEAT = 2000; // Milliseconds: somebody who types says so this often…
+const TYPING_LIFETIME = 4000; // …and no longer counts as typing after this long.
 const CATCH_UP_PAGES = 5;
 
 const MESSAGE = `id author { id name isGuest } text picture sentAt`;
@@ -44,7 +45,7 @@ const conversation = new Conversation(
   () => current && markRead(current),
 );
 
-// ------------------------------------------------------------------ connection
+// Connection.
 
 const STATUS = {
   connecting: "Connecting…",
@@ -52,6 +53,8 @@ const STATUS = {
   waiting: "Reconnecting…",
   refused: "Disconnected",
 };
+const OFFLINE = "Not connected. What you write stays here, and can be sent when the connection is back.";
+const REFUSED = "The server has closed the connection for good. Reload the page to go on.";
 let wasLive = false;
 
 function showStatus() {
@@ -60,6 +63,16 @@ function showStatus() {
   find("status").dataset.state = again ? "waiting" : state;
   find("status-text").textContent = STATUS[again ? "waiting" : state];
   wasLive ||= state === "ready";
+  showOffline(state === "refused" ? REFUSED : wasLive && state !== "ready" ? OFFLINE : "");
+}
+
+/** Say beside the text box why nothing can be sent; the lamp may be far away. */
+function showOffline(text) {
+  const hint = find("offline");
+  if (!hint) return;
+  hint.hidden = text === "";
+  if (hint.textContent !== text) hint.textContent = text;
+  find("keys").hidden = text !== "";
 }
 
 socket.addEventListener("state", () => {
@@ -83,7 +96,7 @@ async function begin() {
       unread: 0, draft: "", live: false, loaded: false, loading: false, hasEarlier: false,
     };
     rooms.set(slug, room);
-    // All rooms are listened to, so that the list can show where something is going on.
+    // Subscribed to all rooms, so that the list can show where something is going on.
     socket.subscribe(ON_MESSAGE, { room: slug }, {
       live: () => {
         room.live = true;
@@ -97,11 +110,11 @@ async function begin() {
 }
 
 function report(error) {
-  // A lost connection is shown by the lamp, and whoever waits for it starts again.
+  // A lost connection is shown by the lamp, and subscriptions start again by themselves.
   if (socket.state === "ready") console.error(error);
 }
 
-// -------------------------------------------------------------------- messages
+// Messages.
 
 /** Put messages where they belong; each is shown once, however often it arrives. */
 function take(room, found, { history = false } = {}) {
@@ -126,7 +139,7 @@ function settle(room, message) {
   if (sent) discard(room, sent);
 }
 
-/** Load what was said while nobody listened: everything at first, the gap later on. */
+/** Load what was said while there was no subscription: everything at first, the gap later on. */
 async function catchUp(room) {
   if (room.loading) return;
   room.loading = true;
@@ -191,7 +204,7 @@ async function deliver(room, entry) {
   entry.problem = null;
   draw(room);
   try {
-    if (entry.picture?.size > settings.maxPictureBytes) throw new Error("A picture has at most one megabyte.");
+    if (entry.picture?.size > settings.maxPictureBytes) throw new GraphQLErrors([{ message: "A picture has at most one megabyte." }]);
     const variables = { room: room.slug, text: entry.text };
     // A file goes by HTTP: a WebSocket would have to carry it as text, and let all else wait.
     const { sendMessage } = entry.picture
@@ -201,11 +214,13 @@ async function deliver(room, entry) {
   } catch (error) {
     // If it was kept after all, the history that follows a reconnect brings it back.
     entry.problem = `Not sent. ${error.message}`;
+    // What the server has refused it would refuse again.
+    entry.mayPass = !(error instanceof GraphQLErrors);
     draw(room);
   }
 }
 
-// ---------------------------------------------------------------------- typing
+// Typing.
 
 function showsTyping(room, { id, name }) {
   clearTimeout(room.typing.get(id)?.timer);
@@ -232,7 +247,7 @@ function drawTyping(room) {
   line.replaceChildren(...(text ? [dots, text] : []));
 }
 
-// ----------------------------------------------------------------------- rooms
+// Rooms.
 
 function open(room) {
   if (current) current.draft = find("text")?.value ?? "";
@@ -264,6 +279,13 @@ function draw(room, options) {
   conversation.show(messages, options);
   conversation.showOutbox(room.outbox, {
     retry: (entry) => deliver(room, entry),
+    edit: (entry) => {
+      discard(room, entry);
+      draw(room);
+      input.value = [entry.text, input.value].filter(Boolean).join("\n");
+      fit();
+      input.focus();
+    },
     discard: (entry) => {
       discard(room, entry);
       draw(room);
@@ -320,7 +342,7 @@ document.addEventListener("visibilitychange", () => {
   if (current && conversation.pinned) markRead(current);
 });
 
-// -------------------------------------------------------------------- composer
+// Composer.
 
 const form = find("composer");
 const input = find("text");
@@ -377,13 +399,14 @@ input?.addEventListener("keydown", (event) => {
   form.requestSubmit();
 });
 
-// ----------------------------------------------------------------------- start
+// Start.
 
 for (const avatar of document.querySelectorAll(".avatar[data-name]")) paintAvatar(avatar, avatar.dataset.name);
 find("earlier").addEventListener("click", () => loadEarlier(current).catch(report));
 new IntersectionObserver(([entry]) => {
   if (entry.isIntersecting && current) loadEarlier(current).catch(report);
 }, { root: find("scroller") }).observe(find("earlier"));
+showWire(socket, { panel: find("wire"), list: find("frames"), show: find("show-wire"), hide: find("hide-wire") });
 socket.connect();
 showStatus();
 if (input && matchMedia("(pointer: fine)").matches) input.focus();

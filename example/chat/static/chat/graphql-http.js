@@ -15,11 +15,11 @@ export async function request(endpoint, query, variables = {}, files = {}) {
       body: bodyOf({ query, variables }, files),
     });
   } catch {
-    throw new ConnectionLost("The server can not be reached.");
+    throw new ConnectionLost("The server cannot be reached.");
   }
-  const { data, errors } = await response.json().catch(() => ({
-    errors: [new Error(`The server answered ${response.status}.`)],
-  }));
+  const { data, errors } = await response.json().catch(() => {
+    throw new ConnectionLost(`The server answered ${response.status}.`);
+  });
   if (errors?.length) throw new GraphQLErrors(errors);
   return data;
 }

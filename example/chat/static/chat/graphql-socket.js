@@ -23,6 +23,7 @@ export class GraphQLErrors extends Error {
   }
 }
 
+/** Has the events "state", and "frame" with each message on the WebSocket, `{ isOurs, message }`. */
 export class GraphQLSocket extends EventTarget {
   #url;
   #socket = null;
@@ -56,7 +57,7 @@ export class GraphQLSocket extends EventTarget {
     this.#socket = socket;
     socket.onopen = () => this.#write({ type: "connection_init" });
     socket.onmessage = (event) => {
-      if (socket === this.#socket) this.#hear(JSON.parse(event.data));
+      if (socket === this.#socket) this.#receive(JSON.parse(event.data));
     };
     socket.onclose = (event) => this.#broken(socket, event.code);
     this.#watch(socket, HELLO_TIMEOUT);
@@ -116,17 +117,20 @@ export class GraphQLSocket extends EventTarget {
   }
 
   #write(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    this.#socket.send(JSON.stringify(message));
+    this.#show(message, { isOurs: true });
   }
 
-  #hear(message) {
+  #receive(message) {
+    this.#show(message, { isOurs: false });
     this.#watch(this.#socket, SILENCE);
     const operation = this.#operations.get(message.id);
     switch (message.type) {
       case "connection_ack":
         this.#attempt = 0;
         for (const waiting of this.#operations.values()) this.#send(waiting);
-        // Last: whoever hears it may start operations, which are then sent at once.
+        // Last: a listener may start operations, which are then sent at once.
         this.#become("ready");
         break;
       case "ping":
@@ -174,6 +178,10 @@ export class GraphQLSocket extends EventTarget {
     const pause = Math.min(FIRST_PAUSE * 2 ** this.#attempt++, LONGEST_PAUSE);
     this.#retryTimer = setTimeout(() => this.connect(), pause * (0.5 + Math.random() / 2));
     this.#become("waiting");
+  }
+
+  #show(message, { isOurs }) {
+    this.dispatchEvent(new CustomEvent("frame", { detail: { isOurs, message } }));
   }
 
   #retryNow() {

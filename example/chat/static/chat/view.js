@@ -2,6 +2,8 @@
 //
 // Text that people wrote goes into the page as `textContent` only, never as HTML.
 
+// Only these two schemes: no link in a message may run a script. A full stop at the end is the sentence's.
+const ADDRESS = /(\bhttps?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]}])/;
 const PAUSE_THAT_SPLITS = 5 * 60 * 1000;
 const NEAR_THE_END = 80;
 
@@ -111,7 +113,7 @@ export class Conversation {
   }
 
   /** Show what was written here and has not come back from the server yet. */
-  showOutbox(entries, { retry, discard }) {
+  showOutbox(entries, { retry, edit, discard }) {
     this.#outbox.replaceChildren(
       ...entries.map((entry) =>
         element("article", { class: `message mine first pending ${entry.problem ? "failed" : ""}` },
@@ -119,7 +121,8 @@ export class Conversation {
             ...contents(entry.picture && element("img", { class: "picture", src: entry.preview, alt: "", error: showNothing }), entry.text)),
           entry.problem
             ? element("p", { class: "fate" }, `${entry.problem} `,
-                element("button", { type: "button", class: "link", click: () => retry(entry) }, "Try again"), " ",
+                entry.mayPass ? element("button", { type: "button", class: "link", click: () => retry(entry) }, "Try again") : null, " ",
+                entry.text ? element("button", { type: "button", class: "link", click: () => edit(entry) }, "Edit") : null, " ",
                 element("button", { type: "button", class: "link", click: () => discard(entry) }, "Discard"))
             : element("p", { class: "fate" }, "Sending…"))));
     if (this.#pinned) this.scrollToEnd();
@@ -181,14 +184,21 @@ export class Conversation {
   }
 }
 
-/** What can not be painted leaves its frame empty: to be used as a listener of `error`. */
+/** A listener of `error`: a picture that cannot be painted leaves its frame empty. */
 export function showNothing(event) {
   event.target.style.visibility = "hidden";
 }
 
 function contents(shown, text) {
-  if (!shown) return [text];
-  return [shown, text ? element("span", { class: "caption" }, text) : null];
+  if (!shown) return withLinks(text);
+  return [shown, text ? element("span", { class: "caption" }, ...withLinks(text)) : null];
+}
+
+/** Split a text into pieces, in which addresses of the web are links. */
+export function withLinks(text) {
+  return text.split(ADDRESS).map((piece, place) => (place % 2 && URL.canParse(piece)
+    ? element("a", { href: piece, target: "_blank", rel: "noopener noreferrer nofollow" }, piece)
+    : piece));
 }
 
 // Its frame has the same size whatever is in it: nothing moves when the picture has come.

@@ -4,7 +4,7 @@
 // and a query for what was said before.
 
 import { listen, request } from "./graphql-http.js";
-import { element, paintAvatar } from "./view.js";
+import { element, paintAvatar, withLinks } from "./view.js";
 
 const KEPT = 12;
 const MESSAGE = `id author { name isGuest } text picture sentAt`;
@@ -49,7 +49,7 @@ function draw({ author, text, picture, sentAt }, fresh) {
       author.isGuest ? element("span", { class: "tag" }, "guest") : null,
       element("time", { datetime: sent.toISOString() }, time.format(sent))),
     picture ? element("img", { class: "picture", src: picture, alt: `A picture from ${author.name}` }) : null,
-    text ? element("p", { class: "said" }, text) : null);
+    text ? element("p", { class: "said" }, ...withLinks(text)) : null);
 }
 
 function showState(state, text) {
