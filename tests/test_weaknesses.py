@@ -36,6 +36,7 @@ from channels_graphql_ws.exceptions import GraphqlWsResponseError
 from channels_graphql_ws.execution import documents
 from channels_graphql_ws.execution import middleware as middleware_module
 from channels_graphql_ws.pubsub import hub, notification
+from channels_graphql_ws.subscription.groups import layer_group
 from channels_graphql_ws.testing import GraphqlWsClient as ClientInProcess
 from channels_graphql_ws.testing import GraphqlWsTransport
 from news_schema import HELLO, NEWS, SLOW_NEWS, News, SlowNews, Stage, consumer_class
@@ -436,7 +437,7 @@ async def test_weakness_15_bytes_that_are_no_payload_cost_one_notification(
     layer: FakeLayer, caplog: pytest.LogCaptureFixture
 ) -> None:
     socket = await live()
-    group = News.group_name("GQLWS", None)
+    group = layer_group(News, "GQLWS", None)
     await layer.group_send(group, {"type": "broadcast", "group": group, "payload": b"\xc1"})
     await News.broadcast_async(payload="the next one")
     await wait_until(lambda: results(socket) == ["the next one"])
@@ -576,7 +577,7 @@ async def test_weakness_20_a_consumer_class_may_have_its_own_prefix_of_groups(
     layer: FakeLayer,
 ) -> None:
     socket = await live(group_name_prefix="MINE")
-    assert News.group_name("MINE", None) in layer.groups
+    assert layer_group(News, "MINE", None) in layer.groups
     await News.broadcast_async(payload="heard")
     await wait_until(lambda: results(socket) == ["heard"])
     await socket.drop()
@@ -813,7 +814,7 @@ async def test_weakness_26_a_group_is_joined_once_however_many_subscribe(
         for number in range(5):
             socket.start(str(number), NEWS)
     await wait_until(lambda: all(len(socket.frames) == 1 + 5 for socket in sockets))
-    assert joined.count(News.group_name("GQLWS", None)) == 1
+    assert joined.count(layer_group(News, "GQLWS", None)) == 1
     for socket in sockets:
         await socket.drop()
 
@@ -872,7 +873,7 @@ async def test_weakness_29_what_is_the_same_for_all_is_done_once_in_a_process(
     for socket in sockets:
         socket.start("1", NEWS + " # the same")
     await wait_until(lambda: all(socket.results("1") for socket in sockets))
-    assert len(layer.groups[News.group_name("GQLWS", None)]) == 1
+    assert len(layer.groups[layer_group(News, "GQLWS", None)]) == 1
     await News.broadcast_async(payload="x")
     await wait_until(lambda: all(len(socket.results("1")) == 2 for socket in sockets))
     assert (parses.count, validations.count, notifications.count) == (1, 1, 1)

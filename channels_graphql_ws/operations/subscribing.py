@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from graphql import ExecutionResult, MiddlewareManager
 
@@ -21,10 +22,11 @@ from channels_graphql_ws.operations.interfaces import (
     Session,
 )
 from channels_graphql_ws.pubsub.hub import Hub
-from channels_graphql_ws.subscription.declaration import Subscription
+from channels_graphql_ws.subscription.declaration import Subscription, queue_limit
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.field import Source
 from channels_graphql_ws.subscription.generator import GeneratorSubscription
+from channels_graphql_ws.subscription.groups import layer_group
 from channels_graphql_ws.subscription.queue import queue_for
 from channels_graphql_ws.subscription.shared import SharedMember
 from channels_graphql_ws.subscription.sharing_key import SharedSubscribers, SharingKey, sharing_key
@@ -135,15 +137,15 @@ class Subscribing:
         """Return the groups that the `subscribe` hook has named, and that of the class."""
         prefix = self.settings.group_name_prefix
         if names is None:
-            return [subscription_class.group_name(prefix, None)]
-        if not _is_names(names):
+            return [layer_group(subscription_class, prefix, None)]
+        if problem := _problem_of_names(names):
             raise AssertionError(
-                f"Subscription {subscription_class.__qualname__!r}: method 'subscribe' "
-                f"returned a value of an incorrect type {type(names).__name__!r}; a list or "
-                "tuple of strings, or None, was expected"
+                f"Subscription {subscription_class.__qualname__!r}: method 'subscribe' returned "
+                f"a value of an incorrect type{problem}; a list or tuple of strings, or None, "
+                "was expected"
             )
         distinct = dict.fromkeys([None, *names])
-        return [subscription_class.group_name(prefix, name) for name in distinct]
+        return [layer_group(subscription_class, prefix, name) for name in distinct]
 
     def _single_subscriber(
         self,
@@ -189,7 +191,7 @@ class Subscribing:
         return self._execution(asked._replace(request=request), context)
 
     def _queue_limit(self, execution: EventExecution) -> int:
-        own = execution.subscription_class.notification_queue_limit
+        own = queue_limit(execution.subscription_class)
         if own and own > 0:
             return own
         return max(1, self.settings.subscription_notification_queue_limit)
@@ -209,7 +211,13 @@ class Subscribing:
         client.confirmed(text)
 
 
-def _is_names(names: object) -> bool:
-    return isinstance(names, (list, tuple)) and all(
-        isinstance(name, str) or name is None for name in names
-    )
+def _problem_of_names(names: object) -> str | None:
+    """Return what is wrong with the names of groups; `None` if nothing is."""
+    if not isinstance(names, (list, tuple)):
+        return f" {type(names).__name__!r}"
+    for index, name in enumerate(names):
+        if not (isinstance(name, str) or name is None):
+            # No `repr` of foreign objects, it may raise.
+            shown = f"{name!r}, " if isinstance(name, int | float | bytes | UUID) else ""
+            return f": [{index}] is {shown}an object of the type {type(name).__name__!r}"
+    return None

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from functools import lru_cache
+from collections.abc import Awaitable, Collection, Sequence
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
@@ -18,15 +17,21 @@ from channels_graphql_ws.pubsub.layers import GroupSender, destinations
 from channels_graphql_ws.pubsub.publisher import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, SubscriptionField
+from channels_graphql_ws.subscription.groups import layer_group
+from channels_graphql_ws.subscription.names import (
+    NEW_HOOKS,
+    check_hook,
+    check_meta,
+    check_names,
+    hook_named,
+    is_users,
+)
 
 Addressed: TypeAlias = tuple[GroupSender, Outgoing]
 """A message, and the channel layer that is to carry it."""
 
 QueuePolicy: TypeAlias = Literal["drop_oldest", "drop_newest", "close", "coalesce"]
 """What becomes of notifications that a client is too slow for."""
-
-_NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce")
-"""Hooks that the predecessor does not have."""
 
 
 class SubscriptionOptions(ObjectTypeOptions):
@@ -42,6 +47,7 @@ class SubscriptionOptions(ObjectTypeOptions):
     context_id: Hook | None = None
     coalesce: Hook | None = None
     none_skips: bool = True
+    own_names: frozenset[str] = frozenset()
 
 
 class Subscription(graphene.ObjectType):
@@ -51,32 +57,35 @@ class Subscription(graphene.ObjectType):
     `Arguments`. The hooks may each be a static, class or plain method (a plain one gets
     its first argument as `self`), and each be sync or async:
 
-    - `publish(payload, info, **arguments)`, required: gives the object to resolve the
+    - `publish(payload, info, **arguments)`, required: returns the object to resolve the
       fields from, `SKIP` to keep this notification from this client, or `None` for the
       same unless the class says `none_skips=False`. `COMPLETE` ends the subscription.
-    - `subscribe(root, info, **arguments)`: may refuse by raising, and gives the names of
+    - `subscribe(root, info, **arguments)`: may refuse by raising, and returns the names of
       the groups to listen to, a list or tuple of strings, or `None`.
-    - `initial(root, info, **arguments)`: gives the first event, as if `publish` had. It
+    - `initial(root, info, **arguments)`: returns the first event, as `publish` would. It
       is called when the groups are joined; notifications that come meanwhile wait.
-    - `filter_event(payload, info, **arguments)`: tells for each client whether it gets this
+    - `filter_event(payload, info, **arguments)`: returns for each client whether it gets this
       notification; without it, all do.
-    - `context_id(root, info, **arguments)`: gives something hashable, or `None`. Clients
-      to whom it gives equal answers, and who ask for the same by the same document and
-      variables in the same groups, share: `publish` and the fields are executed once
-      for all of them in a process, with an `info.context` that knows none of them. It is
-      called after `subscribe`, which is asked for each client, as `filter_event` is.
+    - `context_id(root, info, **arguments)`: returns something hashable, or `None`. Clients
+      with equal answers that ask for the same by the same document and variables in the
+      same groups share: `publish` and the fields are executed once for all of them in a
+      process, with an `info.context` that knows none of them. It is called after
+      `subscribe`, which is called for each client, as `filter_event` is.
     - `unsubscribed(root, info, **arguments)`: is called once for each subscription that
-      came to be, whatever ended it.
+      began, whatever ended it.
 
-    One more is sync always, and asked only by the policy "coalesce":
+    One more is always sync, and only called by the policy "coalesce":
 
-    - `coalesce(payload)`: gives a key, something hashable. Of notifications that wait
+    - `coalesce(payload)`: returns a key, something hashable. Of notifications that wait
       with equal keys, only the newest is kept. `None`: this one is not to be replaced.
 
     Class keywords, or names in an inner class `Meta`: those of `graphene.ObjectType`,
     and `subscribe`, `publish`, `initial`, `filter_event`, `context_id`, `unsubscribed`,
-    `coalesce`, `output`, `arguments`, `none_skips`.
+    `coalesce`, `output`, `arguments`, `none_skips`, `own_names`.
     An inner class `Output` names another type for the fields, as in `graphene.Mutation`.
+
+    A method or attribute whose name looks like a misspelt one of these is refused when the
+    class is made, unless it is listed in `own_names`.
     """
 
     notification_queue_limit: int | None = None
@@ -104,8 +113,10 @@ class Subscription(graphene.ObjectType):
         unsubscribed: Hook | None = None,
         output: type[graphene.ObjectType] | None = None,
         arguments: dict[str, Any] | None = None,
-        none_skips: bool = True,  # noqa: FBT001, FBT002
         _meta: SubscriptionOptions | None = None,
+        *,
+        none_skips: bool = True,
+        own_names: Collection[str] = (),
         **options: Any,
     ) -> None:
         """Take the options of the class.
@@ -113,22 +124,26 @@ class Subscription(graphene.ObjectType):
         Raises:
             AssertionError: there is no `publish`.
             ValueError: there is no such queue policy, or it lacks its hook.
+            TypeError: a name is misspelt, or a method overrides what is not called here.
         """
         _meta = _meta or SubscriptionOptions(cls)
+        _meta.own_names = frozenset(own_names).union(*_inherited_own_names(cls))
+        check_names(cls, _meta.own_names, Subscription)
         _meta.output = output or getattr(cls, "Output", None) or cls
         _meta.arguments = arguments or _arguments(cls)
-        _meta.publish = publish or getattr(cls, "publish", None)
-        _meta.subscribe = subscribe or getattr(cls, "subscribe", None)
-        _meta.unsubscribed = unsubscribed or getattr(cls, "unsubscribed", None)
-        for name in _NEW_HOOKS:
-            setattr(_meta, name, options.pop(name, None) or _new_hook(cls, name))
+        _meta.publish = publish or hook_named(cls, "publish")
+        _meta.subscribe = subscribe or hook_named(cls, "subscribe")
+        _meta.unsubscribed = unsubscribed or hook_named(cls, "unsubscribed")
+        for name in NEW_HOOKS:
+            setattr(_meta, name, _new_hook(cls, name, options.pop(name, None), _meta))
         _meta.none_skips = none_skips
         if _meta.publish is None:
             # The error that users of `graphene.Mutation` know for a missing `mutate`.
             raise AssertionError(
                 f"Subscription {cls.__qualname__!r} must define a method 'publish(payload, info)'"
             )
-        _check_queue_policy(cls, _meta.coalesce)
+        check_meta(cls, options)
+        _check_queue(cls, _meta.coalesce)
         super().__init_subclass_with_meta__(_meta=_meta, **options)
 
     @classmethod
@@ -163,7 +178,7 @@ class Subscription(graphene.ObjectType):
             PayloadTypeError: the payload holds something that can not be encoded.
             ChannelLayerError: no channel layer is configured.
         """
-        return _send(cls._broadcasts(group, payload))
+        return _send(_broadcasts(cls, group, payload))
 
     @classmethod
     def broadcast_async(
@@ -175,7 +190,7 @@ class Subscription(graphene.ObjectType):
             PayloadTypeError: the payload holds something that can not be encoded.
             ChannelLayerError: no channel layer is configured.
         """
-        return _send_async(cls._broadcasts(group, payload))
+        return _send_async(_broadcasts(cls, group, payload))
 
     @classmethod
     def broadcast_sync(cls, *, group: str | None = None, payload: object = None) -> None:
@@ -186,7 +201,7 @@ class Subscription(graphene.ObjectType):
             ChannelLayerError: no channel layer is configured.
             RuntimeError: an event loop runs in this thread.
         """
-        _send_sync(cls._broadcasts(group, payload))
+        _send_sync(_broadcasts(cls, group, payload))
 
     @classmethod
     def unsubscribe(cls, *, group: str | None = None) -> asyncio.Future[None] | Any:
@@ -195,47 +210,36 @@ class Subscription(graphene.ObjectType):
         Notifications that were sent before are still delivered. See `broadcast` for
         what is returned and raised.
         """
-        return _send(cls._unsubscribes(group))
+        return _send(_unsubscribes(cls, group))
 
     @classmethod
     def unsubscribe_async(cls, *, group: str | None = None) -> Awaitable[None]:
         """Do as `unsubscribe` does, when awaited."""
-        return _send_async(cls._unsubscribes(group))
+        return _send_async(_unsubscribes(cls, group))
 
     @classmethod
     def unsubscribe_sync(cls, *, group: str | None = None) -> None:
         """Do as `unsubscribe` does, in a thread where no event loop runs."""
-        _send_sync(cls._unsubscribes(group))
-
-    @classmethod
-    def _broadcasts(cls, group: str | None, payload: object) -> list[Addressed]:
-        data = Serializer.serialize(payload)
-        return cls._outgoing(group, {"type": "broadcast", "payload": data})
-
-    @classmethod
-    def _unsubscribes(cls, group: str | None) -> list[Addressed]:
-        return cls._outgoing(group, {"type": "unsubscribe"})
-
-    @classmethod
-    def _outgoing(cls, group: object, message: dict[str, Any]) -> list[Addressed]:
-        if group is not None and not isinstance(group, str):
-            raise TypeError(f"group must be a string or None, not {group!r}")
-        sender = cls.__qualname__
-        return [
-            (layer, Outgoing({**message, "group": cls.group_name(prefix, group)}, sender, group))
-            for layer, prefix in destinations()
-        ]
-
-    @classmethod
-    def group_name(cls, prefix: str, group: str | None) -> str:
-        """Give the channel layer's name of a group of this class, `None` for its own."""
-        return _group_name(prefix, cls.__module__, cls.__qualname__, group)
+        _send_sync(_unsubscribes(cls, group))
 
 
-# By the parts: Python keeps the hashes of those, and would not keep that of a new text.
-@lru_cache(maxsize=4096)
-def _group_name(prefix: str, module: str, qualname: str, group: str | None) -> str:
-    return _broadcast.group_name(prefix, f"{module}.{qualname}", group)
+def _broadcasts(cls: type[Subscription], group: str | None, payload: object) -> list[Addressed]:
+    data = Serializer.serialize(payload)
+    return _outgoing(cls, group, {"type": "broadcast", "payload": data})
+
+
+def _unsubscribes(cls: type[Subscription], group: str | None) -> list[Addressed]:
+    return _outgoing(cls, group, {"type": "unsubscribe"})
+
+
+def _outgoing(cls: type[Subscription], group: object, message: dict[str, Any]) -> list[Addressed]:
+    if group is not None and not isinstance(group, str):
+        raise TypeError(f"group must be a string or None, not {group!r}")
+    sender = cls.__qualname__
+    return [
+        (layer, Outgoing({**message, "group": layer_group(cls, prefix, group)}, sender, group))
+        for layer, prefix in destinations()
+    ]
 
 
 def _arguments(cls: type[Subscription]) -> dict[str, Any]:
@@ -243,24 +247,48 @@ def _arguments(cls: type[Subscription]) -> dict[str, Any]:
     return props(declared) if declared else {}
 
 
-def _new_hook(cls: type[Subscription], name: str) -> Hook | None:
-    """Find a new hook: classes of the predecessor may have a field of that name."""
-    found = getattr(cls, name, None)
-    return found if callable(found) else None
+def _new_hook(
+    cls: type[Subscription], name: str, given: Hook | None, meta: SubscriptionOptions
+) -> Hook | None:
+    """Return a hook that the predecessor does not have, unless the name is the user's own."""
+    found = given or (None if name in meta.own_names else hook_named(cls, name))
+    if found is not None and name != "coalesce":
+        check_hook(cls, name, found, meta.arguments or ())
+    return found
 
 
-def _check_queue_policy(cls: type[Subscription], coalesce: Hook | None) -> None:
-    policy = cls.notification_queue_policy
-    where = f"Subscription {cls.__qualname__!r}: notification_queue_policy"
+def _inherited_own_names(cls: type[Subscription]) -> list[frozenset[str]]:
+    metas = [vars(base)["_meta"] for base in cls.__mro__ if "_meta" in vars(base)]
+    return [meta.own_names for meta in metas if isinstance(meta, SubscriptionOptions)]
+
+
+def queue_limit(cls: type[Subscription]) -> int | None:
+    """Return the limit of a class; `None` if it leaves that to the consumer."""
+    limit: Any = cls.notification_queue_limit
+    return None if limit is None or is_users(limit) else int(limit)
+
+
+def queue_policy(cls: type[Subscription]) -> QueuePolicy:
+    """Return the policy of a class."""
+    policy: Any = cls.notification_queue_policy
+    return "drop_oldest" if is_users(policy) else policy
+
+
+def _check_queue(cls: type[Subscription], coalesce: Hook | None) -> None:
+    where = f"Subscription {cls.__qualname__!r}: notification_queue"
+    limit: Any = cls.notification_queue_limit
+    if not (limit is None or isinstance(limit, int | float) or is_users(limit)):
+        raise ValueError(f"{where}_limit is {limit!r}; it must be a number or `None`")
+    policy = queue_policy(cls)
     if policy not in get_args(QueuePolicy):
         choices = ", ".join(map(repr, get_args(QueuePolicy)))
-        raise ValueError(f"{where} is {policy!r}; it must be one of {choices}")
+        raise ValueError(f"{where}_policy is {policy!r}; it must be one of {choices}")
     if policy != "coalesce":
         return
     if coalesce is None:
-        raise ValueError(f"{where} 'coalesce' needs a method 'coalesce(payload)'")
+        raise ValueError(f"{where}_policy 'coalesce' needs a method 'coalesce(payload)'")
     if iscoroutinefunction(coalesce):
-        raise ValueError(f"{where} 'coalesce': the method 'coalesce' must not be async")
+        raise ValueError(f"{where}_policy 'coalesce': the method 'coalesce' must not be async")
 
 
 def _send(outgoing: Sequence[Addressed]) -> asyncio.Future[None] | None:

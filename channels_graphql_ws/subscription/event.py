@@ -92,7 +92,7 @@ class EventExecution:
         self._field = field
         self.info: GraphQLResolveInfo = field.info()
         self._publish = None if sync_in_thread else _direct_publish(self.source, field)
-        self.delivery = Delivery(none_skips=none_skips)
+        self.delivery = Delivery(self.info.operation, none_skips=none_skips)
         current_delivery.set(self.delivery)
         # User code of one event never sees what another subscription has set.
         self.variables = copy_context()

@@ -1,4 +1,4 @@
-"""`Subscription`: declare hooks, mount with `Field()`, `broadcast()`, `unsubscribe()`."""
+"""The field of a mounted `Subscription` class, and what its resolver says of an event."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import graphene
-from graphql import GraphQLResolveInfo
+from graphql import GraphQLResolveInfo, OperationDefinitionNode
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
 
@@ -46,25 +46,27 @@ COMPLETE: Final = _Complete()
 
 
 class Delivery:
-    """What becomes of the notification that is being executed.
+    """What becomes of the event that is being executed.
 
     Attributes:
-        skipped: it is not to be sent.
-        completes: it is the end of the subscription. Nothing takes that back.
-        is_initial: it is none at all, but what `initial` has to give.
+        operation: the operation that the client has subscribed with.
+        skipped: the event is not to be sent.
+        completes: the event ends the subscription. Nothing takes that back.
+        is_initial: the event comes from the `initial` hook, not from a broadcast.
     """
 
-    __slots__ = ("_none_skips", "completes", "is_initial", "skipped")
+    __slots__ = ("_none_skips", "completes", "is_initial", "operation", "skipped")
 
-    def __init__(self, *, none_skips: bool) -> None:
-        """Take what the class says of `None`."""
+    def __init__(self, operation: OperationDefinitionNode, *, none_skips: bool) -> None:
+        """Take the operation, and what `None` means to the class."""
+        self.operation = operation
         self._none_skips = none_skips
         self.skipped = False
         self.completes = False
         self.is_initial = False
 
     def take_sentinel(self, result: object) -> bool:
-        """Tell if what `publish` gave is nothing to resolve, but says what is to become of it."""
+        """Record SKIP, COMPLETE or a skipping None; return whether it was one."""
         if result is SKIP or result is COMPLETE or (result is None and self._none_skips):
             self.skipped = True
             self.completes = result is COMPLETE
@@ -73,15 +75,15 @@ class Delivery:
 
 
 current_delivery: ContextVar[Delivery | None] = ContextVar("current_delivery", default=None)
-"""Set while an event is executed; `publish` may say here that it is to be skipped."""
+"""Set while an event is executed: by it, `publish` says that the event is to be skipped."""
 
 
 class Source:
-    """What a mounted field has for its `subscribe`: it names its Subscription class.
+    """The `subscribe` of a mounted field: it names its Subscription class.
 
     Args:
         subscription_class: the class.
-        resolver: the one that calls its `publish`.
+        resolver: calls `publish` of the class.
     """
 
     def __init__(self, subscription_class: type[Subscription], resolver: Hook) -> None:
@@ -89,11 +91,15 @@ class Source:
         self.resolver = resolver
 
     def __call__(self, _root: object, info: GraphQLResolveInfo, **_arguments: object) -> Any:
-        """Tell graphql-core's own `subscribe` that it can not serve this field."""
-        raise RuntimeError(
-            f"Subscription {info.field_name!r} is fed by broadcasts: it is served by "
-            "`GraphqlWsConsumer`, and not by `schema.subscribe()`"
-        )
+        """Tell graphql-core's own `subscribe` that it cannot serve this field."""
+        raise _not_served(info, "`schema.subscribe()`")
+
+
+def _not_served(info: GraphQLResolveInfo, by: str) -> RuntimeError:
+    return RuntimeError(
+        f"Subscription {info.field_name!r} is fed by broadcasts: it is served by consumers and "
+        f"views of channels_graphql_ws, such as `GraphqlWsConsumer`, and not by {by}"
+    )
 
 
 class SubscriptionField(graphene.Field):
@@ -110,33 +116,34 @@ class SubscriptionField(graphene.Field):
         self._source = Source(subscription_class, resolver)
 
     def wrap_subscribe(self, parent_subscribe: Hook | None) -> Hook:
-        """Let a `subscribe_…` method of the root type not get in the way."""
+        """Return the source, whatever `subscribe_…` method the root type has."""
         del parent_subscribe
         return self._source
 
 
 def _publisher(subscription_class: type[Subscription]) -> Hook:
-    """Make the resolver of a mounted field: it turns a payload into what to resolve."""
+    """Return the resolver of a mounted field: it turns a payload into what to resolve."""
     meta = subscription_class._meta
     publish: Any = meta.publish
-    none_skips = meta.none_skips
-
-    def checked(result: Any) -> Any:
-        delivery = current_delivery.get() or Delivery(none_skips=none_skips)
-        return None if delivery.take_sentinel(result) else result
-
-    async def awaited(result: Awaitable[Any]) -> Any:
-        return checked(await result)
+    initial: Any = meta.initial
 
     def resolve(payload: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
-        result = publish(payload, info, **arguments)
-        return awaited(result) if is_awaitable(result) else checked(result)
-
-    def resolve_with_initial(payload: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
         delivery = current_delivery.get()
-        if delivery is None or not delivery.is_initial:
-            return resolve(payload, info, **arguments)
-        result = meta.initial(None, info, **arguments)
-        return awaited(result) if is_awaitable(result) else checked(result)
+        # `subscribe`, which may refuse, was called for nothing but the operation under way.
+        if delivery is None or delivery.operation is not info.operation:
+            raise _not_served(info, "`schema.execute()` or another view")
+        if delivery.is_initial:
+            result = initial(None, info, **arguments)
+        else:
+            result = publish(payload, info, **arguments)
+        return _awaited(delivery, result) if is_awaitable(result) else _kept(delivery, result)
 
-    return resolve_with_initial if subscription_class._meta.initial else resolve
+    return resolve
+
+
+def _kept(delivery: Delivery, result: Any) -> Any:
+    return None if delivery.take_sentinel(result) else result
+
+
+async def _awaited(delivery: Delivery, result: Awaitable[Any]) -> Any:
+    return _kept(delivery, await result)

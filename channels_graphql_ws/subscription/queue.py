@@ -14,7 +14,11 @@ from collections.abc import Hashable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from channels_graphql_ws.pubsub.notification import CoalesceKey
-from channels_graphql_ws.subscription.declaration import QueuePolicy, Subscription
+from channels_graphql_ws.subscription.declaration import (
+    QueuePolicy,
+    Subscription,
+    queue_policy,
+)
 from channels_graphql_ws.subscription.field import Hook
 
 log = logging.getLogger("channels_graphql_ws.broadcast")
@@ -215,7 +219,7 @@ _QUEUES: Final[dict[QueuePolicy, type[NotificationQueue[Any]]]] = {
 def queue_for(subscription_class: type[Subscription], limit: int) -> NotificationQueue[Any]:
     """Make the queue that a subscription class has chosen."""
     name = subscription_class.__qualname__
-    policy = subscription_class.notification_queue_policy
+    policy = queue_policy(subscription_class)
     if policy == "coalesce":
         return CoalescingQueue(name, limit, subscription_class._meta.coalesce)
     return _QUEUES[policy](name, limit)

@@ -13,6 +13,7 @@ from graphql import GraphQLError, OperationType
 from channels_graphql_ws import Subscription
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.subscription.groups import layer_group
 from engine_fakes import FakeClient, Rig, schema_of
 from support import tick
 
@@ -67,7 +68,7 @@ def groups_of(client: FakeClient) -> list[str]:
 
 
 def named(*names: str | None, prefix: str = "GQLWS") -> list[str]:
-    return [OnEvent.group_name(prefix, name) for name in names]
+    return [layer_group(OnEvent, prefix, name) for name in names]
 
 
 @pytest.mark.parametrize("names", [None, [], ()])

@@ -15,6 +15,7 @@ import graphene
 import pytest
 from asgiref.sync import async_to_sync, iscoroutinefunction
 from channels.layers import InMemoryChannelLayer, channel_layers
+from graphql import graphql_sync
 
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
 from channels_graphql_ws.exceptions import ChannelLayerError, PayloadTypeError
@@ -23,6 +24,7 @@ from channels_graphql_ws.pubsub import layers as destinations
 from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.subscription.declaration import SubscriptionOptions
 from channels_graphql_ws.subscription.field import SKIP
+from channels_graphql_ws.subscription.groups import layer_group
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from support import GUARD, FakeLayer, wait_until
 
@@ -300,17 +302,47 @@ def test_skip_is_not_to_be_mistaken() -> None:
     assert repr(SKIP) == "SKIP"
 
 
-async def test_outside_of_an_event_skip_is_null() -> None:
-    class OnSkip(Subscription):
-        value = graphene.Int()
+class OnSecret(Subscription):
+    """Lets nobody in, and publishes whatever comes."""
+
+    value = graphene.Int()
+
+    def subscribe(self, info):
+        raise PermissionError
+
+    def publish(self, info):
+        return OnSecret(value=7)
+
+
+async def test_what_does_not_ask_subscribe_does_not_get_what_publish_returns() -> None:
+    schema = schema_of(on_secret=OnSecret.Field())
+    query = "subscription { onSecret { value } }"
+    for result in (schema.execute(query), await schema.execute_async(query)):
+        assert result.data == {"onSecret": None}
+        [error] = result.errors
+        assert "GraphqlWsConsumer" in error.message
+        assert "`schema.execute()`" in error.message
+
+
+def test_nor_does_a_query_that_it_is_mounted_on_by_mistake() -> None:
+    root = type("Query", (graphene.ObjectType,), {"on_secret": OnSecret.Field()})
+    assert graphene.Schema(query=root).execute("{ onSecret { value } }").data == {"onSecret": None}
+
+
+async def test_nor_does_an_operation_that_publish_itself_executes(connect: Connect) -> None:
+    class OnNested(Subscription):
+        text = graphene.String()
 
         def publish(self, info):
-            return SKIP
+            nested = info.schema
+            result = graphql_sync(nested, "subscription { secret { value } }")
+            return OnNested(text=result.errors[0].message)
 
-    schema = graphene.Schema(
-        query=type("Query", (graphene.ObjectType,), {"on_skip": OnSkip.Field()})
-    )
-    assert (await schema.execute_async("{ onSkip { value } }")).data == {"onSkip": None}
+    query = "subscription { nested { text } }"
+    client, op_id = await connect(query, nested=OnNested.Field(), secret=OnSecret.Field())
+    await OnNested.broadcast(payload=1)
+    payload = await client.receive_next(op_id)
+    assert "fed by broadcasts" in payload["data"]["nested"]["text"]
 
 
 class Plain(Subscription):
@@ -606,7 +638,7 @@ async def test_the_messages_are_those_which_other_processes_know(fake_layer: Fak
     first, second = fake_layer.sent
     assert sorted(first) == ["group", "payload", "type"]
     assert isinstance(first["payload"], bytes)
-    assert second == {"type": "unsubscribe", "group": OnEvent.group_name("GQLWS", "g")}
+    assert second == {"type": "unsubscribe", "group": layer_group(OnEvent, "GQLWS", "g")}
 
 
 async def test_a_failure_which_nobody_awaits_names_class_and_group(
@@ -654,20 +686,59 @@ async def test_without_a_channel_layer_each_form_names_the_setting(settings: Any
             send(payload=1)
 
 
-def test_two_classes_of_one_name_have_groups_of_their_own() -> None:
+def test_classes_and_groups_have_names_of_their_own_on_the_layer() -> None:
     def make() -> type[Subscription]:
         class OnTwin(Subscription):
             publish = OnEvent.publish
 
         return OnTwin
 
-    assert make().group_name("P", "g") == make().group_name("P", "g")
+    assert layer_group(make(), "P", "g") == layer_group(make(), "P", "g")
     names = {
-        OnEvent.group_name("P", "g"),
-        OnRoom.group_name("P", "g"),
-        OnEvent.group_name("P", ""),
+        layer_group(OnEvent, "P", "g"),
+        layer_group(OnRoom, "P", "g"),
+        layer_group(OnEvent, "P", ""),
     }
-    assert len(names | {OnEvent.group_name("P", None)}) == 4
+    assert len(names | {layer_group(OnEvent, "P", None)}) == 4
+
+
+def subscription_for(name: str, output: Any = None) -> type[Subscription]:
+    """Make a class as a framework does: all have the same module and name."""
+
+    class OnChange(Subscription):
+        class Meta:
+            pass
+
+        Meta.name = name  # type: ignore[attr-defined]
+        Output = output
+        value = graphene.Int()
+        publish = OnEvent.publish
+
+    return OnChange
+
+
+def test_classes_that_a_function_makes_do_not_share_groups() -> None:
+    def output(name: str) -> Any:
+        return type(name, (graphene.ObjectType,), {"value": graphene.Int()})
+
+    made = [
+        subscription_for("OnAuthor"),
+        subscription_for("OnBook"),
+        subscription_for("OnBook", output("Book")),
+        subscription_for("OnBook", graphene.NonNull(output("Author"))),
+    ]
+    assert len({layer_group(each, "P", "g") for each in made}) == len(made)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_group_of_a_member_of_an_enum_is_that_of_its_text(first: int) -> None:
+    class Room(str, enum.Enum):  # noqa: UP042 (it prints in another way than a `StrEnum`)
+        TEA = "tea"
+
+    groups = ["tea", Room.TEA]
+    cls = subscription_for(f"On{first}")
+    assert layer_group(cls, "P", groups[first]) == layer_group(cls, "P", groups[1 - first])
+    assert layer_group(cls, "P", "Room.TEA") != layer_group(cls, "P", Room.TEA)
 
 
 @pytest.mark.usefixtures("consumers")

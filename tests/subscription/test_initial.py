@@ -13,7 +13,6 @@ from graphql import GraphQLError
 import channels_graphql_ws
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import COMPLETE, SKIP, GraphqlWsConsumer, Subscription
-from channels_graphql_ws.subscription.field import current_delivery
 from engine_fakes import FakeClient, Rig, schema_of
 from support import tick, wait_until
 
@@ -241,12 +240,6 @@ async def test_ended_before_it_is_its_turn_the_hook_is_not_asked(rig, monkeypatc
     client.cohort.open()
     await tick(3)
     assert asked == []
-
-
-async def test_outside_of_an_event_the_resolver_publishes():
-    assert current_delivery.get() is None
-    resolve = schema_of(Event).subscription_type.fields["event"].resolve
-    assert resolve("payload", None) == {"value": "payload"}
 
 
 async def test_in_strict_order_it_waits_for_the_turn_of_the_subscription(monkeypatch):

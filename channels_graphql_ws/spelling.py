@@ -1,0 +1,87 @@
+"""Names that may be misspelt: which known name a user's name may have been meant for."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from difflib import SequenceMatcher
+from typing import Any, Final
+
+SIMILAR: Final = 0.8
+"""Share of the letters that two names must have in common, in order, to be similar."""
+
+_INFO: Final = re.compile(r"_*\w*info\w*|_+\d*|_*ctx|_*context", re.IGNORECASE)
+
+
+def similar_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like a name; `None` if none is.
+
+    Upper case and underscores do not count: `onConnect` is like `on_connect`.
+    """
+    ratios = {each: _ratio(_folded(name), _folded(each)) for each in known if each != name}
+    best = max(ratios, key=ratios.__getitem__, default=None)
+    return best if best is not None and ratios[best] >= SIMILAR else None
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _ratio(one: str, other: str) -> float:
+    # Another order of the same letters is a slip of the fingers, too.
+    if sorted(one) == sorted(other):
+        return 1.0
+    return SequenceMatcher(None, one, other, autojunk=False).ratio()
+
+
+def added_names(cls: type[Any], known: type[Any]) -> dict[str, Any]:
+    """Return the names that the user's classes add to a class of the library.
+
+    Args:
+        cls: the user's class, whose bases count, too.
+        known: the library's class that it derives from; what this has counts as known.
+    """
+    added: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if base not in known.__mro__:
+            added.update(vars(base))
+    return added
+
+
+def is_function(value: object) -> bool:
+    """Return whether a value of a class body is a method of any kind."""
+    if isinstance(value, staticmethod | classmethod):
+        return True
+    return inspect.isroutine(value)
+
+
+def takes(function: Callable[..., Any], count: int, names: Iterable[str] = ()) -> bool:
+    """Return whether a function can be called with so many values and these keywords."""
+    signature = _signature(function)
+    if signature is None:
+        return True
+    try:
+        signature.bind(*[None] * count, **dict.fromkeys(names))
+    except TypeError:
+        return False
+    return True
+
+
+def takes_info(function: Callable[..., Any]) -> bool:
+    """Return whether the second parameter of a function looks like Graphene's `info`."""
+    signature = _signature(function)
+    if signature is None:
+        return True
+    parameters = list(signature.parameters.values())
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters[:2]):
+        return True
+    return len(parameters) > 1 and _INFO.fullmatch(parameters[1].name) is not None
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    """Return the signature of a function; `None` if it does not tell."""
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,142 @@
+"""What the body of a `Subscription` class may be called, and what it may not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from graphene.types.mountedtype import MountedType
+from graphene.types.unmountedtype import UnmountedType
+
+from channels_graphql_ws.spelling import (
+    added_names,
+    is_function,
+    similar_name,
+    takes,
+    takes_info,
+)
+from channels_graphql_ws.subscription.field import Hook
+
+if TYPE_CHECKING:
+    from channels_graphql_ws.subscription.declaration import Subscription
+
+HOOKS: Final = ("publish", "subscribe", "unsubscribed", "initial", "filter_event", "context_id")
+"""Methods that are called with `info`."""
+
+NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce")
+"""Hooks that the predecessor does not have: its classes may use the names for something else."""
+
+_OPTIONS: Final[Mapping[str, type]] = {
+    "notification_queue_limit": int,
+    "notification_queue_policy": str,
+}
+
+_INNER_CLASSES: Final = ("Arguments", "Output", "Meta")
+
+META: Final = (*HOOKS, "coalesce", "output", "arguments", "none_skips", "own_names")
+"""What `Meta` may hold besides what Graphene knows."""
+
+_REPLACED: Final = {
+    "_group_name": (
+        "name the groups in `subscribe` and in `broadcast(group=…)`; `group_name_prefix` of the "
+        "consumer begins the names of all of them on the channel layer"
+    ),
+    "_channel_layer": "set `channel_layer_alias` of the consumer",
+}
+"""Private methods of django-channels-graphql-ws that people override, and what to do instead."""
+
+
+def check_names(cls: type[Subscription], own_names: Collection[str], base: type[Any]) -> None:
+    """Refuse names that are misspelt, or that override what is not called here.
+
+    Only what could be meant: a function that could be a hook, a value of an option's type.
+
+    Args:
+        cls: the class.
+        own_names: names that the user says are meant as they are.
+        base: `Subscription`.
+
+    Raises:
+        TypeError: there is such a name; the text says what may have been meant.
+    """
+    for name, value in added_names(cls, base).items():
+        if name in own_names or is_field(value):
+            continue
+        if name in _REPLACED and is_function(value):
+            raise _error(
+                cls,
+                f"`{name}` of django-channels-graphql-ws is never called: {_REPLACED[name]}",
+                name,
+            )
+        if not name.startswith("_") and not hasattr(base, name):
+            meant = _meant(cls, name, value)
+            if meant is not None:
+                raise _error(cls, f"there is no {name!r}, did you mean {meant!r}?", name)
+
+
+def _meant(cls: type[Subscription], name: str, value: Any) -> str | None:
+    """Return the hook, option or inner class that a name may be a misspelling of."""
+    if name in META or name in _INNER_CLASSES:
+        return None
+    if isinstance(value, type):
+        return similar_name(name, _INNER_CLASSES)
+    if is_function(value):
+        return similar_name(name, HOOKS) if takes_info(getattr(cls, name)) else None
+    fitting = [option for option, kind in _OPTIONS.items() if type(value) is kind]
+    return similar_name(name, fitting)
+
+
+def check_meta(cls: type[Subscription], options: Iterable[str]) -> None:
+    """Refuse names in `Meta`, or class keywords, that Graphene would ignore as misspelt.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for name in options:
+        meant = None if name in _GRAPHENES_META else similar_name(name, META)
+        if meant is not None:
+            where = f"Subscription {cls.__qualname__!r}: `Meta`"
+            raise TypeError(f"{where} has no {name!r}, did you mean {meant!r}?")
+
+
+_GRAPHENES_META: Final = frozenset(
+    {"abstract", "default_resolver", "description", "interfaces", "name", "possible_types"}
+)
+
+
+def check_hook(cls: type[Subscription], name: str, hook: Hook, arguments: Iterable[str]) -> None:
+    """Refuse a method with the name of a new hook that cannot be called as one.
+
+    Raises:
+        TypeError: it is a helper of the user's, or a hook that lacks a parameter.
+    """
+    arguments = list(arguments)
+    if takes(hook, 2, arguments):
+        return
+    first = "payload" if name == "filter_event" else "root"
+    call = f"{name}({', '.join([first, 'info', *(f'{each}=…' for each in arguments)])})"
+    raise _error(cls, f"`{name}` is a hook, but it cannot be called as `{call}`", name)
+
+
+def is_field(value: object) -> bool:
+    """Return whether a value in the body of a class declares a GraphQL field."""
+    return isinstance(value, UnmountedType | MountedType)
+
+
+def is_users(value: object) -> bool:
+    """Return whether a class uses the name of an option for a field or a method of its own."""
+    return is_field(value) or callable(value) or isinstance(value, property)
+
+
+def hook_named(cls: type[Subscription], name: str) -> Hook | None:
+    """Return the method of that name; a field or a nested class is none."""
+    found = getattr(cls, name, None)
+    return found if callable(found) and not isinstance(found, type) else None
+
+
+def _error(cls: type[Subscription], problem: str, name: str) -> TypeError:
+    sentence = problem if problem.endswith("?") else f"{problem}."
+    return TypeError(
+        f"Subscription {cls.__qualname__!r}: {sentence} If the name is meant as it is, say so: "
+        f"`class Meta: own_names = [{name!r}]`"
+    )
