@@ -192,6 +192,9 @@ class HttpOperation:
             raise RequestError(error) from error
         self.type = type
 
+    def starting(self) -> None:
+        """Say that there is nothing to wait for before it is executed."""
+
     def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
         self._live = live

@@ -150,23 +150,39 @@ class Engine:
         if document.errors:
             raise RequestError(*document.errors)
         operation = _operation(document, request)
-        client.began(operation.operation)
-        is_subscription = operation.operation is _SUBSCRIPTION
+        if (waiting := client.began(operation.operation)) is not None:
+            yield waiting
+        asked = yield from self._prepare(request, schema, document, operation, client, session)
+        if asked is None:
+            return
+        while (waiting := client.starting()) is not None:
+            yield waiting
+        if operation.operation is _SUBSCRIPTION:
+            yield from self._subscribing.start(asked, client, session)
+        else:
+            yield from self._execute(asked, client, session)
+
+    def _prepare(
+        self,
+        request: Subscribe,
+        schema: GraphQLSchema,
+        document: Document,
+        operation: OperationDefinitionNode,
+        client: Client,
+        session: Session,
+    ) -> Eager[PreparedOperation | None]:
+        """Have the hooks make context and root value; `None` if one of them has refused."""
         root = None
         try:
             context = session.operation_context(request)
             if is_awaitable(context):
                 context = yield context
-            if not is_subscription:
+            if operation.operation is not _SUBSCRIPTION:
                 root = yield session.get_root_value(context)
-        except Exception as error:  # noqa: BLE001 (so do these)
+        except Exception as error:  # noqa: BLE001 (a hook refuses by raising anything)
             self._refuse(client, session, error)
-            return
-        asked = PreparedOperation(request, schema, document, operation, context, root)
-        if is_subscription:
-            yield from self._subscribing.start(asked, client, session)
-        else:
-            yield from self._execute(asked, client, session)
+            return None
+        return PreparedOperation(request, schema, document, operation, context, root)
 
     def _document(
         self, request: Subscribe, schema: GraphQLSchema

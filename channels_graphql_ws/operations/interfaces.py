@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -37,8 +37,12 @@ class Client(Member, Protocol):
         """What the client asked for."""
         ...
 
-    def began(self, type: OperationType) -> None:
-        """It is known what kind of operation this is."""
+    def began(self, type: OperationType) -> Awaitable[None] | None:
+        """Learn what kind of operation this is; return something to wait for, if need be."""
+        ...
+
+    def starting(self) -> Awaitable[None] | None:
+        """Return something to wait for before it is executed; `None`: it is, from now on."""
         ...
 
     def subscribed(self, live: ActiveSubscription) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from copy import copy
 from typing import Any, Protocol
 
 from channels_graphql_ws.exceptions import ChannelLayerError
@@ -44,8 +45,64 @@ class Endpoint(Protocol):
         ...
 
 
+class Lent:
+    """What all sessions of a connection or request lend: the hub, and its own channel.
+
+    Args:
+        alias: that of the channel layer.
+        channel_name: the channel of the connection, `None` if it has none of its own.
+    """
+
+    __slots__ = ("_alias", "_hub", "_own_channel", "channel_name", "is_closed")
+
+    def __init__(self, alias: str, channel_name: str | None) -> None:
+        self.channel_name = channel_name
+        self.is_closed = False
+        self._alias = alias
+        self._hub: Hub | None = None
+        # Few ever listen to it.
+        self._own_channel: OwnChannel | None = None
+
+    def __bool__(self) -> bool:
+        return self._hub is not None or self._own_channel is not None
+
+    def hub(self) -> Hub:
+        """Return the hub of this event loop, which stays until `close`."""
+        if self._hub is None:
+            self._hub = hub_of(channel_layer(self._alias))
+            self._hub.acquire()
+        return self._hub
+
+    def own_channel(self) -> OwnChannel:
+        """Return what listens to `channel_name`."""
+        if self._own_channel is None:
+            layer = channel_layer(self._alias)
+            name = self.channel_name or ""
+            self._own_channel = OwnChannel(layer, name, is_closed=self.is_closed)
+        return self._own_channel
+
+    async def stop_listening(self) -> None:
+        """End all listening, and let nobody begin to; harmless when repeated."""
+        self.is_closed = True
+        own, self._own_channel = self._own_channel, None
+        if own is not None:
+            await own.close()
+
+    async def close(self) -> None:
+        """Give everything back; harmless when repeated."""
+        hub, self._hub = self._hub, None
+        # Also if the first fails or is cancelled.
+        try:
+            await self.stop_listening()
+        finally:
+            if hub is not None:
+                await hub.release()
+
+
 class EndpointSession:
     """The `Session` of the engine, over WebSocket and HTTP alike.
+
+    Operations of one client identity share it; see `for_identity`.
 
     Args:
         endpoint: the consumer or view.
@@ -61,14 +118,11 @@ class EndpointSession:
         "_asks",
         "_endpoint",
         "_executes",
-        "_hub",
+        "_lent",
         "_more",
-        "_own_channel",
-        "_scope",
-        "channel_name",
         "connection_params",
         "engine",
-        "is_closed",
+        "scope",
     )
 
     def __init__(
@@ -79,17 +133,23 @@ class EndpointSession:
         more: Mapping[str, Any] | None = None,
     ) -> None:
         self.engine: Engine = engine_of(endpoint)
-        self.channel_name = channel_name
+        self._lent = Lent(endpoint.channel_layer_alias, channel_name)
         self.connection_params: Mapping[str, Any] = {}
-        self.is_closed = False
         self._endpoint = endpoint
-        self._scope = scope
+        self.scope = scope
         self._more = more or {}
         self._asks = overridden(endpoint, "on_operation")
         self._executes = overridden(endpoint, "execute_operation")
-        self._hub: Hub | None = None
-        # Few ever listen to it.
-        self._own_channel: OwnChannel | None = None
+
+    def for_identity(self, scope: Any, connection_params: Mapping[str, Any]) -> EndpointSession:
+        """Return a session for the operations that begin from now on.
+
+        Those that have begun keep theirs, with the scope and the payload that were accepted then.
+        """
+        session = copy(self)
+        session.scope = scope
+        session.connection_params = connection_params
+        return session
 
     @property
     def mask(self) -> Mask:
@@ -97,9 +157,27 @@ class EndpointSession:
         return self.engine.settings.mask
 
     @property
+    def channel_name(self) -> str | None:
+        """The channel of the connection, `None` if it has none of its own."""
+        return self._lent.channel_name
+
+    @channel_name.setter
+    def channel_name(self, name: str | None) -> None:
+        self._lent.channel_name = name
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody may begin to listen any more."""
+        return self._lent.is_closed
+
+    @is_closed.setter
+    def is_closed(self, is_closed: bool) -> None:
+        self._lent.is_closed = is_closed
+
+    @property
     def has_resources(self) -> bool:
         """Whether `close` has anything to do."""
-        return self._hub is not None or self._own_channel is not None
+        return bool(self._lent)
 
     def hub(self) -> Hub:
         """Return the hub of this event loop; it stays until the session is closed.
@@ -107,10 +185,7 @@ class EndpointSession:
         Raises:
             ChannelLayerError: there is no channel layer.
         """
-        if self._hub is None:
-            self._hub = hub_of(channel_layer(self._endpoint.channel_layer_alias))
-            self._hub.acquire()
-        return self._hub
+        return self._lent.hub()
 
     def own_channel(self) -> OwnChannel:
         """Return what listens to `channel_name`.
@@ -118,11 +193,7 @@ class EndpointSession:
         Raises:
             ChannelLayerError: there is no channel layer.
         """
-        if self._own_channel is None:
-            layer = channel_layer(self._endpoint.channel_layer_alias)
-            name = self.channel_name or ""
-            self._own_channel = OwnChannel(layer, name, is_closed=self.is_closed)
-        return self._own_channel
+        return self._lent.own_channel()
 
     def listen_to_channel(
         self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
@@ -146,8 +217,8 @@ class EndpointSession:
         """Return the `info.context` of one operation."""
         context = OperationContext(
             {
-                "channels_scope": self._scope,
-                "channel_name": self.channel_name,
+                "channels_scope": self.scope,
+                "channel_name": self._lent.channel_name,
                 "graphql_operation_name": request.operation_name,
                 "graphql_operation_id": request.id,
                 "connection_params": self.connection_params,
@@ -171,17 +242,8 @@ class EndpointSession:
 
     async def stop_listening(self) -> None:
         """End all listening, and let nobody begin to; harmless when repeated."""
-        self.is_closed = True
-        own, self._own_channel = self._own_channel, None
-        if own is not None:
-            await own.close()
+        await self._lent.stop_listening()
 
     async def close(self) -> None:
         """Give back what was lent; harmless when repeated."""
-        hub, self._hub = self._hub, None
-        # Also if the first fails or is cancelled.
-        try:
-            await self.stop_listening()
-        finally:
-            if hub is not None:
-                await hub.release()
+        await self._lent.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.execution.masking import Mask
@@ -12,10 +12,14 @@ from channels_graphql_ws.json_text import culprit, is_encodable, loads
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.session import EndpointSession
 from channels_graphql_ws.websocket.hooks import RESULT_HOOKS, HookedClient, WebSocketHooks
+from channels_graphql_ws.websocket.identity import Identities
+from channels_graphql_ws.websocket.interfaces import Acceptance
 from channels_graphql_ws.websocket.messages import CloseCode
 from channels_graphql_ws.websocket.operation import ClientOperation
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+_ACCEPTED: Final = Acceptance(None, is_another=False)
 
 SendEvent = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -25,7 +29,6 @@ class Consumer(Protocol):
 
     base_send: Any
     ping_payload: Any
-    connection_params: Mapping[str, Any]
 
     async def close(self, code: Any = None, reason: str | None = None) -> None:
         """Close the socket."""
@@ -41,23 +44,26 @@ class ConsumerApplication:
         consumer: whose socket it is.
         hooks: the same, as far as its hooks are concerned.
         session: what its operations are lent.
+        identities: who the client is.
         overridden: names of the hooks that are the user's.
         crash: is called when a frame cannot be encoded.
     """
 
-    __slots__ = ("_consumer", "_crash", "_hooks", "_overridden", "_session")
+    __slots__ = ("_consumer", "_crash", "_hooks", "_identities", "_overridden", "_session")
 
     def __init__(
         self,
         consumer: Consumer,
         hooks: WebSocketHooks,
         session: EndpointSession,
+        identities: Identities,
         overridden: frozenset[str],
         crash: Callable[[], None],
     ) -> None:
         self._consumer = consumer
         self._hooks = hooks
         self._session = session
+        self._identities = identities
         self._overridden = overridden
         self._crash = crash
 
@@ -83,26 +89,28 @@ class ConsumerApplication:
             code = int(CloseCode.SERVICE_RESTART_OF_APPLICATION)
             await self._consumer.close(code, reason)
 
-    def accept_client(self, payload: Any) -> Eager[Mapping[str, Any] | None]:
-        """Call `on_connect`, and keep the payload for `info.context`."""
+    def accept_client(self, payload: Any) -> Eager[Acceptance]:
+        """Call `on_connect`; what it has changed counts once it has accepted."""
         params = payload if isinstance(payload, dict) else {}
-        self._consumer.connection_params = params
-        answer: Any = None
-        if overridden(self._hooks, "on_connect"):  # It may have been set by now.
-            answer = yield self._hooks.on_connect(payload)
-        # Not before: until here nobody has let this client in.
-        self._session.connection_params = params
-        if answer is None or isinstance(answer, dict):
-            if not is_encodable(answer):
-                # The connection cannot be acknowledged: it is closed with 4500.
-                log.error("`on_connect` returned what has no JSON form: %s", culprit(answer))
-            return answer
-        log.warning(
-            "`on_connect` returned %r, which is neither a dict nor None: the client is let in "
-            "without it. To refuse a client, raise an error",
-            answer,
-        )
-        return None
+        identities = self._identities
+        is_first = identities.is_first
+        if not overridden(self._hooks, "on_connect"):  # It may have been set by now.
+            identities.accept_at_once(params)
+            self._renew_session(is_first=is_first)
+            return _ACCEPTED
+        handshake = identities.propose(params)
+        try:
+            answer: Any = yield self._hooks.on_connect(payload)
+        except BaseException:
+            handshake.reject()
+            raise
+        is_another = identities.accept(handshake)
+        self._renew_session(is_first=is_first)
+        return Acceptance(_acknowledgement(answer), is_another=is_another)
+
+    def has_left(self) -> bool:
+        """Return whether an operation has logged the client out, or in as somebody else."""
+        return self._identities.has_left()
 
     def ping_payload_now(self) -> Any:
         """Return the payload of a ping of ours."""
@@ -129,6 +137,15 @@ class ConsumerApplication:
             return session.engine.start(hooked, session)
         return session.engine.start(client, session)
 
+    def _renew_session(self, *, is_first: bool) -> None:
+        accepted = self._identities.accepted
+        # Nothing has begun that belongs to another identity.
+        if is_first:
+            self._session.scope = accepted.scope
+            self._session.connection_params = accepted.connection_params
+        else:
+            self._session = self._session.for_identity(accepted.scope, accepted.connection_params)
+
     async def _send_encoded(self, event: dict[str, Any]) -> None:
         """Send a frame in the JSON of `encode_json`."""
         consumer = self._consumer
@@ -141,3 +158,17 @@ class ConsumerApplication:
             self._crash()
             return
         await consumer.base_send({"type": "websocket.send", "text": encoded})
+
+
+def _acknowledgement(answer: Any) -> Mapping[str, Any] | None:
+    if answer is None or isinstance(answer, dict):
+        if not is_encodable(answer):
+            # The connection cannot be acknowledged: it is closed with 4500.
+            log.error("`on_connect` returned what has no JSON form: %s", culprit(answer))
+        return answer
+    log.warning(
+        "`on_connect` returned %r, which is neither a dict nor None: the client is let in "
+        "without it. To refuse a client, raise an error",
+        answer,
+    )
+    return None

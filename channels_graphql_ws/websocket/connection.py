@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import Context
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import Context, copy_context
 from functools import partial
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from graphql import GraphQLError, OperationType
 
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.concurrency.variables import VariableChange, apply, changes
 from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.execution.errors import TooManyError, describe, log_refusal
+from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.websocket.interfaces import Application, ConnectionSettings, WebSocket
 from channels_graphql_ws.websocket.keep_alive import KeepAlive
 from channels_graphql_ws.websocket.messages import CloseCode
@@ -39,6 +41,12 @@ from channels_graphql_ws.websocket.tasks import ConnectionTasks
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
+ANOTHER_IDENTITY: Final = {
+    "message": "This connection belongs to another user or session now: the operation was ended",
+    "extensions": {"code": "IDENTITY_CHANGED"},
+}
+"""What is said of an operation that began before another identity was accepted."""
+
 CLOSE_TIMEOUT = 5.0
 """Seconds that a broken connection may take to tell the client so."""
 
@@ -56,6 +64,7 @@ class Connection:
     __slots__ = (
         "__weakref__",
         "_application",
+        "_decided",
         "_idle",
         "_init_timer",
         "_initializing",
@@ -69,6 +78,7 @@ class Connection:
         "_settings",
         "_subscriptions",
         "_tasks",
+        "_variables",
         "_websocket",
     )
 
@@ -93,7 +103,13 @@ class Connection:
         self._keep_alive: KeepAlive | None = None
         self._initializing: asyncio.Task[None] | None = None
         self._idle: asyncio.Event | None = None
+        self._decided: asyncio.Event | None = None
+        self._variables: Sequence[VariableChange] = ()
         self._order = StrictOrder(self) if settings.strict_ordering else None
+
+    def enter(self) -> None:
+        """Set the context variables that `on_connect` has set, for the running code."""
+        apply(self._variables)
 
     def opened(self) -> None:
         """The socket is open."""
@@ -192,6 +208,36 @@ class Connection:
         if self._idle is not None and not self._is_busy:
             self._idle.set()
 
+    def finished(self, client: ClientOperation) -> None:
+        """An operation has come to its end by itself, and is answered."""
+        self.forget(client)
+        if client.type is not SUBSCRIPTION and self._application.has_left():
+            self._end_operations_of_before()
+
+    def admission(self, client: ClientOperation) -> Awaitable[None] | None:
+        """Return something to wait for while it is being decided who the client is."""
+        return None if self._protocol.state is State.READY else self._admission(client)
+
+    async def _admission(self, client: ClientOperation) -> None:
+        while self._protocol.state is State.INITIALISING:
+            self._decided = self._decided or asyncio.Event()
+            await self._decided.wait()
+        if client.operation not in self._operations:
+            # It was ended by the decision: its cancellation is under way.
+            await asyncio.Event().wait()
+
+    def _end_operations_of_before(self) -> None:
+        """End what began under another identity, but for mutations, which go on under theirs."""
+        for client in list(self._operations.values()):
+            if client.is_stopping or (client.type is OperationType.MUTATION and client.is_started):
+                continue
+            if client.live is not None:
+                self.report("completed", client.operation)
+            else:
+                self.report("failed", client.operation, [ANOTHER_IDENTITY], Refusal.OPERATION)
+            self.forget(client)
+            self.run(self._end(client))
+
     def count_subscription(self) -> None:
         """Count one more.
 
@@ -258,7 +304,10 @@ class Connection:
                     self._cancel(effect.operation)
                 case Initialize():
                     self._forget_init_timer()
-                    self._initializing = self.run(self._initialize(effect.payload))
+                    # The hook's variables are its own until it has accepted.
+                    variables = copy_context()
+                    initialize = self._initialize(effect.payload, variables)
+                    self._initializing = self.run(initialize, variables)
                 case Close():
                     self._close(effect.code, effect.reason)
                 case Pinged():
@@ -272,16 +321,23 @@ class Connection:
         if frame is not None:
             self._outbox.put(self._send_event, {"type": "websocket.send", "text": frame})
 
-    def _initialize(self, payload: Any) -> Eager[None]:
+    def _initialize(self, payload: Any, variables: Context) -> Eager[None]:
+        before = variables.copy()
         try:
-            answer = yield from self._application.accept_client(payload)
+            acceptance = yield from self._application.accept_client(payload)
         # A hook refuses by raising anything.
         except (Exception, asyncio.CancelledError) as error:
             if eager.is_cancellation(error):
                 raise
             self._reject(error if isinstance(error, Exception) else RuntimeError("Cancelled"))
             return
-        self.carry_out(self._protocol.accepted(answer))
+        if acceptance.is_another:
+            self._end_operations_of_before()
+        self._variables = changes(before, variables)
+        self.carry_out(self._protocol.accepted(acceptance.payload))
+        if self._decided is not None:
+            self._decided.set()
+            self._decided = None
         if self._settings.send_ping_every:
             self._started_keep_alive().start()
 
@@ -309,8 +365,16 @@ class Connection:
         self.carry_out(self._protocol.rejected(answer, reason))
 
     def _execute(self, operation: Operation) -> None:
+        if self._variables:
+            self._set_variables()
         client = self._operations[operation] = ClientOperation(self, operation)
         client.task = self.run(self._application.execute(client), client.variables)
+
+    def _set_variables(self) -> None:
+        """Set the variables of `on_connect`, unless this code or one before it has done so."""
+        variable, _, value = self._variables[0]
+        if variable.get(None) is not value:
+            apply(self._variables)
 
     def _cancel(self, operation: Operation) -> None:
         client = self._operations.get(operation)
@@ -372,7 +436,7 @@ class Connection:
         try:
             if task is not None and not task.done():
                 # A mutation that is cancelled half-way leaves half of its work.
-                if client.type is not OperationType.MUTATION:
+                if client.type is not OperationType.MUTATION or not client.is_started:
                     eager.cancel(task)
                 yield asyncio.wait([task])
         finally:

@@ -37,6 +37,7 @@ from channels_graphql_ws.websocket.application import ConsumerApplication
 from channels_graphql_ws.websocket.channel_messages import ChannelMessages
 from channels_graphql_ws.websocket.connection import Connection
 from channels_graphql_ws.websocket.hooks import RESULT_HOOKS, WebSocketHooks
+from channels_graphql_ws.websocket.identity import Identities
 from channels_graphql_ws.websocket.interfaces import ConnectionSettings
 from channels_graphql_ws.websocket.messages import CloseCode
 from channels_graphql_ws.websocket.options import ConsumerOptions
@@ -60,11 +61,12 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     options may be set on the class or the instance until the connection opens.
 
     Attributes:
-        connection_params: the payload of `connection_init`, empty if there was none.
         close_reason: the reason of the client's close, where the server tells it.
     """
 
     _engines: ClassVar[list[tuple[Any, Engine]]]
+
+    _identities: Identities
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Let broadcasts reach the groups of this class."""
@@ -83,7 +85,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 f"{type(self).__qualname__}.schema is missing: set it to a `graphene.Schema`"
             )
         super().__init__(*args, **kwargs)
-        self.connection_params: Mapping[str, Any] = {}
         self.close_reason = ""
         self._close_code: int | None = None
         self._receiver: Receiver
@@ -94,6 +95,28 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         # Known when the connection opens: hooks may be set on the instance until then.
         self._overridden: frozenset[str] = frozenset()
         self._takes_frames = False
+
+    # A plain attribute in Channels, of a type that only its stubs have.
+    @property  # type: ignore[override]
+    def scope(self) -> dict[str, Any]:
+        """The ASGI scope of the connection.
+
+        `on_connect` may change it, which counts once it has accepted the client. After another
+        user was accepted, operations that began before still see the one of before.
+        """
+        return self._identities.seen.scope
+
+    @scope.setter
+    def scope(self, scope: dict[str, Any]) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        if "_identities" in self.__dict__:
+            self._identities.seen.scope = scope
+        else:
+            self._identities = Identities(scope)
+
+    @property
+    def connection_params(self) -> Mapping[str, Any]:
+        """The payload of the last accepted `connection_init`; in `on_connect`, of the new one."""
+        return self._identities.seen.connection_params
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Any:
@@ -123,7 +146,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 f"GraphqlWsConsumer serves 'websocket' and not {scope['type']!r}: mount it "
                 "under 'websocket' of a `channels.routing.ProtocolTypeRouter`"
             )
-        self.scope = scope
+        self._identities = Identities(scope)
         self.base_send = send
         self._receiver = Receiver(receive)
         self.channel_layer: Any = None
@@ -163,7 +186,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._connections = connections_of_loop()
         self._session = EndpointSession(self, self.scope, self.channel_name)
         application = ConsumerApplication(
-            self, self, self._session, self._overridden, self._crashed
+            self, self, self._session, self._identities, self._overridden, self._crashed
         )
         if self._connections.is_draining:
             await application.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
@@ -318,6 +341,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             await connection.disconnected()
         finally:
             if "on_disconnect" in self._overridden:
+                connection.enter()
                 await self._call_on_disconnect()
 
     async def _call_on_disconnect(self) -> None:

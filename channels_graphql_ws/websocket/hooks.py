@@ -136,9 +136,13 @@ class HookedClient:
         """What the client asked for."""
         return self._client.request
 
-    def began(self, type: OperationType) -> None:
-        """It is known what kind of operation this is."""
-        self._client.began(type)
+    def began(self, type: OperationType) -> Awaitable[None] | None:
+        """Learn what kind of operation this is; return something to wait for, if need be."""
+        return self._client.began(type)
+
+    def starting(self) -> Awaitable[None] | None:
+        """Return something to wait for before it is executed; `None`: it is, from now on."""
+        return self._client.starting()
 
     def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""

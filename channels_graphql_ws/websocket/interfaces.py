@@ -1,10 +1,10 @@
-"""What a connection needs around it: settings, where frames go, who decides and executes."""
+"""Interfaces and settings of `Connection`."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.masking import Mask
@@ -27,10 +27,10 @@ class ConnectionSettings:
 
 
 class WebSocket(Protocol):
-    """Where frames go."""
+    """Takes the frames."""
 
     def event_sender(self) -> Callable[[dict[str, Any]], Awaitable[None]]:
-        """Give what sends a text frame: an event `websocket.send` (ASGI)."""
+        """Return what sends a text frame: an event `websocket.send` (ASGI)."""
         ...
 
     def send_close(self, code: int, reason: str) -> Awaitable[None]:
@@ -38,15 +38,31 @@ class WebSocket(Protocol):
         ...
 
 
-class Application(KeepAliveHooks, Protocol):
-    """Who decides what a client may do, and does it."""
+class Acceptance(NamedTuple):
+    """A client is let in.
 
-    def accept_client(self, payload: Any) -> Eager[Mapping[str, Any] | None]:
-        """Refuse by raising, or give the payload of the acknowledgement."""
+    Attributes:
+        payload: goes with the acknowledgement.
+        is_another: another user, or another session of one, than was let in before.
+    """
+
+    payload: Mapping[str, Any] | None
+    is_another: bool
+
+
+class Application(KeepAliveHooks, Protocol):
+    """Decides what a client may do, and does it."""
+
+    def accept_client(self, payload: Any) -> Eager[Acceptance]:
+        """Refuse a client by raising, or let it in."""
+        ...
+
+    def has_left(self) -> bool:
+        """Return whether an operation has logged the client out, or in as somebody else."""
         ...
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
-        """Tell a client of an error."""
+        """Return what a client is told of an error."""
         ...
 
     @property

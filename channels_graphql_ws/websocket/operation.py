@@ -48,8 +48,12 @@ class OperationOwner(Protocol):
             TooManyError: there may not.
         """
 
-    def forget(self, client: ClientOperation) -> None:
-        """An operation has come to its end."""
+    def admission(self, client: ClientOperation) -> Awaitable[None] | None:
+        """Return something to wait for while it is being decided who the client is."""
+        ...
+
+    def finished(self, client: ClientOperation) -> None:
+        """An operation has come to its end by itself, and is answered."""
 
 
 class ClientOperation:
@@ -58,6 +62,7 @@ class ClientOperation:
     __slots__ = (
         "_connection",
         "at_end",
+        "is_started",
         "is_stopping",
         "live",
         "operation",
@@ -73,6 +78,7 @@ class ClientOperation:
         self.type: OperationType | None = None
         self.task: asyncio.Task[None] | None = None
         self.live: ActiveSubscription | None = None
+        self.is_started = False
         self.is_stopping = False
         self.at_end: Callable[[], Eager[None]] | None = None
         """What is to be done when it is ended from outside."""
@@ -82,8 +88,8 @@ class ClientOperation:
         """What the client asked for."""
         return self.operation.request
 
-    def began(self, type: OperationType) -> None:
-        """It is known what kind of operation this is.
+    def began(self, type: OperationType) -> Awaitable[None] | None:
+        """Learn what kind of operation this is; return something to wait for, if need be.
 
         Raises:
             CancelledError: it is none that has to go on for a confirmation.
@@ -94,6 +100,13 @@ class ClientOperation:
         self.type = type
         if self.is_stopping and type is not SUBSCRIPTION:
             raise asyncio.CancelledError
+        return self._connection.admission(self)
+
+    def starting(self) -> Awaitable[None] | None:
+        """Return something to wait for before it is executed; `None`: it is, from now on."""
+        waiting = self._connection.admission(self)
+        self.is_started = waiting is None
+        return waiting
 
     def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
@@ -136,7 +149,7 @@ class ClientOperation:
         self._over()
 
     def _over(self) -> None:
-        self._connection.forget(self)
+        self._connection.finished(self)
         self._let_go()
 
     def _let_go(self) -> None:

@@ -96,6 +96,9 @@ class FakeClient:
     def began(self, type: OperationType) -> None:
         self.type = type
 
+    def starting(self) -> None:
+        pass
+
     def subscribed(self, cohort: Any) -> None:
         self.cohort = cohort
 

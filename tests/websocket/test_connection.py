@@ -16,7 +16,7 @@ from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.websocket import tasks
 from channels_graphql_ws.websocket.connection import Connection
-from channels_graphql_ws.websocket.interfaces import ConnectionSettings
+from channels_graphql_ws.websocket.interfaces import Acceptance, ConnectionSettings
 from channels_graphql_ws.websocket.ordering import INBOX_LIMIT
 from channels_graphql_ws.websocket.outbox import FULL_AT
 from channels_graphql_ws.websocket.protocol import ServerProtocol
@@ -88,7 +88,10 @@ class FakeApplication:
         answer = self.answer
         if isinstance(answer, Exception):
             raise answer
-        return (yield answer)
+        return Acceptance((yield answer), is_another=False)
+
+    def has_left(self) -> bool:
+        return False
 
     def format_error(self, error: Exception) -> dict[str, Any]:
         return {"message": str(error)}
@@ -189,6 +192,7 @@ def waiting_for(event: asyncio.Event, type: OperationType = QUERY) -> Work:
 
     def work(client: Any) -> Iterator[Any]:
         client.began(type)
+        client.starting()
         yield event.wait()
         client.next(RESULT)
         client.completed()
@@ -722,6 +726,7 @@ async def test_at_a_disconnect_a_mutation_finishes_and_a_query_is_cancelled(
     def work(type: OperationType) -> Work:
         def steps(client: Any) -> Iterator[Any]:
             client.began(type)
+            client.starting()
             yield finish.wait()
             done.append(type.value)
 
