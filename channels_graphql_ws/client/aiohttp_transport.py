@@ -1,19 +1,28 @@
-"""How the client reaches a server: the interface, and WebSockets by aiohttp."""
+"""WebSockets by aiohttp."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import ssl as _ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from http.cookies import SimpleCookie
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from channels_graphql_ws.client.errors import (
+    ConnectionRejectedError,
+    GraphqlWsTimeoutError,
+    MessagesLostError,
+    SubprotocolMismatchError,
+)
+from channels_graphql_ws.client.handshake import resolved, time_limit
+from channels_graphql_ws.client.router import MAX_UNREAD, Mailbox
 from channels_graphql_ws.client.transport import (
     DEFAULT_SUBPROTOCOL,
-    ConnectionRejectedError,
     GraphqlWsTransport,
-    SubprotocolMismatchError,
     closed_by_server,
     describe_close,
     parse_message,
@@ -24,15 +33,22 @@ from channels_graphql_ws.exceptions import (
     GraphqlWsClientError,
     RemoteProtocolError,
 )
+from channels_graphql_ws.json_text import dumps
 
 if TYPE_CHECKING:
     import aiohttp
 
-# How many messages wait for `receive()` before we stop reading the socket, so that
-# a fast server and a slow program do not fill the memory.
-_INBOX_LIMIT = 1024
+Message: TypeAlias = dict[str, Any]
+Url: TypeAlias = str | Callable[[], str | Awaitable[str]]
+Headers: TypeAlias = (
+    Mapping[str, str] | Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]
+)
 
-_NORMAL_CLOSURE = 1000
+_NORMAL_CLOSURE: Final = 1000
+_DROP_TIMEOUT: Final = 0.5  # seconds for the close of a socket that we do not want
+_TEXT: Final = 1  # `aiohttp.WSMsgType.TEXT`
+
+_NOT_OPEN: Final = "Nothing answers there: are host and port right, and does the server run?"
 
 
 class GraphqlWsTransportAiohttp(GraphqlWsTransport):
@@ -48,70 +64,147 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
         headers: sent with the handshake.
         max_message_size: bytes; a larger message of the server closes the
             connection with code 1009. Zero means no limit.
+        max_unread: messages that may wait for `receive()`; then the oldest is dropped,
+            and `receive()` raises `MessagesLostError` once.
+        heartbeat: seconds between pings of WebSockets; without an answer for half of that
+            the connection is closed. `None`: no pings.
+        compress: offer `permessage-deflate`, which costs CPU and memory on both sides.
+        ssl: a context with certificates of your own; `False` checks none.
+        proxy: the URL of an HTTP proxy.
+        session: an `aiohttp.ClientSession` to use, which is not closed; it has whatever else
+            aiohttp can do (authentication, trust in the environment, resolvers).
+
+    `url`, `headers` and `cookies` may be functions or coroutine functions without arguments:
+    they are called for each attempt to connect, so that an expired token can be renewed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (independent options, all but the first by keyword)
         self,
-        url: str,
-        cookies: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
+        url: Url,
+        cookies: Headers | None = None,
+        headers: Headers | None = None,
         *,
         max_message_size: int = 16 * 2**20,
+        max_unread: int = MAX_UNREAD,
+        heartbeat: float | None = 30.0,
+        compress: bool = False,
+        ssl: _ssl.SSLContext | bool = True,
+        proxy: str | None = None,
+        session: aiohttp.ClientSession | None = None,
     ) -> None:
         self._url = url
-        self._cookies = dict(cookies or {})
-        self._headers = dict(headers or {})
-        self._max_message_size = max_message_size
+        self._cookies = cookies or {}
+        self._headers = headers or {}
+        self._max_unread = max_unread
+        self._session = session
+        self._options: dict[str, Any] = {
+            "max_msg_size": max_message_size,
+            "heartbeat": heartbeat,
+            "compress": 15 if compress else 0,
+            "ssl": ssl,
+            "proxy": proxy,
+        }
         self._connection: _AiohttpConnection | None = None
+        self._address = url if isinstance(url, str) else "the server"
+        self.renews = any(callable(each) for each in (url, cookies, headers))
+
+    @property
+    def address(self) -> str:
+        """The URL, or the last one that was used."""
+        return self._address
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the server chose, `None` without a connection."""
+        return None if self._connection is None else self._connection.socket.protocol
 
     async def connect(
-        self, timeout: float | None = None, subprotocol: str = DEFAULT_SUBPROTOCOL
+        self,
+        timeout: float | None = None,
+        subprotocol: str = DEFAULT_SUBPROTOCOL,
+        *,
+        subprotocols: Sequence[str] = (),
     ) -> None:
         """Open the connection; possible again after `disconnect()`.
 
+        Args:
+            timeout: seconds, `None` for `TIMEOUT`.
+            subprotocol: what to offer.
+            subprotocols: all to offer, the preferred one first; in place of `subprotocol`.
+
         Raises:
-            ConnectionRejectedError: the server can not be reached, refused, or
+            ConnectionRejectedError: the server cannot be reached, refused, or
                 accepted only to close with a code of its own.
             SubprotocolMismatchError: it chose another subprotocol.
         """
         if self._connection is not None:
             raise GraphqlWsClientError("The transport is connected already, disconnect it first")
+        offered = tuple(subprotocols) or (subprotocol,)
         async with (
-            asyncio.timeout(self._seconds(timeout)),
+            time_limit(self._seconds(timeout), f"a connection to {self._address}", _NOT_OPEN),
             contextlib.AsyncExitStack() as on_failure,
         ):
-            session = self._new_session()
-            on_failure.push_async_callback(session.close)
-            socket = await self._open_socket(session, subprotocol)
-            await _require_subprotocol(socket, subprotocol)
+            self._address = await resolved(self._url)
+            cookies = dict(await resolved(self._cookies))
+            headers = dict(await resolved(self._headers))
+            session = self._session or _new_session()
+            if session is not self._session:
+                on_failure.push_async_callback(session.close)
+            if cookies:
+                headers["Cookie"] = SimpleCookie(cookies).output(attrs=[], header="", sep=";")
+            socket = await self._open_socket(session, offered, headers)
+            on_failure.push_async_callback(_drop, socket)
+            await _require_subprotocol(socket, offered)
             on_failure.pop_all()
-        self._connection = _AiohttpConnection.start(session, socket)
+        owned = None if session is self._session else session
+        self._connection = _AiohttpConnection(owned, socket, self._max_unread)
 
-    async def send(self, message: dict[str, Any]) -> None:
+    async def send(self, message: Message) -> None:
         """Send one message as a text frame."""
-        async with asyncio.timeout(self.TIMEOUT):
-            await self._opened().send(message)
+        connection = self._opened()
+        text = encode(message)
+        try:
+            async with asyncio.timeout(self.TIMEOUT):
+                await connection.send_text(text)
+        except TimeoutError:
+            raise GraphqlWsTimeoutError(
+                f"{self._address} to take a message", self.TIMEOUT, "It does not read"
+            ) from None
 
-    async def receive(self, timeout: float | None = None) -> dict[str, Any]:
+    async def receive(self, timeout: float | None = None) -> Message:
         """Return the next message, but for pings, which are answered already."""
-        async with asyncio.timeout(self._seconds(timeout)):
-            return await self._opened().receive()
+        connection = self._opened()
+        if not connection.inbox:
+            async with time_limit(self._seconds(timeout), f"a message of {self._address}"):
+                await connection.wait_for_message()
+        return connection.inbox.take()
 
-    async def disconnect(self, timeout: float | None = None) -> None:
-        """Close with code 1000; nothing happens if there is no connection."""
+    async def read_all(self, deliver: Callable[[Message], object]) -> None:
+        """Call `deliver` with each message, pings included, until the connection ends."""
+        await self._opened().forward(deliver)
+
+    async def disconnect(
+        self, timeout: float | None = None, *, code: int = _NORMAL_CLOSURE
+    ) -> None:
+        """Close; nothing happens if there is no connection.
+
+        Args:
+            timeout: seconds for the server to answer, `None` for `TIMEOUT`.
+            code: what the server is told.
+        """
         connection, self._connection = self._connection, None
         if connection is not None:
-            async with asyncio.timeout(self._seconds(timeout)):
-                await connection.close()
+            async with time_limit(self._seconds(timeout), f"{self._address} to close"):
+                await connection.close(code)
 
-    async def wait_disconnect(self, timeout: float | None = None) -> dict[str, Any]:
+    async def wait_disconnect(self, timeout: float | None = None) -> Message:
         """Wait until the server closes, drop what it says before.
 
         Returns:
             A dict with `type` ("websocket.close"), `code` and `reason`.
         """
         connection = self._opened()
-        async with asyncio.timeout(self._seconds(timeout)):
+        async with time_limit(self._seconds(timeout), f"{self._address} to close"):
             closed = await connection.ended()
         await self.disconnect(timeout)
         return {
@@ -128,146 +221,210 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
             raise ConnectionClosedError("The transport is not connected")
         return self._connection
 
-    def _new_session(self) -> aiohttp.ClientSession:
-        # Imported here because a server that imports this package needs no aiohttp.
-        import aiohttp  # noqa: PLC0415
-
-        # Our own timeout is the only one: `sock_connect` of aiohttp is 30 seconds.
-        return aiohttp.ClientSession(
-            cookies=self._cookies,
-            headers=self._headers,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-        )
-
     async def _open_socket(
-        self, session: aiohttp.ClientSession, subprotocol: str
+        self, session: aiohttp.ClientSession, offered: Sequence[str], headers: Mapping[str, str]
     ) -> aiohttp.ClientWebSocketResponse:
         import aiohttp  # noqa: PLC0415 (see `_new_session`)
 
         try:
-            return await session.ws_connect(
-                self._url,
-                protocols=(subprotocol,),
-                max_msg_size=self._max_message_size,
+            socket: aiohttp.ClientWebSocketResponse = await session.ws_connect(
+                self._address, protocols=offered, headers=headers, **self._options
             )
-        except aiohttp.ClientError as error:
-            raise ConnectionRejectedError(f"Could not connect to {self._url}: {error}") from error
+            return socket
+        except aiohttp.WSServerHandshakeError as error:
+            raise refused_handshake(self._address, error) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectionRejectedError(
+                f"Could not connect to {self._address}: {str(error) or type(error).__name__}"
+            ) from error
 
 
-async def _require_subprotocol(socket: aiohttp.ClientWebSocketResponse, subprotocol: str) -> None:
-    if socket.protocol == subprotocol:
+def _new_session() -> aiohttp.ClientSession:
+    # Imported here because a server that imports this package needs no aiohttp.
+    import aiohttp  # noqa: PLC0415
+
+    # Our own timeout is the only one: `sock_connect` of aiohttp is 30 seconds.
+    return aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+    )
+
+
+def refused_handshake(address: str, error: aiohttp.ClientResponseError) -> ConnectionRejectedError:
+    """Build the error for a server that answered with an HTTP status."""
+    asked_for = error.headers.get("Retry-After") if error.headers else None
+    return ConnectionRejectedError(
+        f"Could not connect to {address}: the server answered with HTTP {error.status}"
+        f"{_STATUS_ADVICE.get(error.status, '')}",
+        status=error.status,
+        retry_after=seconds_of(asked_for),
+    )
+
+
+_STATUS_ADVICE: Final = {
+    400: ", a bad request: does this path take WebSockets?",
+    401: ", not authenticated: look at headers, cookies and connection_params",
+    403: ", forbidden: look at headers, cookies and, with Django, the Origin header",
+    404: ", not found: is the path right?",
+    429: ", too many requests",
+}
+
+
+def seconds_of(retry_after: str | None) -> float | None:
+    """Read a `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date."""
+    if not retry_after:
+        return None
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(retry_after))
+    with contextlib.suppress(ValueError):
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    return None
+
+
+async def _require_subprotocol(
+    socket: aiohttp.ClientWebSocketResponse, offered: Sequence[str]
+) -> None:
+    if socket.protocol in offered:
         return
     # Our own close reads what the server says last, which is its close if it
     # accepted only to tell us a code (4406); else it repeats ours.
     await socket.close()
+    names = ", ".join(offered)
     if socket.close_code in {_NORMAL_CLOSURE, None}:
-        raise SubprotocolMismatchError(subprotocol, socket.protocol)
+        raise SubprotocolMismatchError(names, socket.protocol)
     raise ConnectionRejectedError(
-        f"The server did not accept the subprotocol {subprotocol!r}: "
+        f"The server did not accept the subprotocol {names!r}: "
         f"{describe_close(socket.close_code, '')}",
         socket.close_code,
     )
 
 
-@dataclass(frozen=True, slots=True)
+async def _drop(socket: aiohttp.ClientWebSocketResponse) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DROP_TIMEOUT):
+            await socket.close()
+
+
 class _AiohttpConnection:
-    """One open socket, the task which reads it, and what it has read."""
+    """One open socket, and the task that reads it: into an inbox, or to who takes all."""
 
-    session: aiohttp.ClientSession
-    socket: aiohttp.ClientWebSocketResponse
-    inbox: asyncio.Queue[dict[str, Any] | GraphqlWsClientError]
-    reader: asyncio.Task[None]
-
-    @classmethod
-    def start(
-        cls,
-        session: aiohttp.ClientSession,
+    def __init__(
+        self,
+        session: aiohttp.ClientSession | None,
         socket: aiohttp.ClientWebSocketResponse,
-    ) -> _AiohttpConnection:
-        inbox = asyncio.Queue[dict[str, Any] | GraphqlWsClientError](_INBOX_LIMIT)
-        reader = asyncio.create_task(_read(socket, inbox))
-        return cls(session, socket, inbox, reader)
+        max_unread: int,
+    ) -> None:
+        self.socket = socket
+        self.inbox = Mailbox(max_unread)
+        self.session = session
+        self._answers_pings = socket.protocol == DEFAULT_SUBPROTOCOL  # the other has no ping
+        self._deliver: Callable[[Message], object] | None = None
+        self._end: asyncio.Future[None] | None = None
+        self.reader = asyncio.create_task(self._read())
 
-    async def send(self, message: dict[str, Any]) -> None:
-        await _send(self.socket, message)
+    async def send_text(self, text: str) -> None:
+        try:
+            await self.socket.send_str(text)
+        except ConnectionResetError as error:
+            raise ConnectionClosedError(
+                "The connection is closed, nothing can be sent", self.socket.close_code
+            ) from error
 
-    async def receive(self) -> dict[str, Any]:
-        item = await self.inbox.get()
-        if isinstance(item, ConnectionClosedError):
-            # It stays the last item for whoever asks next; the reader has ended.
-            self.inbox.put_nowait(item)
-        if isinstance(item, GraphqlWsClientError):
-            raise item
-        return item
+    async def wait_for_message(self) -> None:
+        while not self.inbox:
+            await self.inbox.waiter()
+
+    async def forward(self, deliver: Callable[[Message], object]) -> None:
+        while self.inbox:
+            deliver(self.inbox.take())
+        self._deliver = deliver
+        self._end = asyncio.get_running_loop().create_future()
+        try:
+            await self._end
+        finally:
+            self._deliver = self._end = None
 
     async def ended(self) -> ConnectionClosedError:
         while True:
+            await self.wait_for_message()
             try:
-                await self.receive()
+                self.inbox.take()
             except ConnectionClosedError as closed:
                 return closed
-            except RemoteProtocolError:
+            except (RemoteProtocolError, MessagesLostError):
                 continue
 
-    async def close(self) -> None:
+    async def close(self, code: int) -> None:
         try:
-            await self.socket.close(code=_NORMAL_CLOSURE)
+            await self.socket.close(code=code)
         finally:
             self.reader.cancel()
             await asyncio.gather(self.reader, return_exceptions=True)
-            await self.session.close()
+            if self.session is not None:
+                await self.session.close()
 
+    async def _read(self) -> None:
+        # Nobody cancels this in mid-read: aiohttp would then forget the close code.
+        while True:
+            frame = await self.socket.receive()
+            try:
+                message = parse_message(frame.data) if frame.type == _TEXT else self._other(frame)
+                if self._deliver is not None:
+                    if self._deliver(message):
+                        await asyncio.sleep(0)
+                else:
+                    await self._keep(message)
+            except ConnectionClosedError as closed:
+                self._finish(closed)
+                return
+            except Exception as error:  # noqa: BLE001 (of the one who takes the messages, too)
+                self._report(error)
 
-async def _read(
-    socket: aiohttp.ClientWebSocketResponse,
-    inbox: asyncio.Queue[dict[str, Any] | GraphqlWsClientError],
-) -> None:
-    # Nobody cancels this in mid-read: aiohttp would then forget the close code.
-    answered = socket.protocol == DEFAULT_SUBPROTOCOL  # the other has no ping
-    while True:
-        item = _item(await socket.receive(), socket)
-        if isinstance(item, dict) and answered and item.get("type") == "ping":
-            # A ping that can not be answered is followed by the end, which is told.
+    async def _keep(self, message: Message) -> None:
+        """Answer a ping, keep all else until somebody receives it."""
+        if message.get("type") == "ping" and self._answers_pings:
+            # A ping that cannot be answered is followed by the end, which is told.
             with contextlib.suppress(ConnectionClosedError):
-                await _send(socket, pong_for(item))
-            continue
-        await inbox.put(item)
-        if isinstance(item, ConnectionClosedError):
+                await self.send_text(dumps(pong_for(message)))
             return
+        self.inbox.put(message)
+
+    def _report(self, error: Exception) -> None:
+        if self._end is not None and not self._end.done():
+            self._deliver = None
+            self._end.set_exception(error)
+        else:
+            self.inbox.put(error)
+
+    def _finish(self, closed: ConnectionClosedError) -> None:
+        self.inbox.fail(closed)
+        if self._end is not None and not self._end.done():
+            self._end.set_exception(closed)
+
+    def _other(self, frame: aiohttp.WSMessage) -> Message:
+        """Raise what a frame means that is not text."""
+        # Names of `aiohttp.WSMsgType`, because aiohttp is not imported here.
+        match frame.type.name:
+            case "BINARY":
+                raise RemoteProtocolError("The server sent a binary frame")
+            case "CLOSE":
+                raise closed_by_server(frame.data or None, frame.extra or "")
+            case "CLOSING":
+                raise ConnectionClosedError("The transport was disconnected")
+            case "ERROR":
+                fault = str(frame.data)
+                raise ConnectionClosedError(f"Broken off: {fault}", self.socket.close_code, fault)
+            case _:
+                raise closed_by_server(self.socket.close_code, "")
 
 
-async def _send(socket: aiohttp.ClientWebSocketResponse, message: dict[str, Any]) -> None:
-    text = json.dumps(message, allow_nan=False)
-    try:
-        await socket.send_str(text)
-    except ConnectionResetError as error:
-        raise ConnectionClosedError(
-            "The connection is closed, nothing can be sent", socket.close_code
-        ) from error
+def encode(message: Message) -> str:
+    """Encode a message as JSON text.
 
-
-def _item(
-    frame: aiohttp.WSMessage, socket: aiohttp.ClientWebSocketResponse
-) -> dict[str, Any] | GraphqlWsClientError:
-    # Names of `aiohttp.WSMsgType`, because aiohttp is not imported here.
-    match frame.type.name:
-        case "TEXT":
-            return _parsed(str(frame.data))
-        case "BINARY":
-            return RemoteProtocolError("The server sent a binary frame")
-        case "CLOSE":
-            return closed_by_server(frame.data or None, frame.extra or "")
-        case "CLOSING":
-            return ConnectionClosedError("The transport was disconnected")
-        case "ERROR":
-            fault = str(frame.data)
-            return ConnectionClosedError(f"Broken off: {fault}", socket.close_code, fault)
-        case _:
-            return closed_by_server(socket.close_code, "")
-
-
-def _parsed(text: str) -> dict[str, Any] | RemoteProtocolError:
-    try:
-        return parse_message(text)
-    except RemoteProtocolError as error:
-        return error
+    Raises:
+        TypeError, ValueError: it has no JSON form.
+    """
+    text = dumps(message)
+    if "null" in text:
+        # orjson writes it for NaN, too, which the standard library refuses.
+        json.dumps(message, allow_nan=False, default=str)
+    return text

@@ -1,320 +1,444 @@
-"""`GraphqlWsClient`: run queries and subscriptions against a WebSocket server."""
+"""`GraphqlWsClient`: queries, mutations and subscriptions over one connection."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import inspect
-import logging
-import textwrap
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ClassVar, Final, cast
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar, overload
 
-from channels_graphql_ws.client.transport import DEFAULT_SUBPROTOCOL, GraphqlWsTransport, pong_for
-from channels_graphql_ws.exceptions import (
-    ConnectionClosedError,
-    GraphqlWsResponseError,
-    RemoteProtocolError,
+from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp, Headers, Url
+from channels_graphql_ws.client.documents import Document
+from channels_graphql_ws.client.errors import GraphqlOperationError, GraphqlWsTimeoutError
+from channels_graphql_ws.client.handshake import DIALECTS, ConnectionParams
+from channels_graphql_ws.client.listeners import ConnectionState, Listener, Listeners
+from channels_graphql_ws.client.message_client import MessageClient
+from channels_graphql_ws.client.open_connection import OpenConnection
+from channels_graphql_ws.client.operations import (
+    Carrier,
+    LiveSubscription,
+    OperationRequest,
+    SingleResult,
 )
-from channels_graphql_ws.websocket.subprotocols import SUBPROTOCOLS
-
-_LOG = logging.getLogger("channels_graphql_ws.client")
+from channels_graphql_ws.client.results import GraphqlResult, result_of
+from channels_graphql_ws.client.retry import Retry
+from channels_graphql_ws.client.session import Session, SessionSettings
+from channels_graphql_ws.client.subscriptions import ClientSubscription
+from channels_graphql_ws.client.transport import DEFAULT_SUBPROTOCOL, GraphqlWsTransport
+from channels_graphql_ws.client.typed import root_converter
+from channels_graphql_ws.exceptions import GraphqlWsResponseError
+from channels_graphql_ws.websocket.subprotocols import Subprotocol
 
 __all__ = ["GraphqlWsClient", "GraphqlWsResponseError"]
 
+Data = TypeVar("Data")
 
-_DIALECTS: Final = {dialect.name: dialect for dialect in SUBPROTOCOLS}
 
+class GraphqlWsClient(MessageClient):
+    """A GraphQL client for any server: any number of operations over one connection.
 
-class GraphqlWsClient:
-    """A GraphQL client over one connection, in either subprotocol.
+    `async with` opens and closes it: the connection is made when the first operation needs it,
+    and made anew when it was lost; subscriptions go on, from where they stood if the server
+    keeps a history. Pings are answered whatever waits.
 
-    Everything the server says comes out of `receive()`, in its order; the other
-    methods are built on it. So one task at a time may wait for messages. Pings of
-    the server are answered when they are read. Every wait ends with `TimeoutError`
-    after `transport.TIMEOUT` seconds, where no other time is given.
-
-    Errors: `ConnectionClosedError` when the connection is lost or was never there,
-    `RemoteProtocolError` when the server says something that has no place there,
-    `GraphqlWsResponseError` when an operation failed.
+    The methods that send and receive single messages (`connect_and_init`, `execute`,
+    `subscribe`, `receive` and so on) are those of the predecessor. They do not reconnect.
 
     Args:
-        transport: the connection; the client opens it.
+        transport: the URL of the server, or what connects to it. A function or coroutine
+            function that returns the URL is called for each attempt.
         subprotocol: "graphql-transport-ws" or the legacy "graphql-ws".
-        connection_params: payload of `connection_init`, for example a token.
+        connection_params: payload of `connection_init`, for example a token; or a function
+            or coroutine function without arguments that returns it, at each attempt.
+        headers: of the handshake, if a URL is given; or a function as before.
+        cookies: likewise.
+        subprotocols: all that may be spoken, the preferred one first; the server chooses. By
+            default both if a URL is given, else `subprotocol`.
+        retry: how to try again; `NEVER` for not at all.
+        lazy: connect when an operation needs it, else in `async with`, and always anew.
+        close_when_idle: seconds after which a connection without operations is closed;
+            `None`: when the client is closed.
+        ack_timeout: seconds that the server may take for `connection_ack`.
+        keep_alive: seconds of silence after which the server is pinged; `None`: never.
+        pong_timeout: seconds after a ping in which the server must say something.
+        queue_limit: events that may wait for each subscription. The oldest gives way, and
+            the event behind it says so: see `SubscriptionEvent.gap`.
+        on: listeners by the type of the event, see `on()`.
+
+    Errors: `GraphqlOperationError` when an operation failed, `ConnectionClosedError` when the
+    connection is lost or cannot be made, `GraphqlWsTimeoutError` when something takes too long,
+    `RemoteProtocolError` when the server says something that has no place there.
     """
 
-    AUTO: ClassVar[object] = object()
-
-    def __init__(
+    def __init__(  # noqa: PLR0913 (independent options, all but two by keyword)
         self,
-        transport: GraphqlWsTransport,
+        transport: GraphqlWsTransport | Url,
         subprotocol: str = DEFAULT_SUBPROTOCOL,
         *,
-        connection_params: Mapping[str, Any] | None = None,
+        connection_params: ConnectionParams | None = None,
+        headers: Headers | None = None,
+        cookies: Headers | None = None,
+        subprotocols: Sequence[str] | None = None,
+        retry: Retry | None = None,
+        lazy: bool = True,
+        close_when_idle: float | None = None,
+        ack_timeout: float = 10.0,
+        keep_alive: float | None = 25.0,
+        pong_timeout: float = 10.0,
+        queue_limit: int = 1024,
+        on: Mapping[str, Listener] | None = None,
     ) -> None:
-        _require_transport(transport)
-        if subprotocol not in _DIALECTS:
-            known = " or ".join(repr(name) for name in _DIALECTS)
-            raise ValueError(f"The subprotocol must be {known}, not {subprotocol!r}")
-        self._transport = transport
-        self._subprotocol = subprotocol
-        self._dialect = _DIALECTS[subprotocol]
-        self._connection_params = connection_params
-        self._ack_payload: Any = None
-        self._opened = False
-        self._connected = False
+        is_url = not isinstance(transport, GraphqlWsTransport)
+        made = _transport_for(transport, headers, cookies)
+        offered = _dialects(subprotocol, subprotocols, is_url=is_url)
+        super().__init__(made, offered, connection_params)
+        self._queue_limit = queue_limit
+        self._listeners = Listeners()
+        for type, listener in (on or {}).items():
+            self._listeners.add(type, listener)
+        self._session = Session(
+            made,
+            self._router,
+            self._listeners,
+            SessionSettings(
+                offered=offered,
+                connection_params=connection_params,
+                retry=retry or Retry(),
+                lazy=lazy,
+                close_when_idle=close_when_idle,
+                ack_timeout=ack_timeout,
+                keep_alive=keep_alive,
+                pong_timeout=pong_timeout,
+            ),
+        )
+        self._is_lazy = lazy
+        self._is_entered = False
+        self._open_connection = OpenConnection(
+            made, self._router, self._reader, self._send, self._stop_soon
+        )
+
+    async def __aenter__(self) -> Self:
+        """Connect, unless that is left to the first operation."""
+        self._is_entered = True
+        if not self._is_lazy:
+            await self._session.ready()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        await self.finalize()
 
     @property
-    def transport(self) -> GraphqlWsTransport:
-        """The connection that was given to the constructor."""
-        return self._transport
-
-    @property
-    def subprotocol(self) -> str:
-        """The subprotocol which this client speaks."""
-        return self._subprotocol
-
-    @property
-    def connected(self) -> bool:
-        """Whether the server has acknowledged us and nobody has closed since."""
-        return self._connected
+    def state(self) -> ConnectionState:
+        """Where the client stands with its server."""
+        return ConnectionState.ACKNOWLEDGED if self._connected else self._session.state
 
     @property
     def connection_ack_payload(self) -> Any:
         """What the server sent along with `connection_ack`, `None` if nothing."""
-        return self._ack_payload
+        return self._session.ack_payload if self._uses_session else self._ack_payload
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server has acknowledged us and nobody has closed since."""
+        return self.state is ConnectionState.ACKNOWLEDGED
 
     async def connect_and_init(self) -> None:
         """Open the connection, send `connection_init`, wait for `connection_ack`.
 
+        In `async with` this waits until the client is connected, however often it has to try.
+
         Raises:
-            ConnectionClosedError: the server can not be reached or refuses us; it
+            ConnectionClosedError: the server cannot be reached or refuses us; it
                 has the close code of the server, if there was one.
+            GraphqlWsTimeoutError: it does not answer.
         """
-        await self._connect()
-        await self._initialize()
+        if self._uses_session:
+            await self._session.ready()
+        else:
+            await super().connect_and_init()
 
-    async def start(
+    @overload
+    async def query(
         self,
-        query: str,
-        *,
+        document: Document,
         variables: Mapping[str, Any] | None = None,
-        operation_name: str | None = None,
-        msg_id: Any = AUTO,
-    ) -> Any:
-        """Start an operation and do not wait for anything.
-
-        Returns:
-            The id of the operation: `msg_id`, or a new one if there is none.
-        """
-        op_id = uuid.uuid4().hex if msg_id is self.AUTO else msg_id
-        payload = {
-            "query": textwrap.dedent(query),
-            "variables": dict(variables or {}),
-            "operationName": operation_name,
-        }
-        await self._send({"type": self._dialect.start_type, "id": op_id, "payload": payload})
-        return op_id
-
-    async def complete(self, op_id: Any) -> None:
-        """Ask the server to stop an operation."""
-        await self._send({"type": self._dialect.stop_type, "id": op_id})
-
-    async def receive(
-        self,
         *,
-        wait_id: Any = None,
-        assert_id: Any = None,
-        assert_type: str | None = None,
-        raw_response: bool = False,
+        operation_name: str | None = None,
+        extensions: Mapping[str, Any] | None = None,
         timeout: float | None = None,
-    ) -> Any:
-        """Return the payload of the next message that is no ping, pong or `ka`.
+        replay: bool | None = None,
+        into: None = None,
+    ) -> Any: ...
 
-        Args:
-            wait_id: drop messages until one has this id.
-            assert_id: any other id is a `RemoteProtocolError`.
-            assert_type: any other type is a `RemoteProtocolError`.
-            raw_response: return the whole message, not only its payload.
-            timeout: seconds for the whole call; `math.inf` waits for ever.
-
-        Raises:
-            GraphqlWsResponseError: the message is an `error`, or has `errors`.
-        """
-        async with asyncio.timeout(self._seconds(timeout)):
-            message = await self._message_of(wait_id, timeout)
-        if assert_id is not None and message.get("id") != assert_id:
-            raise _unexpected(message, f"a message with id {assert_id!r}")
-        if _has_failed(message):
-            raise GraphqlWsResponseError(message)
-        if assert_type is not None and message.get("type") != assert_type:
-            raise _unexpected(message, f"a message of type {assert_type!r}")
-        return message if raw_response else message.get("payload")
-
-    async def receive_next(self, op_id: Any) -> Any:
-        """Return the payload of the next message, which must be a result of `op_id`."""
-        return await self.receive(assert_id=op_id, assert_type=self._dialect.next_type)
-
-    async def receive_complete(self, op_id: Any) -> Any:
-        """Receive the next message, which must be the `complete` of `op_id`."""
-        return await self.receive(assert_id=op_id, assert_type="complete")
-
-    async def execute(
+    @overload
+    async def query(
         self,
-        query: str,
+        document: Document,
         variables: Mapping[str, Any] | None = None,
         *,
         operation_name: str | None = None,
-    ) -> Any:
-        """Run a query or mutation to its end and return the payload of its result.
+        extensions: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        replay: bool | None = None,
+        into: type[Data],
+    ) -> Data: ...
 
-        Messages of other operations that arrive meanwhile are dropped (and logged
-        with level INFO). Use another client beside a subscription of which every
-        event counts, or `start()` and `receive()`.
+    async def query(
+        self,
+        document: Document,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        operation_name: str | None = None,
+        extensions: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        replay: bool | None = None,
+        into: Any = None,
+    ) -> Any:
+        """Run a query or a mutation and return its data.
+
+        Who cancels this stops the operation.
+
+        Args:
+            document: text, or a `graphql.DocumentNode`.
+            variables: values of its variables, of any type that `json_variables` knows.
+            operation_name: needed if the document has several operations.
+            extensions: sent along.
+            timeout: seconds for all of it, reconnecting included; `None` for the `TIMEOUT` of
+                the transport, `math.inf` waits for ever.
+            replay: send it again if the connection was lost before the answer came. By default
+                queries are, and mutations raise `MutationInterruptedError`.
+            into: a type to turn the result into: a dataclass, a `TypedDict`, a pydantic model,
+                lists, unions and the like of them. It describes the root field if there is one
+                only, else the data as a whole.
 
         Raises:
-            GraphqlWsResponseError: the operation failed, completely or in parts.
+            GraphqlOperationError: the server answered with errors; it has what data there is.
+            ResultTypeError: the result does not fit `into`.
         """
-        op_id = await self.start(query, variables=variables, operation_name=operation_name)
-        try:
-            payload = await self.receive(wait_id=op_id, assert_type=self._dialect.next_type)
-        except GraphqlWsResponseError as error:
-            # An `error` is the last word of an operation, a result with errors is not.
-            if error.response["type"] != "error":
-                await self.receive(wait_id=op_id, assert_type="complete")
-            raise
-        await self.receive(wait_id=op_id, assert_type="complete")
-        return payload
+        convert = None if into is None else root_converter(into)
+        request = self._request(document, variables, operation_name, extensions)
+        message = await self._run(request, timeout, replay=replay)
+        if message["payload"].get("errors"):
+            raise GraphqlOperationError(message, str(request.declared))
+        data = message["payload"].get("data")
+        return data if convert is None else convert(data)
 
-    async def subscribe(
+    async def result(
         self,
-        query: str,
-        *,
+        document: Document,
         variables: Mapping[str, Any] | None = None,
-        wait_confirmation: bool = True,
-    ) -> Any:
-        """Start a subscription and return its id.
+        *,
+        operation_name: str | None = None,
+        extensions: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        replay: bool | None = None,
+    ) -> GraphqlResult:
+        """Run a query or a mutation and return data, errors and extensions.
+
+        The arguments are those of `query()`. Errors of single fields are in the result; it is
+        raised if the server does not execute the operation at all.
+        """
+        request = self._request(document, variables, operation_name, extensions)
+        return result_of(await self._run(request, timeout, replay=replay))
+
+    @overload
+    def subscription(
+        self,
+        document: Document,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        operation_name: str | None = None,
+        extensions: Mapping[str, Any] | None = None,
+        cursor: str | None = None,
+        wait_confirmation: bool = False,
+        queue_limit: int | None = None,
+        into: None = None,
+    ) -> ClientSubscription[Any]: ...
+
+    @overload
+    def subscription(
+        self,
+        document: Document,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        operation_name: str | None = None,
+        extensions: Mapping[str, Any] | None = None,
+        cursor: str | None = None,
+        wait_confirmation: bool = False,
+        queue_limit: int | None = None,
+        into: type[Data],
+    ) -> ClientSubscription[Data]: ...
+
+    def subscription(
+        self,
+        document: Document,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        operation_name: str | None = None,
+        extensions: Mapping[str, Any] | None = None,
+        cursor: str | None = None,
+        wait_confirmation: bool = False,
+        queue_limit: int | None = None,
+        into: Any = None,
+    ) -> ClientSubscription[Any]:
+        """Return the events of a subscription: `async for event in client.subscription(…)`.
 
         Args:
-            query: the GraphQL document.
+            document: text, or a `graphql.DocumentNode`.
             variables: values of its variables.
-            wait_confirmation: wait for the message which a server with
-                `confirm_subscriptions` sends first; messages of other operations
-                that arrive meanwhile are dropped, as in `execute()`.
+            operation_name: needed if the document has several operations.
+            extensions: sent along.
+            cursor: the `cursor` of an event: go on behind it, if the server still can.
+            wait_confirmation: the server has `confirm_subscriptions`, so the first result only
+                says that the subscription has begun; `async with` waits for it.
+            queue_limit: events that may wait, `None` for that of the client.
+            into: a type to turn the data of events into, see `query()`.
         """
-        op_id = await self.start(query, variables=variables)
-        if wait_confirmation:
-            await self.receive(wait_id=op_id, assert_type=self._dialect.next_type)
-        return op_id
+        request = self._request(document, variables, operation_name, extensions)
+        live = LiveSubscription(
+            self._new_id(),
+            request,
+            limit=queue_limit or self._queue_limit,
+            cursor=cursor,
+            confirms=wait_confirmation,
+        )
+        convert = None if into is None else root_converter(into)
+        return ClientSubscription(self._carrier, live, convert)
 
-    async def wait_response(
-        self, response_checker: Callable[[Any], bool], timeout: float | None = None
-    ) -> Any:
-        """Receive until `response_checker` is true for a payload; return that.
+    def on(self, event: str, listener: Listener) -> Callable[[], None]:
+        """Call a function when something happens to the connection; return what ends that.
 
         Args:
-            response_checker: called with the payload of every message.
-            timeout: seconds for all of it.
+            event: "connecting", "connected", "acknowledged", "closed", "retrying", "error",
+                "ping" or "pong".
+            listener: called with a `ConnectionEvent`.
+
+        Raises:
+            ValueError: there are no events of this type.
         """
-        async with asyncio.timeout(self._seconds(timeout)):
-            while True:
-                payload = await self.receive(timeout=timeout)
-                if response_checker(payload):
-                    return payload
+        return self._listeners.add(event, listener)
 
     async def wait_disconnect(self, timeout: float | None = None) -> dict[str, Any]:
-        """Wait until the server closes.
+        """Wait until the connection ends.
 
         Returns:
             A dict with the `code` and the `reason` of the server.
         """
-        closed = await self._transport.wait_disconnect(timeout=timeout)
-        self._opened = self._connected = False
-        return closed
+        if not self._uses_session:
+            return await super().wait_disconnect(timeout)
+        closed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        remove = self._listeners.add(
+            "closed", lambda event: None if closed.done() else closed.set_result(event.error)
+        )
+        try:
+            async with self._limit(timeout, "the connection to end"):
+                error = await closed
+        finally:
+            remove()
+        code, reason = getattr(error, "code", None), getattr(error, "reason", "")
+        return {"type": "websocket.close", "code": code, "reason": reason}
 
     async def finalize(self) -> None:
-        """Close the connection; harmless when it is closed already."""
-        opened = self._opened
-        self._opened = self._connected = False
-        if opened:
-            await self._transport.disconnect()
+        """Close the connection and end all operations; harmless when that has happened."""
+        self._is_entered = False
+        await self._session.close()
+        await super().finalize()
 
-    async def _connect(self) -> None:
-        connect = cast("Callable[..., Awaitable[None]]", self._transport.connect)
-        if "subprotocol" in inspect.signature(connect).parameters:
-            await connect(subprotocol=self._subprotocol)
-        else:
-            await connect()
-        self._opened = True
+    aclose = finalize
 
-    async def _initialize(self) -> None:
-        init: dict[str, Any] = {"type": "connection_init"}
-        if self._connection_params is not None:
-            init["payload"] = dict(self._connection_params)
-        await self._send(init)
-        async with asyncio.timeout(self._seconds(None)):
-            message = await self._next_message()
-        if message.get("type") == "connection_error":
-            raise ConnectionClosedError(
-                f"The server refused the connection: {message.get('payload')}"
-            )
-        if message.get("type") != "connection_ack":
-            raise _unexpected(message, "'connection_ack'")
-        self._ack_payload = message.get("payload")
-        self._connected = True
+    @property
+    def _uses_session(self) -> bool:
+        """Whether connecting and reading is left to the session."""
+        return not self._opened and (self._is_entered or self._session.is_running)
 
-    def _seconds(self, timeout: float | None) -> float:
-        return self._transport.TIMEOUT if timeout is None else timeout
+    def _carrier(self) -> Carrier:
+        return self._open_connection if self._opened else self._session
+
+    def _request(
+        self,
+        document: Document,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+        extensions: Mapping[str, Any] | None,
+    ) -> OperationRequest:
+        request = OperationRequest.build(document, variables, operation_name, extensions)
+        self._transport.refuse_files(request.files)
+        return request
+
+    async def _run(
+        self, request: OperationRequest, timeout: float | None, *, replay: bool | None
+    ) -> dict[str, Any]:
+        """Run an operation that has one result, and return the message with it."""
+        if request.declared.kind == "subscription":
+            raise ValueError(f"{request.declared} goes on: use subscription()")
+        carrier, loop = self._carrier(), asyncio.get_running_loop()
+        operation = SingleResult(
+            self._new_id(),
+            request,
+            loop.create_future(),
+            replayable=not request.is_mutation if replay is None else replay,
+        )
+        seconds = self._seconds(timeout)
+        timer = None
+        if seconds != math.inf:
+            timer = loop.call_later(seconds, _expire, operation, carrier, seconds)
+        try:
+            await carrier.submit(operation)
+            await carrier.wait(operation.answer)
+            return operation.answer.result()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            carrier.withdraw(operation)
 
     async def _send(self, message: dict[str, Any]) -> None:
-        await self._transport.send(message)
+        if self._uses_session:
+            self._router.has_callers = True
+            await self._session.send(message)
+        else:
+            await super()._send(message)
 
-    async def _message_of(self, wait_id: Any, timeout: float | None = None) -> dict[str, Any]:
-        """Return the next message, or the next with `wait_id` if that is not `None`."""
-        while True:
-            message = await self._next_message(timeout)
-            if wait_id is None or message.get("id") == wait_id:
-                return message
-            _LOG.info(
-                "Dropped a message of type %r and id %r while waiting for id %r",
-                message.get("type"),
-                message.get("id"),
-                wait_id,
-            )
-
-    async def _next_message(self, timeout: float | None = None) -> dict[str, Any]:
-        """Return the next message that is not there to keep the connection alive."""
-        while True:
-            message = await self._any_message(timeout)
-            if message.get("type") not in self._dialect.keep_alive_types:
-                return message
-
-    async def _any_message(self, timeout: float | None = None) -> dict[str, Any]:
-        """Return the next message; if it is a ping, it is answered."""
-        try:
-            message = await self._transport.receive(timeout=timeout)
-        except ConnectionClosedError:
-            self._connected = False
-            raise
-        if message.get("type") == "ping" and self._dialect.has_ping:
-            # What the server said before it closed is still to be read.
-            with contextlib.suppress(ConnectionClosedError):
-                await self._send(pong_for(message))
-        return message
+    async def _wait(self, waiter: asyncio.Future[Any]) -> None:
+        if self._uses_session:
+            self._router.has_callers = True
+            await waiter
+        else:
+            await super()._wait(waiter)
 
 
-def _require_transport(transport: object) -> None:
-    if not isinstance(transport, GraphqlWsTransport):
-        raise TypeError(f"The transport must be a GraphqlWsTransport, not {transport!r}")
+def _expire(operation: SingleResult, carrier: Carrier, seconds: float) -> None:
+    waited_for, advice = carrier.describe_wait()
+    operation.fail(GraphqlWsTimeoutError(f"{waited_for} to {operation}", seconds, advice))
 
 
-def _has_failed(message: Mapping[str, Any]) -> bool:
-    payload = message.get("payload")
-    has_errors = isinstance(payload, Mapping) and bool(payload.get("errors"))
-    return has_errors or message.get("type") == "error"
+def _transport_for(
+    transport: GraphqlWsTransport | Url, headers: Headers | None, cookies: Headers | None
+) -> GraphqlWsTransport:
+    given: object = transport
+    if isinstance(transport, GraphqlWsTransport):
+        if headers is not None or cookies is not None:
+            raise TypeError("headers and cookies go with a URL; give them to the transport")
+        return transport
+    if not isinstance(given, str) and not callable(given):
+        raise TypeError(f"The transport must be a GraphqlWsTransport or a URL, not {given!r}")
+    return GraphqlWsTransportAiohttp(transport, cookies, headers)
 
 
-def _unexpected(message: Mapping[str, Any], expected: str) -> RemoteProtocolError:
-    return RemoteProtocolError(f"Expected {expected}, the server sent {message!r}")
+def _dialects(
+    subprotocol: str, subprotocols: Sequence[str] | None, *, is_url: bool
+) -> tuple[Subprotocol, ...]:
+    names = [subprotocol] if subprotocols is None else list(subprotocols)
+    if subprotocols is None and is_url and subprotocol == DEFAULT_SUBPROTOCOL:
+        names = list(DIALECTS)
+    for name in names or [""]:
+        if name not in DIALECTS:
+            known = " or ".join(repr(each) for each in DIALECTS)
+            raise ValueError(f"The subprotocol must be {known}, not {name!r}")
+    return tuple(DIALECTS[name] for name in names)

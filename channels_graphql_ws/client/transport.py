@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, cast
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, cast
 
+from channels_graphql_ws.client.errors import ConnectionRejectedError, SubprotocolMismatchError
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
+from channels_graphql_ws.json_text import loads
+from channels_graphql_ws.websocket.subprotocols import GRAPHQL_TRANSPORT_WS
 
-DEFAULT_SUBPROTOCOL = "graphql-transport-ws"
+__all__ = [
+    "DEFAULT_SUBPROTOCOL",
+    "ConnectionRejectedError",
+    "GraphqlWsTransport",
+    "SubprotocolMismatchError",
+    "closed_by_server",
+    "describe_close",
+    "parse_message",
+    "pong_for",
+]
+
+DEFAULT_SUBPROTOCOL = GRAPHQL_TRANSPORT_WS.name
 
 
-class ConnectionRejectedError(ConnectionClosedError, RuntimeError):
-    """The server did not let us in: it refused or closed during the handshake."""
-
-
-class SubprotocolMismatchError(RemoteProtocolError, RuntimeError):
-    """The server chose another subprotocol than the one it was offered."""
-
-    def __init__(self, offered: str, chosen: str | None) -> None:
-        answer = "" if chosen is None else f", it chose {chosen!r}"
-        super().__init__(f"The server did not accept subprotocol {offered!r}{answer}")
-        self.offered = offered
-        self.chosen = chosen
+OPERATION_LOST: Final = object()
+"""The `type` of a message by which a transport says that it has lost one operation: `id` and
+`error`. No server can send it."""
 
 
 class GraphqlWsTransport:
@@ -35,11 +41,42 @@ class GraphqlWsTransport:
 
     TIMEOUT: float = 60.0
 
+    has_connection: ClassVar[bool] = True
+    """Whether operations share one connection, which has an acknowledgement and pings."""
+
+    takes_files: ClassVar[bool] = False
+    """Whether a message that starts an operation may have `files`, by their path in it."""
+
+    renews: bool = False
+    """Whether each attempt to connect may have other credentials than the one before."""
+
+    def refuse_files(self, files: Mapping[str, Any]) -> None:
+        """Raise if there are files and the transport cannot send them.
+
+        Raises:
+            TypeError: names the first of them.
+        """
+        if files and not self.takes_files:
+            raise TypeError(
+                f"{next(iter(files))} is a file, and files are sent over HTTP only: "
+                "use a client with an http:// or https:// URL"
+            )
+
+    @property
+    def address(self) -> str:
+        """What errors call the server."""
+        return "the server"
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the server chose, `None` if it is the one that was asked for."""
+        return None
+
     async def connect(self, timeout: float | None = None) -> None:
         """Open the connection.
 
-        An implementation may take one more argument, `subprotocol`: the client
-        then says which one it speaks.
+        An implementation may take two more arguments: `subprotocol`, which one the client
+        speaks, and `subprotocols`, all that it can speak, the preferred one first.
 
         Raises:
             ConnectionClosedError: the server can not be reached or refused.
@@ -63,6 +100,21 @@ class GraphqlWsTransport:
         """
         raise NotImplementedError
 
+    async def read_all(self, deliver: Callable[[dict[str, Any]], object]) -> None:
+        """Call `deliver` with each message until the connection ends; then raise.
+
+        Args:
+            deliver: takes a message; it gets pings, too, which the caller then answers. If it
+                returns something true, others on the event loop get a chance to run.
+
+        Raises:
+            ConnectionClosedError: all messages are delivered and the connection is closed.
+            RemoteProtocolError: the server sent something that is no message.
+        """
+        while True:
+            if deliver(await self.receive(timeout=math.inf)):
+                await asyncio.sleep(0)
+
     async def disconnect(self, timeout: float | None = None) -> None:
         """Close the connection from this side and free what it holds."""
         raise NotImplementedError
@@ -84,7 +136,7 @@ def parse_message(text: str) -> dict[str, Any]:
         RemoteProtocolError: the text is not a JSON object.
     """
     try:
-        message: object = json.loads(text)
+        message: object = loads(text)
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(
             f"The server sent a message that is not JSON: {_shortened(text)}"

@@ -14,7 +14,11 @@ from channels_graphql_ws.testing.transport import GraphqlWsTransport
 
 
 class GraphqlWsClient(client.GraphqlWsClient):
-    """The client, with what only tests want to do."""
+    """The client, with what only tests want to do.
+
+    A connection that is not acknowledged stays open until `finalize()`, so that a test sees
+    how the application ends.
+    """
 
     RECEIVE_NOTHING_ATTEMPTS = 10
     RECEIVE_NOTHING_INTERVAL = 0.1
@@ -77,7 +81,7 @@ class GraphqlWsClient(client.GraphqlWsClient):
             TimeoutError: no answer within `transport.TIMEOUT` seconds.
         """
         fence = uuid.uuid4().hex
-        async with asyncio.timeout(self._seconds(None)):
+        async with self._limit(None, "the server to answer what was sent to it before"):
             if self._dialect.has_ping:
                 return await self._until_pong({"settle": fence})
             return await self._until_complete(fence)
@@ -91,7 +95,7 @@ class GraphqlWsClient(client.GraphqlWsClient):
             The errors and the data: of an `error` of `graphql-transport-ws` its
             payload and `None`, of a `data` of `graphql-ws` both from its payload.
         """
-        async with asyncio.timeout(self._seconds(None)):
+        async with self._limit(None, f"an error of the operation {msg_id!r}"):
             message = await self._message_of(msg_id)
         payload = message.get("payload")
         match message.get("type"):
@@ -115,27 +119,31 @@ class GraphqlWsClient(client.GraphqlWsClient):
             raise AssertionError(f"Expected close code {assert_code}, the server sent {closed!r}")
         return closed
 
+    async def _give_up(self, error: BaseException) -> None:
+        """Leave the connection open: the test may want to see how the application ends."""
+
     def _in_process(self) -> GraphqlWsTransport:
         if not isinstance(self._transport, GraphqlWsTransport):
             raise TypeError("Raw frames need the transport of channels_graphql_ws.testing")
         return self._transport
 
     async def _until_pong(self, payload: dict[str, Any]) -> list[dict[str, Any]]:
-        await self._send({"type": "ping", "payload": payload})
-        heard: list[dict[str, Any]] = []
-        while True:
-            message = await self._any_message()
-            if message.get("type") == "pong" and message.get("payload") == payload:
-                return heard
-            if message.get("type") not in self._dialect.keep_alive_types:
-                heard.append(message)
+        received: list[dict[str, Any]] = []
+        with self._router.keeping_pongs():
+            await self._send({"type": "ping", "payload": payload})
+            while True:
+                message = await self._next_message()
+                if message.get("type") != "pong":
+                    received.append(message)
+                elif message.get("payload") == payload:
+                    return received
 
     async def _until_complete(self, fence: str) -> list[dict[str, Any]]:
         await self.start("{ __typename }", msg_id=fence)
-        heard: list[dict[str, Any]] = []
+        received: list[dict[str, Any]] = []
         while True:
             message = await self._next_message()
             if message.get("id") != fence:
-                heard.append(message)
+                received.append(message)
             elif message.get("type") in {"complete", "error"}:
-                return heard
+                return received

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import uuid
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Self, TypeAlias
@@ -250,7 +249,8 @@ class _Client(GraphqlWsClient):
         return self._dialect.has_ping
 
     async def any_message(self) -> _Message:
-        return await self._any_message(math.inf)
+        with self._router.keeping_pongs():
+            return await self._next_message()
 
     async def ping(self, fence: str) -> None:
         await self._send({"type": "ping", "payload": {"fence": fence}})

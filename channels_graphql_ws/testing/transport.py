@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import copy
 import json
@@ -10,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from channels_graphql_ws.client import transport
+from channels_graphql_ws.client.handshake import time_limit
 from channels_graphql_ws.client.transport import ConnectionRejectedError, SubprotocolMismatchError
 from channels_graphql_ws.exceptions import (
     ConnectionClosedError,
@@ -65,7 +65,7 @@ class GraphqlWsTransport(transport.GraphqlWsTransport):
         running = _RunningSocket(self._application, copy.deepcopy(self._scope))
         async with contextlib.AsyncExitStack() as on_failure:
             on_failure.push_async_callback(running.cancel)
-            async with asyncio.timeout(self._seconds(timeout)):
+            async with time_limit(self._seconds(timeout), "the application to accept or close"):
                 await self._open(running)
             on_failure.pop_all()
         self._running = running
@@ -84,8 +84,9 @@ class GraphqlWsTransport(transport.GraphqlWsTransport):
 
     async def receive(self, timeout: float | None = None) -> dict[str, Any]:
         """Return the next message of the application."""
-        async with asyncio.timeout(self._seconds(timeout)):
-            event = await self._opened().next_event()
+        running = self._opened()
+        async with time_limit(self._seconds(timeout), "the application to send something"):
+            event = await running.next_event()
         if event["type"] == "websocket.close":
             raise transport.closed_by_server(event["code"], event["reason"])
         return transport.parse_message(_text_of(event))
@@ -111,7 +112,7 @@ class GraphqlWsTransport(transport.GraphqlWsTransport):
         """
         running = self._opened()
         if running.close_event is None:
-            async with asyncio.timeout(self._seconds(timeout)):
+            async with time_limit(self._seconds(timeout), "the application to close"):
                 event = await running.next_event()
             if event["type"] != "websocket.close":
                 raise RemoteProtocolError(f"Expected the application to close, it sent {event!r}")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import ClientSession, WSMsgType, web
 
-from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp
+from channels_graphql_ws.client import aiohttp_transport, session
+from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp, seconds_of
 from channels_graphql_ws.client.client import GraphqlWsClient
+from channels_graphql_ws.client.errors import MessagesLostError
 from channels_graphql_ws.client.transport import (
     ConnectionRejectedError,
     GraphqlWsTransport,
@@ -356,7 +360,7 @@ async def test_disconnect_works_while_unread_messages_pile_up(server, transport)
     await transport.connect()
     await transport.receive()
     inbox = transport._connection.inbox
-    await wait_until(inbox.full)
+    await wait_until(lambda: len(inbox) > 1500)
     await transport.disconnect()
     with pytest.raises(ConnectionClosedError):
         await transport.receive()
@@ -446,7 +450,7 @@ async def test_sending_on_a_closed_connection_is_an_error(server, transport):
 async def test_whoever_receives_while_another_disconnects_is_told(transport):
     await transport.connect()
     waiting = asyncio.create_task(transport.receive())
-    await wait_until(lambda: transport._connection.inbox._getters)
+    await wait_until(lambda: transport._connection.inbox._waiters)
     await transport.disconnect()
     with pytest.raises(ConnectionClosedError, match="was disconnected"):
         await waiting
@@ -502,3 +506,297 @@ async def test_the_client_runs_operations_over_a_real_socket(server, transport, 
         await client.execute("{ bad }")
     await client.finalize()
     assert server.requests[0].headers["Sec-WebSocket-Protocol"] == subprotocol
+
+
+async def test_all_subprotocols_are_offered_and_the_chosen_one_is_known(server, transport):
+    await transport.connect(subprotocols=[NEW, LEGACY])
+    assert server.requests[0].headers["Sec-WebSocket-Protocol"] == f"{NEW},{LEGACY}"
+    assert transport.subprotocol == NEW
+    await transport.disconnect()
+    assert transport.subprotocol is None
+
+
+async def test_url_headers_and_cookies_are_asked_for_at_each_attempt(server):
+    numbers = itertools.count()
+
+    async def headers() -> dict[str, str]:
+        return {"X-Token": str(next(numbers))}
+
+    transport = GraphqlWsTransportAiohttp(
+        lambda: server.url, lambda: {"session": str(next(numbers))}, headers
+    )
+    assert (transport.address, transport.renews) == ("the server", True)
+    for _ in range(2):
+        await transport.connect()
+        await transport.disconnect()
+    sent = [(each.cookies["session"], each.headers["X-Token"]) for each in server.requests]
+    assert sent == [("0", "1"), ("2", "3")]
+    assert transport.address == server.url
+
+
+def test_a_transport_with_fixed_values_cannot_renew_them():
+    assert not GraphqlWsTransportAiohttp("ws://x/", {"a": "b"}, {"c": "d"}).renews
+
+
+async def test_a_session_that_is_given_is_used_and_stays_open(server):
+    async with ClientSession(headers={"X-Session": "given"}) as session:
+        transport = GraphqlWsTransportAiohttp(server.url, session=session)
+        await transport.connect()
+        await transport.disconnect()
+        assert not session.closed
+    assert server.requests[0].headers["X-Session"] == "given"
+
+
+async def test_compression_is_offered_if_that_is_wanted(server):
+    for compress in (False, True):
+        transport = GraphqlWsTransportAiohttp(server.url, compress=compress)
+        await transport.connect()
+        await transport.disconnect()
+    plain, compressed = (each.headers.get("Sec-WebSocket-Extensions") for each in server.requests)
+    assert plain is None
+    assert "permessage-deflate" in compressed
+
+
+async def refusing(status: int, **headers: str) -> Server:
+    class Refusing(Server):
+        async def accept(self, request: web.Request) -> web.StreamResponse:
+            return web.Response(status=status, headers=headers)
+
+    return Refusing()
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (401, "HTTP 401, not authenticated: look at headers"),
+        (404, "HTTP 404, not found: is the path right"),
+        (500, "HTTP 500$"),
+    ],
+)
+async def test_a_refused_handshake_has_its_status_and_some_advice(status, advice):
+    async with running(await refusing(status)) as server:
+        with pytest.raises(ConnectionRejectedError, match=advice) as caught:
+            await GraphqlWsTransportAiohttp(server.url).connect()
+    assert (caught.value.status, caught.value.retry_after) == (status, None)
+
+
+async def test_a_server_that_asks_to_come_later_is_understood():
+    async with running(await refusing(429, **{"Retry-After": "7"})) as server:
+        with pytest.raises(ConnectionRejectedError) as caught:
+            await GraphqlWsTransportAiohttp(server.url).connect()
+    assert caught.value.retry_after == 7
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("3.5", 3.5),
+        ("-1", 0),
+        ("Sat, 01 Jan 2000 00:00:00 GMT", 0),
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_a_retry_after_may_be_seconds_a_date_or_nonsense(header, seconds):
+    assert seconds_of(header) == seconds
+
+
+async def test_an_address_without_a_host_is_a_rejection_that_shows_it():
+    with pytest.raises(ConnectionRejectedError, match="Could not connect to ws:///"):
+        await GraphqlWsTransportAiohttp("ws:///graphql/").connect()
+
+
+async def test_a_server_that_does_not_read_is_told_of_after_a_while(transport, monkeypatch):
+    await transport.connect()
+
+    async def never(text: str) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(transport._connection, "send_text", never)
+    transport.TIMEOUT = 0.001
+    with pytest.raises(TimeoutError, match=r"Waited 0.001 s for ws://.* to take a message"):
+        await transport.send({"type": "ping"})
+    transport.TIMEOUT = GUARD
+
+
+async def test_a_wait_for_a_message_that_takes_too_long_says_so(server, transport):
+    await transport.connect()
+    with pytest.raises(TimeoutError, match=f"Waited 0 s for a message of {server.url}"):
+        await transport.receive(timeout=0)
+
+
+async def test_more_messages_than_may_wait_are_dropped_and_that_is_told(server):
+    server.closing(*({"n": n} for n in range(30)), code=4400)
+    transport = GraphqlWsTransportAiohttp(server.url, max_unread=10)
+    await transport.connect()
+    await wait_until(lambda: transport._connection.inbox._failure)
+    with pytest.raises(MessagesLostError, match="20 messages"):
+        await transport.receive()
+    assert await transport.receive() == {"n": 20}
+    await transport.disconnect()
+
+
+async def test_what_was_lost_does_not_keep_the_end_from_being_seen(server):
+    server.closing(*({"n": n} for n in range(30)), code=4400)
+    transport = GraphqlWsTransportAiohttp(server.url, max_unread=10)
+    await transport.connect()
+    await wait_until(lambda: transport._connection.inbox._failure)
+    assert (await transport.wait_disconnect())["code"] == 4400
+
+
+async def test_a_ping_behind_any_number_of_unread_messages_is_answered(server, transport):
+    server.saying(*({"n": n} for n in range(20_000)), {"type": "ping"})
+    await transport.connect()
+    await wait_until(lambda: server.heard)
+    assert server.heard == [{"type": "pong"}]
+
+
+async def test_all_messages_can_be_taken_as_they_come_pings_too(server, transport):
+    server.closing({"n": 1}, {"n": 2}, {"type": "ping"}, code=4403)
+    await transport.connect()
+    taken: list[Any] = []
+
+    def take(message: Any) -> bool:
+        taken.append(message)
+        return True
+
+    with pytest.raises(ConnectionClosedError) as caught:
+        await transport.read_all(take)
+    assert caught.value.code == 4403
+    assert taken == [{"n": 1}, {"n": 2}, {"type": "ping"}]
+    with pytest.raises(ConnectionClosedError):
+        await transport.read_all(take)
+
+
+async def test_what_has_come_before_is_taken_first(server, transport):
+    server.saying(*({"n": n} for n in range(5)))
+    await transport.connect()
+    await wait_until(lambda: len(transport._connection.inbox) == 5)
+    taken: list[Any] = []
+    reading = asyncio.create_task(transport.read_all(taken.append))
+    await wait_until(lambda: len(taken) == 5)
+    reading.cancel()
+    await asyncio.wait([reading])
+    await transport.send({"type": "still here"})
+    await wait_until(lambda: server.heard)
+
+
+@pytest.mark.parametrize("frame", ["{", b"\x00"])
+async def test_garbage_ends_who_takes_all_with_an_error(server, transport, frame):
+    server.saying({"n": 1}, frame, {"n": 2})
+    await transport.connect()
+    with pytest.raises(RemoteProtocolError):
+        await transport.read_all(lambda _: None)
+    assert await transport.receive() == {"n": 2}
+
+
+async def test_an_error_of_who_takes_the_messages_is_raised_there(server, transport):
+    def fail(message: Any) -> None:
+        raise KeyError("taker")
+
+    server.saying({"n": 1})
+    await transport.connect()
+    with pytest.raises(KeyError, match="taker"):
+        await transport.read_all(fail)
+
+
+async def test_a_disconnect_ends_who_takes_all(server, transport):
+    await transport.connect()
+    reading = asyncio.create_task(transport.read_all(lambda _: None))
+    await wait_until(lambda: transport._connection._end)
+    await transport.disconnect(code=4004)
+    with pytest.raises(ConnectionClosedError, match="was disconnected"):
+        await reading
+    await wait_until(lambda: server.close_codes)
+    assert server.close_codes == [4004]
+
+
+OPEN_FILES = Path("/proc/self/fd")
+
+
+def open_sockets() -> int:
+    return len(list(OPEN_FILES.iterdir()))
+
+
+@pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="counts open files as Linux does")
+async def test_refused_connections_leave_no_socket_open():
+    async with running(Server("mqtt")) as mismatch, running(await refusing(403)) as refusal:
+        for _ in range(2):
+            before = open_sockets()
+            for server in (mismatch, refusal):
+                for _ in range(5):
+                    with pytest.raises(GraphqlWsClientError):
+                        await GraphqlWsTransportAiohttp(server.url).connect()
+            await wait_until(lambda before=before: open_sockets() <= before)
+
+
+async def test_a_handshake_that_is_cancelled_while_it_is_checked_leaves_no_socket(server):
+    transport = GraphqlWsTransportAiohttp(server.url)
+    checking = asyncio.Event()
+
+    async def check(*_: Any) -> None:
+        checking.set()
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aiohttp_transport, "_require_subprotocol", check)
+        connecting = asyncio.create_task(transport.connect())
+        await checking.wait()
+        connecting.cancel()
+        await asyncio.wait([connecting])
+    await wait_until(lambda: server.close_codes)
+
+
+async def talk(socket: web.WebSocketResponse) -> None:
+    """Acknowledge, answer queries, and send one event to each subscription."""
+    async for frame in socket:
+        message = frame.json()
+        if message["type"] == "connection_init":
+            await socket.send_json({"type": "connection_ack"})
+        elif message["type"] in {"subscribe", "start"}:
+            word = "next" if message["type"] == "subscribe" else "data"
+            payload = {"data": {"a": message["payload"]["query"]}}
+            await socket.send_json({"type": word, "id": message["id"], "payload": payload})
+            if message["payload"]["query"].startswith("{"):
+                await socket.send_json({"type": "complete", "id": message["id"]})
+
+
+@pytest.mark.parametrize("protocols", [(NEW, LEGACY), (LEGACY,)])
+async def test_a_client_with_a_url_speaks_what_the_server_takes(protocols):
+    server = Server(*protocols)
+    server.play = talk
+    async with running(server), GraphqlWsClient(server.url, headers={"X-Token": "t"}) as client:
+        assert await client.query("{ a }") == {"a": "{ a }"}
+        async for event in client.subscription("subscription { a }"):
+            assert event["a"] == "subscription { a }"
+            break
+        assert client.subprotocol == protocols[0]
+    assert server.requests[0].headers["X-Token"] == "t"
+
+
+def test_a_url_with_a_subprotocol_of_the_users_choice_offers_only_that():
+    assert [each.name for each in GraphqlWsClient("ws://x/", LEGACY)._offered] == [LEGACY]
+    only_new = GraphqlWsClient("ws://x/", subprotocols=[NEW])
+    assert [each.name for each in only_new._offered] == [NEW]
+    with pytest.raises(ValueError, match="not ''"):
+        GraphqlWsClient("ws://x/", subprotocols=[])
+
+
+async def test_a_server_that_hangs_does_not_hold_up_the_close_of_the_client(monkeypatch):
+    class Hanging(Server):
+        async def accept(self, request: web.Request) -> web.StreamResponse:
+            socket = web.WebSocketResponse(protocols=self.protocols, autoclose=False)
+            await socket.prepare(request)
+            await socket.receive()
+            await socket.send_json({"type": "connection_ack"})
+            await released.wait()
+            return socket
+
+    monkeypatch.setattr(session, "_CLOSE_TIMEOUT", 0.01)
+    released = asyncio.Event()
+    async with running(Hanging()) as server:
+        async with GraphqlWsClient(server.url) as client:
+            await client.connect_and_init()
+        assert not client.connected
+        released.set()

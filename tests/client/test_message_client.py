@@ -1,8 +1,9 @@
-"""The client, against transports that play the server's part in memory."""
+"""The calls that send and receive single messages, against transports in memory."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from typing import Any
 
@@ -10,76 +11,27 @@ import pytest
 
 from channels_graphql_ws.client import client as client_module
 from channels_graphql_ws.client.client import GraphqlWsClient
-from channels_graphql_ws.client.transport import GraphqlWsTransport
+from channels_graphql_ws.client.errors import MessagesLostError
 from channels_graphql_ws.exceptions import (
     ConnectionClosedError,
     GraphqlWsClientError,
     GraphqlWsResponseError,
     RemoteProtocolError,
 )
-from support import tick
-
-NEW = "graphql-transport-ws"
-LEGACY = "graphql-ws"
-SAME_ID = object()
-
-RESULT = {NEW: "next", LEGACY: "data"}
-START = {NEW: "subscribe", LEGACY: "start"}
-STOP = {NEW: "complete", LEGACY: "stop"}
-KEEP_ALIVE = {NEW: "ping", LEGACY: "ka"}
-
-
-class ScriptedTransport(GraphqlWsTransport):
-    """Answers messages as the test says; its `connect` has the predecessor's signature."""
-
-    TIMEOUT = 20
-
-    def __init__(self) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.connects = 0
-        self.disconnects = 0
-        self._script: dict[str, list[dict[str, Any]]] = {}
-        self._inbox: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
-
-    def answer(self, type: str, *messages: dict[str, Any]) -> None:
-        self._script[type] = list(messages)
-
-    def say(self, *messages: dict[str, Any] | Exception) -> None:
-        for message in messages:
-            self._inbox.put_nowait(message)
-
-    async def connect(self, timeout: float | None = None) -> None:
-        self.connects += 1
-
-    async def send(self, message: dict[str, Any]) -> None:
-        self.sent.append(message)
-        for template in self._script.get(message["type"], []):
-            answer = dict(template)
-            if answer.get("id") is SAME_ID:
-                answer["id"] = message["id"]
-            self.say(answer)
-
-    async def receive(self, timeout: float | None = None) -> dict[str, Any]:
-        async with asyncio.timeout(self.TIMEOUT if timeout is None else timeout):
-            message = await self._inbox.get()
-        if isinstance(message, Exception):
-            raise message
-        return message
-
-    async def disconnect(self, timeout: float | None = None) -> None:
-        self.disconnects += 1
-
-    async def wait_disconnect(self, timeout: float | None = None) -> dict[str, Any]:
-        return {"type": "websocket.close", "code": 4400, "reason": "Bad"}
-
-
-class AwareTransport(ScriptedTransport):
-    """Its `connect` takes the subprotocol."""
-
-    offered: str | None = None
-
-    async def connect(self, timeout: float | None = None, subprotocol: str = "none") -> None:
-        self.offered = subprotocol
+from scripted_transport import (
+    KEEP_ALIVE,
+    LEGACY,
+    NEW,
+    RESULT,
+    SAME_ID,
+    START,
+    STOP,
+    AwareTransport,
+    ScriptedTransport,
+    acknowledging,
+    result,
+)
+from support import tick, wait_until
 
 
 @pytest.fixture(params=[NEW, LEGACY])
@@ -89,18 +41,12 @@ def subprotocol(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def transport() -> ScriptedTransport:
-    transport = ScriptedTransport()
-    transport.answer("connection_init", {"type": "connection_ack"})
-    return transport
+    return acknowledging()
 
 
 @pytest.fixture
 def client(transport: ScriptedTransport, subprotocol: str) -> GraphqlWsClient:
     return GraphqlWsClient(transport, subprotocol)
-
-
-def result(subprotocol: str, id: Any, **payload: Any) -> dict[str, Any]:
-    return {"type": RESULT[subprotocol], "id": id, "payload": payload}
 
 
 def test_the_response_error_is_importable_from_the_module_of_the_client():
@@ -116,8 +62,8 @@ def test_the_transport_is_the_one_given(client, transport):
 
 
 def test_something_that_is_no_transport_is_a_type_error():
-    with pytest.raises(TypeError, match="must be a GraphqlWsTransport, not 'ws://"):
-        GraphqlWsClient("ws://localhost")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="must be a GraphqlWsTransport or a URL, not 7"):
+        GraphqlWsClient(7)  # type: ignore[arg-type]
 
 
 def test_an_unknown_subprotocol_is_a_value_error_which_names_the_known(transport):
@@ -155,10 +101,9 @@ async def test_the_payload_of_the_ack_is_readable(client, transport):
 
 
 async def test_a_transport_that_takes_the_subprotocol_is_told(subprotocol):
-    transport = AwareTransport()
-    transport.answer("connection_init", {"type": "connection_ack"})
+    transport = acknowledging(AwareTransport())
     await GraphqlWsClient(transport, subprotocol).connect_and_init()
-    assert transport.offered == subprotocol
+    assert transport.offered == (subprotocol, [subprotocol])
 
 
 async def test_a_transport_with_the_old_signature_still_connects(client, transport):
@@ -337,12 +282,25 @@ async def test_wait_id_skips_other_ids_and_messages_without_one(client, transpor
     assert await client.receive(wait_id="a") == {"data": 1}
 
 
+async def test_what_was_kept_is_looked_through_first(client, transport, subprotocol):
+    transport.answer(
+        START[subprotocol],
+        *(result(subprotocol, id, data=id) for id in "bac"),
+        result(subprotocol, SAME_ID, data=1),
+        {"type": "complete", "id": SAME_ID},
+    )
+    await client.execute("{ a }")
+    assert await client.receive(wait_id="a") == {"data": "a"}
+    assert await client.receive() == {"data": "c"}
+    assert not client._router.unclaimed
+
+
 async def test_skipped_messages_are_logged(client, transport, subprotocol, caplog):
     caplog.set_level(logging.INFO, logger="channels_graphql_ws.client")
     transport.say(result(subprotocol, "b", data=2), result(subprotocol, "a", data=1))
     await client.receive(wait_id="a")
     assert [record.getMessage() for record in caplog.records] == [
-        f"Dropped a message of type '{RESULT[subprotocol]}' and id 'b' while waiting for id 'a'"
+        f"Dropped a message of type '{RESULT[subprotocol]}' and id 'b'"
     ]
 
 
@@ -457,7 +415,9 @@ async def test_execute_returns_the_payload_and_consumes_the_complete(
     assert await client.receive() == "next in line"
 
 
-async def test_execute_drops_messages_of_other_operations(client, transport, subprotocol):
+async def test_execute_keeps_messages_of_other_operations_in_their_order(
+    client, transport, subprotocol
+):
     transport.answer(
         START[subprotocol],
         result(subprotocol, "other", data=1),
@@ -467,7 +427,8 @@ async def test_execute_drops_messages_of_other_operations(client, transport, sub
         result(subprotocol, "other", data=4),
     )
     assert await client.execute("{ a }") == {"data": 2}
-    assert await client.receive_next("other") == {"data": 4}
+    for number in (1, 3, 4):
+        assert await client.receive_next("other") == {"data": number}
 
 
 async def test_execute_raises_on_errors_and_has_consumed_the_complete(
@@ -553,3 +514,236 @@ async def test_the_time_of_wait_response_is_the_transports_by_default(client, tr
 def test_every_error_of_the_client_is_of_one_tree():
     errors = ConnectionClosedError, GraphqlWsResponseError, RemoteProtocolError
     assert all(issubclass(error, GraphqlWsClientError) for error in errors)
+
+
+async def test_two_executions_at_once_each_get_their_own_answer(client, transport, subprotocol):
+    first, second = (
+        asyncio.create_task(client.execute(query)) for query in ("{ first }", "{ second }")
+    )
+    await wait_until(lambda: len(transport.sent) == 2)
+    ids = {sent["payload"]["query"]: sent["id"] for sent in transport.sent}
+    for query in ("{ second }", "{ first }"):
+        transport.say(result(subprotocol, ids[query], data=query))
+    for query in ("{ first }", "{ second }"):
+        transport.say({"type": "complete", "id": ids[query]})
+    assert await first == {"data": "{ first }"}
+    assert await second == {"data": "{ second }"}
+
+
+async def test_a_thousand_executions_at_once_are_answered(client, transport, subprotocol):
+    transport.answer(
+        START[subprotocol],
+        result(subprotocol, SAME_ID, data=1),
+        {"type": "complete", "id": SAME_ID},
+    )
+    answers = await asyncio.gather(*(client.execute("{ a }") for _ in range(1000)))
+    assert answers == [{"data": 1}] * 1000
+
+
+async def test_receive_waits_beside_an_execution_and_gets_what_is_left(
+    client, transport, subprotocol
+):
+    receiving = asyncio.create_task(client.receive())
+    executing = asyncio.create_task(client.execute("{ a }"))
+    await wait_until(lambda: transport.sent)
+    transport.say(result(subprotocol, "other", data=1))
+    transport.say(result(subprotocol, transport.sent[0]["id"], data=2))
+    transport.say({"type": "complete", "id": transport.sent[0]["id"]})
+    assert await receiving == {"data": 1}
+    assert await executing == {"data": 2}
+
+
+async def test_who_reads_for_all_may_be_cancelled(client, transport, subprotocol):
+    reading = asyncio.create_task(client.receive())
+    await tick()
+    waiting = [asyncio.create_task(client.receive()) for _ in range(3)]
+    await tick()
+    for gone in (waiting[0], reading):
+        gone.cancel()
+    await asyncio.wait([reading, waiting[0]])
+    transport.say(result(subprotocol, "a", data=1), result(subprotocol, "a", data=2))
+    answers = [await each for each in waiting[1:]]
+    assert sorted(answer["data"] for answer in answers) == [1, 2]
+
+
+async def test_two_may_wait_for_messages_of_different_ids(client, transport, subprotocol):
+    first, second = (asyncio.create_task(client.receive(wait_id=id)) for id in ("a", "b"))
+    await tick(3)
+    transport.say(result(subprotocol, "b", data="b"), result(subprotocol, "a", data="a"))
+    assert await first == {"data": "a"}
+    assert await second == {"data": "b"}
+
+
+async def test_two_may_wait_for_messages_of_one_id(client, transport, subprotocol):
+    both = [asyncio.create_task(client.receive(wait_id="a")) for _ in range(2)]
+    await tick(3)
+    transport.say(result(subprotocol, "a", data=1), result(subprotocol, "a", data=2))
+    assert [(await each)["data"] for each in both] == [1, 2]
+
+
+async def test_what_came_for_one_who_has_just_been_cancelled_is_not_lost(
+    client, transport, subprotocol
+):
+    waiting = asyncio.create_task(client.receive(wait_id="a"))
+    other = asyncio.create_task(client.receive(wait_id="b"))
+    await tick(3)
+    client._router.deliver(result(subprotocol, "a", data=1))
+    waiting.cancel()
+    other.cancel()
+    await asyncio.wait([waiting, other])
+    assert await client.receive() == {"data": 1}
+    assert client._router._expected == {}
+
+
+async def test_who_cancels_an_execution_stops_it_and_its_late_answer_is_dropped(
+    client, transport, subprotocol
+):
+    executing = asyncio.create_task(client.execute("{ a }"))
+    await wait_until(lambda: transport.sent)
+    executing.cancel()
+    await asyncio.wait([executing])
+    await wait_until(lambda: len(transport.sent) == 2)
+    id = transport.sent[0]["id"]
+    assert transport.sent[1] == {"type": STOP[subprotocol], "id": id}
+    transport.say(result(subprotocol, id, data="late"), {"type": "complete", "id": id})
+    transport.say(result(subprotocol, "other", data=1))
+    assert await client.receive() == {"data": 1}
+
+
+async def test_an_execution_that_takes_too_long_is_stopped_and_the_error_says_what_to_do(
+    client, transport, subprotocol
+):
+    transport.TIMEOUT = 0.001
+    with pytest.raises(TimeoutError, match=r"Waited 0.001 s for an answer .*See timeout"):
+        await client.execute("{ a }")
+    await wait_until(lambda: len(transport.sent) == 2)
+    assert transport.sent[1]["type"] == STOP[subprotocol]
+
+
+async def test_an_execution_that_cannot_be_sent_is_not_stopped(client, transport, monkeypatch):
+    async def refuse(message: dict[str, Any]) -> None:
+        raise ConnectionClosedError("gone")
+
+    monkeypatch.setattr(transport, "send", refuse)
+    with pytest.raises(ConnectionClosedError, match="gone"):
+        await client.execute("{ a }")
+
+
+async def test_a_stop_that_cannot_be_sent_any_more_does_no_harm(client, transport, monkeypatch):
+    executing = asyncio.create_task(client.execute("{ a }"))
+    await wait_until(lambda: transport.sent)
+
+    async def refuse(message: dict[str, Any]) -> None:
+        raise ConnectionClosedError("gone")
+
+    monkeypatch.setattr(transport, "send", refuse)
+    executing.cancel()
+    await asyncio.wait([executing])
+    await client.finalize()
+
+
+async def test_a_confirmation_that_never_comes_is_an_error_which_names_the_option(
+    client, transport, subprotocol
+):
+    transport.TIMEOUT = 0.001
+    with pytest.raises(TimeoutError, match="wait_confirmation=False"):
+        await client.subscribe("subscription { a }")
+    await wait_until(lambda: len(transport.sent) == 2)
+    assert transport.sent[1] == {"type": STOP[subprotocol], "id": transport.sent[0]["id"]}
+
+
+async def test_events_of_a_subscription_that_was_given_up_are_not_received(
+    client, transport, subprotocol
+):
+    transport.TIMEOUT = 0.001
+    with pytest.raises(TimeoutError):
+        await client.subscribe("subscription { a }")
+    transport.TIMEOUT = 20
+    id = transport.sent[0]["id"]
+    transport.say(result(subprotocol, id, data="late"), {"type": "complete", "id": id})
+    transport.say(result(subprotocol, "other", data=1))
+    assert await client.receive() == {"data": 1}
+    assert client._router.abandoned == set()
+
+
+async def test_subscribe_keeps_messages_of_other_operations(client, transport, subprotocol):
+    transport.answer(
+        START[subprotocol],
+        result(subprotocol, "other", data="before"),
+        result(subprotocol, SAME_ID, data=None),
+        result(subprotocol, "other", data="after"),
+    )
+    await client.subscribe("subscription { a }")
+    assert await client.receive_next("other") == {"data": "before"}
+    assert await client.receive_next("other") == {"data": "after"}
+
+
+async def test_a_refused_connection_is_closed_and_its_code_can_still_be_asked_for(transport):
+    client = GraphqlWsClient(transport)
+    transport.answer("connection_init")
+    transport.drop(4403, "Forbidden")
+    with pytest.raises(ConnectionClosedError):
+        await client.connect_and_init()
+    assert transport.disconnects == 1
+    closed = await client.wait_disconnect()
+    assert (closed["code"], closed["reason"]) == (4403, "Forbidden")
+    await client.finalize()
+    assert transport.disconnects == 1
+
+
+async def test_an_acknowledgement_that_never_comes_is_an_error_and_the_connection_is_closed(
+    transport,
+):
+    client = GraphqlWsClient(transport)
+    transport.answer("connection_init")
+    transport.TIMEOUT = 0.001
+    with pytest.raises(TimeoutError, match=r"for connection_ack.*is it a GraphQL server"):
+        await client.connect_and_init()
+    assert transport.disconnects == 1
+
+
+async def test_a_ping_that_cannot_be_answered_before_the_ack_does_no_harm(transport, monkeypatch):
+    client, send = GraphqlWsClient(transport), transport.send
+    transport.answer("connection_init", {"type": "ping"}, {"type": "connection_ack"})
+
+    async def refuse_pongs(message: dict[str, Any]) -> None:
+        if message["type"] == "pong":
+            raise ConnectionClosedError("gone")
+        await send(message)
+
+    monkeypatch.setattr(transport, "send", refuse_pongs)
+    await client.connect_and_init()
+    assert client.connected
+
+
+@pytest.mark.parametrize("params", [lambda: {"token": "new"}, None])
+async def test_connection_params_may_be_a_function_or_a_coroutine_function(transport, params):
+    async def later() -> dict[str, Any]:
+        await tick()
+        return {"token": "new"}
+
+    await GraphqlWsClient(transport, connection_params=params or later).connect_and_init()
+    assert transport.sent == [{"type": "connection_init", "payload": {"token": "new"}}]
+
+
+async def test_a_message_that_nobody_receives_in_time_is_told(transport):
+    client = GraphqlWsClient(transport)
+    await client.start("{ a }", msg_id="a")
+    for number in range(20_000):
+        client._router.deliver(result(NEW, "a", data=number))
+    with pytest.raises(MessagesLostError, match="3616 messages were dropped") as caught:
+        await client.receive()
+    assert caught.value.count == 3616
+    assert await client.receive() == {"data": 3616}
+
+
+@pytest.mark.parametrize("id", [[], {}, 1.5, True, None])
+async def test_an_id_of_no_operation_is_received_as_it_is(client, transport, subprotocol, id):
+    message = result(subprotocol, id, data=1)
+    transport.say(message)
+    assert await client.receive(raw_response=True) == message
+
+
+async def test_a_file_in_the_variables_is_refused_as_it_cannot_be_sent(client):
+    with pytest.raises(TypeError, match=r"variables.picture is a file, .* http://"):
+        await client.start("mutation { a }", variables={"picture": io.BytesIO(b"")})

@@ -1,0 +1,101 @@
+"""What a client says first: the subprotocols it offers, `connection_init`, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar, cast
+
+from channels_graphql_ws.client.errors import ConnectionRejectedError, GraphqlWsTimeoutError
+from channels_graphql_ws.client.transport import GraphqlWsTransport, pong_for
+from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
+from channels_graphql_ws.websocket.subprotocols import SUBPROTOCOLS, Subprotocol
+
+Value = TypeVar("Value")
+
+ConnectionParams: TypeAlias = (
+    Mapping[str, Any]
+    | Callable[[], Mapping[str, Any] | Awaitable[Mapping[str, Any] | None] | None]
+)
+"""Payload of `connection_init`, or what returns it at each attempt."""
+
+DIALECTS = {dialect.name: dialect for dialect in SUBPROTOCOLS}
+
+
+@contextlib.asynccontextmanager
+async def time_limit(seconds: float, waited_for: str, advice: str = "") -> AsyncGenerator[None]:
+    """Allow the body only so many seconds.
+
+    Raises:
+        GraphqlWsTimeoutError: it took longer.
+    """
+    try:
+        async with asyncio.timeout(None if seconds == math.inf else seconds):
+            yield
+    except TimeoutError as error:
+        # One with a text is not ours, and says more than we could.
+        if not str(error):
+            raise GraphqlWsTimeoutError(waited_for, seconds, advice) from None
+        raise
+
+
+async def resolved(value: Value | Callable[[], Value | Awaitable[Value]]) -> Value:
+    """Return a value, or what a function or coroutine function without arguments returns."""
+    if not callable(value):
+        return value
+    answer: Any = cast("Callable[[], Any]", value)()
+    return cast("Value", await answer if inspect.isawaitable(answer) else answer)
+
+
+async def connect(transport: GraphqlWsTransport, offered: Sequence[Subprotocol]) -> Subprotocol:
+    """Open a transport and return the dialect that is spoken on it.
+
+    Args:
+        transport: what to open.
+        offered: the dialects we speak, the preferred one first.
+    """
+    opening = cast("Callable[..., Awaitable[None]]", transport.connect)
+    parameters = inspect.signature(opening).parameters
+    names = [dialect.name for dialect in offered]
+    arguments = {"subprotocol": names[0], "subprotocols": names}
+    await opening(**{name: value for name, value in arguments.items() if name in parameters})
+    return DIALECTS.get(transport.subprotocol or "", offered[0])
+
+
+async def disconnect(transport: GraphqlWsTransport, code: int, seconds: float) -> None:
+    """Close a transport, with a code if it takes one."""
+    closing = cast("Callable[..., Awaitable[None]]", transport.disconnect)
+    takes_code = "code" in inspect.signature(closing).parameters
+    await closing(timeout=seconds, **({"code": code} if takes_code else {}))
+
+
+async def initialize(
+    transport: GraphqlWsTransport, dialect: Subprotocol, params: Mapping[str, Any] | None
+) -> Any:
+    """Send `connection_init`, wait for `connection_ack` and return its payload.
+
+    Raises:
+        ConnectionClosedError: the server refuses us.
+        RemoteProtocolError: it answers something else.
+    """
+    init: dict[str, Any] = {"type": "connection_init"}
+    if params is not None:
+        init["payload"] = dict(params)
+    await transport.send(init)
+    while True:
+        message = await transport.receive(timeout=math.inf)
+        word = message.get("type")
+        if word == "connection_ack":
+            return message.get("payload")
+        if word == "connection_error":
+            raise ConnectionRejectedError(
+                f"The server refused the connection: {message.get('payload')}"
+            )
+        if word == "ping" and dialect.has_ping:
+            with contextlib.suppress(ConnectionClosedError):
+                await transport.send(pong_for(message))
+        elif word not in dialect.keep_alive_types:
+            raise RemoteProtocolError(f"Expected 'connection_ack', the server sent {message!r}")

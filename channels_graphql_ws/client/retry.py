@@ -1,0 +1,106 @@
+"""When a client tries again, and how long it waits before."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from channels_graphql_ws.client.errors import ConnectionRejectedError
+from channels_graphql_ws.exceptions import ConnectionClosedError
+from channels_graphql_ws.websocket.messages import CloseCode
+
+FIRST_WAIT: Final = 1.0
+LONGEST_WAIT: Final = 60.0
+_LONGEST_ASKED_FOR: Final = 3_600.0
+
+ACK_TIMEOUT_CODE: Final = 4504
+BAD_RESPONSE_CODE: Final = 4004
+
+# Those that npm's `graphql-ws` does not try again after, either: a next attempt can only meet
+# with the same.
+_FATAL_CODES: Final = frozenset(
+    {
+        BAD_RESPONSE_CODE,
+        4005,  # internal client error
+        CloseCode.BAD_REQUEST,
+        CloseCode.UNAUTHORIZED,
+        CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE,
+        CloseCode.SUBSCRIBER_ALREADY_EXISTS,
+        CloseCode.TOO_MANY_INITIALISATION_REQUESTS,
+        CloseCode.INTERNAL_ERROR,
+    }
+)
+
+# RFC 6455, section 7.4.1: the others below 2000 say that somebody has broken the protocol.
+_PASSING_CODES: Final = frozenset({1000, 1001, 1005, 1006, 1012, 1013, 1014})
+
+# Timeouts, too many requests, and what proxies say while a server restarts.
+_PASSING_STATUSES: Final = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
+
+_CREDENTIALS: Final = frozenset({401, 403, CloseCode.UNAUTHORIZED, CloseCode.FORBIDDEN})
+
+
+def full_jitter(failures: int) -> float:
+    """Return seconds to wait: random, up to 1, 2, 4, … and at most 60.
+
+    Args:
+        failures: how many attempts have failed in a row, from 1 on.
+    """
+    longest = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 16))
+    return random.uniform(0, longest)  # noqa: S311 (it only spreads clients in time)
+
+
+def is_retriable(error: Exception) -> bool:
+    """Return whether a later attempt may have better luck.
+
+    Close codes are judged as by npm's `graphql-ws`; 1012 and 4012 are restarts. Refused
+    handshakes are judged by their HTTP status: 408, 429 and those from 500 on may pass.
+    """
+    if isinstance(error, ConnectionRejectedError) and error.status is not None:
+        return error.status in _PASSING_STATUSES
+    if isinstance(error, ConnectionClosedError):
+        code = error.code
+        is_rfc = code is not None and 1000 <= code < 2000  # noqa: PLR2004 (RFC 6455, 7.4.2)
+        return code in _PASSING_CODES if is_rfc else code not in _FATAL_CODES
+    return isinstance(error, OSError)  # `TimeoutError` is one.
+
+
+def is_about_credentials(error: Exception) -> bool:
+    """Return whether the server did not like who we say we are."""
+    if isinstance(error, ConnectionRejectedError) and error.status in _CREDENTIALS:
+        return True
+    return isinstance(error, ConnectionClosedError) and error.code in _CREDENTIALS
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How a client tries again after it has lost its connection, or could not make one.
+
+    Args:
+        attempts: how often in a row; `math.inf` for ever.
+        wait: seconds before an attempt, from the number of failures in a row.
+        should_retry: whether an error may pass.
+    """
+
+    attempts: float = math.inf
+    wait: Callable[[int], float] = full_jitter
+    should_retry: Callable[[Exception], bool] = is_retriable
+
+    def delay(self, error: Exception, failures: int) -> float | None:
+        """Return seconds until the next attempt, `None` if there shall be none.
+
+        Args:
+            error: what failed.
+            failures: how many attempts have failed in a row, this one included.
+        """
+        if failures > self.attempts or not self.should_retry(error):
+            return None
+        asked_for = error.retry_after if isinstance(error, ConnectionRejectedError) else None
+        return max(self.wait(failures), min(asked_for or 0, _LONGEST_ASKED_FOR))
+
+
+NEVER: Final = Retry(attempts=0)
+"""No second attempt."""

@@ -1,0 +1,435 @@
+"""A connection that is made when it is needed, and made anew when it was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from channels_graphql_ws.client.errors import GraphqlWsTimeoutError, MutationInterruptedError
+from channels_graphql_ws.client.handshake import (
+    ConnectionParams,
+    connect,
+    disconnect,
+    initialize,
+    resolved,
+    time_limit,
+)
+from channels_graphql_ws.client.keep_alive import KeepAlive
+from channels_graphql_ws.client.listeners import ConnectionEvent, ConnectionState, Listeners
+from channels_graphql_ws.client.operations import Operation
+from channels_graphql_ws.client.retry import BAD_RESPONSE_CODE, Retry, is_about_credentials
+from channels_graphql_ws.client.router import Router, fail_operation
+from channels_graphql_ws.client.transport import GraphqlWsTransport, pong_for
+from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
+from channels_graphql_ws.websocket.messages import CloseCode
+from channels_graphql_ws.websocket.subprotocols import Subprotocol
+
+log = logging.getLogger("channels_graphql_ws.client")
+
+Message: TypeAlias = dict[str, Any]
+
+_RENEWALS: Final = 2
+"""How often in a row credentials are asked for anew because the server did not like them."""
+
+_LONG_ENOUGH: Final = 10.0
+"""Seconds after which a connection counts as a success, though nothing came through it."""
+
+_CLOSE_TIMEOUT: Final = 5.0
+"""Seconds for the server to answer our close."""
+
+_SHORT_CLOSE_TIMEOUT: Final = 0.5
+"""The same for one that does not seem to be there any more."""
+
+_NORMAL: Final = int(CloseCode.NORMAL)
+
+_NO_ACK: Final = (
+    "It has accepted the socket, but does not answer connection_init: is it a GraphQL server, and "
+    "does its hook for new connections end? See ack_timeout"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSettings:
+    """How a session connects, and how long it waits; seconds, see `GraphqlWsClient`."""
+
+    offered: Sequence[Subprotocol]
+    connection_params: ConnectionParams | None = None
+    retry: Retry
+    lazy: bool
+    close_when_idle: float | None
+    ack_timeout: float
+    keep_alive: float | None
+    pong_timeout: float
+
+
+class _IdleError(ConnectionClosedError):
+    """We close because nothing needs the connection."""
+
+    def __init__(self) -> None:
+        super().__init__("Nothing needed the connection any more", _NORMAL)
+
+
+class Session:
+    """Keeps a connection to a server while operations need one.
+
+    A task of its own connects, reads, reconnects and sends again what is still wanted; it is
+    there while there is a connection, or somebody waits for one.
+
+    Args:
+        transport: what connects.
+        router: takes the messages.
+        listeners: are told what happens.
+        settings: see there.
+    """
+
+    def __init__(
+        self,
+        transport: GraphqlWsTransport,
+        router: Router,
+        listeners: Listeners,
+        settings: SessionSettings,
+    ) -> None:
+        self.state = ConnectionState.CLOSED
+        self.ack_payload: Any = None
+        self.last_error: Exception | None = None
+        """Why there is no connection, `None` if that is as it should be."""
+        self._transport = transport
+        self._router = router
+        self._listeners = listeners
+        self._settings = settings
+        self._main: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connection: object | None = None  # another one for each connection
+        self._fault: asyncio.Future[Exception] | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._keep_alive: KeepAlive | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._failures = 0
+        router.on_ping = self._receive_ping
+        router.on_pong = self._receive_pong
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a connection, or one is being made."""
+        return self._main is not None and not self._main.done()
+
+    async def ready(self) -> None:
+        """Wait for a connection; make one if there is none.
+
+        Raises:
+            GraphqlWsClientError: there is none, and no attempt follows.
+        """
+        if self._connection is not None:
+            return
+        if self._ready is None:
+            self._ready = asyncio.get_running_loop().create_future()
+        self.start()
+        await asyncio.shield(self._ready)
+
+    def start(self) -> None:
+        """Connect, unless that is under way."""
+        if not self.is_running:
+            self._main = asyncio.create_task(self._run())
+
+    async def submit(self, operation: Operation) -> None:
+        """Send an operation, now or as soon as there is a connection."""
+        self._router.operations[operation.id] = operation
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._connection is None:
+            self.start()
+        else:
+            await self._send_operation(operation)
+
+    def withdraw(self, operation: Operation) -> asyncio.Task[None] | None:
+        """Forget an operation; return what tells the server, if it may still work on it."""
+        still_runs = self._router.operations.pop(operation.id, None) is not None
+        if self._settings.close_when_idle is not None and not self._router.operations:
+            self._close_when_idle(self._settings.close_when_idle)
+        if still_runs and self._connection is not None and operation.sent_on is self._connection:
+            return self.spawn(self._stop(operation.id))
+        return None
+
+    async def wait(self, waiter: asyncio.Future[Any]) -> None:
+        """Wait for a future that a message resolves."""
+        await waiter
+
+    async def send(self, message: Message) -> None:
+        """Send a message as soon as there is a connection."""
+        await self.ready()
+        await self._transport.send(message)
+
+    async def close(self) -> None:
+        """Close the connection and end all that goes on; harmless if that has happened."""
+        for task in (self._main, *self._tasks):
+            if task is not None:
+                task.cancel()
+        if self._main is not None:
+            await asyncio.gather(self._main, *self._tasks, return_exceptions=True)
+        operations, self._router.operations = self._router.operations, {}
+        closed = ConnectionClosedError("The client was closed", _NORMAL)
+        for operation in operations.values():
+            operation.close(closed)
+        self._settle_ready(closed)
+
+    def describe_wait(self) -> tuple[str, str]:
+        """Return what an operation without an answer waits for, and what may be done."""
+        address = self._transport.address
+        if self._connection is not None:
+            return f"an answer of {address}", "It is connected: does the resolver end? See timeout"
+        if self.last_error is not None:
+            return f"a connection to {address}", f"The last attempt failed: {self.last_error}"
+        return f"a connection to {address}", "It has not answered yet"
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something small beside; closing the session ends it."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _receive_ping(self, message: Message) -> None:
+        self._tell("ping", payload=message.get("payload"))
+        self.spawn(self._answer(message))
+
+    def _receive_pong(self, message: Message) -> None:
+        self._tell("pong", payload=message.get("payload"))
+
+    async def _run(self) -> None:
+        """Connect again and again, until nothing needs a connection or none can be had."""
+        try:
+            while True:
+                error = await self._serve_once()
+                if not self._is_wanted():
+                    self.last_error = None if _code_of(error) == _NORMAL else error
+                    return
+                delay = self._delay(error)
+                if delay is None:
+                    self._give_up(error)
+                    return
+                await self._pause(error, delay)
+                if not self._is_wanted():
+                    return
+        finally:
+            self.state = ConnectionState.CLOSED
+
+    async def _serve_once(self) -> Exception:
+        """Connect and read until the connection ends; return why it did."""
+        opened_at, results = math.inf, self._router.results
+        loop = asyncio.get_running_loop()
+        error: Exception = ConnectionClosedError("The transport has ended")
+        try:
+            await self._open()
+            opened_at = loop.time()
+            await self._read()
+        except Exception as failure:  # noqa: BLE001 (whatever a transport or a callable raises)
+            error = failure
+        finally:
+            if self._router.results > results or loop.time() - opened_at > _LONG_ENOUGH:
+                self._failures = 0
+            await self._leave(error)
+        self._lose_operations(error)
+        return error
+
+    async def _open(self) -> None:
+        self.state = ConnectionState.CONNECTING
+        self._tell("connecting")
+        settings, address = self._settings, self._transport.address
+        async with time_limit(self._transport.TIMEOUT, f"a connection to {address}"):
+            dialect = await connect(self._transport, settings.offered)
+        self._router.dialect = dialect
+        self._tell("connected")
+        params = await resolved(settings.connection_params)
+        async with time_limit(settings.ack_timeout, f"the connection_ack of {address}", _NO_ACK):
+            self.ack_payload = await initialize(self._transport, dialect, params)
+
+    async def _read(self) -> None:
+        """Read until the end, which is raised; operations are sent meanwhile."""
+        self._fault = asyncio.get_running_loop().create_future()
+        reading = asyncio.create_task(self._transport.read_all(self._router.deliver))
+        self._begin()
+        try:
+            await asyncio.wait((reading, self._fault), return_when=asyncio.FIRST_COMPLETED)
+            if self._fault.done():
+                raise self._fault.result()
+            reading.result()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    def _begin(self) -> None:
+        """Let operations run."""
+        self._connection = object()
+        self._router.on_lost = self._retry_operation
+        self.state = ConnectionState.ACKNOWLEDGED
+        self.last_error = None
+        interval = self._settings.keep_alive
+        if interval and self._transport.has_connection and self._router.dialect.has_ping:
+            self._keep_alive = KeepAlive(
+                interval,
+                self._settings.pong_timeout,
+                received=lambda: self._router.received,
+                ping=self._ping,
+                dead=self._report_silence,
+            )
+        self._settle_ready(None)
+        self._tell("acknowledged", payload=self.ack_payload)
+        self.spawn(self._send_operations())
+
+    async def _leave(self, error: Exception) -> None:
+        """Let go of the connection, whatever has become of it."""
+        self._connection = None
+        self._router.on_lost = fail_operation
+        if self._keep_alive is not None:
+            self._keep_alive.stop()
+            self._keep_alive = None
+        is_alive = self._fault is None or not self._fault.done()
+        self._fault = None
+        seconds = _CLOSE_TIMEOUT if is_alive else _SHORT_CLOSE_TIMEOUT
+        # Who has gone need not be told; an application that has failed has told it already.
+        with contextlib.suppress(Exception):
+            await disconnect(self._transport, _close_code(error), seconds)
+        self._tell("closed", error=error)
+
+    async def _send_operations(self) -> None:
+        """Send all that was not sent on this connection yet."""
+        connection = self._connection
+        for operation in tuple(self._router.operations.values()):
+            if self._connection is not connection:
+                return
+            if operation.sent_on is not connection and operation.id in self._router.operations:
+                await self._send_operation(operation)
+
+    async def _send_operation(self, operation: Operation) -> None:
+        message = operation.start_message(self._router.dialect.start_type)
+        operation.sent_on = self._connection
+        try:
+            await self._transport.send(message)
+        except (ConnectionClosedError, GraphqlWsTimeoutError) as error:
+            self._break_off(error)
+        except Exception as error:  # noqa: BLE001 (of a transport of the user's)
+            self._router.operations.pop(operation.id, None)
+            operation.fail(error)
+
+    async def _stop(self, id: str) -> None:
+        with contextlib.suppress(ConnectionClosedError, GraphqlWsTimeoutError):
+            await self._transport.send({"type": self._router.dialect.stop_type, "id": id})
+
+    async def _answer(self, ping: Message) -> None:
+        with contextlib.suppress(ConnectionClosedError, GraphqlWsTimeoutError):
+            await self._transport.send(pong_for(ping))
+
+    def _ping(self) -> None:
+        self.spawn(self._send_ping())
+
+    async def _send_ping(self) -> None:
+        with contextlib.suppress(ConnectionClosedError, GraphqlWsTimeoutError):
+            await self._transport.send({"type": "ping"})
+
+    def _report_silence(self, seconds: float) -> None:
+        self._break_off(
+            ConnectionClosedError(
+                f"{self._transport.address} has said nothing for {seconds:g} s, and has not "
+                "answered a ping; the connection is taken to be dead"
+            )
+        )
+
+    def _break_off(self, error: Exception) -> None:
+        """End the connection from our side."""
+        self._connection = None
+        if self._fault is not None and not self._fault.done():
+            self._fault.set_result(error)
+
+    def _close_when_idle(self, seconds: float) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+        self._idle = asyncio.get_running_loop().call_later(seconds, self._break_off, _IdleError())
+
+    def _is_wanted(self) -> bool:
+        return bool(self._router.operations) or self._ready is not None or not self._settings.lazy
+
+    def _lose_operations(self, error: Exception) -> None:
+        """Keep what may be sent again, and fail the rest."""
+        for operation in tuple(self._router.operations.values()):
+            if operation.sent_on is not None and not operation.replayable:
+                del self._router.operations[operation.id]
+                operation.fail(_interrupted(operation, error))
+        self._router.lose_connection(error)
+
+    def _retry_operation(self, operation: Operation, error: Exception) -> None:
+        """Send an operation again that failed on its own, after a while."""
+        operation.failures += 1
+        delay = self._settings.retry.delay(error, operation.failures)
+        if delay is None or not operation.replayable:
+            del self._router.operations[operation.id]
+            operation.fail(error if operation.replayable else _interrupted(operation, error))
+            return
+        log.warning("%s failed: %s. It is tried again in %.1f s", operation, error, delay)
+        self.spawn(self._send_later(operation, delay))
+
+    async def _send_later(self, operation: Operation, delay: float) -> None:
+        await asyncio.sleep(delay)
+        if self._connection is not None and operation.id in self._router.operations:
+            await self._send_operation(operation)
+
+    def _delay(self, error: Exception) -> float | None:
+        """Return seconds until the next attempt, `None` if there shall be none."""
+        if isinstance(error, _IdleError):
+            return 0
+        self._failures += 1
+        delay = self._settings.retry.delay(error, self._failures)
+        if delay is None and self._failures <= min(_RENEWALS, self._settings.retry.attempts):
+            renews = callable(self._settings.connection_params) or self._transport.renews
+            return 0 if renews and is_about_credentials(error) else None
+        return delay
+
+    async def _pause(self, error: Exception, delay: float) -> None:
+        self.state = ConnectionState.RETRYING
+        self.last_error = error
+        log.warning("%s. Trying again in %.1f s", error, delay)
+        self._tell("retrying", error=error, delay=delay)
+        await asyncio.sleep(delay)
+
+    def _give_up(self, error: Exception) -> None:
+        self.last_error = error
+        self._failures = 0
+        self._router.fail_operations(error)
+        self._settle_ready(error)
+        self._tell("error", error=error)
+
+    def _settle_ready(self, error: Exception | None) -> None:
+        ready, self._ready = self._ready, None
+        if ready is None or ready.done():
+            return
+        if error is None:
+            ready.set_result(None)
+        else:
+            ready.set_exception(error)
+            ready.exception()  # Nobody need wait for it.
+
+    def _tell(self, type: str, **details: Any) -> None:
+        self._listeners.tell(ConnectionEvent(type, self._failures, **details))
+
+
+def _interrupted(operation: Operation, error: Exception) -> MutationInterruptedError:
+    return MutationInterruptedError(
+        f"{operation} was sent, then the connection was lost: {error}. Nobody knows if it was "
+        "executed; look, or pass replay=True for one that may run twice",
+        _code_of(error),
+    )
+
+
+def _code_of(error: Exception) -> int | None:
+    return error.code if isinstance(error, ConnectionClosedError) else None
+
+
+def _close_code(error: Exception) -> int:
+    """Return the code with which we close after an error of ours or of the server."""
+    if isinstance(error, RemoteProtocolError):
+        return BAD_RESPONSE_CODE
+    return _NORMAL
