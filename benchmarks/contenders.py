@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import environments
@@ -19,6 +20,7 @@ class Contender:
         module: the module in `servers/`, for those that run under Uvicorn.
         environment: gives the interpreter, or for a program without `module` the whole command.
         wishes: what its server is told to do otherwise.
+        tree: another checkout of this package, whose code it runs.
     """
 
     name: str
@@ -26,9 +28,11 @@ class Contender:
     module: str | None = None
     environment: Callable[[], list[str]] | None = None
     wishes: dict[str, Any] = field(default_factory=dict)
+    tree: Path | None = None
 
 
 OURS = "ours"
+BEFORE = "before"
 OURS_GRAPHQL_CORE = "ours, graphql-core"
 PREDECESSOR = "predecessor"
 STRAWBERRY = "Strawberry"
@@ -62,3 +66,8 @@ CONTENDERS = {
         Contender(FLOOR, "a bare ASGI application that sends one prepared text", "floor"),
     )
 }
+
+
+def before(tree: Path) -> Contender:
+    """Return this package as it is in another checkout, to compare a change with."""
+    return Contender(BEFORE, f"this package, of {tree}", "graphql_app", tree=tree)

@@ -66,6 +66,7 @@ async def running(
     cpu: int | None = None,
     send_buffer: int | None = None,
     wishes: dict[str, Any] | None = None,
+    tree: Path | None = None,
 ) -> AsyncGenerator[Server, None]:
     """Run `servers/<module>.py` for the time of the block, on core `cpu` if it is given.
 
@@ -75,6 +76,7 @@ async def running(
         cpu: the core to run on.
         send_buffer: bytes that the kernel keeps for a connection.
         wishes: what the server shall do otherwise, see `servers/django_setup.py`.
+        tree: a checkout whose package it runs, instead of this one's.
     """
     whole = list(command or [sys.executable])
     if module is not None:
@@ -83,7 +85,7 @@ async def running(
         whole += ["--send-buffer", str(send_buffer)]
     if cpu is not None:
         whole = [sys.executable, "-c", _PINNED, str(cpu), *whole]
-    environment = _environment(foreign=command is not None)
+    environment = _environment(foreign=command is not None, tree=tree)
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
             *whole,
@@ -138,10 +140,12 @@ def cores() -> tuple[int | None, int | None]:
     return available[0], available[-1]
 
 
-def _environment(*, foreign: bool) -> dict[str, str]:
+def _environment(*, foreign: bool, tree: Path | None = None) -> dict[str, str]:
     """Return the environment of a server; a `foreign` one must not see this checkout."""
     paths = [str(HERE)]
-    if not foreign:
+    if tree is not None:
+        paths.append(str(tree))
+    elif not foreign:
         paths += [path for path in [os.environ.get("PYTHONPATH")] if path]
         if importlib.util.find_spec("channels_graphql_ws") is None:
             paths.append(str(HERE.parent))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
-from contenders import CONTENDERS, FLOOR, OURS
+from contenders import BEFORE, CONTENDERS, FLOOR, OURS
 from results import Measured, Run
 from targets import Verdict, verdicts
 
@@ -166,4 +166,21 @@ def _versions(run: Run) -> str:
         found = ", ".join(f"{package} {version}" for package, version in versions.items())
         title = CONTENDERS[name].title if name in CONTENDERS else name
         lines.append(f"- {title}: {found}")
+    return "\n".join(lines)
+
+
+def changes(run: Run) -> str:
+    """Return what has become of each scenario since another checkout: ratios within a round."""
+    lines = ["| scenario | before | now | now / before |", "| --- | ---: | ---: | ---: |"]
+    for measured in run.scenarios.values():
+        for name in measured.rows:
+            twin = BEFORE if name == OURS else f"{BEFORE}: {name}"
+            if twin not in measured.rows:
+                continue
+            now, then = measured.rounds(name), measured.rounds(twin)
+            ratios = [one / other for one, other in zip(now, then, strict=False) if other]
+            if ratios:
+                title = measured.name if name == OURS else f"{measured.name}, {name}"
+                figures = " | ".join(map(number, (median(then), median(now))))
+                lines.append(f"| {title} | {figures} | {median(ratios):.3f} |")
     return "\n".join(lines)

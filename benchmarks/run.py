@@ -25,13 +25,13 @@ from typing import Any
 
 import environments
 import uvloop
-from contenders import CONTENDERS, OURS
+from contenders import BEFORE, CONTENDERS, OURS, before
 from load import DeliveryError
 from measures.stage import Setting, Stage
 from measures.two_processes import TwoProcesses
 from plots import plots
 from processes import ServerError, cores
-from report import markdown, number, overview, targets
+from report import changes, markdown, number, overview, targets
 from results import Measured, Row, Run, machine
 from scenarios import SCENARIOS, Entry, Scenario
 from targets import verdicts
@@ -56,7 +56,9 @@ def main() -> int:
     runner.measure_all()
     run = runner.run
     print(overview(run), targets(verdicts(run.scenarios)), sep="\n\n")
-    if options.full or options.write:
+    if options.before is not None:
+        print("", changes(run), sep="\n")
+    elif options.full or options.write:
         _write(run)
     return _verdict(run)
 
@@ -77,6 +79,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--write", action="store_true", help="write results/ in the short form too"
     )
+    parser.add_argument("--before", type=Path, metavar="FOLDER",
+                        help="another checkout, which takes turns with this one")  # fmt: skip
     parser.add_argument("--report", action="store_true", help="only write the last report anew")
     options = parser.parse_args()
     options.rounds = options.rounds or (5 if options.full else 2)
@@ -130,24 +134,35 @@ class Runner:
                 self.run.scenarios[scenario.name] = measured
             await asyncio.gather(*(stage.start(stack) for stage in stages.values()))
             await _take_turns(scenario, stages, measured.rows, self._options.rounds)
-        for entry in scenario.entries:
+        for entry in self._entries(scenario):
             if entry.name in stages:
                 self.run.versions.setdefault(entry.contender, stages[entry.name].versions)
 
     def _stages(self, scenario: Scenario) -> dict[str, Stage]:
         only = self._options.only
         stages: dict[str, Stage] = {}
-        for entry in scenario.entries:
-            if only is None or entry.contender in only:
+        for entry in self._entries(scenario):
+            if only is None or entry.contender in (*only, BEFORE):
                 try:
                     stages[entry.name] = scenario.stage(self._setting(scenario, entry))
                 except environments.MissingError as error:
                     self.run.missing[entry.contender] = str(error)
         return stages
 
+    def _entries(self, scenario: Scenario) -> list[Entry]:
+        """Return who takes part; next to each entry of ours that of the other checkout."""
+        entries: list[Entry] = []
+        for entry in scenario.entries:
+            entries.append(entry)
+            if self._options.before is not None and entry.contender == OURS:
+                label = entry.label and f"{BEFORE}: {entry.label}"
+                entries.append(Entry(BEFORE, entry.audience, label))
+        return entries
+
     def _setting(self, scenario: Scenario, entry: Entry) -> Setting:
         needs_redis = issubclass(scenario.stage, TwoProcesses)
-        contender = CONTENDERS[entry.contender]
+        is_before = entry.contender == BEFORE
+        contender = before(self._options.before) if is_before else CONTENDERS[entry.contender]
         return Setting(
             contender,
             entry.audience,

@@ -98,6 +98,7 @@ class Stage:
             cpu=self.setting.server_cpu if cpu is None else cpu,
             send_buffer=self.setting.options.get("send_buffer"),
             wishes=contender.wishes | wishes,
+            tree=contender.tree,
         )
         async with server as one:
             _see_who_it_is(self.setting, one)
@@ -117,7 +118,10 @@ async def calm(server: Server) -> None:
 
 
 def _see_who_it_is(setting: Setting, server: Server) -> None:
-    """Make sure that the predecessor is not measured for ours: both have one name."""
+    """Make sure that nobody else is measured for ours: all have one name."""
+    tree = setting.contender.tree
+    if tree is not None and not (server.package or "").startswith(str(tree.resolve())):
+        raise ServerError(f"{setting.contender.name} has imported {server.package}")
     if setting.command is None or setting.contender.module != "graphql_app":
         return
     environment = setting.command[0].removesuffix("bin/python")

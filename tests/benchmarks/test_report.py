@@ -3,9 +3,9 @@
 from xml.etree import ElementTree as ET
 
 import pytest
-from contenders import CONTENDERS, FLOOR, NODE, OURS, PREDECESSOR
+from contenders import BEFORE, CONTENDERS, FLOOR, NODE, OURS, PREDECESSOR
 from plots import plots
-from report import markdown, number, overview
+from report import changes, markdown, number, overview
 from results import Measured, Row, Run
 from scenarios import SCENARIOS
 from targets import TARGETS, verdicts
@@ -123,3 +123,18 @@ def test_a_plot_has_a_bar_for_each_contender_longer_for_more():
 )
 def test_figures_have_three_digits(value, text):
     assert number(value) == text
+
+
+def test_a_change_is_compared_with_the_code_before_it_round_by_round():
+    rows = {
+        OURS: Row([{"cpu": 10.0}, {"cpu": 30.0}, {"cpu": 21.0}]),
+        BEFORE: Row([{"cpu": 10.0}, {"cpu": 20.0}, {"cpu": 20.0}]),
+        "ours at 100": Row([{"cpu": 5.0}]),
+        f"{BEFORE}: ours at 100": Row([{"cpu": 4.0}]),
+        NODE: Row([{"cpu": 1.0}]),
+    }
+    table = changes(run_of(Measured("shared", "", "µs", "cpu", {}, rows))).splitlines()
+    assert table[2:] == [
+        "| shared | 20.0 | 21.0 | 1.050 |",
+        "| shared, ours at 100 | 4.00 | 5.00 | 1.250 |",
+    ]
