@@ -53,6 +53,8 @@ _CONTENT_TYPES = {
 }
 _COMPRESSIBLE = frozenset({".css", ".js", ".svg", ".ttf", ".txt"})
 _FILE_OF_STYLE = re.compile(rb'url\(["\']?\./([\w.-]+)["\']?\)')
+_OWN_HOST = re.compile(r"/(?!/)")
+_NO_GZIP = re.compile(r"q=0(\.0*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +255,7 @@ def _asset_urls(*, static_files: bool | None) -> Mapping[str, str]:
         except ValueError:
             urls = {}
         # Browsers start no worker from another host.
-        if urls and all(re.match(r"/(?!/)", each) for each in urls.values()):
+        if urls and all(_OWN_HOST.match(each) for each in urls.values()):
             return urls
     return {name: _own_address(name) for name in names}
 
@@ -282,5 +284,5 @@ def _takes_gzip(accept_encoding: str) -> bool:
     for each in accept_encoding.lower().split(","):
         coding, _, weight = each.partition(";")
         if coding.strip() in {"gzip", "*"}:
-            return re.fullmatch(r"\s*q=0(\.0*)?\s*", weight) is None
+            return _NO_GZIP.fullmatch(weight.strip()) is None
     return False

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeAlias
 from django.http import parse_cookie
 
 from channels_graphql_ws.exceptions import ChannelLayerError, SharedContextError
+from channels_graphql_ws.execution.headers import headers_of
 
 Listen: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]]
 
@@ -176,9 +177,12 @@ class OperationContext(DictAsObject):
     def _from_scope(self, name: str) -> Any:
         scope: Mapping[str, Any] = self.channels_scope
         if name == "headers":
-            return _headers(scope)
+            return headers_of(scope)
         if name == "cookies":
-            return scope["cookies"] if "cookies" in scope else _cookies(scope)
+            cookies = scope.get("cookies")
+            return (
+                parse_cookie(headers_of(scope).get("cookie", "")) if cookies is None else cookies
+            )
         if name in scope:
             return scope[name]
         raise AttributeError(
@@ -246,20 +250,3 @@ def _deep_copy(items: dict[str, Any], memo: dict[int, Any]) -> dict[str, Any]:
         except Exception:  # noqa: BLE001 (whatever the value's own code raises)
             copied[name] = value
     return copied
-
-
-def _headers(scope: Mapping[str, Any]) -> dict[str, str]:
-    """Headers by lower-case name; the values of a repeated one are joined."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope.get("headers", ()):
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        if name in headers:
-            # HTTP/2 sends cookies one by one (RFC 9113, 8.2.3).
-            separator = "; " if name == "cookie" else ", "
-            value = f"{headers[name]}{separator}{value}"
-        headers[name] = value
-    return headers
-
-
-def _cookies(scope: Mapping[str, Any]) -> dict[str, str]:
-    return parse_cookie(_headers(scope).get("cookie", ""))

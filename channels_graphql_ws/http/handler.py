@@ -16,6 +16,7 @@ from graphql import OperationType
 
 from channels_graphql_ws import graphiql
 from channels_graphql_ws.concurrency.eager import is_awaitable
+from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH, problem_of_headers
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.http import negotiation, pages, parsing, uploads
 from channels_graphql_ws.http import responses as answers
@@ -88,6 +89,7 @@ class RequestHandler:
             ClientGoneError: there is nobody to answer.
         """
         try:
+            self._check_sizes()
             self._accepted = self._negotiate()
             return await self._serve()
         except HttpError as error:
@@ -101,6 +103,17 @@ class RequestHandler:
             self._request.close()
             problem = HttpError("Internal server error", HTTPStatus.INTERNAL_SERVER_ERROR)
             return answers.refusal(HttpResponse(), problem, self._accepted.single)
+
+    def _check_sizes(self) -> None:
+        """Refuse headers and query strings that would take long to read."""
+        problem = problem_of_headers(self._request.scope)
+        if problem is not None:
+            raise HttpError(problem, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        limit = self._endpoint.max_body_size
+        if limit is not None and len(self._request.query_string) > limit:
+            raise HttpError(
+                f"The query string is longer than {limit} bytes", HTTPStatus.REQUEST_URI_TOO_LONG
+            )
 
     def _negotiate(self) -> Accepted:
         accepted = negotiation.accept(self._request.headers.get("Accept"))
@@ -140,6 +153,11 @@ class RequestHandler:
         return await self._run(operation)
 
     async def _post(self) -> Answer:
+        if len(self._request.content_type) > MAX_PARSED_LENGTH:
+            raise HttpError(
+                f"The content type is longer than {MAX_PARSED_LENGTH} characters",
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            )
         is_form = self._request.media_type.name == "multipart/form-data"
         limit = self._check_form() if is_form else self._check_json()
         length = self._request.content_length
@@ -219,7 +237,8 @@ class RequestHandler:
         if self._accepted.single is None and self._accepted.stream is None:
             raise HttpError(
                 "Accept application/graphql-response+json, application/json or, if streams are "
-                "switched on, text/event-stream",
+                f"switched on, text/event-stream, in the first {MAX_PARSED_LENGTH} characters of "
+                "the header",
                 HTTPStatus.NOT_ACCEPTABLE,
             )
         operation = self._operation(wanted)

@@ -1,4 +1,4 @@
-"""What the client accepts: which form a result has, and which a stream."""
+"""Choose the forms of results and streams by the `Accept` header."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isnan
 from typing import Final
+
+from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH
 
 
 class MediaType(StrEnum):
@@ -21,7 +24,7 @@ class MediaType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What suits the client best.
+    """The forms that suit the client best.
 
     Attributes:
         single: the form of one result; `None` if the client takes none.
@@ -46,9 +49,13 @@ _COMMON: Final = {
     "text/event-stream": Accepted(None, MediaType.EVENT_STREAM, streams_all=True),
 }
 
+# A quoted string; one that is left open ends with the text. An alternative that could fail
+# after a long way would be tried again behind each quote: quadratic.
+_QUOTED: Final = r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)'
+
 # An element of a list; a comma in a quoted string does not end it (RFC 9110, 5.6.1).
-_ELEMENT: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-_PARAMETER: Final = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*")+')
+_ELEMENT: Final = re.compile(rf'(?:[^,"]|{_QUOTED})+', re.DOTALL)
+_PARAMETER: Final = re.compile(rf'(?:[^;"]|{_QUOTED})+', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +69,36 @@ class Range:
     def quality(self) -> float:
         """How much it is wanted, from 0, not at all, to 1."""
         try:
-            return min(max(float(self.parameters.get("q", "1")), 0.0), 1.0)
+            quality = float(self.parameters.get("q", "1"))
         except ValueError:
             return 1.0
+        return 1.0 if isnan(quality) else min(max(quality, 0.0), 1.0)
 
 
 def parse(value: str) -> Range:
-    """Take a media type and its parameters apart (RFC 9110, 8.3.1); never fails."""
-    name, *rest = _PARAMETER.findall(value) or [""]
+    """Take a media type and its parameters apart (RFC 9110, 8.3.1); never fails.
+
+    No more than `MAX_PARSED_LENGTH` characters are looked at.
+    """
+    name, *rest = _PARAMETER.findall(value[:MAX_PARSED_LENGTH]) or [""]
     pairs = (each.partition("=") for each in rest)
     parameters = {key.strip().lower(): value.strip().strip('"').lower() for key, _, value in pairs}
     return Range(name.strip().lower(), parameters)
 
 
 def accept(header: str | None) -> Accepted:
-    """Choose by an `Accept` header. Without one the client takes anything."""
-    common = _COMMON.get(header)
-    return common or _choose([parse(each) for each in _ELEMENT.findall(header or "")])
+    """Choose by an `Accept` header. Without one the client takes anything.
+
+    No more than `MAX_PARSED_LENGTH` characters are looked at, and of those only whole
+    elements.
+    """
+    if header is None or len(header) <= MAX_PARSED_LENGTH:
+        return _COMMON.get(header) or _choose(_ELEMENT.findall(header or ""))
+    return _choose(_ELEMENT.findall(header[:MAX_PARSED_LENGTH])[:-1])
 
 
-def _choose(ranges: list[Range]) -> Accepted:
+def _choose(elements: list[str]) -> Accepted:
+    ranges = [parse(each) for each in elements]
     response = _quality(ranges, MediaType.RESPONSE)
     json = _quality(ranges, MediaType.JSON, "application/*", "*/*")
     events = _quality(ranges, MediaType.EVENT_STREAM)
@@ -100,11 +117,11 @@ def _choose(ranges: list[Range]) -> Accepted:
 
 
 def _quality(ranges: Iterable[Range], *names: str) -> float:
-    """Give the quality of the first name that is there: the most specific range decides."""
+    """Return the quality of the first name that is there: the most specific range decides."""
     found = {each.name: each.quality for each in ranges}
     return next((found[name] for name in names if name in found), 0.0)
 
 
 def _takes_events(range: Range) -> bool:
-    """Tell Apollo's multipart subscriptions from `@defer`, which has the same name."""
+    """Return whether this is Apollo's multipart subscriptions, and not `@defer`."""
     return "subscriptionspec" in range.parameters

@@ -11,14 +11,18 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict, parse_cookie
 from django.utils.datastructures import CaseInsensitiveMapping, MultiValueDict
 
+from channels_graphql_ws.execution.headers import headers_of
 from channels_graphql_ws.http import negotiation, parsing
 
 TOKEN_HEADER = "X-GraphQL-Event-Stream-Token"  # noqa: S105 (its name, not a token)
 
+_HUGE = 10**18
+"""Stands for any longer body: Python does not read a number of thousands of digits."""
+
 
 @dataclass(frozen=True, slots=True)
 class FormData:
-    """A form, as of an upload."""
+    """The fields and files of a form."""
 
     fields: QueryDict
     files: MultiValueDict[str, UploadedFile[Any]]
@@ -32,7 +36,6 @@ class HttpRequest:
         scope: the ASGI scope, with `user` and `session` where there are any.
         method: "GET", "POST", …
         path: without the query string.
-        headers: names in any case.
         body: empty if it was a form.
         form_data: the fields and files of a form, otherwise `None`.
     """
@@ -42,10 +45,15 @@ class HttpRequest:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        self.headers: Mapping[str, str] = _headers(scope)
         self.body = b""
         self.form_data: FormData | None = None
         self._on_close: list[Callable[[], object]] = []
+
+    @cached_property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, with names in any case; the values of a repeated one are joined."""
+        joined = headers_of(self.scope)
+        return CaseInsensitiveMapping({name.title(): joined[name] for name in joined})
 
     @cached_property
     def content_type(self) -> str:
@@ -95,9 +103,11 @@ class HttpRequest:
 
     @property
     def content_length(self) -> int | None:
-        """The length of the body, if the client has told it."""
+        """The length of the body in bytes, `None` if the client does not say it."""
         text = self.headers.get("Content-Length", "")
-        return int(text) if text.isascii() and text.isdigit() else None
+        if not (text.isascii() and text.isdigit()):
+            return None
+        return int(text) if len(text) < len(str(_HUGE)) else _HUGE
 
     def __deepcopy__(self, memo: object) -> HttpRequest:
         """Return the same: a copy of `info.context` belongs to the same request."""
@@ -112,15 +122,3 @@ class HttpRequest:
         """Close, and thereby delete, temporary files."""
         while self._on_close:
             self._on_close.pop()()
-
-
-def _headers(scope: Mapping[str, Any]) -> Mapping[str, str]:
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope.get("headers", ()):
-        name, value = raw_name.decode("latin-1").title(), raw_value.decode("latin-1")
-        if name in headers:
-            # HTTP/2 sends cookies one by one (RFC 9113, 8.2.3).
-            separator = "; " if name == "Cookie" else ", "
-            value = f"{headers[name]}{separator}{value}"
-        headers[name] = value
-    return CaseInsensitiveMapping(headers)

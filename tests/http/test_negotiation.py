@@ -24,6 +24,8 @@ APOLLO = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
         (f"{RESPONSE};q=0, */*;q=0.1", MediaType.JSON),
         ("APPLICATION/JSON ; Q=1", MediaType.JSON),
         ("application/json;q=much", MediaType.JSON),
+        ("application/json;q=nan", MediaType.JSON),
+        ("application/json;q=-1", None),
         ("application/json;q=0", None),
         ("application/json;q=0, */*", None),
         ("text/plain", None),
@@ -66,6 +68,34 @@ def test_a_comma_in_a_quoted_string_ends_nothing():
     )
 
 
+@pytest.mark.parametrize(
+    ("header", "single"),
+    [
+        (f"application/json, {'a' * 1_000}", MediaType.JSON),
+        (f"application/json;a={'a' * 1_000}", None),
+        (f"{'a/b, ' * 198}application/json;q=0", None),
+        (f"{'a/b, ' * 199}application/json", None),
+        ("text/html, " + '"\\"' * 30_000, None),
+    ],
+)
+def test_of_a_long_header_the_whole_elements_at_the_beginning_count(header, single):
+    assert accept(header).single is single
+
+
+@pytest.mark.parametrize(
+    ("header", "elements"),
+    [
+        ('application/json;a="b, text/html', (MediaType.JSON, False)),
+        ('application/json, text/plain;a="\\', (MediaType.JSON, False)),
+        ('text/plain;a="\\\n", application/json', (MediaType.JSON, False)),
+        ('"text/html", application/json', (MediaType.JSON, False)),
+    ],
+)
+def test_a_quoted_string_that_is_left_open_ends_with_the_header(header, elements):
+    accepted = accept(header)
+    assert (accepted.single, accepted.html) == elements
+
+
 def test_a_browser_that_opens_a_page_wants_a_page():
     assert accept("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8").html
 
@@ -85,3 +115,7 @@ def test_a_content_type_is_taken_apart():
 
 def test_no_content_type_is_none():
     assert parse("").name == ""
+
+
+def test_of_a_long_content_type_the_beginning_is_parsed():
+    assert parse(f"application/json;a={'a' * 2_000};b=c").parameters.keys() == {"a"}

@@ -146,6 +146,39 @@ async def test_a_length_that_is_no_number_is_ignored():
     assert (await ask(consumer(), headers=headers, body=body)).status == 200
 
 
+@pytest.mark.parametrize("digits", [18, 19, 5_000])
+async def test_a_length_of_many_digits_is_too_long(digits):
+    async with exchange(
+        consumer(), headers={"Content-Type": JSON, "Content-Length": "9" * digits}
+    ) as one:
+        assert (await one.answer()).status == 413
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [
+        ("X-Any", "x" * 65_536, 431),
+        ("Accept", '"\\"' * 30_000, 431),
+        ("Accept", '"\\"' * 20_000, 406),
+        ("Accept", f"application/json, {'a' * 60_000}", 200),
+        ("Content-Type", "application/json;a=" + '"' * 1_000, 415),
+        ("Cookie", 'a="' + "\\" * 30_000, 431),
+        ("Cookie", "a=" + "b" * 8_000, 200),
+    ],
+)
+async def test_a_large_header_stops_nothing(name, value, status):
+    answer = await post(consumer(), {"query": "{ hello }"}, headers={name: value})
+    assert answer.status == status
+    assert answer.json["data" if status == 200 else "errors"]
+
+
+async def test_a_query_string_may_be_as_long_as_a_body():
+    answer = await get(consumer(max_body_size=100), query="{ hello }" + " " * 81)
+    assert answer.status == 200
+    answer = await get(consumer(max_body_size=100), query="{ hello }" + " " * 82)
+    assert (answer.status, answer.message) == (414, "The query string is longer than 100 bytes")
+
+
 async def test_a_client_that_goes_in_the_middle_of_its_body_is_forgotten():
     body, headers = posted({"query": "{ hello }"})
     async with exchange(consumer(), headers=headers) as one:
