@@ -70,6 +70,7 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         known = set[str]().union(*(option_names(each) for each in classes))
         check_options(options, known, type(self).__qualname__)
         stack = middleware_stack or (lambda application: application)
+        options["_follows_debug"] = True
         applications = [stack(_with_known_options(each, options).as_asgi()) for each in classes]
         websocket = URLRouter([_route(url_pattern, applications[-1]), _route("", _refuse)])
         routes = [_route("", django_application or _not_found)]
@@ -141,7 +142,7 @@ def _check_consumer(name: str, given: Any, kind: type[Any]) -> None:
 
 
 def _with_known_options(cls: type[Any], options: dict[str, Any]) -> type[Any]:
-    known = option_names(cls)
+    known = option_names(cls) | {"_follows_debug"}
     return with_options(cls, {name: value for name, value in options.items() if name in known})
 
 

@@ -31,6 +31,9 @@ WORST = {
 }
 """What each makes its longest ways with, repeated to any length."""
 
+OF_USERS = ("client.", "spelling.", "testing.")
+"""Modules whose expressions see nothing but what the user of the package has written."""
+
 
 def expressions():
     """Yield what is compiled: the names of the constants, and other calls by their line."""
@@ -54,7 +57,8 @@ def is_of_re(call):
 
 
 def test_each_expression_is_a_constant_and_has_its_worst_inputs():
-    assert set(expressions()) == set(WORST)
+    found = {name for name in expressions() if not name.startswith(OF_USERS)}
+    assert found == set(WORST), "add the worst inputs of a new expression to WORST"
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,7 @@ async def test_the_user_is_the_same_over_http_and_websocket():
 
 
 async def test_users_may_be_left_out():
-    application = router(graphene.Schema(query=Query))
+    application = router(graphene.Schema(query=Query), mask_errors=False)
     answer = await post(application, {"query": "{ me }"})
     assert "AuthMiddlewareStack" in answer.json["errors"][0]["message"]
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from graphql import ExecutionResult, GraphQLError
 
-from channels_graphql_ws.execution.masking import Mask
+from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.json_text import culprit, dumps, encodable, is_encodable
 
@@ -95,18 +95,21 @@ def too_slow() -> ExecutionResult:
     return ExecutionResult(None, [GraphQLError(text, extensions={"code": "SLOW_CONSUMER"})])
 
 
-def log_errors(errors: Iterable[Exception] | None, what: str, id: object) -> None:
+def log_errors(
+    errors: Iterable[Exception] | None, what: str, id: object, mask: Mask = NO_MASK
+) -> None:
     """Log, with the traceback, what broke in the user's code and not in the request."""
     for error in errors or ():
         cause = error.original_error if isinstance(error, GraphQLError) else error
         if cause is not None and not isinstance(cause, GraphQLError):
-            log.warning("An error in %s (id %s): %s", what, id, error, exc_info=cause)
+            hidden = HIDDEN if mask.hides(error) else ""
+            log.warning("An error in %s (id %s)%s: %s", what, id, hidden, error, exc_info=cause)
 
 
 def log_refusal(what: str, error: Exception, mask: Mask) -> None:
     """Log that a hook refused by raising; what clients are not told of is worth a warning."""
     if mask.hides(error):
-        log.warning("%s: %r", what, error, exc_info=error)
+        log.warning("%s%s: %r", what, HIDDEN, error, exc_info=error)
     else:
         log.info("%s: %r", what, error)
 

@@ -39,6 +39,7 @@ from channels_graphql_ws.http.reservations import (
 )
 from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.http.stream import OwnStream, ResponseStream, Sink
+from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.shutdown import connections_of_loop
 
@@ -76,6 +77,7 @@ class RequestHandler:
     def __init__(
         self, endpoint: GraphqlHttpEndpoint, request: HttpRequest, source: Source
     ) -> None:
+        settle(endpoint)
         self._endpoint = endpoint
         self._request = request
         self._source = source

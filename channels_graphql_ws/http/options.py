@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 from channels_graphql_ws.graphiql import GraphiqlConfig
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.json_text import dumps, loads
+from channels_graphql_ws.operations.defaults import ByDebug, Open
 from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.option_values import (
     NOT_NEGATIVE,
@@ -66,8 +67,10 @@ class GraphqlHttpEndpoint(OperationOptions):
     stalled_reader_timeout: Annotated[float | None, NOT_NEGATIVE] = 60.0
     """Seconds after which a stream whose client reads nothing is ended; needs heartbeats."""
 
-    graphiql: bool = True
-    """Answer browsers that ask for a page with GraphiQL."""
+    graphiql: Annotated[
+        bool | None, Open(value=True), ByDebug(on=True, off=False, otherwise=True)
+    ] = None
+    """Answer browsers that ask for a page with GraphiQL. `None`: with DEBUG only."""
 
     _engines: ClassVar[list[tuple[Any, Engine]]]
 

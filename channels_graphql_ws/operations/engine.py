@@ -37,6 +37,7 @@ from channels_graphql_ws.execution.middleware import managed
 from channels_graphql_ws.execution.request import Refusal, Subscribe
 from channels_graphql_ws.execution.rules import Rules
 from channels_graphql_ws.execution.sync_resolvers import Hops
+from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.interfaces import (
     Client,
     EngineSettings,
@@ -67,6 +68,7 @@ def engine_of(endpoint: Any) -> Engine:
         TypeError: it has no `schema`, or an option of its own that belongs to the class.
         ValueError, TypeError: a value makes no sense, see `check_values`.
     """
+    settle(endpoint)
     values = _reader.values(endpoint)
     cls = type(endpoint)
     known: list[tuple[Any, Engine]] = cls.__dict__.get("_engines") or []
@@ -207,7 +209,8 @@ class Engine:
             result = yield result
         self._warn_if_slow(request, time.monotonic() - started)
         answer: ExecutionResult = result
-        log_errors(answer.errors, request.operation_name or "an operation", request.id)
+        what = request.operation_name or "an operation"
+        log_errors(answer.errors, what, request.id, self.settings.mask)
         client.next(encode_answer(answer, session.format_error))
         client.completed()
 

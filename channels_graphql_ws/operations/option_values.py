@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 from graphql import GraphQLSchema
 
+from channels_graphql_ws.operations.defaults import check_safety
 from channels_graphql_ws.operations.overrides import overridden
 
 T = TypeVar("T")
@@ -71,12 +72,13 @@ def check_values(endpoint: Any) -> None:
     """Check the options of an endpoint, or of a class of them.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: a number is out of its range, or `safety` is not a word of its own.
         TypeError: a message is not a text, or not a mapping; a method needs an instance.
     """
     is_class = isinstance(endpoint, type)
     cls: Any = endpoint if is_class else type(endpoint)
     name_of = cls.__qualname__
+    check_safety(endpoint, name_of)
     for name, (range_, is_optional) in _ranges(cls).items():
         value = getattr(endpoint, name)
         if value not in range_ and not (value is None and is_optional):

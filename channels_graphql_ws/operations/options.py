@@ -17,12 +17,19 @@ from graphql import (
 from channels_graphql_ws.execution import documents
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.errors import format_error
+from channels_graphql_ws.operations.defaults import ByDebug, Open
 from channels_graphql_ws.operations.option_values import NOT_NEGATIVE
 from channels_graphql_ws.operations.overrides import default
 
 
 class OperationOptions:
     """What decides on an operation, whichever transport it came by."""
+
+    safety: str | None = None
+    """With `"compatible"`, each option that protects against strangers, and that is not set,
+    has the value which allows what django-channels-graphql-ws 1.0.0rc7 allowed. `"safe"`:
+    its own default. `None`: what the Django setting `CHANNELS_GRAPHQL_WS["SAFETY"]` says,
+    "safe" without one."""
 
     schema: Any
     """A `graphene.Schema`, a `graphql.GraphQLSchema`, or an object that has one."""
@@ -39,45 +46,55 @@ class OperationOptions:
     """Rules (`graphql.ValidationRule`) that documents must keep besides GraphQL's own.
     They are applied to documents that are valid otherwise, once for each document."""
 
-    max_depth: Annotated[int | None, NOT_NEGATIVE] = 50
+    max_depth: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 50
     """Deepest nesting of an operation, counted as `graphene.validation.depth_limit_validator`
     does: `{ a { b } }` has 1, fields of introspection do not count. `None`: no limit. This
     and the limits that follow are counted through fragments, each time one is spread, and
     before a document is validated."""
 
-    max_aliases: Annotated[int | None, NOT_NEGATIVE] = 1_000
+    max_aliases: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 1_000
     """Most aliases in an operation. `None`: no limit."""
 
-    max_root_fields: Annotated[int | None, NOT_NEGATIVE] = 500
+    max_root_fields: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 500
     """Most fields on the outermost level of an operation. `None`: no limit."""
 
-    max_directives: Annotated[int | None, NOT_NEGATIVE] = 500
+    max_directives: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 500
     """Most directives in an operation. `None`: no limit."""
 
-    max_introspection_depth: Annotated[int | None, NOT_NEGATIVE] = 20
+    max_introspection_depth: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 20
     """Deepest nesting of fields below `__schema` and `__type`; GraphiQL's query has 14.
     `None`: no limit."""
 
-    good_faith_introspection: bool = True
+    good_faith_introspection: Annotated[bool, Open(value=False)] = True
     """Refuse introspection that asks for more than there is to know: `__schema` or `__type`
     more than once in an operation, a list of theirs again inside itself or under a second
     name, or more than 500 fields. What GraphiQL and generators of code ask for passes."""
 
-    max_tokens: Annotated[int | None, NOT_NEGATIVE] = 15_000
+    max_tokens: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 15_000
     """Most words, punctuators and comments that a document may have. `None`: no limit."""
 
-    introspection: bool = True
-    """Answer questions about the schema (`__schema`, `__type`)."""
+    introspection: Annotated[
+        bool | None, Open(value=True), ByDebug(on=True, off=False, otherwise=True)
+    ] = None
+    """Answer questions about the schema (`__schema`, `__type`), and suggest names in errors
+    ("Did you mean …?"). `None`: with DEBUG only, over HTTP and on the router; a
+    `GraphqlWsConsumer` that is mounted by hand answers always."""
 
     compile_operations: bool = True
     """Compile what operations select, once for each document. Results are those of
     graphql-core, which executes everything that the compiler does not know, and with
     `False` everything."""
 
-    mask_errors: bool | Callable[[Exception], bool] = False
-    """Show clients `masked_error_message` in place of unexpected errors: for production.
-    `GraphQLError`s that are raised on purpose, and what is wrong in a request, stay. Or a
-    function that takes an error and returns whether to hide it. The log has it in any case."""
+    mask_errors: Annotated[
+        bool | Callable[[Exception], bool] | None,
+        Open(value=False),
+        ByDebug(on=False, off=True, otherwise=False),
+    ] = None
+    """Show clients `masked_error_message` in place of unexpected errors. `GraphQLError`s that
+    are raised on purpose, and what is wrong in a request, stay. Or a function that takes an
+    error and returns whether to hide it. The log has it in any case. `None`: without DEBUG
+    only, over HTTP and on the router; a `GraphqlWsConsumer` that is mounted by hand hides
+    none."""
 
     masked_error_message: str = "Unexpected error."
     """What clients read in place of an error that is hidden."""
@@ -90,7 +107,7 @@ class OperationOptions:
     """Seconds that mutations and `unsubscribed` hooks may go on after the client has gone,
     before they are cancelled."""
 
-    max_operations_per_connection: Annotated[int | None, NOT_NEGATIVE] = 100
+    max_operations_per_connection: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 100
     """Subscriptions that a WebSocket may have at a time, or operations that a reserved event
     stream may have; one more gets an error. Queries and mutations over WebSocket are not
     counted. `None`: no limit."""
@@ -121,6 +138,9 @@ class OperationOptions:
     complete_at_shutdown: bool = False
     """Send `complete` for each subscription when the server shuts down. A client that
     connects again by itself takes that for the end, and does not subscribe again."""
+
+    _follows_debug: ClassVar[bool] = True
+    """Whether options that are `None` follow DEBUG."""
 
     @default
     def get_context(self, context: OperationContext) -> Any:

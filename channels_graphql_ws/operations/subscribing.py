@@ -63,7 +63,7 @@ class Subscribing:
             else:
                 subscription = yield from self._iterate(execution, client, session)
         except Exception as error:  # noqa: BLE001 (the hook may raise anything)
-            log_errors([error], execution.name, client.request.id)
+            log_errors([error], execution.name, client.request.id, self.settings.mask)
             refusal = Refusal.SUBSCRIBE if is_class else Refusal.STREAM
             client.failed([describe(error, session.format_error)], refusal)
             return

@@ -16,6 +16,7 @@ from channels.layers import get_channel_layer
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.exceptions import InvalidMessageError
+from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.option_values import (
     SettingsReader,
@@ -146,6 +147,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 f"GraphqlWsConsumer serves 'websocket' and not {scope['type']!r}: mount it "
                 "under 'websocket' of a `channels.routing.ProtocolTypeRouter`"
             )
+        settle(self)
         self._identities = Identities(scope)
         self.base_send = send
         self._receiver = Receiver(receive)

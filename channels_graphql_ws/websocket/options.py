@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
+from channels_graphql_ws.operations.defaults import Open
 from channels_graphql_ws.operations.option_values import NOT_NEGATIVE
 from channels_graphql_ws.operations.options import OperationOptions
 
 
 class ConsumerOptions(OperationOptions):
     """The options of `GraphqlWsConsumer`: class attributes, or keywords of `as_asgi()`."""
+
+    # Clients of the predecessor read what its consumers told them.
+    _follows_debug: ClassVar[bool] = False
 
     subprotocols: Sequence[str] = ("graphql-transport-ws", "graphql-ws")
     """The subprotocols to speak, the preferred one first; leave out the legacy
@@ -38,11 +42,11 @@ class ConsumerOptions(OperationOptions):
     answer_complete: bool = True
     """Answer the client's `complete` of a subscription with one of our own."""
 
-    max_message_size: Annotated[int | None, NOT_NEGATIVE] = 1_000_000
+    max_message_size: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 1_000_000
     """Longest message from a client, in characters; a longer one closes with 4400.
     `None`: no limit."""
 
-    max_operations_in_flight: Annotated[int | None, NOT_NEGATIVE] = 2_000
+    max_operations_in_flight: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 2_000
     """Operations of all kinds that may be under way at a time; one more gets an `error`.
     `None`: no limit."""
 

@@ -28,6 +28,8 @@ STATICFILES = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
 
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1"],
+    # Not Django's own, with which static files would keep their names.
+    CHANNELS_GRAPHQL_WS={"DEBUG": True},
     CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
     CSRF_COOKIE_HTTPONLY=STATIC_ROOT is not None,
     INSTALLED_APPS=[]

@@ -484,7 +484,8 @@ async def test_operations_on_a_reserved_stream_listen_too():
 
 async def test_who_listens_without_a_channel_layer_is_told_which_setting_is_missing():
     with override_settings(CHANNEL_LAYERS={}):
-        async with streaming(consumer(), "subscription { heard }") as one:
+        application = consumer(mask_errors=False)
+        async with streaming(application, "subscription { heard }") as one:
             text = (await one.rest()).decode()
             await one.finished()
     assert "CHANNEL_LAYERS" in text
@@ -498,9 +499,9 @@ async def test_a_query_has_no_channel_of_its_own():
         def resolve_heard(_root, info):
             info.context.listen_to_channel("chat.message")
 
-    answer = await post(
-        GraphqlHttpConsumer.as_asgi(schema=graphene.Schema(query=Query)), {"query": "{ heard }"}
-    )
+    schema = graphene.Schema(query=Query)
+    application = GraphqlHttpConsumer.as_asgi(schema=schema, mask_errors=False)
+    answer = await post(application, {"query": "{ heard }"})
     assert "name groups" in answer.json["errors"][0]["message"]
 
 

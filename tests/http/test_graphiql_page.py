@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.http import HttpResponse
+from django.test import override_settings
 
 import http_schema
 from channels_graphql_ws.graphiql import ASSET_PARAMETER, GraphiqlConfig
@@ -15,7 +16,9 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
 def consumer(**options):
-    return GraphqlHttpConsumer.as_asgi(schema=http_schema.schema, **options)
+    return GraphqlHttpConsumer.as_asgi(
+        **{"schema": http_schema.schema, "graphiql": True, **options}
+    )
 
 
 async def test_a_browser_that_opens_the_endpoint_gets_graphiql():
@@ -33,7 +36,7 @@ async def test_its_settings_are_those_of_the_class():
         def graphiql_config(self, request):
             return GraphiqlConfig(title="Ours", endpoint="/elsewhere/")
 
-    answer = await get(Consumer.as_asgi(), BROWSER)
+    answer = await get(Consumer.as_asgi(graphiql=True), BROWSER)
     assert b"<title>Ours</title>" in answer.body
     assert b'"endpoint": "/elsewhere/"' in answer.body
 
@@ -56,6 +59,13 @@ async def test_a_query_of_a_browser_is_executed():
     assert answer.json == {"data": {"hello": "Hello world!"}}
 
 
+@pytest.mark.parametrize("debug", [False, True])
+async def test_without_a_word_it_is_there_while_one_develops(debug):
+    with override_settings(DEBUG=debug):
+        answer = await get(consumer(graphiql=None), BROWSER)
+    assert (b'<main id="graphiql">' in answer.body) is debug
+
+
 async def test_it_can_be_switched_off():
     application = consumer(graphiql=False)
     assert (await get(application, BROWSER)).status == 400
@@ -76,5 +86,5 @@ async def test_a_page_of_ones_own_takes_its_place(is_async):
 
             return later() if is_async else page
 
-    answer = await get(Consumer.as_asgi(), BROWSER)
+    answer = await get(Consumer.as_asgi(graphiql=True), BROWSER)
     assert answer.body == b"Mine at /graphql/"

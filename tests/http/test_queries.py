@@ -439,7 +439,8 @@ async def test_a_hook_may_refuse_an_operation():
 
 
 async def test_a_context_that_can_not_be_made_refuses_the_operation():
-    answer = await post(Hooked.as_asgi(), {"query": "{ hello }"}, accept=RESPONSE, path="/?boom")
+    application = Hooked.as_asgi(mask_errors=False)
+    answer = await post(application, {"query": "{ hello }"}, accept=RESPONSE, path="/?boom")
     assert (answer.status, answer.message) == (403, "KeyError: 'boom'")
 
 

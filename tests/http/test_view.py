@@ -43,8 +43,8 @@ class View(GraphqlView):
 
 class Urls:
     urlpatterns = (
-        path("graphql/", csrf_exempt(View.as_view())),
-        path("checked/", View.as_view()),
+        path("graphql/", csrf_exempt(View.as_view(graphiql=True))),
+        path("checked/", View.as_view(graphiql=True)),
         path("<slug:tenant>/graphql/", csrf_exempt(View.as_view(single_connection_enabled=True))),
         path(
             "impatient/",

@@ -160,7 +160,8 @@ OF_HTTP = (
 async def test_every_hook_of_an_http_consumer_is_called(
     install: Install, name: str, calls: list[str]
 ) -> None:
-    base = type("Base", (GraphqlHttpConsumer,), {"schema": http_schema.schema})
+    options = {"schema": http_schema.schema, "graphiql": True}
+    base = type("Base", (GraphqlHttpConsumer,), options)
     cls = install(base, name, recording(base, name, calls))
     application = cls.as_asgi()
     await post(application, {"query": "{ hello }"})
@@ -174,7 +175,7 @@ async def test_every_hook_of_an_http_consumer_is_called(
 async def test_every_hook_of_a_view_is_called(
     install: Install, name: str, calls: list[str]
 ) -> None:
-    base = type("Base", (GraphqlView,), {"schema": http_schema.schema})
+    base = type("Base", (GraphqlView,), {"schema": http_schema.schema, "graphiql": True})
     cls = install(base, name, recording(base, name, calls))
     view, requests = cls.as_view(), AsyncRequestFactory()
     for query in ("{ hello }", "{ nothing }"):

@@ -44,6 +44,8 @@ async def over_websocket(subprotocol: str, text: str, **options: Any) -> list[An
 
 async def over_http(_subprotocol: str, text: str, **options: Any) -> list[Any]:
     """Return the errors."""
+    # Without DEBUG there would be no introspection at all.
+    options = {"introspection": True, **options}
     answer = await post(GraphqlHttpConsumer.as_asgi(schema=SCHEMA, **options), {"query": text})
     return answer.json.get("errors", [])
 
@@ -105,6 +107,7 @@ async def test_a_document_may_have_so_much_and_no_more(ask, subprotocol, option)
     assert f"(`{option}`)" in error["message"]
     assert error["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": option, "allowed": limit}
     assert await ask(subprotocol, make(limit + 1), **{option: None}) == []
+    assert await ask(subprotocol, make(limit + 1), safety="compatible") == []
 
 
 @ways
@@ -118,6 +121,7 @@ async def test_nobody_may_ask_for_it_twice(ask, subprotocol):
     [error] = await ask(subprotocol, text)
     assert "does not introspect in good faith" in error["message"]
     assert await ask(subprotocol, text, good_faith_introspection=False) == []
+    assert await ask(subprotocol, text, safety="compatible") == []
 
 
 @ways
