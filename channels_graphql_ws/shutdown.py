@@ -45,6 +45,24 @@ class Drainable(Protocol):
         ...
 
 
+async def drain_all(connections: Iterable[Drainable], timeout: float) -> None:
+    """End connections; what is not over by then goes on without its client.
+
+    Args:
+        connections: what to end.
+        timeout: seconds that queries and mutations may take.
+    """
+    tasks: list[asyncio.Task[None]] = []
+    for number, connection in enumerate(connections, 1):
+        tasks.append(asyncio.create_task(connection.drain(timeout)))
+        if number % _TURNS_AT_ONCE == 0:
+            # Other clients are still being served meanwhile.
+            await asyncio.sleep(0)
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            log.error("A client could not be told of the shutdown", exc_info=result)
+
+
 class Connections:
     """All that goes on on one event loop. See `connections_of_loop`."""
 
@@ -70,15 +88,7 @@ class Connections:
     async def drain(self, timeout: float) -> None:
         """Let nobody in any more, and bring all out."""
         self.is_draining = True
-        tasks: list[asyncio.Task[None]] = []
-        for number, connection in enumerate(list(self._connections), 1):
-            tasks.append(asyncio.create_task(connection.drain(timeout)))
-            if number % _TURNS_AT_ONCE == 0:
-                # Other clients are still being served meanwhile.
-                await asyncio.sleep(0)
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                log.error("A client could not be told of the shutdown", exc_info=result)
+        await drain_all(list(self._connections), timeout)
 
     def listen_for_signals(self, timeout: float, signals: Iterable[signal.Signals]) -> None:
         """Leave when the process gets one of these signals, and pass it on then."""

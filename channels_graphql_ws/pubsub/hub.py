@@ -1,4 +1,4 @@
-"""The ear of one process and event loop: hands each broadcast to those who listen.
+"""Per-event-loop hub: delivers each broadcast to its local subscribers.
 
 However many clients subscribe, a process has one channel on the channel layer, joins
 a group once, and decodes a broadcast once to see that it is sound. With the in-memory
@@ -25,6 +25,7 @@ from channels_graphql_ws.pubsub.layers import ChannelLayer, forget_cached, is_lo
 from channels_graphql_ws.pubsub.local import Message, add_receiver, remove_receiver
 from channels_graphql_ws.pubsub.membership import Membership
 from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.shutdown import Drainable, drain_all
 
 log = logging.getLogger("channels_graphql_ws.broadcast")
 
@@ -36,6 +37,9 @@ SECONDS_AT_ONCE = 0.002
 
 RUNS_BETWEEN_CLOCK_READS = 4
 """Subscriber between two looks at the clock, which are not for free."""
+
+SEND_AWAY_TIMEOUT = 10.0
+"""Seconds that operations may take to their end when clients are sent to another process."""
 
 INBOX_LIMIT = 10_000
 """Messages that may wait for those before them. Further ones come to the queues of the
@@ -79,22 +83,34 @@ class Hub:
         self._users = 0
         self._membership: Membership | None = None
         if not is_local(layer):
-            self._membership = Membership(layer, self._listeners, self.deliver_soon)
+            self._membership = Membership(
+                layer, self._listeners, self.deliver_soon, given_up=self._send_away
+            )
+        self._connections: dict[Drainable, None] = {}
+        self._sending_away: asyncio.Task[None] | None = None
         self.heard = 0
         """Messages so far."""
         self.undecodable = 0
         """Those of them that could not be decoded."""
 
-    def acquire(self) -> None:
-        """Keep the hub alive until as many calls of `release`."""
+    def acquire(self, connection: Drainable | None = None) -> None:
+        """Keep the hub alive until as many calls of `release`.
+
+        Args:
+            connection: what is sent away if nothing comes through the layer any more.
+        """
         self._users += 1
+        if connection is not None:
+            self._connections[connection] = None
         if self._users == 1:
             _hubs.setdefault((self.loop, id(self.layer)), self)
             add_receiver(self.layer, self)
             forget_cached()
 
-    async def release(self) -> None:
-        """Let the hub go; the last one to leave switches off the light."""
+    async def release(self, connection: Drainable | None = None) -> None:
+        """Release the hub; the last user closes its membership."""
+        if connection is not None:
+            self._connections.pop(connection, None)
         self._users -= 1
         if self._users:
             return
@@ -128,6 +144,11 @@ class Hub:
                 self._listeners.pop(group, None)
         if self._membership is not None:
             self._membership.adjust(groups)
+
+    def _send_away(self) -> None:
+        """Close the connections: another process may still get what this one does not."""
+        going = drain_all(list(self._connections), SEND_AWAY_TIMEOUT)
+        self._sending_away = self.loop.create_task(going, context=Context())
 
     def counts(self) -> dict[str, int]:
         """Count what the hub holds: for tests, benchmarks and the curious."""

@@ -13,13 +13,11 @@ from copy import deepcopy
 from typing import Any, Protocol, TypeAlias
 
 from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.pubsub.channel_reader import ChannelReader
 from channels_graphql_ws.pubsub.layers import ChannelLayer, DirectLayer
-from channels_graphql_ws.pubsub.membership import Membership, cancel
+from channels_graphql_ws.pubsub.membership import Membership
 
 log = logging.getLogger("channels_graphql_ws.broadcast")
-
-RETRY_AFTER = 0.1
-"""Seconds to wait after a failure to read from the channel layer."""
 
 WARN_EVERY = 10.0
 """Seconds between two warnings that messages are dropped."""
@@ -143,7 +141,7 @@ class _GroupChannel:
         self._group = group
         self._key = key
         self._listeners: dict[Messages, None] = {}
-        self._membership = Membership(layer, (group,), self._deliver)
+        self._membership = Membership(layer, (group,), self._deliver, is_foreign=True)
 
     def add(self, messages: Messages) -> None:
         self._listeners[messages] = None
@@ -211,7 +209,7 @@ class OwnChannel:
         self._name = name
         self._listeners: dict[Messages, None] = {}
         self._dispatch: Dispatch | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._reader: ChannelReader | None = None
         # Few connections ever wait for it.
         self._news: asyncio.Event | None = None
         self._is_closed = is_closed
@@ -261,7 +259,7 @@ class OwnChannel:
             messages.end()
         reader, self._reader = self._reader, None
         if reader is not None:
-            await cancel([reader])
+            await reader.close()
 
     def _tell(self) -> None:
         if self._news is not None:
@@ -269,22 +267,18 @@ class OwnChannel:
 
     def _start(self) -> None:
         if self._reader is None:
-            self._reader = asyncio.get_running_loop().create_task(self._read(), context=Context())
+            self._reader = ChannelReader(self.layer, self._name, self._take)
 
-    async def _read(self) -> None:
-        while True:
-            try:
-                message = await self.layer.receive(self._name)
-            except Exception:
-                log.exception("A consumer can not read from the channel layer")
-                await asyncio.sleep(RETRY_AFTER)
-                continue
-            if message["type"] == PROBE:
-                self._tell()
-                continue
-            is_heard = _dispatch_next(message, self._listeners)
-            if self._dispatch is not None and not await self._dispatch(message, is_heard):
-                self._dispatch = None
+    def _take(self, message: dict[str, Any]) -> Awaitable[None] | None:
+        if message["type"] == PROBE:
+            self._tell()
+            return None
+        is_heard = _dispatch_next(message, self._listeners)
+        return None if self._dispatch is None else self._pass_on(self._dispatch, message, is_heard)
+
+    async def _pass_on(self, dispatch: Dispatch, message: dict[str, Any], is_heard: bool) -> None:  # noqa: FBT001 (as `Dispatch` has it)
+        if not await dispatch(message, is_heard):
+            self._dispatch = None
 
 
 @asynccontextmanager

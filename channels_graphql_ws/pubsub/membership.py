@@ -1,89 +1,115 @@
-"""One process's channel on a channel layer, and the groups that it is a member of."""
+"""One channel of this process on a channel layer, and the groups that it is a member of."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextvars import Context
+from dataclasses import dataclass
 from typing import Any
 
 from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, cancel, within
+from channels_graphql_ws.pubsub.join_proof import JoinProof
+from channels_graphql_ws.pubsub.layer_traits import traits_of
+from channels_graphql_ws.pubsub.layer_watch import LayerWatch, watch_of
 from channels_graphql_ws.pubsub.layers import ChannelLayer
 from channels_graphql_ws.pubsub.local import Message
 
 log = logging.getLogger("channels_graphql_ws.broadcast")
 
-LONGEST_PAUSE = 5.0
-"""Seconds between two attempts to use a channel layer that is out of order."""
-
-CHECK_EVERY = 4.0
-"""Seconds between two looks whether the channel layer still knows our groups. Less than
-the five after which redis-py 8 gives up an idle read, with what might just arrive."""
-
 AT_ONCE = 32
-"""Groups that are joined or left at the same time: Redis gets a connection for each."""
+"""Groups of one host that are joined or left at the same time: Redis gets a connection for
+each."""
 
-SHORTEST_RENEWAL = 0.1
-"""Seconds between two renewals, however soon a membership expires."""
+JOIN_TIMEOUT = 5.0
+"""Seconds that a client waits until its groups are joined."""
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that leaving all groups may take; a membership expires by itself."""
 
-CANCELLATIONS = 100
-"""Attempts to end a task of ours before it is given up."""
 
-CANCEL_AGAIN_AFTER = 0.05
-"""Seconds between two of them."""
+@dataclass(frozen=True, slots=True)
+class MembershipStatistics:
+    """What a membership holds.
 
-CANARY = "channels_graphql_ws.canary"
+    Attributes:
+        wanted: groups that somebody listens to.
+        joined: those of them that the channel layer certainly has us in.
+        adjusting: groups that are being joined or left right now.
+        renewals: how often groups were joined again, to keep a membership or to regain one.
+    """
+
+    wanted: int
+    joined: int
+    adjusting: int
+    renewals: int
 
 
 class Membership:
     """Keeps what the channel layer believes equal to what this process wants.
 
-    Whoever wants something changes `wanted` first and then says which groups to
-    `adjust`. One task per group, and only while there is something to do, makes the
-    layer follow; as it looks at `wanted` anew after each step, a group that is left and
-    joined again at once, over a slow layer, ends up joined.
+    The caller changes `wanted` first and then says which groups to `adjust`. One task per
+    group, and only while there is something to do, makes the layer follow; as it looks at
+    `wanted` anew after each step, a group that is left and joined again at once, over a slow
+    layer, ends up joined.
 
     Args:
         layer: the channel layer.
-        wanted: the groups to be a member of; is looked at, never changed.
-        hear: is called with each message that arrives, and must not wait.
+        wanted: the groups to be a member of; read, never changed.
+        deliver: is called with each message that arrives, and must not wait.
+        is_foreign: the groups belong to other Channels code, so nothing of ours may pass them.
+        given_up: is called when the channel layer stays silent whatever is tried.
     """
 
     def __init__(
-        self, layer: ChannelLayer, wanted: Collection[str], deliver: Callable[[Message], None]
+        self,
+        layer: ChannelLayer,
+        wanted: Collection[str],
+        deliver: Callable[[Message], None],
+        *,
+        is_foreign: bool = False,
+        given_up: Callable[[], None] = lambda: None,
     ) -> None:
         self._layer = layer
         self._wanted = wanted
         self._deliver = deliver
+        self._is_foreign = is_foreign
+        self.given_up = given_up
         self._loop = asyncio.get_running_loop()
-        self._channel: str | None = None
+        self._traits = traits_of(layer)
+        self._reader: ChannelReader | None = None
+        self._proof: JoinProof | None = None
+        self._watch: LayerWatch | None = None
         self._opening = asyncio.Lock()
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots: dict[int, asyncio.Semaphore] = {}
+        # Groups that the layer may have us in, and those which certainly deliver.
         self._joined: set[str] = set()
+        self._proven: set[str] = set()
+        # What was joined before the last doubt proves nothing.
+        self._doubts = 0
+        self._renewals = 0
         self._adjusting: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._watcher: asyncio.Task[None] | None = None
-        self._in_doubt = False
-        self._wake_watcher = asyncio.Event()
-        self._canary: str | None = None
-        self._canary_is_back = True
-        # A member is dropped `group_expiry` seconds after it joined, without a word.
-        expiry: float = getattr(layer, "group_expiry", 86_400)
-        self._renew_every = max(SHORTEST_RENEWAL, expiry / 3)
+
+    def statistics(self) -> MembershipStatistics:
+        """Count what the membership holds."""
+        return MembershipStatistics(
+            wanted=len(self._wanted),
+            joined=len(self._proven),
+            adjusting=len(self._adjusting),
+            renewals=self._renewals,
+        )
 
     def adjust(self, groups: Iterable[str]) -> bool:
-        """Make the layer follow what is wanted; tell if that takes any time."""
+        """Make the layer follow what is wanted; return whether that takes any time."""
         busy = False
         for group in groups:
             if group in self._adjusting:
                 busy = True
-            elif (group in self._wanted) != (group in self._joined):
-                self._adjusting[group] = self._spawn(self._adjust(group))
+            elif self._is_wrong(group):
+                self._start(group)
                 busy = True
         return busy
 
@@ -91,168 +117,142 @@ class Membership:
         """Wait until the layer has followed.
 
         Raises:
-            ChannelLayerError: it refused to let us join one of the groups.
+            ChannelLayerError: one of the groups could not be joined, or not in time.
         """
         # An attempt may have failed before anybody waited for it: this is one more.
         self.adjust(groups)
         tasks = [self._adjusting[group] for group in groups if group in self._adjusting]
         if not tasks:
             return
-        # Who waits may be cancelled, what is under way goes on.
-        await asyncio.wait(tasks)
+        # The waiting may be cancelled; what is under way goes on.
+        _, late = await asyncio.wait(tasks, timeout=JOIN_TIMEOUT)
+        if late:
+            raise ChannelLayerError(f"Cannot join a group within {JOIN_TIMEOUT:g} seconds")
         for task in tasks:
             error = None if task.cancelled() else task.exception()
             if error is not None:
-                raise ChannelLayerError(f"Can not join a group: {error!r}") from error
+                raise ChannelLayerError(f"Cannot join a group: {error!r}") from error
+
+    def doubt(self, shards: Collection[int]) -> None:
+        """Take no group of these hosts for joined until it was joined again."""
+        self._doubts += 1
+        self._proven = {
+            group for group in self._proven if self._traits.shard_of(group) not in shards
+        }
+
+    async def rejoin(self) -> None:
+        """Join the groups again that are in doubt.
+
+        Raises:
+            ChannelLayerError: one of them could not be joined, or not in time.
+        """
+        groups = [group for group in self._wanted if group not in self._proven]
+        self._renewals += len(groups)
+        await self.settled(groups)
+
+    async def renew(self, groups: Collection[str]) -> None:
+        """Join groups again whose membership is about to end; nobody waits for that.
+
+        Raises:
+            ChannelLayerError: one of them could not be joined, or not in time.
+        """
+        still_joined = [
+            group for group in groups if group in self._proven and group not in self._adjusting
+        ]
+        self._proven.difference_update(still_joined)
+        self._renewals += len(still_joined)
+        await self.settled(still_joined)
+
+    def groups(self) -> list[str]:
+        """Return the groups that are joined."""
+        return list(self._proven)
 
     async def close(self) -> None:
         """Leave all groups, stop reading, and wait until all of that is done."""
-        await cancel([self._watcher] if self._watcher else [])
         self._wanted = ()
+        if self._watch is not None:
+            self._watch.discard(self)
         self.adjust(self._joined | self._adjusting.keys())
         leaving = list(self._adjusting.values())
-        if self._canary is not None:
-            leaving.append(self._spawn(self._leave(self._canary)))
         if leaving:
             await asyncio.wait(leaving, timeout=CLOSE_TIMEOUT)
         await cancel(list(self._tasks))
+        if self._proof is not None:
+            await self._proof.close()
+        if self._reader is not None:
+            await self._reader.close()
+        if self._watch is not None:
+            await self._watch.release()
+
+    def _is_wrong(self, group: str) -> bool:
+        """Return whether the layer has to follow."""
+        if group in self._wanted:
+            return group not in self._proven
+        return group in self._joined
+
+    def _start(self, group: str) -> None:
+        task = self._spawn(self._adjust(group))
+        if not task.done():  # pragma: no branch (an eager task may be: Python 3.12)
+            self._adjusting[group] = task
 
     async def _adjust(self, group: str) -> None:
+        shard = self._traits.shard_of(group)
+        slots = self._slots.setdefault(shard, asyncio.Semaphore(AT_ONCE))
         try:
-            async with self._slots:
-                while (group in self._wanted) != (group in self._joined):
-                    if group in self._wanted:
-                        await self._join(group)
-                    else:
-                        await self._leave(group)
+            while self._is_wrong(group):
+                if group in self._wanted:
+                    await self._join(group, slots)
+                else:
+                    await self._leave(group, slots)
         finally:
-            del self._adjusting[group]
+            self._adjusting.pop(group, None)
 
-    async def _join(self, group: str) -> None:
-        channel = await self._opened()
-        # Before the await: one that is cancelled or fails may have happened.
-        self._joined.add(group)
-        try:
-            await self._layer.group_add(group, channel)
-        except Exception:
+    async def _join(self, group: str, slots: asyncio.Semaphore) -> None:
+        doubts = self._doubts
+        async with slots:
+            if group not in self._wanted:
+                return
+            channel, proof = await self._opened()
+            # Before the await: one that is cancelled or fails may have happened.
+            self._joined.add(group)
+            call = self._layer.group_add(group, channel)
+            await within(CALL_TIMEOUT, call, "join a group")
+        if not self._traits.proves_joins:
+            await proof.of(group)
+        if doubts == self._doubts:
+            self._proven.add(group)
+
+    async def _leave(self, group: str, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            if group in self._wanted:
+                return
+            channel, _ = await self._opened()
             self._joined.discard(group)
-            raise
-
-    async def _leave(self, group: str) -> None:
-        channel = await self._opened()
-        self._joined.discard(group)
-        try:
-            await self._layer.group_discard(group, channel)
-        except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
-            # Nobody listens to it here, and the membership expires by itself.
-            log.warning("Can not leave group %s: %r", group, error)
-
-    async def _opened(self) -> str:
-        """Give the channel; the first call makes it and starts to read."""
-        async with self._opening:
-            return self._channel or await self._open()
-
-    async def _open(self) -> str:
-        channel = self._channel = await self._layer.new_channel()
-        self._spawn(self._read(channel))
-        self._watcher = self._spawn(self._watch(channel))
-        return channel
-
-    async def _read(self, channel: str) -> None:
-        """Hand over what arrives. Nothing that a layer raises may end this."""
-        failures = 0
-        while True:
+            self._proven.discard(group)
             try:
-                message = await self._layer.receive(channel)
+                call = self._layer.group_discard(group, channel)
+                await within(CALL_TIMEOUT, call, "leave a group")
             except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
-                failures += 1
-                await self._recover(error, failures)
-            else:
-                failures = 0
-                self._take(message)
+                # Nobody listens to it here, and the membership expires by itself.
+                log.warning("Cannot leave group %s: %r", group, error)
+
+    async def _opened(self) -> tuple[str, JoinProof]:
+        """Return the channel; the first call makes it and starts to read."""
+        async with self._opening:
+            if self._reader is None or self._proof is None:
+                call = self._layer.new_channel()
+                channel = await within(CALL_TIMEOUT, call, "make a channel")
+                self._watch = watch_of(self._layer)
+                self._watch.acquire()
+                self._watch.add(self)
+                self._proof = JoinProof(self._traits, channel, through_fences=self._is_foreign)
+                failed = self._watch.doubt
+                self._reader = ChannelReader(self._layer, channel, self._take, failed)
+            return self._reader.channel, self._proof
 
     def _take(self, message: Message) -> None:
-        try:
-            if message.get("type") == CANARY:
-                self._canary_is_back = True
-            else:
-                self._deliver(message)
-        # Anybody may write to a channel layer, and a process must not go deaf from it.
-        except Exception:
-            log.exception("A message of the channel layer was lost")
-
-    async def _recover(self, error: Exception, failures: int) -> None:
-        """Wait a little before the next read."""
-        # A read that times out on an idle connection is no news, and redis-py has an error
-        # of its own for it. If it is more than that, the canary will tell.
-        if any(kind.__name__ == "TimeoutError" for kind in type(error).__mro__):
-            log.debug("A read from the channel layer timed out: %r", error)
-            await asyncio.sleep(_pause(failures - 1))
-            return
-        log.warning("Can not read from the channel layer, events may be lost: %r", error)
-        self._in_doubt = True
-        self._wake_watcher.set()
-        await asyncio.sleep(_pause(failures))
-
-    async def _watch(self, channel: str) -> None:
-        """Renew the membership in time, and rejoin when it may not hold any more.
-
-        A layer may reconnect to a Redis that came back empty without a word to us. So a
-        canary is sent through a group of our own: if it does not come back, no group
-        holds any more.
-        """
-        renewed = self._loop.time()
-        while True:
-            await self._wait_for_doubt()
-            if not self._in_doubt and not self._canary_is_back:
-                log.warning("The channel layer has lost our groups, events may be lost: rejoining")
-                self._in_doubt = True
-            if self._in_doubt or self._loop.time() - renewed >= self._renew_every:
-                # Before the await: what happens meanwhile is cause for another round.
-                self._in_doubt = False
-                await self._rejoin()
-                renewed = self._loop.time()
-                self._canary = None
-            await self._release_canary(channel)
-
-    async def _wait_for_doubt(self) -> None:
-        """Wait until there is cause for doubt, but not longer than between two looks."""
-        seconds = min(self._renew_every, CHECK_EVERY)
-        timer = self._loop.call_later(seconds, self._wake_watcher.set)
-        try:
-            await self._wake_watcher.wait()
-        finally:
-            timer.cancel()
-            self._wake_watcher.clear()
-
-    async def _release_canary(self, channel: str) -> None:
-        """Send the canary. If that fails, it is not back the next time either."""
-        self._canary_is_back = False
-        is_new, group = self._canary is None, _canary_group(channel)
-        self._canary = group
-        try:
-            if is_new:
-                await self._layer.group_add(group, channel)
-            await self._layer.group_send(group, {"type": CANARY})
-        except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
-            log.warning("The channel layer does not answer: %r", error)
-
-    async def _rejoin(self) -> None:
-        """Join all groups again, however often that takes."""
-        failures = 0
-        while not await self._rejoined():
-            failures += 1
-            await asyncio.sleep(_pause(failures))
-
-    async def _rejoined(self) -> bool:
-        groups = list(self._wanted)
-        self._joined.difference_update(set(groups) - self._adjusting.keys())
-        try:
-            await self.settled(groups)
-        except ChannelLayerError as error:
-            log.warning("The membership in groups can not be renewed: %s", error)
-            return False
-        return True
+        if self._proof is None or not self._proof.take(message):
+            self._deliver(message)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(coroutine, context=Context())
@@ -263,25 +263,4 @@ class Membership:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # Seen: who waits for it has been told.
-
-
-async def cancel(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Cancel, and see that it is done: redis-py may swallow it while it connects."""
-    pending = set(tasks)
-    for _ in range(CANCELLATIONS):
-        if not pending:
-            return
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_AFTER)
-    log.warning("Gave up on %s tasks that can not be cancelled", len(pending))
-
-
-def _pause(failures: int) -> float:
-    """Give the seconds to wait after so many failures in a row."""
-    return min(LONGEST_PAUSE, 0.05 * 2.0 ** min(failures, 10)) if failures else 0.0
-
-
-def _canary_group(channel: str) -> str:
-    return f"GQLWS-canary-{hashlib.sha256(channel.encode()).hexdigest()}"
+            task.exception()  # Marks it as seen: who waits for it has been told.

@@ -71,7 +71,10 @@ class FakeLayer:
         groups: the members of each group.
         calls: how often each method was called.
         errors: method name to what a call of it raises, for as long as it is there.
+        proves_joins: whether `group_add` returns only when the channel is in the group.
     """
+
+    proves_joins = True
 
     def __init__(self, group_expiry: float = 86_400) -> None:
         self.group_expiry = group_expiry

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from channels_graphql_ws.exceptions import ChannelLayerError
-from channels_graphql_ws.pubsub import membership
+from channels_graphql_ws.pubsub import channel_reader, layer_watch, membership
 from channels_graphql_ws.pubsub.membership import Membership
 from support import GUARD, FakeLayer, tick, wait_until
 
@@ -57,7 +57,7 @@ FENCE = "fence"
 
 @pytest.fixture
 async def layer(monkeypatch: pytest.MonkeyPatch) -> FakeLayer:
-    monkeypatch.setattr(membership, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(channel_reader, "LONGEST_PAUSE", 0.001)
     return FakeLayer()
 
 
@@ -72,7 +72,7 @@ async def process(layer: FakeLayer) -> AsyncIterator[Process]:
 @pytest.fixture
 def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look after the groups all the time."""
-    monkeypatch.setattr(membership, "CHECK_EVERY", 0.002)
+    monkeypatch.setattr(layer_watch, "CHECK_EVERY", 0.002)
 
 
 async def test_one_channel_is_made_and_each_group_is_joined_once(process: Process) -> None:
@@ -176,13 +176,29 @@ async def test_a_group_left_before_it_was_its_turn_is_never_joined(process: Proc
     assert process.layer.calls["group_discard"] == 0
 
 
+async def test_a_group_joined_again_before_it_was_its_turn_to_be_left_is_never_left(
+    process: Process,
+) -> None:
+    groups = [f"group {number}" for number in range(membership.AT_ONCE)]
+    await process.join(*groups, "late")
+    process.layer.hold("group_discard")
+    process.leave(*groups)
+    process.leave("late")
+    await wait_until(lambda: process.layer.calls["group_discard"] == membership.AT_ONCE)
+    process.want("late")
+    process.layer.release("group_discard")
+    await process.membership.settled(["late"])
+    assert set(process.layer.groups) == {"late"}
+    assert process.layer.calls["group_discard"] == membership.AT_ONCE
+
+
 @pytest.mark.parametrize("method", ["group_add", "new_channel"])
 async def test_a_refusal_is_told_to_all_who_wait_to_join(process: Process, method: str) -> None:
     process.layer.errors[method] = OSError("no Redis")
     joins = (process.join("A") for _ in range(3))
     results = await asyncio.gather(*joins, return_exceptions=True)
     assert [type(result) for result in results] == [ChannelLayerError] * 3
-    assert "Can not join a group: OSError('no Redis')" in str(results[0])
+    assert "Cannot join a group: OSError('no Redis')" in str(results[0])
 
 
 async def test_a_refusal_before_anybody_waited_is_told_all_the_same(process: Process) -> None:
@@ -223,14 +239,14 @@ async def test_a_layer_that_does_not_let_go_of_us_is_worth_a_warning_only(
     process.leave("A")
     await process.membership.settled(["A"])
     assert [record.message for record in caplog.records] == [
-        "Can not leave group A: OSError('no Redis')"
+        "Cannot leave group A: OSError('no Redis')"
     ]
 
 
 def channel_of(process: Process) -> str:
-    channel = process.membership._channel
-    assert channel is not None
-    return channel
+    reader = process.membership._reader
+    assert reader is not None
+    return reader.channel
 
 
 async def test_reading_goes_on_after_any_exception(
@@ -241,7 +257,7 @@ async def test_reading_goes_on_after_any_exception(
         process.layer.put(channel_of(process), error)
     assert await process.hears("A")
     messages = [record.message for record in caplog.records]
-    assert messages[0].startswith("Can not read from the channel layer, events may be lost: OSE")
+    assert messages[0].startswith("Cannot read from the channel layer, events may be lost: OSE")
 
 
 class RedisTimeoutError(Exception):
@@ -295,25 +311,12 @@ async def test_reading_goes_on_while_the_groups_are_joined_again(process: Proces
 async def test_the_membership_is_renewed_before_it_expires(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(membership, "SHORTEST_RENEWAL", 0.0)
+    monkeypatch.setattr(layer_watch, "SHORTEST_RENEWAL", 0.0)
     process = Process(FakeLayer(group_expiry=0.06))
     await process.join("A")
     await wait_until(lambda: process.layer.calls["group_add"] >= 6)
     assert "lost our groups" not in caplog.text
     await process.membership.close()
-
-
-@pytest.mark.parametrize(("expiry", "every"), [(86_400, 28_800), (3, 1), (0, 0.1)])
-async def test_a_membership_is_renewed_after_a_third_of_its_time(
-    expiry: float, every: float
-) -> None:
-    assert Process(FakeLayer(group_expiry=expiry)).membership._renew_every == every
-
-
-async def test_a_layer_without_an_expiry_is_taken_to_have_that_of_channels() -> None:
-    layer: Any = FakeLayer()
-    del layer.group_expiry
-    assert Process(layer).membership._renew_every == 28_800
 
 
 @pytest.mark.usefixtures("watchful")
@@ -332,7 +335,7 @@ async def test_as_long_as_the_canary_comes_back_nothing_is_joined_again(
     process: Process, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Long enough for a canary to come back on a busy machine.
-    monkeypatch.setattr(membership, "CHECK_EVERY", 0.1)
+    monkeypatch.setattr(layer_watch, "CHECK_EVERY", 0.1)
     await process.join("A")
     await wait_until(lambda: process.layer.calls["group_send"] >= 3)
     # The group and that of the canary.
@@ -349,7 +352,7 @@ async def test_a_layer_that_was_away_is_joined_again_however_long_it_took(
     for method in ("group_add", "group_send"):
         process.layer.errors[method] = OSError("no Redis")
     process.layer.forget()
-    await wait_until(lambda: caplog.text.count("can not be renewed") >= 3)
+    await wait_until(lambda: caplog.text.count("cannot be renewed") >= 3)
     assert "The channel layer does not answer: OSError('no Redis')" in caplog.text
     process.layer.errors.clear()
     await wait_until(lambda: set(process.layer.groups) >= {"A", FENCE})
@@ -385,6 +388,7 @@ async def test_a_group_left_while_the_layer_is_away_is_not_joined_again(
     process.leave("B")
     process.layer.errors.clear()
     await wait_until(lambda: set(process.layer.groups) >= {"A", FENCE})
+    await process.membership.settled(["B"])
     assert not await process.hears("B")
 
 
@@ -452,7 +456,7 @@ class Stubborn(FakeLayer):
 async def test_a_layer_that_swallows_a_cancellation_is_cancelled_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(membership, "CANCEL_AGAIN_AFTER", 0.001)
+    monkeypatch.setattr(channel_reader, "CANCEL_AGAIN_AFTER", 0.001)
     process = Process(Stubborn())
     await process.join("A")
     await process.membership.close()
@@ -462,12 +466,14 @@ async def test_a_layer_that_swallows_a_cancellation_is_cancelled_again(
 async def test_a_layer_that_can_not_be_cancelled_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(membership, "CANCEL_AGAIN_AFTER", 0.001)
-    monkeypatch.setattr(membership, "CANCELLATIONS", 3)
-    process = Process(Stubborn())
+    monkeypatch.setattr(channel_reader, "CANCEL_AGAIN_AFTER", 0.001)
+    monkeypatch.setattr(channel_reader, "CANCELLATIONS", 3)
+    layer = Stubborn()
+    process = Process(layer)
     await process.join("A")
     await process.membership.close()
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "can not be cancelled" in caplog.text
-    for task in process.membership._tasks:
-        task.cancel()
+    assert "cannot be cancelled" in caplog.text
+    layer.swallows = 0
+    assert process.membership._reader is not None
+    process.membership._reader._task.cancel()

@@ -22,8 +22,7 @@ from asgi_socket import LEGACY, NEW, AsgiSocket, Event
 from channels_graphql_ws import graphql_ws_consumer
 from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.operations.engine import engine_of
-from channels_graphql_ws.pubsub import hub, local
-from channels_graphql_ws.pubsub import listen_to_channel as listening
+from channels_graphql_ws.pubsub import channel_reader, hub, local
 from channels_graphql_ws.websocket import consumer
 from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
 from news_schema import HELLO, NEWS, SLOW_NEWS, TELL, News, Stage, consumer_class, schema
@@ -1123,7 +1122,7 @@ async def test_a_handler_may_stop_the_listening_without_a_word_in_the_log(
 async def test_a_consumer_survives_a_layer_that_can_not_be_read(
     monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(listening, "RETRY_AFTER", 0)
+    monkeypatch.setattr(channel_reader, "LONGEST_PAUSE", 0)
     receive = InMemoryChannelLayer.receive
     failures = iter([OSError("layer is down")])
 
@@ -1137,7 +1136,9 @@ async def test_a_consumer_survives_a_layer_that_can_not_be_read(
     name = await _channel_name(socket)
     await _layer().send(name, {"type": "chat.message", "text": "1"})
     await socket.heard("chat:1")
-    assert log.messages == ["A consumer can not read from the channel layer"]
+    assert log.messages == [
+        "Cannot read from the channel layer, events may be lost: OSError('layer is down')"
+    ]
     await socket.drop()
 
 

@@ -1,0 +1,165 @@
+"""Use a channel layer that may fail, hang or fall silent: deadlines, and reading for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from contextvars import Context
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
+
+from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.pubsub.layers import ChannelLayer
+
+log = logging.getLogger("channels_graphql_ws.broadcast")
+
+T = TypeVar("T")
+
+CALL_TIMEOUT = 5.0
+"""Seconds that one call of a channel layer may take."""
+
+LONGEST_PAUSE = 5.0
+"""Seconds between two attempts to use a channel layer that is out of order."""
+
+CANCELLATIONS = 100
+"""Attempts to end a task of ours before it is given up."""
+
+CANCEL_AGAIN_AFTER = 0.05
+"""Seconds between two of them."""
+
+_abandoned: set[asyncio.Future[Any]] = set()
+"""Calls that did not end in time, and have not ended yet. Held here, or the garbage collector
+may end one half-way."""
+
+
+async def within(seconds: float, call: Awaitable[T], what: str) -> T:
+    """Wait for a call of a channel layer, but not for ever.
+
+    A call that does not end in time is cancelled and not waited for: redis-py may swallow
+    the cancellation while it connects.
+
+    Raises:
+        ChannelLayerError: it took longer; the text says what did.
+    """
+    running = asyncio.ensure_future(call)
+    try:
+        await asyncio.wait([running], timeout=seconds)
+    finally:
+        if not running.done():
+            running.cancel()
+            _abandoned.add(running)
+            running.add_done_callback(_forget)
+    if not running.done():
+        raise ChannelLayerError(f"The channel layer did not {what} within {seconds:g} seconds")
+    return running.result()
+
+
+def _forget(call: asyncio.Future[Any]) -> None:
+    _abandoned.discard(call)
+    if not call.cancelled():
+        call.exception()  # Marks it as seen.
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Return whether this is a timeout; redis-py has an error of its own for it."""
+    return any(kind.__name__ == "TimeoutError" for kind in type(error).__mro__)
+
+
+def pause_after(failures: int) -> float:
+    """Return the seconds to wait after so many failures in a row."""
+    return min(LONGEST_PAUSE, 0.05 * 2.0 ** min(failures, 10)) if failures else 0.0
+
+
+async def cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they end: redis-py may swallow a cancellation while it connects."""
+    pending = set(tasks)
+    for _ in range(CANCELLATIONS):
+        if not pending:
+            return
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_AFTER)
+    log.warning("Gave up on %s tasks that cannot be cancelled", len(pending))
+
+
+class ChannelReader:
+    """Reads one channel until it is closed; nothing that a channel layer raises ends that.
+
+    Args:
+        layer: the channel layer.
+        channel: the name of the channel.
+        take: is called with each message; a coroutine is awaited. What it raises is logged.
+        failed: is called after an error that may mean lost messages.
+    """
+
+    def __init__(
+        self,
+        layer: ChannelLayer,
+        channel: str,
+        take: Callable[[Any], Awaitable[None] | None],
+        failed: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.channel = channel
+        self._layer = layer
+        self._take = take
+        self._failed = failed
+        self._restarts = False
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._read(), context=Context())
+        _readers.setdefault(loop, {}).setdefault(id(layer), WeakSet()).add(self)
+
+    def restart(self) -> None:
+        """Ask the channel layer anew: it has forgotten the channel."""
+        self._restarts = True
+        self._task.cancel()
+
+    async def close(self) -> None:
+        """Read no more."""
+        self._restarts = False
+        await cancel([self._task])
+
+    async def _read(self) -> None:
+        failures = 0
+        while True:
+            try:
+                message = await self._layer.receive(self.channel)
+            except asyncio.CancelledError:
+                if not self._restarts:
+                    raise
+                self._restarts = False
+                self._task.uncancel()
+            except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
+                failures += 1
+                await self._recover(error, failures)
+            else:
+                failures = 0
+                try:
+                    rest = self._take(message)
+                    if rest is not None:
+                        await rest
+                # Anybody may write to a channel layer, and no message may end the reading.
+                except Exception:
+                    log.exception("A message of the channel layer was lost")
+
+    async def _recover(self, error: Exception, failures: int) -> None:
+        """Wait a little before the next read."""
+        if is_timeout(error):
+            # Usual on an idle connection. If it is more than that, the canary will tell.
+            log.debug("A read from the channel layer timed out: %r", error)
+            await asyncio.sleep(pause_after(failures - 1))
+            return
+        log.warning("Cannot read from the channel layer, events may be lost: %r", error)
+        self._failed()
+        await asyncio.sleep(pause_after(failures))
+
+
+_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, WeakSet[ChannelReader]]] = (
+    WeakKeyDictionary()
+)
+
+
+def readers_of(layer: object) -> list[ChannelReader]:
+    """Return those who read from a channel layer on the running event loop."""
+    by_layer = _readers.get(asyncio.get_running_loop(), {})
+    return [reader for reader in by_layer.get(id(layer), ()) if not reader._task.done()]  # noqa: SLF001 (its own module)

@@ -1,0 +1,141 @@
+"""What is known of a kind of channel layer beyond what Channels specifies."""
+
+# ruff: noqa: SLF001 (channels_redis has no public names for its connections)
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+from collections.abc import Hashable, Iterable
+from itertools import count
+from typing import Any
+
+
+class LayerTraits:
+    """A channel layer of an unknown kind: nothing but the specification holds.
+
+    Attributes:
+        proves_joins: whether `group_add` returns only when the channel is a member.
+        forgets_members: whether a membership ends by itself unless it is renewed.
+        has_capacity: whether a channel may be full, so that messages are dropped.
+        shards: how many hosts the groups are spread over.
+    """
+
+    proves_joins = False
+    forgets_members = True
+    has_capacity = True
+    shards = 1
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+
+    def shard_of(self, group: str) -> int:
+        """Return the number of the host that serves a group."""
+        del group
+        return 0
+
+    def lane_of(self, group: str) -> Hashable:
+        """Return what groups have in common whose joins take effect in their order."""
+        return group
+
+    def group_on(self, shard: int, text: str) -> str:
+        """Make the name of a group that is served by that host."""
+        names = (
+            f"GQLWS-{hashlib.sha256(f'{text} {number}'.encode()).hexdigest()}"
+            for number in count()
+        )
+        return next(name for name in names if self.shard_of(name) == shard)
+
+    async def cut_connections(self, shards: Iterable[int]) -> None:
+        """Close the connections to those hosts; they are made anew when needed."""
+
+    async def start_over(self) -> None:
+        """Forget all channels and groups of this event loop, where that is possible."""
+
+
+class ProvingTraits(LayerTraits):
+    """A channel layer whose `group_add` does what it says before it returns."""
+
+    proves_joins = True
+
+
+class RedisTraits(ProvingTraits):
+    """`channels_redis.core`: groups are sorted sets, spread over the hosts."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(layer)
+        self.shards = layer.ring_size
+
+    def shard_of(self, group: str) -> int:
+        """Return the number of the host that serves a group."""
+        shard: int = self.layer.consistent_hash(group)
+        return shard
+
+    async def cut_connections(self, shards: Iterable[int]) -> None:
+        """Close the connections; `close_pools` would do so on the loops of other threads, too."""
+        await _cut(self.layer.connection(shard) for shard in shards)
+
+
+class RedisPubSubTraits(LayerTraits):
+    """`channels_redis.pubsub`: `group_add` writes SUBSCRIBE and does not wait for Redis.
+
+    Redis takes the commands of a connection in their order, and redis-py subscribes to all
+    at once when it connects again. So a message that comes through one group proves all
+    groups that were joined before it on that host.
+    """
+
+    forgets_members = False
+    has_capacity = False
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(layer)
+        self.shards = len(self._of_loop()._shards)
+
+    def shard_of(self, group: str) -> int:
+        """Return the number of the host that serves a group."""
+        if self.shards == 1:
+            return 0
+        of_loop = self._of_loop()
+        return int(
+            of_loop._shards.index(of_loop._get_shard(of_loop._get_group_channel_name(group)))
+        )
+
+    def lane_of(self, group: str) -> Hashable:
+        """Return what groups have in common whose joins take effect in their order."""
+        return self.shard_of(group)
+
+    async def cut_connections(self, shards: Iterable[int]) -> None:
+        """Close the connections: redis-py subscribes again when it reads from a new one."""
+        connections = self._of_loop()._shards
+        clients = [connections[shard]._redis for shard in shards]
+        await _cut(client for client in clients if client is not None)
+
+    async def start_over(self) -> None:
+        """Forget all channels and groups of this event loop."""
+        await self.layer.flush()
+
+    def _of_loop(self) -> Any:
+        return self.layer._get_layer()
+
+
+async def _cut(clients: Iterable[Any]) -> None:
+    pools = [client.connection_pool.disconnect(inuse_connections=True) for client in clients]
+    await asyncio.gather(*pools, return_exceptions=True)
+
+
+_KINDS: tuple[tuple[str, str, type[LayerTraits]], ...] = (
+    ("channels_redis.core", "RedisChannelLayer", RedisTraits),
+    ("channels_redis.pubsub", "RedisPubSubChannelLayer", RedisPubSubTraits),
+    ("channels.layers", "InMemoryChannelLayer", ProvingTraits),
+)
+
+
+def traits_of(layer: Any) -> LayerTraits:
+    """Return what is known of a channel layer; of a subclass, what is known of its base."""
+    for module, name, kind in _KINDS:
+        # A layer whose module was never imported is not one of its kind.
+        base = getattr(sys.modules.get(module), name, None)
+        if base is not None and isinstance(layer, base):
+            return kind(layer)
+    return ProvingTraits(layer) if getattr(layer, "proves_joins", False) else LayerTraits(layer)

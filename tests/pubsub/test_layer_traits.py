@@ -1,0 +1,107 @@
+"""What is known of the channel layers that people use; nothing here connects to Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from channels.layers import InMemoryChannelLayer
+from channels_redis.core import RedisChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+from channels_graphql_ws.pubsub.layer_traits import traits_of
+
+HOSTS = ["redis://127.0.0.1:1/0", "redis://127.0.0.1:2/0"]
+KINDS = pytest.mark.parametrize("kind", [RedisChannelLayer, RedisPubSubChannelLayer])
+
+
+class Pool:
+    """A pool of connections that remembers how it was closed."""
+
+    closed: list[bool]
+
+    def __init__(self) -> None:
+        self.closed = []
+
+    async def disconnect(self, *, inuse_connections: bool) -> None:
+        self.closed.append(inuse_connections)
+        raise OSError("it was not open")
+
+
+class Client:
+    def __init__(self) -> None:
+        self.connection_pool = Pool()
+
+
+@pytest.mark.parametrize(
+    ("make", "proves", "forgets", "has_capacity"),
+    [
+        (InMemoryChannelLayer, True, True, True),
+        (lambda: RedisChannelLayer(hosts=HOSTS), True, True, True),
+        (lambda: type("Mine", (RedisChannelLayer,), {})(hosts=HOSTS), True, True, True),
+        (lambda: RedisPubSubChannelLayer(hosts=HOSTS), False, False, False),
+        (object, False, True, True),
+    ],
+    ids=["memory", "core", "subclass", "pubsub", "unknown"],
+)
+async def test_what_a_layer_promises(
+    make: Any, proves: bool, forgets: bool, has_capacity: bool
+) -> None:
+    traits = traits_of(make())
+    assert (traits.proves_joins, traits.forgets_members) == (proves, forgets)
+    assert traits.has_capacity == has_capacity
+
+
+@KINDS
+async def test_groups_are_found_on_each_of_the_hosts(kind: Any) -> None:
+    traits = traits_of(kind(hosts=HOSTS))
+    assert traits.shards == 2
+    for shard in (0, 1):
+        group = traits.group_on(shard, "a canary")
+        assert traits.shard_of(group) == shard
+        assert group == traits.group_on(shard, "a canary")
+
+
+@KINDS
+async def test_one_host_serves_all_groups(kind: Any) -> None:
+    traits = traits_of(kind(hosts=HOSTS[:1]))
+    assert {traits.shard_of(f"group-{number}") for number in range(20)} == {0}
+
+
+async def test_joins_of_one_host_keep_their_order_with_pubsub_and_of_one_group_elsewhere() -> None:
+    pubsub = traits_of(RedisPubSubChannelLayer(hosts=HOSTS))
+    group = pubsub.group_on(1, "a")
+    assert pubsub.lane_of(group) == 1
+    assert traits_of(object()).lane_of(group) == group
+
+
+async def test_the_connections_of_the_core_layer_are_closed_used_ones_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer, clients = RedisChannelLayer(hosts=HOSTS), [Client(), Client()]
+    monkeypatch.setattr(layer, "connection", clients.__getitem__)
+    await traits_of(layer).cut_connections([1])
+    assert [client.connection_pool.closed for client in clients] == [[], [True]]
+
+
+async def test_the_connections_of_the_pubsub_layer_are_closed_used_ones_too() -> None:
+    layer, client = RedisPubSubChannelLayer(hosts=HOSTS), Client()
+    shards = layer._get_layer()._shards
+    shards[0]._redis = client
+    # Of the other host nothing was asked yet.
+    await traits_of(layer).cut_connections([0, 1])
+    assert client.connection_pool.closed == [True]
+    shards[0]._redis = None
+
+
+async def test_the_pubsub_layer_can_start_over_and_others_keep_what_they_have() -> None:
+    layer = RedisPubSubChannelLayer(hosts=HOSTS)
+    layer._get_layer().channels["mine"] = asyncio.Queue()
+    await traits_of(layer).start_over()
+    assert layer._get_layer().channels == {}
+    other = InMemoryChannelLayer()
+    other.channels["mine"] = asyncio.Queue()
+    await traits_of(other).start_over()
+    await traits_of(object()).cut_connections([0])
+    assert "mine" in other.channels
