@@ -20,6 +20,8 @@ from channels_graphql_ws import (
     shut_down_on_signals,
     shutdown,
 )
+from channels_graphql_ws.pubsub.hub import hub_of
+from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.shutdown import Connections, connections_of_loop
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from news_schema import HELLO, NEWS, SLOW_NEWS, TELL, Stage, consumer_class
@@ -115,6 +117,22 @@ async def test_clients_are_closed_with_1012_and_no_complete_so_that_they_come_ag
     assert socket.closes == [RESTART]
     assert "complete:s" not in socket.words
     assert stage.passed[-1] == "unsubscribed"
+
+
+@BOTH
+async def test_clients_of_a_channel_layer_that_is_given_up_are_closed_with_1012(
+    subprotocol: str,
+) -> None:
+    socket, other = await live(subprotocol), AsgiSocket(consumer_class().as_asgi())
+    other.init()
+    await wait_until(lambda: len(connections_of_loop()) == 2)
+    hub_of(channel_layer())._send_away()
+    await socket.ended()
+    assert socket.closes == [RESTART]
+    assert "complete:s" not in socket.words
+    # Only those leave that depend on the layer, and nobody is kept out.
+    assert other.closes == []
+    await other.drop()
 
 
 @BOTH

@@ -104,6 +104,7 @@ class HttpOperation:
         self._session = EndpointSession(
             endpoint, http.scope, more={"request": http, "response": response}
         )
+        self._session.send_away_with_hub(self)
         self._processes = overridden(endpoint, "process_result")
         self._encodes = overridden(endpoint, "encode_json")
         self._choose_sink = choose_sink
@@ -181,6 +182,12 @@ class HttpOperation:
             rest = eager.start(self._live.end())
             if rest is not None:
                 await rest
+
+    async def drain(self, timeout: float) -> None:
+        """End the stream of a subscription without a word, so that its client comes again."""
+        del timeout
+        if self.sink is not None:
+            self.sink.end()
 
     def began(self, type: OperationType) -> None:
         """It is known what kind of operation this is."""

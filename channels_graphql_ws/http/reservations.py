@@ -38,6 +38,10 @@ class SharedStream:
         stream.put(stream.format.complete(self._id))
         self._reservation.forget(self._id)
 
+    def end(self) -> None:
+        """End the stream without a word: the client is to come again."""
+        self._reservation.stream.finish()
+
 
 class Reservation:
     """A stream, and the operations on it. Its operations end with it."""

@@ -33,6 +33,10 @@ class Sink(Protocol):
         """Say that there are no more."""
         ...
 
+    def end(self) -> None:
+        """End the stream without a word: the client is to come again."""
+        ...
+
 
 class ResponseStream:
     """Chunks in order, for one reader: iterate over it.
@@ -163,6 +167,10 @@ class OwnStream:
     def complete(self) -> None:
         """Say that there are no more, and end the stream."""
         self.stream.put(self.stream.format.complete())
+        self.stream.finish()
+
+    def end(self) -> None:
+        """End the stream without a word: the client is to come again."""
         self.stream.finish()
 
 

@@ -16,6 +16,7 @@ from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
+from channels_graphql_ws.shutdown import Drainable
 
 
 class Endpoint(Protocol):
@@ -53,11 +54,13 @@ class Lent:
         channel_name: the channel of the connection, `None` if it has none of its own.
     """
 
-    __slots__ = ("_alias", "_hub", "_own_channel", "channel_name", "is_closed")
+    __slots__ = ("_alias", "_hub", "_own_channel", "channel_name", "drainable", "is_closed")
 
     def __init__(self, alias: str, channel_name: str | None) -> None:
         self.channel_name = channel_name
         self.is_closed = False
+        self.drainable: Drainable | None = None
+        """What is ended if nothing comes through the channel layer any more."""
         self._alias = alias
         self._hub: Hub | None = None
         # Few ever listen to it.
@@ -70,7 +73,7 @@ class Lent:
         """Return the hub of this event loop, which stays until `close`."""
         if self._hub is None:
             self._hub = hub_of(channel_layer(self._alias))
-            self._hub.acquire()
+            self._hub.acquire(self.drainable)
         return self._hub
 
     def own_channel(self) -> OwnChannel:
@@ -91,12 +94,14 @@ class Lent:
     async def close(self) -> None:
         """Give everything back; harmless when repeated."""
         hub, self._hub = self._hub, None
+        # It knows us: a circle would stay until garbage is collected.
+        drainable, self.drainable = self.drainable, None
         # Also if the first fails or is cancelled.
         try:
             await self.stop_listening()
         finally:
             if hub is not None:
-                await hub.release()
+                await hub.release(drainable)
 
 
 class EndpointSession:
@@ -178,6 +183,10 @@ class EndpointSession:
     def has_resources(self) -> bool:
         """Whether `close` has anything to do."""
         return bool(self._lent)
+
+    def send_away_with_hub(self, connection: Drainable) -> None:
+        """Have a connection ended if nothing comes through the channel layer any more."""
+        self._lent.drainable = connection
 
     def hub(self) -> Hub:
         """Return the hub of this event loop; it stays until the session is closed.

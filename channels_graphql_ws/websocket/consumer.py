@@ -199,6 +199,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             application,
             _settings(_reader.values(self)),
         )
+        self._session.send_away_with_hub(self._connection)
         self._connections.add(self._connection)
         self._connection.opened()
 

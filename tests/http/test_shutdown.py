@@ -13,6 +13,8 @@ from channels_graphql_ws import GraphqlHttpConsumer, shut_down
 from channels_graphql_ws.http import stream_formats as formats
 from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.http.stream import ResponseStream
+from channels_graphql_ws.pubsub.hub import hub_of
+from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.shutdown import connections_of_loop
 from http_client import EVENTS, PARTS, Gate, ask, exchange, listeners, post, posted, streaming
 from http_schema import OnEvent
@@ -160,3 +162,34 @@ async def test_a_server_that_cancels_us_lets_the_client_have_the_end():
     await serving
     assert sent[-1] == {"type": "http.response.body", "body": b""}
     assert listeners() == 0
+
+
+def give_up_the_layer():
+    """Do what a hub does when nothing comes through its channel layer any more."""
+    hub = hub_of(channel_layer())
+    hub._send_away()
+
+
+async def test_streams_of_a_channel_layer_that_is_given_up_end_so_that_clients_come_again():
+    async with streaming(consumer(), SUBSCRIPTION) as one:
+        await one.chunk()
+        give_up_the_layer()
+        assert COMPLETE not in await one.rest()
+        await one.finished()
+    # Others may still come in.
+    async with streaming(consumer(), SUBSCRIPTION) as one:
+        await one.chunk()
+
+
+async def test_a_reserved_stream_ends_with_its_channel_layer():
+    application = consumer(single_connection_enabled=True)
+    token = (await ask(application, "PUT")).body.decode()
+    headers = {"X-GraphQL-Event-ResponseStream-Token": token}
+    async with exchange(application, "GET", "/graphql/", {"Accept": EVENTS, **headers}) as one:
+        await one.send()
+        await one.start()
+        body = {"query": SUBSCRIPTION, "extensions": {"operationId": "s"}}
+        assert (await post(application, body, headers=headers)).status == 202
+        give_up_the_layer()
+        assert COMPLETE not in await one.rest()
+        await one.finished()
