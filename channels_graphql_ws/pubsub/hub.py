@@ -148,7 +148,7 @@ class Hub:
     def _send_away(self) -> None:
         """Close the connections: another process may still get what this one does not."""
         going = drain_all(list(self._connections), SEND_AWAY_TIMEOUT)
-        self._sending_away = self.loop.create_task(going, context=Context())
+        self._sending_away = self.loop.create_task(going, context=self._context.copy())
 
     def counts(self) -> dict[str, int]:
         """Count what the hub holds: for tests, benchmarks and the curious."""
