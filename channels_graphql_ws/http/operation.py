@@ -104,7 +104,6 @@ class HttpOperation:
         self._session = EndpointSession(
             endpoint, http.scope, more={"request": http, "response": response}
         )
-        self._session.send_away_with_hub(self)
         self._processes = overridden(endpoint, "process_result")
         self._encodes = overridden(endpoint, "encode_json")
         self._choose_sink = choose_sink
@@ -198,6 +197,8 @@ class HttpOperation:
             # The engine tells `failed` of it, as of any error in a document.
             raise RequestError(error) from error
         self.type = type
+        if type is OperationType.SUBSCRIPTION:
+            self._session.send_away_with_hub(self)
 
     def starting(self) -> None:
         """Say that there is nothing to wait for before it is executed."""

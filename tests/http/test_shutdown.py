@@ -184,7 +184,7 @@ async def test_streams_of_a_channel_layer_that_is_given_up_end_so_that_clients_c
 async def test_a_reserved_stream_ends_with_its_channel_layer():
     application = consumer(single_connection_enabled=True)
     token = (await ask(application, "PUT")).body.decode()
-    headers = {"X-GraphQL-Event-ResponseStream-Token": token}
+    headers = {"X-GraphQL-Event-Stream-Token": token}
     async with exchange(application, "GET", "/graphql/", {"Accept": EVENTS, **headers}) as one:
         await one.send()
         await one.start()
