@@ -14,7 +14,7 @@ from graphene.utils.props import props
 
 from channels_graphql_ws.pubsub import publisher as _broadcast
 from channels_graphql_ws.pubsub.layers import GroupSender, destinations
-from channels_graphql_ws.pubsub.publisher import Outgoing
+from channels_graphql_ws.pubsub.outgoing import SENT, Outgoing, SendOfAll, Sent
 from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, SubscriptionField
 from channels_graphql_ws.subscription.groups import layer_group
@@ -291,16 +291,13 @@ def _check_queue(cls: type[Subscription], coalesce: Hook | None) -> None:
         raise ValueError(f"{where}_policy 'coalesce': the method 'coalesce' must not be async")
 
 
-def _send(outgoing: Sequence[Addressed]) -> asyncio.Future[None] | None:
+def _send(outgoing: Sequence[Addressed]) -> asyncio.Future[None] | Sent:
     loop = _broadcast.running_loop()
     if loop is None:
         _send_sync(outgoing)
-        return None
-    sent: asyncio.Future[None] | None = None
-    for layer, each in outgoing:
-        sent = _broadcast.send_on(loop, layer, each)
-    # Awaiting the last is awaiting all: they go out one after another.
-    return sent
+        return SENT
+    sent = [_broadcast.send_on(loop, layer, each) for layer, each in outgoing]
+    return sent[0] if len(sent) == 1 else SendOfAll(sent, outgoing[0][1].about)
 
 
 async def _send_async(outgoing: Sequence[Addressed]) -> None:

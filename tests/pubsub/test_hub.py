@@ -24,7 +24,7 @@ from channels_graphql_ws.pubsub import local as hubs
 from channels_graphql_ws.pubsub import publisher as broadcast
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
 from channels_graphql_ws.pubsub.notification import Notification
-from channels_graphql_ws.pubsub.publisher import Outgoing
+from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from support import GUARD, FakeLayer, FakeListener, tick, wait_until
 

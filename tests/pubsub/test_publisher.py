@@ -18,9 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels_graphql_ws.exceptions import ChannelLayerError
-from channels_graphql_ws.pubsub import layers, local
+from channels_graphql_ws.pubsub import layers, local, pump, sender_thread
+from channels_graphql_ws.pubsub import outgoing as outgoing_module
 from channels_graphql_ws.pubsub import publisher as broadcast
-from channels_graphql_ws.pubsub.publisher import Outgoing, group_name
+from channels_graphql_ws.pubsub.outgoing import Outgoing
+from channels_graphql_ws.pubsub.publisher import group_name
 from support import GUARD, FakeLayer, tick, wait_until
 
 
@@ -74,7 +76,8 @@ def outgoing(payload: object = None, group: str = "G") -> Outgoing:
 def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A process in which nobody has listened so far, and nothing was sent."""
     monkeypatch.setattr(local, "_process", local._Process())
-    monkeypatch.setattr(broadcast, "_sender", sender := broadcast._SenderThread())
+    monkeypatch.setattr(sender_thread, "sender", sender := sender_thread.SenderThread())
+    monkeypatch.setattr(outgoing_module, "failures", outgoing_module.FailureLog())
     known = threading.enumerate()
     yield
     if sender._loop is not None:
@@ -183,8 +186,8 @@ async def test_two_layers_do_not_wait_for_each_other() -> None:
 async def test_a_layer_in_the_place_of_one_that_is_gone_gets_its_own_messages() -> None:
     gone, layer = Ledger(), Ledger()
     # As if the new one had the id that the old one had.
-    pumps = broadcast._pumps.setdefault(asyncio.get_running_loop(), {})
-    pumps[id(layer)] = broadcast._Pump(gone)
+    pumps = pump._pumps.setdefault(asyncio.get_running_loop(), {})
+    pumps[id(layer)] = pump.Pump(gone, broadcast.send_elsewhere)
     await broadcast.send_soon(layer, outgoing(1))
     assert (gone.sent, layer.sent) == ([], [1])
 
@@ -215,8 +218,9 @@ async def test_a_failure_that_somebody_awaits_is_raised_and_not_logged(
         waiting = asyncio.gather(sent)
     elif how == "wait_for":
         waiting = asyncio.wait_for(sent, GUARD)
-    with pytest.raises(OSError, match="no Redis"):
+    with pytest.raises(ChannelLayerError, match="no Redis") as caught:
         await waiting
+    assert caught.value.__cause__ is layer.error
     del sent, waiting
     gc.collect()
     assert caplog.records == []
@@ -225,7 +229,7 @@ async def test_a_failure_that_somebody_awaits_is_raised_and_not_logged(
 async def test_after_a_failure_the_next_broadcast_is_sent() -> None:
     layer = Ledger()
     layer.error = OSError("no Redis")
-    with pytest.raises(OSError, match="no Redis"):
+    with pytest.raises(ChannelLayerError, match="no Redis"):
         await broadcast.send_soon(layer, outgoing(1))
     layer.error = None
     await broadcast.send_soon(layer, outgoing(2))
@@ -248,7 +252,9 @@ async def test_who_stops_waiting_does_not_stop_the_broadcast(
     assert layer.sent == ([] if error else [1, 2])
     assert caplog.records == []
     if error:
-        assert second.exception() is error
+        failure = second.exception()
+        assert isinstance(failure, ChannelLayerError)
+        assert failure.__cause__ is error
 
 
 def run_and_end(layer: Any, count: int, *, turns: int = 0) -> None:
@@ -282,6 +288,34 @@ def test_a_broadcast_that_is_interrupted_half_way_is_sent_again_and_first(
     assert caplog.records == []
 
 
+async def test_what_is_left_for_listeners_of_another_loop_is_sent_there() -> None:
+    ours = asyncio.get_running_loop()
+
+    class OfOneLoop(Subclass):
+        async def group_send(self, group: str, message: dict[str, Any]) -> None:
+            if asyncio.get_running_loop() is not ours:
+                await asyncio.Event().wait()
+            await super().group_send(group, message)
+
+    layer = OfOneLoop()
+    local.add_receiver(layer, Receiver())
+
+    def elsewhere() -> None:
+        run_and_end(layer, 3)
+
+    await asyncio.to_thread(elsewhere)
+    await wait_until(lambda: len(layer.sent) == 3)
+
+
+def test_what_is_left_unsent_without_a_limit_of_time_is_sent(settings: Any) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {"BROADCAST_TIMEOUT": None}
+    layer = Ledger()
+    layer.may_send.clear()
+    threading.Timer(0.05, layer.may_send.set).start()
+    run_and_end(layer, 3, turns=3)
+    assert layer.sent == [0, 1, 2]
+
+
 def test_what_can_not_be_sent_when_the_loop_ends_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -296,7 +330,7 @@ def test_what_can_not_be_sent_when_the_loop_ends_is_logged(
 def test_what_can_not_be_sent_in_time_when_the_loop_ends_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broadcast, "EVACUATION_TIMEOUT", 0.001)
+    monkeypatch.setattr(pump, "EVACUATION_TIMEOUT", 0.001)
     layer = Ledger()
     layer.may_send.clear()
     run_and_end(layer, 1)
@@ -331,7 +365,7 @@ def test_all_plain_code_of_a_process_sends_on_one_event_loop() -> None:
 def test_plain_code_is_told_of_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     layer = Ledger()
     layer.error = OSError("no Redis")
-    with pytest.raises(OSError, match="no Redis"):
+    with pytest.raises(ChannelLayerError, match="no Redis"):
         broadcast.send_now(layer, outgoing(1))
     assert caplog.records == []
 
@@ -345,13 +379,14 @@ async def test_waiting_where_an_event_loop_runs_is_refused(kind: type) -> None:
 FORK = """
 import os, sys
 from channels_graphql_ws.pubsub import publisher as broadcast
+from channels_graphql_ws.pubsub.outgoing import Outgoing
 
 class Layer:
     async def group_send(self, group, message):
         os.write(1, message["text"].encode() + b"\\n")
 
 def send(text):
-    broadcast.send_now(Layer(), broadcast.Outgoing({"group": "G", "text": text}, "a test"))
+    broadcast.send_now(Layer(), Outgoing({"group": "G", "text": text}, "a test"))
 
 send("parent before")
 for number in range(3):
@@ -381,17 +416,18 @@ def test_forked_workers_send_and_so_does_their_parent() -> None:
 
 FORK_WITH_RECEIVERS = """
 import os
-from channels_graphql_ws.pubsub import local, publisher
+from channels_graphql_ws.pubsub import local, sender_thread
 
 class Receiver:
     loop = None
 
 layer, receiver = object(), Receiver()
 local.add_receiver(layer, receiver)
-senders = publisher._sender
+senders = sender_thread.sender
 child = os.fork()
 if child == 0:
-    print(local.receivers(layer), local._process.serves, publisher._sender is senders, flush=True)
+    same = sender_thread.sender is senders
+    print(local.receivers(layer), local._process.serves, same, flush=True)
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
 print(local.receivers(layer) == (receiver,), local._process.serves)

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from channels_graphql_ws.pubsub import channel_reader, layer_watch
 from channels_graphql_ws.pubsub import publisher as broadcast
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
-from channels_graphql_ws.pubsub.publisher import Outgoing
+from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from redis_server import RedisServer
 from support import GUARD, FakeListener, wait_until

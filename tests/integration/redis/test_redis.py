@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from channels_graphql_ws import GraphqlWsClient
 from channels_graphql_ws.pubsub import publisher as broadcast
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
-from channels_graphql_ws.pubsub.publisher import Outgoing
+from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from live_processes import LAYERS, Processes
 from redis_server import RedisServer
@@ -101,7 +101,7 @@ async def test_events_flow_again_after_redis_was_away_and_came_back_empty(
 
         redis_outage.stop()
         answer = await workers.run(0, "broadcast", "room", "while it is away")
-        assert answer.startswith("!ConnectionError")
+        assert answer.startswith("!ChannelLayerError")
         redis_outage.start()
 
         async with asyncio.timeout(GUARD):

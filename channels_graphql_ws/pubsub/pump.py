@@ -1,0 +1,228 @@
+"""Sends the messages of one event loop to one channel layer, in order and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextvars import Context
+from math import inf
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.pubsub.layer_traits import traits_of
+from channels_graphql_ws.pubsub.layers import GroupSender
+from channels_graphql_ws.pubsub.outgoing import Outgoing, PendingSend
+from channels_graphql_ws.settings import project_settings
+
+log = logging.getLogger("channels_graphql_ws.broadcast")
+
+EVACUATION_TIMEOUT = 5.0
+"""Seconds that what an event loop leaves unsent may take when it is shut down."""
+
+MOST_MESSAGES = 50_000
+"""Messages that may wait for one host; those behind them fail."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Bytes of payloads that may wait for one host."""
+
+CANCEL_AGAIN_AFTER = 0.05
+"""Seconds until a send that swallows its cancellation is cancelled again."""
+
+SendElsewhere = Callable[[GroupSender, Outgoing], "Future[None]"]
+"""Sends on another event loop, when this one ends."""
+
+
+class _Waiting(NamedTuple):
+    outgoing: Outgoing
+    pending: PendingSend
+    since: float
+
+
+class Lane:
+    """The messages for one host, one after another.
+
+    A task for each message would let them overtake each other, and would overrun the
+    hundred places which a channel of a layer has. A host that hangs has a lane of its own,
+    so that others are not kept waiting.
+    """
+
+    def __init__(self, layer: GroupSender, elsewhere: SendElsewhere) -> None:
+        self.layer = layer
+        self.failed = 0
+        self.timed_out = 0
+        self.refused = 0
+        self.sent = 0
+        self.bytes_waiting = 0
+        self._elsewhere = elsewhere
+        self._queue: deque[_Waiting] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = inf
+        self._seconds = inf
+        self._is_hung = False
+        self._is_full = False
+
+    def put(self, loop: asyncio.AbstractEventLoop, outgoing: Outgoing) -> PendingSend:
+        """Queue a message behind those that wait."""
+        pending = PendingSend(loop=loop)
+        if len(self._queue) >= MOST_MESSAGES or self.bytes_waiting > MOST_BYTES:
+            self._refuse(pending, outgoing)
+            return pending
+        self.bytes_waiting += outgoing.size
+        self._queue.append(_Waiting(outgoing, pending, loop.time()))
+        if self._task is None:
+            self._start(loop)
+        return pending
+
+    def _refuse(self, pending: PendingSend, outgoing: Outgoing) -> None:
+        """Take no more: fail at once, and tell the log once until there is room again."""
+        self.refused += 1
+        error = ChannelLayerError(
+            f"{outgoing.about} was dropped: {len(self._queue)} broadcasts wait for the channel "
+            "layer already. It is slow or away, or takes less than is sent: await broadcasts"
+        )
+        pending.set_exception(error)
+        pending.exception()  # Marks it as seen; whoever awaits it is told all the same.
+        if not self._is_full:
+            self._is_full = True
+            log.error("Broadcasts are dropped: %s", error)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Held here, or the garbage collector may end it half-way.
+        self._task = loop.create_task(self._run(), context=Context())
+        self._task.add_done_callback(self._ended)
+
+    async def _run(self) -> None:
+        seconds = project_settings.get("BROADCAST_TIMEOUT")
+        self._seconds = inf if seconds is None else float(seconds)
+        loop = asyncio.get_running_loop()
+        group_send = self.layer.group_send
+        while self._queue:
+            waiting = self._queue[0]
+            now = loop.time()
+            # Behind a host that hangs, the time spent waiting counts.
+            self._deadline = (waiting.since if self._is_hung else now) + self._seconds
+            if self._deadline <= now:
+                self._drop(waiting)
+                continue
+            if self._timer is None and self._deadline != inf:
+                self._timer = loop.call_at(self._deadline, self._look, loop)
+            outgoing = waiting.outgoing
+            try:
+                await group_send(outgoing.message["group"], outgoing.message)
+            except asyncio.CancelledError:
+                if not self._is_expired(loop):
+                    # Not yet removed: what is interrupted is sent once more.
+                    raise
+                assert self._task is not None, "a message is sent by our own task"
+                self._task.uncancel()
+                self._is_hung = True
+                self._drop(waiting)
+            except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
+                self._take()
+                self.failed += 1
+                waiting.pending.fail(_of_our_tree(error, outgoing), outgoing.about)
+            else:
+                self._is_hung = False
+                self._take()
+                self.sent += 1
+                if not waiting.pending.done():
+                    waiting.pending.set_result(None)
+        self._deadline = inf
+        self._is_full = False
+
+    def _is_expired(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return loop.time() >= self._deadline
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cancel what is being sent if its time is over; else look again when it will be."""
+        self._timer = None
+        if self._task is None or self._deadline == inf:
+            return
+        again_at = self._deadline
+        if self._is_expired(loop):
+            self._task.cancel()
+            # redis-py may swallow it while it connects.
+            again_at = loop.time() + CANCEL_AGAIN_AFTER
+        self._timer = loop.call_at(again_at, self._look, loop)
+
+    def _drop(self, waiting: _Waiting) -> None:
+        self._take()
+        seconds = self._seconds
+        self.timed_out += 1
+        error = ChannelLayerError(
+            f"{waiting.outgoing.about}: the channel layer did not take it within "
+            f"{seconds:g} seconds"
+        )
+        error.__cause__ = TimeoutError(f"more than {seconds:g} seconds")
+        waiting.pending.fail(error, waiting.outgoing.about)
+
+    def _take(self) -> None:
+        self.bytes_waiting -= self._queue.popleft().outgoing.size
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
+            self._evacuate()
+        elif self._queue:
+            self._start(task.get_loop())
+
+    def _evacuate(self) -> None:
+        """Send the rest elsewhere: the event loop is being shut down.
+
+        That of an async view is, under WSGI, as soon as the view has returned, and that
+        of a management command just before the process ends. So it is waited for.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+        moved: list[tuple[Outgoing, Future[None]]] = []
+        while self._queue:
+            outgoing, pending, _ = self._queue.popleft()
+            pending.cancel()
+            moved.append((outgoing, self._elsewhere(self.layer, outgoing)))
+        done, _ = wait([sent for _, sent in moved], EVACUATION_TIMEOUT)
+        for outgoing, sent in moved:
+            error = sent.exception() if sent in done else TimeoutError("it takes too long")
+            if error is not None:
+                log.error("%s failed and nobody awaited it", outgoing.about, exc_info=error)
+
+
+def _of_our_tree(error: Exception, outgoing: Outgoing) -> ChannelLayerError:
+    """Return an error that callers can catch, whatever the channel layer is made of."""
+    if isinstance(error, ChannelLayerError):
+        return error
+    ours = ChannelLayerError(f"{outgoing.about}: the channel layer failed: {error!r}")
+    ours.__cause__ = error
+    return ours
+
+
+class Pump:
+    """The lanes of one channel layer on one event loop, one for each host."""
+
+    def __init__(self, layer: GroupSender, elsewhere: SendElsewhere) -> None:
+        self.layer = layer
+        self._traits = traits_of(layer)
+        self.lanes = [Lane(layer, elsewhere) for _ in range(self._traits.shards)]
+
+    def put(self, loop: asyncio.AbstractEventLoop, outgoing: Outgoing) -> PendingSend:
+        """Queue a message in the lane of its host."""
+        lanes = self.lanes
+        shard = 0 if len(lanes) == 1 else self._traits.shard_of(outgoing.group)
+        return lanes[shard].put(loop, outgoing)
+
+
+_pumps: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Pump]] = WeakKeyDictionary()
+
+
+def pump_of(loop: asyncio.AbstractEventLoop, layer: GroupSender, elsewhere: SendElsewhere) -> Pump:
+    """Return what sends to a layer from an event loop, which must be the running one."""
+    pumps = _pumps.setdefault(loop, {})
+    pump = pumps.get(id(layer))
+    # An id may be used again.
+    if pump is None or pump.layer is not layer:
+        pump = pumps[id(layer)] = Pump(layer, elsewhere)
+    return pump
