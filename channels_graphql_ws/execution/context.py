@@ -137,7 +137,12 @@ class OperationContext(DictAsObject):
         return other
 
     def listen_to_channel(
-        self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
+        self,
+        type: str,
+        *,
+        timeout: float | None = None,
+        groups: Iterable[str] = (),
+        prefix: str = "",
     ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
         """Listen to messages that other Channels code sends, in an `async with`.
 
@@ -146,6 +151,8 @@ class OperationContext(DictAsObject):
             timeout: seconds without a message after which the iteration ends.
             groups: names of groups on the channel layer, as `group_send` takes them.
                 Without any: what is sent to `channel_name`, the connection's own channel.
+            prefix: is put before each of the groups. Give one where clients have a say in
+                their names, or they may guess a group that was made for something else.
 
         Raises:
             ChannelLayerError: there is no channel layer, or it refused.
@@ -153,7 +160,7 @@ class OperationContext(DictAsObject):
         listen: Listen | None = object.__getattribute__(self, "_listen")
         if listen is None:
             raise ChannelLayerError("This context belongs to no connection that could listen")
-        return listen(type, timeout=timeout, groups=groups)
+        return listen(type, timeout=timeout, groups=groups, prefix=prefix)
 
     def __getattr__(self, name: str) -> Any:
         if name in self._FROM_SCOPE and name not in self._asdict():

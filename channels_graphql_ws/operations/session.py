@@ -205,7 +205,12 @@ class EndpointSession:
         return self._lent.own_channel()
 
     def listen_to_channel(
-        self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
+        self,
+        type: str,
+        *,
+        timeout: float | None = None,
+        groups: Iterable[str] = (),
+        prefix: str = "",
     ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
         """Listen to other Channels code, see `OperationContext.listen_to_channel`."""
         own = self.own_channel()
@@ -214,7 +219,7 @@ class EndpointSession:
                 "Only an operation whose answer is a stream has a channel of its own: name groups"
             )
         limit = self._endpoint.subscription_notification_queue_limit
-        return listen(own, type, timeout=timeout, groups=groups, queue_limit=limit)
+        return listen(own, type, timeout=timeout, groups=groups, prefix=prefix, queue_limit=limit)
 
     def before_operation(self, request: Subscribe) -> Any:
         """Call `on_operation` if the user has one."""

@@ -31,6 +31,7 @@ from channels_graphql_ws.subscription.queue import queue_for
 from channels_graphql_ws.subscription.shared import SharedMember
 from channels_graphql_ws.subscription.sharing_key import SharedSubscribers, SharingKey, sharing_key
 from channels_graphql_ws.subscription.single import SingleSubscriber
+from channels_graphql_ws.subscription.subscriber import refuse_namesakes
 
 
 class Subscribing:
@@ -95,6 +96,7 @@ class Subscribing:
         while is_awaitable(names):
             names = yield names
         groups = self._groups(execution.subscription_class, names)
+        refuse_namesakes(execution.subscription_class, groups[0])
         key = None
         if execution.subscription_class._meta.context_id is not None:
             key = yield from sharing_key(

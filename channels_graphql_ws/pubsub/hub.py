@@ -150,6 +150,10 @@ class Hub:
         going = drain_all(list(self._connections), SEND_AWAY_TIMEOUT)
         self._sending_away = self.loop.create_task(going, context=self._context.copy())
 
+    def first_listener(self, group: str) -> Listener | None:
+        """Return one of those who listen to a group, if there are any."""
+        return next(iter(self._listeners.get(group, ())), None)
+
     def counts(self) -> dict[str, int]:
         """Count what the hub holds: for tests, benchmarks and the curious."""
         listeners = {id(one) for members in self._listeners.values() for one in members}
@@ -284,6 +288,11 @@ class Hub:
 
 _hubs: dict[tuple[asyncio.AbstractEventLoop, int], Hub] = {}
 _hubs_lock = threading.Lock()
+
+
+def hubs_of_process() -> list[Hub]:
+    """Return the hubs that are in use, on any event loop."""
+    return list(_hubs.values())
 
 
 def hub_of(layer: ChannelLayer) -> Hub:

@@ -283,7 +283,13 @@ class OwnChannel:
 
 @asynccontextmanager
 async def listen(
-    own: OwnChannel, type: str, *, timeout: float | None, groups: Iterable[str], queue_limit: int
+    own: OwnChannel,
+    type: str,
+    *,
+    timeout: float | None,
+    groups: Iterable[str],
+    queue_limit: int,
+    prefix: str = "",
 ) -> AsyncGenerator[AsyncIterator[dict[str, Any]]]:
     """Listen to groups or, without any, to a connection's own channel.
 
@@ -297,7 +303,7 @@ async def listen(
     if isinstance(groups, str):
         raise TypeError(f"groups must be several strings, not the one string {groups!r}")
     messages = Messages(type, timeout, queue_limit)
-    distinct = dict.fromkeys(groups)
+    distinct = dict.fromkeys(f"{prefix}{group}" for group in groups)
     channels: list[_Channel] = [_channel_of(own.layer, group) for group in distinct] or [own]
     for channel in channels:
         channel.add(messages)

@@ -14,9 +14,11 @@ from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_cancellation
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
-from channels_graphql_ws.pubsub.hub import Hub
+from channels_graphql_ws.pubsub.hub import Hub, hubs_of_process
 from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.subscription.declaration import Subscription
 from channels_graphql_ws.subscription.event import EventExecution
+from channels_graphql_ws.subscription.groups import topic_of
 from channels_graphql_ws.subscription.queue import NotificationQueue, queue_for
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
@@ -71,6 +73,11 @@ class Subscriber(ABC):
     def dropped(self) -> int:
         """How many notifications the queue has dropped."""
         return 0 if self._queue is None else self._queue.dropped
+
+    @property
+    def subscription_class(self) -> type[Subscription]:
+        """The class that its clients have subscribed to."""
+        return self._plan.subscription_class
 
     @property
     def is_ending(self) -> bool:
@@ -152,6 +159,26 @@ class Subscriber(ABC):
         """Nobody is left for what waits."""
         if self._queue is not None:
             self._queue.clear()
+
+
+def refuse_namesakes(subscription_class: type[Subscription], group: str) -> None:
+    """Let no two classes share a group: each would get the events of the other.
+
+    Args:
+        subscription_class: the class that is subscribed to.
+        group: its own group.
+
+    Raises:
+        TypeError: somebody in this process is subscribed to another class of that group.
+    """
+    for hub in hubs_of_process():
+        other = hub.first_listener(group)
+        if isinstance(other, Subscriber) and other.subscription_class is not subscription_class:
+            raise TypeError(
+                f"There are two Subscription classes {':'.join(topic_of(subscription_class))!r}, "
+                "and each would get the events of the other: give them names of their own, by "
+                "`name` in the inner class `Meta`"
+            )
 
 
 # What follows lets a subscription outlive whatever one event may bring.

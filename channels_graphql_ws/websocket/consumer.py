@@ -242,10 +242,15 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             await waiting
 
     def listen_to_channel(
-        self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
+        self,
+        type: str,
+        *,
+        timeout: float | None = None,
+        groups: Iterable[str] = (),
+        prefix: str = "",
     ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
         """Listen to other Channels code, see `OperationContext.listen_to_channel`."""
-        return self._lent().listen_to_channel(type, timeout=timeout, groups=groups)
+        return self._lent().listen_to_channel(type, timeout=timeout, groups=groups, prefix=prefix)
 
     def _lent(self) -> EndpointSession:
         if self._session is None:

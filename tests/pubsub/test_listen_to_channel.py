@@ -70,6 +70,13 @@ async def test_what_is_sent_to_a_group_is_heard_in_order(own, layer):
     assert layer.groups == {}
 
 
+async def test_a_prefix_keeps_guessed_names_away_from_groups_of_other_code(own, layer):
+    async with hearing(own, "tea", prefix="chat.") as messages:
+        await layer.group_send("tea", chat("made for something else"))
+        await layer.group_send("chat.tea", chat("a"))
+        assert await texts(messages, 1) == ["a"]
+
+
 async def test_each_hears_its_own_groups_only_and_its_own_type_only(own, layer):
     async with hearing(own, "tea") as tea, hearing(own, "milk", "tea") as both:
         await layer.group_send("milk", chat("milk"))

@@ -17,7 +17,7 @@ from asgiref.sync import async_to_sync, iscoroutinefunction
 from channels.layers import InMemoryChannelLayer, channel_layers
 from graphql import graphql_sync
 
-from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws import GraphqlWsConsumer, GraphqlWsResponseError, Subscription
 from channels_graphql_ws.exceptions import ChannelLayerError, PayloadTypeError
 from channels_graphql_ws.pubsub import layers, local
 from channels_graphql_ws.pubsub import layers as destinations
@@ -728,6 +728,36 @@ def test_classes_that_a_function_makes_do_not_share_groups() -> None:
         subscription_for("OnBook", graphene.NonNull(output("Author"))),
     ]
     assert len({layer_group(each, "P", "g") for each in made}) == len(made)
+
+
+async def test_classes_of_one_factory_never_get_the_events_of_each_other(connect: Connect) -> None:
+    orders, salaries = subscription_for("OnOrder"), subscription_for("OnSalary")
+    client, op_id = await connect(
+        "subscription { event { value } }", event=orders.Field(), other=salaries.Field()
+    )
+    await salaries.broadcast(payload=1)
+    await orders.broadcast(payload=2)
+    assert await receive_all(client, op_id, 1) == [2]
+    assert await client.settle() == []
+
+
+async def test_of_two_classes_that_nothing_tells_apart_one_is_refused_while_the_other_is_used(
+    connect: Connect,
+) -> None:
+    first, second = subscription_for("OnSame"), subscription_for("OnSame")
+    query = "subscription { event { value } }"
+    client, op_id = await connect(query, event=first.Field())
+    with pytest.raises(GraphqlWsResponseError) as caught:
+        await connect(query, event=second.Field())
+    [error] = caught.value.response["payload"]
+    assert "There are two Subscription classes" in error["message"]
+    assert "`name` in the inner class `Meta`" in error["message"]
+    # A function that makes a class may run again, as tests do.
+    await client.complete(op_id)
+    await client.receive_complete(op_id)
+    other, again = await connect(query, event=second.Field())
+    await second.broadcast(payload=3)
+    assert await receive_all(other, again, 1) == [3]
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -47,7 +47,7 @@ async def test_all_that_greenlets_broadcast_arrives(
     hub.acquire()
     # The own group of the class, as the sender names it.
 
-    group = group_name("GQLWS", "__main__.OnNumber", None)
+    group = group_name("GQLWS", "__main__:OnNumber:OnNumber:", None)
     if hub.listen(listener, [group]):
         await hub.joined([group])
     process = await asyncio.create_subprocess_exec(
