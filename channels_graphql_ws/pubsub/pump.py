@@ -134,6 +134,7 @@ class Lane:
                     waiting.pending.set_result(None)
         self._deadline = inf
         self._is_full = False
+        self._stop_timer()
 
     def _is_expired(self, loop: asyncio.AbstractEventLoop) -> bool:
         return loop.time() >= self._deadline
@@ -141,7 +142,7 @@ class Lane:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Cancel what is being sent if its time is over; else look again when it will be."""
         self._timer = None
-        if self._task is None or self._deadline == inf:
+        if self._task is None:  # pragma: no cover (a timer in the same iteration as the end)
             return
         again_at = self._deadline
         if self._is_expired(loop):
@@ -149,6 +150,11 @@ class Lane:
             # redis-py may swallow it while it connects.
             again_at = loop.time() + CANCEL_AGAIN_AFTER
         self._timer = loop.call_at(again_at, self._look, loop)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _drop(self, waiting: _Waiting) -> None:
         self._take()
@@ -177,8 +183,7 @@ class Lane:
         That of an async view is, under WSGI, as soon as the view has returned, and that
         of a management command just before the process ends. So it is waited for.
         """
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         moved: list[tuple[Outgoing, Future[None]]] = []
         while self._queue:
             outgoing, pending, _ = self._queue.popleft()
