@@ -7,6 +7,7 @@ loads neither Django nor Channels nor Graphene.
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from channels_graphql_ws.serializer import register
     from channels_graphql_ws.shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
     from channels_graphql_ws.subscription.declaration import QueuePolicy, Subscription
-    from channels_graphql_ws.subscription.field import COMPLETE, SKIP
+    from channels_graphql_ws.subscription.field import COMPLETE, SKIP, SubscriptionField
     from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
     from channels_graphql_ws.websocket.messages import CloseCode
 
@@ -100,6 +101,7 @@ __all__ = [
     "SubprotocolMismatchError",
     "Subscription",
     "SubscriptionEvent",
+    "SubscriptionField",
     "Upload",
     "register",
     "shut_down",
@@ -151,6 +153,7 @@ _HOMES = {
     "SubprotocolMismatchError": "client.errors",
     "Subscription": "subscription.declaration",
     "SubscriptionEvent": "client.operations",
+    "SubscriptionField": "subscription.field",
     "Upload": "http.uploads",
     "register": "serializer",
     "shut_down": "shutdown",
@@ -171,14 +174,20 @@ _MODULES = frozenset(
 )
 
 
+__version__: str
+"""The version of the installed distribution, as in `pip show channels-graphql-ws`."""
+
 if not TYPE_CHECKING:  # pragma: no branch (type checkers shall still report a misspelt name)
 
     def __getattr__(name: str) -> Any:
         if name in _MODULES:
             return import_module(f"{__name__}.{name}")
-        if name not in _HOMES:
+        if name == "__version__":
+            value = version("channels-graphql-ws")
+        elif name in _HOMES:
+            value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
         globals()[name] = value
         return value
 

@@ -11,6 +11,7 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, get_args, get_type_hints
@@ -77,6 +78,10 @@ def test_dir_names_everything_that_is_listed_and_the_modules_of_the_predecessor(
 def test_a_name_that_does_not_exist_is_an_attribute_error_as_of_any_module():
     with pytest.raises(AttributeError, match="'channels_graphql_ws' has no attribute 'Subscrip'"):
         _ = channels_graphql_ws.Subscrip  # type: ignore[attr-defined]
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert channels_graphql_ws.__version__ == version("channels-graphql-ws")
 
 
 PUBLIC_CLASSES = (

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, get_args
 
 import graphene
 from asgiref.sync import markcoroutinefunction
@@ -26,6 +26,18 @@ from channels_graphql_ws.subscription.names import (
     hook_named,
     is_users,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Payload = TypeVar("Payload", default=Any)
+
+    class _ObjectType(graphene.ObjectType, Generic[Payload]):
+        """What type checkers see: Graphene's own base class has no parameter."""
+else:
+    Payload = Any
+    # So that `_ObjectType[Payload]` is Graphene's class at run time.
+    _ObjectType = {Payload: graphene.ObjectType}
 
 Addressed: TypeAlias = tuple[GroupSender, Outgoing]
 """A message, and the channel layer that is to carry it."""
@@ -50,7 +62,7 @@ class SubscriptionOptions(ObjectTypeOptions):
     own_names: frozenset[str] = frozenset()
 
 
-class Subscription(graphene.ObjectType):
+class Subscription(_ObjectType[Payload]):
     """Base of declared subscriptions: an ObjectType whose events are broadcast.
 
     Fields are declared as on any `graphene.ObjectType`, arguments in an inner class
@@ -86,6 +98,9 @@ class Subscription(graphene.ObjectType):
 
     A method or attribute whose name looks like a misspelt one of these is refused when the
     class is made, unless it is listed in `own_names`.
+
+    `Subscription[Order]` tells type checkers the type of the payload; it changes nothing
+    at run time.
     """
 
     notification_queue_limit: int | None = None
@@ -104,6 +119,11 @@ class Subscription(graphene.ObjectType):
         # What Graphene's metaclass makes at run time, and no type checker knows of.
         def __init__(self, *values: Any, **fields: Any) -> None: ...
         def __init_subclass__(cls, **options: Any) -> None: ...
+
+    def __class_getitem__(cls, payload: object) -> type[Self]:
+        """Return the class itself: the type of the payload is for type checkers."""
+        del payload
+        return cls
 
     @classmethod
     def __init_subclass_with_meta__(
@@ -153,7 +173,7 @@ class Subscription(graphene.ObjectType):
         description: str | None = None,
         deprecation_reason: str | None = None,
         required: bool = False,  # noqa: FBT001, FBT002
-    ) -> graphene.Field:
+    ) -> SubscriptionField:
         """Mount the subscription on the root type of a schema."""
         return SubscriptionField(
             cls,
@@ -165,7 +185,7 @@ class Subscription(graphene.ObjectType):
 
     @classmethod
     def broadcast(
-        cls, *, group: str | None = None, payload: object = None
+        cls, *, group: str | None = None, payload: Payload | None = None
     ) -> asyncio.Future[None] | Any:
         """Notify all subscribers of the class or, with `group`, of that group.
 
@@ -182,8 +202,8 @@ class Subscription(graphene.ObjectType):
 
     @classmethod
     def broadcast_async(
-        cls, *, group: str | None = None, payload: object = None
-    ) -> Awaitable[None]:
+        cls, *, group: str | None = None, payload: Payload | None = None
+    ) -> Coroutine[Any, Any, None]:
         """Do as `broadcast` does: encode at once; the awaiting sends.
 
         Raises:
@@ -193,7 +213,7 @@ class Subscription(graphene.ObjectType):
         return _send_async(_broadcasts(cls, group, payload))
 
     @classmethod
-    def broadcast_sync(cls, *, group: str | None = None, payload: object = None) -> None:
+    def broadcast_sync(cls, *, group: str | None = None, payload: Payload | None = None) -> None:
         """Do as `broadcast` does, in a thread where no event loop runs.
 
         Raises:
@@ -213,7 +233,7 @@ class Subscription(graphene.ObjectType):
         return _send(_unsubscribes(cls, group))
 
     @classmethod
-    def unsubscribe_async(cls, *, group: str | None = None) -> Awaitable[None]:
+    def unsubscribe_async(cls, *, group: str | None = None) -> Coroutine[Any, Any, None]:
         """Do as `unsubscribe` does, when awaited."""
         return _send_async(_unsubscribes(cls, group))
 

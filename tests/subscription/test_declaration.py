@@ -811,3 +811,20 @@ def test_a_broadcast_where_nobody_listens_is_fine(caplog: pytest.LogCaptureFixtu
 
 def test_the_layer_of_these_tests_is_the_in_memory_one() -> None:
     assert type(layers.channel_layer()) is InMemoryChannelLayer
+
+
+def test_the_type_of_the_payload_changes_nothing_at_run_time():
+    assert Subscription[int] is Subscription
+
+    class OnNumber(Subscription[int]):
+        number = graphene.Int()
+
+        def publish(self, info):
+            return OnNumber(number=self)
+
+    class OnSpecialNumber(OnNumber):
+        pass
+
+    assert issubclass(OnNumber, Subscription)
+    assert OnNumber._meta.name == "OnNumber"
+    assert [*OnSpecialNumber._meta.fields] == ["number"]

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any, assert_type
 
 import graphene
 
-from channels_graphql_ws import COMPLETE, SKIP, PayloadTypeError, Subscription
+from channels_graphql_ws import (
+    COMPLETE,
+    SKIP,
+    PayloadTypeError,
+    Subscription,
+    SubscriptionField,
+)
 from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.subscription.declaration import QueuePolicy, SubscriptionOptions
 
@@ -111,7 +117,7 @@ def plain_code_may_not_care_for_what_comes_back() -> None:
 
 async def a_coroutine_may_wait() -> None:
     """Both forms can be awaited."""
-    assert_type(OnMessage.broadcast_async(payload="hi"), Awaitable[None])
+    await assert_type(OnMessage.broadcast_async(payload="hi"), Coroutine[Any, Any, None])
     await OnMessage.broadcast_async(group="lobby", payload="hi")
     await OnMessage.unsubscribe_async(group="lobby")
     await OnMessage.broadcast(payload="hi")
@@ -132,3 +138,26 @@ def options_can_be_looked_at(options: SubscriptionOptions) -> None:
     """As resolvers of the field do."""
     assert_type(options.none_skips, bool)
     assert_type(options.arguments, dict[str, Any] | None)
+
+
+class OnTitle(Subscription[str]):
+    """The type of the payload may be named."""
+
+    title = graphene.String()
+
+    @staticmethod
+    def publish(payload: str, _info: graphene.ResolveInfo) -> object:
+        return OnTitle(title=payload)
+
+
+class OnSpecialTitle(OnTitle):
+    """A subclass has the payload of its base."""
+
+
+async def the_payload_has_its_type() -> None:
+    """`None` is the default, and may be meant."""
+    OnTitle.broadcast(payload="Dune")
+    OnTitle.broadcast()
+    OnSpecialTitle.broadcast_sync(payload="Dune")
+    await OnSpecialTitle.broadcast_async(payload=None)
+    assert_type(OnTitle.Field(required=True), SubscriptionField)
