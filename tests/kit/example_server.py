@@ -24,10 +24,12 @@ class ExampleServer:
 
     Args:
         folder: where the database is, or is made.
+        manage: the `manage.py` of the project.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, manage: Path = MANAGE) -> None:
         self.database = folder / "chat.sqlite3"
+        self._manage = manage
         self._address = f"127.0.0.1:{free_port()}"
         self._log: list[str] = []
 
@@ -54,9 +56,9 @@ class ExampleServer:
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
         return {"cookie": cookies, "origin": self.url}
 
-    def manage(self, *arguments: str) -> None:
+    def manage(self, *arguments: str, **environment: str) -> None:
         """Run a command in another process, until it has ended."""
-        command = self._start(*arguments)
+        command = self._start(*arguments, **environment)
         said, _ = command.communicate(timeout=3 * GUARD)
         if command.returncode:
             raise RuntimeError(f"{arguments} failed:\n{said}")
@@ -93,10 +95,10 @@ class ExampleServer:
     ) -> None:
         self.stop()
 
-    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+    def _start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, str(MANAGE), *arguments],
-            env=_environment(self.database),
+            [sys.executable, str(self._manage), *arguments],
+            env=_environment(self.database) | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -119,8 +121,9 @@ def _environment(database: Path) -> dict[str, str]:
     spec = importlib.util.find_spec("channels_graphql_ws")
     assert spec is not None
     assert spec.origin is not None
+    not_its_own = {"DJANGO_SETTINGS_MODULE", "REDIS_URL"}
     return {
-        **{name: value for name, value in os.environ.items() if name != "REDIS_URL"},
+        **{name: value for name, value in os.environ.items() if name not in not_its_own},
         "EXAMPLE_DATABASE": str(database),
         "PYTHONPATH": str(Path(spec.origin).parents[1]),
         "PYTHONUNBUFFERED": "1",
