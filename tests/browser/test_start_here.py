@@ -20,10 +20,21 @@ from pages import ROOT
 pytestmark = pytest.mark.browser
 
 
+SAY_WHEN_IT_LISTENS = """
+LOGGING = {
+    "version": 1,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"daphne.server": {"handlers": ["console"], "level": "INFO"}},
+}
+"""
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[ExampleServer]:
     """Serve a copy of the project, with a user."""
     folder = shutil.copytree(ROOT / "example" / "start_here", tmp_path / "mysite")
+    with (folder / "mysite" / "settings.py").open("a") as settings:
+        settings.write(SAY_WHEN_IT_LISTENS)
     server = ExampleServer(tmp_path, manage=folder / "manage.py")
     server.manage("migrate", "--noinput")
     ada = ("--username", "ada", "--email", "ada@example.com")
