@@ -17,7 +17,7 @@ _BLOCK = re.compile(
     r"^(?P<indent> *)```(?P<language>[\w-]*)\n(?P<code>.*?)^(?P=indent)```$",
     re.DOTALL | re.MULTILINE,
 )
-_FILE = re.compile(r"`(?P<name>[\w./-]+\.\w+)`:$")
+_FILE = re.compile(r"`(?P<name>[\w./-]+\.\w+|Dockerfile)`:$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,8 @@ def _block(text: str, found: re.Match[str]) -> Block:
     return Block(
         language=found["language"],
         code="".join(line[indent:] or "\n" for line in found["code"].splitlines(keepends=True)),
-        file=file["name"] if file else None,
+        # A file of the machine, too, is written below the folder of the project.
+        file=file["name"].lstrip("/") if file else None,
         is_addition="at the end of" in introduction.lower(),
         line=text.count("\n", 0, found.start()) + 1,
     )
