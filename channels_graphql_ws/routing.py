@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.conf import settings
-from django.http.request import validate_host
-from django.urls import re_path
-from django.utils.http import is_same_domain
+from django.core.asgi import get_asgi_application
+from django.core.handlers.wsgi import WSGIHandler
+from django.urls import Resolver404, re_path
 
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from channels_graphql_ws.operations.defaults import is_debug
 from channels_graphql_ws.operations.option_values import check_options, option_names, with_options
+from channels_graphql_ws.operations.origins import ANY_ORIGIN, check_allowed_origins, shown
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, GraphqlLifespan, shut_down_on_signals
 from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
-
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
-
-_DEBUG_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
-"""What Django takes for ALLOWED_HOSTS where that is empty and DEBUG is on."""
+from channels_graphql_ws.websocket.handshake import (
+    Refusal,
+    problem_of_origin,
+    problem_of_size,
+    refuse,
+)
 
 
 class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
@@ -32,27 +33,34 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
 
     Args:
         schema: what the consumers serve.
-        django_application: serves HTTP at all other addresses; `None`: nobody does.
+        django_application: serves HTTP at all other addresses; `None`: nothing is there. If it
+            is a `ProtocolTypeRouter` itself, perhaps another one of these, it serves
+            WebSockets at other addresses and other protocols, too.
+        websocket_application: serves WebSockets at all other addresses; `None`: those of
+            `django_application`, if there are any.
         url_pattern: a regular expression for the path, without the first slash. Its named
             groups are arguments of the route.
         http_consumer: class to serve HTTP; `None` leaves it to Django.
         websocket_consumer: class to serve WebSocket.
         middleware_stack: puts users and sessions into the scope; `None` for none.
-        check_origin: refuse the WebSocket of a page of another site, see `OriginCheck`.
+        check_origin: refuse the WebSocket of a page of another site, see the option
+            `allowed_origins`.
         shutdown_timeout: seconds that queries and mutations may take when the server shuts
             down, see `GraphqlLifespan`; `None` leaves that, and the signals, to others.
         options: attributes of the consumer classes, each for those that have it.
 
     Raises:
-        TypeError: no class has such an attribute, or a consumer is none of its kind.
-        re.error: the pattern is no regular expression.
+        TypeError: no class has such an attribute, or an argument is not what it should be.
+        ValueError: an option has a value that it cannot have, or `url_pattern` cannot match.
+        re.error: the pattern is not a regular expression.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each is an option of its own, given by keyword)
         self,
         schema: Any,
         *,
         django_application: Any = None,
+        websocket_application: Any = None,
         url_pattern: str = r"^graphql/?$",
         http_consumer: type[GraphqlHttpConsumer] | None = GraphqlHttpConsumer,
         websocket_consumer: type[GraphqlWsConsumer] = GraphqlWsConsumer,
@@ -61,28 +69,37 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         shutdown_timeout: float | None = DEFAULT_TIMEOUT,
         **options: Any,
     ) -> None:
+        _check_schema(schema)
         _check_consumer("websocket_consumer", websocket_consumer, GraphqlWsConsumer)
         if http_consumer is not None:
             _check_consumer("http_consumer", http_consumer, GraphqlHttpConsumer)
-        re.compile(url_pattern)
+        _check_application("django_application", django_application)
+        _check_application("websocket_application", websocket_application)
+        _check_pattern(url_pattern)
+        _check_others(middleware_stack, check_origin, shutdown_timeout)
         options["schema"] = schema
         classes = [each for each in (http_consumer, websocket_consumer) if each is not None]
         known = set[str]().union(*(option_names(each) for each in classes))
         check_options(options, known, type(self).__qualname__)
         stack = middleware_stack or (lambda application: application)
-        options["_follows_debug"] = True
-        applications = [stack(_with_known_options(each, options).as_asgi()) for each in classes]
-        websocket = URLRouter([_route(url_pattern, applications[-1]), _route("", _refuse)])
-        routes = [_route("", django_application or _not_found)]
-        if http_consumer is not None:
-            routes.insert(0, _route(url_pattern, applications[0]))
+        others = _others(django_application)
+        websocket_options = (
+            options if check_origin else {**options, "allowed_origins": (ANY_ORIGIN,)}
+        )
+        websocket = _mounted(websocket_consumer, websocket_options, stack)
+        elsewhere = websocket_application or others.pop("websocket", None)
         protocols: dict[str, Any] = {
-            "http": URLRouter(routes),
-            "websocket": OriginCheck(websocket) if check_origin else websocket,
+            **others,
+            "websocket": _At(url_pattern, websocket, elsewhere),
+            "http": _At(
+                url_pattern,
+                None if http_consumer is None else _mounted(http_consumer, options, stack),
+                django_application,
+            ),
         }
         if shutdown_timeout is not None:
             protocols["lifespan"] = GraphqlLifespan(shutdown_timeout)
-            # Daphne tells of no lifespan. A developer's Ctrl-C is left alone.
+            # Daphne has no lifespan. A developer's Ctrl-C is left alone.
             shut_down_on_signals(shutdown_timeout, (signal.SIGTERM,))
         super().__init__(protocols)
 
@@ -90,73 +107,181 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
 class OriginCheck:
     """Refuses WebSockets of pages of other sites, before anything looks at their cookies.
 
-    A browser lets any page open a WebSocket to any site, and sends that site's cookies with
-    it; only the header `Origin` tells. Allowed is an origin whose host is in ALLOWED_HOSTS
-    or which is in CSRF_TRUSTED_ORIGINS; if ALLOWED_HOSTS allows all, one whose host is the
-    one that was connected to. A client without the header is no page of a browser.
+    For consumers that do not check by themselves; those of this package do.
+
+    Args:
+        application: serves what is let in.
+        allowed_origins: as the option of `GraphqlWsConsumer`.
+
+    Raises:
+        TypeError, ValueError: the origins are none.
     """
 
-    def __init__(self, application: Any) -> None:
+    def __init__(self, application: Any, *, allowed_origins: Sequence[str] | None = None) -> None:
+        check_allowed_origins(allowed_origins, "allowed_origins")
         self._application = application
+        self._allowed_origins = allowed_origins
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a connection, or refuse it."""
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        host = headers.get(b"host", b"").decode("latin-1")
-        if origin is None or is_allowed(origin.decode("latin-1"), host):
+        refusal = problem_of_size(scope) or problem_of_origin(scope, self._allowed_origins)
+        if refusal is None:
             await self._application(scope, receive, send)
-            return
-        log.warning("Refused a WebSocket of the origin %s", origin.decode("latin-1"))
-        await _refuse(scope, receive, send)
+        else:
+            await receive()
+            await refuse(refusal, scope, send)
 
 
-def is_allowed(origin: str, host: str) -> bool:
-    """Tell if a page of `origin` may connect to us, whom it knows as `host`."""
-    try:
-        parts = urlsplit(origin.lower())
-    except ValueError:
-        return False
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        return False
-    if any(
-        _is_trusted(parts.scheme, parts.netloc, each) for each in settings.CSRF_TRUSTED_ORIGINS
-    ):
-        return True
-    if "*" in settings.ALLOWED_HOSTS:
-        return parts.netloc == host.lower()
-    allowed = settings.ALLOWED_HOSTS or (_DEBUG_HOSTS if settings.DEBUG else [])
-    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return validate_host(name, allowed)
+class _At:
+    """Serves GraphQL at the paths of a pattern, and something else elsewhere.
+
+    Args:
+        pattern: a regular expression.
+        graphql: serves GraphQL; `None`: this protocol is not served.
+        elsewhere: serves the rest; `None`: there is nothing.
+    """
+
+    def __init__(self, pattern: str, graphql: Any, elsewhere: Any) -> None:
+        self._pattern = pattern
+        self._elsewhere = elsewhere
+        routes = [] if graphql is None else [_route(pattern, graphql)]
+        self._router = URLRouter([*routes, _route("", self._serve_elsewhere)])
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve a connection or request."""
+        if "path_remaining" not in scope:
+            scope = {**scope, "path_remaining": _path_below_root(scope)}
+        await self._router(scope, receive, send)
+
+    async def _serve_elsewhere(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._elsewhere is not None:
+            try:
+                await self._elsewhere(scope, receive, send)
+                return
+            # So a `URLRouter` says that it has no such path.
+            except Resolver404:
+                pass
+        problem = (
+            f"there is nothing at {shown(scope['path'])}, GraphQL is at paths that match "
+            f"{self._pattern!r} behind the first slash"
+        )
+        if scope["type"] == "websocket":
+            await receive()
+            await refuse(Refusal(HTTPStatus.NOT_FOUND, problem), scope, send)
+        else:
+            await _not_found(f"Not found: {problem}\n" if is_debug() else "Not found\n", send)
 
 
-def _is_trusted(scheme: str, netloc: str, trusted: str) -> bool:
-    parts = urlsplit(trusted.lower())
-    # Django's setting has a star in front: "https://*.example.com".
-    return scheme == parts.scheme and is_same_domain(netloc, parts.netloc.lstrip("*"))
+def _path_below_root(scope: Mapping[str, Any]) -> str:
+    """Return the path below the one that the application is mounted at.
+
+    Servers disagree on whether the path includes the root path if a proxy has taken it away
+    (Daphne: no).
+    """
+    path: str = scope["path"]
+    root: str = (scope.get("root_path") or "").rstrip("/")
+    return path[len(root) :] if path == root or path.startswith(f"{root}/") else path
 
 
-def _check_consumer(name: str, given: Any, kind: type[Any]) -> None:
-    if not (isinstance(given, type) and issubclass(given, kind)):
-        raise TypeError(f"{name} is {given!r}, it has to be a subclass of {kind.__name__}")
+async def _not_found(text: str, send: Any) -> None:
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
+    start = {"status": int(HTTPStatus.NOT_FOUND), "headers": headers}
+    await send({"type": "http.response.start", **start})
+    await send({"type": "http.response.body", "body": text.encode()})
 
 
-def _with_known_options(cls: type[Any], options: dict[str, Any]) -> type[Any]:
-    known = option_names(cls) | {"_follows_debug"}
-    return with_options(cls, {name: value for name, value in options.items() if name in known})
+def _others(application: Any) -> dict[str, Any]:
+    """Return what a router serves besides HTTP."""
+    if not isinstance(application, ProtocolTypeRouter):
+        return {}
+    return {name: each for name, each in application.application_mapping.items() if name != "http"}
+
+
+def _mounted(cls: type[Any], options: dict[str, Any], stack: Callable[[Any], Any]) -> Any:
+    """Return the application of a consumer class with the options that it has."""
+    known = option_names(cls)
+    own = {name: value for name, value in options.items() if name in known}
+    bare = with_options(cls, {**own, "_follows_debug": True}).as_asgi()
+    with_users = stack(bare)
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        # Channels' middleware parses cookies of any size: the consumer refuses those first.
+        is_too_large = problem_of_size(scope) is not None
+        await (bare if is_too_large else with_users)(scope, receive, send)
+
+    return application
 
 
 def _route(pattern: str, application: Any) -> Any:
     return re_path(pattern, application)
 
 
-async def _refuse(_scope: Any, receive: Any, send: Any) -> None:
-    """Refuse a WebSocket: servers make it a 403."""
-    await receive()
-    await send({"type": "websocket.close"})
+def _check_schema(schema: Any) -> None:
+    cls = schema if isinstance(schema, type) else getattr(schema, "consumer_class", None)
+    for kind, name in (
+        (GraphqlWsConsumer, "websocket_consumer"),
+        (GraphqlHttpConsumer, "http_consumer"),
+    ):
+        if isinstance(cls, type) and issubclass(cls, kind):
+            raise TypeError(
+                f"{schema!r} is not a schema: pass the schema first, and the class as "
+                f"{name}={cls.__name__}"
+            )
 
 
-async def _not_found(_scope: Any, _receive: Any, send: Any) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8")]
-    await send({"type": "http.response.start", "status": 404, "headers": headers})
-    await send({"type": "http.response.body", "body": b"Not found\n"})
+def _check_consumer(name: str, given: Any, kind: type[Any]) -> None:
+    if isinstance(given, type) and issubclass(given, kind):
+        return
+    cls = getattr(given, "consumer_class", None) or getattr(given, "__self__", None)
+    hint = ""
+    if isinstance(cls, type) and issubclass(cls, kind):
+        hint = f"; pass {cls.__name__}, without `.as_asgi()`"
+    raise TypeError(f"{name} is {given!r}, it must be a subclass of {kind.__name__}{hint}")
+
+
+def _check_application(name: str, given: Any) -> None:
+    if given is None or (callable(given) and not isinstance(given, (type, WSGIHandler))):
+        if given is not get_asgi_application:
+            return
+        raise TypeError(f"{name} is a function: call it, `get_asgi_application()`")
+    raise TypeError(
+        f"{name} is {given!r}, it must be an ASGI application, such as `get_asgi_application()`"
+    )
+
+
+def _check_pattern(pattern: Any) -> None:
+    if not isinstance(pattern, str):
+        raise TypeError(f"url_pattern is {pattern!r}, it must be a regular expression, a string")
+    re.compile(pattern)
+    if pattern.removeprefix("^").startswith("/"):
+        raise ValueError(
+            f"url_pattern is {pattern!r}, which matches nothing: paths are matched without "
+            "their first slash"
+        )
+    if re.search(r"(?<!\?P)<\w+(:\w+)?>", pattern):
+        raise ValueError(
+            f"url_pattern is {pattern!r}, which is a route of `path()`: it must be a regular "
+            r"expression, such as r'^graphql/(?P<tenant>\w+)/$'"
+        )
+
+
+def _check_others(middleware_stack: Any, check_origin: Any, shutdown_timeout: Any) -> None:
+    if middleware_stack is not None and not callable(middleware_stack):
+        raise TypeError(
+            f"middleware_stack is {middleware_stack!r}, it must be a function that takes an ASGI "
+            "application and returns one, or `None`"
+        )
+    if not isinstance(check_origin, bool):
+        raise TypeError(
+            f"check_origin is {check_origin!r}, it must be `True` or `False`; name origins as "
+            "`allowed_origins`"
+        )
+    is_number = isinstance(shutdown_timeout, int | float) and shutdown_timeout >= 0
+    if shutdown_timeout is not None and not is_number:
+        raise ValueError(
+            f"shutdown_timeout is {shutdown_timeout!r}, it must be a number of seconds ≥ 0, "
+            "or `None`"
+        )

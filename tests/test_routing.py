@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import signal
 
 import graphene
 import pytest
-from asgiref.testing import ApplicationCommunicator
+from channels.routing import ProtocolTypeRouter, URLRouter
 from django.contrib.auth.models import User
+from django.core.asgi import get_asgi_application
+from django.core.handlers.wsgi import WSGIHandler
 from django.test import AsyncClient, override_settings
+from django.urls import re_path
 
 import http_schema
+from asgi_socket import AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer, shutdown
 from channels_graphql_ws.client.transport import ConnectionRejectedError
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.operations.option_values import with_options
-from channels_graphql_ws.routing import GraphqlProtocolTypeRouter, is_allowed
+from channels_graphql_ws.routing import GraphqlProtocolTypeRouter, OriginCheck
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from http_client import ask, post
-from support import GUARD
 
 
 async def django(_scope, _receive, send):
@@ -194,7 +196,7 @@ def test_all_attributes_of_the_consumers_are_options():
     ],
 )
 def test_a_consumer_of_another_kind_is_refused(name, consumer):
-    with pytest.raises(TypeError, match=rf"^{name} is .*, it has to be a subclass of Graphql"):
+    with pytest.raises(TypeError, match=rf"^{name} is .*, it must be a subclass of Graphql"):
         router(**{name: consumer})
 
 
@@ -247,18 +249,11 @@ async def test_users_may_be_left_out():
 
 
 async def test_a_page_of_another_site_is_refused_before_the_accept(caplog):
-    scope = {
-        "type": "websocket",
-        "path": "/graphql/",
-        "headers": [(b"origin", b"https://evil.org"), (b"cookie", b"sessionid=x")],
-        "subprotocols": ["graphql-transport-ws"],
-    }
-    communicator = ApplicationCommunicator(router(), scope)
-    await communicator.send_input({"type": "websocket.connect"})
-    async with asyncio.timeout(GUARD):
-        assert await communicator.receive_output() == {"type": "websocket.close"}
-        await communicator.wait()
-    assert "Refused a WebSocket of the origin https://evil.org" in caplog.text
+    headers = [(b"origin", b"https://evil.org"), (b"cookie", b"sessionid=x")]
+    socket = AsgiSocket(router(), scope={"headers": headers})
+    await socket.ended()
+    assert socket.sent == [{"type": "websocket.close"}]
+    assert "Refused a WebSocket: the origin 'https://evil.org' was compared with" in caplog.text
 
 
 @pytest.mark.parametrize("headers", [{}, {"origin": "http://testserver"}])
@@ -274,41 +269,243 @@ async def test_the_check_can_be_switched_off():
     await client.finalize()
 
 
+@pytest.mark.parametrize("debug", [False, True])
+async def test_a_refused_page_is_told_why_while_one_develops(debug, caplog):
+    headers = [(b"origin", b"http://localhost:5173"), (b"host", b"testserver")]
+    with override_settings(DEBUG=debug):
+        socket = AsgiSocket(
+            router(),
+            scope={"headers": headers, "extensions": {"websocket.http.response": {}}},
+        )
+        await socket.ended()
+    assert "add it to CSRF_TRUSTED_ORIGINS or `allowed_origins`" in caplog.text
+    if debug:
+        start, body = socket.sent
+        assert (start["type"], start["status"]) == ("websocket.http.response.start", 403)
+        assert b"the origin 'http://localhost:5173' was compared with" in body["body"]
+    else:
+        assert socket.sent == [{"type": "websocket.close"}]
+
+
+async def test_allowed_origins_are_those_of_http_and_websocket():
+    spa = "http://localhost:5173"
+    application = router(allowed_origins=[spa])
+    client = websocket(application, origin=spa)
+    await client.connect_and_init()
+    await client.finalize()
+    answer = await post(application, {"query": "{ hello }"}, headers={"Origin": spa})
+    assert answer.headers["access-control-allow-origin"] == spa
+
+
 @pytest.mark.parametrize(
-    ("origin", "hosts", "trusted", "allowed"),
+    ("options", "origin", "is_let_in"),
     [
-        ("https://a.org", ["a.org"], [], True),
-        ("http://A.org:8000", ["a.org"], [], True),
-        ("https://b.a.org", ["a.org"], [], False),
-        ("https://b.a.org", [".a.org"], [], True),
-        ("https://a.org.evil.org", ["a.org"], [], False),
-        ("https://evila.org", [".a.org"], [], False),
-        ("https://evil.org", [], ["https://a.org"], False),
-        ("https://a.org", [], ["https://a.org"], True),
-        ("http://a.org", [], ["https://a.org"], False),
-        ("https://a.org:8443", [], ["https://a.org"], False),
-        ("https://a.org:8443", [], ["https://a.org:8443"], True),
-        ("https://b.a.org", [], ["https://*.a.org"], True),
-        ("https://evila.org", [], ["https://*.a.org"], False),
-        ("https://evil.org", ["*"], [], False),
-        ("https://ours.org:8000", ["*"], [], True),
-        ("https://ours.org", ["*"], [], False),
-        ("http://[::1]:8000", ["[::1]"], [], True),
-        ("null", ["*", "null"], [], False),
-        ("file://", ["a.org"], [], False),
-        ("https://[evil", ["a.org"], [], False),
-        ("https://", ["a.org"], [], False),
-        ("", ["a.org"], [], False),
+        ({}, "https://evil.org", False),
+        ({}, "http://testserver:81", False),
+        ({}, "http://testserver", True),
+        ({"allowed_origins": ["https://spa.org"]}, "https://spa.org", True),
+        ({"allowed_origins": ["*"]}, "https://evil.org", True),
+        ({"safety": "compatible"}, "https://evil.org", True),
+        ({"safety": "compatible", "allowed_origins": ()}, "https://evil.org", False),
     ],
 )
-def test_an_origin_is_allowed_by_the_settings(origin, hosts, trusted, allowed):
-    with override_settings(ALLOWED_HOSTS=hosts, CSRF_TRUSTED_ORIGINS=trusted):
-        assert is_allowed(origin, "Ours.org:8000") is allowed
+async def test_a_consumer_that_is_mounted_by_hand_checks_too(options, origin, is_let_in):
+    application = GraphqlWsConsumer.as_asgi(schema=http_schema.schema, **options)
+    headers = [(b"origin", origin.encode()), (b"host", b"testserver")]
+    socket = AsgiSocket(application, scope={"headers": headers})
+    await socket.acknowledged() if is_let_in else await socket.ended()
+    assert (socket.sent[0]["type"] == "websocket.accept") is is_let_in
+    if is_let_in:
+        await socket.drop()
 
 
-@pytest.mark.parametrize("debug", [False, True])
-def test_in_development_pages_of_this_machine_are_allowed(debug):
-    with override_settings(ALLOWED_HOSTS=[], DEBUG=debug):
-        for origin in ("http://localhost:3000", "http://127.0.0.1:3000", "http://[::1]"):
-            assert is_allowed(origin, "localhost:8000") is debug
-        assert not is_allowed("https://evil.org", "localhost:8000")
+@pytest.mark.parametrize("origin", ["https://evil.org", "http://testserver"])
+async def test_another_consumer_may_be_checked(origin):
+    served = []
+
+    async def chat(scope, receive, send):
+        served.append(scope["type"])
+
+    socket = AsgiSocket(
+        OriginCheck(chat, allowed_origins=["http://testserver"]),
+        scope={"headers": [(b"origin", origin.encode())]},
+    )
+    await socket.ended()
+    assert served == (["websocket"] if origin == "http://testserver" else [])
+    assert (socket.sent == [{"type": "websocket.close"}]) is (served == [])
+
+
+def test_the_origins_of_the_check_are_checked():
+    with pytest.raises(TypeError, match=r"^allowed_origins is .*, it must be a list"):
+        OriginCheck(django, allowed_origins="https://a.org")
+
+
+async def test_large_headers_are_refused_before_cookies_are_parsed():
+    def stack(_application):
+        async def parse_cookies(scope, receive, send):
+            pytest.fail("the middleware was called")
+
+        return parse_cookies
+
+    application = router(middleware_stack=stack)
+    cookie = "a=" + "\\" * 30_000
+    answer = await post(application, {"query": "{ hello }"}, headers={"Cookie": cookie})
+    assert (answer.status, answer.message) == (431, "The header Cookie has too many backslashes")
+    socket = AsgiSocket(application, scope={"headers": [(b"cookie", cookie.encode())]})
+    await socket.ended()
+    assert socket.sent == [{"type": "websocket.close"}]
+
+
+async def test_a_server_that_can_say_more_than_403_does():
+    socket = AsgiSocket(
+        router(),
+        scope={"path": "/other/", "extensions": {"websocket.http.response": {}}},
+    )
+    await socket.ended()
+    assert [each.get("status") for each in socket.sent] == [404, None]
+    assert socket.sent[1]["body"] == b"Not Found\n"
+
+
+@override_settings(DEBUG=True)
+async def test_a_wrong_path_is_told_the_right_one_while_one_develops(caplog):
+    answer = await ask(router(django_application=None), "GET", "/graphiql/")
+    assert "there is nothing at '/graphiql/', GraphQL is at paths that match" in str(answer.body)
+    socket = AsgiSocket(router(), scope={"path": "/ws/"})
+    await socket.ended()
+    assert (
+        "there is nothing at '/ws/', GraphQL is at paths that match '^graphql/?$'" in caplog.text
+    )
+
+
+async def chat(_scope, _receive, send):
+    await send({"type": "websocket.accept"})
+
+
+def chat_router():
+    return URLRouter([re_path("^chat/$", chat)])
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"websocket_application": chat_router()},
+        {"django_application": ProtocolTypeRouter({"http": django, "websocket": chat_router()})},
+    ],
+)
+async def test_other_websockets_go_where_they_are_served(others):
+    application = router(**others)
+    socket = AsgiSocket(application, scope={"path": "/chat/"})
+    await socket.ended()
+    assert socket.sent == [{"type": "websocket.accept"}]
+    assert (await ask(application, "GET", "/")).body == b"Django"
+    socket = AsgiSocket(application, scope={"path": "/nowhere/"})
+    await socket.ended()
+    assert socket.sent == [{"type": "websocket.close"}]
+    client = websocket(application)
+    await client.connect_and_init()
+    await client.finalize()
+
+
+async def test_other_protocols_go_there_too():
+    served = []
+
+    async def worker(scope, receive, send):
+        served.append(scope["type"])
+
+    inner = ProtocolTypeRouter({"http": django, "channel": worker, "lifespan": worker})
+    application = router(django_application=inner, shutdown_timeout=None)
+    for protocol in ("channel", "lifespan"):
+        await application({"type": protocol}, None, None)
+    assert served == ["channel", "lifespan"]
+
+
+async def test_two_schemas_have_two_addresses():
+    class Other(graphene.ObjectType):
+        other = graphene.String(default_value="schema")
+
+    inner = router(graphene.Schema(query=Other), url_pattern="^other/$")
+    application = router(url_pattern="^first/$", django_application=inner)
+    for path, query, data in (
+        ("/first/", "{ hello }", {"hello": "Hello world!"}),
+        ("/other/", "{ other }", {"other": "schema"}),
+    ):
+        answer = await post(application, {"query": query}, path=path)
+        assert answer.json == {"data": data}
+        client = websocket(application, path)
+        await client.connect_and_init()
+        assert await client.execute(query) == {"data": data}
+        await client.finalize()
+    assert (await ask(application, "GET", "/")).body == b"Django"
+
+
+@pytest.mark.parametrize(
+    ("root", "path"),
+    [
+        ("/app", "/app/graphql/"),
+        ("/app/", "/app/graphql/"),
+        # Daphne behind a proxy that takes the root path away.
+        ("/app", "/graphql/"),
+        ("/graphql", "/graphql/"),
+        ("/graph", "/graphql/"),
+        ("/app", "/app"),
+    ],
+)
+async def test_the_application_may_be_below_another_path(root, path):
+    application = router(url_pattern="^(graphql/)?$")
+    answer = await post(application, {"query": "{ hello }"}, path=path, root_path=root)
+    assert answer.json == {"data": {"hello": "Hello world!"}}
+    socket = AsgiSocket(application, scope={"path": path, "root_path": root})
+    await socket.acknowledged()
+    await socket.drop()
+    assert (await ask(application, "GET", "/app/other", root_path="/app")).body == b"Django"
+
+
+async def test_the_router_may_stand_in_another_one():
+    application = URLRouter([re_path("^api/", router())])
+    answer = await post(application, {"query": "{ hello }"}, path="/api/graphql/")
+    assert answer.json == {"data": {"hello": "Hello world!"}}
+
+
+class Ws(GraphqlWsConsumer):
+    schema = http_schema.schema
+
+
+class Http(GraphqlHttpConsumer):
+    schema = http_schema.schema
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"schema": Ws}, TypeError, "pass the schema first, and the class as websocket_consumer="),
+        (
+            {"schema": Http},
+            TypeError,
+            "pass the schema first, and the class as http_consumer=Http",
+        ),
+        ({"schema": Ws.as_asgi()}, TypeError, "and the class as websocket_consumer=Ws"),
+        ({"schema": Http.as_asgi()}, TypeError, "and the class as http_consumer=Http"),
+        ({"schema": Query}, TypeError, "pass `graphene.Schema(query=Query)`"),
+        ({"schema": http_schema}, TypeError, "is a module; pass the schema that is in it"),
+        ({"schema": "chat.schema"}, TypeError, "'chat.schema' is not a schema; pass a"),
+        ({"schema": None}, TypeError, "None is not a schema"),
+        ({"websocket_consumer": Ws.as_asgi()}, TypeError, "; pass Ws, without `.as_asgi()`"),
+        ({"http_consumer": Http.as_asgi()}, TypeError, "; pass Http, without `.as_asgi()`"),
+        ({"http_consumer": Http.as_asgi}, TypeError, "; pass Http, without `.as_asgi()`"),
+        ({"django_application": get_asgi_application}, TypeError, "call it, `get_asgi_applic"),
+        ({"django_application": WSGIHandler}, TypeError, "it must be an ASGI application"),
+        ({"websocket_application": []}, TypeError, "websocket_application is [], it must be"),
+        ({"url_pattern": re.compile("^a$")}, TypeError, "it must be a regular expression, a str"),
+        ({"url_pattern": "/graphql/"}, ValueError, "paths are matched without their first slash"),
+        ({"url_pattern": "^/graphql/$"}, ValueError, "which matches nothing"),
+        ({"url_pattern": "<str:t>/graphql/"}, ValueError, "which is a route of `path()`"),
+        ({"middleware_stack": []}, TypeError, "it must be a function that takes an ASGI"),
+        ({"check_origin": ["https://a.org"]}, TypeError, "name origins as `allowed_origins`"),
+        ({"allowed_origins": "https://a.org"}, TypeError, "it must be a list of origins"),
+        ({"shutdown_timeout": -1}, ValueError, "it must be a number of seconds ≥ 0, or `None`"),
+        ({"shutdown_timeout": "10"}, ValueError, "it must be a number of seconds ≥ 0, or `None`"),
+    ],
+)
+def test_an_argument_that_cannot_be_is_explained(arguments, error, text):
+    with pytest.raises(error, match=re.escape(text)):
+        router(**arguments)

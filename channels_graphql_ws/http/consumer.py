@@ -13,12 +13,14 @@ from django.http import HttpResponse
 
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.http import uploads
+from channels_graphql_ws.http.completion import BODILESS
 from channels_graphql_ws.http.errors import ClientGoneError, HttpError, too_large
 from channels_graphql_ws.http.handler import RequestHandler
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.operations.engine import engine_of
+from channels_graphql_ws.operations.mounting import check_arguments
 from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, DEFAULT_TIMEOUT, yield_to_server
 
@@ -39,15 +41,25 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
     scope: MutableMapping[str, Any]
     """The ASGI scope of the request."""
 
+    def __init__(self, *mounted: Any) -> None:
+        """Make the consumer of one request.
+
+        Raises:
+            TypeError: a server has made it, see `check_arguments`.
+        """
+        check_arguments(type(self), mounted)
+        super().__init__()
+
     @classmethod
     def as_asgi(cls, **options: Any) -> Callable[[Any, Receive, Send], Awaitable[None]]:
-        """Give the ASGI application.
+        """Return the ASGI application.
 
         Args:
             options: attributes of the class.
 
         Raises:
             TypeError: there is no such attribute, or no schema.
+            ValueError, TypeError: an attribute has a value that it cannot have.
         """
         consumer_class = cls._with_options(**options)
         engine_of(consumer_class())
@@ -62,7 +74,7 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
         """Serve one request (ASGI, HTTP).
 
         Raises:
-            ValueError: this is no HTTP. Servers that ask an application for its
+            ValueError: this is not HTTP. Servers that ask an application for its
                 `lifespan` take that for a no.
         """
         if scope["type"] != "http":
@@ -83,7 +95,7 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
 
 
 class _Client:
-    """The client, as the server's two functions show it."""
+    """The client, at the other end of the server's two functions."""
 
     can_stream = True
 
@@ -94,7 +106,7 @@ class _Client:
     async def read(self, request: HttpRequest, limit: int | None) -> None:
         """Read the body."""
         is_form = request.media_type.name == "multipart/form-data"
-        # Goes to a file on the disk as soon as it is longer than that.
+        # Longer bodies are kept in a file on the disk.
         with SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE) as body:
             length = await self._read(body, limit)
             if length < (request.content_length or 0):
@@ -126,16 +138,18 @@ class _Client:
             while (await self._receive())["type"] != "http.disconnect":
                 pass
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
-            log.debug("Can not receive from a client: %r", error)
+            log.debug("Cannot receive from a client: %r", error)
 
     async def send(self, response: HttpResponse) -> None:
         """Send an answer."""
         body = response.content
+        length = [(b"content-length", str(len(body)).encode())]
         try:
-            await self._start(response, [(b"content-length", str(len(body)).encode())])
+            # These have no body, and so no length (RFC 9110, 8.6).
+            await self._start(response, [] if response.status_code in BODILESS else length)
             await self._send({"type": "http.response.body", "body": body})
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
-            log.debug("Can not send to a client: %r", error)
+            log.debug("Cannot send to a client: %r", error)
 
     async def stream(self, answer: StreamingResponse) -> None:
         """Send an answer that goes on, until it ends or the client has gone."""
@@ -145,7 +159,7 @@ class _Client:
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            # So Daphne tells that it ends, and then waits for us.
+            # Daphne is shutting down, and waits for this to end.
             await answer.finish(DEFAULT_TIMEOUT)
             await asyncio.wait(ends, timeout=CLOSE_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
             await yield_to_server()
@@ -164,7 +178,7 @@ class _Client:
                 await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
             await self._send({"type": "http.response.body", "body": b""})
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
-            log.debug("Can not send to a client: %r", error)
+            log.debug("Cannot send to a client: %r", error)
 
     async def _start(self, response: HttpResponse, more: list[tuple[bytes, bytes]]) -> None:
         headers = [

@@ -21,6 +21,8 @@ from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.http import negotiation, pages, parsing, uploads
 from channels_graphql_ws.http import responses as answers
 from channels_graphql_ws.http import stream_formats as formats
+from channels_graphql_ws.http.completion import complete, problem_of
+from channels_graphql_ws.http.cross_site import CrossSiteCheck
 from channels_graphql_ws.http.errors import (
     ClientGoneError,
     HttpError,
@@ -83,15 +85,33 @@ class RequestHandler:
         self._source = source
         self._response = HttpResponse()
         self._accepted = Accepted()
+        self._cross_site = CrossSiteCheck(request, endpoint.allowed_origins)
 
     async def answer(self) -> Answer:
-        """Give the answer.
+        """Return the answer.
 
         Raises:
-            ClientGoneError: there is nobody to answer.
+            ClientGoneError: the client has gone.
         """
         try:
             self._check_sizes()
+        except HttpError as error:
+            refusal = answers.refusal(self._response, error, None)
+            complete(refusal, {})
+            return refusal
+        answer = await self._answer()
+        response = answer if isinstance(answer, HttpResponse) else answer.response
+        problem = problem_of(response)
+        if problem is not None:
+            log.error("An answer cannot be sent: a resolver or hook has set %s", problem)
+            if isinstance(answer, StreamingResponse):
+                await answer.close()
+            answer = response = self._internal_error()
+        complete(response, self._cross_site.headers())
+        return answer
+
+    async def _answer(self) -> Answer:
+        try:
             self._accepted = self._negotiate()
             return await self._serve()
         except HttpError as error:
@@ -103,8 +123,11 @@ class RequestHandler:
         except Exception:
             log.exception("A request failed")
             self._request.close()
-            problem = HttpError("Internal server error", HTTPStatus.INTERNAL_SERVER_ERROR)
-            return answers.refusal(HttpResponse(), problem, self._accepted.single)
+            return self._internal_error()
+
+    def _internal_error(self) -> HttpResponse:
+        error = HttpError("Internal server error", HTTPStatus.INTERNAL_SERVER_ERROR)
+        return answers.refusal(HttpResponse(), error, self._accepted.single)
 
     def _check_sizes(self) -> None:
         """Refuse headers and query strings that would take long to read."""
@@ -128,6 +151,7 @@ class RequestHandler:
         return replace(accepted, stream=None, streams_all=False)
 
     async def _serve(self) -> Answer:
+        self._cross_site.check_host()
         match self._request.method:
             case "GET":
                 return await self._get()
@@ -137,13 +161,16 @@ class RequestHandler:
                 return self._reserve()
             case "DELETE" if self._has_single_connections:
                 return await self._stop()
+            case "OPTIONS" if self._cross_site.is_preflight:
+                return self._cross_site.preflight(self._methods)
             case method:
                 raise method_not_allowed(f"{method} is not served here", self._methods)
 
     async def _get(self) -> Answer:
-        if self._has_single_connections and (token := self._request.stream_token) is not None:
-            return self._open(token)
         parameters = self._request.parameters
+        if self._has_single_connections and (token := self._request.stream_token) is not None:
+            self._cross_site.check_origin()
+            return self._open(token)
         if self._endpoint.graphiql and "query" not in parameters:
             if (name := parameters.get(graphiql.ASSET_PARAMETER)) is not None:
                 return await pages.asset(self._request, name)
@@ -151,10 +178,12 @@ class RequestHandler:
                 return await pages.page(self._endpoint, self._request, self._response)
         if not self._endpoint.allow_queries_via_get:
             raise method_not_allowed("Queries by GET are switched off", self._methods)
+        self._cross_site.check_origin()
         operation = parsing.operation_of_parameters(parameters, by_name=self._looks_up)
         return await self._run(operation)
 
     async def _post(self) -> Answer:
+        self._cross_site.check_origin()
         if len(self._request.content_type) > MAX_PARSED_LENGTH:
             raise HttpError(
                 f"The content type is longer than {MAX_PARSED_LENGTH} characters",
@@ -335,7 +364,8 @@ class RequestHandler:
         )
 
     def _reserve(self) -> HttpResponse:
-        """Reserve an event stream, and give its token."""
+        """Reserve an event stream, and answer with its token."""
+        self._cross_site.check_origin()
         endpoint = self._endpoint
         reservation = Reservation(
             self._stream(MediaType.EVENT_STREAM), endpoint.max_operations_per_connection
@@ -381,6 +411,7 @@ class RequestHandler:
 
     async def _stop(self) -> HttpResponse:
         """End an operation on a reserved event stream."""
+        self._cross_site.check_origin()
         token = self._request.stream_token
         id = self._request.parameters.get("operationId")
         if token is None or not id:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 from channels_graphql_ws.graphiql import GraphiqlConfig
@@ -26,6 +26,13 @@ class GraphqlHttpEndpoint(OperationOptions):
 
     Options that `GraphqlWsConsumer` has, too, mean the same here.
     """
+
+    allowed_origins: Sequence[str] | None = None
+    """Origins whose pages may send requests and read the answers (CORS), besides those of the
+    host itself: "https://example.com", "http://localhost:5173", "https://*.example.com".
+    `None`: origins in CSRF_TRUSTED_ORIGINS, and, without CORS, pages of ALLOWED_HOSTS that
+    have the port which the request was sent to. "*" allows any, and lets those that send no
+    cookies read. Requests of other pages are refused with 403."""
 
     allow_queries_via_get: bool = True
     """Execute queries that come in a query string. Mutations never do."""

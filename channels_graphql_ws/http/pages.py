@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def asset(request: HttpRequest, name: str) -> HttpResponse:
-    """Give one of the files."""
+    """Answer with one of the files."""
     headers = {key.lower(): value for key, value in request.headers.items()}
     found: graphiql.AssetResponse = await in_thread(lambda: graphiql.asset_response(name, headers))
     response = HttpResponse(found.body, status=found.status)
@@ -28,13 +28,17 @@ async def asset(request: HttpRequest, name: str) -> HttpResponse:
 async def page(
     endpoint: GraphqlHttpEndpoint, request: HttpRequest, response: HttpResponse
 ) -> HttpResponse:
-    """Give the page, or the user's own."""
+    """Answer with the page, or with the user's own."""
     own: Any = endpoint.render_graphiql(request)
     if is_awaitable(own):
         own = await own
+    if isinstance(own, HttpResponse):
+        return own
     if own is not None:
-        answer: HttpResponse = own
-        return answer
+        raise TypeError(
+            f"`render_graphiql` returned {own!r}, it must return a `django.http.HttpResponse`, or "
+            "`None` for GraphiQL"
+        )
     config = endpoint.graphiql_config(request)
     response.content = (await in_thread(lambda: graphiql.render(config))).encode()
     set_headers(response, graphiql.page_headers(config))

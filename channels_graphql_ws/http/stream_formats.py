@@ -1,11 +1,18 @@
-"""How results are yield_to_server into a response that goes on: two forms of a stream."""
+"""Write results into a response that goes on, in one of two forms."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from channels_graphql_ws.json_text import dumps
+
+HEADERS: Final[Mapping[str, str]] = {
+    # A middleware that compresses holds events back, unless it is told that somebody did so.
+    "Content-Encoding": "identity",
+    "Cache-Control": "no-cache, no-store",
+    "X-Accel-Buffering": "no",
+}
 
 
 class StreamFormat(Protocol):
@@ -14,12 +21,12 @@ class StreamFormat(Protocol):
     content_type: str
     headers: Mapping[str, str]
     opening: bytes
-    """Shows the client at once that it is served."""
+    """Sent at once, so that the client knows that it is served."""
     heartbeat: bytes
     closing: bytes
 
     def next(self, result: str, id: str | None = None) -> bytes:
-        """Write a result, JSON text; `id` tells of which operation, where there are many."""
+        """Write a result, JSON text; `id` names the operation where there are several."""
         ...
 
     def complete(self, id: str | None = None) -> bytes:
@@ -28,10 +35,10 @@ class StreamFormat(Protocol):
 
 
 class EventStream:
-    """Server-sent events as the protocol of `graphql-sse` has them."""
+    """Server-sent events, as in the protocol of `graphql-sse`."""
 
     content_type = "text/event-stream; charset=utf-8"
-    headers: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    headers: Mapping[str, str] = HEADERS
     opening = b":\n\n"
     heartbeat = b":\n\n"
     closing = b""
@@ -39,7 +46,7 @@ class EventStream:
     def next(self, result: str, id: str | None = None) -> bytes:
         """Write a result."""
         data = result if id is None else f'{{"id":{dumps(id)},"payload":{result}}}'
-        if "\n" in data:  # The user's own JSON: each line is to say that it is data.
+        if "\n" in data:  # The user's own JSON: each line has to be marked as data.
             data = data.replace("\n", "\ndata: ")
         return f"event: next\ndata: {data}\n\n".encode()
 
@@ -54,7 +61,7 @@ class Multipart:
     """Multipart subscriptions of Apollo's clients."""
 
     content_type = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
-    headers: Mapping[str, str] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    headers: Mapping[str, str] = HEADERS
     # The delimiter goes behind each part: a client knows of a part's end by the next one.
     opening = b"--graphql"
     heartbeat = b"\r\nContent-Type: application/json\r\n\r\n{}\r\n--graphql"

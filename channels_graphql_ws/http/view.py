@@ -58,6 +58,8 @@ class GraphqlView(GraphqlHttpEndpoint, View):
         return answer if isinstance(answer, http.HttpResponse) else _streaming_response(answer)
 
     post = put = delete = get
+    # In place of Django's own answer: browsers ask what pages of other origins may send.
+    options = get  # type: ignore[assignment]
 
     def graphiql_config(self, request: HttpRequest) -> GraphiqlConfig:
         """Return the settings of GraphiQL, with the token that Django's CSRF check wants."""

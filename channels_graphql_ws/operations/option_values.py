@@ -12,12 +12,14 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from inspect import isroutine
 from operator import attrgetter
+from types import ModuleType
 from typing import Any, Final, Generic, TypeVar, get_args
 from weakref import WeakKeyDictionary
 
 from graphql import GraphQLSchema
 
 from channels_graphql_ws.operations.defaults import check_safety
+from channels_graphql_ws.operations.origins import check_allowed_origins
 from channels_graphql_ws.operations.overrides import overridden
 
 T = TypeVar("T")
@@ -72,15 +74,20 @@ def check_values(endpoint: Any) -> None:
     """Check the options of an endpoint, or of a class of them.
 
     Raises:
-        ValueError: a number is out of its range, or `safety` is not a word of its own.
+        ValueError: a number is out of its range, `safety` is not a word of its own, or an
+            origin is not one.
         TypeError: a message is not a text, or not a mapping; a method needs an instance.
     """
     is_class = isinstance(endpoint, type)
     cls: Any = endpoint if is_class else type(endpoint)
     name_of = cls.__qualname__
     check_safety(endpoint, name_of)
+    check_allowed_origins(endpoint.allowed_origins, f"{name_of}.allowed_origins")
     for name, (range_, is_optional) in _ranges(cls).items():
         value = getattr(endpoint, name)
+        if isinstance(value, property):
+            # Of a class: what an instance has is not known yet.
+            continue
         if value not in range_ and not (value is None and is_optional):
             or_none = " or `None`" if is_optional else ""
             raise ValueError(f"{name_of}.{name} is {value!r}, it must be {range_}{or_none}")
@@ -156,10 +163,12 @@ def core_schema(schema: Any) -> GraphQLSchema:
         carried = getattr(schema, name, None)
         if isinstance(carried, GraphQLSchema):
             return carried
-    raise TypeError(
-        f"{schema!r} is not a schema; pass a `graphene.Schema`, a `graphql.GraphQLSchema`, or "
-        "an object that has one"
-    )
+    hint = "pass a `graphene.Schema`, a `graphql.GraphQLSchema`, or an object that has one"
+    if isinstance(schema, ModuleType):
+        hint = f"it is a module; pass the schema that is in it, perhaps `{schema.__name__}.schema`"
+    elif isinstance(schema, type) and hasattr(schema, "_meta"):
+        hint = f"it is a type of one; pass `graphene.Schema(query={schema.__name__})`"
+    raise TypeError(f"{schema!r} is not a schema; {hint}")
 
 
 def _own_method(name: str) -> Callable[[Any], Any]:

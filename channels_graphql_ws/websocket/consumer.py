@@ -18,6 +18,7 @@ from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.exceptions import InvalidMessageError
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.engine import Engine
+from channels_graphql_ws.operations.mounting import check_arguments, check_class
 from channels_graphql_ws.operations.option_values import (
     SettingsReader,
     check_options,
@@ -37,6 +38,7 @@ from channels_graphql_ws.shutdown import (
 from channels_graphql_ws.websocket.application import ConsumerApplication
 from channels_graphql_ws.websocket.channel_messages import ChannelMessages
 from channels_graphql_ws.websocket.connection import Connection
+from channels_graphql_ws.websocket.handshake import problem_of_origin, problem_of_size, refuse
 from channels_graphql_ws.websocket.hooks import RESULT_HOOKS, WebSocketHooks
 from channels_graphql_ws.websocket.identity import Identities
 from channels_graphql_ws.websocket.interfaces import ConnectionSettings
@@ -79,7 +81,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
         Raises:
             AssertionError: the class has no `schema`.
+            TypeError: a server has made it, see `check_arguments`.
         """
+        check_arguments(type(self), args)
         # The error that users of the predecessor know; it is a mistake in their code.
         if getattr(self, "schema", None) is None:
             raise AssertionError(
@@ -126,8 +130,15 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         Args:
             initkwargs: options of the class, or what a class with an `__init__` of its
                 own takes.
+
+        Raises:
+            TypeError: there is no such option, or the `schema` is not one.
+            ValueError, TypeError: an option has a value that it cannot have.
         """
         local.serving()
+        check_class(cls)
+        if not isinstance(cls.subprotocols, property):
+            named(cls.subprotocols, cls.__qualname__)
         if not initkwargs or cls.__init__ is not GraphqlWsConsumer.__init__:
             return super().as_asgi(**initkwargs)
         check_options(initkwargs, option_names(cls), cls.__qualname__)
@@ -280,6 +291,15 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             elif not await self._take_event(event, messages):
                 break
 
+    async def _is_refused(self) -> bool:
+        """Refuse the handshake of a page of another site, and return whether it is one."""
+        refusal = problem_of_size(self.scope) or problem_of_origin(
+            self.scope, self.allowed_origins
+        )
+        if refusal is not None:
+            await refuse(refusal, self.scope, self.base_send)
+        return refusal is not None
+
     async def _use_channel_layer(self) -> ChannelMessages | None:
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
         if self.channel_layer is None:
@@ -300,6 +320,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 event.setdefault("bytes")
                 await self.websocket_receive(event)
             case "websocket.connect":
+                if await self._is_refused():
+                    return False
                 await self.websocket_connect(event)
                 if messages is not None and messages.is_wanted:
                     messages.listen(self._lent().own_channel)

@@ -16,6 +16,13 @@ class ConsumerOptions(OperationOptions):
     # Clients of the predecessor read what its consumers told them.
     _follows_debug: ClassVar[bool] = False
 
+    allowed_origins: Annotated[Sequence[str] | None, Open(("*",))] = None
+    """Origins whose pages may connect besides those of the host itself: "https://example.com",
+    "http://localhost:5173", "https://*.example.com", "capacitor://localhost"; "*" allows any.
+    `None`: pages of ALLOWED_HOSTS that have the port which was connected to, and origins in
+    CSRF_TRUSTED_ORIGINS. A client without the header `Origin` is not a page. Others are
+    refused with 403, before the socket is accepted."""
+
     subprotocols: Sequence[str] = ("graphql-transport-ws", "graphql-ws")
     """The subprotocols to speak, the preferred one first; leave out the legacy
     `graphql-ws` to switch it off."""

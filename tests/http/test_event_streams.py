@@ -64,7 +64,7 @@ async def test_a_subscription_is_a_stream_of_events():
     async with streaming(consumer(), SUBSCRIPTION) as one:
         assert one.status == 200
         assert one.headers["content-type"] == "text/event-stream; charset=utf-8"
-        assert one.headers["cache-control"] == "no-cache"
+        assert one.headers["cache-control"] == "no-cache, no-store"
         assert one.headers["x-accel-buffering"] == "no"
         assert await one.chunk() == b":\n\n"
         for text in ("one", "two"):

@@ -149,4 +149,8 @@ async def test_signs_of_life_do_not_pile_up():
 
 @pytest.mark.parametrize("format", [EVENT_STREAM, MULTIPART])
 def test_proxies_are_told_not_to_hold_a_stream_back(format):
-    assert format.headers == {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    assert format.headers == {
+        "Cache-Control": "no-cache, no-store",
+        "Content-Encoding": "identity",
+        "X-Accel-Buffering": "no",
+    }

@@ -52,7 +52,8 @@ class AsgiSocket:
             await self._on_send(event)
         self.sent.append(event)
         if event["type"] == "websocket.close":
-            self._incoming.put_nowait({"type": "websocket.disconnect", "code": event["code"]})
+            code = event.get("code", 1006)
+            self._incoming.put_nowait({"type": "websocket.disconnect", "code": code})
 
     @property
     def frames(self) -> list[Any]:

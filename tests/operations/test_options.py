@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from channels.routing import URLRouter
+from django.urls import re_path
 
 from asgi_socket import AsgiSocket
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlProtocolTypeRouter, GraphqlWsConsumer
@@ -50,13 +52,75 @@ def test_the_router_refuses_it_too() -> None:
         GraphqlProtocolTypeRouter(schema, max_batch_size=None)
 
 
-async def test_an_attribute_of_a_class_is_refused_at_the_first_connection(
+@pytest.mark.parametrize(
+    ("attributes", "text"),
+    [
+        ({"send_ping_every": "30"}, r"NewsConsumer.send_ping_every is '30', it must be a number"),
+        ({"schema": "news.schema"}, r"'news.schema' is not a schema; pass a `graphene.Schema`"),
+        ({"subprotocols": ("graphql",)}, r"NewsConsumer.subprotocols"),
+        ({"allowed_origins": "*"}, r"NewsConsumer.allowed_origins is '\*', it must be a list of"),
+    ],
+)
+def test_an_attribute_of_a_class_is_refused_where_it_is_mounted(
+    attributes: dict[str, Any], text: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=text):
+        consumer_class(**attributes).as_asgi()
+
+
+async def test_an_attribute_that_is_set_later_is_refused_at_the_first_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    socket = AsgiSocket(consumer_class(send_ping_every="30").as_asgi())
+    cls = consumer_class()
+    application = cls.as_asgi()
+    cls.send_ping_every = "30"
+    socket = AsgiSocket(application)
     await socket.ended()
     assert socket.closes == [(4500, "Internal server error")]
     assert "NewsConsumer.send_ping_every is '30', it must be a number" in caplog.text
+
+
+async def test_a_schema_may_come_until_the_first_connection() -> None:
+    cls = type("Late", (GraphqlWsConsumer,), {})
+    application = cls.as_asgi()
+    cls.schema = schema  # type: ignore[attr-defined]
+    socket = AsgiSocket(application)
+    await socket.acknowledged()
+    await socket.drop()
+
+
+async def test_the_instance_may_decide_about_an_option() -> None:
+    class Deciding(consumer_class()):  # type: ignore[misc]
+        @property
+        def schema(self) -> Any:
+            return schema
+
+        @property
+        def max_message_size(self) -> int:
+            return 20
+
+    socket = AsgiSocket(Deciding.as_asgi())
+    socket.init(payload={"long": "x" * 20})
+    await socket.ended()
+    assert socket.closes[0][0] == 4400
+
+
+@pytest.mark.parametrize(
+    ("kind", "type"), [(GraphqlWsConsumer, "websocket"), (GraphqlHttpConsumer, "http")]
+)
+@pytest.mark.parametrize("is_router", [False, True])
+async def test_a_class_that_is_mounted_itself_says_what_to_mount(
+    kind: Any, type: str, is_router: bool
+) -> None:
+    class Mounted(kind):
+        pass
+
+    Mounted.schema = schema
+    application: Any = URLRouter([re_path("", Mounted)]) if is_router else Mounted
+    with pytest.raises(
+        TypeError, match=r"Mounted is not an ASGI .*: mount `.*Mounted.as_asgi\(\)`"
+    ):
+        await application({"type": type, "path": "/", "headers": []}, None, None)
 
 
 @BOTH

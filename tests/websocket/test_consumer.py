@@ -126,7 +126,12 @@ async def test_a_class_may_prefer_one_subprotocol_and_switch_off_the_other() -> 
 async def test_a_subprotocol_that_nobody_knows_is_a_mistake_in_the_class(
     log: pytest.LogCaptureFixture,
 ) -> None:
-    socket = connect(NEW, subprotocols=[NEW, "graphql-tws"])
+    with pytest.raises(ValueError, match=r"\['graphql-tws'\] are not among"):
+        connect(NEW, subprotocols=[NEW, "graphql-tws"])
+    cls = consumer_class()
+    application = cls.as_asgi()
+    cls.subprotocols = [NEW, "graphql-tws"]
+    socket = AsgiSocket(application)
     await socket.ended()
     [record] = log.records
     assert record.exc_info is not None

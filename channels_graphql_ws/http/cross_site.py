@@ -1,0 +1,120 @@
+"""Requests of web pages: which are refused, and what browsers may show to pages of others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from django.core.exceptions import DisallowedHost
+from django.http import HttpResponse
+
+from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH
+from channels_graphql_ws.http.errors import HttpError
+from channels_graphql_ws.http.request import HttpRequest
+from channels_graphql_ws.operations.defaults import is_debug
+from channels_graphql_ws.operations.origins import Server, Trust
+
+log = logging.getLogger("channels_graphql_ws.http")
+
+MAX_AGE = 600
+"""Seconds for which a browser may keep the answer to a preflight."""
+
+
+class CrossSiteCheck:
+    """Checks where a request comes from, and where it has been sent to.
+
+    Args:
+        request: the request.
+        allowed_origins: the option of this name.
+    """
+
+    def __init__(self, request: HttpRequest, allowed_origins: Sequence[str] | None) -> None:
+        self._request = request
+        self._allowed = allowed_origins
+
+    @cached_property
+    def _server(self) -> Server:
+        return Server(self._request.scope, self._request.headers)
+
+    @property
+    def is_preflight(self) -> bool:
+        """Whether a browser asks what a page of another origin may send (Fetch, CORS)."""
+        headers = self._request.headers
+        return "Origin" in headers and "Access-Control-Request-Method" in headers
+
+    def check_host(self) -> None:
+        """Refuse a host that ALLOWED_HOSTS does not allow, as Django does.
+
+        Raises:
+            HttpError: 400.
+        """
+        try:
+            self._server.check_host()
+        except DisallowedHost as error:
+            log.warning("Refused a request: %s", error)
+            raise _error("The host is not allowed", str(error), HTTPStatus.BAD_REQUEST) from None
+
+    def check_origin(self) -> None:
+        """Refuse what the page of another site sends, unless that is trusted.
+
+        Raises:
+            HttpError: 403.
+        """
+        origin = self._server.origin
+        if origin is None:
+            if self._request.headers.get("Sec-Fetch-Site") != "cross-site":
+                return
+            # Links and images come without `Origin`. A page may leave this out, not forge it.
+            origin = _origin_of(self._request.headers.get("Referer", ""))
+        if self._server.trust(origin, self._allowed) is None:
+            problem = self._server.explain(origin, self._allowed)
+            log.warning("Refused a request of another site: %s", problem)
+            raise _error("Requests of other sites are refused", problem, HTTPStatus.FORBIDDEN)
+
+    def preflight(self, methods: str) -> HttpResponse:
+        """Answer a preflight.
+
+        Args:
+            methods: those that are served, separated by commas.
+
+        Raises:
+            HttpError: the origin is not trusted.
+        """
+        self.check_origin()
+        response = HttpResponse(status=HTTPStatus.NO_CONTENT)
+        del response.headers["Content-Type"]
+        response.headers["Access-Control-Allow-Methods"] = methods
+        response.headers["Access-Control-Max-Age"] = str(MAX_AGE)
+        wanted = self._request.headers.get("Access-Control-Request-Headers", "")
+        if 0 < len(wanted) <= MAX_PARSED_LENGTH:
+            response.headers["Access-Control-Allow-Headers"] = wanted
+        return response
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that let the page of another origin read the answer."""
+        origin = self._server.origin
+        trust = None if origin is None else self._server.trust(origin, self._allowed)
+        if trust is Trust.ANY:
+            # Not to pages that send cookies along: that would be any page.
+            return {"Access-Control-Allow-Origin": "*"}
+        if origin is not None and trust is Trust.LISTED:
+            return {
+                "Access-Control-Allow-Origin": origin,
+                "Access-Control-Allow-Credentials": "true",
+            }
+        return {}
+
+
+def _error(message: str, explanation: str, status: int) -> HttpError:
+    return HttpError(f"{message}: {explanation}" if is_debug() else message, status)
+
+
+def _origin_of(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}"

@@ -1,0 +1,33 @@
+"""Mistakes that are found where a consumer is mounted, and not by its first client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from channels_graphql_ws.operations.option_values import check_values, core_schema
+
+
+def check_class(cls: type[Any]) -> None:
+    """Check the options of a class that is mounted, as far as they are there.
+
+    The schema may be set until the first connection, and any option by the instance.
+
+    Raises:
+        ValueError, TypeError: a value makes no sense, see `check_values`.
+    """
+    check_values(cls)
+    schema = getattr(cls, "schema", None)
+    if schema is not None and not isinstance(schema, property):
+        core_schema(schema)
+
+
+def check_arguments(cls: type[Any], arguments: Sequence[Any]) -> None:
+    """Check that an instance is not made of what a server passes to an application.
+
+    Raises:
+        TypeError: it is, so the class was mounted and not its `as_asgi()`.
+    """
+    if arguments and isinstance(arguments[0], Mapping) and "type" in arguments[0]:
+        name = cls.__qualname__
+        raise TypeError(f"{name} is not an ASGI application: mount `{name}.as_asgi()`")
