@@ -162,7 +162,7 @@ class _At:
             except Resolver404:
                 pass
         problem = (
-            f"there is nothing at {shown(scope['path'])}, GraphQL is at paths that match "
+            f"at {shown(scope['path'])}: there is nothing, GraphQL is at paths that match "
             f"{self._pattern!r} behind the first slash"
         )
         if scope["type"] == "websocket":
@@ -239,7 +239,7 @@ def _check_consumer(name: str, given: Any, kind: type[Any]) -> None:
     hint = ""
     if isinstance(cls, type) and issubclass(cls, kind):
         hint = f"; pass {cls.__name__}, without `.as_asgi()`"
-    raise TypeError(f"{name} is {given!r}, it must be a subclass of {kind.__name__}{hint}")
+    raise TypeError(f"{name} is {given!r}, it has to be a subclass of {kind.__name__}{hint}")
 
 
 def _check_application(name: str, given: Any) -> None:

@@ -20,6 +20,8 @@ WORST = {
     "graphiql._FILE_OF_STYLE": ["url(./", "url('./a", "a"],
     "graphiql._OWN_HOST": ["/", "//"],
     "graphiql._NO_GZIP": [" ", "0", " q=0.", "q=0.0"],
+    "http.completion._NAME": ["a", "a "],
+    "http.completion._NOT_IN_VALUES": ["a", "\0"],
     "http.negotiation._ELEMENT": QUOTES,
     "http.negotiation._PARAMETER": QUOTES,
     "json_text._ESCAPED_SURROGATE": ["\\", "\\u", "\\ud"],
@@ -31,7 +33,7 @@ WORST = {
 }
 """What each makes its longest ways with, repeated to any length."""
 
-OF_USERS = ("client.", "spelling.", "testing.")
+OF_USERS = ("client.", "routing.", "spelling.", "testing.")
 """Modules whose expressions see nothing but what the user of the package has written."""
 
 

@@ -14,11 +14,12 @@ from django.http import HttpResponse
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.http import uploads
 from channels_graphql_ws.http.completion import BODILESS
-from channels_graphql_ws.http.errors import ClientGoneError, HttpError, too_large
+from channels_graphql_ws.http.errors import ClientGoneError, HttpError, too_large, too_slow
 from channels_graphql_ws.http.handler import RequestHandler
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import StreamingResponse
+from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.operations.mounting import check_arguments
 from channels_graphql_ws.pubsub.layers import register_endpoint
@@ -83,7 +84,8 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
                 "under 'http' of a `channels.routing.ProtocolTypeRouter`"
             )
         self.scope = scope
-        client = _Client(receive, send)
+        settle(self)
+        client = _Client(receive, send, self.body_timeout)
         try:
             answer = await RequestHandler(self, HttpRequest(scope, self), client).answer()
         except ClientGoneError:
@@ -99,7 +101,8 @@ class _Client:
 
     can_stream = True
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, body_timeout: float | None) -> None:
+        self._body_timeout = body_timeout
         self._receive = receive
         self._send = send
 
@@ -108,7 +111,11 @@ class _Client:
         is_form = request.media_type.name == "multipart/form-data"
         # Longer bodies are kept in a file on the disk.
         with SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE) as body:
-            length = await self._read(body, limit)
+            try:
+                async with asyncio.timeout(self._body_timeout):
+                    length = await self._read(body, limit)
+            except TimeoutError:
+                raise too_slow(self._body_timeout or 0) from None
             if length < (request.content_length or 0):
                 raise HttpError("The body was cut off, it is shorter than it should be")
             body.seek(0)

@@ -70,8 +70,8 @@ class CrossSiteCheck:
             # Links and images come without `Origin`. A page may leave this out, not forge it.
             origin = _origin_of(self._request.headers.get("Referer", ""))
         if self._server.trust(origin, self._allowed) is None:
-            problem = self._server.explain(origin, self._allowed)
-            log.warning("Refused a request of another site: %s", problem)
+            problem = f"Refused a request {self._server.explain(origin, self._allowed)}"
+            log.warning("%s", problem)
             raise _error("Requests of other sites are refused", problem, HTTPStatus.FORBIDDEN)
 
     def preflight(self, methods: str) -> HttpResponse:
@@ -109,7 +109,7 @@ class CrossSiteCheck:
 
 
 def _error(message: str, explanation: str, status: int) -> HttpError:
-    return HttpError(f"{message}: {explanation}" if is_debug() else message, status)
+    return HttpError(explanation if is_debug() else message, status)
 
 
 def _origin_of(address: str) -> str:

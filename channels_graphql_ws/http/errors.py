@@ -1,4 +1,4 @@
-"""Why a request is not executed: a status, and a sentence that names the cause."""
+"""Refusals of requests: a status, and a sentence that names the cause."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from channels_graphql_ws.exceptions import GraphqlWsError
 
 
 class HttpError(GraphqlWsError):
-    """The request can not be served, and the client is told why.
+    """The request cannot be served, and the client is told why.
 
     Attributes:
         status: the HTTP status code.
@@ -30,7 +30,7 @@ class HttpError(GraphqlWsError):
 
 
 class ClientGoneError(GraphqlWsError):
-    """The client has gone: nobody is left to answer."""
+    """The client has gone, and there is nothing to answer any more."""
 
 
 def too_large(limit: int) -> HttpError:
@@ -39,6 +39,15 @@ def too_large(limit: int) -> HttpError:
         f"The body is longer than {limit} bytes",
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         # What is still to come is not read.
+        {"Connection": "close"},
+    )
+
+
+def too_slow(seconds: float) -> HttpError:
+    """Refuse a body that does not come."""
+    return HttpError(
+        f"The body did not arrive within {seconds:g} seconds",
+        HTTPStatus.REQUEST_TIMEOUT,
         {"Connection": "close"},
     )
 

@@ -43,12 +43,23 @@ from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.http.stream import OwnStream, ResponseStream, Sink
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.overrides import overridden
+from channels_graphql_ws.operations.places import (
+    Limit,
+    NoPlaceError,
+    Place,
+    address_of,
+    places_of_loop,
+    user_of,
+)
 from channels_graphql_ws.shutdown import connections_of_loop
 
 log = logging.getLogger("channels_graphql_ws.http")
 
 RESTARTING = "The server is about to restart, try again"
 RETRY = {"Retry-After": "1"}
+
+MAX_ID_LENGTH = 1_000
+"""Characters of the id of an operation on a reserved stream: each event repeats it."""
 
 Answer: TypeAlias = HttpResponse | StreamingResponse
 
@@ -63,7 +74,7 @@ class Source(Protocol):
         """Read the body into the request.
 
         Raises:
-            HttpError: it is too long, or no form where it should be one.
+            HttpError: it is too long or too late, or not a form where it should be one.
             ClientGoneError: the client has gone in the middle.
         """
         ...
@@ -85,6 +96,7 @@ class RequestHandler:
         self._source = source
         self._response = HttpResponse()
         self._accepted = Accepted()
+        self._place: Place | None = None
         self._cross_site = CrossSiteCheck(request, endpoint.allowed_origins)
 
     async def answer(self) -> Answer:
@@ -226,9 +238,9 @@ class RequestHandler:
         return self._endpoint.single_connection_enabled and self._source.can_stream
 
     def _check_json(self) -> int | None:
-        """Refuse what is no JSON; give the limit of the length.
+        """Refuse what is not JSON; return the limit of the length.
 
-        That a form of another site has no such content type is the protection against
+        A form of another site cannot have this content type: that is the protection against
         forged requests.
         """
         media_type = self._request.media_type
@@ -246,7 +258,7 @@ class RequestHandler:
         return self._endpoint.max_body_size
 
     def _check_form(self) -> int | None:
-        """Refuse forms that are not wanted; give the limit of the length."""
+        """Refuse forms that are not wanted; return the limit of the length."""
         if not self._endpoint.multipart_uploads_enabled:
             raise HttpError("Uploads are switched off", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         uploads.check_csrf(self._request.headers)
@@ -276,6 +288,7 @@ class RequestHandler:
         if self._accepted.stream is not None:
             await operation.prepare_to_listen()
         async with AsyncExitStack() as stack:
+            stack.callback(self._leave_place)
             stack.push_async_callback(operation.end)
             await self._start([operation])
             if isinstance(operation.sink, OwnStream):
@@ -342,7 +355,39 @@ class RequestHandler:
             return None
         if connections_of_loop().is_draining:
             raise UnsuitableError(RESTARTING, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
+        try:
+            self._place = self._take_place()
+        except HttpError as error:
+            raise UnsuitableError(error.message, error.status, error.headers) from None
         return OwnStream(self._stream(accepted.stream))
+
+    def _take_place(self) -> Place:
+        """Take the place of an event stream.
+
+        Raises:
+            HttpError: this user or this address has too many.
+        """
+        endpoint, scope = self._endpoint, self._request.scope
+        per_user, per_address = "max_event_streams_per_user", "max_event_streams_per_address"
+        limits = (
+            Limit(user_of(scope), endpoint.max_event_streams_per_user, per_user),
+            Limit(
+                address_of(scope, endpoint.trusted_proxies),
+                endpoint.max_event_streams_per_address,
+                per_address,
+            ),
+        )
+        try:
+            return places_of_loop("event streams").take(limits)
+        except NoPlaceError as error:
+            log.info("Refused an event stream of %r: %s", error.limit.key, error)
+            raise HttpError(
+                f"Too many event streams: {error}", HTTPStatus.TOO_MANY_REQUESTS
+            ) from None
+
+    def _leave_place(self) -> None:
+        if self._place is not None:
+            self._place.release()
 
     def _stream_answer(
         self,
@@ -366,16 +411,15 @@ class RequestHandler:
     def _reserve(self) -> HttpResponse:
         """Reserve an event stream, and answer with its token."""
         self._cross_site.check_origin()
-        endpoint = self._endpoint
-        reservation = Reservation(
-            self._stream(MediaType.EVENT_STREAM), endpoint.max_operations_per_connection
-        )
-        self._reservations.add(
-            reservation, limit=endpoint.max_event_streams, seconds=endpoint.reservation_timeout
-        )
+        endpoint, scope = self._endpoint, self._request.scope
+        owner = user_of(scope) or address_of(scope, endpoint.trusted_proxies)
+        reservations = self._reservations
+        reservations.make_room(owner, endpoint.max_event_streams)
+        stream, most = self._stream(MediaType.EVENT_STREAM), endpoint.max_operations_per_connection
+        reservation = Reservation(stream, most, self._take_place(), owner)
+        reservations.add(reservation, endpoint.reservation_timeout)
         self._response.status_code = HTTPStatus.CREATED
         self._response.headers["Content-Type"] = "text/plain; charset=utf-8"
-        self._response.headers["Cache-Control"] = "no-store"
         self._response.content = reservation.token.encode()
         return self._response
 
@@ -392,8 +436,10 @@ class RequestHandler:
         if isinstance(wanted, list):
             raise HttpError("An event stream takes no batches")
         id = (wanted.extensions or {}).get("operationId")
-        if not isinstance(id, str) or not id:
-            raise HttpError('"extensions.operationId" must be a string')
+        if not isinstance(id, str) or not 0 < len(id) <= MAX_ID_LENGTH:
+            raise HttpError(
+                f'"extensions.operationId" must be a string of 1 to {MAX_ID_LENGTH} characters'
+            )
         operation = HttpOperation(
             self._endpoint,
             self._request,
@@ -402,7 +448,7 @@ class RequestHandler:
             lambda _type: SharedStream(reservation, id),
         )
         await operation.prepare_to_listen()
-        # Not before: who has to wait may find it closed afterwards.
+        # Not before: it may be closed while this waits.
         reservation = self._reservations.find(token)
         reservation.add(id, operation)
         response = HttpResponse(status=HTTPStatus.ACCEPTED)

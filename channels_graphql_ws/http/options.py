@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, cast
 
 from channels_graphql_ws.graphiql import GraphiqlConfig
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.json_text import dumps, loads
-from channels_graphql_ws.operations.defaults import ByDebug, Open
+from channels_graphql_ws.operations.defaults import ByDebug, FromSettings, Open
 from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.option_values import (
     NOT_NEGATIVE,
@@ -43,11 +43,19 @@ class GraphqlHttpEndpoint(OperationOptions):
     multipart_uploads_enabled: bool = False
     """Take files (GraphQL multipart request specification), see the scalar `Upload`."""
 
-    max_body_size: Annotated[int | None, NOT_NEGATIVE] = 1_000_000
-    """Longest body in bytes; a longer one is answered with 413. `None`: no limit."""
+    max_body_size: Annotated[int | None, NOT_NEGATIVE] = cast(
+        "int | None", FromSettings("DATA_UPLOAD_MAX_MEMORY_SIZE")
+    )
+    """Longest body in bytes, and longest query string; a longer one is answered with 413 or
+    414. `None`: no limit. Without a word it is Django's DATA_UPLOAD_MAX_MEMORY_SIZE, 2.5 MiB
+    by default."""
 
     max_upload_size: Annotated[int | None, NOT_NEGATIVE] = 10_000_000
     """Longest body in bytes if it is a form, all files together. `None`: no limit."""
+
+    body_timeout: Annotated[float | None, NOT_NEGATIVE, Open(None)] = 60.0
+    """Seconds in which a body must arrive, or the request is answered with 408. `None`: any
+    time. In `GraphqlView`, Django reads bodies, and has no such limit."""
 
     operation_timeout: Annotated[float | None, NOT_NEGATIVE] = None
     """Seconds after which a query or mutation is cancelled and answered with 504."""
@@ -63,7 +71,15 @@ class GraphqlHttpEndpoint(OperationOptions):
     connection mode). All requests of a client must reach the same process."""
 
     max_event_streams: Annotated[int, NOT_NEGATIVE] = 1000
-    """Event streams that may be reserved in one process."""
+    """Event streams that may be reserved in one process; one more is answered with 503."""
+
+    max_event_streams_per_user: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 100
+    """Event streams, reserved ones included, that one user may have in one process; one more
+    is answered with 429. `None`: no limit."""
+
+    max_event_streams_per_address: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 250
+    """The same for all clients of one address; see `trusted_proxies`. Of IPv6, 64 bits are
+    one address."""
 
     reservation_timeout: Annotated[float, NOT_NEGATIVE] = 10.0
     """Seconds until a reserved event stream that nobody opens is given up."""

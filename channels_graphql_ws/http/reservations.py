@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Hashable
 from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from channels_graphql_ws.http.errors import HttpError
 from channels_graphql_ws.http.operation import HttpOperation
-from channels_graphql_ws.http.stream import ResponseStream, Text, yield_to_server
+from channels_graphql_ws.http.stream import ResponseStream, Text, chunk_of
+from channels_graphql_ws.operations.places import Place
 
 log = logging.getLogger("channels_graphql_ws.http")
+
+
+MAX_WAITING = 100
+"""Streams that one client may have reserved, and not opened, at a time."""
 
 
 class SharedStream:
@@ -28,9 +33,7 @@ class SharedStream:
     def next(self, result: Text) -> None:
         """Send a result."""
         format = self._reservation.stream.format
-        self._reservation.stream.put(
-            yield_to_server(result, lambda text: format.next(text, self._id))
-        )
+        self._reservation.stream.put(chunk_of(result, lambda text: format.next(text, self._id)))
 
     def complete(self) -> None:
         """Say that there are no more; the id is free again."""
@@ -44,18 +47,34 @@ class SharedStream:
 
 
 class Reservation:
-    """A stream, and the operations on it. Its operations end with it."""
+    """A stream, and the operations on it, which end with it.
 
-    def __init__(self, stream: ResponseStream, max_operations: int | None) -> None:
+    Args:
+        stream: what the client will read.
+        max_operations: how many there may be at a time; `None`: any number.
+        place: is released when it is closed.
+        owner: the user or the address.
+    """
+
+    def __init__(
+        self,
+        stream: ResponseStream,
+        max_operations: int | None,
+        place: Place,
+        owner: Hashable = None,
+    ) -> None:
+        self.owner = owner
         self.token = secrets.token_urlsafe(32)
         self.stream = stream
         self.expiry: asyncio.TimerHandle | None = None
+        """Ends a stream that is not opened; `None` once it is."""
+        self._place = place
         self._max_operations = max_operations
         self._operations: dict[str, HttpOperation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def operations(self) -> Collection[HttpOperation]:
-        """Give those that are under way."""
+        """Return those that are under way."""
         return self._operations.values()
 
     def add(self, id: str, operation: HttpOperation) -> None:
@@ -69,13 +88,13 @@ class Reservation:
         operation.start()
 
     def forget(self, id: str) -> None:
-        """An operation is over, of its own accord."""
+        """Free the id of an operation that has come to its end."""
         operation = self._operations.pop(id, None)
         if operation is not None:
             self._spawn(operation.end())
 
     async def stop(self, id: str) -> None:
-        """End an operation at the client's wish; unknown ones have ended already."""
+        """End an operation that the client stops; an unknown one has ended already."""
         operation = self._operations.pop(id, None)
         if operation is not None:
             await operation.end()
@@ -83,6 +102,7 @@ class Reservation:
 
     async def close(self) -> None:
         """End everything."""
+        self._place.release()
         self.stream.close()
         operations, self._operations = list(self._operations.values()), {}
         for operation in operations:
@@ -96,7 +116,7 @@ class Reservation:
                 f"There is an operation {id!r} on this stream already", HTTPStatus.CONFLICT
             )
         if self.stream.is_full:
-            # Results of queries do not wait: there would be no end to them.
+            # Results of queries do not wait, so their number must be bounded here.
             raise HttpError(
                 "What is on this stream has to be read first", HTTPStatus.TOO_MANY_REQUESTS
             )
@@ -123,16 +143,33 @@ class Reservations:
     def __len__(self) -> int:
         return len(self._reservations)
 
-    def add(self, reservation: Reservation, *, limit: int, seconds: float) -> None:
-        """Keep a reservation until it is used or its time is over.
+    def make_room(self, owner: Hashable, limit: int) -> None:
+        """Make room for one more reservation.
+
+        A client that means it opens its stream at once: where one has many that it has not
+        opened, the oldest of them gives way, so that it does not take the places of others.
+
+        Args:
+            owner: the user or the address.
+            limit: how many there may be at a time.
 
         Raises:
             HttpError: there are too many.
         """
+        waiting = [
+            each
+            for each in self._reservations.values()
+            if each.expiry is not None and each.owner == owner
+        ]
+        if len(waiting) >= MAX_WAITING:
+            self._expire(waiting[0])
         if len(self) >= limit:
             raise HttpError(
                 "Too many event streams, try again later", HTTPStatus.SERVICE_UNAVAILABLE
             )
+
+    def add(self, reservation: Reservation, seconds: float) -> None:
+        """Keep a reservation until it is opened, or for so many seconds."""
         self._reservations[reservation.token] = reservation
         loop = asyncio.get_running_loop()
         reservation.expiry = loop.call_later(seconds, self._expire, reservation)
@@ -141,7 +178,7 @@ class Reservations:
         """Find a reservation.
 
         Raises:
-            HttpError: there is none of that token.
+            HttpError: there is none with that token.
         """
         reservation = self._reservations.get(token)
         if reservation is None:
@@ -152,7 +189,7 @@ class Reservations:
         """Let a client read the stream that it has reserved.
 
         Raises:
-            HttpError: there is none of that token, or it is being read already.
+            HttpError: there is none with that token, or it is being read already.
         """
         reservation = self.find(token)
         if reservation.expiry is None:
@@ -168,6 +205,10 @@ class Reservations:
 
     def _expire(self, reservation: Reservation) -> None:
         log.info("A reserved event stream was never opened")
+        if reservation.expiry is not None:
+            reservation.expiry.cancel()
+        # At once, as there may be another in its place before the task runs.
+        self._reservations.pop(reservation.token, None)
         task = asyncio.get_running_loop().create_task(self.close(reservation))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -177,5 +218,5 @@ _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Reservations] = WeakKeyD
 
 
 def reservations_of_loop() -> Reservations:
-    """Give the reservations of the running event loop."""
+    """Return the reservations of the running event loop."""
     return _of_loops.setdefault(asyncio.get_running_loop(), Reservations())

@@ -46,7 +46,7 @@ class ResponseStream:
     noticed.
 
     Args:
-        format: how results are yield_to_server.
+        format: how results are written.
         heartbeat: seconds of silence before a sign of life, `None` sends none.
         patience: seconds until a reader that takes nothing is given up, `None` never.
     """
@@ -162,7 +162,7 @@ class OwnStream:
 
     def next(self, result: Text) -> None:
         """Send a result."""
-        self.stream.put(yield_to_server(result, self.stream.format.next))
+        self.stream.put(chunk_of(result, self.stream.format.next))
 
     def complete(self) -> None:
         """Say that there are no more, and end the stream."""
@@ -174,7 +174,7 @@ class OwnStream:
         self.stream.finish()
 
 
-def yield_to_server(result: Text, write: Callable[[str], bytes]) -> Chunk:
+def chunk_of(result: Text, write: Callable[[str], bytes]) -> Chunk:
     """Write a result, now or when it is its turn."""
     if isinstance(result, str):
         return write(result)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
-from django.conf import settings
+from django.conf import global_settings, settings
+from django.core.exceptions import ImproperlyConfigured
 
 COMPATIBLE: Final = "compatible"
 """The `safety` that gives back what django-channels-graphql-ws 1.0.0rc7 allowed."""
@@ -49,6 +50,25 @@ def project_setting(name: str, default: Any) -> Any:
     """Return a value of the Django setting CHANNELS_GRAPHQL_WS, a dictionary."""
     values: Mapping[str, Any] | None = getattr(settings, _SETTING, None)
     return default if values is None else values.get(name, default)
+
+
+class FromSettings:
+    """The default of an option that is a setting of Django, read whenever the option is.
+
+    Args:
+        name: of the setting.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type[Any]) -> Any:
+        """Return the setting; Django's own default where nothing is configured yet."""
+        del instance, owner
+        try:
+            return getattr(settings, self._name)
+        except ImproperlyConfigured:
+            return getattr(global_settings, self._name)
 
 
 def is_debug() -> bool:

@@ -21,6 +21,7 @@ from graphql import GraphQLSchema
 from channels_graphql_ws.operations.defaults import check_safety
 from channels_graphql_ws.operations.origins import check_allowed_origins
 from channels_graphql_ws.operations.overrides import overridden
+from channels_graphql_ws.operations.places import check_networks
 
 T = TypeVar("T")
 
@@ -82,7 +83,10 @@ def check_values(endpoint: Any) -> None:
     cls: Any = endpoint if is_class else type(endpoint)
     name_of = cls.__qualname__
     check_safety(endpoint, name_of)
-    check_allowed_origins(endpoint.allowed_origins, f"{name_of}.allowed_origins")
+    for name, check in _CHECKS.items():
+        value = getattr(endpoint, name)
+        if not isinstance(value, property):
+            check(value, f"{name_of}.{name}")
     for name, (range_, is_optional) in _ranges(cls).items():
         value = getattr(endpoint, name)
         if isinstance(value, property):
@@ -106,6 +110,12 @@ def check_values(endpoint: Any) -> None:
                 f"{name_of}.{name} must be a class method or a static method: what it returns is "
                 "kept for all clients"
             )
+
+
+_CHECKS: Final[Mapping[str, Callable[[Any, str], None]]] = {
+    "allowed_origins": check_allowed_origins,
+    "trusted_proxies": check_networks,
+}
 
 
 def _ranges(cls: type[Any]) -> dict[str, tuple[Range, bool]]:

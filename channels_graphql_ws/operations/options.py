@@ -112,6 +112,11 @@ class OperationOptions:
     stream may have; one more gets an error. Queries and mutations over WebSocket are not
     counted. `None`: no limit."""
 
+    trusted_proxies: Sequence[str] = ()
+    """Addresses and networks ("10.0.0.0/8") of proxies whose `X-Forwarded-For` is believed
+    when clients are counted by address. A client whose own address is not known, because it
+    comes through another proxy in a private network, is not counted by it."""
+
     confirm_subscriptions: bool = False
     """Send `subscription_confirmation_message` as the first result of each subscription,
     when all of its groups are joined."""

@@ -101,8 +101,8 @@ class Server:
         return Trust.OWN if self._is_own(parts, by_name=allowed is None) else None
 
     def explain(self, origin: str, allowed: Sequence[str] | None) -> str:
-        """Return what a refused origin was compared with, and what to set."""
-        compared = f"the host {shown(self.host or '')}"
+        """Return which origin is refused, what it was compared with, and what to set."""
+        compared = f"the host {shown(self.host or 'unknown')}"
         if allowed is None:
             compared += (
                 f", ALLOWED_HOSTS {list(_allowed_hosts())!r} with its port, "
@@ -112,7 +112,7 @@ class Server:
             compared += f" and `allowed_origins` {list(allowed)!r}"
         cure = "CSRF_TRUSTED_ORIGINS or `allowed_origins`" if allowed is None else "the latter"
         return (
-            f"the origin {shown(origin)} was compared with {compared}. "
+            f"of the origin {shown(origin)}: it was compared with {compared}. "
             f"If its pages may connect, add it to {cure}"
         )
 
@@ -148,8 +148,10 @@ class Server:
 
 
 def shown(text: str) -> str:
-    """Return what a client has sent, for a log: quoted, and not longer than 100 characters."""
-    return repr(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…")
+    """Return what a client has sent, for a log: at most 100 characters, quoted if need be."""
+    text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+    is_plain = text.isascii() and text.isprintable() and " " not in text and text
+    return text if is_plain else repr(text)
 
 
 def check_allowed_origins(value: Any, name: str) -> None:

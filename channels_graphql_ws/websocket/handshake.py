@@ -21,7 +21,7 @@ class Refusal(NamedTuple):
 
     Attributes:
         status: the HTTP status.
-        reason: a sentence for the log, and for developers.
+        reason: for the log, and for developers; follows "Refused a WebSocket".
     """
 
     status: int
@@ -33,7 +33,7 @@ def problem_of_size(scope: Mapping[str, Any]) -> Refusal | None:
     problem = problem_of_headers(scope)
     if problem is None:
         return None
-    return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, problem)
+    return Refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"handshake: {problem}")
 
 
 def problem_of_origin(
@@ -53,7 +53,7 @@ async def refuse(refusal: Refusal, scope: Mapping[str, Any], send: Send) -> None
     Servers make a 403 of a close. Those that can send another answer (ASGI, WebSocket Denial
     Response) do so where the status is another, and with DEBUG.
     """
-    log.warning("Refused a WebSocket: %s", refusal.reason)
+    log.warning("Refused a WebSocket %s", refusal.reason)
     has_answer = "websocket.http.response" in (scope.get("extensions") or {})
     if has_answer and (is_debug() or refusal.status != HTTPStatus.FORBIDDEN):
         headers = [(b"content-type", b"text/plain; charset=utf-8")]

@@ -88,12 +88,12 @@ async def test_the_log_and_a_developer_are_told_what_was_compared(caplog):
     with override_settings(CHANNELS_GRAPHQL_WS={"DEBUG": True}):
         answer = await get(consumer(), headers)
     assert answer.message == (
-        "Requests of other sites are refused: the origin 'http://localhost:5173' was compared "
-        "with the host 'ours.org', ALLOWED_HOSTS ['ours.org'] with its port, and "
+        "Refused a request of the origin http://localhost:5173: it was compared with the host "
+        "ours.org, ALLOWED_HOSTS ['ours.org'] with its port, and "
         "CSRF_TRUSTED_ORIGINS ['https://a.org']. If its pages may connect, add it to "
         "CSRF_TRUSTED_ORIGINS or `allowed_origins`"
     )
-    assert "Refused a request of another site: the origin" in caplog.text
+    assert "Refused a request of the origin http://localhost:5173: it was" in caplog.text
 
 
 @pytest.mark.parametrize("debug", [False, True])
@@ -101,10 +101,7 @@ async def test_a_host_that_is_not_ours_is_refused_as_by_django(debug, caplog):
     with override_settings(CHANNELS_GRAPHQL_WS={"DEBUG": debug}):
         answer = await get(consumer(graphiql=True), {"Host": "evil.org", "Accept": "text/html"})
     assert answer.status == 400
-    cure = (
-        ": Invalid HTTP_HOST header: 'evil.org'. You may need to add 'evil.org' to ALLOWED_HOSTS."
-    )
-    assert answer.message == "The host is not allowed" + (cure if debug else "")
+    assert ("You may need to add 'evil.org' to ALLOWED_HOSTS" in answer.message) is debug
     assert "You may need to add 'evil.org' to ALLOWED_HOSTS" in caplog.text
 
 

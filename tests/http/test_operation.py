@@ -12,6 +12,7 @@ from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.reservations import Reservation
 from channels_graphql_ws.http.stream import ResponseStream
 from channels_graphql_ws.http.stream_formats import EVENT_STREAM
+from channels_graphql_ws.operations.places import Places
 from http_client import scope_of
 
 
@@ -46,6 +47,6 @@ async def test_what_comes_after_the_end_is_not_heard():
 
 
 async def test_an_operation_that_is_not_there_can_be_forgotten():
-    reservation = Reservation(ResponseStream(EVENT_STREAM), max_operations=1)
+    reservation = Reservation(ResponseStream(EVENT_STREAM), 1, Places().take(()))
     reservation.forget("unknown")
     await reservation.close()

@@ -190,13 +190,13 @@ def test_the_forwarded_host_is_checked_where_it_counts() -> None:
 @override_settings(ALLOWED_HOSTS=["ours.org"], CSRF_TRUSTED_ORIGINS=["https://a.org"])
 def test_a_refusal_is_explained() -> None:
     assert server("ours.org").explain("https://evil.org", None) == (
-        "the origin 'https://evil.org' was compared with the host 'ours.org', ALLOWED_HOSTS "
+        "of the origin https://evil.org: it was compared with the host ours.org, ALLOWED_HOSTS "
         "['ours.org'] with its port, and CSRF_TRUSTED_ORIGINS ['https://a.org']. If its pages "
         "may connect, add it to CSRF_TRUSTED_ORIGINS or `allowed_origins`"
     )
     assert server(None).explain("x" * 200 + "\n", ["https://a.org"]) == (
-        f"the origin '{'x' * 100}…' was compared with the host '' and `allowed_origins` "
-        "['https://a.org']. If its pages may connect, add it to the latter"
+        f"of the origin '{'x' * 100}…': it was compared with the host unknown and "
+        "`allowed_origins` ['https://a.org']. If its pages may connect, add it to the latter"
     )
 
 
