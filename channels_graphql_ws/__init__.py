@@ -167,6 +167,7 @@ _MODULES = frozenset(
         "dict_as_object",
         "exceptions",
         "graphql_ws_consumer",
+        "scope_as_context",
         "serializer",
         "subscription",
         "transport",

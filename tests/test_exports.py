@@ -495,7 +495,15 @@ def test_a_program_that_needs_the_client_loads_nothing_of_the_server(
 
 @pytest.mark.parametrize(
     "name",
-    ["client", "dict_as_object", "graphql_ws_consumer", "serializer", "subscription", "transport"],
+    [
+        "client",
+        "dict_as_object",
+        "graphql_ws_consumer",
+        "scope_as_context",
+        "serializer",
+        "subscription",
+        "transport",
+    ],
 )
 def test_the_predecessors_modules_are_attributes_of_the_package(name: str, tmp_path: Path):
     code = f"import channels_graphql_ws as package; print(package.{name}.__name__)"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Self, cast
 from channels_graphql_ws.graphiql import GraphiqlConfig
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.json_text import dumps, loads
+from channels_graphql_ws.operations.class_checks import check_names
 from channels_graphql_ws.operations.defaults import ByDebug, FromSettings, Open
 from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.option_values import (
@@ -98,8 +99,9 @@ class GraphqlHttpEndpoint(OperationOptions):
     _engines: ClassVar[list[tuple[Any, Engine]]]
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let broadcasts reach the groups of this class."""
+        """Check the names of the class, and let broadcasts reach its groups."""
         super().__init_subclass__(**options)
+        check_names(cls)
         register_endpoint(cls)
 
     @classmethod

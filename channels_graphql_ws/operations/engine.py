@@ -37,6 +37,7 @@ from channels_graphql_ws.execution.middleware import managed
 from channels_graphql_ws.execution.request import Refusal, Subscribe
 from channels_graphql_ws.execution.rules import Rules
 from channels_graphql_ws.execution.sync_resolvers import Hops
+from channels_graphql_ws.operations.class_checks import check_schema
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.interfaces import (
     Client,
@@ -76,9 +77,11 @@ def engine_of(endpoint: Any) -> Engine:
         if values_before == values:
             return engine
     check_values(endpoint)
+    settings = _reader.settings(values)
+    check_schema(getattr(endpoint, "schema", None), settings.schema)
     check_destination(endpoint)
     forget_cached()
-    engine = Engine(_reader.settings(values))
+    engine = Engine(settings)
     # Another list: instances in other threads may be reading this one.
     cls._engines = [(values, engine), *known[: MOST_KEPT - 1]]
     return engine

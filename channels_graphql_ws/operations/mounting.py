@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from channels_graphql_ws.operations.class_checks import check_schema
 from channels_graphql_ws.operations.option_values import check_values, core_schema
 
 
@@ -14,12 +15,12 @@ def check_class(cls: type[Any]) -> None:
     The schema may be set until the first connection, and any option by the instance.
 
     Raises:
-        ValueError, TypeError: a value makes no sense, see `check_values`.
+        ValueError, TypeError: a value makes no sense, see `check_values` and `check_schema`.
     """
     check_values(cls)
     schema = getattr(cls, "schema", None)
     if schema is not None and not isinstance(schema, property):
-        core_schema(schema)
+        check_schema(schema, core_schema(schema))
 
 
 def check_arguments(cls: type[Any], arguments: Sequence[Any]) -> None:

@@ -71,6 +71,34 @@ def check_options(given: dict[str, Any], known: set[str], what: str) -> None:
             raise TypeError(f"{what} has no option {name!r}{hint}")
 
 
+def split_options(
+    cls: type[Any], given: dict[str, Any], init: Callable[..., None]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell the options of a class from what an `__init__` of its own takes.
+
+    What that has a parameter for is passed to it; an option is set on the class all the same.
+
+    Args:
+        cls: the class.
+        given: keywords of `as_asgi`.
+        init: the `__init__` of the library.
+
+    Raises:
+        TypeError: a keyword is neither.
+    """
+    known = option_names(cls)
+    options = {name: value for name, value in given.items() if name in known}
+    parameters = {} if cls.__init__ is init else inspect.signature(cls.__init__).parameters
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    own = {
+        name: value
+        for name, value in given.items()
+        if name in parameters or (takes_all and name not in known)
+    }
+    check_options(given, {*known, *own}, cls.__qualname__)
+    return options, own
+
+
 def check_values(endpoint: Any) -> None:
     """Check the options of an endpoint, or of a class of them.
 
@@ -87,7 +115,7 @@ def check_values(endpoint: Any) -> None:
         value = getattr(endpoint, name)
         if not isinstance(value, property):
             check(value, f"{name_of}.{name}")
-    for name, (range_, is_optional) in _ranges(cls).items():
+    for name, (range_, is_optional) in ranges_of(cls).items():
         value = getattr(endpoint, name)
         if isinstance(value, property):
             # Of a class: what an instance has is not known yet.
@@ -118,7 +146,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any, str], None]]] = {
 }
 
 
-def _ranges(cls: type[Any]) -> dict[str, tuple[Range, bool]]:
+def ranges_of(cls: type[Any]) -> dict[str, tuple[Range, bool]]:
     """Return the range of each numeric option, and whether it may be `None`."""
     found: dict[str, tuple[Range, bool]] = {}
     for base in reversed(cls.__mro__):

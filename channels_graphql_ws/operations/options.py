@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import graphql
@@ -146,6 +146,10 @@ class OperationOptions:
 
     _follows_debug: ClassVar[bool] = True
     """Whether options that are `None` follow DEBUG."""
+
+    own_names: Collection[str] = ()
+    """Names of attributes and methods of a subclass that look like misspelt ones of the
+    library, and are meant as they are."""
 
     @default
     def get_context(self, context: OperationContext) -> Any:

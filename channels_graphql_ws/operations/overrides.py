@@ -18,6 +18,12 @@ def default(method: Method) -> Method:
     return method
 
 
+def is_default(method: object) -> bool:
+    """Return whether this is a method of the library that a user may replace."""
+    # Each access to a method makes another object of it.
+    return id(getattr(method, "__func__", method)) in _defaults
+
+
 def overridden(endpoint: object, name: str) -> bool:
     """Return whether a consumer or view has a method of the user's by this name.
 
@@ -28,6 +34,4 @@ def overridden(endpoint: object, name: str) -> bool:
         endpoint: the instance.
         name: of a method that is marked as a `default`.
     """
-    method = getattr(endpoint, name)
-    # Each access to a method makes another object of it.
-    return id(getattr(method, "__func__", method)) not in _defaults
+    return not is_default(getattr(endpoint, name))

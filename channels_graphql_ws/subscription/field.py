@@ -113,6 +113,7 @@ class SubscriptionField(graphene.Field):
             resolver=resolver,
             **options,
         )
+        self.subscription_class = subscription_class
         self._source = Source(subscription_class, resolver)
 
     def wrap_subscribe(self, parent_subscribe: Hook | None) -> Hook:

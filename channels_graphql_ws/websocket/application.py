@@ -36,6 +36,9 @@ class Consumer(Protocol):
     def encode_json(self, content: Any) -> Any:
         """Return JSON text. May be awaitable."""
 
+    async def send_json(self, content: Any, close: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Send a message (Channels)."""
+
 
 class ConsumerApplication:
     """The `Application` and the `WebSocket` of a connection.
@@ -74,6 +77,8 @@ class ConsumerApplication:
 
     def event_sender(self) -> SendEvent:
         """Return what sends a text frame: an event `websocket.send` (ASGI)."""
+        if "send_json" in self._overridden:
+            return self._send_json
         if "encode_json" in self._overridden:
             return self._send_encoded
         send: SendEvent = self._consumer.base_send
@@ -145,6 +150,18 @@ class ConsumerApplication:
             self._session.connection_params = accepted.connection_params
         else:
             self._session = self._session.for_identity(accepted.scope, accepted.connection_params)
+
+    async def _send_json(self, event: dict[str, Any]) -> None:
+        """Send a frame by the user's `send_json`."""
+        content = loads(event["text"])
+        try:
+            await self._consumer.send_json(content)
+        # The outbox takes this for a client that has gone.
+        except OSError:
+            raise
+        except Exception:
+            log.exception("`send_json` failed")
+            self._crash()
 
     async def _send_encoded(self, event: dict[str, Any]) -> None:
         """Send a frame in the JSON of `encode_json`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
+from types import CodeType
 from typing import Any, Protocol
 
 from channels.exceptions import StopConsumer
@@ -41,7 +43,7 @@ class ChannelMessages:
         self._library_class = library_class
         wanted = consumer.listen_to_channel_layer
         if wanted is None:
-            wanted = bool(consumer.groups) or self._has_handlers()
+            wanted = bool(consumer.groups) or self._uses_channel()
         self.is_wanted: bool = wanted
 
     def listen(self, own_channel: Callable[[], OwnChannel]) -> None:
@@ -57,13 +59,23 @@ class ChannelMessages:
             and not hasattr(self._library_class, name)
         )
 
-    def _has_handlers(self) -> bool:
-        """Look for handlers, once for each class: that takes a while."""
+    def _uses_channel(self) -> bool:
+        """Return whether the class has handlers or asks for its channel; looked up once."""
         cls: Any = type(self._consumer)
-        known: bool | None = cls.__dict__.get("_has_channel_handlers")
+        known: bool | None = cls.__dict__.get("_uses_own_channel")
         if known is None:
-            known = cls._has_channel_handlers = any(map(self._is_handler, dir(cls)))
+            known = any(map(self._is_handler, dir(cls))) or self._names_channel(cls)
+            cls._uses_own_channel = known
         return known
+
+    def _names_channel(self, cls: type[Any]) -> bool:
+        """Return whether a method of the user's class reads `self.channel_name`."""
+        return any(
+            _reads(getattr(value, "__func__", value), "channel_name")
+            for base in cls.__mro__
+            if base not in self._library_class.__mro__
+            for value in vars(base).values()
+        )
 
     async def _dispatch(self, message: dict[str, Any], is_listened_to: bool) -> bool:  # noqa: FBT001
         """Call the handler of a message, as Channels does; return whether to go on."""
@@ -78,3 +90,15 @@ class ChannelMessages:
         except Exception:
             log.exception("A channel-layer message to a consumer was lost")
         return True
+
+
+def _reads(function: Any, name: str) -> bool:
+    """Return whether a function, or one inside of it, has an attribute of that name read."""
+    code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
+    todo = [code] if code is not None else []
+    while todo:
+        each = todo.pop()
+        if name in each.co_names:
+            return True
+        todo += [const for const in each.co_consts if isinstance(const, CodeType)]
+    return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from secrets import token_hex
@@ -15,14 +15,14 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
-from channels_graphql_ws.exceptions import InvalidMessageError
+from channels_graphql_ws.exceptions import ChannelLayerError, InvalidMessageError
+from channels_graphql_ws.operations.class_checks import check_names
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.mounting import check_arguments, check_class
 from channels_graphql_ws.operations.option_values import (
     SettingsReader,
-    check_options,
-    option_names,
+    split_options,
     with_options,
 )
 from channels_graphql_ws.operations.overrides import default, overridden
@@ -72,8 +72,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     _identities: Identities
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Let broadcasts reach the groups of this class."""
+        """Check the names of the class, and let broadcasts reach its groups."""
         super().__init_subclass__(**options)
+        check_names(cls)
         register_endpoint(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -100,6 +101,29 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         # Known when the connection opens: hooks may be set on the instance until then.
         self._overridden: frozenset[str] = frozenset()
         self._takes_frames = False
+        self._own_channel_name: str | None = None
+        self._has_channel = False
+
+    @property
+    def channel_name(self) -> Any:
+        """The name of this consumer's own channel; `None` without a channel layer.
+
+        Raises:
+            ChannelLayerError: the consumer has no channel. It has one if its class has
+                handlers, `groups` or a method that uses this name, or says so.
+        """
+        if self._own_channel_name is not None and not self._has_channel:
+            raise ChannelLayerError(
+                f"This {type(self).__qualname__} does not read a channel of its own, so nothing "
+                "could be sent to it: set `listen_to_channel_layer = True` on the class"
+            )
+        return self._own_channel_name
+
+    @channel_name.setter
+    def channel_name(  # pyright: ignore[reportIncompatibleVariableOverride] (was an attribute)
+        self, name: str | None
+    ) -> None:
+        self._own_channel_name = name
 
     # A plain attribute in Channels, of a type that only its stubs have.
     @property  # type: ignore[override]
@@ -128,21 +152,20 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         """Return the ASGI application (Channels).
 
         Args:
-            initkwargs: options of the class, or what a class with an `__init__` of its
-                own takes.
+            initkwargs: options of the class, or what its own `__init__` takes.
 
         Raises:
-            TypeError: there is no such option, or the `schema` is not one.
-            ValueError, TypeError: an option has a value that it cannot have.
+            TypeError, ValueError: an option is not known, or makes no sense.
         """
         local.serving()
-        check_class(cls)
-        if not isinstance(cls.subprotocols, property):
-            named(cls.subprotocols, cls.__qualname__)
-        if not initkwargs or cls.__init__ is not GraphqlWsConsumer.__init__:
-            return super().as_asgi(**initkwargs)
-        check_options(initkwargs, option_names(cls), cls.__qualname__)
-        return with_options(cls, initkwargs).as_asgi()
+        options, own = split_options(cls, initkwargs, GraphqlWsConsumer.__init__)
+        made = with_options(cls, options)
+        check_class(made)
+        if not isinstance(made.subprotocols, property):
+            named(made.subprotocols, cls.__qualname__)
+        # `super()` would look for the method above the class that was made.
+        application: Any = super(GraphqlWsConsumer, made).as_asgi(**own)
+        return application
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection (ASGI, WebSocket).
@@ -163,7 +186,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self.base_send = send
         self._receiver = Receiver(receive)
         self.channel_layer: Any = None
-        self.channel_name: Any = None
+        self._own_channel_name = None
         self._overridden = frozenset([name for name in _HOOKS if overridden(self, name)])
         self._takes_frames = _RECEIVING.isdisjoint(self._overridden)
         try:
@@ -197,7 +220,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             return
         await self.accept(subprotocol=chosen.name)
         self._connections = connections_of_loop()
-        self._session = EndpointSession(self, self.scope, self.channel_name)
+        self._session = EndpointSession(self, self.scope, self._own_channel_name)
         application = ConsumerApplication(
             self, self, self._session, self._identities, self._overridden, self._crashed
         )
@@ -265,7 +288,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     def _lent(self) -> EndpointSession:
         if self._session is None:
-            self._session = EndpointSession(self, self.scope, self.channel_name)
+            self._session = EndpointSession(self, self.scope, self._own_channel_name)
             self._session.is_closed = self._is_over
         return self._session
 
@@ -305,8 +328,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         if self.channel_layer is None:
             return None
         messages = ChannelMessages(self, GraphqlWsConsumer)
+        self._has_channel = messages.is_wanted
         # A layer may hold resources for each channel until it is read from.
-        self.channel_name = (
+        self._own_channel_name = (
             await self.channel_layer.new_channel()
             if messages.is_wanted
             else f"specific.{token_hex(16)}"
@@ -315,21 +339,24 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     async def _take_event(self, event: Any, messages: ChannelMessages | None) -> bool:
         """Take what is not a frame for the connection; return whether to go on."""
+        handle: Callable[[Any], Awaitable[None]] = self.dispatch
+        if "dispatch" not in self._overridden:
+            handle = getattr(self, event["type"].replace(".", "_"), handle)
         match event["type"]:
             case "websocket.receive":
                 event.setdefault("bytes")
-                await self.websocket_receive(event)
+                await handle(event)
             case "websocket.connect":
                 if await self._is_refused():
                     return False
-                await self.websocket_connect(event)
+                await handle(event)
                 if messages is not None and messages.is_wanted:
                     messages.listen(self._lent().own_channel)
             case "websocket.disconnect":
                 self._close_code = event.setdefault("code")
                 self.close_reason = event.get("reason") or ""
-                if self.groups or "websocket_disconnect" in self._overridden:
-                    await self.websocket_disconnect(event)
+                if self.groups or not _DISCONNECTING.isdisjoint(self._overridden):
+                    await handle(event)
                 else:
                     # Channels' way to `disconnect` hops to a thread in the end.
                     await self.disconnect(self._close_code)
@@ -409,11 +436,13 @@ def _frame(event: Mapping[str, Any]) -> str | bytes | None:
     return event.get("bytes") if text is None else text
 
 
-_RECEIVING = frozenset({"decode_json", "receive", "receive_json", "websocket_receive"})
+_RECEIVING = frozenset({"decode_json", "dispatch", "receive", "receive_json", "websocket_receive"})
+_DISCONNECTING = frozenset({"dispatch", "websocket_disconnect"})
 
 _HOOKS = sorted(
     {"on_disconnect", "on_operation", "on_ping", "on_pong"}
-    | {"encode_json", "websocket_disconnect"}
+    | {"encode_json", "send_json"}
+    | _DISCONNECTING
     | RESULT_HOOKS
     | _RECEIVING
 )
@@ -422,7 +451,14 @@ _reader = SettingsReader(ConnectionSettings)
 _settings = lru_cache(maxsize=128)(_reader.settings)
 """Connections with the same values have the same settings."""
 
-for _name in ("decode_json", "encode_json", "websocket_disconnect", "websocket_receive"):
+for _name in (
+    "decode_json",
+    "dispatch",
+    "encode_json",
+    "send_json",
+    "websocket_disconnect",
+    "websocket_receive",
+):
     _method = getattr(AsyncJsonWebsocketConsumer, _name)
     default(getattr(_method, "__func__", _method))
 

@@ -59,4 +59,5 @@ class ConsumerOptions(OperationOptions):
 
     listen_to_channel_layer: bool | None = None
     """Whether to wait for messages to this consumer's own channel. `None`: only if the
-    class has handlers of its own, public `async def` methods that are not hooks."""
+    class has `groups`, handlers of its own (public `async def` methods that are not hooks)
+    or a method that reads `self.channel_name`."""

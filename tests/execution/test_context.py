@@ -15,6 +15,7 @@ from channels_graphql_ws import dict_as_object
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution import context
 from channels_graphql_ws.execution.context import DictAsObject, OperationContext
+from channels_graphql_ws.scope_as_context import ScopeAsContext
 
 
 def made(**scope) -> OperationContext:
@@ -24,6 +25,15 @@ def made(**scope) -> OperationContext:
 def test_the_old_module_has_the_same_class():
     assert dict_as_object.DictAsObject is DictAsObject is context.DictAsObject
     assert dict_as_object.__all__ == ["DictAsObject"]
+
+
+def test_the_context_of_older_releases_is_the_scope():
+    scope = {"user": "Ann", "is_authenticated": True}
+    thing = ScopeAsContext(scope)
+    assert thing.is_authenticated
+    assert thing._scope is thing._asdict() is scope
+    thing.tenant = "t"
+    assert scope["tenant"] == "t"
 
 
 def test_attributes_and_items_are_the_same():

@@ -1,0 +1,211 @@
+"""Names of a consumer or view class that are misspelt, and schemas that cannot work."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final
+
+import graphene
+from graphql import GraphQLObjectType, GraphQLSchema, validate_schema
+
+from channels_graphql_ws.operations.option_values import (
+    Range,
+    option_names,
+    ranges_of,
+)
+from channels_graphql_ws.operations.overrides import is_default
+from channels_graphql_ws.spelling import added_names, is_function, similar_name, takes
+from channels_graphql_ws.subscription.declaration import Subscription
+from channels_graphql_ws.subscription.field import Source, SubscriptionField
+from channels_graphql_ws.subscription.groups import topic_of
+
+_PACKAGE: Final = "channels_graphql_ws."
+
+_REPLACED: Final[Mapping[str, str]] = {
+    "_on_gql_connection_init": "override `on_connect(payload)`; raise there to refuse the client",
+    "_on_gql_connection_terminate": "override `on_disconnect(code)`",
+    "_on_gql_start": "override `on_operation(op_id, payload)`; raise there to refuse",
+    "_on_gql_stop": "override `unsubscribed` of the Subscription class, or `on_complete(op_id)`",
+    "_on_gql_ping": "override `on_ping(payload)`",
+    "_on_gql_pong": "override `on_pong(payload)`",
+    "_on_gql_": "override `on_connect`, `on_operation` or `receive_json`",
+    "_send_gql_connection_ack": "return the payload from `on_connect`",
+    "_send_gql_connection_error": "raise `ConnectionRejectionError(payload)` in `on_connect`",
+    "_send_gql_data": "override `on_next(op_id, payload)`",
+    "_send_gql_next": "override `on_next(op_id, payload)`",
+    "_send_gql_error": "override `on_error(op_id, errors)`, or `_format_error(error)`",
+    "_send_gql_complete": "override `on_complete(op_id)`",
+    "_send_gql_connection_keepalive": "set `send_ping_every`, and `ping_payload`",
+    "_send_gql_ping": "set `send_ping_every`, and `ping_payload`",
+    "_send_gql_": "override `on_next`, `on_error` or `on_complete`",
+    "_process_broadcast": "override `filter_event` or `publish` of the Subscription class",
+    "_process_unsubscribe": "override `unsubscribed` of the Subscription class",
+}
+"""Private methods of django-channels-graphql-ws that people override, and what to do instead.
+The longest that a name begins with counts."""
+
+_RENAMED: Final = {"send_keepalive_every": "send_ping_every"}
+
+_WITHOUT_EFFECT: Final = {
+    "max_worker_threads": "threads are made as they are needed",
+    "warn_resolver_timeout": "`warn_operation_timeout` is for the whole operation",
+}
+
+_OF_CHANNELS: Final = frozenset({"base_send", "channel_layer", "channel_name", "scope"})
+"""Attributes of Channels' consumers that only an instance has."""
+
+
+def check_names(cls: type[Any]) -> None:
+    """Check the names that a user's class adds, when the class is made.
+
+    A near miss is refused only where it could be meant: a method that could be called as
+    the hook, a value that the option could have. A name in `own_names` is meant as it is.
+
+    Raises:
+        TypeError: a name is misspelt, or a method overrides what is not called here.
+    """
+    base = next(each for each in cls.__mro__ if each.__module__.startswith(_PACKAGE))
+    for name, value in added_names(cls, base).items():
+        if name in cls.own_names:
+            continue
+        if name in _RENAMED:
+            _rename(cls, name, value)
+        elif name in _WITHOUT_EFFECT and name in vars(cls):
+            _warn(f"{cls.__qualname__}.{name} has no effect: {_WITHOUT_EFFECT[name]}")
+        elif instead := _replacement(name, value):
+            raise _error(
+                cls, f"`{name}` of django-channels-graphql-ws is not called: {instead}.", name
+            )
+        elif not (name.startswith("_") or name in _OF_CHANNELS or hasattr(base, name)):
+            meant = _meant_hook if is_function(value) else _meant_option
+            if spelling := meant(cls, base, name):
+                raise _error(cls, f"there is no {name!r}, did you mean {spelling!r}?", name)
+
+
+def _rename(cls: type[Any], old: str, value: object) -> None:
+    new = _RENAMED[old]
+    if new not in vars(cls):
+        setattr(cls, new, value)
+    if old in vars(cls):
+        _warn(f"{cls.__qualname__}.{old} is called {new!r} now")
+
+
+def _warn(text: str) -> None:
+    # The class statement is above `__init_subclass__`, `check_class`, perhaps `_rename`.
+    depth = sum(
+        each.frame.f_globals.get("__name__", "").startswith(_PACKAGE) for each in inspect.stack(0)
+    )
+    warnings.warn(text, DeprecationWarning, stacklevel=depth + 1)
+
+
+def _replacement(name: str, value: object) -> str | None:
+    """Return what takes the place of a private method of the predecessor."""
+    if not is_function(value):
+        return None
+    known = [each for each in _REPLACED if name.startswith(each)]
+    return _REPLACED[max(known, key=len)] if known else None
+
+
+def _meant_hook(cls: type[Any], base: type[Any], name: str) -> str | None:
+    """Return the hook that a method may be a misspelling of."""
+    hook = similar_name(name, [each for each in dir(base) if is_default(getattr(base, each))])
+    if hook is None:
+        return None
+    expected = list(inspect.signature(getattr(base, hook)).parameters)
+    method = getattr(cls, name)
+    # Who is let in depends on some of these, and people call the parameters what they like.
+    if hook.startswith("on_"):
+        return hook if takes(method, len(expected)) else None
+    return hook if list(inspect.signature(method).parameters) == expected else None
+
+
+def _meant_option(cls: type[Any], base: type[Any], name: str) -> str | None:
+    """Return the option that an attribute may be a misspelling of."""
+    value = getattr(cls, name)
+    ranges = ranges_of(base)
+    fitting = [each for each in option_names(base) if _fits(value, base, each, ranges)]
+    return similar_name(name, fitting)
+
+
+def _fits(
+    value: object, base: type[Any], option: str, ranges: Mapping[str, tuple[Range, bool]]
+) -> bool:
+    """Return whether an option could have a value."""
+    if option == "schema":
+        return isinstance(value, graphene.Schema | GraphQLSchema)
+    if option in ranges:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    usual = getattr(base, option)
+    if usual is None or callable(usual):
+        return isinstance(value, bool | list | tuple)
+    kinds = (list, tuple) if isinstance(usual, list | tuple) else type(usual)
+    return isinstance(value, kinds)
+
+
+def _error(cls: type[Any], problem: str, name: str) -> TypeError:
+    return TypeError(
+        f"{cls.__qualname__}: {problem} If the name is meant as it is, say so: "
+        f"`own_names = [{name!r}]`"
+    )
+
+
+def check_schema(schema: Any, core: GraphQLSchema) -> None:
+    """Check a schema for what would only be found at the first operation.
+
+    Args:
+        schema: as the user gave it.
+        core: graphql-core's schema of it.
+
+    Raises:
+        TypeError: it is not valid, or a subscription is not mounted as it should be.
+    """
+    root: Any = getattr(schema, "subscription", None)
+    if isinstance(root, type) and issubclass(root, graphene.ObjectType):
+        _check_mounts(root)
+    if core.subscription_type is not None:
+        _check_topics(core.subscription_type)
+    # Kept by graphql-core: the first operation would ask for it, too.
+    if errors := validate_schema(core):
+        raise TypeError(f"The schema is not valid: {' '.join(each.message for each in errors)}")
+
+
+def _check_mounts(root: type[Any]) -> None:
+    """Refuse what looks like a field, and is none: Graphene leaves it out in silence."""
+    mounted = {
+        each.subscription_class
+        for each in root._meta.fields.values()
+        if isinstance(each, SubscriptionField)
+    }
+    for name, value in added_names(root, graphene.ObjectType).items():
+        cls = _subscription_class_of(value)
+        is_declaration = isinstance(value, type) and cls in mounted
+        if cls is not None and not is_declaration:
+            raise TypeError(
+                f"{root.__qualname__}.{name} is not a field: mount the subscription with "
+                f"`{name} = {cls.__qualname__}.Field()`"
+            )
+
+
+def _subscription_class_of(value: Any) -> type[Subscription] | None:
+    """Return the class of a `MySubscription` or `MySubscription.Field` that was not called."""
+    if getattr(value, "__func__", None) is vars(Subscription)["Field"].__func__:
+        value = value.__self__
+    is_class = isinstance(value, type) and issubclass(value, Subscription)
+    return value if is_class and value is not Subscription else None
+
+
+def _check_topics(root: GraphQLObjectType) -> None:
+    """Refuse classes that cannot be told from each other: events of one would reach both."""
+    known: dict[Any, type[Any]] = {}
+    for name, field in root.fields.items():
+        if not isinstance(field.subscribe, Source):
+            continue
+        cls = field.subscribe.subscription_class
+        if known.setdefault(topic_of(cls), cls) is not cls:
+            raise TypeError(
+                f"Field {name!r}: there are two classes {cls.__module__}.{cls.__qualname__!r}, "
+                "whose groups have the same names. Give each a GraphQL name of its own: "
+                "`class Meta: name = …`"
+            )

@@ -1,0 +1,297 @@
+"""Mistakes in consumer and view classes are found when the class is made or mounted."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from typing import Any
+
+import graphene
+import pytest
+from graphql import build_schema
+
+from asgi_socket import AsgiSocket
+from channels_graphql_ws import (
+    GraphqlHttpConsumer,
+    GraphqlProtocolTypeRouter,
+    GraphqlView,
+    GraphqlWsConsumer,
+    Subscription,
+)
+
+EVERY = pytest.mark.parametrize("base", [GraphqlWsConsumer, GraphqlHttpConsumer, GraphqlView])
+
+
+def declared(base: Any = GraphqlWsConsumer, **body: Any) -> Any:
+    """Declare a class with this in its body."""
+    return type("Mine", (base,), body)
+
+
+class Query(graphene.ObjectType):
+    ok = graphene.Boolean()
+
+
+schema = graphene.Schema(query=Query)
+
+
+async def one(self, payload): ...
+async def two(self, op_id, payload): ...
+
+
+MISSPELT: list[tuple[str, Any, str]] = [
+    ("on_conect", one, "on_connect"),
+    ("onConnect", lambda self, params: None, "on_connect"),
+    ("on_ws_connect", one, "on_connect"),
+    ("on_connect_", one, "on_connect"),
+    ("on_opration", two, "on_operation"),
+    ("on_disconect", one, "on_disconnect"),
+    ("get_contxt", lambda self, context: context, "get_context"),
+    ("execute_operations", lambda self, **arguments: None, "execute_operation"),
+    ("parse_documents", classmethod(lambda cls, text: None), "parse_document"),
+    ("send_ping_evry", 3, "send_ping_every"),
+    ("strict_order", True, "strict_ordering"),
+    ("confirm_subscription", True, "confirm_subscriptions"),
+    ("max_dept", 7, "max_depth"),
+    ("middlewares", [one], "middleware"),
+    ("group_name_prefx", "X", "group_name_prefix"),
+    ("mask_error", True, "mask_errors"),
+    ("shema", schema, "schema"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "meant"), MISSPELT)
+def test_a_misspelt_hook_or_option_is_refused_when_the_class_is_made(
+    name: str, value: Any, meant: str
+) -> None:
+    with pytest.raises(TypeError, match="did you mean") as caught:
+        declared(**{name: value})
+    assert str(caught.value) == (
+        f"Mine: there is no {name!r}, did you mean {meant!r}? If the name is meant as it is, say "
+        f"so: `own_names = [{name!r}]`"
+    )
+    kept = declared(**{name: value, "own_names": [name]})
+    assert declared(kept, **{name: value}).as_asgi(schema=schema)
+
+
+@EVERY
+def test_it_is_refused_in_every_kind_of_class(base: Any) -> None:
+    with pytest.raises(TypeError, match="did you mean 'on_operation'"):
+        declared(base, on_operaton=two)
+
+
+def test_it_is_refused_in_a_mixin() -> None:
+    with pytest.raises(TypeError, match="did you mean 'on_connect'"):
+        type("Mine", (type("Mixin", (), {"on_conect": one}), GraphqlWsConsumer), {})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"load_user": one, "chat_message": one, "tenant": "t", "settings": {}},
+        {"on_connected": lambda self: None, "connected": one, "reconnect": one},
+        {"get_content": lambda self, key: None, "get_contexts": lambda self: None},
+        {"confirm_subscription": "a text", "send_pings_every": "5 s", "max_depths": True},
+        {"channel_name": "n", "channel_layer": None, "_on_conect": one},
+        {"on_message": one, "group_name": "g"},
+        {"on_conect": None, "strict_orderings": object()},
+    ],
+)
+def test_names_that_could_not_be_meant_are_the_users(body: dict[str, Any]) -> None:
+    assert declared(**body).as_asgi(schema=schema)
+
+
+PRIVATE = {
+    "_on_gql_connection_init": "on_connect",
+    "_on_gql_connection_terminate": "on_disconnect",
+    "_on_gql_start": "on_operation",
+    "_on_gql_start__parse_query": "on_operation",
+    "_on_gql_stop": "unsubscribed",
+    "_on_gql_anything": "receive_json",
+    "_send_gql_connection_ack": "on_connect",
+    "_send_gql_data": "on_next",
+    "_send_gql_error": "_format_error",
+    "_send_gql_anything": "on_next",
+    "_process_broadcast": "publish",
+}
+
+
+@pytest.mark.parametrize(("name", "instead"), PRIVATE.items())
+def test_a_private_hook_of_the_predecessor_is_refused_with_what_takes_its_place(
+    name: str, instead: str
+) -> None:
+    with pytest.raises(TypeError, match=f"`{name}` of django-channels-graphql-ws") as caught:
+        declared(**{name: one})
+    assert instead in str(caught.value)
+    assert declared(**{name: one, "own_names": (name,)})
+    assert declared(**{name: "not a method"})
+
+
+def test_an_old_name_of_an_option_works_with_a_warning() -> None:
+    with pytest.warns(DeprecationWarning, match="is called 'send_ping_every' now") as caught:
+        cls = declared(send_keepalive_every=7)
+    assert cls.send_ping_every == 7
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert declared(cls).send_ping_every == 7
+    with pytest.warns(DeprecationWarning, match="is called"):
+        assert declared(send_keepalive_every=7, send_ping_every=3).send_ping_every == 3
+
+
+@pytest.mark.parametrize("name", ["max_worker_threads", "warn_resolver_timeout"])
+def test_an_old_option_without_effect_is_warned_of(name: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"{name} has no effect"):
+        declared(**{name: 4})
+
+
+class OnEvent(Subscription):
+    value = graphene.Int()
+
+    def publish(self, info):
+        return {"value": self}
+
+
+class OnOther(Subscription):
+    value = graphene.Int()
+    publish = OnEvent.publish
+
+
+def schema_with(**fields: Any) -> graphene.Schema:
+    root = type("Root", (graphene.ObjectType,), fields)
+    return graphene.Schema(query=Query, subscription=root)
+
+
+@pytest.mark.parametrize("value", [OnEvent, OnEvent.Field])
+@pytest.mark.parametrize("others", [{}, {"other": OnOther.Field()}])
+def test_a_subscription_that_is_not_mounted_by_a_call_is_refused(value: Any, others: Any) -> None:
+    wrong = schema_with(on_event=value, **others)
+    text = r"Root.on_event is not a field: .* `on_event = OnEvent\.Field\(\)`"
+    with pytest.raises(TypeError, match=text):
+        declared(schema=wrong).as_asgi()
+    with pytest.raises(TypeError, match=text):
+        declared(GraphqlHttpConsumer).as_asgi(schema=wrong)
+    with pytest.raises(TypeError, match=text):
+        GraphqlView.as_view(schema=wrong)
+    with pytest.raises(TypeError, match=text):
+        GraphqlProtocolTypeRouter(wrong)
+
+
+def test_a_subscription_may_be_declared_where_it_is_mounted() -> None:
+    class Root(graphene.ObjectType):
+        class OnInner(Subscription):
+            value = graphene.Int()
+            publish = OnEvent.publish
+
+        inner = OnInner.Field()
+        base = Subscription
+
+    assert declared(schema=graphene.Schema(query=Query, subscription=Root)).as_asgi()
+
+
+def test_a_root_that_inherits_fields_is_looked_at_as_a_whole() -> None:
+    class Part:
+        on_event = OnEvent.Field
+
+    class Root(Part, graphene.ObjectType):
+        other = OnOther.Field()
+
+    with pytest.raises(TypeError, match=r"Root\.on_event is not a field"):
+        declared(schema=graphene.Schema(query=Query, subscription=Root)).as_asgi()
+
+
+def twin(name: str | None = None) -> type[Subscription]:
+    class OnTwin(Subscription):
+        class Meta:
+            pass
+
+        if name:
+            Meta.name = name  # type: ignore[attr-defined]
+        Output = graphene.List(graphene.Int)
+        publish = OnEvent.publish
+
+    return OnTwin
+
+
+def test_classes_that_would_get_each_others_events_are_refused() -> None:
+    with pytest.raises(TypeError, match="Give each a GraphQL name of its own"):
+        declared(schema=schema_with(a=twin().Field(), b=twin().Field())).as_asgi()
+    apart = schema_with(a=twin("A").Field(), b=twin("B").Field(), again=OnEvent.Field())
+    assert declared(schema=apart).as_asgi()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (graphene.Schema(), "not valid: Query root type must be provided"),
+        (build_schema("type Query"), "not valid: Type Query must define one or more fields"),
+        ("a.dotted.path", "'a.dotted.path' is not a schema"),
+    ],
+)
+@EVERY
+def test_a_wrong_schema_is_refused_when_it_is_mounted(base: Any, wrong: Any, text: str) -> None:
+    mount = base.as_view if base is GraphqlView else base.as_asgi
+    with pytest.raises(TypeError, match=text):
+        mount(schema=wrong)
+    mine = declared(base, schema=wrong)
+    with pytest.raises(TypeError, match=text):
+        (mine.as_view if base is GraphqlView else mine.as_asgi)()
+
+
+async def test_a_schema_that_comes_later_is_checked_at_the_first_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cls = declared()
+    socket = AsgiSocket(cls.as_asgi())
+    cls.schema = graphene.Schema()
+    await socket.ended()
+    assert socket.closes == [(4500, "Internal server error")]
+    assert "Query root type must be provided" in caplog.text
+
+
+async def test_a_schema_of_the_instance_is_not_asked_for_when_it_is_mounted() -> None:
+    cls = declared(schema=property(lambda self: schema))
+    socket = AsgiSocket(cls.as_asgi(), "graphql-transport-ws")
+    socket.init()
+    await socket.heard("connection_ack")
+    await socket.drop()
+
+
+class Own(GraphqlWsConsumer):
+    """Has an `__init__` that takes what comes."""
+
+    made: list[Any] = []
+
+    def __init__(self, *args: Any, greeting: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.made.append((greeting, kwargs, self.send_ping_every))
+
+
+async def test_options_are_taken_out_of_what_an_init_of_its_own_gets() -> None:
+    socket = AsgiSocket(
+        Own.as_asgi(schema=schema, send_ping_every=7, greeting="hi"), "graphql-transport-ws"
+    )
+    socket.init()
+    await socket.heard("connection_ack")
+    assert Own.made.pop() == ("hi", {}, 7)
+    await socket.drop()
+
+
+class Named(GraphqlWsConsumer):
+    """Has an `__init__` with a parameter that is an option."""
+
+    def __init__(self, schema: Any = None) -> None:
+        self.schema = schema
+        super().__init__()
+
+
+async def test_an_option_that_an_init_names_is_passed_to_it() -> None:
+    socket = AsgiSocket(Named.as_asgi(schema=schema), "graphql-transport-ws")
+    socket.init()
+    await socket.heard("connection_ack")
+    await socket.drop()
+    with pytest.raises(TypeError, match="did you mean 'strict_ordering'"):
+        Named.as_asgi(schema=schema, strict_orderin=True)
+
+
+def test_hooks_of_odd_kinds_are_left_alone() -> None:
+    assert declared(on_connect=partial(one, None), schema=schema).as_asgi()
