@@ -1,4 +1,4 @@
-"""What `on_operation` may put in the place of what a client has asked for."""
+"""What `on_operation` may have executed instead of the client's request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
 def replaced(
     request: Subscribe, schema: GraphQLSchema, changes: Any
 ) -> tuple[Subscribe, GraphQLSchema]:
-    """Give request and schema as the hook wants them.
+    """Return request and schema as the hook wants them.
 
     Args:
         request: what the client asked for.
@@ -37,10 +37,13 @@ def replaced(
         return request, schema
     for name, value in changes.items():
         if name not in _KINDS:
-            raise TypeError(f"`on_operation` gave {name!r}, which is none of {list(_KINDS)}")
+            raise TypeError(f"`on_operation` returned {name!r}, it must be one of {list(_KINDS)}")
         if not isinstance(value, _KINDS[name]):
-            raise TypeError(f"`on_operation` gave {value!r} for {name!r}")
+            raise TypeError(f"`on_operation` returned {value!r} for {name!r}")
     fields: dict[str, Any] = {name: changes[name] for name in changes if name != "schema"}
     if "variables" in fields:
         fields["variables"] = dict(fields["variables"] or {})
+    if "operation_name" in fields:
+        # As where a client sends it.
+        fields["operation_name"] = fields["operation_name"] or None
     return replace(request, **fields), core_schema(changes.get("schema", schema))

@@ -143,7 +143,8 @@ def _subscribe_by_name(content: Mapping[str, Any]) -> Subscribe:
         content["id"],
         query or "",
         _optional_object(payload, "variables", word) or {},
-        operation_name,
+        # Some clients send an empty name for none.
+        operation_name or None,
         _optional_object(payload, "extensions", word),
         payload,
     )

@@ -132,7 +132,7 @@ async def test_all_validation_errors_are_told_together_in_graphql_cores_order(
     ("query", "name", "message"),
     [
         (TWO, "C", "Unknown operation named 'C'."),
-        (TWO, "", "Unknown operation named ''."),
+        (TWO, "", "Must provide operation name if query contains multiple operations."),
         (TWO, None, "Must provide operation name if query contains multiple operations."),
     ],
 )

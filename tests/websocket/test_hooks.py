@@ -202,7 +202,7 @@ async def test_a_replacement_without_sense_is_a_mistake_of_the_server(
 ) -> None:
     socket = await ready(subprotocol, on_operation=lambda self, op_id, payload: changes)
     assert await answer(socket) == refusal(socket, INTERNAL)
-    assert "`on_operation` gave" in str(caplog.records[-1].exc_info)
+    assert "`on_operation` returned" in str(caplog.records[-1].exc_info)
     await socket.drop()
 
 

@@ -172,7 +172,15 @@ def test_an_operation_is_decoded_with_all_that_was_sent(dialect: Subprotocol) ->
     )
 
 
-@pytest.mark.parametrize("rest", [{}, dict.fromkeys(["operationName", "variables", "extensions"])])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        {},
+        dict.fromkeys(["operationName", "variables", "extensions"]),
+        # As over HTTP.
+        {"operationName": ""},
+    ],
+)
 def test_all_of_an_operation_but_the_query_may_be_missing_or_null(
     dialect: Subprotocol, rest: Any
 ) -> None:
