@@ -109,7 +109,8 @@ class OperationContext(DictAsObject):
     - `channel_name`: the connection's own channel, `None` without a channel layer;
     - `graphql_operation_id`, `graphql_operation_name`: as the client sent them;
     - `connection_params`: the payload of `connection_init`, empty if there was none;
-    - `user`, `session`, `headers`, `cookies`: read from the scope each time.
+    - `user`, `session`, `headers`, `cookies`, and whatever else the scope has under a name,
+      such as what `on_connect` or a middleware put there: read from the scope each time.
 
     An attribute that is set hides the one which is read from the scope.
 
@@ -120,7 +121,7 @@ class OperationContext(DictAsObject):
 
     __slots__ = ("_listen",)
 
-    _FROM_SCOPE = frozenset({"user", "session", "headers", "cookies"})
+    _FROM_SCOPE = frozenset({"user", "session"})
 
     def __init__(self, dictionary: dict[str, Any], listen: Listen | None = None) -> None:
         super().__init__(dictionary)
@@ -163,26 +164,27 @@ class OperationContext(DictAsObject):
         return listen(type, timeout=timeout, groups=groups, prefix=prefix)
 
     def __getattr__(self, name: str) -> Any:
-        if name in self._FROM_SCOPE and name not in self._asdict():
-            return self._from_scope(name)
-        return super().__getattr__(name)
+        if name in self._asdict():
+            return self._asdict()[name]
+        return self._from_scope(name)
 
     def __getitem__(self, name: str) -> Any:
-        if name in self._FROM_SCOPE and name not in self._asdict():
-            try:
-                return self._from_scope(name)
-            except AttributeError as error:
-                raise KeyError(name) from error
-        return super().__getitem__(name)
+        try:
+            return self.__getattr__(name)
+        except AttributeError as error:
+            raise KeyError(name) from error
 
     def __contains__(self, name: object) -> bool:
-        if name in self._asdict():
-            return True
-        scope = self.channels_scope
-        return name in {"headers", "cookies"} or (name in self._FROM_SCOPE and name in scope)
+        return name in self._asdict() or name in {"headers", "cookies"} or name in self._scope
+
+    @property
+    def _scope(self) -> Mapping[str, Any]:
+        """The scope, empty if there is none; the name that the predecessor had for it."""
+        scope: Mapping[str, Any] = self._asdict().get("channels_scope", {})
+        return scope
 
     def _from_scope(self, name: str) -> Any:
-        scope: Mapping[str, Any] = self.channels_scope
+        scope = self._scope
         if name == "headers":
             return headers_of(scope)
         if name == "cookies":
@@ -192,9 +194,14 @@ class OperationContext(DictAsObject):
             )
         if name in scope:
             return scope[name]
+        if name in self._FROM_SCOPE:
+            raise AttributeError(
+                f"The scope of this connection has no {name!r}: "
+                "wrap the consumer in `channels.auth.AuthMiddlewareStack`"
+            )
         raise AttributeError(
-            f"The scope of this connection has no {name!r}: "
-            "wrap the consumer in `channels.auth.AuthMiddlewareStack`"
+            f"{type(self).__name__} has no attribute {name!r}, and the scope of the connection "
+            "has no such key"
         )
 
 

@@ -129,6 +129,30 @@ def test_other_names_are_missing_as_ever():
     assert "channel_name" in thing
 
 
+def test_what_on_connect_or_a_middleware_put_into_the_scope_is_found():
+    thing = made(is_authenticated=True, tenant="t")
+    assert thing.is_authenticated
+    assert thing["tenant"] == thing._scope["tenant"] == "t"
+    assert "tenant" in thing
+    thing.tenant = "mine"
+    assert thing.tenant == "mine"
+    assert thing.channels_scope["tenant"] == "t"
+    assert list(thing) == ["channels_scope", "channel_name", "tenant"]
+
+
+def test_a_context_without_a_scope_has_only_what_was_set():
+    thing = OperationContext({"a": 1})
+    assert thing.a == 1
+    assert "tenant" not in thing
+    with pytest.raises(AttributeError, match="'tenant'"):
+        _ = thing.tenant
+
+
+def test_what_is_in_no_place_says_where_it_was_looked_for():
+    with pytest.raises(AttributeError, match="and the scope of the connection has no such key"):
+        _ = made().is_authenticated
+
+
 def test_headers_have_lower_case_names_and_text_values():
     thing = made(headers=[(b"X-Token", b"caf\xe9"), (b"host", b"example.com")])
     assert thing.headers == {"x-token": "café", "host": "example.com"}
