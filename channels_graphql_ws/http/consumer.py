@@ -32,6 +32,10 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 
+PART = 262_144
+"""Bytes of an answer that are sent at a time. Servers hold less back for a slow client."""
+
+
 class GraphqlHttpConsumer(GraphqlHttpEndpoint):
     """Serves GraphQL over HTTP: subclass it, set `schema`, mount `as_asgi()`.
 
@@ -85,7 +89,7 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
             )
         self.scope = scope
         settle(self)
-        client = _Client(receive, send, self.body_timeout)
+        client = _Client(receive, send, self)
         try:
             answer = await RequestHandler(self, HttpRequest(scope, self), client).answer()
         except ClientGoneError:
@@ -101,8 +105,9 @@ class _Client:
 
     can_stream = True
 
-    def __init__(self, receive: Receive, send: Send, body_timeout: float | None) -> None:
-        self._body_timeout = body_timeout
+    def __init__(self, receive: Receive, send: Send, endpoint: GraphqlHttpEndpoint) -> None:
+        self._body_timeout = endpoint.body_timeout
+        self._patience = endpoint.stalled_reader_timeout
         self._receive = receive
         self._send = send
 
@@ -154,9 +159,26 @@ class _Client:
         try:
             # These have no body, and so no length (RFC 9110, 8.6).
             await self._start(response, [] if response.status_code in BODILESS else length)
-            await self._send({"type": "http.response.body", "body": body})
+            await self._send_body(body)
+        except TimeoutError:
+            # The server closes the connection of an answer that is not whole.
+            log.info("A client does not read its answer: it is given up")
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
             log.debug("Cannot send to a client: %r", error)
+
+    async def _send_body(self, body: bytes) -> None:
+        """Send a body, as fast as the client reads it.
+
+        Raises:
+            TimeoutError: it has taken nothing for too long.
+        """
+        if len(body) <= PART:
+            await self._send({"type": "http.response.body", "body": body})
+            return
+        for start in range(0, len(body), PART):
+            part = {"body": body[start : start + PART], "more_body": start + PART < len(body)}
+            async with asyncio.timeout(self._patience):
+                await self._send({"type": "http.response.body", **part})
 
     async def stream(self, answer: StreamingResponse) -> None:
         """Send an answer that goes on, until it ends or the client has gone."""

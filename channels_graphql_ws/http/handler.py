@@ -1,4 +1,4 @@
-"""One request, from its method to its answer."""
+"""Serve one request, from its method to its answer."""
 
 from __future__ import annotations
 

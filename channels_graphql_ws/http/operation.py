@@ -1,4 +1,4 @@
-"""One operation over HTTP: what runs it, and its way back to the client."""
+"""One operation over HTTP: its task, and its way back to the client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.errors import RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.http.request import HttpRequest
-from channels_graphql_ws.http.stream import Sink, Text
+from channels_graphql_ws.http.stream import LaterText, Sink, Text
 from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import overridden
@@ -30,7 +30,7 @@ TIMED_OUT = dumps({"errors": [{"message": "The operation took too long"}]})
 
 
 class Outcome(Enum):
-    """What became of an operation."""
+    """How an operation has ended."""
 
     EXECUTED = "there is a result, perhaps with errors"
     MALFORMED = "there is no document"
@@ -38,7 +38,7 @@ class Outcome(Enum):
     FORBIDDEN = "a hook has refused it"
     UNSUITABLE = "this kind of operation is not served this way"
     TIMED_OUT = "it took too long"
-    FAILED = "something broke that is not the client's fault"
+    FAILED = "something broke, and not because of the client"
 
 
 class UnsuitableError(GraphQLError):
@@ -78,9 +78,10 @@ class HttpOperation:
         http: the request that it came with.
         response: its status, headers and cookies; resolvers may set them.
         request: the operation.
-        choose_sink: gives where the results go once the type of the operation is known,
-            or, with `None`, that it never will be. `None`: there is to be one result.
-            Raises `UnsuitableError` where such an operation is not served.
+        choose_sink: returns where the results go. It is called with the type of the
+            operation, or with `None` where that cannot be known; it returns `None` where
+            there will be one result, and raises `UnsuitableError` where such an operation
+            is not served.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class HttpOperation:
             self._session.channel_name = await layer.new_channel()
 
     def start(self) -> asyncio.Future[None] | None:
-        """Start it; give something to wait for if it is not known yet how to answer."""
+        """Start it; return something to wait for if it is not known yet how to answer."""
         variables = copy_context()
         session = self._session
         rest = variables.run(eager.start, session.engine.start(self, session))
@@ -135,12 +136,12 @@ class HttpOperation:
 
     @property
     def is_answered(self) -> bool:
-        """Tell if it is known how to answer."""
+        """Whether it is known how to answer."""
         return self.sink is not None or self.text is not None
 
     @property
     def is_request(self) -> bool:
-        """Tell if it has an end of its own, unlike a subscription."""
+        """Whether it ends by itself, unlike a subscription."""
         return self.type is not OperationType.SUBSCRIPTION
 
     async def end(self) -> None:
@@ -174,7 +175,7 @@ class HttpOperation:
         if task is not None and not task.done():
             # A mutation that is cancelled half-way leaves half of its work.
             if self.type is not OperationType.MUTATION or self.outcome is Outcome.TIMED_OUT:
-                # Not before its first step: what it is to await would never be awaited.
+                # Not before its first step, or what it will await would never be awaited.
                 asyncio.get_running_loop().call_soon(task.cancel)
             await asyncio.wait([task])
         if self._live is not None:
@@ -183,18 +184,18 @@ class HttpOperation:
                 await rest
 
     async def drain(self, timeout: float) -> None:
-        """End the stream of a subscription without a word, so that its client comes again."""
+        """End the stream of a subscription without `complete`: its client connects again."""
         del timeout
         if self.sink is not None:
             self.sink.end()
 
     def began(self, type: OperationType) -> None:
-        """It is known what kind of operation this is."""
+        """Take the type of the operation, once it is known."""
         try:
             self._use_sink(type)
         except UnsuitableError as error:
             self.unsuitable = error
-            # The engine tells `failed` of it, as of any error in a document.
+            # The engine passes it to `failed`, like any error in a document.
             raise RequestError(error) from error
         self.type = type
         if type is OperationType.SUBSCRIPTION:
@@ -204,11 +205,11 @@ class HttpOperation:
         """Say that there is nothing to wait for before it is executed."""
 
     def subscribed(self, live: ActiveSubscription) -> None:
-        """A subscription came to be: it is to be ended, whatever happens."""
+        """Keep a subscription that has begun: `end` has to end it."""
         self._live = live
 
     def ready(self) -> Awaitable[None] | None:
-        """Give something to wait for before the next result, if there is need to."""
+        """Return something to wait for before the next result, if there is need to."""
         return None if self.sink is None else self.sink.ready()
 
     def confirmed(self, result: str) -> None:
@@ -216,13 +217,13 @@ class HttpOperation:
         self.next(result)
 
     def next(self, result: str) -> None:
-        """Take a result."""
+        """Take a result from the engine."""
         # What was not executed at all has no `data`.
         is_invalid = result.startswith('{"errors":')
         self._answer(result, Outcome.INVALID if is_invalid else Outcome.EXECUTED)
 
     def next_at_once(self, result: str) -> bool:
-        """Tell that there is no short way."""
+        """Return `False`: results have no shorter way here."""
         del result
         return False
 
@@ -268,7 +269,7 @@ class HttpOperation:
 
     def _answer(self, result: str, outcome: Outcome) -> None:
         if self._is_over:
-            # Nobody wants to hear it any more.
+            # The client has gone, or has its answer.
             return
         if self.sink is None:
             self.text = result
@@ -280,7 +281,7 @@ class HttpOperation:
     def _hooked(self, result: str) -> Text:
         if not (self._processes or self._encodes):
             return result
-        return lambda: self.final(result)
+        return LaterText(len(result), lambda: self.final(result))
 
     async def final(self, result: str) -> str:
         """Return a result as the user's hooks leave it."""
@@ -301,7 +302,7 @@ class HttpOperation:
             self._answered.set_result(None)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        """Leave nobody waiting for what has cancelled itself or has broken."""
+        """Answer in place of an operation that has cancelled itself or has broken."""
         if self._timer is not None:
             self._timer.cancel()
         error = None if task.cancelled() else task.exception()

@@ -1,4 +1,4 @@
-"""Options and hooks of everything that serves GraphQL over HTTP."""
+"""Options and hooks of `GraphqlHttpConsumer` and `GraphqlView`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from channels_graphql_ws.pubsub.layers import register_endpoint
 
 
 class GraphqlHttpEndpoint(OperationOptions):
-    """What `GraphqlHttpConsumer` and `GraphqlView` have in common.
+    """The options and hooks that `GraphqlHttpConsumer` and `GraphqlView` have in common.
 
     Options that `GraphqlWsConsumer` has, too, mean the same here.
     """
@@ -83,13 +83,14 @@ class GraphqlHttpEndpoint(OperationOptions):
     one address."""
 
     reservation_timeout: Annotated[float, NOT_NEGATIVE] = 10.0
-    """Seconds until a reserved event stream that nobody opens is given up."""
+    """Seconds until a reserved event stream that is not opened is given up."""
 
     send_heartbeat_every: Annotated[float | None, NOT_NEGATIVE] = 5.0
     """Seconds between signs of life on a silent stream; `None` sends none."""
 
     stalled_reader_timeout: Annotated[float | None, NOT_NEGATIVE] = 60.0
-    """Seconds after which a stream whose client reads nothing is ended; needs heartbeats."""
+    """Seconds after which an answer whose client reads nothing is given up; for streams, it
+    needs heartbeats. `None`: never."""
 
     graphiql: Annotated[
         bool | None, Open(value=True), ByDebug(on=True, off=False, otherwise=True)
@@ -116,23 +117,23 @@ class GraphqlHttpEndpoint(OperationOptions):
 
     @default
     def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> Any:
-        """Decide on an operation before it is looked at; raise anything to refuse it.
+        """Decide about an operation before it is executed; raise anything to refuse it.
 
         May be `async`.
 
         Args:
-            op_id: a number that the log has, too.
+            op_id: a number, which the log shows, too.
             payload: `query`, `variables`, `operationName`, … as the client sent them; `query`
                 is empty if it only names a document in another way.
 
         Returns:
-            What is to be executed instead: any of `query`, `variables`, `operation_name`
-            and `schema`. `None` changes nothing.
+            What to execute instead: any of `query`, `variables`, `operation_name` and
+            `schema`. `None` changes nothing.
         """
 
     @default
     def process_result(self, request: HttpRequest, result: Any) -> Any:
-        """Return what is sent instead of `result`, a dictionary. May be `async`."""
+        """Return what to send instead of `result`, a dictionary. May be `async`."""
         del request
         return result
 

@@ -1,4 +1,4 @@
-"""What the client asks for: bodies and query strings become operations, or a refusal."""
+"""Turn bodies and query strings into operations, or refuse them."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def json_of(body: bytes) -> Any:
 
 
 def text_of(body: bytes) -> str:
-    """Give the text of a body.
+    """Decode the text of a body.
 
     Raises:
-        HttpError: there is none.
+        HttpError: it is empty, or not UTF-8.
     """
     if not body:
         raise HttpError("The body is empty")
@@ -54,7 +54,7 @@ def not_json(error: ValueError) -> HttpError:
 def operations_of(
     content: object, *, max_batch_size: int, by_name: bool = False
 ) -> Subscribe | list[Subscribe]:
-    """Give the operation that a body asks for, or all of a batch.
+    """Return the operation that a body asks for, or all operations of a batch.
 
     Args:
         content: the decoded body.
@@ -62,7 +62,7 @@ def operations_of(
         by_name: documents are looked up, `query` may be missing.
 
     Raises:
-        HttpError: it is no request of GraphQL.
+        HttpError: it is not a GraphQL request.
     """
     if not isinstance(content, list):
         return operation_of(content, by_name=by_name)
@@ -95,7 +95,7 @@ def operation_of(content: object, where: str = "", *, by_name: bool = False) -> 
     _check(content, "variables", dict, where)
     _check(content, "extensions", dict, where)
     return Subscribe(
-        # Only our own log sees it.
+        # Only the log shows it.
         id=next(_numbers),
         query=content.get("query") or "",
         variables=content.get("variables") or {},
@@ -107,7 +107,7 @@ def operation_of(content: object, where: str = "", *, by_name: bool = False) -> 
 
 
 def parameters_of(query_string: bytes) -> dict[str, str]:
-    """Give the parameters of a query string; of a repeated one, the last.
+    """Return the parameters of a query string; of a repeated one, the last.
 
     Raises:
         HttpError: it is not UTF-8, or there are too many.
@@ -129,10 +129,10 @@ def parameters_of(query_string: bytes) -> dict[str, str]:
 
 
 def operation_of_parameters(parameters: Mapping[str, str], *, by_name: bool = False) -> Subscribe:
-    """Give the operation that a query string asks for.
+    """Return the operation that a query string asks for.
 
     Raises:
-        HttpError: it asks for none.
+        HttpError: it does not ask for one.
     """
     content: dict[str, Any] = dict(parameters)
     for name in ("variables", "extensions"):
@@ -183,7 +183,7 @@ def _put(operations: Any, path: str, file: object) -> None:
         for step in parents:
             place = place[_key(place, step)]
         key = _key(place, last)
-        # The specification has a null where a file is to come.
+        # The specification puts a null where a file belongs.
         if "variables" in inside[:1] and place[key] is None:
             place[key] = file
             return

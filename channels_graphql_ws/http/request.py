@@ -1,4 +1,4 @@
-"""`info.context.request`: what a client has sent over HTTP."""
+"""`info.context.request`: one HTTP request."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ class HttpRequest:
 
     @cached_property
     def content_type(self) -> str:
-        """The header of this name, empty if there is none."""
+        """The header `Content-Type`, empty if there is none."""
         return self.headers.get("Content-Type", "")
 
     @cached_property
     def media_type(self) -> negotiation.Range:
-        """The content type, taken apart."""
+        """The content type and its parameters."""
         return negotiation.parse(self.content_type)
 
     @cached_property
     def query_string(self) -> bytes:
-        """What follows the question mark."""
+        """The part behind the question mark."""
         text: bytes = self.scope.get("query_string", b"")
         return text
 
@@ -78,16 +78,16 @@ class HttpRequest:
 
     @cached_property
     def parameters(self) -> dict[str, str]:
-        """The same, checked.
+        """The same as strings; of a repeated parameter, the last.
 
         Raises:
-            HttpError: they are not what they should be.
+            HttpError: they are not UTF-8, or too many.
         """
         return parsing.parameters_of(self.query_string)
 
     @cached_property
     def path_params(self) -> Mapping[str, Any]:
-        """The arguments that the route found in the path."""
+        """The arguments of the route."""
         arguments: Mapping[str, Any] = self.scope.get("url_route", {}).get("kwargs", {})
         return arguments
 
@@ -98,7 +98,7 @@ class HttpRequest:
 
     @property
     def stream_token(self) -> str | None:
-        """Of a reserved event stream."""
+        """The token of a reserved event stream, `None` if there is none."""
         return self.headers.get(TOKEN_HEADER) or self.parameters.get("token")
 
     @property
@@ -114,7 +114,7 @@ class HttpRequest:
         return self
 
     def take_form(self, fields: QueryDict, files: MultiValueDict[str, UploadedFile[Any]]) -> None:
-        """Take a form; its files are closed with the request."""
+        """Keep a form; its files are closed with the request."""
         self.form_data = FormData(fields, files)
         self._on_close += [file.close for _, each in files.lists() for file in each]
 

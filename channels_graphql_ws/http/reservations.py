@@ -36,13 +36,13 @@ class SharedStream:
         self._reservation.stream.put(chunk_of(result, lambda text: format.next(text, self._id)))
 
     def complete(self) -> None:
-        """Say that there are no more; the id is free again."""
+        """Say that there are no more results, and free the id."""
         stream = self._reservation.stream
         stream.put(stream.format.complete(self._id))
         self._reservation.forget(self._id)
 
     def end(self) -> None:
-        """End the stream without a word: the client is to come again."""
+        """End the stream without `complete`, so that the client connects again."""
         self._reservation.stream.finish()
 
 
@@ -134,7 +134,7 @@ class Reservation:
 
 
 class Reservations:
-    """The reserved streams of one process and event loop. See `reservations_of`."""
+    """The reserved streams of one event loop. See `reservations_of_loop`."""
 
     def __init__(self) -> None:
         self._reservations: dict[str, Reservation] = {}

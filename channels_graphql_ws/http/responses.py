@@ -1,4 +1,4 @@
-"""What is sent back: statuses, bodies, refusals."""
+"""Answers: statuses, bodies, refusals, and responses that go on."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _STATUSES = {
     Outcome.FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
-# What a client of `application/json` understands only with the status 200.
+# Clients of `application/json` understand these only with the status 200.
 _WELL_FORMED = frozenset({Outcome.EXECUTED, Outcome.INVALID, Outcome.FORBIDDEN})
 
 
 class StreamingResponse:
-    """An answer that goes on; whoever sends it has to `close` it.
+    """An answer that goes on, and has to be closed with `close`.
 
     Args:
         response: status, headers and cookies.
         stream: the body.
         end: ends what feeds the stream.
-        operations: gives the operations that feed it.
-        completes_at_shutdown: say that they have no more results when the server shuts down.
+        operations: returns the operations that feed it.
+        completes_at_shutdown: send `complete` for each of them when the server shuts down.
     """
 
     def __init__(
@@ -112,14 +112,14 @@ def batch_answer(response: HttpResponse, results: Sequence[str], form: MediaType
 
 
 def status_of(outcome: Outcome, form: MediaType) -> int:
-    """Give the status of an answer (GraphQL over HTTP, Status Codes)."""
+    """Return the status of an answer (GraphQL over HTTP, Status Codes)."""
     if form is MediaType.JSON and outcome in _WELL_FORMED:
         return HTTPStatus.OK
     return _STATUSES[outcome]
 
 
 def refusal(response: HttpResponse, error: HttpError, form: MediaType | None) -> HttpResponse:
-    """Answer that a request can not be served, and why."""
+    """Answer that a request cannot be served, and why."""
     body = dumps({"errors": [{"message": error.message}]})
     set_headers(response, error.headers)
     return _with_body(response, body, form or MediaType.JSON, error.status)
@@ -132,7 +132,7 @@ def set_headers(response: HttpResponse, headers: Mapping[str, str]) -> None:
 
 
 def _with_body(response: HttpResponse, body: str, form: MediaType, status: int) -> HttpResponse:
-    # A resolver that has set a status knows better.
+    # A status that a resolver has set stays.
     if "status_code" not in vars(response):
         response.status_code = int(status)
     response.headers["Content-Type"] = f"{form}; charset=utf-8"

@@ -1,28 +1,60 @@
-"""What is on its way to a client that reads a response as it comes."""
+"""Results on their way to a client that reads a response as it comes."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from channels_graphql_ws.http.stream_formats import StreamFormat
 
-FULL_AT = 64
+log = logging.getLogger("channels_graphql_ws.http")
+
+FULL_AT: Final = 64
 """Results that may wait for a client before further ones have to wait themselves."""
 
-Text: TypeAlias = str | Callable[[], Awaitable[str]]
-"""A result, JSON text; or what gives it when it is its turn."""
+FULL_AT_BYTES: Final = 1_048_576
+"""The same in bytes: what waits behind the part that is being sent."""
 
-Chunk: TypeAlias = bytes | Callable[[], Awaitable[bytes]]
+MOST_BYTES: Final = 67_108_864
+"""Bytes that may wait at all, of results that cannot wait themselves; then the client is
+given up."""
+
+
+class LaterText(NamedTuple):
+    """A result that the user's hooks change before it is sent, in its order.
+
+    Attributes:
+        size: about how long it will be.
+        get: returns it, as JSON text.
+    """
+
+    size: int
+    get: Callable[[], Awaitable[str]]
+
+
+Text: TypeAlias = str | LaterText
+"""A result, JSON text."""
+
+
+class LaterChunk(NamedTuple):
+    """The same, written in the form of a stream."""
+
+    size: int
+    get: Callable[[], Awaitable[bytes]]
+
+
+Chunk: TypeAlias = bytes | LaterChunk
+"""A part of the response."""
 
 
 class Sink(Protocol):
     """Where the results of one operation go."""
 
     def ready(self) -> Awaitable[None] | None:
-        """Give something to wait for before the next result, if there is need to."""
+        """Return something to wait for before the next result, if there is need to."""
         ...
 
     def next(self, result: Text) -> None:
@@ -30,20 +62,19 @@ class Sink(Protocol):
         ...
 
     def complete(self) -> None:
-        """Say that there are no more."""
+        """Say that there are no more results."""
         ...
 
     def end(self) -> None:
-        """End the stream without a word: the client is to come again."""
+        """End the stream without `complete`, so that the client connects again."""
         ...
 
 
 class ResponseStream:
     """Chunks in order, for one reader: iterate over it.
 
-    No task and no timer for a chunk. One timer sees to it that something is sent now and
-    then, so that proxies keep the connection, and that a reader who does not read is
-    noticed.
+    There is no task and no timer for a chunk. One timer sends something now and then, so that
+    proxies keep the connection, and notices a reader that does not read.
 
     Args:
         format: how results are written.
@@ -61,6 +92,7 @@ class ResponseStream:
         self.format = format
         self._loop = asyncio.get_running_loop()
         self._chunks: deque[Chunk] = deque()
+        self._size = 0
         self._finished = False
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
@@ -70,41 +102,47 @@ class ResponseStream:
         self._silence = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.given_up: asyncio.Future[None] = self._loop.create_future()
-        """Done when the reader has taken nothing for too long."""
+        """Done when the reader has taken nothing for too long, or leaves too much unread."""
 
     @property
     def is_full(self) -> bool:
-        """Tell if results should wait."""
-        return len(self._chunks) >= FULL_AT
+        """Whether results should wait."""
+        return len(self._chunks) >= FULL_AT or self._size >= FULL_AT_BYTES
 
     def ready(self) -> Awaitable[None] | None:
-        """Give something to wait for before the next chunk, if there is need to."""
+        """Return something to wait for before the next chunk, if there is need to."""
         return self._has_room() if self.is_full else None
 
     def put(self, chunk: Chunk) -> None:
-        """Send a chunk, if anybody is there to read it."""
-        if not (self._finished or self._closed):
-            self._chunks.append(chunk)
-            self._wake()
+        """Send a chunk, unless the stream has ended."""
+        if self._finished or self._closed:
+            return
+        if self._size > MOST_BYTES:
+            self._give_up()
+            return
+        self._chunks.append(chunk)
+        self._size += len(chunk) if isinstance(chunk, bytes) else chunk.size
+        self._wake()
 
     def finish(self) -> None:
-        """End behind what was put so far."""
+        """End the stream behind what was put so far."""
         if not self._finished:
             self.put(self.format.closing)
             self._finished = True
             self._wake()
 
     def close(self) -> None:
-        """Nobody reads any more."""
+        """Drop what is not sent yet: there is no reader any more."""
         self._closed = True
         self._chunks.clear()
+        self._size = 0
         if self._timer is not None:
             self._timer.cancel()
         self._tell_room()
         self._wake()
 
     def open(self) -> None:
-        """Begin: somebody reads from now on."""
+        """Begin: there is a reader from now on."""
         self._chunks.appendleft(self.format.opening)
         if self._heartbeat:
             self._timer = self._loop.call_later(self._heartbeat, self._beat)
@@ -114,7 +152,7 @@ class ResponseStream:
         return self
 
     async def __anext__(self) -> bytes:
-        """Wait for what is there to be sent."""
+        """Wait for something to send, and return it."""
         while not self._chunks:
             if self._finished or self._closed:
                 raise StopAsyncIteration
@@ -122,9 +160,10 @@ class ResponseStream:
             await self._waiter
         chunks = list(self._chunks)
         self._chunks.clear()
+        self._size = 0
         self._silence = 0.0
         self._tell_room()
-        return b"".join([c if isinstance(c, bytes) else await c() for c in chunks])
+        return b"".join([c if isinstance(c, bytes) else await c.get() for c in chunks])
 
     async def _has_room(self) -> None:
         while self.is_full:
@@ -142,15 +181,19 @@ class ResponseStream:
 
     def _beat(self) -> None:
         """Send a sign of life, unless the reader has enough to read."""
-        assert self._heartbeat is not None, "who does not beat has no timer"
+        assert self._heartbeat is not None, "without heartbeats there is no timer"
         if not self._chunks:
             self.put(self.format.heartbeat)
         self._silence += self._heartbeat
         if self._patience and self._silence > self._patience:
-            self.given_up.set_result(None)
-            self.close()
+            self._give_up()
             return
         self._timer = self._loop.call_later(self._heartbeat, self._beat)
+
+    def _give_up(self) -> None:
+        log.info("A client does not read its event stream: it is ended")
+        self.given_up.set_result(None)
+        self.close()
 
 
 class OwnStream:
@@ -165,21 +208,21 @@ class OwnStream:
         self.stream.put(chunk_of(result, self.stream.format.next))
 
     def complete(self) -> None:
-        """Say that there are no more, and end the stream."""
+        """Say that there are no more results, and end the stream."""
         self.stream.put(self.stream.format.complete())
         self.stream.finish()
 
     def end(self) -> None:
-        """End the stream without a word: the client is to come again."""
+        """End the stream without `complete`, so that the client connects again."""
         self.stream.finish()
 
 
 def chunk_of(result: Text, write: Callable[[str], bytes]) -> Chunk:
-    """Write a result, now or when it is its turn."""
+    """Return the chunk of a result, which is written now or, if it is a later one, then."""
     if isinstance(result, str):
         return write(result)
 
     async def later() -> bytes:
-        return write(await result())
+        return write(await result.get())
 
-    return later
+    return LaterChunk(result.size, later)

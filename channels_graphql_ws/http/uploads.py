@@ -24,17 +24,17 @@ CSRF_HEADERS = (
     "GraphQL-Require-Preflight",
     "Apollo-Require-Preflight",
 )
-"""One of these has to come with a form.
+"""One of these must come with a form.
 
-Other than JSON, a form may be sent from any site, with the cookies of ours and without
-a question. A header of one's own has the browser ask first (CORS preflight)."""
+Unlike JSON, a form can be posted from any site, with cookies and without a CORS preflight. A
+header of this kind makes browsers ask first."""
 
 
 class Upload(graphene.Scalar):
     """A file that comes with the request.
 
-    The resolver gets what Django's upload handlers make of it, an `UploadedFile`; it is
-    closed when the operation has ended.
+    The resolver gets the `UploadedFile` of Django's upload handlers, which is closed when the
+    operation has ended.
     """
 
     @staticmethod
@@ -49,12 +49,12 @@ class Upload(graphene.Scalar):
 
     @staticmethod
     def parse_literal(ast: ValueNode, _variables: Any = None) -> NoReturn:
-        """Refuse: a document can not contain a file."""
+        """Refuse a literal: a document cannot contain a file."""
         raise GraphQLError("An upload must be given by a variable.", ast)
 
     @staticmethod
     def serialize(_value: object) -> NoReturn:
-        """Refuse: a file can not be part of a result."""
+        """Refuse a result: it cannot contain a file."""
         raise GraphQLError("An upload can not be part of a result.")
 
 
@@ -62,7 +62,7 @@ def check_csrf(headers: Mapping[str, str]) -> None:
     """Refuse a form that any page may have sent.
 
     Raises:
-        HttpError: it has no header that shows it is none of those.
+        HttpError: it has none of `CSRF_HEADERS`.
     """
     if not any(name in headers for name in CSRF_HEADERS):
         raise HttpError(
@@ -76,7 +76,7 @@ def parse_form(request: HttpRequest, body: Any, length: int) -> None:
     """Parse a form with Django's upload handlers. May read and write files.
 
     Raises:
-        HttpError: it is no form, or has more than Django's settings allow.
+        HttpError: it is not a form, or has more than Django's settings allow.
     """
     meta = {"CONTENT_TYPE": request.content_type, "CONTENT_LENGTH": length}
     handlers = [load_handler(path, request) for path in settings.FILE_UPLOAD_HANDLERS]
@@ -90,7 +90,7 @@ def parse_form(request: HttpRequest, body: Any, length: int) -> None:
 
 
 def operations_of_form(request: HttpRequest) -> Any:
-    """Give the content of the field `operations`, with the files in their places.
+    """Return the content of the field `operations`, with the files in their places.
 
     Raises:
         HttpError: the fields are missing, or do not fit.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from contextlib import AsyncExitStack
 from types import SimpleNamespace
 
@@ -12,7 +14,7 @@ import http_schema
 from channels_graphql_ws.http import reservations
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.operations.options import OperationOptions
-from http_client import EVENTS, RESPONSE, Gate, ask, exchange, get, post, posted
+from http_client import EVENTS, RESPONSE, Gate, ask, exchange, get, post, posted, scope_of
 from support import tick, wait_until
 
 FOREVER = {"query": 'subscription { onEvent(group: "a") { event } }'}
@@ -191,3 +193,43 @@ async def test_an_unsuitable_stream_is_an_error_of_the_operation():
         "application/graphql-respons",
     )
     assert (await get(application, EVENTS, query="{ hello }")).status == 200
+
+
+async def sent_by(application, send):
+    """Let an application answer a request, and return what it sent."""
+    name = "x" * 1_000_000
+    body, headers = posted({"query": f'{{ hello(name: "{name}") }}'})
+    received = asyncio.Queue()
+    received.put_nowait({"type": "http.request", "body": body})
+    sent = []
+
+    async def record(message):
+        await send(message)
+        sent.append(message)
+
+    await application(scope_of("POST", "/graphql/", headers), received.get, record)
+    return sent
+
+
+async def test_a_large_answer_is_sent_in_parts():
+    async def send(_message):
+        await tick()
+
+    start, *parts = await sent_by(consumer(), send)
+    body = b"".join(each["body"] for each in parts)
+    assert len(parts) == 4
+    assert [each["more_body"] for each in parts] == [True, True, True, False]
+    assert dict(start["headers"])[b"content-length"] == str(len(body)).encode()
+    assert json.loads(body)["data"]["hello"] == f"Hello {'x' * 1_000_000}!"
+
+
+async def test_a_client_that_does_not_read_its_answer_is_given_up(caplog):
+    caplog.set_level("INFO")
+    never = asyncio.Event()
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            await never.wait()
+
+    assert len(await sent_by(consumer(stalled_reader_timeout=0), send)) == 1
+    assert "A client does not read its answer" in caplog.text

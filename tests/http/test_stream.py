@@ -6,7 +6,15 @@ import asyncio
 
 import pytest
 
-from channels_graphql_ws.http.stream import FULL_AT, OwnStream, ResponseStream
+from channels_graphql_ws.http.stream import (
+    FULL_AT,
+    FULL_AT_BYTES,
+    MOST_BYTES,
+    LaterChunk,
+    LaterText,
+    OwnStream,
+    ResponseStream,
+)
 from channels_graphql_ws.http.stream_formats import EVENT_STREAM, MULTIPART
 from support import tick, wait_until
 
@@ -62,7 +70,7 @@ async def test_a_chunk_may_be_made_when_it_is_its_turn():
 
     sink = OwnStream(ResponseStream(EVENT_STREAM))
     sink.next("1")
-    sink.next(later)
+    sink.next(LaterText(2, later))
     assert await read(sink.stream) == b"event: next\ndata: 1\n\nevent: next\ndata: {}\n\n"
 
 
@@ -80,6 +88,32 @@ async def test_results_wait_while_the_reader_does_not_read():
     async with asyncio.timeout(20):
         await waiting
     assert stream.ready() is None
+
+
+@pytest.mark.parametrize("is_later", [False, True])
+async def test_large_results_wait_sooner(is_later):
+    async def get() -> bytes:
+        return b""
+
+    stream = ResponseStream(EVENT_STREAM)
+    half = FULL_AT_BYTES // 2
+    for _ in range(2):
+        assert not stream.is_full
+        stream.put(LaterChunk(half, get) if is_later else b"x" * half)
+    assert stream.is_full
+    await read(stream)
+    assert not stream.is_full
+
+
+async def test_a_reader_who_leaves_too_much_unread_is_given_up():
+    stream = ResponseStream(EVENT_STREAM)
+    chunk = b"x" * (MOST_BYTES // 2 + 1)
+    for _ in range(2):
+        stream.put(chunk)
+    assert not stream.given_up.done()
+    stream.put(b"one more")
+    assert stream.given_up.done()
+    assert await rest(stream) == b""
 
 
 async def test_nobody_waits_for_a_stream_that_is_closed():
