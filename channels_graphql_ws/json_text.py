@@ -61,6 +61,7 @@ def loads(text: str) -> Any:
     Raises:
         ValueError, RecursionError: it is not JSON, or nested too deeply.
     """
+    text = str.__str__(text)  # orjson takes no subclass.
     try:
         value = orjson.loads(text)
     except ValueError:

@@ -13,6 +13,10 @@ NAME: Final = "CHANNELS_GRAPHQL_WS"
 DEFAULTS: Final[Mapping[str, Any]] = {
     # Seconds that a broadcast may take until the channel layer has it; `None`: no limit.
     "BROADCAST_TIMEOUT": 5.0,
+    # Dotted path of what makes the history of a channel layer; `None`: found from the layer.
+    "HISTORY": None,
+    # Seconds between two looks whether the last event of a group with a history was lost.
+    "HISTORY_CHECK_EVERY": 10.0,
 }
 
 

@@ -95,6 +95,12 @@ def too_slow() -> ExecutionResult:
     return ExecutionResult(None, [GraphQLError(text, extensions={"code": "SLOW_CONSUMER"})])
 
 
+def missed_events() -> ExecutionResult:
+    """Return what a client is told before the end if events were lost and its class ends then."""
+    text = "Events of this subscription were lost: it is ended."
+    return ExecutionResult(None, [GraphQLError(text, extensions={"code": "EVENTS_LOST"})])
+
+
 def log_errors(
     errors: Iterable[Exception] | None, what: str, id: object, mask: Mask = NO_MASK
 ) -> None:

@@ -284,6 +284,8 @@ class RequestHandler:
                 "the header",
                 HTTPStatus.NOT_ACCEPTABLE,
             )
+        if self._accepted.stream is not None:
+            wanted = _recovering(wanted, self._request)
         operation = self._operation(wanted)
         if self._accepted.stream is not None:
             await operation.prepare_to_listen()
@@ -471,3 +473,11 @@ class RequestHandler:
         if connections_of_loop().is_draining:
             raise HttpError(RESTARTING, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
         return reservations_of_loop()
+
+
+def _recovering(wanted: Subscribe, request: HttpRequest) -> Subscribe:
+    """Take the id of the last event that a browser has had for the cursor (HTML, EventSource)."""
+    last = request.headers.get("last-event-id")
+    if not last or "cursor" in (wanted.extensions or {}):
+        return wanted
+    return replace(wanted, extensions={**(wanted.extensions or {}), "cursor": last})

@@ -16,6 +16,7 @@ from graphql import GraphQLError, OperationType
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.errors import RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
+from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.stream import LaterText, Sink, Text
 from channels_graphql_ws.json_text import dumps, loads
@@ -292,7 +293,8 @@ class HttpOperation:
             if self._processes:
                 changed = await _awaited(self._endpoint.process_result(self.http, changed))
             encode = self._endpoint.encode_json if self._encodes else dumps
-            return str(await _awaited(encode(changed)))
+            text = str(await _awaited(encode(changed)))
+            return CursorText.of(text, result.cursor) if isinstance(result, CursorText) else text
         except Exception:
             log.exception("`process_result` or `encode_json` failed (id %s)", self.request.id)
             return INTERNAL_ERROR

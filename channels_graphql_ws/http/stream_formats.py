@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Protocol
 
+from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.json_text import dumps
 
 HEADERS: Final[Mapping[str, str]] = {
@@ -46,9 +47,13 @@ class EventStream:
     def next(self, result: str, id: str | None = None) -> bytes:
         """Write a result."""
         data = result if id is None else f'{{"id":{dumps(id)},"payload":{result}}}'
+        place = ""
+        if id is None and isinstance(result, CursorText):
+            # A browser sends it back as `Last-Event-ID` when it connects again.
+            place = f"id: {result.cursor}\n"
         if "\n" in data:  # The user's own JSON: each line has to be marked as data.
             data = data.replace("\n", "\ndata: ")
-        return f"event: next\ndata: {data}\n\n".encode()
+        return f"{place}event: next\ndata: {data}\n\n".encode()
 
     def complete(self, id: str | None = None) -> bytes:
         """Write that there are no more results."""

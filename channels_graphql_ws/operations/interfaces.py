@@ -14,6 +14,7 @@ from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.rules import NO_RULES, Rules
 from channels_graphql_ws.pubsub.hub import Hub
+from channels_graphql_ws.subscription.declaration import GapPolicy
 from channels_graphql_ws.subscription.single import Member
 
 
@@ -88,6 +89,10 @@ class Session(Protocol):
         """Give the user's own way to execute, called as `graphql.execute`, if there is one."""
         ...
 
+    def send_away(self) -> None:
+        """Close the connection, so that its client comes again."""
+        ...
+
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
         ...
@@ -105,6 +110,7 @@ class EngineSettings:
     confirm_subscriptions: bool = False
     subscription_confirmation_message: Mapping[str, Any] = field(default_factory=dict)
     subscription_notification_queue_limit: int = 1024
+    gap_policy: GapPolicy = "tell"
     warn_operation_timeout: float | None = 1
     rules: Rules = NO_RULES
     """Made of the options that its own fields are named after, like `mask`."""

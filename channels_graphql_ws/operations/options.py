@@ -20,6 +20,7 @@ from channels_graphql_ws.execution.errors import format_error
 from channels_graphql_ws.operations.defaults import ByDebug, Open
 from channels_graphql_ws.operations.option_values import NOT_NEGATIVE
 from channels_graphql_ws.operations.overrides import default
+from channels_graphql_ws.subscription.declaration import GapPolicy
 
 
 class OperationOptions:
@@ -130,6 +131,10 @@ class OperationOptions:
     subscription_notification_queue_limit: Annotated[int, NOT_NEGATIVE] = 1024
     """Notifications that may wait for one subscription, see also
     `Subscription.notification_queue_limit`."""
+
+    gap_policy: GapPolicy = "tell"
+    """What becomes of subscriptions some of whose events were lost for good, unless their
+    class has a `gap_policy` of its own: "tell", "end", "close" or "ignore"."""
 
     group_name_prefix: str = "GQLWS"
     """Begins the names of all groups on the channel layer: set it on `GraphqlWsConsumer`

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from typing import Any, Protocol
 
+from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.operations.engine import Engine, engine_of
 from channels_graphql_ws.operations.overrides import overridden
-from channels_graphql_ws.pubsub.hub import Hub, hub_of
+from channels_graphql_ws.pubsub.hub import SEND_AWAY_TIMEOUT, Hub, hub_of
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
-from channels_graphql_ws.shutdown import Drainable
+from channels_graphql_ws.shutdown import Drainable, drain_all
+
+_going: set[asyncio.Task[None]] = set()
+"""Held here, or the garbage collector may end one half-way."""
 
 
 class Endpoint(Protocol):
@@ -195,6 +200,15 @@ class EndpointSession:
             ChannelLayerError: there is no channel layer.
         """
         return self._lent.hub()
+
+    def send_away(self) -> None:
+        """Close the connection, so that its client comes again."""
+        connection = self._lent.drainable
+        if connection is not None:
+            going = drain_all([connection], SEND_AWAY_TIMEOUT)
+            task = asyncio.get_running_loop().create_task(going, context=context_of_nobody())
+            _going.add(task)
+            task.add_done_callback(_going.discard)
 
     def own_channel(self) -> OwnChannel:
         """Return what listens to `channel_name`.

@@ -22,12 +22,20 @@ from channels_graphql_ws.operations.interfaces import (
     Session,
 )
 from channels_graphql_ws.pubsub.hub import Hub
-from channels_graphql_ws.subscription.declaration import Subscription, queue_limit
+from channels_graphql_ws.subscription.continuity import TELL, OnGap
+from channels_graphql_ws.subscription.cursor import CursorCodec
+from channels_graphql_ws.subscription.declaration import (
+    Subscription,
+    gap_policy,
+    history_of_class,
+    queue_limit,
+)
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.field import Source
 from channels_graphql_ws.subscription.generator import GeneratorSubscription
 from channels_graphql_ws.subscription.groups import layer_group
 from channels_graphql_ws.subscription.queue import queue_for
+from channels_graphql_ws.subscription.recovery import Recovery, Restored
 from channels_graphql_ws.subscription.shared import SharedMember
 from channels_graphql_ws.subscription.sharing_key import SharedSubscribers, SharingKey, sharing_key
 from channels_graphql_ws.subscription.single import SingleSubscriber
@@ -109,13 +117,43 @@ class Subscribing:
             subscription = self._shared_member(asked, execution, client, session, key)
         client.subscribed(subscription)
         try:
+            recovery = self._recovery(asked, execution, hub, groups)
             if hub.listen(subscription.listener, groups):
                 yield hub.joined(groups)
-            self._confirm(client, session)
+            restored = None
+            if recovery is not None:
+                restored = yield recovery.restored()
+                self._restore(subscription, recovery, restored)
+            self._confirm(client, session, restored)
         except Exception:
             yield from subscription.end()
             raise
         return subscription
+
+    def _recovery(
+        self, asked: PreparedOperation, execution: EventExecution, hub: Hub, groups: list[str]
+    ) -> Recovery | None:
+        """Begin to follow the history, if there is one; to be called before it is listened."""
+        keep = history_of_class(execution.subscription_class)
+        if keep is None:
+            return None
+        cursor = (asked.request.extensions or {}).get("cursor")
+        return Recovery(hub, groups, keep[1], cursor)
+
+    def _restore(
+        self,
+        subscription: SingleSubscriber | SharedMember,
+        recovery: Recovery,
+        restored: Restored,
+    ) -> None:
+        if isinstance(subscription, SharedMember):
+            subscription.restore(Restored(recovery.places, None, ()), restored)
+        else:
+            subscription.restore(restored)
+
+    def _on_gap(self, execution: EventExecution, session: Session) -> OnGap:
+        policy = gap_policy(execution.subscription_class) or self.settings.gap_policy
+        return TELL if policy == "tell" else OnGap(policy, session.send_away)
 
     def _iterate(
         self, execution: EventExecution, client: Client, session: Session
@@ -165,6 +203,7 @@ class Subscribing:
             queue_limit=self._queue_limit(execution),
             format_error=session.format_error,
             id=client.request.id,
+            on_gap=self._on_gap(execution, session),
         )
 
     def _shared_member(
@@ -184,6 +223,7 @@ class Subscribing:
             queue_for(execution.subscription_class, limit),
             format_error=session.format_error,
             id=client.request.id,
+            on_gap=self._on_gap(execution, session),
         )
 
     def _execution_for_all(self, asked: PreparedOperation, key: SharingKey) -> EventExecution:
@@ -198,19 +238,37 @@ class Subscribing:
             return own
         return max(1, self.settings.subscription_notification_queue_limit)
 
-    def _confirm(self, client: Client, session: Session) -> None:
+    def _confirm(self, client: Client, session: Session, restored: Restored | None = None) -> None:
         """Tell the client that its subscription is live, if the consumer confirms."""
         if not self.settings.confirm_subscriptions:
             return
         message = self.settings.subscription_confirmation_message
+        if restored is not None:
+            # One for each client: it says where that client is.
+            confirmation = _confirmation(message, _extensions(restored))
+            client.confirmed(encode_result(confirmation, session.format_error))
+            return
         known, text = self._confirmation
         if known != message:
-            errors: list[Any] = list(message.get("errors") or ())
-            result = ExecutionResult(message.get("data"), errors)
+            result = _confirmation(message)
             text = encode_result(result, session.format_error)
-            if not errors:
+            if not result.errors:
                 self._confirmation = dict(message), text
         client.confirmed(text)
+
+
+def _confirmation(
+    message: Mapping[str, Any], extensions: dict[str, Any] | None = None
+) -> ExecutionResult:
+    return ExecutionResult(message.get("data"), list(message.get("errors") or ()), extensions)
+
+
+def _extensions(restored: Restored) -> dict[str, Any]:
+    """Return what a confirmation says of the history."""
+    cursor = CursorCodec(list(restored.places)).encode(restored.places)
+    if restored.recovered is None:
+        return {"cursor": cursor}
+    return {"cursor": cursor, "recovered": restored.recovered}
 
 
 def _problem_of_names(names: object) -> str | None:

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Collection, Sequence
+from contextvars import Context
 from time import monotonic
 from typing import Any, Protocol
 
@@ -20,11 +21,18 @@ from django.core.exceptions import SynchronousOnlyOperation
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.exceptions import PayloadDecodeError
+from channels_graphql_ws.pubsub.arrivals import DOUBLE, Arrivals
 from channels_graphql_ws.pubsub.backlog import Backlog
+from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, cancel, within
+from channels_graphql_ws.pubsub.history.interfaces import Position
+from channels_graphql_ws.pubsub.history.of_layer import history_of
+from channels_graphql_ws.pubsub.history.tracker import Tracker
 from channels_graphql_ws.pubsub.layers import ChannelLayer, forget_cached, is_local
 from channels_graphql_ws.pubsub.local import Message, add_receiver, remove_receiver
 from channels_graphql_ws.pubsub.membership import Membership
 from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.pubsub.origin import ORIGIN, Origin
+from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import Drainable, drain_all
 
 log = logging.getLogger("channels_graphql_ws.broadcast")
@@ -81,6 +89,10 @@ class Hub:
         self._context = context_of_nobody()
         self._backlog = Backlog(self)
         self._users = 0
+        self._arrivals = Arrivals()
+        self._trackers: dict[str, Tracker] = {}
+        self._checking: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         self._membership: Membership | None = None
         if not is_local(layer):
             self._membership = Membership(
@@ -117,6 +129,7 @@ class Hub:
         _hubs.pop((self.loop, id(self.layer)), None)
         remove_receiver(self.layer, self)
         await self._backlog.close()
+        await self._stop_tracking()
         if self._membership is not None:
             await self._membership.close()
 
@@ -141,7 +154,7 @@ class Hub:
             members = self._listeners.get(group, {})
             members.pop(listener, None)
             if not members:
-                self._listeners.pop(group, None)
+                self._forget(group)
         if self._membership is not None:
             self._membership.adjust(groups)
 
@@ -149,6 +162,93 @@ class Hub:
         """Close the connections: another process may still get what this one does not."""
         going = drain_all(list(self._connections), SEND_AWAY_TIMEOUT)
         self._sending_away = self.loop.create_task(going, context=self._context.copy())
+
+    def track(self, groups: Sequence[str], ttl: float) -> dict[str, Position | None]:
+        """Follow the history of groups, from before anybody listens until nobody does.
+
+        Args:
+            groups: names of groups on the channel layer.
+            ttl: seconds without an event after which their history expires.
+
+        Returns:
+            The places of the last events that came here; `None` where that is not known yet.
+
+        Raises:
+            ChannelLayerError: there is no place to keep a history.
+        """
+        history = history_of(self.layer)
+        for group in groups:
+            if group not in self._trackers:
+                self._trackers[group] = Tracker(
+                    group, history, ttl, self._deliver_tracked, self._arrivals.lost
+                )
+        if self._checking is None:
+            self._checking = self.loop.create_task(self._check_heads(), context=Context())
+        return {group: self._trackers[group].place for group in groups}
+
+    async def places(self, groups: Sequence[str]) -> dict[str, Position]:
+        """Return the places to count from, once the groups are joined.
+
+        Raises:
+            ChannelLayerError: the history did not answer in time.
+        """
+        trackers = {group: self._trackers[group] for group in groups}
+        unknown = [group for group, tracker in trackers.items() if tracker.place is None]
+        if unknown:
+            asked = history_of(self.layer).heads(unknown)
+            heads = await within(CALL_TIMEOUT, asked, "give its history")
+            for group, head in zip(unknown, heads, strict=True):
+                trackers[group].start(head)
+        return {group: tracker.start(None) for group, tracker in trackers.items()}
+
+    async def _check_heads(self) -> None:
+        """Look now and then whether the last event of a group was lost."""
+        history = history_of(self.layer)
+        while True:
+            await asyncio.sleep(project_settings.get("HISTORY_CHECK_EVERY"))
+            groups = list(self._trackers)
+            try:
+                heads = await within(CALL_TIMEOUT, history.heads(groups), "give its history")
+            except Exception as error:  # noqa: BLE001 (whatever a history may raise)
+                log.warning("The history cannot be read: %r", error)
+                continue
+            # Groups may have been left meanwhile.
+            for group, head in zip(groups, heads, strict=True):
+                if group in self._trackers:
+                    self._trackers[group].check(head)
+
+    def _take_numbered(self, group: str, message: Message) -> bool:
+        """Take a message with a place in a history, and what it had to wait for."""
+        tracker = self._trackers.get(group)
+        if tracker is None:
+            place = Position(str(message["epoch"]), int(message["offset"]))
+            return self._accept({**message, ORIGIN: Origin(group, place)})
+        before = self.heard
+        tracker.take(message)
+        return self.heard != before
+
+    def _deliver_tracked(self, message: Message, origin: Origin) -> None:
+        """Take what a tracker has put in order."""
+        self._accept({**message, ORIGIN: origin})
+        # Its own task, or a message from the layer, has brought it: run in a while.
+        self._go_on()
+
+    def _forget(self, group: str) -> None:
+        """Keep nothing of a group that nobody listens to any more."""
+        self._listeners.pop(group, None)
+        self._arrivals.forget(group)
+        tracker = self._trackers.pop(group, None)
+        if tracker is not None:
+            closing = self.loop.create_task(tracker.close(), context=Context())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def _stop_tracking(self) -> None:
+        checking, self._checking = self._checking, None
+        if checking is not None:
+            await cancel([checking])
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     def first_listener(self, group: str) -> Listener | None:
         """Return one of those who listen to a group, if there are any."""
@@ -176,8 +276,22 @@ class Hub:
 
     def _take(self, message: Message) -> bool:
         """Take a message; tell if anybody listens to its group."""
-        if not self._listeners.get(message.get("group", "")):
+        group = message.get("group", "")
+        if not self._listeners.get(group):
             return False
+        sender = message.get("sender")
+        if sender is not None:
+            missed = self._arrivals.check(group, sender, message["serial"])
+            if missed:
+                if missed == DOUBLE:
+                    return False
+                message = {**message, ORIGIN: Origin(group, None, missed)}
+        elif "offset" in message:
+            return self._take_numbered(group, message)
+        return self._accept(message)
+
+    def _accept(self, message: Message) -> bool:
+        """Let a message in; return whether anybody has to run for it."""
         self.heard += 1
         self._inbox.append((self.heard, message))
         if not self._is_running or len(self._inbox) > INBOX_LIMIT:
@@ -219,6 +333,7 @@ class Hub:
         except (PayloadDecodeError, KeyError) as error:
             self.lose(message, error)
             return
+        notification.origin = message.get(ORIGIN)
         self._notification = notification
         self._pending.extend(listeners)
 

@@ -18,12 +18,14 @@ class LayerTraits:
     Attributes:
         proves_joins: whether `group_add` returns only when the channel is a member.
         forgets_members: whether a membership ends by itself unless it is renewed.
+        has_redis: whether there is a Redis behind it, see `redis_client`.
         has_capacity: whether a channel may be full, so that messages are dropped.
         shards: how many hosts the groups are spread over.
     """
 
     proves_joins = False
     forgets_members = True
+    has_redis = False
     has_capacity = True
     shards = 1
 
@@ -53,6 +55,13 @@ class LayerTraits:
     async def start_over(self) -> None:
         """Forget all channels and groups of this event loop, where that is possible."""
 
+    def redis_client(self, shard: int) -> Any:
+        """Return the client of redis-py for a host, on the running event loop.
+
+        It is the layer's own, so that all it was told holds: TLS, passwords, Sentinel.
+        """
+        raise NotImplementedError(shard)
+
 
 class ProvingTraits(LayerTraits):
     """A channel layer whose `group_add` does what it says before it returns."""
@@ -63,9 +72,15 @@ class ProvingTraits(LayerTraits):
 class RedisTraits(ProvingTraits):
     """`channels_redis.core`: groups are sorted sets, spread over the hosts."""
 
+    has_redis = True
+
     def __init__(self, layer: Any) -> None:
         super().__init__(layer)
         self.shards = layer.ring_size
+
+    def redis_client(self, shard: int) -> Any:
+        """Return the client of redis-py for a host, on the running event loop."""
+        return self.layer.connection(shard)
 
     def shard_of(self, group: str) -> int:
         """Return the number of the host that serves a group."""
@@ -86,11 +101,18 @@ class RedisPubSubTraits(LayerTraits):
     """
 
     forgets_members = False
+    has_redis = True
     has_capacity = False
 
     def __init__(self, layer: Any) -> None:
         super().__init__(layer)
         self.shards = len(self._of_loop()._shards)
+
+    def redis_client(self, shard: int) -> Any:
+        """Return the client of redis-py for a host, on the running event loop."""
+        connection = self._of_loop()._shards[shard]
+        connection._ensure_redis()
+        return connection._redis
 
     def shard_of(self, group: str) -> int:
         """Return the number of the host that serves a group."""

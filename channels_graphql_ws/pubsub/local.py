@@ -15,7 +15,7 @@ from channels.layers import InMemoryChannelLayer
 
 log = logging.getLogger("channels_graphql_ws.broadcast")
 
-Message: TypeAlias = Mapping[str, Any]
+Message: TypeAlias = Mapping[Any, Any]
 """`{"type": "broadcast", "group": …, "payload": bytes}`, or of type `unsubscribe`."""
 
 

@@ -7,6 +7,7 @@ from copy import deepcopy
 from functools import partial
 from typing import Any, TypeAlias
 
+from channels_graphql_ws.pubsub.origin import Origin
 from channels_graphql_ws.serializer import Serializer
 
 CoalesceKey: TypeAlias = tuple[object, Hashable] | None
@@ -18,9 +19,10 @@ class Notification:
 
     Attributes:
         coalesce_key: the `coalesce` hook and the key that it returned, once it was called.
+        origin: its place in a history and what was lost before it, if there is any of that.
     """
 
-    __slots__ = ("_again", "_data", "_first", "coalesce_key", "serial")
+    __slots__ = ("_again", "_data", "_first", "coalesce_key", "origin", "serial")
 
     def __init__(self, data: bytes, serial: int = 0) -> None:
         """Decode once, to know that it can be done.
@@ -38,6 +40,7 @@ class Notification:
         self._first: list[Any] = [Serializer.deserialize(data)]
         self._again: Callable[[], Any] | None = None
         self.coalesce_key: CoalesceKey = None
+        self.origin: Origin | None = None
 
     @classmethod
     def decoded_in_thread(cls, data: bytes, serial: int) -> Notification:

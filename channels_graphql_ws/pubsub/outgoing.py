@@ -25,6 +25,8 @@ class Outgoing:
     """The class that it is about."""
     addressee: str | None = None
     """The group, as whoever sends calls it."""
+    keep: tuple[int, float] | None = None
+    """How many events of the group its history keeps, and for how many seconds."""
 
     @property
     def about(self) -> str:

@@ -12,6 +12,7 @@ from contextvars import Context
 from channels.layers import InMemoryChannelLayer
 
 from channels_graphql_ws.pubsub import local
+from channels_graphql_ws.pubsub.history.of_layer import history_in_process
 from channels_graphql_ws.pubsub.layers import GroupSender, is_local
 from channels_graphql_ws.pubsub.local import Message
 from channels_graphql_ws.pubsub.outgoing import LocalSend, Outgoing
@@ -72,14 +73,25 @@ def send_on(
     sent = LocalSend(loop=loop)
     # Behind what clients have sent before this call. And in an empty context: that of the
     # sender is of no concern to those who listen.
-    loop.call_soon(_deliver, layer, outgoing.message, sent, context=Context())
+    loop.call_soon(_deliver, layer, outgoing, sent, context=Context())
     return sent
 
 
-def _deliver(layer: object, message: Message, sent: LocalSend) -> None:
+def _deliver(layer: object, outgoing: Outgoing, sent: LocalSend) -> None:
     if not sent.done():
         sent.set_result(None)
-    local.hand_over(layer, message, sent.get_loop())
+    local.hand_over(layer, _kept(layer, outgoing), sent.get_loop())
+
+
+def _kept(layer: object, outgoing: Outgoing) -> Message:
+    """Put an event that does not leave this process into its history, if it has one."""
+    message = outgoing.message
+    if outgoing.keep is not None:
+        size, ttl = outgoing.keep
+        history = history_in_process(layer)
+        place = history.append_now(outgoing.group, message["payload"], size, ttl)
+        message["epoch"], message["offset"] = place
+    return message
 
 
 def send_now(layer: GroupSender, outgoing: Outgoing) -> None:
@@ -96,7 +108,7 @@ def send_now(layer: GroupSender, outgoing: Outgoing) -> None:
         )
     local.warn_if_unheard(layer, lambda: outgoing.about)
     if is_local(layer):
-        local.hand_over(layer, outgoing.message)
+        local.hand_over(layer, _kept(layer, outgoing))
     elif not _sent_where_heard(layer, outgoing):
         current_sender().run(lambda: _send(layer, outgoing))
 

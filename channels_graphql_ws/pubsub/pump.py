@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextvars import Context
 from math import inf
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.layer_traits import traits_of
 from channels_graphql_ws.pubsub.layers import GroupSender
 from channels_graphql_ws.pubsub.outgoing import Outgoing, PendingSend
@@ -25,6 +27,9 @@ EVACUATION_TIMEOUT = 5.0
 
 MOST_MESSAGES = 50_000
 """Messages that may wait for one host; those behind them fail."""
+
+MOST_GROUPS = 65_536
+"""Groups whose broadcasts are counted, until counting begins anew."""
 
 MOST_BYTES = 64 * 1024 * 1024
 """Bytes of payloads that may wait for one host."""
@@ -63,6 +68,8 @@ class Lane:
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = inf
         self._seconds = inf
+        self._sender = secrets.token_hex(8)
+        self._serials: dict[str, int] = {}
         self._is_hung = False
         self._is_full = False
 
@@ -72,11 +79,28 @@ class Lane:
         if len(self._queue) >= MOST_MESSAGES or self.bytes_waiting > MOST_BYTES:
             self._refuse(pending, outgoing)
             return pending
+        if outgoing.keep is None:
+            self._number(outgoing.message)
         self.bytes_waiting += outgoing.size
         self._queue.append(_Waiting(outgoing, pending, loop.time()))
         if self._task is None:
             self._start(loop)
         return pending
+
+    def _number(self, message: dict[str, Any]) -> None:
+        """Number a broadcast within its group, so that who receives it sees what is lost."""
+        # One that is sent again has its number already: who got it before drops it then.
+        if message.get("type") != "broadcast" or "serial" in message:
+            return
+        serials, group = self._serials, message["group"]
+        last = serials.get(group)
+        if last is None:
+            last = 0
+            if len(serials) >= MOST_GROUPS:
+                serials.clear()
+                self._sender = secrets.token_hex(8)
+        message["sender"] = self._sender
+        message["serial"] = serials[group] = last + 1
 
     def _refuse(self, pending: PendingSend, outgoing: Outgoing) -> None:
         """Take no more: fail at once, and tell the log once until there is room again."""
@@ -113,6 +137,8 @@ class Lane:
                 self._timer = loop.call_at(self._deadline, self._look, loop)
             outgoing = waiting.outgoing
             try:
+                if outgoing.keep is not None:
+                    await keep(self.layer, outgoing)
                 await group_send(outgoing.message["group"], outgoing.message)
             except asyncio.CancelledError:
                 if not self._is_expired(loop):
@@ -194,6 +220,16 @@ class Lane:
             error = sent.exception() if sent in done else TimeoutError("it takes too long")
             if error is not None:
                 log.error("%s failed and nobody awaited it", outgoing.about, exc_info=error)
+
+
+async def keep(layer: GroupSender, outgoing: Outgoing) -> None:
+    """Put an event into the history of its group, which numbers it, before it is sent."""
+    message = outgoing.message
+    if outgoing.keep is None or "offset" in message:
+        return
+    size, ttl = outgoing.keep
+    place = await history_of(layer).append(outgoing.group, message["payload"], size, ttl)
+    message["epoch"], message["offset"] = place
 
 
 def _of_our_tree(error: Exception, outgoing: Outgoing) -> ChannelLayerError:

@@ -42,6 +42,9 @@ else:
 Addressed: TypeAlias = tuple[GroupSender, Outgoing]
 """A message, and the channel layer that is to carry it."""
 
+GapPolicy: TypeAlias = Literal["tell", "end", "close", "ignore"]
+"""What becomes of a subscription some of whose events were lost for good."""
+
 QueuePolicy: TypeAlias = Literal["drop_oldest", "drop_newest", "close", "coalesce"]
 """What becomes of notifications that a client is too slow for."""
 
@@ -111,6 +114,18 @@ class Subscription(_ObjectType[Payload]):
     """When as many wait as may: "drop_oldest" and "drop_newest" (which is the one that
     comes) lose one; "close" ends the subscription with an error; "coalesce" has replaced
     what it could all along, see the hook, and drops the oldest."""
+
+    history_size: int = 0
+    """Events that are kept for each group, so that a client which comes back gets what it
+    has missed. 0: none are kept."""
+
+    history_ttl: float = 300
+    """Seconds after the last event of a group until its history is forgotten."""
+
+    gap_policy: GapPolicy | None = None
+    """When events of a subscription were lost for good: "tell" its client with the next event
+    (`extensions.gap`); "end" it with an error; "close" the connection with 1012, so that the
+    client comes again; "ignore" it. `None`: as the consumer's `gap_policy` says."""
 
     SKIP: Final = SKIP
     COMPLETE: Final = COMPLETE
@@ -256,10 +271,26 @@ def _outgoing(cls: type[Subscription], group: object, message: dict[str, Any]) -
     if group is not None and not isinstance(group, str):
         raise TypeError(f"group must be a string or None, not {group!r}")
     sender = cls.__qualname__
+    keep = history_of_class(cls) if message["type"] == "broadcast" else None
     return [
-        (layer, Outgoing({**message, "group": layer_group(cls, prefix, group)}, sender, group))
+        (
+            layer,
+            Outgoing({**message, "group": layer_group(cls, prefix, group)}, sender, group, keep),
+        )
         for layer, prefix in destinations()
     ]
+
+
+def history_of_class(cls: type[Subscription]) -> tuple[int, float] | None:
+    """Return how many events of a group are kept, and for how many seconds, if any are."""
+    size: Any = cls.history_size
+    return None if is_users(size) or size <= 0 else (size, float(cls.history_ttl))
+
+
+def gap_policy(cls: type[Subscription]) -> GapPolicy | None:
+    """Return the policy of a class; `None` if it leaves that to the consumer."""
+    policy: Any = cls.gap_policy
+    return None if policy is None or is_users(policy) else policy
 
 
 def _arguments(cls: type[Subscription]) -> dict[str, Any]:
@@ -303,6 +334,12 @@ def _check_queue(cls: type[Subscription], coalesce: Hook | None) -> None:
     if policy not in get_args(QueuePolicy):
         choices = ", ".join(map(repr, get_args(QueuePolicy)))
         raise ValueError(f"{where}_policy is {policy!r}; it must be one of {choices}")
+    if gap_policy(cls) not in (None, *get_args(GapPolicy)):
+        choices = ", ".join(map(repr, get_args(GapPolicy)))
+        raise ValueError(
+            f"Subscription {cls.__qualname__!r}: gap_policy is {cls.gap_policy!r}; it must be one "
+            f"of {choices}"
+        )
     if policy != "coalesce":
         return
     if coalesce is None:

@@ -29,6 +29,9 @@ NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce")
 _OPTIONS: Final[Mapping[str, type]] = {
     "notification_queue_limit": int,
     "notification_queue_policy": str,
+    "history_size": int,
+    "history_ttl": int,
+    "gap_policy": str,
 }
 
 _INNER_CLASSES: Final = ("Arguments", "Output", "Meta")

@@ -78,9 +78,13 @@ class NotificationQueue(Generic[T]):
 
     Attributes:
         dropped: how many were.
+        missed: how many of them the client was not told of.
     """
 
-    __slots__ = ("_limit", "_name", "_waiting", "dropped")
+    __slots__ = ("_limit", "_name", "_waiting", "dropped", "missed")
+
+    tells_of_gaps = True
+    """Whether dropping is a loss, and not what the policy is for."""
 
     consequence = "notifications are dropped, the oldest first"
     """What the log says when it is full."""
@@ -90,7 +94,7 @@ class NotificationQueue(Generic[T]):
 
     def __init__(self, name: str, limit: int) -> None:
         """Take the name of the subscription class, and how many may wait."""
-        self.dropped = 0
+        self.dropped = self.missed = 0
         self._name = name
         self._limit = limit
         # An empty deque has room for 64, in each of thousands of idle subscriptions.
@@ -122,6 +126,8 @@ class NotificationQueue(Generic[T]):
     def _drop(self, number: int) -> None:
         self.dropped += number
         drops.count += number
+        if self.tells_of_gaps and self._limit > 1:
+            self.missed += number
         if self._limit > self.silent_limit:
             drops.warn(self._name, self.consequence, self._limit)
 
@@ -150,6 +156,7 @@ class ClosingQueue(NotificationQueue[T]):
 
     consequence = "it is ended"
     silent_limit = 0
+    tells_of_gaps = False
 
     def _overflow(self, waiting: deque[T], notification: T) -> bool:
         del notification
@@ -165,6 +172,8 @@ class CoalescingQueue(NotificationQueue[T]):
     """
 
     __slots__ = ("_by_key", "_hook")
+
+    tells_of_gaps = False
 
     def __init__(self, name: str, limit: int, hook: Hook) -> None:
         super().__init__(name, limit)

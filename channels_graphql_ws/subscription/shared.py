@@ -7,19 +7,35 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from graphql import ExecutionResult
 
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
-from channels_graphql_ws.execution.errors import Formatter, encode_result, log_errors, too_slow
+from channels_graphql_ws.execution.errors import (
+    Formatter,
+    encode_result,
+    log_errors,
+    missed_events,
+    too_slow,
+)
+from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import CoalesceKey, Notification
+from channels_graphql_ws.subscription.continuity import SLOW, TELL, Continuity, OnGap
+from channels_graphql_ws.subscription.declaration import history_of_class
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.hooks import FILTERED, await_end, filtered, wind_down
 from channels_graphql_ws.subscription.queue import NotificationQueue
-from channels_graphql_ws.subscription.single import Member
+from channels_graphql_ws.subscription.recovery import Restored
+from channels_graphql_ws.subscription.single import (
+    HELD,
+    RESTART,
+    Member,
+    encode_continued,
+    first_event,
+)
 from channels_graphql_ws.subscription.subscriber import (
     Subscriber,
     finished,
@@ -29,6 +45,9 @@ from channels_graphql_ws.subscription.subscriber import (
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
+Gap: TypeAlias = tuple[int | None, str]
+"""How many events were lost, `None` if nobody knows, and why."""
+
 DELIVERIES_AT_ONCE: Final = 16
 """Clients that get a result in one turn; see also `hub.RUNS_AT_ONCE`."""
 
@@ -36,36 +55,58 @@ DELIVERIES_AT_ONCE: Final = 16
 class SharedResult:
     """What came of one notification, for all who share it."""
 
-    __slots__ = ("_notification", "_payload", "_result", "_text")
+    __slots__ = ("_payload", "_result", "_text", "cursor", "gap", "notification")
 
-    def __init__(self, result: ExecutionResult, notification: Notification) -> None:
+    def __init__(
+        self,
+        result: ExecutionResult,
+        notification: Notification,
+        cursor: str | None = None,
+        gap: Gap | None = None,
+    ) -> None:
         self._result = result
-        self._notification = notification
+        self.notification = notification
+        self.cursor = cursor
+        self.gap = gap
+        if cursor is not None:
+            result.extensions = {**(result.extensions or {}), "cursor": cursor}
         self._payload: list[Any] = []
         self._text: str | None = None
 
     @property
     def coalesce_key(self) -> CoalesceKey:
         """What the `coalesce` hook has given for the notification."""
-        return self._notification.coalesce_key
+        return self.notification.coalesce_key
 
     @coalesce_key.setter
     def coalesce_key(self, key: CoalesceKey) -> None:
-        self._notification.coalesce_key = key
+        self.notification.coalesce_key = key
 
     def text(self, format_error: Formatter) -> str:
         """Give the JSON text. Of errors, each client is told by its own consumer."""
         if self._text is not None:
             return self._text
         text = encode_result(self._result, format_error)
+        if self.cursor is not None:
+            text = CursorText.of(text, self.cursor)
         if not self._result.errors:
             self._text = text
         return text
 
+    def text_for_one(self, continuity: Continuity, format_error: Formatter) -> str:
+        """Return the JSON text for a client that is told more than the others."""
+        more = continuity.extensions(None)
+        if not more:
+            return self.text(format_error)
+        extensions = {**(self._result.extensions or {}), **more}
+        own = ExecutionResult(self._result.data, self._result.errors, extensions)
+        text = encode_result(own, format_error)
+        return text if self.cursor is None else CursorText.of(text, self.cursor)
+
     def payload(self) -> Any:
         """Give an object for all filters, which is none that `publish` has seen."""
         if not self._payload:
-            self._payload.append(self._notification.payload())
+            self._payload.append(self.notification.payload())
         return self._payload[0]
 
 
@@ -91,6 +132,8 @@ class SharedSubscriber(Subscriber):
         super().__init__(plan, hub, queue_limit)
         self.groups = groups
         self._closed = closed
+        if history_of_class(plan.subscription_class) is not None:
+            self._current = HELD
         self._members: dict[SharedMember, None] = {}
         self._is_over = False
         self._result: SharedResult | None = None
@@ -138,14 +181,32 @@ class SharedSubscriber(Subscriber):
             self._is_over = True
             self._dispatch_next(None)
             return
+        if not self._note(event):
+            return
         who = f"shared by {len(self._members)}"
         begun = started(self._plan, event, who)
         result = yield from finished(self._plan, begun, who)
         if result is not None:
             log_errors(result.errors, self.name, who)
-            self._dispatch_next(SharedResult(result, event), event.serial)
+            self._dispatch_next(self._continued(result, event), event.serial)
         elif self._plan.delivery.completes:
             self._dispatch_next(None, event.serial)
+
+    def restore(self, restored: Restored) -> None:
+        """Follow the history from where the first member has joined."""
+        continuity = self._continuity = self._continuity or Continuity(self.groups)
+        for group, place in restored.places.items():
+            continuity.places.setdefault(group, place)
+        # What came before the place was known has waited.
+        if self._current is HELD and self._advance():
+            self._hub.call(self)
+
+    def _continued(self, result: ExecutionResult, event: Notification) -> SharedResult:
+        """Add what all members are told of their place and of gaps."""
+        continuity = self._continuity
+        if continuity is None:
+            return SharedResult(result, event)
+        return SharedResult(result, event, continuity.cursor, continuity.take_gap())
 
     def _dispatch_next(self, result: SharedResult | None, serial: float = inf) -> None:
         """Let the result, or the end, go to all who were here when it was broadcast."""
@@ -175,6 +236,7 @@ class SharedMember:
     __slots__ = (
         "_backlog",
         "_busy",
+        "_continuity",
         "_ended",
         "_filters",
         "_finishing",
@@ -182,7 +244,9 @@ class SharedMember:
         "_id",
         "_is_too_slow",
         "_member",
+        "_on_gap",
         "_plan",
+        "_replay",
         "_task",
         "listener",
         "since",
@@ -197,8 +261,12 @@ class SharedMember:
         *,
         format_error: Formatter,
         id: object,
+        on_gap: OnGap = TELL,
     ) -> None:
         self.listener = cohort
+        self._on_gap = on_gap
+        self._continuity: Continuity | None = None
+        self._replay: Sequence[Notification] = ()
         self.since: float = inf
         """Serial of the last broadcast that came too early for this client."""
         self._plan = plan
@@ -217,8 +285,21 @@ class SharedMember:
     def open(self) -> None:
         """Begin: with the `initial` hook if there is one, then with what came meanwhile."""
         if not self._ended:
-            has_initial = self._plan.subscription_class._meta.initial is not None
-            self._start(self._send_initial() if has_initial else None)
+            first = first_event(self._plan, self._continuity)
+            self._start(None if first is None else self._send_first(first))
+
+    def restore(self, places: Restored, restored: Restored) -> None:
+        """Begin where a client was, see `Recovery`; to be called before `open`.
+
+        Args:
+            places: where all members go on that are not replayed to.
+            restored: where this one was.
+        """
+        continuity = self._continuity = Continuity(self.listener.groups)
+        continuity.places.update(restored.places)
+        continuity.recovered = restored.recovered
+        self._replay = restored.missed
+        self.listener.restore(places)
 
     def take(self, result: SharedResult | None) -> None:
         """Send a result, `None` for the end, as soon as the client can take it."""
@@ -230,7 +311,7 @@ class SharedMember:
                 self._start(None)
         elif self._busy:
             self._finishing = self._is_too_slow = not self._backlog.put(result)
-        elif self._filters:
+        elif self._filters or self._continuity is not None or result.gap is not None:
             self._start(self._send(result))
         else:
             text = result.text(self._format_error)
@@ -258,6 +339,7 @@ class SharedMember:
         try:
             if first is not None:
                 yield from first
+            yield from self._send_missed()
             while not self._ended and (result := self._backlog.take()) is not None:
                 yield from self._send(result)
             if self._finishing and not self._ended:
@@ -269,16 +351,70 @@ class SharedMember:
             self._busy = False
             self._task = None
 
+    def _send_missed(self) -> Eager[None]:
+        """Execute for this client alone what it has missed."""
+        replay, self._replay = self._replay, ()
+        for event in replay:
+            waiting = self._member.ready()
+            if waiting is not None:
+                yield waiting
+            continuity = self._continuity
+            if self._ended or continuity is None:  # pragma: no cover (it leaves while it waits)
+                return
+            continuity.advance(event)
+            result: ExecutionResult | None = None
+            if self._filters:
+                result = yield from filtered(self._plan, event)
+            if result is None:
+                begun = started(self._plan, event, self._id)
+                result = yield from finished(self._plan, begun, self._id)
+            if result is not None and result is not FILTERED and not self._ended:
+                self._report(result)
+
+    def _is_over_by_gap(self, result: SharedResult) -> bool:
+        """Do about a gap what the class or the consumer says; return whether that is the end."""
+        if self._backlog.missed:
+            self._miss(self._backlog.missed, SLOW)
+            self._backlog.missed = 0
+        if result.gap is not None:
+            self._miss(*result.gap)
+        continuity = self._continuity
+        if continuity is None or not continuity.has_gap or self._on_gap.policy == "tell":
+            return False
+        continuity.forget_gap()
+        if self._on_gap.policy == "end":
+            self._report(missed_events())
+            self._finishing = True
+            self._backlog.clear()
+            return True
+        if self._on_gap.policy == "close":
+            self._on_gap.send_away()
+            return True
+        return False
+
+    def _miss(self, number: int | None, reason: str) -> None:
+        if self._continuity is None:
+            self._continuity = Continuity()
+        self._continuity.miss(number, reason)
+
     def _send(self, result: SharedResult) -> Eager[None]:
         waiting = self._member.ready()
         if waiting is not None:
             yield waiting
+        if self._continuity is not None:
+            if not self._continuity.is_new(result.notification):
+                return
+            self._continuity.advance(result.notification)
+        if self._is_over_by_gap(result):
+            return
         instead = None
         if self._filters:
             instead = yield from filtered(self._plan, result)
         if self._ended or instead is FILTERED:
             return
-        if instead is None:
+        if instead is None and self._continuity is not None:
+            self._member.next(result.text_for_one(self._continuity, self._format_error))
+        elif instead is None:
             self._member.next(result.text(self._format_error))
         else:
             self._report(instead)
@@ -290,7 +426,10 @@ class SharedMember:
         if not self._ended:
             self._member.next(text)
 
-    def _send_initial(self) -> Eager[None]:
+    def _send_first(self, first: object) -> Eager[None]:
+        if first is RESTART:
+            self._report(ExecutionResult(None))
+            return
         result = yield from first_executed(self._plan, self._id)
         if self._ended:
             return
@@ -301,4 +440,10 @@ class SharedMember:
 
     def _report(self, result: ExecutionResult) -> None:
         log_errors(result.errors, self._plan.name, self._id)
-        self._member.next(encode_result(result, self._format_error))
+        continuity = self._continuity
+        if continuity is None:
+            self._member.next(encode_result(result, self._format_error))
+            return
+        self._member.next(
+            encode_continued(result, continuity, continuity.cursor, self._format_error)
+        )

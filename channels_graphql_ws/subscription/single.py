@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
@@ -10,11 +11,20 @@ from graphql import ExecutionResult
 
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
-from channels_graphql_ws.execution.errors import Formatter, encode_result, log_errors, too_slow
+from channels_graphql_ws.execution.errors import (
+    Formatter,
+    encode_result,
+    log_errors,
+    missed_events,
+    too_slow,
+)
+from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.subscription.continuity import TELL, Continuity, OnGap
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.hooks import FILTERED, await_end, filtered, wind_down
+from channels_graphql_ws.subscription.recovery import Restored
 from channels_graphql_ws.subscription.subscriber import (
     END,
     Subscriber,
@@ -24,7 +34,10 @@ from channels_graphql_ws.subscription.subscriber import (
     started,
 )
 
-_HELD: Final = object()
+RESTART: Final = object()
+"""In the place of a notification: the client is told that it was not recovered."""
+
+HELD: Final = object()
 """In the place of a notification: what is offered has to wait for `open`."""
 
 _INITIAL: Final = object()
@@ -51,10 +64,29 @@ class Member(Protocol):
         ...
 
 
+def first_event(plan: EventExecution, continuity: Continuity | None) -> object | None:
+    """Return the sentinel of what a subscription begins with, `None` for what was broadcast."""
+    recovered = None if continuity is None else continuity.recovered
+    if recovered is not True and plan.subscription_class._meta.initial is not None:
+        return _INITIAL
+    return RESTART if recovered is False else None
+
+
+def encode_continued(
+    result: ExecutionResult, continuity: Continuity, cursor: str | None, format: Formatter
+) -> str:
+    """Turn a result into JSON text, with what the client is told of its place and of gaps."""
+    extensions = continuity.extensions(cursor)
+    if extensions:
+        result.extensions = {**(result.extensions or {}), **extensions}
+    text = encode_result(result, format)
+    return text if cursor is None else CursorText.of(text, cursor)
+
+
 class SingleSubscriber(Subscriber):
     """A cohort of one: the subscription of a client that shares with nobody."""
 
-    __slots__ = ("_filters", "_format_error", "_id", "_member", "groups")
+    __slots__ = ("_filters", "_format_error", "_id", "_member", "_on_gap", "groups")
 
     def __init__(
         self,
@@ -66,26 +98,36 @@ class SingleSubscriber(Subscriber):
         queue_limit: int,
         format_error: Formatter,
         id: object,
+        on_gap: OnGap = TELL,
     ) -> None:
         super().__init__(plan, hub, queue_limit)
+        self._on_gap = on_gap
         self.groups = groups
         self._member = member
         self._format_error = format_error
         self._id = id
         self._filters = plan.has_filter
-        self._current = _HELD
+        self._current = HELD
 
     @property
     def listener(self) -> SingleSubscriber:
         """Who listens to the groups."""
         return self
 
+    def restore(self, restored: Restored) -> None:
+        """Begin where a client was, see `Recovery`; to be called before `open`."""
+        continuity = self._continuity = Continuity(self.groups)
+        continuity.places.update(restored.places)
+        continuity.recovered = restored.recovered
+        self._replay = deque(restored.missed)
+
     def open(self) -> None:
         """Begin: with the `initial` hook if there is one, then with what was offered so far."""
         if self._ended:
             return
-        if self._plan.subscription_class._meta.initial is not None:
-            self._current = _INITIAL
+        first = first_event(self._plan, self._continuity)
+        if first is not None:
+            self._current = first
             self._hub.call(self)
         elif self._advance():
             self._hub.call(self)
@@ -116,7 +158,7 @@ class SingleSubscriber(Subscriber):
         if rest is not None:
             self._leave_to_task(rest)
             return False
-        if self._queue is None and not self._ending:
+        if self._queue is None and not self._ending and not self._replay:
             self._current = None
             return False
         return self._advance()
@@ -130,7 +172,14 @@ class SingleSubscriber(Subscriber):
     def _run_at_once(self) -> Coroutine[Any, Any, None] | None:
         """Take the turn, on the shortest way for what is most frequent."""
         event = self._current
-        if self._filters or type(event) is not Notification:
+        queue = self._queue
+        if (
+            self._filters
+            or type(event) is not Notification
+            or event.origin is not None
+            or self._continuity is not None
+            or (queue is not None and queue.missed)
+        ):
             return eager.start(self._run())
         plan = self._plan
         try:
@@ -151,9 +200,13 @@ class SingleSubscriber(Subscriber):
             if self.is_too_slow:
                 self._report(too_slow())
             yield from self._complete()
+        elif event is RESTART:
+            self._report(ExecutionResult(None))
         elif not isinstance(event, Notification):
             result = yield from first_executed(self._plan, self._id)
             yield from self._tell(result)
+        elif not self._note(event) or (yield from self._is_over_by_gap()):
+            return
         elif (instead := (yield from self._objection(event))) is None:
             yield from self._finish_run(started(self._plan, event, self._id))
         elif instead is not FILTERED:
@@ -174,10 +227,31 @@ class SingleSubscriber(Subscriber):
         elif self._plan.delivery.completes:
             yield from self._complete()
 
+    def _is_over_by_gap(self) -> Eager[bool]:
+        """Do about a gap what the class or the consumer says; return whether that is the end."""
+        continuity = self._continuity
+        if continuity is None or not continuity.has_gap or self._on_gap.policy == "tell":
+            return False
+        continuity.forget_gap()
+        if self._on_gap.policy == "end":
+            self._report(missed_events())
+            yield from self._complete()
+            return True
+        if self._on_gap.policy == "close":
+            self._on_gap.send_away()
+            return True
+        return False
+
     def _report(self, result: ExecutionResult) -> None:
         if result.errors:
             log_errors(result.errors, self.name, self._id)
-        self._member.next(encode_result(result, self._format_error))
+        continuity = self._continuity
+        if continuity is None:
+            self._member.next(encode_result(result, self._format_error))
+            return
+        self._member.next(
+            encode_continued(result, continuity, continuity.cursor, self._format_error)
+        )
 
     def _complete(self) -> Eager[None]:
         yield from self.end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from channels_graphql_ws.concurrency.eager import Eager, is_cancellation
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
 from channels_graphql_ws.pubsub.hub import Hub, hubs_of_process
 from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.subscription.continuity import LAYER, SLOW, Continuity
 from channels_graphql_ws.subscription.declaration import Subscription
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.groups import topic_of
@@ -40,6 +42,7 @@ class Subscriber(ABC):
 
     __slots__ = (
         "__weakref__",
+        "_continuity",
         "_current",
         "_ended",
         "_ending",
@@ -47,6 +50,7 @@ class Subscriber(ABC):
         "_plan",
         "_queue",
         "_queue_limit",
+        "_replay",
         "_task",
         "is_too_slow",
     )
@@ -58,6 +62,9 @@ class Subscriber(ABC):
         # Most subscriptions never need one.
         self._queue: NotificationQueue[Notification] | None = None
         self._current: object | None = None
+        # Only where there is a history or was a gap.
+        self._continuity: Continuity | None = None
+        self._replay: deque[Notification] | None = None
         self._ending = False
         self.is_too_slow = False
         """The queue was full, and that is the end."""
@@ -150,13 +157,40 @@ class Subscriber(ABC):
 
     def _advance(self) -> bool:
         """Take the next notification from the queue; tell if there is one."""
-        self._current = None if self._queue is None else self._queue.take()
+        if self._replay:
+            self._current = self._replay.popleft()
+        else:
+            self._current = None if self._queue is None else self._queue.take()
         if self._current is None and self._ending and not self._ended:
             self._current = END
         return self._current is not None
 
+    def _note(self, event: Notification) -> bool:
+        """Follow the history and gaps; return whether this event is to be executed."""
+        origin, queue = event.origin, self._queue
+        if queue is not None and queue.missed:
+            self._missed(queue.missed, SLOW)
+            queue.missed = 0
+        if origin is None:
+            return True
+        if origin.follows_gap:
+            self._missed(origin.missed, LAYER)
+        continuity = self._continuity
+        if continuity is not None and origin.place is not None:
+            if not continuity.is_new(event):
+                return False
+            continuity.advance(event)
+        return True
+
+    def _missed(self, number: int | None, reason: str) -> None:
+        """Remember that events were lost."""
+        if self._continuity is None:
+            self._continuity = Continuity()
+        self._continuity.miss(number, reason)
+
     def _forget_queue(self) -> None:
         """Nobody is left for what waits."""
+        self._replay = None
         if self._queue is not None:
             self._queue.clear()
 

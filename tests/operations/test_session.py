@@ -64,3 +64,9 @@ async def test_a_session_that_is_over_hears_nothing_more() -> None:
     async with one.listen_to_channel("x") as messages:
         assert [message async for message in messages] == []
     await one.close()
+
+
+async def test_a_session_without_a_connection_has_nobody_to_send_away() -> None:
+    one = session()
+    one.send_away()
+    await one.close()

@@ -604,3 +604,27 @@ async def test_a_layer_that_refuses_is_told_to_who_joins_and_nothing_is_left() -
     assert ear.counts() == {"groups": 0, "listeners": 0}
     await ear.release()
     assert layer.groups == {}
+
+
+async def test_a_message_with_a_place_is_delivered_where_nobody_follows_the_history(
+    local: Hub,
+) -> None:
+    listener = await subscribed(local, "A")
+    data = Serializer.serialize(1)
+    place = {"epoch": "e", "offset": 7}
+    local.deliver({"type": "broadcast", "group": "A", "payload": data, **place})
+    await wait_until(lambda: listener.heard)
+    assert listener.heard == [1]
+    local.leave(listener, ("A",))
+
+
+async def test_doubles_are_dropped_and_losses_are_seen(local: Hub) -> None:
+    listener = await subscribed(local, "A")
+    for number in (1, 2, 2, 5):
+        data = Serializer.serialize(number)
+        sender = {"sender": "s", "serial": number}
+        local.deliver({"type": "broadcast", "group": "A", "payload": data, **sender})
+    await wait_until(lambda: len(listener.heard) == 3)
+    assert listener.heard == [1, 2, 5]
+    assert (local._arrivals.doubled, local._arrivals.missed) == (1, 2)
+    local.leave(listener, ("A",))

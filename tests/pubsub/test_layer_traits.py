@@ -105,3 +105,8 @@ async def test_the_pubsub_layer_can_start_over_and_others_keep_what_they_have() 
     await traits_of(other).start_over()
     await traits_of(object()).cut_connections([0])
     assert "mine" in other.channels
+
+
+def test_a_layer_of_an_unknown_kind_has_no_redis_behind_it() -> None:
+    with pytest.raises(NotImplementedError):
+        traits_of(object()).redis_client(0)

@@ -253,3 +253,31 @@ def test_the_setting_is_read_again_when_it_changes(settings: Any) -> None:
     assert project_settings.get("BROADCAST_TIMEOUT") == 1
     settings.USE_TZ = True
     assert project_settings.get("BROADCAST_TIMEOUT") == 1
+
+
+async def test_broadcasts_are_numbered_within_their_group(
+    layer: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump, "MOST_GROUPS", 2)
+    for group in ("b", "d", "b", "f", "b"):
+        await send(layer, group)
+    numbers = [message["serial"] for message in layer.sent]
+    senders = [message["sender"] for message in layer.sent]
+    # Counting begins anew, as another sender, rather than without end.
+    assert numbers == [1, 1, 2, 1, 1]
+    assert senders[0] == senders[2] != senders[3]
+
+
+async def test_what_is_sent_again_keeps_its_number_and_place(layer: Hanging) -> None:
+    numbered = {"type": "broadcast", "group": "b", "sender": "s", "serial": 7, "payload": b""}
+    await publisher.send_soon(layer, Outgoing(dict(numbered), "OnEvent"))
+    assert layer.sent == [numbered]
+    placed = {"type": "broadcast", "group": "b", "epoch": "e", "offset": 3, "payload": b""}
+    await publisher.send_soon(layer, Outgoing(dict(placed), "OnEvent", keep=(10, 60.0)))
+    assert layer.sent[1] == placed
+
+
+async def test_the_end_of_subscriptions_is_not_numbered(layer: Hanging) -> None:
+    message = {"type": "unsubscribe", "group": "b"}
+    await publisher.send_soon(layer, Outgoing(message, "OnEvent"))
+    assert layer.sent == [{"type": "unsubscribe", "group": "b"}]

@@ -1,0 +1,75 @@
+"""What a history has to do; a project may bring its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class Position(NamedTuple):
+    """A place in the history of one group.
+
+    Attributes:
+        epoch: names one life of the history; a new one begins when it was lost or has expired.
+        offset: the number of an event, 1, 2, 3, … without holes; 0 is before the first.
+    """
+
+    epoch: str
+    offset: int
+
+
+class Entry(NamedTuple):
+    """One event of a history.
+
+    Attributes:
+        offset: its number.
+        payload: what was broadcast.
+        time: milliseconds, by one clock for all groups of one host: events of several
+            groups are put in order by it.
+    """
+
+    offset: int
+    payload: bytes
+    time: int
+
+
+class Page(NamedTuple):
+    """What a history has behind a place.
+
+    Attributes:
+        head: the place of the last event.
+        entries: those behind the place that was asked for, as far as they are kept.
+    """
+
+    head: Position
+    entries: Sequence[Entry]
+
+    def is_complete_after(self, place: Position) -> bool:
+        """Return whether nothing is missing between that place and the head."""
+        if place.epoch != self.head.epoch or place.offset > self.head.offset:
+            return False
+        first = self.entries[0].offset if self.entries else self.head.offset + 1
+        return first == place.offset + 1
+
+
+class History(Protocol):
+    """Keeps the last events of groups; one atomic step for each call and group."""
+
+    async def append(self, group: str, payload: bytes, size: int, ttl: float) -> Position:
+        """Number an event and keep it.
+
+        Args:
+            group: the group's name on the channel layer.
+            payload: the event.
+            size: how many events of the group are kept.
+            ttl: seconds after which they are forgotten unless another event comes.
+        """
+        ...
+
+    async def since(self, group: str, offset: int) -> Page | None:
+        """Return the events behind an offset; `None` if there is no history."""
+        ...
+
+    async def heads(self, groups: Sequence[str]) -> list[Position | None]:
+        """Return the place of the last event of each group; `None` where there is none."""
+        ...

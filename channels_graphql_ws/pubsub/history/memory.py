@@ -1,0 +1,82 @@
+"""The history of groups that do not leave this process."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from channels_graphql_ws.pubsub.history.interfaces import Entry, Page, Position
+
+SWEEP_EVERY = 1_000
+"""Events between two looks for groups that have expired."""
+
+
+class _Group:
+    def __init__(self) -> None:
+        self.epoch = secrets.token_hex(4)
+        self.offset = 0
+        self.entries: deque[Entry] = deque()
+        self.expires_at = float("inf")
+
+    @property
+    def head(self) -> Position:
+        return Position(self.epoch, self.offset)
+
+
+class MemoryHistory:
+    """Keeps events in this process, for any thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._groups: dict[str, _Group] = {}
+        self._appended = 0
+
+    def append_now(self, group: str, payload: bytes, size: int, ttl: float) -> Position:
+        """Number an event and keep it, without waiting."""
+        with self._lock:
+            now = self._clock()
+            self._sweep(now)
+            kept = self._found(group, now) or self._groups.setdefault(group, _Group())
+            kept.offset += 1
+            kept.entries.append(Entry(kept.offset, payload, int(now * 1_000)))
+            while len(kept.entries) > size:
+                kept.entries.popleft()
+            kept.expires_at = now + ttl
+            return kept.head
+
+    async def append(self, group: str, payload: bytes, size: int, ttl: float) -> Position:
+        """Number an event and keep it."""
+        return self.append_now(group, payload, size, ttl)
+
+    async def since(self, group: str, offset: int) -> Page | None:
+        """Return the events behind an offset; `None` if there is no history."""
+        with self._lock:
+            kept = self._found(group, self._clock())
+            if kept is None:
+                return None
+            return Page(kept.head, [entry for entry in kept.entries if entry.offset > offset])
+
+    async def heads(self, groups: Sequence[str]) -> list[Position | None]:
+        """Return the place of the last event of each group; `None` where there is none."""
+        with self._lock:
+            now = self._clock()
+            found = [self._found(group, now) for group in groups]
+            return [None if kept is None else kept.head for kept in found]
+
+    def _found(self, group: str, now: float) -> _Group | None:
+        kept = self._groups.get(group)
+        if kept is not None and kept.expires_at <= now:
+            del self._groups[group]
+            return None
+        return kept
+
+    def _sweep(self, now: float) -> None:
+        """Forget what has expired, now and then: most groups are never asked for again."""
+        self._appended += 1
+        if self._appended % SWEEP_EVERY == 0:
+            for group in list(self._groups):
+                self._found(group, now)

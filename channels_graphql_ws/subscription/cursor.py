@@ -1,0 +1,56 @@
+"""The cursor of a client: its place in the history of each group of a subscription."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgpack
+
+from channels_graphql_ws.pubsub.history.interfaces import Position
+
+LONGEST: Final = 8_192
+"""Characters of a cursor that are looked at; ours are shorter."""
+
+_VERSION: Final = 1
+
+
+class CursorCodec:
+    """Turns places into text for clients and back, for one set of groups.
+
+    The text holds no names of groups: a cursor says where to begin, and never what a
+    client may get. That is what `subscribe` says, each time.
+    """
+
+    __slots__ = ("_groups", "_mark")
+
+    def __init__(self, groups: Sequence[str]) -> None:
+        self._groups = groups
+        names = "\n".join(sorted(groups)).encode()
+        self._mark = hashlib.sha256(names).digest()[:6]
+
+    def encode(self, places: Mapping[str, Position]) -> str:
+        """Return the cursor of these places."""
+        ordered = [tuple(places[group]) for group in sorted(self._groups)]
+        data: Any = msgpack.packb([_VERSION, self._mark, ordered])
+        return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    def decode(self, cursor: object) -> dict[str, Position] | None:
+        """Return the places; `None` for what is not a cursor of these groups."""
+        if not isinstance(cursor, str) or len(cursor) > LONGEST:
+            return None
+        try:
+            padded = cursor.encode() + b"=" * (-len(cursor) % 4)
+            content: Any = msgpack.unpackb(urlsafe_b64decode(padded))
+            version, mark, ordered = content
+            places = [Position(str(epoch), int(offset)) for epoch, offset in ordered]
+        except (ValueError, TypeError, binascii.Error, msgpack.UnpackException):
+            return None
+        if version != _VERSION or mark != self._mark or len(places) != len(self._groups):
+            return None
+        if any(place.offset < 0 for place in places):
+            return None
+        return dict(zip(sorted(self._groups), places, strict=True))

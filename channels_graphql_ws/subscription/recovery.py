@@ -1,0 +1,122 @@
+"""Where a client goes on that comes back with a cursor."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from django.core.exceptions import SynchronousOnlyOperation
+
+from channels_graphql_ws.concurrency.threads import in_thread
+from channels_graphql_ws.exceptions import PayloadDecodeError
+from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, within
+from channels_graphql_ws.pubsub.history.interfaces import Entry, Page, Position
+from channels_graphql_ws.pubsub.history.of_layer import history_of
+from channels_graphql_ws.pubsub.history.tracker import UNKNOWN
+from channels_graphql_ws.pubsub.hub import Hub
+from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.pubsub.origin import Origin
+from channels_graphql_ws.subscription.cursor import CursorCodec
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+
+class Restored(NamedTuple):
+    """Where a subscription begins.
+
+    Attributes:
+        places: the client's place in the history of each group.
+        recovered: whether all that it had missed is there; `None`: it did not ask.
+        missed: what it had missed, to be executed before anything else.
+    """
+
+    places: dict[str, Position]
+    recovered: bool | None
+    missed: Sequence[Notification]
+
+
+class Recovery:
+    """Begins before the groups are joined, and ends when they are.
+
+    Args:
+        hub: where the subscription will listen.
+        groups: its groups.
+        ttl: seconds after which their history expires.
+        cursor: what the client has sent, `None` if it has sent none.
+
+    Raises:
+        ChannelLayerError: there is no place to keep a history.
+    """
+
+    def __init__(self, hub: Hub, groups: Sequence[str], ttl: float, cursor: object) -> None:
+        self._hub = hub
+        self._groups = groups
+        self._cursor = cursor
+        self._tracked = hub.track(groups, ttl)
+        self.places: dict[str, Position] = {}
+        """Where a client goes on that did not come back, once that is known."""
+
+    async def restored(self) -> Restored:
+        """Return where to begin, once the groups are joined.
+
+        Raises:
+            ChannelLayerError: the history did not answer in time.
+        """
+        started = await self._hub.places(self._groups)
+        places = {group: self._tracked[group] or started[group] for group in self._groups}
+        self.places = places
+        if self._cursor is None:
+            return Restored(places, None, ())
+        wanted = CursorCodec(self._groups).decode(self._cursor)
+        pages = {} if wanted is None else await self._pages(wanted)
+        if wanted is None or not all(_is_complete(pages[g], wanted[g]) for g in self._groups):
+            return Restored(places, recovered=False, missed=())
+        return Restored(wanted, recovered=True, missed=await _notifications(pages))
+
+    async def _pages(self, wanted: dict[str, Position]) -> dict[str, Page | None]:
+        history = history_of(self._hub.layer)
+        asked = (history.since(group, wanted[group].offset) for group in self._groups)
+        pages = await within(CALL_TIMEOUT, asyncio.gather(*asked), "give its history")
+        return dict(zip(self._groups, pages, strict=True))
+
+
+def _is_complete(page: Page | None, place: Position) -> bool:
+    """Return whether nothing is missing behind a place."""
+    begins = place == Position(UNKNOWN, 0)
+    if page is None:
+        # Nothing was broadcast to this group, neither then nor since.
+        return begins
+    return page.is_complete_after(Position(page.head.epoch, 0) if begins else place)
+
+
+async def _notifications(pages: dict[str, Page | None]) -> list[Notification]:
+    """Make notifications of what several groups have, in the order of their time."""
+    merged = heapq.merge(
+        *(
+            [(entry.time, entry.offset, group, page.head.epoch, entry) for entry in page.entries]
+            for group, page in pages.items()
+            if page is not None
+        ),
+        key=lambda each: each[:2],
+    )
+    made = [await _notification(group, epoch, entry) for _, _, group, epoch, entry in merged]
+    return [notification for notification in made if notification is not None]
+
+
+async def _notification(group: str, epoch: str, entry: Entry) -> Notification | None:
+    try:
+        try:
+            notification = Notification(entry.payload)
+        except SynchronousOnlyOperation:
+            notification = await in_thread(
+                partial(Notification.decoded_in_thread, entry.payload, 0)
+            )
+    except PayloadDecodeError as error:
+        log.error("Lost a broadcast to group %s: %s", group, error)  # noqa: TRY400 (no traceback)
+        return None
+    notification.origin = Origin(group, Position(epoch, entry.offset))
+    return notification

@@ -1,0 +1,177 @@
+"""What every history has to do: in memory, in Redis through either layer, in Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from channels.layers import InMemoryChannelLayer
+from channels_redis.core import RedisChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.pubsub.history import memory
+from channels_graphql_ws.pubsub.history.interfaces import History, Page, Position
+from channels_graphql_ws.pubsub.history.memory import MemoryHistory
+from channels_graphql_ws.pubsub.history.of_layer import history_of
+from channels_graphql_ws.pubsub.history.redis import RedisHistory
+from support import FakeLayer, tick
+
+KINDS = [
+    "memory",
+    pytest.param("core", marks=pytest.mark.redis),
+    pytest.param("pubsub", marks=pytest.mark.redis),
+    pytest.param("hosts", marks=pytest.mark.redis),
+]
+
+
+@pytest.fixture(params=KINDS)
+async def history(request: pytest.FixtureRequest) -> AsyncIterator[History]:
+    if request.param == "memory":
+        yield history_of(InMemoryChannelLayer())
+        return
+    url = request.getfixturevalue("redis_url")
+    kind: Any = RedisPubSubChannelLayer if request.param == "pubsub" else RedisChannelLayer
+    hosts = [url, url.replace("/0", "/1")] if request.param == "hosts" else [url]
+    layer = kind(hosts=hosts, prefix=uuid.uuid4().hex)
+    yield history_of(layer)
+    await layer._layers[asyncio.get_running_loop()].flush()
+
+
+async def append(history: History, *payloads: bytes, group: str = "G", **options: Any) -> Position:
+    options = {"size": 10, "ttl": 60, **options}
+    for payload in payloads:
+        place = await history.append(group, payload, **options)
+    return place
+
+
+def payloads(page: Page | None) -> list[bytes]:
+    assert page is not None
+    return [entry.payload for entry in page.entries]
+
+
+async def test_events_are_numbered_without_holes_each_group_for_itself(history: History) -> None:
+    first = await append(history, b"a")
+    second = await append(history, b"b", b"c")
+    other = await append(history, b"x", group="H")
+    assert (first.offset, second.offset, other.offset) == (1, 3, 1)
+    assert first.epoch == second.epoch != other.epoch
+
+
+async def test_what_came_behind_a_place_is_returned_in_order(history: History) -> None:
+    place = await append(history, b"a", b"\x00\xff", b"c")
+    page = await history.since("G", 1)
+    assert payloads(page) == [b"\x00\xff", b"c"]
+    assert page is not None
+    assert page.head == place
+    assert [entry.offset for entry in page.entries] == [2, 3]
+    assert page.entries[0].time <= page.entries[1].time
+    assert page.is_complete_after(Position(place.epoch, 1))
+    assert payloads(await history.since("G", 3)) == []
+
+
+async def test_no_more_events_are_kept_than_may(history: History) -> None:
+    place = await append(history, b"a", b"b", b"c", b"d", size=2)
+    page = await history.since("G", 0)
+    assert payloads(page) == [b"c", b"d"]
+    assert page is not None
+    assert not page.is_complete_after(Position(place.epoch, 0))
+    assert not page.is_complete_after(Position(place.epoch, 1))
+    assert page.is_complete_after(Position(place.epoch, 2))
+    assert not page.is_complete_after(Position("another life", 2))
+
+
+async def test_a_place_in_the_future_is_none_of_this_history(history: History) -> None:
+    place = await append(history, b"a")
+    page = await history.since("G", 5)
+    assert page is not None
+    assert not page.is_complete_after(Position(place.epoch, 5))
+    assert page.head == place
+
+
+async def test_the_heads_of_many_groups_are_asked_for_at_once(history: History) -> None:
+    groups = [f"group {number}" for number in range(12)]
+    places = [await append(history, b"a", b"b", group=group) for group in groups]
+    assert await history.heads([*groups, "nothing is there"]) == [*places, None]
+    assert await history.heads([]) == []
+
+
+async def test_a_group_without_events_has_no_history(history: History) -> None:
+    assert await history.since("G", 0) is None
+
+
+async def test_many_senders_at_once_get_numbers_of_their_own(history: History) -> None:
+    places = await asyncio.gather(*(append(history, b"a") for _ in range(50)))
+    assert sorted(place.offset for place in places) == list(range(1, 51))
+
+
+async def test_a_history_that_has_expired_begins_a_new_life(history: History) -> None:
+    if isinstance(history, MemoryHistory):
+        clock = iter([0.0, 1.0, 10.0, 11.0])
+        history._clock = lambda: next(clock)
+        old = await append(history, b"a", ttl=5)
+        assert await history.heads(["G"]) == [old]
+        assert await history.since("G", 0) is None
+    else:
+        old = await append(history, b"a", ttl=0.001)
+        while await history.since("G", 0) is not None:
+            await tick()
+    new = await append(history, b"b")
+    assert new.offset == 1
+    assert new.epoch != old.epoch
+
+
+async def test_half_a_history_is_no_history(redis_history: tuple[RedisHistory, Any]) -> None:
+    history, client = redis_history
+    old = await append(history, b"a", b"b")
+    await client.delete(history._keys("G")[0])
+    new = await append(history, b"c")
+    assert new.offset == 1
+    assert new.epoch != old.epoch
+    assert payloads(await history.since("G", 0)) == [b"c"]
+
+
+@pytest.fixture
+async def redis_history(redis_url: str) -> AsyncIterator[tuple[RedisHistory, Any]]:
+    layer = RedisChannelLayer(hosts=[redis_url], prefix=uuid.uuid4().hex)
+    history = history_of(layer)
+    assert isinstance(history, RedisHistory)
+    yield history, layer.connection(0)
+    await layer._layers[asyncio.get_running_loop()].flush()
+
+
+test_half_a_history_is_no_history = pytest.mark.redis(test_half_a_history_is_no_history)
+
+
+async def test_groups_that_have_expired_do_not_stay_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "SWEEP_EVERY", 3)
+    now = 0.0
+    history = MemoryHistory(lambda: now)
+    await append(history, b"a", group="old", ttl=1)
+    now = 5.0
+    await append(history, b"a", b"b")
+    assert list(history._groups) == ["G"]
+
+
+async def test_a_layer_of_another_kind_has_a_history_only_where_a_setting_names_it(
+    settings: Any,
+) -> None:
+    layer = FakeLayer()
+    with pytest.raises(ChannelLayerError, match="There is no history for FakeLayer"):
+        history_of(layer)
+    settings.CHANNELS_GRAPHQL_WS = {"HISTORY": f"{__name__}.made"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "channels_graphql_ws.pubsub.history.of_layer.import_string", lambda path: made
+        )
+        assert isinstance(history_of(layer), MemoryHistory)
+        assert history_of(layer) is history_of(layer)
+
+
+def made(layer: object) -> History:
+    return MemoryHistory()

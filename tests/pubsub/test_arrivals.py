@@ -1,0 +1,102 @@
+"""What the numbers of senders tell: losses, doubles, and what only comes late."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channels_graphql_ws.pubsub import arrivals
+from channels_graphql_ws.pubsub.arrivals import DOUBLE, Arrivals
+
+
+def test_one_after_another_nothing_is_missing() -> None:
+    seen = Arrivals()
+    assert [seen.check("G", "s", number) for number in range(5, 10)] == [0] * 5
+    assert (seen.missed, seen.doubled) == (0, 0)
+
+
+def test_what_was_sent_before_anybody_listened_is_not_missing() -> None:
+    assert Arrivals().check("G", "s", 500) == 0
+
+
+def test_each_sender_and_each_group_counts_for_itself() -> None:
+    seen = Arrivals()
+    numbers = [("G", "s", 1), ("G", "t", 7), ("H", "s", 3), ("G", "s", 2), ("G", "t", 8)]
+    assert [seen.check(*each) for each in numbers] == [0] * 5
+
+
+def test_a_hole_is_told_once_and_a_double_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    seen = Arrivals()
+    told = [seen.check("G", "s", number) for number in (1, 2, 5, 6, 2, 6, 7)]
+    assert told == [0, 0, 2, 0, DOUBLE, DOUBLE, 0]
+    assert (seen.missed, seen.doubled) == (2, 2)
+    assert "has lost events of group G (2 in this process so far)" in caplog.text
+
+
+def test_one_that_comes_late_is_delivered_once() -> None:
+    seen = Arrivals()
+    assert [seen.check("G", "s", number) for number in (1, 3, 2, 2)] == [0, 1, 0, DOUBLE]
+
+
+def test_a_lost_tail_is_found_by_what_the_sender_announces() -> None:
+    seen = Arrivals()
+    seen.check("G", "s", 1)
+    assert seen.announced("G", "s", 1) == 0
+    assert seen.announced("G", "s", 4) == 3
+    assert seen.announced("G", "s", 4) == 0
+    assert seen.announced("G", "unknown", 4) == 0
+    assert seen.announced("H", "s", 4) == 0
+    assert seen.check("G", "s", 5) == 0
+
+
+def test_nothing_is_remembered_of_a_group_that_was_left() -> None:
+    seen = Arrivals()
+    seen.check("G", "s", 1)
+    seen.forget("G")
+    seen.forget("G")
+    assert seen.check("G", "s", 10) == 0
+
+
+def test_senders_and_missing_numbers_are_remembered_within_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arrivals, "MOST_SENDERS", 2)
+    monkeypatch.setattr(arrivals, "MOST_MISSING", 2)
+    seen = Arrivals()
+    for sender in "abc":
+        seen.check("G", sender, 1)
+    assert list(seen._groups["G"]) == ["b", "c"]
+    assert seen.check("G", "c", 10) == 8
+    assert seen.check("G", "c", 20) == 9
+    # Only the newest may still come.
+    assert seen.check("G", "c", 3) == DOUBLE
+    assert seen.check("G", "c", 19) == 0
+
+
+def test_the_log_is_told_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+    seen = Arrivals()
+    seen.lost("G", 1)
+    seen.lost("G", None)
+    assert len(caplog.records) == 1
+    assert seen.missed == 2
+
+
+@given(st.lists(st.integers(1, 30), max_size=60))
+def test_whatever_comes_nothing_is_delivered_twice_and_no_hole_is_silent(
+    numbers: list[int],
+) -> None:
+    seen = Arrivals()
+    delivered: list[int] = []
+    missed = 0
+    for number in numbers:
+        verdict = seen.check("G", "s", number)
+        if verdict != DOUBLE:
+            delivered.append(number)
+            missed += verdict
+    assert len(set(delivered)) == len(delivered)
+    if delivered:
+        first, last = delivered[0], max(delivered)
+        expected = set(range(first, last + 1)) - set(delivered)
+        late = len([n for i, n in enumerate(delivered) if i and n < max(delivered[:i])])
+        assert missed == len(expected) + late

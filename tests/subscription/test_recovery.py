@@ -1,0 +1,629 @@
+"""Clients that come back with a cursor: each event once and in order, or they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import uuid
+from typing import Any
+
+import graphene
+import pytest
+from django.core.exceptions import SynchronousOnlyOperation
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_socket import LEGACY, NEW
+from channels_graphql_ws import COMPLETE, GraphqlWsConsumer, Subscription
+from channels_graphql_ws.pubsub.history.interfaces import Position
+from channels_graphql_ws.pubsub.history.of_layer import history_of
+from channels_graphql_ws.pubsub.history.tracker import UNKNOWN
+from channels_graphql_ws.pubsub.layers import channel_layer
+from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.subscription.cursor import LONGEST, CursorCodec
+from channels_graphql_ws.subscription.declaration import gap_policy, history_of_class
+from channels_graphql_ws.subscription.groups import layer_group as group_of
+from channels_graphql_ws.testing import FaultyChannelLayer, GraphqlWsClient, GraphqlWsTransport
+from support import wait_until
+
+BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
+
+
+class Kept(Subscription):
+    """Events of rooms, the last ten of which are kept."""
+
+    class Arguments:
+        room = graphene.String(required=True)
+
+    class Meta:
+        abstract = True
+
+    text = graphene.String()
+    history_size = 10
+
+    def subscribe(self, info, room):
+        if room == "secret":
+            raise PermissionError("not for you")
+        return [room]
+
+    def publish(self, info, room):
+        return COMPLETE if self == "end" else {"text": self}
+
+
+class OnText(Kept):
+    pass
+
+
+class OnShared(Kept):
+    def context_id(self, info, room):
+        return "all"
+
+
+class OnFirst(Kept):
+    def initial(self, info, room):
+        return {"text": "snapshot"}
+
+
+class OnFiltered(Kept):
+    def filter_event(self, info, room):
+        return self != "hidden"
+
+
+class OnSharedFirst(OnFirst):
+    def context_id(self, info, room):
+        return "all"
+
+    def filter_event(self, info, room):
+        return self != "hidden"
+
+
+class OnPlain(Subscription):
+    """No history."""
+
+    text = graphene.String()
+
+    def publish(self, info):
+        return {"text": self}
+
+
+class Query(graphene.ObjectType):
+    ok = graphene.Boolean()
+
+
+class Root(graphene.ObjectType):
+    text = OnText.Field()
+    shared = OnShared.Field()
+    first = OnFirst.Field()
+    filtered = OnFiltered.Field()
+    shared_first = OnSharedFirst.Field()
+    plain = OnPlain.Field()
+
+
+class Consumer(GraphqlWsConsumer):
+    schema = graphene.Schema(query=Query, subscription=Root)
+    confirm_subscriptions = True
+
+
+class Client:
+    """A client that keeps what it gets, the confirmation first, and knows its last cursor."""
+
+    def __init__(self, subprotocol: str = NEW, **options: Any) -> None:
+        application = type("Mine", (Consumer,), options).as_asgi()
+        self.transport = GraphqlWsTransport(application, "/", subprotocol=subprotocol)
+        self.client = GraphqlWsClient(self.transport, subprotocol=subprotocol)
+        self.start = "subscribe" if subprotocol == NEW else "start"
+        self.payloads: list[Any] = []
+
+    async def subscribe(self, field: str, room: str, cursor: Any = None) -> Client:
+        await self.client.connect_and_init()
+        arguments = "" if field == "plain" else f'(room: "{room}")'
+        payload: dict[str, Any] = {"query": f"subscription {{ x: {field}{arguments} {{ text }} }}"}
+        if cursor is not None:
+            payload["extensions"] = {"cursor": cursor}
+        await self.transport.send({"type": self.start, "id": "1", "payload": payload})
+        await self.gets(1)
+        return self
+
+    async def gets(self, number: int) -> list[Any]:
+        """The texts of the next few events."""
+        texts = []
+        for _ in range(number):
+            message = await self.transport.receive()
+            assert message["type"] in {"next", "data"}, message
+            self.payloads.append(message["payload"])
+            data = message["payload"]["data"]
+            texts.append(data and data["x"]["text"])
+        return texts
+
+    async def gets_nothing(self) -> None:
+        assert await self.client.settle() == []
+
+    @property
+    def cursor(self) -> str:
+        cursor: str = self.payloads[-1]["extensions"]["cursor"]
+        return cursor
+
+    @property
+    def told(self) -> list[Any]:
+        """What each message said of recovery."""
+        return [payload.get("extensions", {}).get("recovered") for payload in self.payloads]
+
+    async def leave(self) -> str:
+        await self.client.finalize()
+        return self.cursor
+
+
+@pytest.fixture
+def room() -> str:
+    return uuid.uuid4().hex
+
+
+async def say(cls: type[Subscription], room: str, *texts: str) -> None:
+    for text in texts:
+        await cls.broadcast(group=room, payload=text)
+
+
+FIELDS = pytest.mark.parametrize(("field", "cls"), [("text", OnText), ("shared", OnShared)])
+FIRSTS = pytest.mark.parametrize(
+    ("field", "cls"), [("first", OnFirst), ("sharedFirst", OnSharedFirst)]
+)
+
+
+@BOTH
+@FIELDS
+async def test_a_client_that_comes_back_gets_what_it_has_missed_and_goes_on(
+    subprotocol: str, field: str, cls: type[Subscription], room: str
+) -> None:
+    first = await Client(subprotocol).subscribe(field, room)
+    await say(cls, room, "1", "2")
+    assert await first.gets(2) == ["1", "2"]
+    cursor = await first.leave()
+    await say(cls, room, "3", "4")
+    second = await Client(subprotocol).subscribe(field, room, cursor)
+    await say(cls, room, "5")
+    assert await second.gets(3) == ["3", "4", "5"]
+    # Said with the confirmation, and with the first event.
+    assert second.told == [True, True, None, None]
+    cursor = await second.leave()
+    third = await Client(subprotocol).subscribe(field, room, cursor)
+    await say(cls, room, "6")
+    assert await third.gets(1) == ["6"]
+    assert third.told == [True, True]
+    await third.leave()
+
+
+@FIELDS
+async def test_the_confirmation_is_a_cursor_to_come_back_with(
+    field: str, cls: type[Subscription], room: str
+) -> None:
+    first = await Client().subscribe(field, room)
+    cursor = await first.leave()
+    await say(cls, room, "1")
+    second = await Client().subscribe(field, room, cursor)
+    assert await second.gets(1) == ["1"]
+    await second.leave()
+
+
+@FIELDS
+async def test_one_that_is_there_gets_what_others_have_missed_only_once(
+    field: str, cls: type[Subscription], room: str
+) -> None:
+    stays, leaves = [await Client().subscribe(field, room) for _ in range(2)]
+    cursor = await leaves.leave()
+    await say(cls, room, "1", "2")
+    assert await stays.gets(2) == ["1", "2"]
+    back = await Client().subscribe(field, room, cursor)
+    await say(cls, room, "3")
+    assert await back.gets(3) == ["1", "2", "3"]
+    assert await stays.gets(1) == ["3"]
+    await stays.gets_nothing()
+    await back.gets_nothing()
+    # Both are at the same place, whatever way they came.
+    assert back.cursor == stays.cursor
+    for client in (stays, back):
+        await client.leave()
+
+
+@FIELDS
+async def test_what_is_kept_no_more_is_told_and_the_stream_goes_on(
+    field: str, cls: type[Subscription], room: str
+) -> None:
+    first = await Client().subscribe(field, room)
+    cursor = await first.leave()
+    await say(cls, room, *map(str, range(12)))
+    second = await Client().subscribe(field, room, cursor)
+    assert await second.gets(1) == [None]
+    assert second.payloads[-1]["data"] is None
+    await say(cls, room, "new")
+    assert await second.gets(1) == ["new"]
+    assert second.told == [False, False, None]
+    await second.leave()
+
+
+@FIRSTS
+async def test_a_snapshot_takes_the_place_of_what_cannot_be_replayed(
+    field: str, cls: type[Subscription], room: str
+) -> None:
+    first = await Client().subscribe(field, room)
+    assert await first.gets(1) == ["snapshot"]
+    cursor = await first.leave()
+    await say(cls, room, "1", "hidden", "2")
+    second = await Client().subscribe(field, room, cursor)
+    expected = ["1", "hidden", "2"] if field == "first" else ["1", "2"]
+    assert await second.gets(len(expected)) == expected
+    cursor = await second.leave()
+    await say(cls, room, *map(str, range(12)))
+    third = await Client().subscribe(field, room, cursor)
+    assert await third.gets(1) == ["snapshot"]
+    assert third.told == [False, False]
+    await third.leave()
+
+
+async def test_what_a_filter_hides_stays_hidden_when_it_is_replayed(room: str) -> None:
+    first = await Client().subscribe("filtered", room)
+    cursor = await first.leave()
+    await say(OnFiltered, room, "1", "hidden", "2")
+    second = await Client().subscribe("filtered", room, cursor)
+    assert await second.gets(2) == ["1", "2"]
+    await second.gets_nothing()
+    await second.leave()
+
+
+async def test_an_end_that_was_missed_is_an_end(room: str) -> None:
+    first = await Client().subscribe("text", room)
+    cursor = await first.leave()
+    await say(OnText, room, "1", "end", "2")
+    second = await Client().subscribe("text", room, cursor)
+    assert await second.gets(1) == ["1"]
+    assert (await second.transport.receive())["type"] == "complete"
+    await second.client.finalize()
+
+
+async def test_a_cursor_opens_no_group_that_subscribe_refuses() -> None:
+    first = await Client().subscribe("text", "open")
+    cursor = await first.leave()
+    await say(OnText, "secret", "1")
+    second = Client()
+    await second.client.connect_and_init()
+    payload = {
+        "query": 'subscription { x: text(room: "secret") { text } }',
+        "extensions": {"cursor": cursor},
+    }
+    await second.transport.send({"type": "subscribe", "id": "1", "payload": payload})
+    assert (await second.transport.receive())["type"] == "error"
+    await second.client.finalize()
+
+
+async def test_a_cursor_of_other_groups_replays_nothing(room: str) -> None:
+    first = await Client().subscribe("text", room)
+    cursor = await first.leave()
+    other = uuid.uuid4().hex
+    await say(OnText, other, "1")
+    second = await Client().subscribe("text", other, cursor)
+    assert await second.gets(1) == [None]
+    await second.gets_nothing()
+    await second.leave()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["", "nonsense", "x" * 1_000_000, 7, {"a": 1}, ["x"], True, "gqFh", "жук", "AAAA"],
+    ids=repr,
+)
+async def test_nonsense_in_the_place_of_a_cursor_is_told_politely(cursor: Any, room: str) -> None:
+    first = await Client(max_message_size=2_000_000).subscribe("text", room, cursor)
+    assert await first.gets(1) == [None]
+    await say(OnText, room, "1")
+    assert await first.gets(1) == ["1"]
+    assert first.told == [False, False, None]
+    await first.leave()
+
+
+async def test_a_place_in_the_future_or_before_the_first_event_is_told(room: str) -> None:
+    first = await Client().subscribe("text", room)
+    await say(OnText, room, "1")
+    await first.gets(1)
+    groups = [group_of(OnText, "GQLWS", name) for name in (None, room)]
+    codec = CursorCodec(groups)
+    places = codec.decode(await first.leave())
+    assert places is not None
+    for offset, told in ((5, False), (0, True)):
+        moved = {group: Position(place.epoch, offset) for group, place in places.items()}
+        moved[groups[0]] = places[groups[0]]
+        second = await Client().subscribe("text", room, codec.encode(moved))
+        assert await second.gets(1) == (["1"] if told else [None])
+        assert second.told[0] is told
+        await second.leave()
+
+
+async def test_a_class_without_a_history_says_no_word_of_one(room: str) -> None:
+    first = await Client().subscribe("plain", room, "a cursor of another time")
+    await OnPlain.broadcast(payload="1")
+    assert await first.gets(1) == ["1"]
+    assert first.payloads[-1] == {"data": {"x": {"text": "1"}}}
+    await first.client.finalize()
+
+
+async def test_events_of_several_groups_are_replayed_in_the_order_of_their_time(
+    room: str,
+) -> None:
+    first = await Client().subscribe("text", room)
+    cursor = await first.leave()
+    history: Any = history_of(channel_layer())
+    ticks = itertools.count(history._clock())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "_clock", lambda: next(ticks))
+        for number in range(6):
+            group = room if number % 2 else None
+            await OnText.broadcast(group=group, payload=str(number))
+    second = await Client().subscribe("text", room, cursor)
+    assert await second.gets(6) == ["0", "1", "2", "3", "4", "5"]
+    await second.leave()
+
+
+async def test_what_a_layer_loses_is_mended_before_the_client_notices(
+    faulty_channel_layer: FaultyChannelLayer, room: str
+) -> None:
+    client = await Client().subscribe("text", room)
+    await say(OnText, room, "1")
+    faulty_channel_layer.is_full = True
+    await say(OnText, room, "2", "3")
+    faulty_channel_layer.is_full = False
+    await say(OnText, room, "4")
+    assert await client.gets(4) == ["1", "2", "3", "4"]
+    assert all("gap" not in payload["extensions"] for payload in client.payloads)
+    await client.leave()
+
+
+async def test_a_last_event_that_was_lost_is_found_soon(
+    faulty_channel_layer: FaultyChannelLayer, room: str, settings: Any
+) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {"HISTORY_CHECK_EVERY": 0.01}
+    client = await Client().subscribe("text", room)
+    faulty_channel_layer.is_full = True
+    await say(OnText, room, "1")
+    assert await client.gets(1) == ["1"]
+    faulty_channel_layer.is_full = False
+    await client.leave()
+
+
+def gaps(client: Client) -> list[Any]:
+    return [payload.get("extensions", {}).get("gap") for payload in client.payloads]
+
+
+@pytest.mark.parametrize("field", ["plain", "text", "shared"])
+async def test_what_nothing_can_mend_is_told_with_the_next_event(
+    faulty_channel_layer: FaultyChannelLayer, room: str, field: str
+) -> None:
+    client = await Client().subscribe(field, room)
+    cls = {"plain": OnPlain, "text": OnText, "shared": OnShared}[field]
+    group = None if field == "plain" else room
+    await cls.broadcast(group=group, payload="1")
+    await client.gets(1)
+    faulty_channel_layer.is_full = True
+    for _ in range(3):
+        await cls.broadcast(group=group, payload="lost")
+    faulty_channel_layer.is_full = False
+    if field != "plain":
+        history: Any = history_of(faulty_channel_layer)
+        for kept in history._groups.values():
+            kept.entries.clear()
+    await cls.broadcast(group=group, payload="2")
+    assert (await client.gets(1))[0] == "2"
+    assert gaps(client) == [None, None, {"missed": 3, "reason": "layer"}]
+    await client.client.finalize()
+
+
+async def test_a_gap_of_unknown_size_is_told_when_the_history_was_lost(
+    faulty_channel_layer: FaultyChannelLayer, room: str
+) -> None:
+    client = await Client().subscribe("text", room)
+    await say(OnText, room, "1")
+    await client.gets(1)
+    history: Any = history_of(faulty_channel_layer)
+    history._groups.clear()
+    await say(OnText, room, "2")
+    assert await client.gets(1) == ["2"]
+    assert gaps(client)[-1] == {"missed": None, "reason": "layer"}
+    await client.leave()
+
+
+@pytest.mark.parametrize("where", ["class", "consumer"])
+@pytest.mark.parametrize("field", ["plain", "shared"])
+@pytest.mark.parametrize("policy", ["ignore", "end", "close"])
+async def test_a_gap_is_what_class_or_consumer_say(
+    faulty_channel_layer: FaultyChannelLayer,
+    room: str,
+    field: str,
+    policy: str,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cls: type[Subscription] = OnPlain if field == "plain" else OnShared
+    options = {"gap_policy": policy} if where == "consumer" else {}
+    if where == "class":
+        monkeypatch.setattr(cls, "gap_policy", policy)
+    client = await Client(**options).subscribe(field, room)
+    group = None if field == "plain" else room
+    await cls.broadcast(group=group, payload="1")
+    await client.gets(1)
+    faulty_channel_layer.is_full = True
+    await cls.broadcast(group=group, payload="lost")
+    faulty_channel_layer.is_full = False
+    if field == "shared":
+        history: Any = history_of(faulty_channel_layer)
+        for kept in history._groups.values():
+            kept.entries.clear()
+    await cls.broadcast(group=group, payload="2")
+    if policy == "ignore":
+        assert await client.gets(1) == ["2"]
+        assert gaps(client)[-1] is None
+        await client.client.finalize()
+    elif policy == "end":
+        message = await client.transport.receive()
+        [error] = message["payload"]["errors"]
+        assert error["extensions"] == {"code": "EVENTS_LOST"}
+        assert (await client.transport.receive())["type"] == "complete"
+        await client.client.finalize()
+    else:
+        await client.client.wait_disconnect(assert_code=1012)
+
+
+@pytest.mark.parametrize("field", ["text", "shared"])
+async def test_a_slow_client_is_told_what_its_queue_has_dropped(
+    field: str, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cls: type[Subscription] = OnText if field == "text" else OnShared
+    monkeypatch.setattr(cls, "notification_queue_limit", 2)
+    gate, publish = asyncio.Event(), cls._meta.publish
+
+    async def slow(payload: Any, info: Any, room: str) -> Any:
+        await gate.wait()
+        return publish(payload, info, room)
+
+    object.__setattr__(cls._meta, "publish", slow)
+    try:
+        client = await Client().subscribe(field, room)
+        await say(cls, room, *map(str, range(6)))
+        gate.set()
+        assert await client.gets(3) == ["0", "4", "5"]
+    finally:
+        object.__setattr__(cls._meta, "publish", publish)
+    assert gaps(client) == [None, None, {"missed": 3, "reason": "slow"}, None]
+    await client.leave()
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=5), st.tuples(st.text(max_size=8), st.integers(0, 2**63 - 1)), min_size=1
+    )
+)
+def test_a_cursor_says_where_it_was_made(places: dict[str, tuple[str, int]]) -> None:
+    expected = {group: Position(*place) for group, place in places.items()}
+    codec = CursorCodec(list(places))
+    assert CursorCodec(list(reversed(places))).decode(codec.encode(expected)) == expected
+    assert CursorCodec([*places, "another"]).decode(codec.encode(expected)) is None
+
+
+@given(st.text(max_size=100) | st.binary(max_size=60))
+def test_no_text_breaks_the_reading_of_a_cursor(text: Any) -> None:
+    codec = CursorCodec(["a"])
+    assert codec.decode(text) is None or isinstance(text, str)
+    assert codec.decode("A" * (LONGEST + 1)) is None
+    assert codec.decode(codec.encode({"a": Position(UNKNOWN, 0)})) == {"a": Position(UNKNOWN, 0)}
+    assert codec.decode(codec.encode({"a": Position("e", -1)})) is None
+
+
+def test_a_gap_policy_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="gap_policy is 'shout'; it must be one of 'tell'"):
+
+        class OnWrong(Kept):
+            gap_policy = "shout"
+
+
+def test_names_of_options_may_be_fields_of_a_users_class() -> None:
+    class OnMine(Subscription):
+        history_size = graphene.Int()
+        history_ttl = graphene.Int()
+        gap_policy = graphene.String()
+
+        def publish(self, info):
+            return self
+
+    assert history_of_class(OnMine) is None
+    assert gap_policy(OnMine) is None
+
+
+@pytest.mark.parametrize("field", ["text", "shared"])
+async def test_what_is_broadcast_while_a_client_subscribes_comes_once_and_with_its_place(
+    faulty_channel_layer: FaultyChannelLayer, room: str, field: str
+) -> None:
+    cls = OnText if field == "text" else OnShared
+    history: Any = history_of(faulty_channel_layer)
+    may_answer, heads = asyncio.Event(), history.heads
+
+    async def slow_heads(groups: Any) -> Any:
+        await may_answer.wait()
+        return await heads(groups)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "heads", slow_heads)
+        client = Client()
+        subscribing = asyncio.create_task(client.subscribe(field, room))
+        group = group_of(cls, "GQLWS", room)
+        await wait_until(lambda: faulty_channel_layer.groups.get(group))
+        await say(cls, room, "1", "2")
+        may_answer.set()
+        await subscribing
+    assert await client.gets(2) == ["1", "2"]
+    assert all("cursor" in payload["extensions"] for payload in client.payloads)
+    await client.gets_nothing()
+    cursor = await client.leave()
+    again = await Client().subscribe(field, room, cursor)
+    await again.gets_nothing()
+    await again.leave()
+
+
+async def test_a_history_that_cannot_be_read_refuses_a_subscription_and_no_running_one(
+    faulty_channel_layer: FaultyChannelLayer,
+    room: str,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {"HISTORY_CHECK_EVERY": 0.01}
+    client = await Client().subscribe("text", room)
+    history: Any = history_of(faulty_channel_layer)
+
+    async def fail(groups: Any) -> Any:
+        raise OSError("no Redis")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "heads", fail)
+        await wait_until(lambda: "The history cannot be read" in caplog.text)
+        refused = Client()
+        await refused.client.connect_and_init()
+        query = f'subscription {{ x: text(room: "{room}2") {{ text }} }}'
+        await refused.transport.send({"type": "subscribe", "id": "1", "payload": {"query": query}})
+        assert (await refused.transport.receive())["type"] == "error"
+        await refused.client.finalize()
+    await say(OnText, room, "1")
+    assert await client.gets(1) == ["1"]
+    await client.leave()
+
+
+async def test_an_event_that_cannot_be_decoded_any_more_costs_only_itself(
+    room: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await Client().subscribe("text", room)
+    cursor = await client.leave()
+    await say(OnText, room, "1")
+    history: Any = history_of(channel_layer())
+    history.append_now(group_of(OnText, "GQLWS", room), b"\xc1", 10, 60)
+    await say(OnText, room, "2")
+    again = await Client().subscribe("text", room, cursor)
+    assert await again.gets(2) == ["1", "2"]
+    assert "Lost a broadcast to group" in caplog.text
+    await again.leave()
+
+
+async def test_a_payload_that_needs_the_database_is_decoded_in_a_thread(
+    room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await Client().subscribe("text", room)
+    cursor = await client.leave()
+    await say(OnText, room, "1")
+    first = [True]
+    init = Notification.__init__
+
+    def once(self: Notification, *arguments: Any, **options: Any) -> None:
+        if first and threading.current_thread() is threading.main_thread():
+            first.clear()
+            raise SynchronousOnlyOperation
+        init(self, *arguments, **options)
+
+    monkeypatch.setattr(Notification, "__init__", once)
+    again = await Client().subscribe("text", room, cursor)
+    assert await again.gets(1) == ["1"]
+    assert first == []
+    await again.leave()
