@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shlex
 import shutil
@@ -116,7 +117,8 @@ async def test_nginx_serves_the_whole_site(site, tmp_path: Path):
     )
     text = text.replace("127.0.0.1:8000", behind.url.removeprefix("http://"))
     text = text.replace("/srv/mysite/static/", f"{project.folder}/chat/static/")
-    modes = f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/errors;"
+    user = "user root; " if os.geteuid() == 0 else ""
+    modes = f"{user}daemon off; pid {tmp_path}/pid; error_log {tmp_path}/errors;"
     places = " ".join(
         f"{name}_temp_path {tmp_path}/{name};"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

@@ -68,13 +68,13 @@ class Program:
         self.stop()
 
     def stop(self) -> None:
-        """End the program; harmless if it has ended."""
+        """End the program, whether it wants to or not; harmless if it has ended."""
         self._process.terminate()
-        try:
-            self._process.wait(GUARD)
-        finally:
-            self._process.kill()
-            self._reader.join()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(GUARD / 4)
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
 
     def _listens(self, timeout: float) -> bool:
         """Wait until something accepts connections at the port; there is no sign to wait for."""
