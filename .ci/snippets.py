@@ -1,4 +1,4 @@
-"""Check that each Python snippet of the documents is complete: what it uses, it imports or defines.
+"""Check that each Python snippet of the documents imports or defines what it uses.
 
 A snippet that belongs to a file of a project is checked with what is added to that file.
 """

@@ -52,7 +52,7 @@ export function explainUnopened({ url, isWsgi }) {
     message: `No WebSocket could be opened at ${url}. The server's log, or the browser's console, has its answer.`,
     check: [
       "404 or 500: asgi.py must route WebSockets of this path, as `GraphqlProtocolTypeRouter` does. A Django URLconf serves HTTP only.",
-      `403: the server must accept the origin ${location.origin}. Add its host to ALLOWED_HOSTS, or the origin to CSRF_TRUSTED_ORIGINS.`,
+      `403: the server must accept the origin ${location.origin}. Add its host to ALLOWED_HOSTS, or the origin to CSRF_TRUSTED_ORIGINS or to the option \`allowed_origins\`.`,
       "400 or 426: a proxy in between must pass the headers `Upgrade` and `Connection` on.",
       "No answer: is the server running, and does the path end in a slash, as its route does?",
     ],

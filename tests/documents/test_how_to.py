@@ -16,6 +16,7 @@ import pytest
         ("celery", "chat.test_tasks"),
         ("data-loaders", "chat.test_loaders"),
         ("testing", "chat.test_with_unittest"),
+        ("single-page-app", "chat.test_origins"),
     ],
 )
 def test_a_page_keeps_its_promise(project, page: str, tests: str):
