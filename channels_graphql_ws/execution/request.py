@@ -31,13 +31,20 @@ class Subscribe:
 
     id: OperationId
     query: str
-    """The document; empty if the client only names one in `payload`."""
+    """The document; empty if the client only names one."""
     variables: dict[str, Any] = field(default_factory=dict)
     operation_name: str | None = None
     extensions: JsonObject | None = None
     payload: JsonObject = field(default_factory=dict)
-    """All that the client sent, unknown keys included."""
+    """All that the client sent, unknown keys included, if there is a hook to see it."""
+    has_query: bool = True
+    """Whether there is a document, be it an empty one."""
 
     def for_hook(self) -> dict[str, Any]:
-        """Give the payload for a hook, which may change it: there always is a `query`."""
+        """Return the payload for a hook, which may change it: there always is a `query`."""
         return {**self.payload, "query": self.query}
+
+    def release(self) -> None:
+        """Forget all but the id, once nothing else is needed."""
+        self.query = ""
+        self.variables, self.payload, self.extensions = {}, {}, None

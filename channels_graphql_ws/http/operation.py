@@ -202,6 +202,10 @@ class HttpOperation:
         if type is OperationType.SUBSCRIPTION:
             self._session.send_away_with_hub(self)
 
+    def room(self) -> Awaitable[None] | None:
+        """Return something to wait for before the result, while the client reads nothing."""
+        return self.ready()
+
     def starting(self) -> None:
         """Say that there is nothing to wait for before it is executed."""
 

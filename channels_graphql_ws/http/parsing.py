@@ -103,6 +103,7 @@ def operation_of(content: object, where: str = "", *, by_name: bool = False) -> 
         operation_name=content.get("operationName") or None,
         extensions=content.get("extensions"),
         payload=content,
+        has_query=content.get("query") is not None,
     )
 
 

@@ -149,6 +149,8 @@ class Engine:
             return
         if changes is not None:
             request, schema = replaced(request, schema, changes)
+        # Only hooks look at all that the client sent, and it may be large.
+        request.payload = client.request.payload = {}
         document = self._document(request, schema)
         if not isinstance(document, Document):
             document = yield document
@@ -192,7 +194,7 @@ class Engine:
     def _document(
         self, request: Subscribe, schema: GraphQLSchema
     ) -> Document | Awaitable[Document]:
-        if not request.query and request.payload.get("query") is None:
+        if not request.query and not request.has_query:
             raise NoDocumentError
         documents = self._documents
         if schema is not self.settings.schema:
@@ -211,6 +213,8 @@ class Engine:
         while is_awaitable(result):
             result = yield result
         self._warn_if_slow(request, time.monotonic() - started)
+        while (waiting := client.room()) is not None:
+            yield waiting
         answer: ExecutionResult = result
         what = request.operation_name or "an operation"
         log_errors(answer.errors, what, request.id, self.settings.mask)

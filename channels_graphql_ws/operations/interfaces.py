@@ -46,6 +46,10 @@ class Client(Member, Protocol):
         """Return something to wait for before it is executed; `None`: it is, from now on."""
         ...
 
+    def room(self) -> Awaitable[None] | None:
+        """Return something to wait for before the result, while the client reads nothing."""
+        ...
+
     def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: whoever ends the operation has to `end` it."""
         ...

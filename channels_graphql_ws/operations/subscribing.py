@@ -76,6 +76,7 @@ class Subscribing:
             refusal = Refusal.SUBSCRIBE if is_class else Refusal.STREAM
             client.failed([describe(error, session.format_error)], refusal)
             return
+        asked.request.release()
         subscription.open()
 
     def _execution(self, asked: PreparedOperation, context: Any) -> EventExecution:

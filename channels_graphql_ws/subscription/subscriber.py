@@ -247,6 +247,10 @@ def first_executed(plan: EventExecution, id: object) -> Eager[ExecutionResult | 
 def failed(error: BaseException, plan: EventExecution, id: object) -> ExecutionResult:
     """Give what a client gets when something broke that is not its fault."""
     if is_cancellation(error):
-        raise error
+        try:
+            raise error
+        finally:
+            # Its traceback knows this frame: a reference cycle for each event that is cancelled.
+            del error
     log.error("Lost a notification of %s (id %s)", plan.name, id, exc_info=error)
     return ExecutionResult(None, [GraphQLError(INTERNAL_ERROR["message"])])

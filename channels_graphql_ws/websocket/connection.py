@@ -37,6 +37,7 @@ from channels_graphql_ws.websocket.protocol import (
     ServerProtocol,
     State,
 )
+from channels_graphql_ws.websocket.sizes import is_longer
 from channels_graphql_ws.websocket.tasks import ConnectionTasks
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
@@ -46,6 +47,9 @@ ANOTHER_IDENTITY: Final = {
     "extensions": {"code": "IDENTITY_CHANGED"},
 }
 """What is said of an operation that began before another identity was accepted."""
+
+STOPPING_LIMIT = 1_000
+"""Operations that may be ending at the client's wish before no more messages are read."""
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that a broken connection may take to tell the client so."""
@@ -76,6 +80,8 @@ class Connection:
         "_protocol",
         "_send_event",
         "_settings",
+        "_stopped",
+        "_stopping",
         "_subscriptions",
         "_tasks",
         "_variables",
@@ -97,8 +103,12 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._operations: dict[Operation, ClientOperation] = {}
         self._subscriptions = 0
+        self._stopping = 0
+        self._stopped: asyncio.Event | None = None
         self._tasks = ConnectionTasks(self._loop, self.crashed)
-        self._outbox = Outbox(self)
+        self._outbox = Outbox(
+            self, max_size=settings.max_unsent_bytes, timeout=settings.pong_timeout
+        )
         self._init_timer: asyncio.TimerHandle | None = None
         self._keep_alive: KeepAlive | None = None
         self._initializing: asyncio.Task[None] | None = None
@@ -117,12 +127,16 @@ class Connection:
         if timeout and self._protocol.subprotocol.has_init_timeout:
             self._init_timer = self._loop.call_later(timeout, self._init_timed_out)
 
+    def may_take(self, frame: str | bytes | None) -> bool:
+        """Return whether a frame is not too large to be decoded."""
+        return not is_longer(frame, self._protocol.max_message_size)
+
     def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
-        """Take a frame; give something to wait for before the next, if there is need."""
+        """Take a frame; return something to wait for before the next, if there is need."""
         return self._take(self._protocol.received, frame)
 
     def received_json(self, content: object) -> Awaitable[None] | None:
-        """Take a frame that was decoded by somebody else; otherwise as `received`."""
+        """Take a frame that was decoded elsewhere; otherwise as `received`."""
         return self._take(self._protocol.received_json, content)
 
     async def disconnected(self) -> None:
@@ -163,16 +177,31 @@ class Connection:
 
     @property
     def _is_busy(self) -> bool:
-        return len(self._operations) > self._subscriptions
+        return any(each.type is not SUBSCRIPTION for each in self._operations.values())
 
     def crashed(self) -> None:
         """Close, as something broke that is not the client's fault."""
         self.carry_out(self._protocol.crashed())
 
+    def call_later(
+        self, seconds: float, call: Callable[..., None], *args: Any
+    ) -> asyncio.TimerHandle:
+        """Set a timer."""
+        return self._loop.call_later(seconds, call, *args)
+
+    def stalled(self) -> None:
+        """Close, as the client does not read what it is sent."""
+        self.carry_out(self._protocol.stalled())
+
     @property
     def is_full(self) -> bool:
-        """Tell if the client does not read what it is sent."""
+        """Whether the client does not read what it is sent."""
         return self._outbox.is_full
+
+    @property
+    def taken(self) -> int:
+        """How many frames the client has taken that had to wait for it."""
+        return self._outbox.taken
 
     async def closed(self) -> None:
         """Wait, but not for ever, until the client has been told that we close."""
@@ -202,9 +231,8 @@ class Connection:
 
     def forget(self, client: ClientOperation) -> None:
         """An operation has come to its end."""
-        forgotten = self._operations.pop(client.operation, None)
-        if forgotten is not None and forgotten.type is SUBSCRIPTION:
-            self._subscriptions -= 1
+        self._operations.pop(client.operation, None)
+        self._free_place(client)
         if self._idle is not None and not self._is_busy:
             self._idle.set()
 
@@ -214,17 +242,14 @@ class Connection:
         if client.type is not SUBSCRIPTION and self._application.has_left():
             self._end_operations_of_before()
 
-    def admission(self, client: ClientOperation) -> Awaitable[None] | None:
+    def admission(self) -> Awaitable[None] | None:
         """Return something to wait for while it is being decided who the client is."""
-        return None if self._protocol.state is State.READY else self._admission(client)
+        return self._admission() if self._protocol.state is State.INITIALISING else None
 
-    async def _admission(self, client: ClientOperation) -> None:
+    async def _admission(self) -> None:
         while self._protocol.state is State.INITIALISING:
             self._decided = self._decided or asyncio.Event()
             await self._decided.wait()
-        if client.operation not in self._operations:
-            # It was ended by the decision: its cancellation is under way.
-            await asyncio.Event().wait()
 
     def _end_operations_of_before(self) -> None:
         """End what began under another identity, but for mutations, which go on under theirs."""
@@ -238,8 +263,8 @@ class Connection:
             self.forget(client)
             self.run(self._end(client))
 
-    def count_subscription(self) -> None:
-        """Count one more.
+    def take_place(self, client: ClientOperation) -> None:
+        """Count one more subscription.
 
         Raises:
             TooManyError: there is no room for it.
@@ -249,9 +274,19 @@ class Connection:
             text = f"Operation limit of {limit} reached: end a subscription of this connection"
             raise TooManyError(GraphQLError(text))
         self._subscriptions += 1
+        client.has_place = True
+
+    def _free_place(self, client: ClientOperation) -> None:
+        if client.has_place:
+            client.has_place = False
+            self._subscriptions -= 1
+
+    def room(self) -> Awaitable[None] | None:
+        """Return something to wait for while the client reads nothing."""
+        return self._outbox.has_room() if self._outbox.is_full else None
 
     def ready(self) -> Awaitable[None] | None:
-        """Give something to wait for before the next notification, if there is need."""
+        """Return something to wait for before the next event, if there is need."""
         is_idle = self._outbox.flushing is None and self._order is None  # Most clients are.
         if is_idle or (self._in_progress is None and not self._outbox.is_full):
             return None
@@ -277,8 +312,9 @@ class Connection:
             self.carry_out(decide(content))
         else:
             order.put(partial(decide, content))
-        # Who does not read what we answer is not listened to.
-        if self._outbox.is_full or (order is not None and order.is_full):
+        # Back-pressure: stop reading while the outbox is full.
+        is_full = self._outbox.is_full or self._stopping >= STOPPING_LIMIT
+        if is_full or (order is not None and order.is_full):
             return self._room()
         return None
 
@@ -290,6 +326,9 @@ class Connection:
     async def _room(self) -> None:
         if self._order is not None:
             await self._order.has_room()
+        if self._stopping >= STOPPING_LIMIT:
+            self._stopped = self._stopped or asyncio.Event()
+            await self._stopped.wait()
         await self._outbox.has_room()
 
     def carry_out(self, effects: list[Effect]) -> None:
@@ -379,21 +418,31 @@ class Connection:
     def _cancel(self, operation: Operation) -> None:
         client = self._operations.get(operation)
         if client is not None:
+            # At once: `unsubscribed` may take its time.
+            self._free_place(client)
+            self._stopping += 1
             self.run(self._stop(client))
 
     def _stop(self, client: ClientOperation) -> Eager[None]:
         """End an operation at the client's wish."""
         client.is_stopping = True
         task = client.task
-        if task is not None and not task.done():
-            # Who counts on confirmations gets one in front of the `complete`.
-            if not (self._settings.confirm_subscriptions and client.type in (None, SUBSCRIPTION)):
-                eager.cancel(task)
-            yield asyncio.wait([task])
-        if client.live is not None:
-            yield from client.live.end()
-        yield from client.ended()
-        self.forget(client)
+        try:
+            if task is not None and not task.done():
+                # With confirmations, there is one in front of each `complete`.
+                confirms = self._settings.confirm_subscriptions
+                if not (confirms and client.type in (None, SUBSCRIPTION)):
+                    client.cancel()
+                yield asyncio.wait([task])
+            if client.live is not None:
+                yield from client.live.end()
+            yield from client.ended()
+        finally:
+            self.forget(client)
+            self._stopping -= 1
+            if self._stopped is not None and self._stopping <= STOPPING_LIMIT // 2:
+                self._stopped.set()
+                self._stopped = None
         was_subscription = client.type is None or client.type is SUBSCRIPTION
         frame = self._protocol.stopped(client.operation, was_subscription=was_subscription)
         self._send(frame)
@@ -437,7 +486,7 @@ class Connection:
             if task is not None and not task.done():
                 # A mutation that is cancelled half-way leaves half of its work.
                 if client.type is not OperationType.MUTATION or not client.is_started:
-                    eager.cancel(task)
+                    client.cancel()
                 yield asyncio.wait([task])
         finally:
             # Even if this is cancelled: nothing may stay behind in the hub.

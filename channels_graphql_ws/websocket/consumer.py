@@ -44,14 +44,18 @@ from channels_graphql_ws.websocket.identity import Identities
 from channels_graphql_ws.websocket.interfaces import ConnectionSettings
 from channels_graphql_ws.websocket.messages import CloseCode
 from channels_graphql_ws.websocket.options import ConsumerOptions
-from channels_graphql_ws.websocket.protocol import SERVICE_RESTART, ServerProtocol
+from channels_graphql_ws.websocket.protocol import (
+    SERVICE_RESTART,
+    ProtocolSettings,
+    ServerProtocol,
+)
 from channels_graphql_ws.websocket.receiver import Receiver
 from channels_graphql_ws.websocket.subprotocols import (
     Subprotocol,
     choose,
+    for_hook,
     named,
     parse,
-    without_query,
 )
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
@@ -227,12 +231,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         if self._connections.is_draining:
             await application.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
             return
-        self._connection = Connection(
-            self._server_protocol(chosen),
-            application,
-            application,
-            _settings(_reader.values(self)),
-        )
+        settings = _settings(_reader.values(self))
+        protocol = self._server_protocol(chosen, settings.protocol)
+        self._connection = Connection(protocol, application, application, settings)
         self._session.send_away_with_hub(self._connection)
         self._connections.add(self._connection)
         self._connection.opened()
@@ -253,8 +254,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     ) -> None:
         """Take a frame and pass it to `receive_json`, unless it is not even JSON."""
         frame = bytes_data if text_data is None else text_data
-        limit = self.max_message_size
-        if limit is None or frame is None or len(frame) <= limit:
+        if self._connection is None or self._connection.may_take(frame):
             try:
                 content = await self._decode(frame)
             except InvalidMessageError:
@@ -292,14 +292,14 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             self._session.is_closed = self._is_over
         return self._session
 
-    def _server_protocol(self, subprotocol: Subprotocol) -> ServerProtocol:
+    def _server_protocol(
+        self, subprotocol: Subprotocol, settings: ProtocolSettings
+    ) -> ServerProtocol:
         if "on_operation" in self._overridden:
-            subprotocol = without_query(subprotocol)
+            subprotocol = for_hook(subprotocol)
         return ServerProtocol(
             subprotocol,
-            max_message_size=self.max_message_size,
-            max_operations=self.max_operations_in_flight,
-            answers_complete=self.answer_complete,
+            settings,
             asks_about_pings="on_ping" in self._overridden,
             tells_of_pongs="on_pong" in self._overridden,
         )
@@ -447,7 +447,7 @@ _HOOKS = sorted(
     | _RECEIVING
 )
 
-_reader = SettingsReader(ConnectionSettings)
+_reader = SettingsReader(ConnectionSettings, protocol=ProtocolSettings)
 _settings = lru_cache(maxsize=128)(_reader.settings)
 """Connections with the same values have the same settings."""
 

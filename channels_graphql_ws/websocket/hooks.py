@@ -144,6 +144,10 @@ class HookedClient:
         """Return something to wait for before it is executed; `None`: it is, from now on."""
         return self._client.starting()
 
+    def room(self) -> Awaitable[None] | None:
+        """Return something to wait for before the result, while the client reads nothing."""
+        return self._client.room()
+
     def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
         self._client.subscribed(live)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.websocket.keep_alive import KeepAliveHooks
 from channels_graphql_ws.websocket.operation import ClientOperation
+from channels_graphql_ws.websocket.protocol import ProtocolSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,9 @@ class ConnectionSettings:
     connection_init_wait_timeout: float | None = None
     disconnect_timeout: float | None = 30.0
     max_operations_per_connection: int | None = None
+    max_unsent_bytes: int | None = None
     complete_at_shutdown: bool = False
+    protocol: ProtocolSettings = field(default_factory=ProtocolSettings)
 
 
 class WebSocket(Protocol):

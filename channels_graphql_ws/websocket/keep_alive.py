@@ -1,4 +1,4 @@
-"""KeepAlive of one connection: when ours are due, and the hooks that hear of the client's."""
+"""Keep one connection alive: our pings, the time for pongs, and the hooks about both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from channels_graphql_ws.websocket.protocol import Effect, ServerProtocol, State
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 WAITING_LIMIT = 64
-"""KeepAlive and pongs that may wait for their hook before further ones go unheard."""
+"""Pings and pongs that may wait for their hook before further ones are dropped."""
 
 
 class KeepAliveOwner(Protocol):
@@ -22,7 +22,12 @@ class KeepAliveOwner(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Tell if the client does not read."""
+        """Whether the client does not read what it is sent."""
+        ...
+
+    @property
+    def taken(self) -> int:
+        """How many frames the client has taken that had to wait for it."""
         ...
 
     def carry_out(self, effects: list[Effect]) -> None:
@@ -36,11 +41,11 @@ class KeepAliveHooks(Protocol):
     """What is asked of the application about pings."""
 
     def ping_payload_now(self) -> Any:
-        """Give the payload of a ping of ours."""
+        """Return the payload of a ping of ours."""
         ...
 
     def pinged(self, payload: Any) -> Any:
-        """Give the payload of a pong, `None` for that of the ping. May be awaitable."""
+        """Return the payload of a pong, `None` for that of the ping. May be awaitable."""
         ...
 
     def ponged(self, payload: Any) -> Any:
@@ -49,7 +54,30 @@ class KeepAliveHooks(Protocol):
 
 
 class KeepAlive:
-    """Sends pings, sees that the client is there, and calls hooks in the order of events."""
+    """Sends pings, notices that the client is gone, and calls hooks in the order of events.
+
+    Args:
+        protocol: decides what is sent.
+        owner: the connection.
+        hooks: the user's.
+        loop: the event loop of the connection.
+        every: seconds between pings; `None` sends none.
+        timeout: seconds after a ping in which something must come; `None` waits for ever.
+        at_once: send the first one with the acknowledgement, if the dialect does that.
+    """
+
+    __slots__ = (
+        "_at_once",
+        "_every",
+        "_hooks",
+        "_loop",
+        "_next",
+        "_owner",
+        "_pong",
+        "_protocol",
+        "_queue",
+        "_timeout",
+    )
 
     def __init__(
         self,
@@ -60,23 +88,25 @@ class KeepAlive:
         *,
         every: float | None,
         timeout: float | None,
+        at_once: bool = True,
     ) -> None:
         self._protocol = protocol
         self._owner = owner
         self._hooks = hooks
         self._every = every
         self._timeout = timeout
+        self._at_once = at_once
         self._loop = loop
         self._next: asyncio.TimerHandle | None = None
         self._pong: asyncio.TimerHandle | None = None
-        self._queue: list[Eager[None]] = []
-        self._is_working = False
+        # What waits for a hook, while one is called; few users have any.
+        self._queue: list[Eager[None]] | None = None
 
     def start(self) -> None:
         """Begin, once the client is acknowledged; harmless if it has begun."""
         if self._next is not None or not self._every or self._protocol.state is not State.READY:
             return
-        if self._protocol.subprotocol.pings_at_once:
+        if self._at_once and self._protocol.subprotocol.pings_at_once:
             self._ping()
         else:
             self._schedule()
@@ -86,7 +116,8 @@ class KeepAlive:
         self.heard()
         if self._next is not None:
             self._next.cancel()
-        self._queue.clear()
+        if self._queue is not None:
+            self._queue.clear()
 
     def heard(self) -> None:
         """Any frame from the client shows that it is there."""
@@ -100,52 +131,59 @@ class KeepAlive:
 
     def _ping(self) -> None:
         self._schedule()
-        # A client that does not read is not sent ever more to read.
-        if not self._owner.is_full:
-            self._owner.carry_out(self._effects())
+        # A client that does not read is not sent more. The outbox watches it, as its pongs
+        # are not read either.
+        if self._owner.is_full:
+            return
+        self._owner.carry_out(self._effects())
         expects_pong = self._timeout and self._protocol.subprotocol.expects_pong
         if expects_pong and self._timeout and self._pong is None:
-            self._pong = self._loop.call_later(self._timeout, self._timed_out)
+            taken = self._owner.taken
+            self._pong = self._loop.call_later(self._timeout, self._timed_out, taken)
 
     def _effects(self) -> list[Effect]:
         try:
             return self._protocol.ping_due(_object(self._hooks.ping_payload_now(), "ping_payload"))
-        # It may be the user's method, and what it gives may have no JSON form.
+        # It may be the user's method, and what it returns may have no JSON form.
         except Exception:
             log.exception("`ping_payload` failed: a ping goes without it")
             return self._protocol.ping_due()
 
-    def _timed_out(self) -> None:
-        self._owner.carry_out(self._protocol.pong_timed_out())
+    def _timed_out(self, taken: int) -> None:
+        self._pong = None
+        # Who reads slowly is there, and nothing is read of it meanwhile.
+        if not self._owner.is_full and self._owner.taken == taken:
+            self._owner.carry_out(self._protocol.pong_timed_out())
 
     def pinged(self, payload: Any) -> None:
-        """Have the hook asked, and the ping answered."""
+        """Call the hook, and answer the ping."""
         self._put(lambda: self._hooks.pinged(payload), partial(self._answer, payload))
 
     def ponged(self, payload: Any) -> None:
-        """Have the hook told."""
+        """Call the hook."""
         self._put(lambda: self._hooks.ponged(payload), lambda _: None)
 
     def _answer(self, payload: Any, answer: Any) -> None:
-        given = _object(answer, "on_ping")
-        effects = self._protocol.ping_answered(payload if given is None else given)
+        own = _object(answer, "on_ping")
+        effects = self._protocol.ping_answered(payload if own is None else own)
         self._owner.carry_out(effects)
 
     def _put(self, hook: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        if len(self._queue) >= WAITING_LIMIT:
+        call = self._call(hook, then)
+        if self._queue is None:
+            self._queue = [call]
+            self._owner.run(self._work_off(self._queue))
+        elif len(self._queue) < WAITING_LIMIT:
+            self._queue.append(call)
+        else:
             log.warning("A client sends pings faster than the hook takes them: one is lost")
-            return
-        self._queue.append(self._call(hook, then))
-        if not self._is_working:
-            self._is_working = True
-            self._owner.run(self._work_off())
 
-    def _work_off(self) -> Eager[None]:
+    def _work_off(self, queue: list[Eager[None]]) -> Eager[None]:
         try:
-            while self._queue:
-                yield from self._queue.pop(0)
+            while queue:
+                yield from queue.pop(0)
         finally:
-            self._is_working = False
+            self._queue = None
 
     @staticmethod
     def _call(hook: Callable[[], Any], then: Callable[[Any], None]) -> Eager[None]:
@@ -166,4 +204,4 @@ def _object(payload: Any, name: str) -> Any:
     # Clients close the connection when a payload is anything else.
     if payload is None or isinstance(payload, dict):
         return payload
-    raise TypeError(f"`{name}` gave {payload!r}, it has to give a dict or `None`")
+    raise TypeError(f"`{name}` returned {payload!r}, it must return a dict or `None`")

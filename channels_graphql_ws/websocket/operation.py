@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from graphql import OperationType
 
+from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
@@ -22,7 +23,11 @@ class OperationOwner(Protocol):
     """The connection, as far as an operation needs it."""
 
     def ready(self) -> Awaitable[None] | None:
-        """Give something to wait for before the next result, if there is need to."""
+        """Return something to wait for before the next event, if there is need to."""
+        ...
+
+    def room(self) -> Awaitable[None] | None:
+        """Return something to wait for while the client reads nothing."""
         ...
 
     def report(self, event: str, operation: Operation, *arguments: Any) -> None:
@@ -41,14 +46,14 @@ class OperationOwner(Protocol):
     def run(self, work: Eager[None]) -> object:
         """Take steps on behalf of an operation."""
 
-    def count_subscription(self) -> None:
-        """See that there may be one more subscription.
+    def take_place(self, client: ClientOperation) -> None:
+        """Count one more subscription.
 
         Raises:
             TooManyError: there may not.
         """
 
-    def admission(self, client: ClientOperation) -> Awaitable[None] | None:
+    def admission(self) -> Awaitable[None] | None:
         """Return something to wait for while it is being decided who the client is."""
         ...
 
@@ -62,6 +67,8 @@ class ClientOperation:
     __slots__ = (
         "_connection",
         "at_end",
+        "has_place",
+        "is_cancelled",
         "is_started",
         "is_stopping",
         "live",
@@ -78,6 +85,8 @@ class ClientOperation:
         self.type: OperationType | None = None
         self.task: asyncio.Task[None] | None = None
         self.live: ActiveSubscription | None = None
+        self.has_place = False
+        self.is_cancelled = False
         self.is_started = False
         self.is_stopping = False
         self.at_end: Callable[[], Eager[None]] | None = None
@@ -92,21 +101,47 @@ class ClientOperation:
         """Learn what kind of operation this is; return something to wait for, if need be.
 
         Raises:
-            CancelledError: it is none that has to go on for a confirmation.
             TooManyError: the client has as many subscriptions as it may have.
         """
-        if type is SUBSCRIPTION:
-            self._connection.count_subscription()
+        if type is SUBSCRIPTION and not self.is_stopping:
+            self._connection.take_place(self)
         self.type = type
         if self.is_stopping and type is not SUBSCRIPTION:
-            raise asyncio.CancelledError
-        return self._connection.admission(self)
+            # Only subscriptions go on, for their confirmation.
+            self.cancel()
+        return self._admission()
 
     def starting(self) -> Awaitable[None] | None:
         """Return something to wait for before it is executed; `None`: it is, from now on."""
-        waiting = self._connection.admission(self)
+        waiting = self._admission()
+        if waiting is None and self.type is not SUBSCRIPTION:
+            # Its result would wait, and nobody knows how large it is.
+            waiting = self._connection.room()
         self.is_started = waiting is None
         return waiting
+
+    def cancel(self) -> None:
+        """Cancel what is under way, and begin nothing more."""
+        self.is_cancelled = True
+        if self.task is not None and not self.task.done():
+            eager.cancel(self.task)
+
+    def _admission(self) -> Awaitable[None] | None:
+        if self.is_cancelled:
+            return self._admitted(None)
+        waiting = self._connection.admission()
+        return None if waiting is None else self._admitted(waiting)
+
+    async def _admitted(self, waiting: Awaitable[None] | None) -> None:
+        if waiting is not None:
+            await waiting
+        # The cancellation takes a moment to arrive.
+        if self.is_cancelled:
+            await asyncio.Event().wait()
+
+    def room(self) -> Awaitable[None] | None:
+        """Return something to wait for before the result, while the client reads nothing."""
+        return self._connection.room()
 
     def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""
@@ -153,5 +188,8 @@ class ClientOperation:
         self._let_go()
 
     def _let_go(self) -> None:
-        """Forget who knows us: a circle would stay until garbage is collected."""
-        self.live = self.at_end = None
+        """Break the reference cycles, so that memory is freed at once.
+
+        A task that was cancelled has the frames in its traceback, and those know us.
+        """
+        self.live = self.at_end = self.task = None

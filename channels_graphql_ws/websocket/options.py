@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
-from channels_graphql_ws.operations.defaults import Open
+from channels_graphql_ws.operations.defaults import FromSettings, Open
 from channels_graphql_ws.operations.option_values import NOT_NEGATIVE
 from channels_graphql_ws.operations.options import OperationOptions
 
@@ -49,13 +49,32 @@ class ConsumerOptions(OperationOptions):
     answer_complete: bool = True
     """Answer the client's `complete` of a subscription with one of our own."""
 
-    max_message_size: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 1_000_000
-    """Longest message from a client, in characters; a longer one closes with 4400.
-    `None`: no limit."""
+    max_message_size: Annotated[int | None, NOT_NEGATIVE, Open(None)] = cast(
+        "int | None", FromSettings("DATA_UPLOAD_MAX_MEMORY_SIZE")
+    )
+    """Longest message from a client, in bytes; a longer one closes with 4400. `None`: no
+    limit. Without a word it is Django's DATA_UPLOAD_MAX_MEMORY_SIZE, 2.5 MiB."""
+
+    max_message_size_before_ack: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 131_072
+    """The same until the client is acknowledged, if it is less than `max_message_size`.
+    `None`: no limit of its own."""
 
     max_operations_in_flight: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 2_000
     """Operations of all kinds that may be under way at a time; one more gets an `error`.
     `None`: no limit."""
+
+    max_bytes_in_flight: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 16_777_216
+    """Bytes of memory that the messages of all operations under way may take, estimated; one
+    more gets an `error`, unless it is the only one. `None`: no limit."""
+
+    max_unsent_bytes: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 1_048_576
+    """Bytes that may wait for a slow client behind the message that is being sent. Beyond
+    that, results wait, events follow `notification_queue_policy`, and nothing more is read
+    of the client; it is closed after `pong_timeout` without progress. `None`: no limit."""
+
+    max_ping_size: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 1_024
+    """Longest payload of a ping or pong from a client, in bytes; a longer one closes with
+    4400, as do more than 32 pings before the acknowledgement. `None`: no limits."""
 
     listen_to_channel_layer: bool | None = None
     """Whether to wait for messages to this consumer's own channel. `None`: only if the

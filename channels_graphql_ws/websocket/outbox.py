@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import TimerHandle
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from sys import getsizeof
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from channels_graphql_ws.concurrency.eager import is_cancellation
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
-T = TypeVar("T")
+Event: TypeAlias = dict[str, Any]
+
+Send: TypeAlias = Callable[[Event], Awaitable[None]]
 
 FULL_AT = 64
 """Frames that may wait for a socket before results have to wait themselves."""
 
+MEBIBYTE: Final = 1_048_576
+
 _DONE: Final = object()
-"""In the place of something to wait for: there is nothing."""
+"""Sentinel for something to wait for: there is nothing."""
 
 
 class _Rest:
-    """Awaits the rest of an awaitable which has been started already."""
+    """Awaits the rest of an awaitable that has been started already."""
 
     def __init__(self, steps: Iterator[Any], waiting_for: Any) -> None:
         self._steps = steps
@@ -41,14 +47,20 @@ class _Rest:
                 waiting_for = next(steps) if failure is None else _throw(steps, failure)
             except StopIteration:
                 return
+            finally:
+                # Its traceback knows this frame, and that the message that was to be sent.
+                failure = None
 
 
 def _throw(steps: Iterator[Any], failure: BaseException) -> Any:
-    # What `__await__` gives has to be an iterator, not a generator (Granian's is none).
+    # What `__await__` returns must be an iterator, not a generator (Granian's is not).
     throw = getattr(steps, "throw", None)
-    if throw is None:
-        raise failure
-    return throw(failure)
+    try:
+        if throw is None:
+            raise failure
+        return throw(failure)
+    finally:
+        del failure
 
 
 class OutboxOwner(Protocol):
@@ -58,32 +70,82 @@ class OutboxOwner(Protocol):
         """Make a task, and own it."""
         ...
 
-    def give_up(self) -> Awaitable[None]:
-        """Close the socket, as a frame can not be sent."""
+    def call_later(self, seconds: float, call: Callable[..., None], *args: Any) -> TimerHandle:
+        """Set a timer."""
         ...
+
+    def give_up(self) -> Awaitable[None]:
+        """Close the socket, as a frame cannot be sent."""
+        ...
+
+    def stalled(self) -> None:
+        """The client has taken nothing for too long."""
+
+
+class Waiting(NamedTuple):
+    """A frame that waits, or the close behind them."""
+
+    send: Callable[[], Awaitable[None]]
+    size: int
 
 
 class Outbox:
     """Sends frames in order, without a task while the socket takes them at once.
 
+    Args:
+        owner: the connection.
+        max_size: bytes that may wait behind the frame that is being sent before results have
+            to wait themselves; `None` bounds only the number of frames.
+        timeout: seconds in which the client must take something, for each started mebibyte of
+            the frame that is being sent; `None` waits for ever.
+
     Attributes:
         flushing: sends what waits. While it is `None`, a frame is sent at once.
+        taken: how many frames the client has taken that had to wait for it.
+        size: bytes that wait behind the frame that is being sent.
     """
 
-    __slots__ = ("_closed", "_owner", "_room", "_waiting", "flushing")
+    __slots__ = (
+        "_closed",
+        "_max_size",
+        "_owner",
+        "_room",
+        "_sending",
+        "_timeout",
+        "_waiting",
+        "_watch",
+        "flushing",
+        "size",
+        "taken",
+    )
 
-    def __init__(self, owner: OutboxOwner) -> None:
+    def __init__(
+        self, owner: OutboxOwner, *, max_size: int | None = None, timeout: float | None = None
+    ) -> None:
         self._owner = owner
+        self._max_size = max_size
+        self._timeout = timeout
         # No deque: it takes ten times the memory for a client that keeps up.
-        self._waiting: list[Callable[[], Awaitable[None]]] = []
+        self._waiting: list[Waiting] = []
         self.flushing: asyncio.Task[None] | None = None
+        self.size = 0
+        self.taken = 0
+        self._sending = 0
         self._room: asyncio.Event | None = None
+        self._watch: TimerHandle | None = None
         self._closed = False
+
+    def __len__(self) -> int:
+        """Return how many frames wait behind the one that is being sent."""
+        return len(self._waiting)
 
     @property
     def is_full(self) -> bool:
-        """Tell if results should wait for `has_room`."""
-        return len(self._waiting) >= FULL_AT and not self._closed
+        """Whether results should wait for `has_room`."""
+        return not self._closed and self._exceeds(FULL_AT, self._max_size)
+
+    def _exceeds(self, frames: int, size: int | None) -> bool:
+        return len(self._waiting) >= frames or (size is not None and self.size > size)
 
     async def has_room(self) -> None:
         """Wait until the outbox is not full, or of no use any more."""
@@ -91,24 +153,30 @@ class Outbox:
             self._room = self._room or asyncio.Event()
             await self._room.wait()
 
-    def put(self, send: Callable[[T], Awaitable[None]], frame: T) -> None:
-        """Have `send` called in its turn: now, if the socket has taken all before it."""
+    def put(self, send: Send, event: Event) -> None:
+        """Send an event behind those that wait: now, if the socket has taken all of them.
+
+        Args:
+            send: the server's.
+            event: a `websocket.send` (ASGI) with a `text`.
+        """
         if self._closed:
             return
         if self.flushing is not None:
-            self._waiting.append(partial(send, frame))
+            self._append(send, event)
             return
         try:
-            steps = send(frame).__await__()
+            steps = send(event).__await__()
             # With a default, as most have nothing to wait for: an exception that says so would
             # cost more than all the rest here.
             waiting_for = next(steps, _DONE)
         # Servers raise what they like, and what is around them.
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-            self._fail(error, partial(send, frame))
+            self._fail(error, send, event)
             return
         if waiting_for is not _DONE:
-            self.flushing = self._owner.spawn(self._flush(_Rest(steps, waiting_for)))
+            self._sending = getsizeof(event["text"])
+            self._flush_in_task(_Rest(steps, waiting_for))
 
     def close(self, send: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
         """Call `send` as the last of all; with `at_once`, forget what waits before it.
@@ -121,7 +189,7 @@ class Outbox:
         self._closed = True
         if at_once:
             self._forget()
-        self._waiting.append(send)
+        self._waiting.append(Waiting(send, 0))
         self._tell_room()
         if self.flushing is None:
             self.flushing = self._owner.spawn(self._flush())
@@ -136,18 +204,36 @@ class Outbox:
         self._closed = True
         self._forget()
         self._tell_room()
-        # It knows us, too: what is in a circle stays until garbage is collected.
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        # Break the reference cycle, so that memory is freed at once.
         del self._owner
+
+    def _append(self, send: Send, event: Event) -> None:
+        # What it takes: a text with other than Latin letters has more bytes than characters.
+        size = getsizeof(event["text"])
+        self.size += size
+        self._waiting.append(Waiting(partial(send, event), size))
+
+    def _flush_in_task(self, rest: Awaitable[None] | None = None) -> None:
+        self.flushing = self._owner.spawn(self._flush(rest))
+        if self._timeout and self._watch is None:
+            self._look_later()
 
     async def _flush(self, rest: Awaitable[None] | None = None) -> None:
         try:
             if rest is not None:
                 await rest
+                self.taken += 1
             while self._waiting:
-                send = self._waiting.pop(0)
-                if len(self._waiting) <= FULL_AT // 2:
+                send, self._sending = self._waiting.pop(0)
+                self.size -= self._sending
+                half = None if self._max_size is None else self._max_size // 2
+                if not self._exceeds(FULL_AT // 2, half):
                     self._tell_room()
                 await send()
+                self.taken += 1
         # Servers raise what they like.
         except (Exception, asyncio.CancelledError) as error:
             if is_cancellation(error):
@@ -160,12 +246,35 @@ class Outbox:
 
     def _forget(self) -> None:
         self._waiting.clear()
+        self.size = 0
         if self.flushing is not None:
             self.flushing.cancel()
             self.flushing = None
 
-    def _fail(self, error: BaseException, send: Callable[[], Awaitable[None]]) -> None:
-        """See if it was only that a send can not begin outside of a task.
+    def _look_later(self, patience: int = 0) -> None:
+        assert self._timeout is not None, "who waits for ever does not look"
+        self._watch = self._owner.call_later(self._timeout, self._look, self.taken, patience)
+
+    def _look(self, taken: int, patience: int) -> None:
+        """Find out whether the client has taken anything since `taken` frames."""
+        self._watch = None
+        if self.flushing is None:
+            return
+        if self.taken != taken:
+            self._look_later()
+        elif patience < self._sending // MEBIBYTE:
+            self._look_later(patience + 1)
+        elif not self._closed:
+            self._owner.stalled()
+        elif self._waiting:
+            # The close waits behind what nobody reads.
+            close = self._waiting[-1]
+            self._forget()
+            self._waiting.append(close)
+            self.flushing = self._owner.spawn(self._flush())
+
+    def _fail(self, error: BaseException, send: Send, event: Event) -> None:
+        """Find out whether it was only that a send cannot begin outside of a task.
 
         Results come from no task. A server takes them, but a `send` that middleware has
         wrapped in a timeout, say, does not.
@@ -173,25 +282,26 @@ class Outbox:
         if isinstance(error, OSError) or asyncio.current_task() is not None:
             self._break(error)
             return
-        log.debug("Can not send outside of a task, trying in one: %r", error)
-        self._waiting.append(send)
-        self.flushing = self._owner.spawn(self._flush())
+        log.debug("Cannot send outside of a task, trying in one: %r", error)
+        self._append(send, event)
+        self._flush_in_task()
 
     def _break(self, error: BaseException) -> None:
-        """Take it that the client has gone, if it is an OSError as ASGI has it."""
-        log.debug("Can not send to a client: %r", error)
+        """Treat OSError as a disconnect (ASGI); close the socket after any other error."""
+        log.debug("Cannot send to a client: %r", error)
         was_closed, self._closed = self._closed, True
         self._waiting.clear()
+        self.size = 0
         self._tell_room()
         if not was_closed and not isinstance(error, OSError):
             self.flushing = self._owner.spawn(self._close_after(error))
 
     async def _close_after(self, error: BaseException) -> None:
-        """Leave nobody without a word: Daphne refuses frames that it finds too large."""
+        """Tell the client why, if possible: Daphne refuses frames that it finds too large."""
         try:
             await self._owner.give_up()
         except Exception as gone:  # noqa: BLE001 (servers raise what they like)
-            log.debug("Can not even close: %r", gone)
+            log.debug("Cannot even close: %r", gone)
         else:
             log.warning("Closed a connection: a message could not be sent: %r", error)
 

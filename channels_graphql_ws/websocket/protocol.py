@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from channels_graphql_ws.exceptions import InvalidMessageError, UnknownMessageTypeError
 from channels_graphql_ws.execution.request import JsonObject, OperationId, Refusal, Subscribe
+from channels_graphql_ws.json_text import dumps
 from channels_graphql_ws.websocket import messages
 from channels_graphql_ws.websocket.messages import CloseCode
+from channels_graphql_ws.websocket.sizes import is_longer, memory_of, memory_of_json
 from channels_graphql_ws.websocket.subprotocols import Subprotocol, complete_frame, parse
 
 REASON_LIMIT = 123
@@ -28,8 +30,11 @@ HELD_LIMIT = 1_000
 Its client does so whenever it reconnects, with every operation that is still wanted.
 """
 
-HELD_CHARACTERS = 1_000_000
+HELD_BYTES = 2_097_152
 """Room for them, as nobody knows yet who this client is; a single one may be longer."""
+
+EARLY_PINGS = 32
+"""Pings that a client may send before it is acknowledged."""
 
 
 SERVICE_RESTART = "Service restart"
@@ -66,6 +71,8 @@ class Operation:
     request: Subscribe
     next_prefix: str
     phase: Phase = _LIVE
+    size: int = 0
+    """About how many bytes its message takes in memory."""
 
     @property
     def id(self) -> OperationId:
@@ -97,7 +104,7 @@ class Initialize:
 
 @dataclass(slots=True)
 class Execute:
-    """Start an operation."""
+    """Begin an operation."""
 
     operation: Operation
 
@@ -126,61 +133,107 @@ class Ponged:
 Effect: TypeAlias = Send | Close | Initialize | Execute | Cancel | Pinged | Ponged
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolSettings:
+    """Options that decide on messages: each field is the option of its name."""
+
+    answer_complete: bool = True
+    max_message_size: int | None = None
+    max_message_size_before_ack: int | None = None
+    max_operations_in_flight: int | None = None
+    max_bytes_in_flight: int | None = None
+    max_ping_size: int | None = None
+
+
+_NO_LIMITS: Final = ProtocolSettings()
+
+
 class ServerProtocol:
     """The server's side of one connection.
 
     Args:
         subprotocol: the dialect that was agreed on.
-        max_message_size: longest message from the client, in characters.
-        max_operations: operations that may be under way at once.
-        answers_complete: answer the client's `complete` with one of our own.
+        settings: limits and options.
         asks_about_pings: let the application answer pings.
-        tells_of_pongs: let the application hear of pongs.
+        tells_of_pongs: let the application know of pongs.
     """
+
+    __slots__ = (
+        "_asks_about_pings",
+        "_early_pings",
+        "_held",
+        "_held_bytes",
+        "_operations",
+        "_settings",
+        "_size",
+        "_stopping",
+        "_takes_operations",
+        "_tells_of_pongs",
+        "_was_accepted",
+        "size",
+        "state",
+        "subprotocol",
+    )
 
     def __init__(
         self,
         subprotocol: Subprotocol,
+        settings: ProtocolSettings = _NO_LIMITS,
         *,
-        max_message_size: int | None = None,
-        max_operations: int | None = None,
-        answers_complete: bool = True,
         asks_about_pings: bool = False,
         tells_of_pongs: bool = False,
     ) -> None:
         self.subprotocol = subprotocol
         self.state = State.OPENED
-        self._max_message_size = max_message_size
-        self._max_operations = max_operations
-        self._answers_complete = answers_complete
+        self.size = 0
+        """About how many bytes the messages of all operations take that are under way."""
+        self._settings = settings
         self._operations: dict[OperationId, Operation] = {}
         # Stopped by the client, but not at their end: no two of them have the same id.
         self._stopping: dict[OperationId, Operation] = {}
-        self._held: dict[OperationId, Subscribe] = {}
-        self._held_characters = 0
+        self._held: dict[OperationId, tuple[Subscribe, int]] = {}
+        self._held_bytes = 0
         self._takes_operations = True
-        self._frame_length = 0
+        self._was_accepted = False
+        self._early_pings = 0
+        # About how many bytes the value of the current message takes.
+        self._size = 0
         self._asks_about_pings = asks_about_pings
         self._tells_of_pongs = tells_of_pongs
+
+    @property
+    def max_message_size(self) -> int | None:
+        """How many bytes a message may have now: fewer before the acknowledgement."""
+        settings = self._settings
+        limit, before_ack = settings.max_message_size, settings.max_message_size_before_ack
+        if self._was_accepted or before_ack is None:
+            return limit
+        return before_ack if limit is None else min(limit, before_ack)
 
     def received(self, frame: str | bytes | None) -> list[Effect]:
         """Take a frame as it came from the socket."""
         if self.state is _CLOSED:
             return []
-        limit, length = self._max_message_size, 0 if frame is None else len(frame)
-        if limit is not None and length > limit:
-            return self._bad_request(f"Message is larger than {limit} characters")
+        limit = self.max_message_size
+        if is_longer(frame, limit):
+            is_early = limit != self._settings.max_message_size
+            when = " before the acknowledgement" if is_early else ""
+            return self._bad_request(f"Message is larger than {limit} bytes{when}")
         try:
             content = parse(frame)
         except InvalidMessageError as error:
             return self._bad_request(str(error))
-        self._frame_length = length
-        return self.received_json(content)
+        assert isinstance(frame, str), "nothing else can be parsed"
+        return self._take(content, memory_of_json(frame))
 
     def received_json(self, content: object) -> list[Effect]:
         """Take a frame that has been decoded by somebody else."""
         if self.state is _CLOSED:
             return []
+        return self._take(content, memory_of(content))
+
+    def _take(self, content: object, size: int) -> list[Effect]:
+        self._size = size
         try:
             message = self.subprotocol.decode(content)
         except UnknownMessageTypeError as error:
@@ -193,11 +246,11 @@ class ServerProtocol:
         """The application lets the client in; `payload` goes with our answer."""
         if self.state is not _INITIALISING:
             return []
-        self.state = _READY
+        self.state, self._was_accepted = _READY, True
         effects = self._send(messages.ConnectionAck(payload))
         held, self._held = list(self._held.values()), {}
-        self._held_characters = 0
-        for message in held:
+        self._held_bytes = 0
+        for message, self._size in held:
             effects += self._subscribe(message)
         return effects
 
@@ -205,16 +258,16 @@ class ServerProtocol:
         """The application does not let the client in."""
         if self.state is not _INITIALISING:
             return []
-        farewell = self._send(messages.ConnectionError(error))
-        return [*farewell, *self._close(self.subprotocol.rejection_code, reason)]
+        last_words = self._send(messages.ConnectionError(error))
+        return [*last_words, *self._close(self.subprotocol.rejection_code, reason)]
 
     @staticmethod
     def next(operation: Operation, result: str) -> str | None:
         """An operation has a result; `result` is its JSON text.
 
         Returns:
-            The frame to send, `None` if there is nothing to be said any more. That is all
-            that may come of it, and no other way is gone so often.
+            The frame, not a list of effects: this is the hottest path. `None` if nothing
+            may be said any more.
         """
         if operation.phase is not _LIVE:
             return None
@@ -222,10 +275,10 @@ class ServerProtocol:
 
     @staticmethod
     def confirmed(operation: Operation, result: str) -> str | None:
-        """A subscription is live; gives the frame to send, if there is one, as `next` does.
+        """A subscription is live; returns the frame to send, if any, as `next` does.
 
-        Said to a client that has stopped it meanwhile, too: who asked for confirmations
-        counts on one in front of every `complete`.
+        Said to a client that has stopped it meanwhile, too: with confirmations, there is one
+        in front of every `complete`.
         """
         if operation.phase is _ENDED:
             return None
@@ -242,13 +295,14 @@ class ServerProtocol:
         return self._end(operation, messages.Error(operation.id, errors, refusal))
 
     def stopped(self, operation: Operation, *, was_subscription: bool) -> str | None:
-        """What was to be cancelled has come to its end; gives a frame to send, or nothing."""
+        """A stopped operation has come to its end; returns the frame to send, if any."""
+        self._release(operation)
         if operation.phase is not _STOPPING:
             return None
         id = operation.request.id
         del self._stopping[id]
         operation.phase = _ENDED
-        return complete_frame(id) if was_subscription and self._answers_complete else None
+        return complete_frame(id) if was_subscription and self._settings.answer_complete else None
 
     def ping_answered(self, payload: JsonObject | None) -> list[Effect]:
         """The application has an answer to a ping."""
@@ -272,6 +326,12 @@ class ServerProtocol:
             return []
         return self._close(CloseCode.TIMEOUT, "Pong timeout")
 
+    def stalled(self) -> list[Effect]:
+        """The client has read nothing of what it was sent for too long."""
+        if self.state is _CLOSED:
+            return []
+        return self._close(CloseCode.TIMEOUT, "Messages were not read in time")
+
     def crashed(self) -> list[Effect]:
         """Something broke that is not the client's fault."""
         if self.state is _CLOSED:
@@ -289,8 +349,8 @@ class ServerProtocol:
         """The server goes; with `completes`, tell the client that it has had everything."""
         if self.state is _CLOSED:
             return []
-        farewell = [messages.Complete(id) for id in self._operations] if completes else []
-        effects = [effect for message in farewell for effect in self._send(message)]
+        last_words = [messages.Complete(id) for id in self._operations] if completes else []
+        effects = [effect for message in last_words for effect in self._send(message)]
         return [*effects, *self._close(CloseCode.SERVICE_RESTART, SERVICE_RESTART)]
 
     def socket_closed(self) -> None:
@@ -315,23 +375,35 @@ class ServerProtocol:
             return []
         if message.id in self._operations:
             return self._duplicate(message.id)
-        if self._max_operations is not None and len(self._operations) >= self._max_operations:
-            return self._too_many(message.id)
+        settings, size = self._settings, self._size
+        most = settings.max_operations_in_flight
+        if most is not None and len(self._operations) >= most:
+            return self._too_many(message.id, "operations", "max_operations_in_flight", most)
+        most = settings.max_bytes_in_flight
+        # A single one may be as large as a message may be.
+        if most is not None and self.size and self.size + size > most:
+            return self._too_many(message.id, "bytes of operations", "max_bytes_in_flight", most)
         # From here on, a word about an older operation would be taken for one about this.
         older = self._stopping.pop(message.id, None)
         if older is not None:
             older.phase = _ENDED
-        operation = Operation(message, self.subprotocol.next_prefix(message.id))
+        operation = Operation(message, self.subprotocol.next_prefix(message.id), size=size)
         self._operations[message.id] = operation
+        self.size += size
         return [Execute(operation)]
 
-    def _too_many(self, id: OperationId) -> list[Effect]:
-        error = {"message": f"More than {self._max_operations} operations on one connection"}
+    def _too_many(self, id: OperationId, what: str, option: str, most: int) -> list[Effect]:
+        error = {
+            "message": f"More than {most} {what} on one connection (`{option}`).",
+            "extensions": {"code": "LIMIT_EXCEEDED", "limit": option, "allowed": most},
+        }
         return self._send(messages.Error(id, [error], Refusal.OPERATION))
 
     def _complete(self, message: messages.Complete) -> list[Effect]:
-        if self._held.pop(message.id, None) is not None:
-            return [Send(complete_frame(message.id))] if self._answers_complete else []
+        held = self._held.pop(message.id, None)
+        if held is not None:
+            self._held_bytes -= held[1]
+            return [Send(complete_frame(message.id))] if self._settings.answer_complete else []
         # It may cross our own `complete` on the wire, so an unknown id is no error.
         operation = self._operations.pop(message.id, None)
         if operation is None:
@@ -341,33 +413,48 @@ class ServerProtocol:
         return [Cancel(operation)]
 
     def _ping(self, message: messages.Ping) -> list[Effect]:
+        if not self._was_accepted and self._settings.max_ping_size is not None:
+            self._early_pings += 1
+            if self._early_pings > EARLY_PINGS:
+                return self._bad_request("Too many pings before the acknowledgement")
+        if message.payload is not None and (problem := self._problem(message.payload, "ping")):
+            return self._bad_request(problem)
         if self._asks_about_pings:
             return [Pinged(message.payload)]
         return self._pong(message.payload)
 
     def _ponged(self, message: messages.Pong) -> list[Effect]:
+        if message.payload is not None and (problem := self._problem(message.payload, "pong")):
+            return self._bad_request(problem)
         return [Ponged(message.payload)] if self._tells_of_pongs else []
+
+    def _problem(self, payload: JsonObject, word: str) -> str | None:
+        """Return what is wrong with the payload of a ping or pong: it must be small."""
+        limit = self._settings.max_ping_size
+        try:
+            if is_longer(dumps(payload), limit):
+                return f"'payload' of {word!r} is larger than {limit} bytes"
+        # What can be read is not always shallow enough to be written.
+        except RecursionError:
+            return f"'payload' of {word!r} is nested too deeply"
+        return None
 
     def _connection_terminate(self, _message: messages.ConnectionTerminate) -> list[Effect]:
         return self._close(CloseCode.NORMAL, "")
 
     def _pong(self, payload: JsonObject | None) -> list[Effect]:
-        try:
-            return self._send(messages.Pong(payload))
-        # What can be read is not always shallow enough to be yield_to_server.
-        except RecursionError:
-            return self._bad_request("'payload' of 'ping' is nested too deeply")
+        return self._send(messages.Pong(payload))
 
     def _hold(self, message: Subscribe) -> list[Effect]:
         # A second `connection_init` finds operations of the first that are live.
         if message.id in self._held or message.id in self._operations:
             return self._duplicate(message.id)
-        characters = self._held_characters + self._frame_length
-        is_full = len(self._held) == HELD_LIMIT or characters > HELD_CHARACTERS
+        size = self._held_bytes + self._size
+        is_full = len(self._held) == HELD_LIMIT or size > HELD_BYTES
         if self._held and is_full:
             return self._bad_request("Too many operations before the acknowledgement")
-        self._held[message.id] = message
-        self._held_characters = characters
+        self._held[message.id] = message, self._size
+        self._held_bytes = size
         return []
 
     def _duplicate(self, id: OperationId) -> list[Effect]:
@@ -396,7 +483,13 @@ class ServerProtocol:
         effects = self._send(message)
         del self._operations[operation.id]
         operation.phase = _ENDED
+        self._release(operation)
         return effects
+
+    def _release(self, operation: Operation) -> None:
+        if self.state is not _CLOSED:
+            self.size -= operation.size
+            operation.size = 0
 
     def _send(self, message: messages.FromServer) -> list[Effect]:
         return [Send(frame) for frame in self.subprotocol.encode(message)]
@@ -415,6 +508,7 @@ class ServerProtocol:
         self._operations.clear()
         self._stopping.clear()
         self._held.clear()
+        self.size = self._held_bytes = 0
 
     _ANSWERS: ClassVar[Mapping[type, Callable[[Any, Any], list[Effect]]]] = {
         Subscribe: _subscribe,

@@ -122,13 +122,15 @@ def _connection_init(content: Mapping[str, Any]) -> messages.ConnectionInit:
 
 
 def _subscribe(content: Mapping[str, Any]) -> Subscribe:
-    message = _subscribe_by_name(content)
-    if message.payload.get("query") is None:
+    message = _subscribe_for_hook(content)
+    if not message.has_query:
         raise InvalidMessageError(_no_query(content["type"]))
+    # Nobody looks at it, and it may be large.
+    message.payload = {}
     return message
 
 
-def _subscribe_by_name(content: Mapping[str, Any]) -> Subscribe:
+def _subscribe_for_hook(content: Mapping[str, Any]) -> Subscribe:
     """Take an operation whose document may have to be looked up."""
     word, payload = content["type"], content.get("payload")
     if not isinstance(payload, dict):
@@ -147,6 +149,7 @@ def _subscribe_by_name(content: Mapping[str, Any]) -> Subscribe:
         operation_name or None,
         _optional_object(payload, "extensions", word),
         payload,
+        query is not None,
     )
 
 
@@ -280,10 +283,14 @@ SUBPROTOCOLS = (GRAPHQL_TRANSPORT_WS, GRAPHQL_WS)
 """All dialects, the preferred one first."""
 
 
-def without_query(subprotocol: Subprotocol) -> Subprotocol:
-    """Give the dialect for a server that looks documents up: `query` may be missing."""
+def for_hook(subprotocol: Subprotocol) -> Subprotocol:
+    """Return the dialect for a server with `on_operation`.
+
+    The hook gets all that the client sent, and may look the document up: `query` may be
+    missing.
+    """
     decoders = {
-        word: _subscribe_by_name if decoder is _subscribe else decoder
+        word: _subscribe_for_hook if decoder is _subscribe else decoder
         for word, decoder in subprotocol.decoders.items()
     }
     return replace(subprotocol, decoders=decoders)

@@ -245,7 +245,7 @@ async def test_a_message_that_is_too_large_closes_4400(
 
     await peer.ask("1", f"{{ hello }} #{'x' * 100}")
 
-    assert await assert_bad_request(peer, caplog) == "Message is larger than 100 characters"
+    assert await assert_bad_request(peer, caplog) == "Message is larger than 100 bytes"
     assert stage.executed == []
 
 

@@ -96,6 +96,9 @@ class FakeClient:
     def began(self, type: OperationType) -> None:
         self.type = type
 
+    def room(self) -> None:
+        pass
+
     def starting(self) -> None:
         pass
 

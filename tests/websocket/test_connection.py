@@ -15,7 +15,7 @@ from graphql import OperationType
 from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.websocket import tasks
-from channels_graphql_ws.websocket.connection import Connection
+from channels_graphql_ws.websocket.connection import STOPPING_LIMIT, Connection
 from channels_graphql_ws.websocket.interfaces import Acceptance, ConnectionSettings
 from channels_graphql_ws.websocket.ordering import INBOX_LIMIT
 from channels_graphql_ws.websocket.outbox import FULL_AT
@@ -129,8 +129,10 @@ class FakeClock:
     def time(self) -> float:
         return self._now
 
-    def call_later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(self._now + seconds, call, (), self._loop)
+    def call_later(
+        self, seconds: float, call: Callable[..., None], *args: Any
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(self._now + seconds, call, args, self._loop)
         self.timers.append(timer)
         return timer
 
@@ -370,7 +372,7 @@ async def test_the_close_of_a_dead_peer_does_not_wait_for_what_it_never_read() -
     case.socket.takes_frames.clear()
     case.clock.advance(30)
     await case.connection.closed()
-    assert case.socket.closed == [(4408, "Pong timeout")]
+    assert case.socket.closed == [(4408, "Messages were not read in time")]
     await case.connection.disconnected()
 
 
@@ -483,7 +485,7 @@ async def test_only_a_subscription_goes_on_for_its_confirmation_once_its_kind_is
 
     def work(client: Any) -> Iterator[Any]:
         yield known.wait()
-        client.began(type)
+        yield client.began(type)
         went_on.append(type)
         if type is SUBSCRIPTION:
             client.confirmed(RESULT)
@@ -499,6 +501,59 @@ async def test_only_a_subscription_goes_on_for_its_confirmation_once_its_kind_is
     assert went_on == ([SUBSCRIPTION] if is_subscription else [])
     answers = ["next:1", "complete:1"] if is_subscription else []
     assert case.socket.words == ["connection_ack", *answers]
+
+
+async def test_an_operation_that_is_stopped_just_before_it_begins_never_begins(
+    case: Case,
+) -> None:
+    known, begun = asyncio.Event(), list[str]()
+
+    def work(client: Any) -> Iterator[Any]:
+        client.began(QUERY)
+        yield known.wait()
+        yield client.starting()
+        begun.append("query")
+
+    case.application.operations["q"] = work
+    case.init()
+    case.start("1", "q")
+    await tick()
+    # The cancellation takes a moment to arrive.
+    known.set()
+    case.stop("1")
+    await wait_until(lambda: not case.connection._tasks)
+    assert begun == []
+
+
+async def test_the_place_of_a_subscription_is_free_when_its_complete_arrives() -> None:
+    case = Case(max_operations_per_connection=1)
+    unsubscribed = asyncio.Event()
+    cohorts = [FakeCohort(unsubscribed) for _ in range(3)]
+    case.application.operations = {str(n): subscribing(each) for n, each in enumerate(cohorts)}
+    case.init()
+    for number in range(3):
+        case.start("1", str(number))
+        case.stop("1")
+    assert [cohort.ended for cohort in cohorts] == [1, 1, 1]
+    unsubscribed.set()
+    await wait_until(lambda: not case.connection._tasks)
+    assert "error:1" not in case.socket.words
+
+
+async def test_no_more_is_read_while_very_many_operations_are_ending(case: Case) -> None:
+    unsubscribed = asyncio.Event()
+    case.application.operations["s"] = subscribing(FakeCohort(unsubscribed))
+    case.init()
+    for _ in range(STOPPING_LIMIT):
+        assert case.start("1", "s") is None
+        waiting = case.say(case.stop_word, id="1")
+    assert waiting is not None
+    reading = asyncio.ensure_future(waiting)
+    await tick(3)
+    assert not reading.done()
+    unsubscribed.set()
+    await reading
+    await case.connection.disconnected()
 
 
 async def test_an_operation_that_fails_frees_its_id(case: Case) -> None:

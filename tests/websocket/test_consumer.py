@@ -493,7 +493,7 @@ async def test_a_message_that_is_too_long_is_not_even_parsed(overrides: bool) ->
     socket = await ready(max_message_size=100, **attributes)
     socket.say_text("[" * 101)
     await socket.ended()
-    assert socket.closes == [(4400, "Message is larger than 100 characters")]
+    assert socket.closes == [(4400, "Message is larger than 100 bytes")]
 
 
 async def test_a_message_may_have_any_length_without_a_limit() -> None:
@@ -1311,7 +1311,7 @@ async def test_attributes_may_be_given_to_as_asgi() -> None:
     await socket.acknowledged()
     socket.say_text("x" * 51)
     await socket.ended()
-    assert socket.closes == [(4400, "Message is larger than 50 characters")]
+    assert socket.closes == [(4400, "Message is larger than 50 bytes")]
 
 
 def test_an_attribute_that_there_is_not_is_named() -> None:

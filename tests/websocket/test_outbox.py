@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws.websocket.outbox import FULL_AT, Outbox
+from channels_graphql_ws.websocket.outbox import FULL_AT, MEBIBYTE, Outbox
 from support import GUARD, tick, wait_until
+
+
+def event(frame: str) -> dict[str, str]:
+    return {"type": "websocket.send", "text": frame}
 
 
 class Socket:
@@ -24,13 +28,13 @@ class Socket:
         self.is_gone = False
         self.tasks: list[asyncio.Task[Any] | None] = []
 
-    async def send(self, frame: str) -> None:
+    async def send(self, event: dict[str, str]) -> None:
         self.tasks.append(asyncio.current_task())
         if not self.takes_frames.is_set():
             await self.takes_frames.wait()
         if self.breaks_with is not None:
             raise self.breaks_with
-        self.sent.append(frame)
+        self.sent.append(event["text"])
 
     async def give_up(self) -> None:
         if self.is_gone:
@@ -44,6 +48,16 @@ class Owner:
     def __init__(self, socket: Socket | None = None) -> None:
         self.tasks: list[asyncio.Task[None]] = []
         self.give_up = (socket or Socket()).give_up
+        self.stalls = 0
+
+    def stalled(self) -> None:
+        self.stalls += 1
+
+    def call_later(self, _seconds: float, call: Callable[..., None], *args: Any) -> Any:
+        """Keep the timer, for the test to let it run out."""
+        self.timer = asyncio.get_running_loop().call_later(GUARD * 10, call, *args)
+        self.run_out = partial(call, *args)
+        return self.timer
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine)
@@ -54,14 +68,14 @@ class Owner:
 class Case:
     """An outbox in front of a socket."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.socket = Socket()
         self.owner = Owner(self.socket)
-        self.outbox = Outbox(self.owner)
+        self.outbox = Outbox(self.owner, **options)
 
     def put(self, *frames: str) -> None:
         for frame in frames:
-            self.outbox.put(self.socket.send, frame)
+            self.outbox.put(self.socket.send, event(frame))
 
     def fill(self) -> None:
         """Let one frame hang in the socket, and as many wait as may."""
@@ -69,7 +83,7 @@ class Case:
         self.put(*map(str, range(FULL_AT + 1)))
 
     def close(self, **options: bool) -> None:
-        self.outbox.close(partial(self.socket.send, "close"), **options)
+        self.outbox.close(partial(self.socket.send, event("close")), **options)
 
 
 @pytest.fixture
@@ -117,7 +131,7 @@ async def test_a_send_may_wait_several_times_and_see_errors_of_what_it_waits_for
         except ValueError:
             case.socket.sent.append("saw the error")
 
-    case.outbox.put(send, "a")
+    case.outbox.put(send, event("a"))
     first.set()
     await tick(2)
     second.set_exception(ValueError())
@@ -274,7 +288,7 @@ async def test_a_cancelled_send_takes_its_cancellation() -> None:
         finally:
             seen.append("cleaned up")
 
-    outbox.put(send, "a")
+    outbox.put(send, event("a"))
     await tick()
     outbox.abandon()
     await asyncio.gather(*owner.tasks, return_exceptions=True)
@@ -294,7 +308,7 @@ async def test_a_send_that_does_not_let_itself_be_cancelled_does_not_stop_the_cl
     async def close() -> None:
         sent.append("close")
 
-    outbox.put(stubborn, "a")
+    outbox.put(stubborn, event("a"))
     await tick()
     outbox.close(close, at_once=True)
     await asyncio.gather(*owner.tasks)
@@ -326,8 +340,8 @@ async def test_what_a_server_gives_to_await_need_not_be_a_generator() -> None:
     owner, sent = Owner(), list[str]()
     taken = asyncio.get_running_loop().create_future()
     outbox = Outbox(owner)
-    outbox.put(lambda frame: PlainAwaitable(taken, lambda: sent.append(frame)), "1")
-    outbox.put(lambda frame: PlainAwaitable(taken, lambda: sent.append(frame)), "2")
+    outbox.put(lambda frame: PlainAwaitable(taken, lambda: sent.append(frame["text"])), event("1"))
+    outbox.put(lambda frame: PlainAwaitable(taken, lambda: sent.append(frame["text"])), event("2"))
     taken.set_result(None)
     await wait_until(lambda: sent == ["1", "2"])
     await asyncio.gather(*owner.tasks)
@@ -337,7 +351,7 @@ async def test_such_an_awaitable_may_be_cancelled() -> None:
     owner = Owner()
     outbox = Outbox(owner)
     never = asyncio.get_running_loop().create_future()
-    outbox.put(lambda _: PlainAwaitable(never, lambda: None), "1")
+    outbox.put(lambda _: PlainAwaitable(never, lambda: None), event("1"))
     await tick()
     outbox.abandon()
     await asyncio.wait(owner.tasks)
@@ -348,7 +362,7 @@ async def put_outside_of_tasks(
     case: Case, send: Callable[[str], Awaitable[None]], frames: str
 ) -> None:
     for frame in frames:
-        asyncio.get_running_loop().call_soon(case.outbox.put, send, frame)
+        asyncio.get_running_loop().call_soon(case.outbox.put, send, event(frame))
     await tick(3)
     await asyncio.gather(*case.owner.tasks, return_exceptions=True)
 
@@ -388,7 +402,133 @@ async def test_a_send_that_was_cancelled_from_inside_is_one_that_failed(
             await tick()
         raise asyncio.CancelledError
 
-    case.outbox.put(send, "a")
+    case.outbox.put(send, event("a"))
     case.put("b")
     await wait_until(lambda: case.socket.sent)
     assert case.socket.sent == ["given up"]
+
+
+LARGE = "x" * 1_000
+
+
+async def test_what_waits_is_counted_in_bytes_but_for_the_frame_that_is_being_sent() -> None:
+    case = Case(max_size=3_000)
+    case.socket.takes_frames.clear()
+    case.put("x" * 10_000)
+    assert not case.outbox.is_full
+    assert case.outbox.size == 0
+    case.put(LARGE, LARGE)
+    assert 2_000 <= case.outbox.size < 3_000
+    assert not case.outbox.is_full
+    case.put(LARGE)
+    assert case.outbox.is_full
+    case.socket.takes_frames.set()
+    async with asyncio.timeout(GUARD):
+        await case.outbox.has_room()
+    # Half of it must be gone: who waits shall not be woken for each frame.
+    assert case.outbox.size <= 1_500
+    await wait_until(lambda: case.outbox.size == len(case.outbox) == 0)
+
+
+async def test_letters_that_take_more_bytes_count_more() -> None:
+    case = Case(max_size=3_000)
+    case.socket.takes_frames.clear()
+    case.put("first", "\N{GRINNING FACE}" * 1_000)
+    assert case.outbox.is_full
+    case.outbox.abandon()
+
+
+async def test_one_frame_may_be_larger_than_all_that_may_wait() -> None:
+    case = Case(max_size=100)
+    case.socket.takes_frames.clear()
+    case.put("first", LARGE)
+    case.socket.takes_frames.set()
+    await wait_until(lambda: case.socket.sent == ["first", LARGE])
+
+
+async def test_a_client_that_takes_nothing_for_too_long_is_given_up() -> None:
+    case = Case(timeout=20)
+    case.socket.takes_frames.clear()
+    case.put("a")
+    case.owner.run_out()
+    assert case.owner.stalls == 1
+    case.outbox.abandon()
+
+
+async def test_a_client_that_takes_a_frame_now_and_then_is_waited_for() -> None:
+    case = Case(timeout=20)
+    case.socket.takes_frames.clear()
+    case.put("a", "b")
+    case.socket.takes_frames.set()
+    await wait_until(lambda: case.outbox.taken == 2)
+    case.socket.takes_frames.clear()
+    case.put("c")
+    case.owner.run_out()
+    assert case.owner.stalls == 0
+    case.owner.run_out()
+    assert case.owner.stalls == 1
+    case.outbox.abandon()
+
+
+async def test_nobody_looks_after_a_client_that_has_gone() -> None:
+    case = Case(timeout=20)
+    case.socket.takes_frames.clear()
+    case.put("a")
+    case.outbox.abandon()
+    assert case.owner.timer.cancelled()
+
+
+async def test_nobody_looks_after_a_client_that_has_taken_everything() -> None:
+    case = Case(timeout=20)
+    case.socket.takes_frames.clear()
+    case.put("a")
+    case.socket.takes_frames.set()
+    await case.owner.tasks[0]
+    timer = case.owner.timer
+    case.owner.run_out()
+    assert (case.owner.stalls, case.owner.timer) == (0, timer)
+    timer.cancel()
+
+
+async def test_a_large_frame_may_take_its_time() -> None:
+    case = Case(timeout=20)
+    case.socket.takes_frames.clear()
+    case.put("x" * 3 * MEBIBYTE)
+    for _ in range(3):
+        case.owner.run_out()
+        assert case.owner.stalls == 0
+    case.owner.run_out()
+    assert case.owner.stalls == 1
+    case.outbox.abandon()
+
+
+async def test_a_close_behind_what_nobody_reads_comes_first_in_the_end() -> None:
+    case = Case(timeout=20)
+    case.socket.takes_frames.clear()
+    case.put("a", "b")
+    closed = asyncio.Event()
+
+    async def close() -> None:
+        closed.set()
+
+    case.outbox.close(close)
+    await tick()
+    assert not closed.is_set()
+    case.owner.run_out()
+    async with asyncio.timeout(GUARD):
+        await closed.wait()
+    assert case.socket.sent == []
+
+
+async def test_a_close_that_nobody_takes_is_the_servers_to_end() -> None:
+    case = Case(timeout=20)
+    case.socket.takes_frames.clear()
+    case.put("a")
+    case.close()
+    await tick()
+    case.owner.run_out()
+    await tick(3)
+    # Now it is the close that hangs.
+    case.owner.run_out()
+    assert case.owner.stalls == 0
+    case.outbox.abandon()

@@ -10,7 +10,8 @@ import pytest
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.websocket.messages import CloseCode
 from channels_graphql_ws.websocket.protocol import (
-    HELD_CHARACTERS,
+    EARLY_PINGS,
+    HELD_BYTES,
     HELD_LIMIT,
     REASON_LIMIT,
     Cancel,
@@ -19,6 +20,7 @@ from channels_graphql_ws.websocket.protocol import (
     Execute,
     Initialize,
     Operation,
+    ProtocolSettings,
     Send,
     ServerProtocol,
     State,
@@ -52,8 +54,12 @@ def stop(protocol: ServerProtocol, id: Any = "1") -> list[Effect]:
     return protocol.received(json.dumps({"type": word, "id": id}))
 
 
+def protocol_of(dialect: Any, **options: Any) -> ServerProtocol:
+    return ServerProtocol(dialect, ProtocolSettings(**options))
+
+
 def ready(dialect: Any, **options: Any) -> ServerProtocol:
-    protocol = ServerProtocol(dialect, **options)
+    protocol = protocol_of(dialect, **options)
     protocol.received(INIT)
     protocol.accepted(None)
     return protocol
@@ -192,7 +198,7 @@ def test_a_held_operation_that_is_stopped_is_answered_and_never_executed() -> No
 
 
 def test_a_held_operation_that_is_stopped_is_not_answered_on_demand() -> None:
-    protocol = ServerProtocol(LEGACY, answers_complete=False)
+    protocol = protocol_of(LEGACY, answer_complete=False)
     protocol.received(INIT)
     start(protocol)
 
@@ -233,9 +239,9 @@ def test_only_so_many_operations_are_held() -> None:
 
 def test_only_so_much_text_is_held() -> None:
     protocol = holding()
-    assert start(protocol, "1", "x" * (HELD_CHARACTERS // 2)) == []
+    assert start(protocol, "1", "x" * (HELD_BYTES // 2)) == []
 
-    assert start(protocol, "2", "x" * (HELD_CHARACTERS // 2)) == [
+    assert start(protocol, "2", "x" * (HELD_BYTES // 2)) == [
         Close(CloseCode.BAD_REQUEST, "Too many operations before the acknowledgement")
     ]
 
@@ -243,12 +249,12 @@ def test_only_so_much_text_is_held() -> None:
 def test_one_operation_may_be_larger_than_the_room_for_several() -> None:
     protocol = holding()
 
-    assert start(protocol, "1", "x" * HELD_CHARACTERS) == []
+    assert start(protocol, "1", "x" * HELD_BYTES) == []
 
 
 def test_there_is_room_again_for_a_second_init() -> None:
     protocol = holding()
-    start(protocol, "1", "x" * HELD_CHARACTERS)
+    start(protocol, "1", "x" * HELD_BYTES)
     protocol.accepted(None)
     protocol.received(INIT)
 
@@ -398,7 +404,7 @@ def test_the_end_of_a_stopped_query_is_not_answered(dialect: Any) -> None:
 
 @BOTH
 def test_the_answer_to_a_complete_can_be_switched_off(dialect: Any) -> None:
-    protocol = ready(dialect, answers_complete=False)
+    protocol = ready(dialect, answer_complete=False)
     operation = started(protocol)
     stop(protocol)
 
@@ -473,13 +479,13 @@ def test_a_frame_that_is_too_large_closes(dialect: Any, frame: Any) -> None:
     protocol = ready(dialect, max_message_size=100)
 
     assert protocol.received(frame) == [
-        Close(CloseCode.BAD_REQUEST, "Message is larger than 100 characters")
+        Close(CloseCode.BAD_REQUEST, "Message is larger than 100 bytes")
     ]
 
 
 @BOTH
 def test_a_frame_of_the_largest_size_is_taken(dialect: Any) -> None:
-    protocol = ServerProtocol(dialect, max_message_size=len(INIT))
+    protocol = protocol_of(dialect, max_message_size=len(INIT))
 
     assert protocol.received(INIT) == [Initialize(None)]
 
@@ -618,7 +624,7 @@ def test_a_long_id_does_not_make_a_long_reason() -> None:
 def test_an_operation_beyond_the_limit_is_refused_and_leaves_the_others_alone(
     dialect: Any,
 ) -> None:
-    protocol = ready(dialect, max_operations=1)
+    protocol = ready(dialect, max_operations_in_flight=1)
     live = started(protocol)
 
     [refusal] = start(protocol, "2")
@@ -627,3 +633,112 @@ def test_an_operation_beyond_the_limit_is_refused_and_leaves_the_others_alone(
     assert protocol.next(live, "1") is not None
     protocol.completed(live)
     assert start(protocol, "2") != [refusal]
+
+
+@BOTH
+def test_a_message_before_the_acknowledgement_is_smaller(dialect: Any) -> None:
+    limits = {"max_message_size": 1_000, "max_message_size_before_ack": 100}
+    protocol = protocol_of(dialect, **limits)
+    assert protocol.max_message_size == 100
+    assert protocol.received("x" * 101) == [
+        Close(CloseCode.BAD_REQUEST, "Message is larger than 100 bytes before the acknowledgement")
+    ]
+    protocol = ready(dialect, **limits)
+    assert [type(effect) for effect in start(protocol, query="{ a }" + " " * 500)] == [Execute]
+    protocol.received('{"type":"connection_init"}')
+    assert protocol.max_message_size == 1_000
+
+
+@pytest.mark.parametrize(
+    ("limits", "before", "after"),
+    [((10, None), 10, 10), ((None, 10), 10, None), ((5, 10), 5, 5), ((None, None), None, None)],
+)
+def test_the_smaller_of_both_limits_counts_before_the_acknowledgement(
+    limits: Any, before: int | None, after: int | None
+) -> None:
+    sizes = dict(zip(["max_message_size", "max_message_size_before_ack"], limits, strict=True))
+    protocol = protocol_of(NEW, **sizes)
+    assert protocol.max_message_size == before
+    protocol.received_json(json.loads(INIT))
+    protocol.accepted(None)
+    assert protocol.max_message_size == after
+
+
+@BOTH
+def test_a_limit_is_in_bytes_and_not_in_characters(dialect: Any) -> None:
+    message = json.dumps({"type": "connection_init", "payload": {"a": "ж" * 100}})
+    text = message.encode().decode("unicode_escape")
+    assert len(text) < 200 < len(text.encode())
+    protocol = protocol_of(dialect, max_message_size=200)
+    assert protocol.received(text) == [
+        Close(CloseCode.BAD_REQUEST, "Message is larger than 200 bytes")
+    ]
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["received", "received_json"])
+def test_messages_of_operations_under_way_take_so_much_memory_and_no_more(
+    dialect: Any, how: str
+) -> None:
+    protocol = ready(dialect, max_bytes_in_flight=10_000)
+
+    def begin(id: str, size: int) -> list[Effect]:
+        word = "subscribe" if dialect is NEW else "start"
+        message = {"type": word, "id": id, "payload": {"query": "x" * size}}
+        if how == "received_json":
+            return protocol.received_json(message)
+        return protocol.received(json.dumps(message))
+
+    # A single one may be as large as a message may be.
+    [large] = begin("1", 20_000)
+    assert isinstance(large, Execute)
+    [refusal] = begin("2", 100)
+    assert isinstance(refusal, Send)
+    assert "max_bytes_in_flight" in refusal.frame
+    assert '"code":"LIMIT_EXCEEDED"' in refusal.frame
+    protocol.completed(large.operation)
+    assert protocol.size == 0
+    [small] = begin("2", 4_000)
+    [other] = begin("3", 4_000)
+    assert isinstance(small, Execute)
+    assert isinstance(other, Execute)
+    assert '"type":"error"' in begin("4", 4_000)[0].frame  # type: ignore[union-attr]
+    # What is being stopped is still there.
+    stop(protocol, "2")
+    assert '"type":"error"' in begin("4", 4_000)[0].frame  # type: ignore[union-attr]
+    protocol.stopped(small.operation, was_subscription=False)
+    assert isinstance(begin("4", 4_000)[0], Execute)
+    protocol.socket_closed()
+    assert protocol.size == 0
+
+
+def test_pings_and_pongs_are_small() -> None:
+    for word in ("ping", "pong"):
+        protocol = ready(NEW, max_ping_size=100)
+        message = {"type": word, "payload": {"a": "ж" * 40}}
+        assert isinstance(protocol.received(json.dumps(message)), list)
+        assert protocol.state is State.READY
+        message = {"type": word, "payload": {"a": "ж" * 50}}
+        assert protocol.received(json.dumps(message)) == [
+            Close(CloseCode.BAD_REQUEST, f"'payload' of '{word}' is larger than 100 bytes")
+        ]
+
+
+def test_pings_before_the_acknowledgement_are_few() -> None:
+    protocol = protocol_of(NEW, max_ping_size=100)
+    ping = '{"type":"ping"}'
+    for _ in range(EARLY_PINGS):
+        assert protocol.received(ping) == [Send('{"type":"pong"}')]
+    assert protocol.received(ping) == [
+        Close(CloseCode.BAD_REQUEST, "Too many pings before the acknowledgement")
+    ]
+    for unlimited in (protocol_of(NEW), ready(NEW, max_ping_size=100)):
+        for _ in range(EARLY_PINGS + 1):
+            assert unlimited.received(ping) == [Send('{"type":"pong"}')]
+
+
+@BOTH
+def test_a_client_that_does_not_read_is_closed(dialect: Any) -> None:
+    protocol = ready(dialect)
+    assert protocol.stalled() == [Close(CloseCode.TIMEOUT, "Messages were not read in time")]
+    assert protocol.stalled() == []

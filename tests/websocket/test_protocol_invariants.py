@@ -24,6 +24,7 @@ from channels_graphql_ws.websocket.protocol import (
     Execute,
     Initialize,
     Operation,
+    ProtocolSettings,
     Send,
     ServerProtocol,
     State,
@@ -47,7 +48,7 @@ class Conversation(RuleBasedStateMachine):
         far=st.sampled_from(["opened", "initialising", "ready", "ready", "ready"]),
     )
     def open(self, dialect: Any, answers: bool, far: str) -> None:
-        self.protocol = ServerProtocol(dialect, answers_complete=answers)
+        self.protocol = ServerProtocol(dialect, ProtocolSettings(answer_complete=answers))
         self.acknowledged = self.asked = self.closed = False
         self.live: dict[Any, Operation] = {}
         self.newest: dict[Any, Operation] = {}

@@ -1,0 +1,54 @@
+"""How large a message is: in bytes on the wire, and roughly in memory."""
+
+from __future__ import annotations
+
+from sys import getsizeof
+from typing import Any, Final
+
+_DICT: Final = 192
+"""Bytes of a dictionary with a few items."""
+
+_LIST: Final = 64
+
+_ITEM: Final = 64
+"""Bytes of an item: a number or a short string, its key if any, and the references."""
+
+
+def is_longer(frame: str | bytes | None, limit: int | None) -> bool:
+    """Return whether a frame has more bytes than a limit; `None` is no limit."""
+    if limit is None or frame is None:
+        return False
+    length = len(frame)
+    if length > limit:
+        return True
+    # A character has four bytes at most.
+    if 4 * length <= limit or isinstance(frame, bytes) or frame.isascii():
+        return False
+    return len(frame.encode(errors="surrogatepass")) > limit
+
+
+def memory_of_json(text: str) -> int:
+    """Return about how many bytes the value of a JSON text takes, without reading it.
+
+    Twenty-four bytes for each of the text are possible: `[{},{},…]`. Brackets in strings
+    count, too, which no honest text has many of.
+    """
+    containers = _DICT * text.count("{") + _LIST * text.count("[")
+    return getsizeof(text) + containers + _ITEM * text.count(",")
+
+
+def memory_of(value: Any) -> int:
+    """Return about how many bytes a value takes that was read from JSON."""
+    size, waiting = 0, [value]
+    while waiting:
+        each: Any = waiting.pop()
+        if isinstance(each, dict):
+            size += _DICT
+            waiting += each
+            waiting += each.values()
+        elif isinstance(each, list):
+            size += _LIST
+            waiting += each
+        else:
+            size += getsizeof(each) if isinstance(each, str) else _ITEM
+    return size
