@@ -13,12 +13,15 @@ from channels_graphql_ws.client.errors import (
     ResultTypeError,
     SubprotocolMismatchError,
 )
+from channels_graphql_ws.client.http_transport import GraphqlHttpTransport
 from channels_graphql_ws.client.listeners import ConnectionEvent, ConnectionState
 from channels_graphql_ws.client.operations import Gap, SubscriptionEvent
 from channels_graphql_ws.client.results import GraphqlResult
 from channels_graphql_ws.client.retry import NEVER, Retry, full_jitter, is_retriable
+from channels_graphql_ws.client.sse_transport import GraphqlSseTransport
 from channels_graphql_ws.client.subscriptions import ClientSubscription
 from channels_graphql_ws.client.transport import GraphqlWsTransport
+from channels_graphql_ws.client.variables import FileUpload
 from channels_graphql_ws.exceptions import (
     ConnectionClosedError,
     GraphqlWsClientError,
@@ -34,9 +37,12 @@ __all__ = [
     "ConnectionRejectedError",
     "ConnectionState",
     "ErrorDetails",
+    "FileUpload",
     "Gap",
+    "GraphqlHttpTransport",
     "GraphqlOperationError",
     "GraphqlResult",
+    "GraphqlSseTransport",
     "GraphqlWsClient",
     "GraphqlWsClientError",
     "GraphqlWsResponseError",

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from channels_graphql_ws.client.errors import (
     ConnectionRejectedError,
     GraphqlWsTimeoutError,
-    MessagesLostError,
     SubprotocolMismatchError,
 )
 from channels_graphql_ws.client.handshake import resolved, time_limit
-from channels_graphql_ws.client.router import MAX_UNREAD, Mailbox
+from channels_graphql_ws.client.intake import Intake
+from channels_graphql_ws.client.router import MAX_UNREAD
 from channels_graphql_ws.client.transport import (
     DEFAULT_SUBPROTOCOL,
     GraphqlWsTransport,
@@ -173,15 +173,15 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
 
     async def receive(self, timeout: float | None = None) -> Message:
         """Return the next message, but for pings, which are answered already."""
-        connection = self._opened()
-        if not connection.inbox:
+        intake = self._opened().intake
+        if not intake.inbox:
             async with time_limit(self._seconds(timeout), f"a message of {self._address}"):
-                await connection.wait_for_message()
-        return connection.inbox.take()
+                await intake.wait()
+        return intake.inbox.take()
 
     async def read_all(self, deliver: Callable[[Message], object]) -> None:
         """Call `deliver` with each message, pings included, until the connection ends."""
-        await self._opened().forward(deliver)
+        await self._opened().intake.forward(deliver)
 
     async def disconnect(
         self, timeout: float | None = None, *, code: int = _NORMAL_CLOSURE
@@ -205,7 +205,7 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
         """
         connection = self._opened()
         async with time_limit(self._seconds(timeout), f"{self._address} to close"):
-            closed = await connection.ended()
+            closed = await connection.intake.ended()
         await self.disconnect(timeout)
         return {
             "type": "websocket.close",
@@ -305,7 +305,7 @@ async def _drop(socket: aiohttp.ClientWebSocketResponse) -> None:
 
 
 class _AiohttpConnection:
-    """One open socket, and the task that reads it: into an inbox, or to who takes all."""
+    """One open socket, and the task that reads it."""
 
     def __init__(
         self,
@@ -314,11 +314,9 @@ class _AiohttpConnection:
         max_unread: int,
     ) -> None:
         self.socket = socket
-        self.inbox = Mailbox(max_unread)
+        self.intake = Intake(max_unread)
         self.session = session
         self._answers_pings = socket.protocol == DEFAULT_SUBPROTOCOL  # the other has no ping
-        self._deliver: Callable[[Message], object] | None = None
-        self._end: asyncio.Future[None] | None = None
         self.reader = asyncio.create_task(self._read())
 
     async def send_text(self, text: str) -> None:
@@ -328,30 +326,6 @@ class _AiohttpConnection:
             raise ConnectionClosedError(
                 "The connection is closed, nothing can be sent", self.socket.close_code
             ) from error
-
-    async def wait_for_message(self) -> None:
-        while not self.inbox:
-            await self.inbox.waiter()
-
-    async def forward(self, deliver: Callable[[Message], object]) -> None:
-        while self.inbox:
-            deliver(self.inbox.take())
-        self._deliver = deliver
-        self._end = asyncio.get_running_loop().create_future()
-        try:
-            await self._end
-        finally:
-            self._deliver = self._end = None
-
-    async def ended(self) -> ConnectionClosedError:
-        while True:
-            await self.wait_for_message()
-            try:
-                self.inbox.take()
-            except ConnectionClosedError as closed:
-                return closed
-            except (RemoteProtocolError, MessagesLostError):
-                continue
 
     async def close(self, code: int) -> None:
         try:
@@ -364,41 +338,23 @@ class _AiohttpConnection:
 
     async def _read(self) -> None:
         # Nobody cancels this in mid-read: aiohttp would then forget the close code.
+        intake = self.intake
         while True:
             frame = await self.socket.receive()
             try:
                 message = parse_message(frame.data) if frame.type == _TEXT else self._other(frame)
-                if self._deliver is not None:
-                    if self._deliver(message):
-                        await asyncio.sleep(0)
-                else:
-                    await self._keep(message)
             except ConnectionClosedError as closed:
-                self._finish(closed)
+                intake.finish(closed)
                 return
-            except Exception as error:  # noqa: BLE001 (of the one who takes the messages, too)
-                self._report(error)
-
-    async def _keep(self, message: Message) -> None:
-        """Answer a ping, keep all else until somebody receives it."""
-        if message.get("type") == "ping" and self._answers_pings:
-            # A ping that cannot be answered is followed by the end, which is told.
-            with contextlib.suppress(ConnectionClosedError):
-                await self.send_text(dumps(pong_for(message)))
-            return
-        self.inbox.put(message)
-
-    def _report(self, error: Exception) -> None:
-        if self._end is not None and not self._end.done():
-            self._deliver = None
-            self._end.set_exception(error)
-        else:
-            self.inbox.put(error)
-
-    def _finish(self, closed: ConnectionClosedError) -> None:
-        self.inbox.fail(closed)
-        if self._end is not None and not self._end.done():
-            self._end.set_exception(closed)
+            except RemoteProtocolError as error:
+                intake.report(error)
+                continue
+            if not intake.is_forwarding and self._answers_pings and message.get("type") == "ping":
+                # A ping that cannot be answered is followed by the end, which is told.
+                with contextlib.suppress(ConnectionClosedError):
+                    await self.send_text(dumps(pong_for(message)))
+            elif intake.put(message):
+                await asyncio.sleep(0)
 
     def _other(self, frame: aiohttp.WSMessage) -> Message:
         """Raise what a frame means that is not text."""

@@ -12,6 +12,7 @@ from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAioht
 from channels_graphql_ws.client.documents import Document
 from channels_graphql_ws.client.errors import GraphqlOperationError, GraphqlWsTimeoutError
 from channels_graphql_ws.client.handshake import DIALECTS, ConnectionParams
+from channels_graphql_ws.client.http_transport import GraphqlHttpTransport
 from channels_graphql_ws.client.listeners import ConnectionState, Listener, Listeners
 from channels_graphql_ws.client.message_client import MessageClient
 from channels_graphql_ws.client.open_connection import OpenConnection
@@ -91,6 +92,8 @@ class GraphqlWsClient(MessageClient):
     ) -> None:
         is_url = not isinstance(transport, GraphqlWsTransport)
         made = _transport_for(transport, headers, cookies)
+        if connection_params is not None and not made.has_connection:
+            raise TypeError("There are no connection_params over HTTP: send headers or cookies")
         offered = _dialects(subprotocol, subprotocols, is_url=is_url)
         super().__init__(made, offered, connection_params)
         self._queue_limit = queue_limit
@@ -428,6 +431,8 @@ def _transport_for(
         return transport
     if not isinstance(given, str) and not callable(given):
         raise TypeError(f"The transport must be a GraphqlWsTransport or a URL, not {given!r}")
+    if isinstance(transport, str) and transport.startswith(("http://", "https://")):
+        return GraphqlHttpTransport(transport, cookies, headers)
     return GraphqlWsTransportAiohttp(transport, cookies, headers)
 
 

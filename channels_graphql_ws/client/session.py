@@ -10,7 +10,11 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from channels_graphql_ws.client.errors import GraphqlWsTimeoutError, MutationInterruptedError
+from channels_graphql_ws.client.errors import (
+    ConnectionRejectedError,
+    GraphqlWsTimeoutError,
+    MutationInterruptedError,
+)
 from channels_graphql_ws.client.handshake import (
     ConnectionParams,
     connect,
@@ -44,6 +48,8 @@ _CLOSE_TIMEOUT: Final = 5.0
 
 _SHORT_CLOSE_TIMEOUT: Final = 0.5
 """The same for one that does not seem to be there any more."""
+
+_SERVER_ERROR: Final = 500
 
 _NORMAL: Final = int(CloseCode.NORMAL)
 
@@ -364,10 +370,15 @@ class Session:
     def _retry_operation(self, operation: Operation, error: Exception) -> None:
         """Send an operation again that failed on its own, after a while."""
         operation.failures += 1
-        delay = self._settings.retry.delay(error, operation.failures)
-        if delay is None or not operation.replayable:
+        delay = self._delay_after(error, operation.failures)
+        was_refused = _is_refusal(error)
+        if delay is None or not (operation.replayable or was_refused):
             del self._router.operations[operation.id]
-            operation.fail(error if operation.replayable else _interrupted(operation, error))
+            is_clear = was_refused or not isinstance(error, ConnectionClosedError)
+            if operation.replayable or is_clear:
+                operation.fail(error)
+            else:
+                operation.fail(_interrupted(operation, error))
             return
         log.warning("%s failed: %s. It is tried again in %.1f s", operation, error, delay)
         self.spawn(self._send_later(operation, delay))
@@ -382,8 +393,13 @@ class Session:
         if isinstance(error, _IdleError):
             return 0
         self._failures += 1
-        delay = self._settings.retry.delay(error, self._failures)
-        if delay is None and self._failures <= min(_RENEWALS, self._settings.retry.attempts):
+        return self._delay_after(error, self._failures)
+
+    def _delay_after(self, error: Exception, failures: int) -> float | None:
+        """Return the same for so many failures in a row."""
+        retry = self._settings.retry
+        delay = retry.delay(error, failures)
+        if delay is None and failures <= min(_RENEWALS, retry.attempts):
             renews = callable(self._settings.connection_params) or self._transport.renews
             return 0 if renews and is_about_credentials(error) else None
         return delay
@@ -414,6 +430,13 @@ class Session:
 
     def _tell(self, type: str, **details: Any) -> None:
         self._listeners.tell(ConnectionEvent(type, self._failures, **details))
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Return whether an operation was surely not executed."""
+    if not isinstance(error, ConnectionRejectedError):
+        return False
+    return error.status is None or error.status < _SERVER_ERROR
 
 
 def _interrupted(operation: Operation, error: Exception) -> MutationInterruptedError:

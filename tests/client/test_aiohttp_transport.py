@@ -359,7 +359,7 @@ async def test_disconnect_works_while_unread_messages_pile_up(server, transport)
     server.saying(*({"n": n} for n in range(3000)))
     await transport.connect()
     await transport.receive()
-    inbox = transport._connection.inbox
+    inbox = transport._connection.intake.inbox
     await wait_until(lambda: len(inbox) > 1500)
     await transport.disconnect()
     with pytest.raises(ConnectionClosedError):
@@ -450,7 +450,7 @@ async def test_sending_on_a_closed_connection_is_an_error(server, transport):
 async def test_whoever_receives_while_another_disconnects_is_told(transport):
     await transport.connect()
     waiting = asyncio.create_task(transport.receive())
-    await wait_until(lambda: transport._connection.inbox._waiters)
+    await wait_until(lambda: transport._connection.intake.inbox._waiters)
     await transport.disconnect()
     with pytest.raises(ConnectionClosedError, match="was disconnected"):
         await waiting
@@ -630,7 +630,7 @@ async def test_more_messages_than_may_wait_are_dropped_and_that_is_told(server):
     server.closing(*({"n": n} for n in range(30)), code=4400)
     transport = GraphqlWsTransportAiohttp(server.url, max_unread=10)
     await transport.connect()
-    await wait_until(lambda: transport._connection.inbox._failure)
+    await wait_until(lambda: transport._connection.intake.inbox._failure)
     with pytest.raises(MessagesLostError, match="20 messages"):
         await transport.receive()
     assert await transport.receive() == {"n": 20}
@@ -641,7 +641,7 @@ async def test_what_was_lost_does_not_keep_the_end_from_being_seen(server):
     server.closing(*({"n": n} for n in range(30)), code=4400)
     transport = GraphqlWsTransportAiohttp(server.url, max_unread=10)
     await transport.connect()
-    await wait_until(lambda: transport._connection.inbox._failure)
+    await wait_until(lambda: transport._connection.intake.inbox._failure)
     assert (await transport.wait_disconnect())["code"] == 4400
 
 
@@ -672,7 +672,7 @@ async def test_all_messages_can_be_taken_as_they_come_pings_too(server, transpor
 async def test_what_has_come_before_is_taken_first(server, transport):
     server.saying(*({"n": n} for n in range(5)))
     await transport.connect()
-    await wait_until(lambda: len(transport._connection.inbox) == 5)
+    await wait_until(lambda: len(transport._connection.intake.inbox) == 5)
     taken: list[Any] = []
     reading = asyncio.create_task(transport.read_all(taken.append))
     await wait_until(lambda: len(taken) == 5)
@@ -704,7 +704,7 @@ async def test_an_error_of_who_takes_the_messages_is_raised_there(server, transp
 async def test_a_disconnect_ends_who_takes_all(server, transport):
     await transport.connect()
     reading = asyncio.create_task(transport.read_all(lambda _: None))
-    await wait_until(lambda: transport._connection._end)
+    await wait_until(lambda: transport._connection.intake._end)
     await transport.disconnect(code=4004)
     with pytest.raises(ConnectionClosedError, match="was disconnected"):
         await reading
