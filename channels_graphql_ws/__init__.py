@@ -24,12 +24,16 @@ if TYPE_CHECKING:
         ResultTypeError,
         SubprotocolMismatchError,
     )
+    from channels_graphql_ws.client.http_transport import GraphqlHttpTransport
     from channels_graphql_ws.client.listeners import ConnectionEvent, ConnectionState
     from channels_graphql_ws.client.operations import Gap, SubscriptionEvent
     from channels_graphql_ws.client.results import GraphqlResult
     from channels_graphql_ws.client.retry import Retry
+    from channels_graphql_ws.client.sse_transport import GraphqlSseTransport
     from channels_graphql_ws.client.subscriptions import ClientSubscription
+    from channels_graphql_ws.client.sync import GraphqlWsClientSync, SyncSubscription
     from channels_graphql_ws.client.transport import GraphqlWsTransport
+    from channels_graphql_ws.client.variables import FileUpload
     from channels_graphql_ws.exceptions import (
         ChannelLayerError,
         ConnectionClosedError,
@@ -69,16 +73,20 @@ __all__ = [
     "ConnectionRejectionError",
     "ConnectionState",
     "ErrorDetails",
+    "FileUpload",
     "Gap",
     "GraphiqlConfig",
     "GraphqlHttpConsumer",
+    "GraphqlHttpTransport",
     "GraphqlLifespan",
     "GraphqlOperationError",
     "GraphqlProtocolTypeRouter",
     "GraphqlResult",
+    "GraphqlSseTransport",
     "GraphqlView",
     "GraphqlWsClient",
     "GraphqlWsClientError",
+    "GraphqlWsClientSync",
     "GraphqlWsConsumer",
     "GraphqlWsError",
     "GraphqlWsResponseError",
@@ -102,6 +110,7 @@ __all__ = [
     "Subscription",
     "SubscriptionEvent",
     "SubscriptionField",
+    "SyncSubscription",
     "Upload",
     "register",
     "shut_down",
@@ -120,16 +129,20 @@ _HOMES = {
     "ConnectionRejectionError": "exceptions",
     "ConnectionState": "client.listeners",
     "ErrorDetails": "client.errors",
+    "FileUpload": "client.variables",
     "Gap": "client.operations",
     "GraphiqlConfig": "graphiql",
     "GraphqlHttpConsumer": "http.consumer",
+    "GraphqlHttpTransport": "client.http_transport",
     "GraphqlLifespan": "shutdown",
     "GraphqlOperationError": "client.errors",
     "GraphqlProtocolTypeRouter": "routing",
     "GraphqlResult": "client.results",
+    "GraphqlSseTransport": "client.sse_transport",
     "GraphqlView": "http.view",
     "GraphqlWsClient": "client.client",
     "GraphqlWsClientError": "exceptions",
+    "GraphqlWsClientSync": "client.sync",
     "GraphqlWsConsumer": "websocket.consumer",
     "GraphqlWsError": "exceptions",
     "GraphqlWsResponseError": "exceptions",
@@ -154,6 +167,7 @@ _HOMES = {
     "Subscription": "subscription.declaration",
     "SubscriptionEvent": "client.operations",
     "SubscriptionField": "subscription.field",
+    "SyncSubscription": "client.sync",
     "Upload": "http.uploads",
     "register": "serializer",
     "shut_down": "shutdown",

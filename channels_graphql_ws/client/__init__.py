@@ -20,6 +20,7 @@ from channels_graphql_ws.client.results import GraphqlResult
 from channels_graphql_ws.client.retry import NEVER, Retry, full_jitter, is_retriable
 from channels_graphql_ws.client.sse_transport import GraphqlSseTransport
 from channels_graphql_ws.client.subscriptions import ClientSubscription
+from channels_graphql_ws.client.sync import GraphqlWsClientSync, SyncSubscription
 from channels_graphql_ws.client.transport import GraphqlWsTransport
 from channels_graphql_ws.client.variables import FileUpload
 from channels_graphql_ws.exceptions import (
@@ -45,6 +46,7 @@ __all__ = [
     "GraphqlSseTransport",
     "GraphqlWsClient",
     "GraphqlWsClientError",
+    "GraphqlWsClientSync",
     "GraphqlWsResponseError",
     "GraphqlWsTimeoutError",
     "GraphqlWsTransport",
@@ -57,6 +59,7 @@ __all__ = [
     "Retry",
     "SubprotocolMismatchError",
     "SubscriptionEvent",
+    "SyncSubscription",
     "full_jitter",
     "is_retriable",
 ]

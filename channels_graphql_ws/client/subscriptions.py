@@ -74,8 +74,19 @@ class ClientSubscription(AsyncIterator[SubscriptionEvent[Data]], Generic[Data]):
         """
         self._cancelled_in = None
         event = self._live.take_now()
-        if event is None:
-            event = await self._next()
+        return self.converted(await self._next() if event is None else event)
+
+    async def take_batch(self) -> list[SubscriptionEvent[Any]]:
+        """Wait for an event; return it and those behind it, before `converted()`.
+
+        The subscription does not end with the task that waits here.
+        """
+        await self._begin()
+        first = await self._live.take(self._carrier.wait)
+        return [first, *iter(self._live.take_now, None)]
+
+    def converted(self, event: SubscriptionEvent[Any]) -> SubscriptionEvent[Data]:
+        """Return an event with its data as the type that was asked for."""
         if self._convert is not None and event.data is not None:
             event.data = self._convert(event.data)
         return event

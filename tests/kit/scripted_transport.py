@@ -48,6 +48,8 @@ class ScriptedTransport(GraphqlWsTransport):
 
     async def connect(self, timeout: float | None = None) -> None:
         self.connects += 1
+        if self._inbox._loop not in {None, asyncio.get_running_loop()}:
+            self._inbox = asyncio.Queue()
         if self.refusals:
             raise self.refusals.pop(0)
 
