@@ -101,6 +101,16 @@ class ErrorDetails:
         """The `code` in `extensions`, where most servers say what kind of error it is."""
         return (self.extensions or {}).get("code")
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the error as the server sent it, without what it does not have."""
+        parts = {
+            "message": self.message,
+            "locations": list(self.locations),
+            "path": list(self.path),
+            "extensions": self.extensions,
+        }
+        return {name: value for name, value in parts.items() if value or name == "message"}
+
     def __str__(self) -> str:
         """Return the message, with the path or the place in the document."""
         if self.path:
