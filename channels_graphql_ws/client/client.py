@@ -63,6 +63,7 @@ class GraphqlWsClient(MessageClient):
         ack_timeout: seconds that the server may take for `connection_ack`.
         keep_alive: seconds of silence after which the server is pinged; `None`: never.
         pong_timeout: seconds after a ping in which the server must say something.
+        answer_pings: `False` leaves pings of the server to who listens to the event "ping".
         queue_limit: events that may wait for each subscription. The oldest gives way, and
             the event behind it says so: see `SubscriptionEvent.gap`.
         on: listeners by the type of the event, see `on()`.
@@ -87,6 +88,7 @@ class GraphqlWsClient(MessageClient):
         ack_timeout: float = 10.0,
         keep_alive: float | None = 25.0,
         pong_timeout: float = 10.0,
+        answer_pings: bool = True,
         queue_limit: int = 1024,
         on: Mapping[str, Listener] | None = None,
     ) -> None:
@@ -98,8 +100,6 @@ class GraphqlWsClient(MessageClient):
         super().__init__(made, offered, connection_params)
         self._queue_limit = queue_limit
         self._listeners = Listeners()
-        for type, listener in (on or {}).items():
-            self._listeners.add(type, listener)
         self._session = Session(
             made,
             self._router,
@@ -113,8 +113,11 @@ class GraphqlWsClient(MessageClient):
                 ack_timeout=ack_timeout,
                 keep_alive=keep_alive,
                 pong_timeout=pong_timeout,
+                answer_pings=answer_pings,
             ),
         )
+        for type, listener in (on or {}).items():
+            self.on(type, listener)
         self._is_lazy = lazy
         self._is_entered = False
         self._open_connection = OpenConnection(
@@ -320,13 +323,23 @@ class GraphqlWsClient(MessageClient):
 
         Args:
             event: "connecting", "connected", "acknowledged", "closed", "retrying", "error",
-                "ping" or "pong".
+                "ping", "pong" or "message".
             listener: called with a `ConnectionEvent`.
 
         Raises:
             ValueError: there are no events of this type.
         """
+        if event == "message":
+            self._session.tell_messages()
         return self._listeners.add(event, listener)
+
+    def reconnect(self) -> None:
+        """Drop the connection at once, and make it anew if something needs it.
+
+        It is for who knows better than any timeout that the connection is of no use, for
+        example because the network has changed.
+        """
+        self._session.reconnect()
 
     async def wait_disconnect(self, timeout: float | None = None) -> dict[str, Any]:
         """Wait until the connection ends.

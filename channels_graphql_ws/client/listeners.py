@@ -30,11 +30,13 @@ class ConnectionEvent:
 
     Attributes:
         type: "connecting", "connected" (the socket is open), "acknowledged", "closed",
-            "retrying", "error" (no attempt follows), "ping" or "pong".
+            "retrying", "error" (no attempt follows), "ping", "pong" or "message" (each one that
+            the server sends).
         attempt: which attempt in a row, from 0 on.
         error: why the connection was closed, or is given up.
         delay: seconds until the next attempt, with "retrying".
-        payload: what the server sent along, with "acknowledged", "ping" and "pong".
+        payload: what the server sent along, with "acknowledged", "ping" and "pong"; all of it
+            with "message".
     """
 
     type: str
@@ -53,6 +55,7 @@ EVENT_TYPES = frozenset(
         "connected",
         "connecting",
         "error",
+        "message",
         "ping",
         "pong",
         "retrying",

@@ -129,6 +129,7 @@ class Router:
         received: messages so far.
         on_ping: called with each ping.
         on_pong: called with each pong.
+        on_message: called with each message before anything else, if it is set.
         on_lost: called with an operation and an error when its transport has lost it alone.
     """
 
@@ -149,6 +150,7 @@ class Router:
         self.received = 0
         self._others = 0
         self.on_pong: Callable[[Message], None] = _ignore
+        self.on_message: Callable[[Message], None] | None = None
         self.on_lost: Callable[[Operation, Exception], None] = fail_operation
 
     @contextmanager
@@ -163,6 +165,8 @@ class Router:
     def deliver(self, message: Message) -> bool:
         """Hand over a message; return whether others should run before the next one."""
         self.received += 1
+        if self.on_message is not None:
+            self.on_message(message)
         id = message.get("id")
         # What cannot be a key is no id of ours; looking it up would raise.
         operation = self.operations.get(id) if type(id) is str else None

@@ -51,6 +51,8 @@ _SHORT_CLOSE_TIMEOUT: Final = 0.5
 
 _SERVER_ERROR: Final = 500
 
+_TERMINATED: Final = 4499
+
 _NORMAL: Final = int(CloseCode.NORMAL)
 
 _NO_ACK: Final = (
@@ -71,6 +73,7 @@ class SessionSettings:
     ack_timeout: float
     keep_alive: float | None
     pong_timeout: float
+    answer_pings: bool
 
 
 class _IdleError(ConnectionClosedError):
@@ -170,6 +173,14 @@ class Session:
         await self.ready()
         await self._transport.send(message)
 
+    def reconnect(self) -> None:
+        """Drop the connection, if there is one, as if it had been lost."""
+        self._break_off(ConnectionClosedError("The client was told to reconnect", _TERMINATED))
+
+    def tell_messages(self) -> None:
+        """Tell listeners of each message from now on."""
+        self._router.on_message = lambda message: self._tell("message", payload=message)
+
     async def close(self) -> None:
         """Close the connection and end all that goes on; harmless if that has happened."""
         for task in (self._main, *self._tasks):
@@ -201,7 +212,8 @@ class Session:
 
     def _receive_ping(self, message: Message) -> None:
         self._tell("ping", payload=message.get("payload"))
-        self.spawn(self._answer(message))
+        if self._settings.answer_pings:
+            self.spawn(self._answer(message))
 
     def _receive_pong(self, message: Message) -> None:
         self._tell("pong", payload=message.get("payload"))

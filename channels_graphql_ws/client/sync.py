@@ -94,6 +94,13 @@ class GraphqlWsClientSync:
         """
         return self._client.on(event, listener)
 
+    def reconnect(self) -> None:
+        """Drop the connection at once, and make it anew if something needs it."""
+        self._thread.run(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        self._client.reconnect()
+
     @overload
     def query(
         self,

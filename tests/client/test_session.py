@@ -777,3 +777,35 @@ async def test_a_server_that_answers_twice_does_no_harm(client, transport):
 def test_headers_and_cookies_belong_to_a_transport_that_is_given(transport, option):
     with pytest.raises(TypeError, match="headers and cookies go with a URL"):
         GraphqlWsClient(transport, **{option: {}})
+
+
+async def test_each_message_is_told_to_who_wants_to_see_them_all(client, transport):
+    answering(transport)
+    seen: list[Any] = []
+    remove = client.on("message", lambda event: seen.append(event.payload["type"]))
+    await client.query("{ a }")
+    transport.say({"type": "ping"})
+    await wait_until(lambda: transport.sent_of("pong"))
+    assert seen == ["next", "complete", "ping"]
+    remove()
+
+
+async def test_pings_may_be_left_to_a_listener(transport):
+    pings: list[Any] = []
+    on = {"ping": pings.append}
+    async with GraphqlWsClient(transport, answer_pings=False, on=on) as client:
+        await client.connect_and_init()
+        transport.say({"type": "ping"})
+        await wait_until(lambda: pings)
+        await tick(3)
+    assert transport.sent_of("pong") == []
+
+
+async def test_a_connection_that_is_of_no_use_can_be_dropped(client, transport):
+    client.reconnect()
+    running = asyncio.create_task(client.query("{ a }"))
+    await wait_until(lambda: transport.sent_of("subscribe"))
+    answering(transport)
+    client.reconnect()
+    assert await running == 1
+    assert transport.connects == 2

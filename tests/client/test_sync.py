@@ -245,3 +245,11 @@ async def test_it_also_works_where_an_event_loop_runs_in_the_thread(transport):
     with GraphqlWsClientSync(transport) as client:
         assert client.query("{ a }") == {"a": 1}
     await asyncio.sleep(0)  # noqa: TID251 (the loop of this thread is as it was)
+
+
+def test_a_connection_that_is_of_no_use_can_be_dropped(client, transport):
+    transport.answer("subscribe", event(1), COMPLETE)
+    client.query("{ a }")
+    client.reconnect()
+    assert client.query("{ a }") == {"a": 1}
+    assert transport.connects == 2
