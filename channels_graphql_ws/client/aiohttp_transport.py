@@ -17,7 +17,7 @@ from channels_graphql_ws.client.errors import (
     GraphqlWsTimeoutError,
     SubprotocolMismatchError,
 )
-from channels_graphql_ws.client.handshake import resolved, time_limit
+from channels_graphql_ws.client.handshake import NOT_OPEN, resolved, time_limit
 from channels_graphql_ws.client.intake import Intake
 from channels_graphql_ws.client.router import MAX_UNREAD
 from channels_graphql_ws.client.transport import (
@@ -47,8 +47,6 @@ Headers: TypeAlias = (
 _NORMAL_CLOSURE: Final = 1000
 _DROP_TIMEOUT: Final = 0.5  # seconds for the close of a socket that we do not want
 _TEXT: Final = 1  # `aiohttp.WSMsgType.TEXT`
-
-_NOT_OPEN: Final = "Nothing answers there: are host and port right, and does the server run?"
 
 
 class GraphqlWsTransportAiohttp(GraphqlWsTransport):
@@ -141,7 +139,7 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
             raise GraphqlWsClientError("The transport is connected already, disconnect it first")
         offered = tuple(subprotocols) or (subprotocol,)
         async with (
-            time_limit(self._seconds(timeout), f"a connection to {self._address}", _NOT_OPEN),
+            time_limit(self._seconds(timeout), f"a connection to {self._address}", NOT_OPEN),
             contextlib.AsyncExitStack() as on_failure,
         ):
             self._address = await resolved(self._url)
@@ -233,6 +231,10 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
             return socket
         except aiohttp.WSServerHandshakeError as error:
             raise refused_handshake(self._address, error) from error
+        except aiohttp.ServerDisconnectedError as error:
+            raise ConnectionRejectedError(
+                f"Could not connect to {self._address}: the server ended the handshake"
+            ) from error
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionRejectedError(
                 f"Could not connect to {self._address}: {str(error) or type(error).__name__}"

@@ -60,6 +60,7 @@ class GraphqlWsClient(MessageClient):
         lazy: connect when an operation needs it, else in `async with`, and always anew.
         close_when_idle: seconds after which a connection without operations is closed;
             `None`: when the client is closed.
+        connect_timeout: seconds that one attempt to open the socket may take.
         ack_timeout: seconds that the server may take for `connection_ack`.
         keep_alive: seconds of silence after which the server is pinged; `None`: never.
         pong_timeout: seconds after a ping in which the server must say something.
@@ -85,6 +86,7 @@ class GraphqlWsClient(MessageClient):
         retry: Retry | None = None,
         lazy: bool = True,
         close_when_idle: float | None = None,
+        connect_timeout: float = 30.0,
         ack_timeout: float = 10.0,
         keep_alive: float | None = 25.0,
         pong_timeout: float = 10.0,
@@ -110,6 +112,7 @@ class GraphqlWsClient(MessageClient):
                 retry=retry or Retry(),
                 lazy=lazy,
                 close_when_idle=close_when_idle,
+                connect_timeout=connect_timeout,
                 ack_timeout=ack_timeout,
                 keep_alive=keep_alive,
                 pong_timeout=pong_timeout,

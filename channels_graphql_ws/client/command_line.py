@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp
 from channels_graphql_ws.client.client import GraphqlWsClient
 from channels_graphql_ws.client.documents import choose_operation
+from channels_graphql_ws.client.errors import sentence
 from channels_graphql_ws.client.handshake import DIALECTS, time_limit
 from channels_graphql_ws.client.http_transport import GraphqlHttpTransport
 from channels_graphql_ws.client.listeners import ConnectionEvent
@@ -293,7 +294,8 @@ class Progress:
         """Say what happens to the connection."""
         if event.type == "retrying":
             self.clear()
-            text = f"{event.error}. Trying again in {event.delay:.1f} s"
+            assert event.error is not None, "there is a reason to try again"
+            text = f"{sentence(event.error)} Trying again in {event.delay:.1f} s"
             print(text, file=self._terminal, flush=True)
         else:
             self.show("Connecting …" if event.type == "connecting" else "Connected.")

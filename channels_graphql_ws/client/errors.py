@@ -144,6 +144,12 @@ class GraphqlOperationError(GraphqlWsResponseError):
         return f"{self.operation} failed: {'; '.join(map(str, self.errors))}"
 
 
+def sentence(error: Exception) -> str:
+    """Return the text of an error as a sentence that others may follow."""
+    text = str(error) or type(error).__name__
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 def error_details(message: Mapping[str, Any]) -> tuple[ErrorDetails, ...]:
     """Read the errors of a message: of an `error`, or those in the payload of a result."""
     payload = message.get("payload")

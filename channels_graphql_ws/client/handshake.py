@@ -22,6 +22,8 @@ ConnectionParams: TypeAlias = (
 )
 """Payload of `connection_init`, or what returns it at each attempt."""
 
+NOT_OPEN = "Nothing answers there: are host and port right, and does the server run?"
+
 DIALECTS = {dialect.name: dialect for dialect in SUBPROTOCOLS}
 
 

@@ -272,7 +272,17 @@ class LiveSubscription(Operation):
         cursor: where the subscription stands; sent along when it is sent again.
     """
 
-    __slots__ = ("_awaited", "_confirms", "_end", "_events", "_gap", "_limit", "_waiter", "cursor")
+    __slots__ = (
+        "_awaited",
+        "_confirms",
+        "_end",
+        "_events",
+        "_gap",
+        "_has_begun",
+        "_limit",
+        "_waiter",
+        "cursor",
+    )
 
     def __init__(
         self,
@@ -291,6 +301,7 @@ class LiveSubscription(Operation):
         self._waiter: asyncio.Future[None] | None = None
         self._end: Exception | None = None
         self._gap: Gap | None = None
+        self._has_begun = False
         # Something is still to be learned from the first result on this connection.
         self._awaited = confirms or cursor is not None
 
@@ -309,7 +320,8 @@ class LiveSubscription(Operation):
         was_sent = self.sent_on is not None
         self._awaited = self._confirms or self.cursor is not None
         if self.cursor is None:
-            if was_sent:
+            # What was not confirmed yet had not begun, so nothing of it was lost.
+            if was_sent and (self._has_begun or not self._confirms):
                 self._gap = Gap(None, "reconnected")
             return self.request.payload
         # Unless the server says that it has recovered.
@@ -412,6 +424,7 @@ class LiveSubscription(Operation):
 
     def _is_confirmation(self, event: SubscriptionEvent[Any]) -> bool:
         """Take the first result on a connection; return whether it is no event."""
+        self._has_begun = True
         is_first, self._awaited = self._awaited, False
         if is_first and self._confirms and not event.errors:
             self._wake()

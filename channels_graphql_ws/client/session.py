@@ -14,8 +14,10 @@ from channels_graphql_ws.client.errors import (
     ConnectionRejectedError,
     GraphqlWsTimeoutError,
     MutationInterruptedError,
+    sentence,
 )
 from channels_graphql_ws.client.handshake import (
+    NOT_OPEN,
     ConnectionParams,
     connect,
     disconnect,
@@ -70,17 +72,15 @@ class SessionSettings:
     retry: Retry
     lazy: bool
     close_when_idle: float | None
+    connect_timeout: float
     ack_timeout: float
     keep_alive: float | None
     pong_timeout: float
     answer_pings: bool
 
 
-class _IdleError(ConnectionClosedError):
-    """We close because nothing needs the connection."""
-
-    def __init__(self) -> None:
-        super().__init__("Nothing needed the connection any more", _NORMAL)
+class _OnPurposeError(ConnectionClosedError):
+    """We ended the connection ourselves, with nothing being wrong."""
 
 
 class Session:
@@ -175,7 +175,7 @@ class Session:
 
     def reconnect(self) -> None:
         """Drop the connection, if there is one, as if it had been lost."""
-        self._break_off(ConnectionClosedError("The client was told to reconnect", _TERMINATED))
+        self._break_off(_OnPurposeError("The client was told to reconnect", _TERMINATED))
 
     def tell_messages(self) -> None:
         """Tell listeners of each message from now on."""
@@ -189,7 +189,7 @@ class Session:
         if self._main is not None:
             await asyncio.gather(self._main, *self._tasks, return_exceptions=True)
         operations, self._router.operations = self._router.operations, {}
-        closed = ConnectionClosedError("The client was closed", _NORMAL)
+        closed = _closed_by_us()
         for operation in operations.values():
             operation.close(closed)
         self._settle_ready(closed)
@@ -240,11 +240,12 @@ class Session:
         """Connect and read until the connection ends; return why it did."""
         opened_at, results = math.inf, self._router.results
         loop = asyncio.get_running_loop()
-        error: Exception = ConnectionClosedError("The transport has ended")
+        error: Exception = _closed_by_us()
         try:
             await self._open()
             opened_at = loop.time()
             await self._read()
+            error = ConnectionClosedError("The transport has stopped reading")
         except Exception as failure:  # noqa: BLE001 (whatever a transport or a callable raises)
             error = failure
         finally:
@@ -258,7 +259,7 @@ class Session:
         self.state = ConnectionState.CONNECTING
         self._tell("connecting")
         settings, address = self._settings, self._transport.address
-        async with time_limit(self._transport.TIMEOUT, f"a connection to {address}"):
+        async with time_limit(settings.connect_timeout, f"a connection to {address}", NOT_OPEN):
             dialect = await connect(self._transport, settings.offered)
         self._router.dialect = dialect
         self._tell("connected")
@@ -306,9 +307,9 @@ class Session:
         if self._keep_alive is not None:
             self._keep_alive.stop()
             self._keep_alive = None
-        is_alive = self._fault is None or not self._fault.done()
         self._fault = None
-        seconds = _CLOSE_TIMEOUT if is_alive else _SHORT_CLOSE_TIMEOUT
+        # A server with which nothing is wrong gets time to answer our close.
+        seconds = _CLOSE_TIMEOUT if _code_of(error) == _NORMAL else _SHORT_CLOSE_TIMEOUT
         # Who has gone need not be told; an application that has failed has told it already.
         with contextlib.suppress(Exception):
             await disconnect(self._transport, _close_code(error), seconds)
@@ -366,7 +367,8 @@ class Session:
     def _close_when_idle(self, seconds: float) -> None:
         if self._idle is not None:
             self._idle.cancel()
-        self._idle = asyncio.get_running_loop().call_later(seconds, self._break_off, _IdleError())
+        idle = _OnPurposeError("Nothing needed the connection any more", _NORMAL)
+        self._idle = asyncio.get_running_loop().call_later(seconds, self._break_off, idle)
 
     def _is_wanted(self) -> bool:
         return bool(self._router.operations) or self._ready is not None or not self._settings.lazy
@@ -392,7 +394,8 @@ class Session:
             else:
                 operation.fail(_interrupted(operation, error))
             return
-        log.warning("%s failed: %s. It is tried again in %.1f s", operation, error, delay)
+        text = "%s failed: %s It is tried again in %.1f s"
+        log.warning(text, operation, sentence(error), delay)
         self.spawn(self._send_later(operation, delay))
 
     async def _send_later(self, operation: Operation, delay: float) -> None:
@@ -402,7 +405,7 @@ class Session:
 
     def _delay(self, error: Exception) -> float | None:
         """Return seconds until the next attempt, `None` if there shall be none."""
-        if isinstance(error, _IdleError):
+        if isinstance(error, _OnPurposeError):
             return 0
         self._failures += 1
         return self._delay_after(error, self._failures)
@@ -419,7 +422,7 @@ class Session:
     async def _pause(self, error: Exception, delay: float) -> None:
         self.state = ConnectionState.RETRYING
         self.last_error = error
-        log.warning("%s. Trying again in %.1f s", error, delay)
+        log.warning("%s Trying again in %.1f s", sentence(error), delay)
         self._tell("retrying", error=error, delay=delay)
         await asyncio.sleep(delay)
 
@@ -444,6 +447,10 @@ class Session:
         self._listeners.tell(ConnectionEvent(type, self._failures, **details))
 
 
+def _closed_by_us() -> ConnectionClosedError:
+    return ConnectionClosedError("The client was closed", _NORMAL)
+
+
 def _is_refusal(error: Exception) -> bool:
     """Return whether an operation was surely not executed."""
     if not isinstance(error, ConnectionRejectedError):
@@ -453,8 +460,8 @@ def _is_refusal(error: Exception) -> bool:
 
 def _interrupted(operation: Operation, error: Exception) -> MutationInterruptedError:
     return MutationInterruptedError(
-        f"{operation} was sent, then the connection was lost: {error}. Nobody knows if it was "
-        "executed; look, or pass replay=True for one that may run twice",
+        f"{operation} was sent, then the connection was lost: {sentence(error)} Nobody knows if "
+        "it was executed; look, or pass replay=True for one that may run twice",
         _code_of(error),
     )
 

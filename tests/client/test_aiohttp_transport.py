@@ -646,7 +646,7 @@ async def test_what_was_lost_does_not_keep_the_end_from_being_seen(server):
 
 
 async def test_a_ping_behind_any_number_of_unread_messages_is_answered(server, transport):
-    server.saying(*({"n": n} for n in range(20_000)), {"type": "ping"})
+    server.saying(*({"n": n} for n in range(3000)), {"type": "ping"})
     await transport.connect()
     await wait_until(lambda: server.heard)
     assert server.heard == [{"type": "pong"}]
@@ -800,3 +800,20 @@ async def test_a_server_that_hangs_does_not_hold_up_the_close_of_the_client(monk
             await client.connect_and_init()
         assert not client.connected
         released.set()
+
+
+async def test_a_server_that_ends_the_handshake_is_a_rejection_in_plain_words():
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        with pytest.raises(ConnectionRejectedError, match="the server ended the handshake"):
+            await GraphqlWsTransportAiohttp(f"ws://127.0.0.1:{port}/").connect()
+
+
+async def test_a_server_without_tls_is_a_rejection_for_who_wants_it(server):
+    transport = GraphqlWsTransportAiohttp(server.url.replace("ws://", "wss://"))
+    with pytest.raises(ConnectionRejectedError, match=r"Could not connect to wss://.*(?i:ssl)"):
+        await transport.connect()

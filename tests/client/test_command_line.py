@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
 from argparse import Namespace
@@ -328,17 +325,48 @@ def test_an_address_or_a_header_that_makes_no_sense_is_an_error(given, told):
         command_line._transport(given)
 
 
-def test_ctrl_c_stops_the_subscription_and_is_no_traceback(run, transport):
-    send = transport.send
+def test_an_interruption_has_an_exit_code_of_its_own(transport, monkeypatch):
+    async def interrupted(*_: Any) -> int:
+        raise KeyboardInterrupt
 
-    async def interrupt(message: dict[str, Any]) -> None:
-        await send(message)
-        if message["type"] == "subscribe":
-            asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGINT)
+    monkeypatch.setattr(command_line, "_transport", lambda _: transport)
+    given = Namespace(url=URL, protocol=None, param=[], follow=False, prog="graphql-live")
+    assert command_line.run(given, interrupted) == 130
 
-    transport.send = interrupt
-    assert run("subscribe", ON_A) == (130, "", "")
-    assert transport.sent_of("complete")
+
+INTERRUPTED = """
+import asyncio, os, signal, sys
+sys.path[:] = {path!r}
+from channels_graphql_ws.__main__ import main
+from channels_graphql_ws.client import command_line
+from scripted_transport import acknowledging
+
+transport = acknowledging()
+send = transport.send
+
+async def interrupt(message):
+    await send(message)
+    if message["type"] == "subscribe":
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGINT)
+
+transport.send = interrupt
+command_line._transport = lambda _: transport
+code = main(["subscribe", "ws://x/", "subscription {{ a }}"])
+print(code, [message["type"] for message in transport.sent])
+"""
+
+
+def test_ctrl_c_stops_the_subscription_and_is_no_traceback():
+    # In a process of its own: who runs the tests may have other plans for the signal.
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED.format(path=sys.path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * GUARD,
+    )
+    assert done.stdout == "130 ['connection_init', 'subscribe', 'complete']\n"
+    assert done.stderr == ""
 
 
 def test_the_module_runs_as_a_program_without_django():

@@ -15,6 +15,7 @@ from channels_graphql_ws.client.errors import (
     ResultTypeError,
     SubprotocolMismatchError,
     error_details,
+    sentence,
 )
 from channels_graphql_ws.exceptions import (
     ConnectionClosedError,
@@ -121,3 +122,11 @@ def test_a_failed_operation_names_itself_and_each_error_and_has_the_data_there_i
 def test_an_operation_that_was_not_executed_has_no_data():
     error = GraphqlOperationError({"type": "error", "payload": [FULL]}, "The query")
     assert (error.data, error.extensions) == (None, None)
+
+
+def test_a_text_that_is_a_sentence_already_stays_as_it_is():
+    assert [sentence(each) for each in (KeyError(), ValueError("a"), ValueError("Is it?"))] == [
+        "KeyError.",
+        "a.",
+        "Is it?",
+    ]

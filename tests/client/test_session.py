@@ -19,7 +19,7 @@ from channels_graphql_ws.client import (
     MutationInterruptedError,
     Retry,
 )
-from channels_graphql_ws.client.session import _IdleError
+from channels_graphql_ws.client.session import _OnPurposeError
 from channels_graphql_ws.client.transport import OPERATION_LOST
 from channels_graphql_ws.exceptions import (
     ConnectionClosedError,
@@ -385,7 +385,7 @@ async def test_an_operation_that_comes_while_an_idle_connection_closes_gets_a_ne
     answering(transport)
     async with GraphqlWsClient(transport, close_when_idle=60) as client:
         await client.query("{ a }")
-        client._session._break_off(_IdleError())
+        client._session._break_off(_OnPurposeError("idle", 1000))
         assert await client.query("mutation { a }") == 1
     assert transport.connects == 2
 
@@ -578,7 +578,7 @@ async def test_a_transport_that_stops_reading_without_an_error_counts_as_closed(
 
     monkeypatch.setattr(transport, "read_all", read_nothing)
     async with GraphqlWsClient(transport, retry=NEVER) as client:
-        with pytest.raises(ConnectionClosedError, match="The transport has ended"):
+        with pytest.raises(ConnectionClosedError, match="The transport has stopped reading"):
             await client.query("{ a }")
 
 

@@ -388,6 +388,17 @@ async def test_a_confirmation_after_a_reconnect_is_no_event_either(session, tran
     assert (first["a"], first.gap) == (1, LOST)
 
 
+async def test_what_was_not_confirmed_yet_has_lost_nothing(session, transport):
+    entering = asyncio.create_task(session.subscription(ON_A, wait_confirmation=True).__aenter__())
+    id = await started(transport)
+    transport.drop(1012)
+    await started(transport, 2)
+    transport.say(result(NEW, id, data=None), event(id, 1))
+    events = await entering
+    assert (await anext(events)).gap is None
+    await events.aclose()
+
+
 async def test_a_confirmation_tells_of_recovery_and_brings_a_cursor(session, transport):
     confirmation = result(NEW, SAME_ID, data=None, extensions={"cursor": "c", "recovered": True})
     transport.answer("subscribe", confirmation)
