@@ -337,6 +337,7 @@ def test_an_interruption_has_an_exit_code_of_its_own(transport, monkeypatch):
 INTERRUPTED = """
 import asyncio, os, signal, sys
 sys.path[:] = {path!r}
+signal.signal(signal.SIGINT, signal.default_int_handler)  # It is ignored in the background.
 from channels_graphql_ws.__main__ import main
 from channels_graphql_ws.client import command_line
 from scripted_transport import acknowledging

@@ -214,6 +214,7 @@ def test_the_methods_take_what_those_of_the_asynchronous_client_take(name):
 INTERRUPTED = """
 import os, signal, sys, threading
 sys.path[:] = {path!r}
+signal.signal(signal.SIGINT, signal.default_int_handler)  # It is ignored in the background.
 from channels_graphql_ws import GraphqlWsClientSync
 from scripted_transport import acknowledging
 
