@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
 from channels_graphql_ws import GraphqlWsClient, GraphqlWsTransportAiohttp
 from pages import ROOT, blocks
 from programs import Program, Visitor
 from support import GUARD, free_port
+
+yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 
 SUBSCRIBE = 'subscription { onMessage(room: "tea") { message { author text } } }'
 SEND = 'mutation { sendMessage(room: "tea", text: "Milk?") { message { id } } }'
