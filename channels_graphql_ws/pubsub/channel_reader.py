@@ -55,6 +55,28 @@ async def within(seconds: float, call: Awaitable[T], what: str) -> T:
     return running.result()
 
 
+async def asked(make: Callable[[], Awaitable[T]], what: str) -> T:
+    """Ask a channel layer's Redis something that a client waits for; once more if that fails.
+
+    Connections that lie idle while Redis was started anew fail once.
+
+    Raises:
+        ChannelLayerError: it failed twice, or took too long.
+    """
+    try:
+        return await within(CALL_TIMEOUT, make(), what)
+    except ChannelLayerError:
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
+        log.debug("The channel layer did not %s: %r", what, error)
+    try:
+        return await within(CALL_TIMEOUT, make(), what)
+    except ChannelLayerError:
+        raise
+    except Exception as error:
+        raise ChannelLayerError(f"The channel layer did not {what}: {error!r}") from error
+
+
 def _forget(call: asyncio.Future[Any]) -> None:
     _abandoned.discard(call)
     if not call.cancelled():

@@ -23,7 +23,7 @@ from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.exceptions import PayloadDecodeError
 from channels_graphql_ws.pubsub.arrivals import DOUBLE, Arrivals
 from channels_graphql_ws.pubsub.backlog import Backlog
-from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, cancel, within
+from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, asked, cancel, within
 from channels_graphql_ws.pubsub.history.interfaces import Position
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.history.tracker import Tracker
@@ -195,8 +195,8 @@ class Hub:
         trackers = {group: self._trackers[group] for group in groups}
         unknown = [group for group, tracker in trackers.items() if tracker.place is None]
         if unknown:
-            asked = history_of(self.layer).heads(unknown)
-            heads = await within(CALL_TIMEOUT, asked, "give its history")
+            history = history_of(self.layer)
+            heads = await asked(lambda: history.heads(unknown), "give its history")
             for group, head in zip(unknown, heads, strict=True):
                 trackers[group].start(head)
         return {group: tracker.start(None) for group, tracker in trackers.items()}

@@ -129,6 +129,8 @@ class LayerWatch:
         self._joined: set[int] = set()
         """Hosts whose canary group is joined."""
         self._releasing: set[asyncio.Task[None]] = set()
+        self.is_heard = True
+        """Set by memberships with each message: where others come, the canary was only dropped."""
         self._strikes = 0
         self._is_amiss = False
         self._doubted: set[int] = set()
@@ -214,25 +216,26 @@ class LayerWatch:
     async def _look(self) -> None:
         """Judge by the canaries, and mend what is amiss."""
         missing = [shard for shard, state in self._canaries.items() if state is not _Canary.BACK]
+        is_heard, self.is_heard = self.is_heard and self._traits.shards == 1, False
         if missing and await self._is_full():
             self._is_amiss = True
             return
         if missing:
-            await self._miss(missing)
+            await self._miss(missing, is_heard=is_heard)
         elif not self._doubted:
             self._recovered()
         if self._doubted:
             await self._rejoin()
 
-    async def _miss(self, missing: list[int]) -> None:
+    async def _miss(self, missing: list[int], *, is_heard: bool) -> None:
         """Take the next step against hosts that did not send the canary back."""
         if not self._is_amiss:
             self._lost_groups += 1
             log.warning("The channel layer has lost our groups, events may be lost: rejoining")
         self._is_amiss = True
         self._doubted.update(missing)
-        if all(self._canaries[shard] is _Canary.REFUSED for shard in missing):
-            # It is away, and says so: there is nothing to be mended here.
+        if is_heard or all(self._canaries[shard] is _Canary.REFUSED for shard in missing):
+            # It is busy, or away and says so: there is nothing to be mended here.
             return
         self._strikes += 1
         if self._strikes >= GIVE_UP_AFTER:

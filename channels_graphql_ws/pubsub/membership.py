@@ -215,12 +215,23 @@ class Membership:
             channel, proof = await self._opened()
             # Before the await: one that is cancelled or fails may have happened.
             self._joined.add(group)
-            call = self._layer.group_add(group, channel)
-            await within(CALL_TIMEOUT, call, "join a group")
+            await self._add(group, channel)
         if not self._traits.proves_joins:
             await proof.of(group)
         if doubts == self._doubts:
             self._proven.add(group)
+
+    async def _add(self, group: str, channel: str) -> None:
+        call = self._layer.group_add(group, channel)
+        try:
+            await within(CALL_TIMEOUT, call, "join a group")
+        except ChannelLayerError:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
+            # A connection that lay idle while Redis was started anew fails once.
+            log.debug("A group could not be joined, trying again: %r", error)
+            again = self._layer.group_add(group, channel)
+            await within(CALL_TIMEOUT, again, "join a group")
 
     async def _leave(self, group: str, slots: asyncio.Semaphore) -> None:
         async with slots:
@@ -251,6 +262,8 @@ class Membership:
             return self._reader.channel, self._proof
 
     def _take(self, message: Message) -> None:
+        if self._watch is not None:  # pragma: no branch (it is there when there is a channel)
+            self._watch.is_heard = True
         if self._proof is None or not self._proof.take(message):
             self._deliver(message)
 

@@ -13,7 +13,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.exceptions import PayloadDecodeError
-from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, within
+from channels_graphql_ws.pubsub.channel_reader import asked
 from channels_graphql_ws.pubsub.history.interfaces import Entry, Page, Position
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.history.tracker import UNKNOWN
@@ -79,8 +79,12 @@ class Recovery:
 
     async def _pages(self, wanted: dict[str, Position]) -> dict[str, Page | None]:
         history = history_of(self._hub.layer)
-        asked = (history.since(group, wanted[group].offset) for group in self._groups)
-        pages = await within(CALL_TIMEOUT, asyncio.gather(*asked), "give its history")
+
+        async def ask() -> list[Page | None]:
+            since = (history.since(group, wanted[group].offset) for group in self._groups)
+            return list(await asyncio.gather(*since))
+
+        pages = await asked(ask, "give its history")
         return dict(zip(self._groups, pages, strict=True))
 
 

@@ -198,6 +198,24 @@ async def test_a_full_channel_is_no_loss_of_groups(
     layer.swallows, layer.is_full = (lambda group: False), False
 
 
+async def test_where_other_messages_come_through_nobody_is_sent_away(
+    layer: Swallowing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch, member = LayerWatch(layer), FakeMember("a")
+    watch.acquire()
+    watch.add(member)
+    await wait_until(lambda: len(layer.groups) == 1)
+    layer.swallows = lambda group: True
+    for _ in range(12):
+        rejoins = member.rejoins
+        watch.is_heard = True
+        await wait_until(lambda: member.rejoins > rejoins)  # noqa: B023 (it is waited for here)
+    assert watch.statistics().reconnects < 3
+    layer.swallows = lambda group: False
+    await wait_until(lambda: watch.is_healthy)
+    await watch.release()
+
+
 async def test_what_a_layer_without_room_for_a_question_raises_is_no_overload(
     layer: Swallowing,
     watch: LayerWatch,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from asgi_socket import LEGACY, NEW
 from channels_graphql_ws import COMPLETE, GraphqlWsConsumer, Subscription
+from channels_graphql_ws.pubsub import channel_reader
 from channels_graphql_ws.pubsub.history.interfaces import Position
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.history.tracker import UNKNOWN
@@ -627,3 +628,42 @@ async def test_a_payload_that_needs_the_database_is_decoded_in_a_thread(
     assert await again.gets(1) == ["1"]
     assert first == []
     await again.leave()
+
+
+async def test_a_history_that_fails_once_when_a_client_comes_is_asked_again(
+    faulty_channel_layer: FaultyChannelLayer, room: str
+) -> None:
+    history: Any = history_of(faulty_channel_layer)
+    heads, failures = history.heads, iter([OSError("closed by server")])
+
+    async def once(groups: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return await heads(groups)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "heads", once)
+        client = await Client().subscribe("text", room)
+    await say(OnText, room, "1")
+    assert await client.gets(1) == ["1"]
+    await client.leave()
+
+
+async def test_a_history_that_does_not_answer_refuses_a_subscription_in_time(
+    faulty_channel_layer: FaultyChannelLayer, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel_reader, "CALL_TIMEOUT", 0.01)
+    history: Any = history_of(faulty_channel_layer)
+
+    async def hang(groups: Any) -> Any:
+        await asyncio.Event().wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "heads", hang)
+        refused = Client()
+        await refused.client.connect_and_init()
+        query = f'subscription {{ x: text(room: "{room}") {{ text }} }}'
+        await refused.transport.send({"type": "subscribe", "id": "1", "payload": {"query": query}})
+        message = await refused.transport.receive()
+    assert "did not give its history within 0.01 seconds" in message["payload"][0]["message"]
+    await refused.client.finalize()
