@@ -95,6 +95,12 @@ def too_slow() -> ExecutionResult:
     return ExecutionResult(None, [GraphQLError(text, extensions={"code": "SLOW_CONSUMER"})])
 
 
+def timed_out(seconds: float) -> ExecutionResult:
+    """Return what a client is told in the place of an event that took too long."""
+    text = f"This event took longer than {seconds:g} seconds."
+    return ExecutionResult(None, [GraphQLError(text, extensions={"code": "EVENT_TIMEOUT"})])
+
+
 def missed_events() -> ExecutionResult:
     """Return what a client is told before the end if events were lost and its class ends then."""
     text = "Events of this subscription were lost: it is ended."

@@ -115,6 +115,7 @@ class EngineSettings:
     subscription_confirmation_message: Mapping[str, Any] = field(default_factory=dict)
     subscription_notification_queue_limit: int = 1024
     gap_policy: GapPolicy = "tell"
+    event_timeout: float | None = 30.0
     warn_operation_timeout: float | None = 1
     rules: Rules = NO_RULES
     """Made of the options that its own fields are named after, like `mask`."""

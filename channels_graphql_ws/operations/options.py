@@ -104,6 +104,10 @@ class OperationOptions:
     """Seconds after which the execution of a query or mutation is logged as a warning.
     `None`: never."""
 
+    event_timeout: Annotated[float | None, NOT_NEGATIVE] = 30.0
+    """Seconds that an event may wait in hooks and resolvers of a subscription. Then its client
+    gets an error in its place, and the stream goes on. `None`: no limit."""
+
     disconnect_timeout: Annotated[float | None, NOT_NEGATIVE] = 30.0
     """Seconds that mutations and `unsubscribed` hooks may go on after the client has gone,
     before they are cancelled."""

@@ -39,7 +39,7 @@ from channels_graphql_ws.subscription.recovery import Recovery, Restored
 from channels_graphql_ws.subscription.shared import SharedMember
 from channels_graphql_ws.subscription.sharing_key import SharedSubscribers, SharingKey, sharing_key
 from channels_graphql_ws.subscription.single import SingleSubscriber
-from channels_graphql_ws.subscription.subscriber import refuse_namesakes
+from channels_graphql_ws.subscription.subscriber import Patience, refuse_namesakes
 
 
 class Subscribing:
@@ -54,6 +54,7 @@ class Subscribing:
         self.settings = settings
         self._middleware = middleware
         self._shared = SharedSubscribers()
+        self._patience = Patience(settings.warn_operation_timeout, settings.event_timeout)
         self._confirmation: tuple[Mapping[str, Any] | None, str] = None, ""
 
     @property
@@ -116,6 +117,7 @@ class Subscribing:
             subscription = self._single_subscriber(execution, client, session, hub, groups)
         else:
             subscription = self._shared_member(asked, execution, client, session, key)
+        subscription.on_gap = self._on_gap(execution, session)
         client.subscribed(subscription)
         try:
             recovery = self._recovery(asked, execution, hub, groups)
@@ -204,7 +206,7 @@ class Subscribing:
             queue_limit=self._queue_limit(execution),
             format_error=session.format_error,
             id=client.request.id,
-            on_gap=self._on_gap(execution, session),
+            patience=self._patience,
         )
 
     def _shared_member(
@@ -216,7 +218,9 @@ class Subscribing:
         key: SharingKey,
     ) -> SharedMember:
         limit = self._queue_limit(execution)
-        subscriber = self._shared.get(key, lambda: self._execution_for_all(asked, key), limit)
+        subscriber = self._shared.get(
+            key, lambda: self._execution_for_all(asked, key), limit, self._patience
+        )
         return SharedMember(
             subscriber,
             execution,
@@ -224,7 +228,6 @@ class Subscribing:
             queue_for(execution.subscription_class, limit),
             format_error=session.format_error,
             id=client.request.id,
-            on_gap=self._on_gap(execution, session),
         )
 
     def _execution_for_all(self, asked: PreparedOperation, key: SharingKey) -> EventExecution:

@@ -32,6 +32,7 @@ from channels_graphql_ws.pubsub.local import Message, add_receiver, remove_recei
 from channels_graphql_ws.pubsub.membership import Membership
 from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.pubsub.origin import ORIGIN, Origin
+from channels_graphql_ws.pubsub.overdue import Overdue
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import Drainable, drain_all
 
@@ -89,6 +90,8 @@ class Hub:
         self._context = context_of_nobody()
         self._backlog = Backlog(self)
         self._users = 0
+        self.overdue = Overdue(self.loop)
+        """What waits in hooks of the user's."""
         self._arrivals = Arrivals()
         self._trackers: dict[str, Tracker] = {}
         self._checking: asyncio.Task[None] | None = None

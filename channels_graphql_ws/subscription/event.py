@@ -40,6 +40,7 @@ class EventExecution:
             source is none.
         info: what the hooks get as their `info`.
         arguments: what the hooks get as their keyword arguments.
+        waits_for: the hook that was last waited for.
     """
 
     __slots__ = (
@@ -52,6 +53,7 @@ class EventExecution:
         "source",
         "subscription_class",
         "variables",
+        "waits_for",
     )
 
     def __init__(
@@ -71,6 +73,7 @@ class EventExecution:
         Raises:
             RequestError: variables, arguments or the field do not allow to subscribe.
         """
+        self.waits_for = ""
         self._sync_in_thread = sync_in_thread
         field: EventField | CoreEventField | list[GraphQLError] | None = None
         plan = compiled(schema, document, operation, middleware) if compiles else None
@@ -153,6 +156,7 @@ class EventExecution:
     def finish(self, result: Any) -> Eager[ExecutionResult | None]:
         """Wait for what `start` gave, if need be: the result, `None` if it is to be skipped."""
         while is_awaitable(result):
+            self.waits_for = "initial" if self.delivery.is_initial else "publish"
             result = yield result
         return None if self.delivery.skipped else result
 

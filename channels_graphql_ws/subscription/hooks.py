@@ -82,6 +82,7 @@ def filtered(plan: EventExecution, event: Payload) -> Eager[ExecutionResult | No
     try:
         verdict = plan.call(plan.subscription_class._meta.filter_event, event.payload())
         while is_awaitable(verdict):
+            plan.waits_for = "filter_event"
             verdict = yield verdict
     except (Exception, asyncio.CancelledError) as error:
         if is_cancellation(error):

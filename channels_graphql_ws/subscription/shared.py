@@ -18,6 +18,7 @@ from channels_graphql_ws.execution.errors import (
     encode_result,
     log_errors,
     missed_events,
+    timed_out,
     too_slow,
 )
 from channels_graphql_ws.execution.results import CursorText
@@ -37,6 +38,8 @@ from channels_graphql_ws.subscription.single import (
     first_event,
 )
 from channels_graphql_ws.subscription.subscriber import (
+    ENDLESS,
+    Patience,
     Subscriber,
     finished,
     first_executed,
@@ -128,8 +131,9 @@ class SharedSubscriber(Subscriber):
         groups: Sequence[str],
         queue_limit: int,
         closed: Callable[[SharedSubscriber], None],
+        patience: Patience = ENDLESS,
     ) -> None:
-        super().__init__(plan, hub, queue_limit)
+        super().__init__(plan, hub, queue_limit, patience)
         self.groups = groups
         self._closed = closed
         if history_of_class(plan.subscription_class) is not None:
@@ -192,6 +196,12 @@ class SharedSubscriber(Subscriber):
         elif self._plan.delivery.completes:
             self._dispatch_next(None, event.serial)
 
+    def _report_timeout(self) -> None:
+        event = self._current
+        if isinstance(event, Notification):  # pragma: no branch (nothing else is waited for)
+            result = self._continued(timed_out(self._patience.timeout or 0), event)
+            self._dispatch_next(result, event.serial)
+
     def restore(self, restored: Restored) -> None:
         """Follow the history from where the first member has joined."""
         continuity = self._continuity = self._continuity or Continuity(self.groups)
@@ -244,11 +254,11 @@ class SharedMember:
         "_id",
         "_is_too_slow",
         "_member",
-        "_on_gap",
         "_plan",
         "_replay",
         "_task",
         "listener",
+        "on_gap",
         "since",
     )
 
@@ -261,10 +271,10 @@ class SharedMember:
         *,
         format_error: Formatter,
         id: object,
-        on_gap: OnGap = TELL,
     ) -> None:
         self.listener = cohort
-        self._on_gap = on_gap
+        self.on_gap: OnGap = TELL
+        """What is done when events were lost."""
         self._continuity: Continuity | None = None
         self._replay: Sequence[Notification] = ()
         self.since: float = inf
@@ -379,16 +389,16 @@ class SharedMember:
         if result.gap is not None:
             self._miss(*result.gap)
         continuity = self._continuity
-        if continuity is None or not continuity.has_gap or self._on_gap.policy == "tell":
+        if continuity is None or not continuity.has_gap or self.on_gap.policy == "tell":
             return False
         continuity.forget_gap()
-        if self._on_gap.policy == "end":
+        if self.on_gap.policy == "end":
             self._report(missed_events())
             self._finishing = True
             self._backlog.clear()
             return True
-        if self._on_gap.policy == "close":
-            self._on_gap.send_away()
+        if self.on_gap.policy == "close":
+            self.on_gap.send_away()
             return True
         return False
 

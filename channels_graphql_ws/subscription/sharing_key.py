@@ -17,6 +17,7 @@ from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.shared import SharedSubscriber
+from channels_graphql_ws.subscription.subscriber import ENDLESS, Patience
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -78,7 +79,11 @@ class SharedSubscribers:
         return len(self._cohorts)
 
     def get(
-        self, like: SharingKey, plan: Callable[[], EventExecution], queue_limit: int
+        self,
+        like: SharingKey,
+        plan: Callable[[], EventExecution],
+        queue_limit: int,
+        patience: Patience = ENDLESS,
     ) -> SharedSubscriber:
         """Give the cohort for what is alike; make it with a plan of its own."""
         cohort = self._cohorts.get(like)
@@ -87,7 +92,7 @@ class SharedSubscribers:
             # A plan keeps the context variables that it finds: they would be one client's.
             fresh = context_of_nobody().run(plan)
             forget = partial(self._forget, like)
-            cohort = SharedSubscriber(fresh, like.hub, like.groups, queue_limit, forget)
+            cohort = SharedSubscriber(fresh, like.hub, like.groups, queue_limit, forget, patience)
             self._cohorts[like] = cohort
         return cohort
 

@@ -16,6 +16,7 @@ from channels_graphql_ws.execution.errors import (
     encode_result,
     log_errors,
     missed_events,
+    timed_out,
     too_slow,
 )
 from channels_graphql_ws.execution.results import CursorText
@@ -27,6 +28,8 @@ from channels_graphql_ws.subscription.hooks import FILTERED, await_end, filtered
 from channels_graphql_ws.subscription.recovery import Restored
 from channels_graphql_ws.subscription.subscriber import (
     END,
+    ENDLESS,
+    Patience,
     Subscriber,
     failed,
     finished,
@@ -86,7 +89,7 @@ def encode_continued(
 class SingleSubscriber(Subscriber):
     """A cohort of one: the subscription of a client that shares with nobody."""
 
-    __slots__ = ("_filters", "_format_error", "_id", "_member", "_on_gap", "groups")
+    __slots__ = ("_filters", "_format_error", "_id", "_member", "groups", "on_gap")
 
     def __init__(
         self,
@@ -98,10 +101,11 @@ class SingleSubscriber(Subscriber):
         queue_limit: int,
         format_error: Formatter,
         id: object,
-        on_gap: OnGap = TELL,
+        patience: Patience = ENDLESS,
     ) -> None:
-        super().__init__(plan, hub, queue_limit)
-        self._on_gap = on_gap
+        super().__init__(plan, hub, queue_limit, patience)
+        self.on_gap: OnGap = TELL
+        """What is done when events were lost."""
         self.groups = groups
         self._member = member
         self._format_error = format_error
@@ -148,10 +152,11 @@ class SingleSubscriber(Subscriber):
             return False
         try:
             waiting = self._member.ready()
-            if waiting is None:
-                rest = self._plan.variables.run(self._run_at_once)
-            else:
-                rest = self._run_after(waiting)
+            if waiting is not None:
+                # A slow client may take its time.
+                self._spawn(self._run_after(waiting))
+                return False
+            rest = self._plan.variables.run(self._run_at_once)
         except BaseException:
             self._ask_for_another()
             raise
@@ -167,7 +172,11 @@ class SingleSubscriber(Subscriber):
         await waiting
         rest = eager.start(self._run())
         if rest is not None:
+            self._wait_in_hooks()
             await rest
+
+    def _report_timeout(self) -> None:
+        self._report(timed_out(self._patience.timeout or 0))
 
     def _run_at_once(self) -> Coroutine[Any, Any, None] | None:
         """Take the turn, on the shortest way for what is most frequent."""
@@ -230,15 +239,15 @@ class SingleSubscriber(Subscriber):
     def _is_over_by_gap(self) -> Eager[bool]:
         """Do about a gap what the class or the consumer says; return whether that is the end."""
         continuity = self._continuity
-        if continuity is None or not continuity.has_gap or self._on_gap.policy == "tell":
+        if continuity is None or not continuity.has_gap or self.on_gap.policy == "tell":
             return False
         continuity.forget_gap()
-        if self._on_gap.policy == "end":
+        if self.on_gap.policy == "end":
             self._report(missed_events())
             yield from self._complete()
             return True
-        if self._on_gap.policy == "close":
-            self._on_gap.send_away()
+        if self.on_gap.policy == "close":
+            self.on_gap.send_away()
             return True
         return False
 

@@ -7,6 +7,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, Final
 
 from graphql import ExecutionResult, GraphQLError
@@ -29,6 +30,22 @@ END: Final = object()
 """In the place of a notification: there will be no more."""
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an event may take.
+
+    Attributes:
+        warn_after: seconds until the log is told, `None`: it is not.
+        timeout: seconds until it is given up, `None`: it is not.
+    """
+
+    warn_after: float | None = None
+    timeout: float | None = None
+
+
+ENDLESS: Final = Patience()
+
+
 class Subscriber(ABC):
     """Takes notifications one at a time, in the order in which they were offered.
 
@@ -38,6 +55,7 @@ class Subscriber(ABC):
         plan: how one is executed.
         hub: gives turns.
         queue_limit: how many may wait.
+        patience: how long one may take.
     """
 
     __slots__ = (
@@ -47,6 +65,9 @@ class Subscriber(ABC):
         "_ended",
         "_ending",
         "_hub",
+        "_is_timed_out",
+        "_is_warned_of",
+        "_patience",
         "_plan",
         "_queue",
         "_queue_limit",
@@ -55,7 +76,15 @@ class Subscriber(ABC):
         "is_too_slow",
     )
 
-    def __init__(self, plan: EventExecution, hub: Hub, queue_limit: int) -> None:
+    def __init__(
+        self,
+        plan: EventExecution,
+        hub: Hub,
+        queue_limit: int,
+        patience: Patience = ENDLESS,
+    ) -> None:
+        self._patience = patience
+        self._is_warned_of = self._is_timed_out = False
         self._plan = plan
         self._hub = hub
         self._queue_limit = queue_limit
@@ -133,6 +162,38 @@ class Subscriber(ABC):
         return False
 
     def _leave_to_task(self, rest: Coroutine[Any, Any, None]) -> None:
+        self._wait_in_hooks()
+        self._spawn(rest)
+
+    def _wait_in_hooks(self) -> None:
+        """Count the time from now on: it is the user's code that is waited for."""
+        self._is_warned_of = self._is_timed_out = False
+        self._hub.overdue.begin(self)
+
+    def has_waited(self, seconds: float) -> None:
+        """Warn of an event that takes long, and end one that takes too long."""
+        patience = self._patience
+        warn_after = patience.warn_after
+        if warn_after is not None and seconds >= warn_after and not self._is_warned_of:
+            self._is_warned_of = True
+            log.warning(
+                "An event of %s has waited for `%s` for %.1f seconds",
+                self.name,
+                self._plan.waits_for,
+                seconds,
+            )
+        if patience.timeout is not None and seconds >= patience.timeout:
+            task = self._task
+            if task is not None and not self._is_timed_out:
+                self._is_timed_out = True
+                log.error("An event of %s was given up: it took too long", self.name)
+                task.cancel()
+
+    @abstractmethod
+    def _report_timeout(self) -> None:
+        """Tell the clients that the event took too long."""
+
+    def _spawn(self, rest: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._go_on(rest), context=self._plan.variables)
 
@@ -145,9 +206,15 @@ class Subscriber(ABC):
         """Execute what is current."""
 
     async def _go_on(self, rest: Coroutine[Any, Any, None]) -> None:
+        task = self._task
         try:
             await rest
+        except asyncio.CancelledError:
+            if not self._is_timed_out or self._ended or task is None or task.uncancel():
+                raise
+            self._report_timeout()
         finally:
+            self._hub.overdue.end(self)
             self._task = None
             self._ask_for_another()
 
