@@ -53,10 +53,15 @@ if TYPE_CHECKING:
     from channels_graphql_ws.http.request import HttpRequest
     from channels_graphql_ws.http.uploads import Upload
     from channels_graphql_ws.http.view import GraphqlView
+    from channels_graphql_ws.pubsub.hub import HubStatistics
+    from channels_graphql_ws.pubsub.layer_watch import LayerStatistics
+    from channels_graphql_ws.pubsub.membership import MembershipStatistics
+    from channels_graphql_ws.pubsub.pump import PublisherStatistics
     from channels_graphql_ws.routing import GraphqlProtocolTypeRouter
     from channels_graphql_ws.serializer import register
     from channels_graphql_ws.shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
-    from channels_graphql_ws.subscription.declaration import QueuePolicy, Subscription
+    from channels_graphql_ws.statistics import Statistics, statistics
+    from channels_graphql_ws.subscription.declaration import GapPolicy, QueuePolicy, Subscription
     from channels_graphql_ws.subscription.field import COMPLETE, SKIP, SubscriptionField
     from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
     from channels_graphql_ws.websocket.messages import CloseCode
@@ -75,6 +80,7 @@ __all__ = [
     "ErrorDetails",
     "FileUpload",
     "Gap",
+    "GapPolicy",
     "GraphiqlConfig",
     "GraphqlHttpConsumer",
     "GraphqlHttpTransport",
@@ -94,6 +100,9 @@ __all__ = [
     "GraphqlWsTransport",
     "GraphqlWsTransportAiohttp",
     "HttpRequest",
+    "HubStatistics",
+    "LayerStatistics",
+    "MembershipStatistics",
     "MessagesLostError",
     "MutationInterruptedError",
     "NoDataError",
@@ -101,11 +110,13 @@ __all__ = [
     "PayloadDecodeError",
     "PayloadError",
     "PayloadTypeError",
+    "PublisherStatistics",
     "QueuePolicy",
     "RemoteProtocolError",
     "ResultTypeError",
     "Retry",
     "SharedContextError",
+    "Statistics",
     "SubprotocolMismatchError",
     "Subscription",
     "SubscriptionEvent",
@@ -115,11 +126,13 @@ __all__ = [
     "register",
     "shut_down",
     "shut_down_on_signals",
+    "statistics",
 ]
 
 # Where each name is defined. A test compares it with the imports for type checkers above.
 _HOMES = {
     "COMPLETE": "subscription.field",
+    "SKIP": "subscription.field",
     "ChannelLayerError": "exceptions",
     "ClientSubscription": "client.subscriptions",
     "CloseCode": "websocket.messages",
@@ -131,6 +144,7 @@ _HOMES = {
     "ErrorDetails": "client.errors",
     "FileUpload": "client.variables",
     "Gap": "client.operations",
+    "GapPolicy": "subscription.declaration",
     "GraphiqlConfig": "graphiql",
     "GraphqlHttpConsumer": "http.consumer",
     "GraphqlHttpTransport": "client.http_transport",
@@ -150,6 +164,9 @@ _HOMES = {
     "GraphqlWsTransport": "client.transport",
     "GraphqlWsTransportAiohttp": "client.aiohttp_transport",
     "HttpRequest": "http.request",
+    "HubStatistics": "pubsub.hub",
+    "LayerStatistics": "pubsub.layer_watch",
+    "MembershipStatistics": "pubsub.membership",
     "MessagesLostError": "client.errors",
     "MutationInterruptedError": "client.errors",
     "NoDataError": "client.errors",
@@ -157,12 +174,13 @@ _HOMES = {
     "PayloadDecodeError": "exceptions",
     "PayloadError": "exceptions",
     "PayloadTypeError": "exceptions",
+    "PublisherStatistics": "pubsub.pump",
     "QueuePolicy": "subscription.declaration",
     "RemoteProtocolError": "exceptions",
     "ResultTypeError": "client.errors",
     "Retry": "client.retry",
-    "SKIP": "subscription.field",
     "SharedContextError": "exceptions",
+    "Statistics": "statistics",
     "SubprotocolMismatchError": "client.errors",
     "Subscription": "subscription.declaration",
     "SubscriptionEvent": "client.operations",
@@ -172,6 +190,7 @@ _HOMES = {
     "register": "serializer",
     "shut_down": "shutdown",
     "shut_down_on_signals": "shutdown",
+    "statistics": "statistics",
 }
 
 # The predecessor's modules, which `import channels_graphql_ws` alone makes reachable.

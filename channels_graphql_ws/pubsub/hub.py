@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Collection, Sequence
 from contextvars import Context
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol
 
@@ -27,9 +28,10 @@ from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, asked, cance
 from channels_graphql_ws.pubsub.history.interfaces import Position
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.history.tracker import Tracker
+from channels_graphql_ws.pubsub.layer_watch import LayerStatistics
 from channels_graphql_ws.pubsub.layers import ChannelLayer, forget_cached, is_local
 from channels_graphql_ws.pubsub.local import Message, add_receiver, remove_receiver
-from channels_graphql_ws.pubsub.membership import Membership
+from channels_graphql_ws.pubsub.membership import Membership, MembershipStatistics
 from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.pubsub.origin import ORIGIN, Origin
 from channels_graphql_ws.pubsub.overdue import Overdue
@@ -69,6 +71,36 @@ class Listener(Protocol):
     def run_next(self) -> bool:
         """Execute one notification; tell if this calls for another turn."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class HubStatistics:
+    """What one hub has received, and what waits in it.
+
+    Attributes:
+        groups: groups that somebody listens to.
+        subscribers: subscriptions that are executed for themselves, and shared executions.
+        received: messages that came for them.
+        waiting: those that nobody was offered yet.
+        undecodable: those that could not be decoded.
+        missed: messages that the channel layer has lost for good.
+        doubled: messages that came twice, and were dropped.
+        mended: messages that the channel layer had lost and a history had not.
+        membership: the groups on the channel layer; `None` for the in-memory layer.
+        layer: what is known of the channel layer; `None` for the in-memory layer, and until
+            the first group is joined.
+    """
+
+    groups: int
+    subscribers: int
+    received: int
+    waiting: int
+    undecodable: int
+    missed: int
+    doubled: int
+    mended: int
+    membership: MembershipStatistics | None
+    layer: LayerStatistics | None
 
 
 class Hub:
@@ -257,9 +289,27 @@ class Hub:
         """Return one of those who listen to a group, if there are any."""
         return next(iter(self._listeners.get(group, ())), None)
 
+    def statistics(self) -> HubStatistics:
+        """Return what the hub has counted. May be called from any thread."""
+        counts, membership = self.counts(), self._membership
+        trackers = list(self._trackers.values())
+        return HubStatistics(
+            groups=counts["groups"],
+            subscribers=counts["listeners"],
+            received=self.heard,
+            waiting=len(self._inbox),
+            undecodable=self.undecodable,
+            missed=self._arrivals.missed,
+            doubled=self._arrivals.doubled + sum(tracker.doubled for tracker in trackers),
+            mended=sum(tracker.mended for tracker in trackers),
+            membership=None if membership is None else membership.statistics(),
+            layer=None if membership is None else membership.layer_statistics(),
+        )
+
     def counts(self) -> dict[str, int]:
         """Count what the hub holds: for tests, benchmarks and the curious."""
-        listeners = {id(one) for members in self._listeners.values() for one in members}
+        groups = list(self._listeners.values())
+        listeners = {id(one) for members in groups for one in list(members)}
         return {"groups": len(self._listeners), "listeners": len(listeners)}
 
     def deliver(self, message: Message) -> None:

@@ -13,7 +13,7 @@ from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, cancel, within
 from channels_graphql_ws.pubsub.join_proof import JoinProof
 from channels_graphql_ws.pubsub.layer_traits import traits_of
-from channels_graphql_ws.pubsub.layer_watch import LayerWatch, watch_of
+from channels_graphql_ws.pubsub.layer_watch import LayerStatistics, LayerWatch, watch_of
 from channels_graphql_ws.pubsub.layers import ChannelLayer
 from channels_graphql_ws.pubsub.local import Message
 
@@ -101,6 +101,10 @@ class Membership:
             adjusting=len(self._adjusting),
             renewals=self._renewals,
         )
+
+    def layer_statistics(self) -> LayerStatistics | None:
+        """Return what is known of the channel layer; `None` until a group is joined."""
+        return None if self._watch is None else self._watch.statistics()
 
     def adjust(self, groups: Iterable[str]) -> bool:
         """Make the layer follow what is wanted; return whether that takes any time."""

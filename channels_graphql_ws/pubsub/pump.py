@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from contextvars import Context
+from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -47,6 +48,16 @@ class _Waiting(NamedTuple):
     since: float
 
 
+class _Counters:
+    """What became of broadcasts of this process."""
+
+    def __init__(self) -> None:
+        self.sent = self.failed = self.timed_out = self.refused = 0
+
+
+_counters = _Counters()
+
+
 class Lane:
     """The messages for one host, one after another.
 
@@ -57,10 +68,6 @@ class Lane:
 
     def __init__(self, layer: GroupSender, elsewhere: SendElsewhere) -> None:
         self.layer = layer
-        self.failed = 0
-        self.timed_out = 0
-        self.refused = 0
-        self.sent = 0
         self.bytes_waiting = 0
         self._elsewhere = elsewhere
         self._queue: deque[_Waiting] = deque()
@@ -72,6 +79,9 @@ class Lane:
         self._serials: dict[str, int] = {}
         self._is_hung = False
         self._is_full = False
+
+    def __len__(self) -> int:
+        return len(self._queue)
 
     def put(self, loop: asyncio.AbstractEventLoop, outgoing: Outgoing) -> PendingSend:
         """Queue a message behind those that wait."""
@@ -104,7 +114,7 @@ class Lane:
 
     def _refuse(self, pending: PendingSend, outgoing: Outgoing) -> None:
         """Take no more: fail at once, and tell the log once until there is room again."""
-        self.refused += 1
+        _counters.refused += 1
         error = ChannelLayerError(
             f"{outgoing.about} was dropped: {len(self._queue)} broadcasts wait for the channel "
             "layer already. It is slow or away, or takes less than is sent: await broadcasts"
@@ -150,12 +160,12 @@ class Lane:
                 self._drop(waiting)
             except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
                 self._take()
-                self.failed += 1
+                _counters.failed += 1
                 waiting.pending.fail(_of_our_tree(error, outgoing), outgoing.about)
             else:
                 self._is_hung = False
                 self._take()
-                self.sent += 1
+                _counters.sent += 1
                 if not waiting.pending.done():
                     waiting.pending.set_result(None)
         self._deadline = inf
@@ -185,7 +195,7 @@ class Lane:
     def _drop(self, waiting: _Waiting) -> None:
         self._take()
         seconds = self._seconds
-        self.timed_out += 1
+        _counters.timed_out += 1
         error = ChannelLayerError(
             f"{waiting.outgoing.about}: the channel layer did not take it within "
             f"{seconds:g} seconds"
@@ -256,6 +266,27 @@ class Pump:
         return lanes[shard].put(loop, outgoing)
 
 
+@dataclass(frozen=True, slots=True)
+class PublisherStatistics:
+    """Broadcasts on their way to channel layers; those that do not leave the process are none.
+
+    Attributes:
+        sent: broadcasts that a layer took.
+        failed: those that it refused.
+        timed_out: those that it did not take in time.
+        refused: those that were dropped at once, as too many waited.
+        waiting: those that wait now.
+        waiting_bytes: the size of their payloads.
+    """
+
+    sent: int
+    failed: int
+    timed_out: int
+    refused: int
+    waiting: int
+    waiting_bytes: int
+
+
 _pumps: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, Pump]] = WeakKeyDictionary()
 
 
@@ -267,3 +298,21 @@ def pump_of(loop: asyncio.AbstractEventLoop, layer: GroupSender, elsewhere: Send
     if pump is None or pump.layer is not layer:
         pump = pumps[id(layer)] = Pump(layer, elsewhere)
     return pump
+
+
+def publisher_statistics() -> PublisherStatistics:
+    """Count what the event loops of this process send, and what those sent that are gone."""
+    lanes = [
+        lane
+        for pumps in list(_pumps.values())
+        for pump in list(pumps.values())
+        for lane in pump.lanes
+    ]
+    return PublisherStatistics(
+        sent=_counters.sent,
+        failed=_counters.failed,
+        timed_out=_counters.timed_out,
+        refused=_counters.refused,
+        waiting=sum(len(lane) for lane in lanes),
+        waiting_bytes=sum(lane.bytes_waiting for lane in lanes),
+    )
