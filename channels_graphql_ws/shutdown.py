@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import signal
 import threading
 from collections.abc import Iterable
+from math import inf
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary, ref
 
@@ -24,6 +26,10 @@ DEFAULT_TIMEOUT = 10.0
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that a client may take to be told, and what belongs to it to end."""
+
+CLOSED_PER_SECOND = 1_000
+"""Clients that are sent away in a second, unless the time is too short for that: they come
+again as they go, and a deploy of ten thousand must not come back as one wave."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """The signals by which servers are told to end."""
@@ -52,12 +58,19 @@ async def drain_all(connections: Iterable[Drainable], timeout: float) -> None:
         connections: what to end.
         timeout: seconds that queries and mutations may take.
     """
+    # In any order, and not all at once: they come again as they go.
+    leaving = list(connections)
+    random.shuffle(leaving)
+    pause = min(1 / CLOSED_PER_SECOND, timeout / 2 / max(1, len(leaving))) * _TURNS_AT_ONCE
+    loop, left = asyncio.get_running_loop(), timeout
+    ends_at = loop.time() + timeout
     tasks: list[asyncio.Task[None]] = []
-    for number, connection in enumerate(connections, 1):
-        tasks.append(asyncio.create_task(connection.drain(timeout)))
+    for number, connection in enumerate(leaving, 1):
+        tasks.append(asyncio.create_task(connection.drain(left)))
         if number % _TURNS_AT_ONCE == 0:
             # Other clients are still being served meanwhile.
-            await asyncio.sleep(0)
+            await asyncio.sleep(pause)
+            left = max(0.0, ends_at - loop.time())
     for result in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(result, Exception):
             log.error("A client could not be told of the shutdown", exc_info=result)
@@ -69,6 +82,8 @@ class Connections:
     def __init__(self) -> None:
         self.is_draining = False
         """Whether nobody else may come in."""
+        self.ends_at = inf
+        """When all has to be over, by the clock of the event loop."""
         self._connections: set[Drainable] = set()
         self._listens = False
 
@@ -88,6 +103,8 @@ class Connections:
     async def drain(self, timeout: float) -> None:
         """Let nobody in any more, and bring all out."""
         self.is_draining = True
+        ends_at = asyncio.get_running_loop().time() + timeout + CLOSE_TIMEOUT
+        self.ends_at = min(self.ends_at, ends_at)
         await drain_all(list(self._connections), timeout)
 
     def listen_for_signals(self, timeout: float, signals: Iterable[signal.Signals]) -> None:
@@ -179,6 +196,19 @@ def connections_of_loop() -> Connections:
     if connections is None:
         connections = _connections[loop] = Connections()
     return connections
+
+
+def remaining(seconds: float | None) -> float | None:
+    """Return how long something may take: no longer than the shutdown, once it has begun.
+
+    Args:
+        seconds: how long it may take otherwise, `None` for ever.
+    """
+    ends_at = connections_of_loop().ends_at
+    if ends_at == inf:
+        return seconds
+    left = max(0.0, ends_at - asyncio.get_running_loop().time())
+    return left if seconds is None else min(seconds, left)
 
 
 async def yield_to_server() -> None:

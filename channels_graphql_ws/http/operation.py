@@ -23,6 +23,7 @@ from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
+from channels_graphql_ws.shutdown import remaining
 
 log = logging.getLogger("channels_graphql_ws.http")
 
@@ -153,7 +154,7 @@ class HttpOperation:
         self._is_over = True
         if self._has_nothing_to_end:
             return
-        seconds = self._endpoint.disconnect_timeout
+        seconds = remaining(self._endpoint.disconnect_timeout)
         try:
             async with asyncio.timeout(seconds):
                 await self._wind_down()

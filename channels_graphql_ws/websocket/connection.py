@@ -18,6 +18,7 @@ from channels_graphql_ws.concurrency.variables import VariableChange, apply, cha
 from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.execution.errors import TooManyError, describe, log_refusal
 from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.shutdown import remaining
 from channels_graphql_ws.websocket.interfaces import Application, ConnectionSettings, WebSocket
 from channels_graphql_ws.websocket.keep_alive import KeepAlive
 from channels_graphql_ws.websocket.messages import CloseCode
@@ -149,7 +150,7 @@ class Connection:
         self._wind_down()
         self._outbox.abandon()
         if self._tasks:
-            await self._tasks.finish(self._settings.disconnect_timeout)
+            await self._tasks.finish(remaining(self._settings.disconnect_timeout))
         self._tasks.release()
         # They know this connection, too: circles stay until garbage is collected.
         self._keep_alive = self._order = None

@@ -33,6 +33,7 @@ from channels_graphql_ws.shutdown import (
     DEFAULT_TIMEOUT,
     Connections,
     connections_of_loop,
+    remaining,
     yield_to_server,
 )
 from channels_graphql_ws.websocket.application import ConsumerApplication
@@ -403,7 +404,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     async def _call_on_disconnect(self) -> None:
         try:
-            async with asyncio.timeout(self.disconnect_timeout):
+            async with asyncio.timeout(remaining(self.disconnect_timeout)):
                 result: Any = self.on_disconnect(self._close_code)
                 if is_awaitable(result):
                     await result
