@@ -11,6 +11,9 @@ from collections.abc import Hashable, Iterable
 from itertools import count
 from typing import Any
 
+DEFAULT_CAPACITY = 100
+"""Messages that a channel of Channels' layers holds, unless they are told otherwise."""
+
 
 class LayerTraits:
     """A channel layer of an unknown kind: nothing but the specification holds.
@@ -40,6 +43,11 @@ class LayerTraits:
     def lane_of(self, group: str) -> Hashable:
         """Return what groups have in common whose joins take effect in their order."""
         return group
+
+    @property
+    def warning(self) -> str | None:
+        """What should be said of the way the channel layer is set up."""
+        return None
 
     def group_on(self, shard: int, text: str) -> str:
         """Make the name of a group that is served by that host."""
@@ -77,6 +85,17 @@ class RedisTraits(ProvingTraits):
     def __init__(self, layer: Any) -> None:
         super().__init__(layer)
         self.shards = layer.ring_size
+
+    @property
+    def warning(self) -> str | None:
+        """What should be said of the way the channel layer is set up."""
+        if self.layer.capacity > DEFAULT_CAPACITY:
+            return None
+        return (
+            f"A RedisChannelLayer with a capacity of {self.layer.capacity} loses events when more "
+            "are broadcast at a time than that, also one after another: take "
+            "channels_redis.pubsub.RedisPubSubChannelLayer, or set `capacity` to 10_000"
+        )
 
     def redis_client(self, shard: int) -> Any:
         """Return the client of redis-py for a host, on the running event loop."""

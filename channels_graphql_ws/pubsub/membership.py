@@ -255,6 +255,7 @@ class Membership:
         """Return the channel; the first call makes it and starts to read."""
         async with self._opening:
             if self._reader is None or self._proof is None:
+                _warn_once(self._traits.warning)
                 call = self._layer.new_channel()
                 channel = await within(CALL_TIMEOUT, call, "make a channel")
                 self._watch = watch_of(self._layer)
@@ -281,3 +282,13 @@ class Membership:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # Marks it as seen: who waits for it has been told.
+
+
+_warned: set[str] = set()
+
+
+def _warn_once(warning: str | None) -> None:
+    """Tell the log how a channel layer is set up, once in this process."""
+    if warning is not None and warning not in _warned:
+        _warned.add(warning)
+        log.warning("%s", warning)

@@ -206,17 +206,23 @@ class Subscriber(ABC):
         """Execute what is current."""
 
     async def _go_on(self, rest: Coroutine[Any, Any, None]) -> None:
-        task = self._task
         try:
             await rest
         except asyncio.CancelledError:
-            if not self._is_timed_out or self._ended or task is None or task.uncancel():
+            if not self._was_given_up():
                 raise
             self._report_timeout()
         finally:
             self._hub.overdue.end(self)
             self._task = None
             self._ask_for_another()
+
+    def _was_given_up(self) -> bool:
+        """Return whether this task was cancelled because its event took too long."""
+        # Not kept by who raises: a circle would stay until garbage is collected.
+        task = asyncio.current_task()
+        is_ours = self._is_timed_out and not self._ended
+        return is_ours and task is not None and not task.uncancel()
 
     def _ask_for_another(self) -> None:
         if self._advance():

@@ -110,3 +110,11 @@ async def test_the_pubsub_layer_can_start_over_and_others_keep_what_they_have() 
 def test_a_layer_of_an_unknown_kind_has_no_redis_behind_it() -> None:
     with pytest.raises(NotImplementedError):
         traits_of(object()).redis_client(0)
+
+
+async def test_a_core_layer_that_holds_little_is_worth_a_warning_and_others_are_not() -> None:
+    warning = traits_of(RedisChannelLayer(hosts=HOSTS)).warning
+    assert warning is not None
+    assert "capacity of 100 loses events" in warning
+    assert traits_of(RedisChannelLayer(hosts=HOSTS, capacity=10_000)).warning is None
+    assert traits_of(RedisPubSubChannelLayer(hosts=HOSTS)).warning is None

@@ -12,6 +12,7 @@ import pytest
 
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub import channel_reader, layer_watch, membership
+from channels_graphql_ws.pubsub.layer_traits import ProvingTraits
 from channels_graphql_ws.pubsub.membership import Membership
 from support import GUARD, FakeLayer, tick, wait_until
 
@@ -52,6 +53,10 @@ class Process:
         return {"to": group} in self.heard[count:]
 
 
+class Doubtful(ProvingTraits):
+    warning = "It holds too little"
+
+
 FENCE = "fence"
 
 
@@ -82,6 +87,18 @@ async def test_one_channel_is_made_and_each_group_is_joined_once(process: Proces
     assert process.layer.calls["group_add"] == 3
     assert not process.want("A")
     assert await process.hears("A")
+
+
+async def test_a_layer_that_is_set_up_badly_is_told_of_once(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "_warned", set())
+    monkeypatch.setattr(membership, "traits_of", Doubtful)
+    for _ in range(2):
+        process = Process(FakeLayer())
+        await process.join("A")
+        await process.membership.close()
+    assert [record.message for record in caplog.records] == ["It holds too little"]
 
 
 async def test_what_is_settled_already_takes_no_time(process: Process) -> None:
