@@ -1,0 +1,1 @@
+"""The applications that are tried, one module for each package."""
