@@ -1,4 +1,4 @@
-"""Run the probes with each package, and compare the table of the documentation with what comes out."""
+"""Run the probes with each package, and compare the documentation's table with the results."""
 
 from __future__ import annotations
 
@@ -100,9 +100,7 @@ def _environment(name: str, requirements: tuple[str, ...], alone: tuple[str, ...
         return python
     venv.create(folder, with_pip=True, clear=True)
     install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run(
-        [*install, *requirements], check=True, timeout=TIMEOUT, stderr=subprocess.DEVNULL
-    )
+    subprocess.run([*install, *requirements], check=True, timeout=TIMEOUT)
     if alone:
         subprocess.run([*install, "--no-deps", *alone], check=True, timeout=TIMEOUT)
     is_complete.touch()

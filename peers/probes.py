@@ -32,10 +32,12 @@ settings.configure(
 )
 django.setup()
 
-from asgi import SILENCE, Closed, Socket, request
+from asgi import SILENCE, ClosedError, Socket, request
 from django.contrib.contenttypes.models import ContentType
 
 NEW, LEGACY = "graphql-transport-ws", "graphql-ws"
+ELSEWHERE = "https://elsewhere.example"
+DEEP = "{ node { node { node { node { node { __typename } } } } } }"
 JSON = {"content_type": "application/json", "accept": "application/json"}
 
 Probe = Callable[[Any], Awaitable[str]]
@@ -98,7 +100,7 @@ async def _(peer: Any) -> str:
         socket.send_text("{")
         try:
             await socket.receive()
-        except Closed as closed:
+        except ClosedError as closed:
             return yes(closed.code == 4400 and closed.reason != "")
         return "no"
 
@@ -108,7 +110,7 @@ async def _(peer: Any) -> str:
     try:
         async with Socket(peer.websocket(), "soap") as socket:
             await socket.receive()
-    except Closed as closed:
+    except ClosedError as closed:
         return yes(closed.code == 4406)
     return "no"
 
@@ -122,7 +124,7 @@ async def _(peer: Any) -> str:
                 message = await socket.receive(SILENCE * 3)
                 if "hello" in json.dumps(message):
                     return "no"
-        except (Closed, TimeoutError):
+        except (ClosedError, TimeoutError):
             pass
     return "yes"
 
@@ -130,12 +132,10 @@ async def _(peer: Any) -> str:
 @row("WebSockets of other sites' pages are refused by the consumer")
 async def _(peer: Any) -> str:
     try:
-        async with Socket(
-            peer.websocket(), peer.SUBPROTOCOL, origin="https://evil.example"
-        ) as socket:
+        async with Socket(peer.websocket(), peer.SUBPROTOCOL, origin=ELSEWHERE) as socket:
             await socket.init()
             return "no"
-    except Closed:
+    except ClosedError:
         return "yes"
 
 
@@ -219,7 +219,7 @@ async def _(peer: Any) -> str:
     fields = {
         'name="operations"': json.dumps(
             {
-                "query": "mutation ($f: Upload!) { measure(file: $f) %s }" % measured(peer),
+                "query": f"mutation ($f: Upload!) {{ measure(file: $f) {measured(peer)} }}",
                 "variables": {"f": None},
             }
         ),
@@ -274,9 +274,7 @@ async def _(peer: Any) -> str:
 
 @row("Limits: depth")
 async def _(peer: Any) -> str:
-    return await refused(
-        peer, "depth", "{ node { node { node { node { node { __typename } } } } } }"
-    )
+    return await refused(peer, "depth", DEEP)
 
 
 @row("Limits: introspection off")

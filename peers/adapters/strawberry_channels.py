@@ -120,3 +120,4 @@ async def ask_with_the_test_kit() -> object:
     async with GraphQLWebsocketCommunicator(websocket(), "/graphql/") as client:
         async for result in client.subscribe("{ hello }"):
             return result.data
+    return None
