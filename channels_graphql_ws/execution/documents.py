@@ -24,9 +24,11 @@ from graphql import (
 )
 
 from channels_graphql_ws.concurrency.threads import Workers
+from channels_graphql_ws.execution.budget import NO_LIMITS, ExecutionLimits
 from channels_graphql_ws.execution.compiler.operation import CompiledOperation, compile_operation
 from channels_graphql_ws.execution.limits import DocumentRule, NoIntrospection, exceeded
 from channels_graphql_ws.execution.rules import NO_RULES, Rules, UnconditionalSubscription
+from channels_graphql_ws.execution.source import IndexedSource
 
 INLINE_LIMIT = 8_192
 """Longest document, in characters, that is parsed on the event loop itself."""
@@ -55,6 +57,10 @@ class Document:
 
     ast: DocumentNode
     errors: tuple[GraphQLError, ...] = ()
+    limits: ExecutionLimits = NO_LIMITS
+    """What each execution may cost."""
+    hides_suggestions: bool = False
+    """Whether what is wrong is told without "Did you mean …"."""
     compiled: dict[Any, Any] = field(default_factory=dict)
     """What the operations in it were compiled to. The schema may be reached from there."""
     _operations: dict[str | None, OperationDefinitionNode] = field(default_factory=dict)
@@ -165,7 +171,8 @@ def load(schema: GraphQLSchema, text: str, rules: Rules = NO_RULES) -> Document:
     # Newer releases of graphql-core count the levels and say it themselves.
     except RecursionError:
         return Document(_NOTHING, (GraphQLError("Document is nested too deeply."),))
-    return Document(ast, tuple(errors))
+    limits = rules.execution_limits
+    return Document(ast, tuple(errors), limits, hides_suggestions=not rules.introspection)
 
 
 def parse_document(text: str, max_tokens: int | None = None) -> DocumentNode:
@@ -175,7 +182,7 @@ def parse_document(text: str, max_tokens: int | None = None) -> DocumentNode:
         GraphQLError: there is a mistake in it, or there are more tokens than allowed.
     """
     try:
-        return parse(text, max_tokens=max_tokens)
+        return parse(IndexedSource(text), max_tokens=max_tokens)
     except GraphQLSyntaxError as error:
         # The library's words for it name neither the option nor a cure.
         if max_tokens is None or "tokens. Parsing aborted" not in error.message:
@@ -233,7 +240,15 @@ def compiled(
     # The middleware is kept as well: the `id` of one that is gone may be another's.
     kept: tuple[object, CompiledOperation | None] | None = document.compiled.get(key)
     if kept is None:
-        kept = middleware, compile_operation(schema, document.ast, operation, middleware)
+        compiled_operation = compile_operation(
+            schema,
+            document.ast,
+            operation,
+            middleware,
+            document.limits,
+            hide_suggestions=document.hides_suggestions,
+        )
+        kept = middleware, compiled_operation
         if len(document.compiled) >= MOST_KEPT:
             document.compiled.clear()
         document.compiled[key] = kept

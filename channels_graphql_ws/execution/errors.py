@@ -10,7 +10,7 @@ from graphql import ExecutionResult, GraphQLError
 
 from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
-from channels_graphql_ws.json_text import culprit, dumps, encodable, is_encodable
+from channels_graphql_ws.json_text import culprit, encodable, is_encodable
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -49,44 +49,6 @@ def describe(error: Exception, format: Formatter) -> dict[str, Any]:
     )
     has_lost_message = "message" in description and "message" not in told
     return {**told, **INTERNAL_ERROR} if has_lost_message else told
-
-
-def encode_answer(result: ExecutionResult, format: Formatter) -> str:
-    """Return the JSON text of the result of a query or mutation.
-
-    One that was not executed at all, for example because of its variables, has no `data`
-    (GraphQL specification, Response).
-    """
-    errors = result.errors or ()
-    was_executed = result.data is not None or any(error.path is not None for error in errors)
-    if was_executed or not errors:
-        return encode_result(result, format)
-    return dumps({"errors": [describe(error, format) for error in errors]})
-
-
-def encode_result(result: ExecutionResult, format: Formatter) -> str:
-    """Return the JSON text of a result; data without a JSON form become an error."""
-    content: dict[str, Any] = {"data": result.data}
-    if result.errors:
-        content["errors"] = [describe(error, format) for error in result.errors]
-    if result.extensions:
-        content["extensions"] = result.extensions
-    try:
-        return dumps(content)
-    except (TypeError, ValueError, RecursionError):
-        where = culprit(content)
-        log.exception("A result has no JSON form: %s", where)
-        return dumps(_without_lost_parts(content, where))
-
-
-def _without_lost_parts(content: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return a result without data that have no JSON form, and without such extensions."""
-    if not is_encodable(content["data"]):
-        problem = GraphQLError(f"The result has no JSON form: {where}")
-        content["data"] = None
-        content["errors"] = [*content.get("errors", ()), dict(problem.formatted)]
-    told: dict[str, Any] = encodable(content)
-    return told
 
 
 def too_slow() -> ExecutionResult:

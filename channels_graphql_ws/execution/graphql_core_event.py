@@ -18,19 +18,21 @@ from graphql import (
 from graphql.execution import get_argument_values
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
+from channels_graphql_ws.execution.budget import NO_LIMITS, ExecutionLimits
 from channels_graphql_ws.execution.compiler.event import EventRoot
 from channels_graphql_ws.execution.compiler.graphql_core import CollectedErrors
+from channels_graphql_ws.execution.metered import MeteredContext
 from channels_graphql_ws.execution.request import Subscribe
 
 
 class _RootFields(ExecutionContext):
-    """Stops where the fields of the root type are known, and gives them.
+    """Stops where the fields of the root type are known, and returns them.
 
-    Collecting fields is no public function of graphql-core; executing an operation is.
+    Collecting fields is not a public function of graphql-core; executing an operation is.
     """
 
     def execute_fields(self, parent_type: Any, source_value: Any, path: Any, fields: Any) -> Any:
-        """Give what would be executed."""
+        """Return what would be executed."""
         del source_value, path
         return parent_type, fields
 
@@ -41,8 +43,20 @@ def bind(
     request: Subscribe,
     context: Any,
     middleware: MiddlewareManager | None,
+    limits: ExecutionLimits = NO_LIMITS,
+    *,
+    hide_suggestions: bool = False,
 ) -> CoreEventField | list[GraphQLError]:
-    """Prepare a subscription for its events, or tell what is wrong with the variables.
+    """Prepare a subscription for its events, or return what is wrong with the variables.
+
+    Args:
+        schema: of the document.
+        document: is valid.
+        request: names the operation.
+        context: the `info.context` of all events.
+        middleware: goes around all resolvers.
+        limits: what each event may cost.
+        hide_suggestions: what is wrong is told without "Did you mean …".
 
     Raises:
         GraphQLError: the selection makes no sense.
@@ -54,18 +68,19 @@ def bind(
         raw_variable_values=dict(request.variables),
         operation_name=request.operation_name,
         middleware=middleware,
+        hide_suggestions=hide_suggestions,
     )
-    return template if isinstance(template, list) else CoreEventField(template)
+    return template if isinstance(template, list) else CoreEventField(template, limits)
 
 
 class CoreEventField:
-    """The one field of a subscription; as `compile.EventField`.
+    """The one field of a subscription, as `compiler.EventField`.
 
     Attributes:
         root: what it is.
     """
 
-    def __init__(self, template: ExecutionContext) -> None:
+    def __init__(self, template: ExecutionContext, limits: ExecutionLimits = NO_LIMITS) -> None:
         """Take an execution that has no event yet.
 
         Raises:
@@ -75,12 +90,13 @@ class CoreEventField:
         self._root_type, fields = template.execute_operation(template.operation, None)  # type: ignore[misc]
         self.root = EventRoot(self._root_type, fields, template.operation)
         self._template = template
+        self._limits = limits.for_events()
         self._shared = vars(template)
         self._nodes = self.root.nodes
         self._path = self.root.path
 
     def arguments(self) -> dict[str, Any]:
-        """Give the arguments of the field.
+        """Return the arguments of the field.
 
         Raises:
             GraphQLError: there is none for a variable or a literal.
@@ -89,7 +105,7 @@ class CoreEventField:
         return get_argument_values(self.root.definition, self._nodes[0], variables)
 
     def info(self) -> GraphQLResolveInfo:
-        """Give what hooks get that are called without an event."""
+        """Return the `info` of hooks that are called without an event."""
         field = self.root.definition
         return self._template.build_resolve_info(field, self._nodes, self._root_type, self._path)
 
@@ -104,26 +120,26 @@ class CoreEventField:
             return self._awaited(execution, value)
         return self._response(execution, {self._path.key: value})
 
-    async def _awaited(
-        self, execution: ExecutionContext, value: Awaitable[Any]
-    ) -> ExecutionResult:
+    async def _awaited(self, execution: MeteredContext, value: Awaitable[Any]) -> ExecutionResult:
         try:
             return self._response(execution, {self._path.key: await value})
         except GraphQLError as error:
             return self._response(execution, None, error)
 
-    def _execution(self, payload: Any) -> ExecutionContext:
-        """Give a context for one event: what is worked out is shared, errors are not."""
-        execution = object.__new__(ExecutionContext)
+    def _execution(self, payload: Any) -> MeteredContext:
+        """Return a context for one event: what is worked out is shared, errors are not."""
+        execution = object.__new__(MeteredContext)
         variables = vars(execution)
         variables.update(self._shared)
         variables["root_value"] = payload
         variables["collected_errors"] = CollectedErrors()
+        execution.limits = self._limits
+        execution.begin()
         return execution
 
     @staticmethod
     def _response(
-        execution: ExecutionContext, data: Any, *failures: GraphQLError
+        execution: MeteredContext, data: Any, *failures: GraphQLError
     ) -> ExecutionResult:
         errors = execution.collected_errors.errors
         errors.extend(failures)

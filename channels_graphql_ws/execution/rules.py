@@ -20,6 +20,7 @@ from graphql import (
     VariableNode,
 )
 
+from channels_graphql_ws.execution.budget import ExecutionLimits
 from channels_graphql_ws.execution.limits import (
     DocumentRule,
     Limits,
@@ -34,11 +35,18 @@ class Rules(Limits):
 
     validation_rules: tuple[type[ASTValidationRule], ...] = ()
     max_tokens: int | None = None
+    max_fields_executed: int | None = None
+    max_result_size: int | None = None
     introspection: bool = True
     parse_document: Callable[[str], DocumentNode] | None = None
     """The user's own way to parse."""
     validate_document: Callable[..., Sequence[GraphQLError]] | None = None
     """The user's own way to validate."""
+
+    @property
+    def execution_limits(self) -> ExecutionLimits:
+        """What each execution may cost."""
+        return ExecutionLimits(self.max_fields_executed, self.max_result_size)
 
     def all(self) -> list[type[ASTValidationRule]]:
         """Return the rules, in the form in which a user's `validate_document` gets them."""

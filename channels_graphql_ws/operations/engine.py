@@ -15,7 +15,6 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
-    execute,
 )
 
 from channels_graphql_ws.concurrency import eager
@@ -23,16 +22,17 @@ from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.execution.documents import Document, compiled, documents_of
+from channels_graphql_ws.execution.encoding import encode_answer
 from channels_graphql_ws.execution.errors import (
     INTERNAL_ERROR,
     NoDocumentError,
     RequestError,
     describe,
-    encode_answer,
     log_errors,
     log_refusal,
 )
 from channels_graphql_ws.execution.masking import Mask
+from channels_graphql_ws.execution.metered import execute
 from channels_graphql_ws.execution.middleware import managed
 from channels_graphql_ws.execution.request import Refusal, Subscribe
 from channels_graphql_ws.execution.rules import Rules
@@ -218,7 +218,9 @@ class Engine:
         answer: ExecutionResult = result
         what = request.operation_name or "an operation"
         log_errors(answer.errors, what, request.id, self.settings.mask)
-        client.next(encode_answer(answer, session.format_error))
+        limit = self.settings.rules.max_result_size
+        text: Any = encode_answer(answer, session.format_error, limit)
+        client.next((yield text) if is_awaitable(text) else text)
         client.completed()
 
     def _executor(self, asked: PreparedOperation, session: Session) -> Callable[..., Any]:
@@ -228,13 +230,17 @@ class Engine:
             plan = compiled(asked.schema, asked.document, asked.operation, self._middleware)
             if plan is not None:
                 return plan.execute
-        return partial(
-            execute if own is None else guarded(own),
-            schema=asked.schema,
-            document=asked.document.ast,
-            operation_name=asked.request.operation_name,
-            middleware=self._middleware,
-        )
+        arguments: dict[str, Any] = {
+            "schema": asked.schema,
+            "document": asked.document.ast,
+            "operation_name": asked.request.operation_name,
+            "middleware": self._middleware,
+        }
+        if own is not None:
+            return partial(guarded(own), **arguments)
+        hides = asked.document.hides_suggestions
+        limits = asked.document.limits
+        return partial(execute, limits=limits, hide_suggestions=hides, **arguments)
 
     def _warn_if_slow(self, request: Subscribe, seconds: float) -> None:
         limit = self.settings.warn_operation_timeout

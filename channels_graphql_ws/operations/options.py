@@ -74,6 +74,15 @@ class OperationOptions:
     max_tokens: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 15_000
     """Most words, punctuators and comments that a document may have. `None`: no limit."""
 
+    max_fields_executed: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 100_000
+    """Most fields that one query, mutation or event executes: those of each object of a list
+    count again. An error counts as 20, and a list or an object that is written out as an
+    argument by its parts. `None`: no limit. What asks for nothing but the schema may execute
+    as many as that has need of. Not for an `execute_operation` of your own."""
+
+    max_result_size: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 16_777_216
+    """Most bytes of the result of one query, mutation or event, as JSON. `None`: no limit."""
+
     introspection: Annotated[
         bool | None, Open(value=True), ByDebug(on=True, off=False, otherwise=True)
     ] = None

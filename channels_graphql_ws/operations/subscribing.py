@@ -11,7 +11,8 @@ from graphql import ExecutionResult, MiddlewareManager
 
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.execution.context import SharedContext
-from channels_graphql_ws.execution.errors import describe, encode_result, log_errors
+from channels_graphql_ws.execution.encoding import encode_result
+from channels_graphql_ws.execution.errors import describe, log_errors
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.json_text import loads
 from channels_graphql_ws.operations.interfaces import (

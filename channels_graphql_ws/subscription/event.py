@@ -41,6 +41,7 @@ class EventExecution:
         info: what the hooks get as their `info`.
         arguments: what the hooks get as their keyword arguments.
         waits_for: the hook that was last waited for.
+        max_result_size: bytes that a result may have, `None` for any number.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class EventExecution:
         "arguments",
         "delivery",
         "info",
+        "max_result_size",
         "source",
         "subscription_class",
         "variables",
@@ -81,7 +83,15 @@ class EventExecution:
             if plan is not None:
                 field = plan.bind(context_value=context, variable_values=request.variables)
             if field is None:
-                field = bind(schema, document.ast, request, context, middleware)
+                field = bind(
+                    schema,
+                    document.ast,
+                    request,
+                    context,
+                    middleware,
+                    document.limits,
+                    hide_suggestions=document.hides_suggestions,
+                )
             if isinstance(field, list):
                 raise RequestError(*field)
             self.source = field.root.definition.subscribe or _no_source(field.root)
@@ -93,6 +103,7 @@ class EventExecution:
             self.subscription_class = self.source.subscription_class
             none_skips = self.subscription_class._meta.none_skips
         self._field = field
+        self.max_result_size = document.limits.max_result_size
         self.info: GraphQLResolveInfo = field.info()
         self._publish = None if sync_in_thread else _direct_publish(self.source, field)
         self.delivery = Delivery(self.info.operation, none_skips=none_skips)

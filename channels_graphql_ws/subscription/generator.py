@@ -12,11 +12,11 @@ from graphql import ExecutionResult
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_cancellation
+from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import (
     INTERNAL_ERROR,
     Formatter,
     describe,
-    encode_result,
     log_errors,
 )
 from channels_graphql_ws.execution.request import JsonObject, Refusal
@@ -140,7 +140,8 @@ class GeneratorSubscription:
         # A `None` would be one to skip: only classes know of that.
         answer: ExecutionResult = result
         log_errors(answer.errors, self._plan.name, self._id)
-        self._member.next(encode_result(answer, self._format_error))
+        limit = self._plan.max_result_size
+        self._member.next(encode_result(answer, self._format_error, limit))
 
     async def _close(self) -> None:
         """Run what the generator has still to do; harmless if it has come to its end."""

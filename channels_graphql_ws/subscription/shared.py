@@ -13,9 +13,9 @@ from graphql import ExecutionResult
 
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import (
     Formatter,
-    encode_result,
     log_errors,
     missed_events,
     timed_out,
@@ -58,7 +58,7 @@ DELIVERIES_AT_ONCE: Final = 16
 class SharedResult:
     """What came of one notification, for all who share it."""
 
-    __slots__ = ("_payload", "_result", "_text", "cursor", "gap", "notification")
+    __slots__ = ("_limit", "_payload", "_result", "_text", "cursor", "gap", "notification")
 
     def __init__(
         self,
@@ -66,7 +66,10 @@ class SharedResult:
         notification: Notification,
         cursor: str | None = None,
         gap: Gap | None = None,
+        *,
+        limit: int | None = None,
     ) -> None:
+        self._limit = limit
         self._result = result
         self.notification = notification
         self.cursor = cursor
@@ -89,7 +92,7 @@ class SharedResult:
         """Give the JSON text. Of errors, each client is told by its own consumer."""
         if self._text is not None:
             return self._text
-        text = encode_result(self._result, format_error)
+        text = encode_result(self._result, format_error, self._limit)
         if self.cursor is not None:
             text = CursorText.of(text, self.cursor)
         if not self._result.errors:
@@ -102,8 +105,8 @@ class SharedResult:
         if not more:
             return self.text(format_error)
         extensions = {**(self._result.extensions or {}), **more}
-        own = ExecutionResult(self._result.data, self._result.errors, extensions)
-        text = encode_result(own, format_error)
+        own = type(self._result)(self._result.data, self._result.errors, extensions)
+        text = encode_result(own, format_error, self._limit)
         return text if self.cursor is None else CursorText.of(text, self.cursor)
 
     def payload(self) -> Any:
@@ -213,10 +216,11 @@ class SharedSubscriber(Subscriber):
 
     def _continued(self, result: ExecutionResult, event: Notification) -> SharedResult:
         """Add what all members are told of their place and of gaps."""
+        limit = self._plan.max_result_size
         continuity = self._continuity
         if continuity is None:
-            return SharedResult(result, event)
-        return SharedResult(result, event, continuity.cursor, continuity.take_gap())
+            return SharedResult(result, event, limit=limit)
+        return SharedResult(result, event, continuity.cursor, continuity.take_gap(), limit=limit)
 
     def _dispatch_next(self, result: SharedResult | None, serial: float = inf) -> None:
         """Let the result, or the end, go to all who were here when it was broadcast."""
@@ -450,10 +454,11 @@ class SharedMember:
 
     def _report(self, result: ExecutionResult) -> None:
         log_errors(result.errors, self._plan.name, self._id)
+        limit = self._plan.max_result_size
         continuity = self._continuity
         if continuity is None:
-            self._member.next(encode_result(result, self._format_error))
+            self._member.next(encode_result(result, self._format_error, limit))
             return
         self._member.next(
-            encode_continued(result, continuity, continuity.cursor, self._format_error)
+            encode_continued(result, continuity, continuity.cursor, self._format_error, limit)
         )

@@ -11,9 +11,9 @@ from graphql import ExecutionResult
 
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import (
     Formatter,
-    encode_result,
     log_errors,
     missed_events,
     timed_out,
@@ -76,13 +76,17 @@ def first_event(plan: EventExecution, continuity: Continuity | None) -> object |
 
 
 def encode_continued(
-    result: ExecutionResult, continuity: Continuity, cursor: str | None, format: Formatter
+    result: ExecutionResult,
+    continuity: Continuity,
+    cursor: str | None,
+    format: Formatter,
+    limit: int | None = None,
 ) -> str:
-    """Turn a result into JSON text, with what the client is told of its place and of gaps."""
+    """Return a result as JSON text, with what the client is told of its place and of gaps."""
     extensions = continuity.extensions(cursor)
     if extensions:
         result.extensions = {**(result.extensions or {}), **extensions}
-    text = encode_result(result, format)
+    text = encode_result(result, format, limit)
     return text if cursor is None else CursorText.of(text, cursor)
 
 
@@ -254,12 +258,13 @@ class SingleSubscriber(Subscriber):
     def _report(self, result: ExecutionResult) -> None:
         if result.errors:
             log_errors(result.errors, self.name, self._id)
+        limit = self._plan.max_result_size
         continuity = self._continuity
         if continuity is None:
-            self._member.next(encode_result(result, self._format_error))
+            self._member.next(encode_result(result, self._format_error, limit))
             return
         self._member.next(
-            encode_continued(result, continuity, continuity.cursor, self._format_error)
+            encode_continued(result, continuity, continuity.cursor, self._format_error, limit)
         )
 
     def _complete(self) -> Eager[None]:

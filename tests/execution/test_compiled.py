@@ -11,6 +11,7 @@ import pytest
 from graphql import ExecutionContext, GraphQLSchema, MiddlewareManager
 
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
+from channels_graphql_ws.execution.compiler.selections import MAX_CONDITIONS
 from channels_graphql_ws.execution.documents import MOST_KEPT, compiled, documents_of, load
 from channels_graphql_ws.operations.engine import engine_of
 from engine_fakes import Query, Rig, schema_of
@@ -70,7 +71,11 @@ def test_few_are_kept_for_one_document() -> None:
 
 def test_what_can_not_be_compiled_is_not_tried_again() -> None:
     schema = schema_of()
-    document: Any = documents_of(schema).get("{ __schema { queryType { name } } }")
+    variables = " ".join(f"$v{number}: Boolean!" for number in range(MAX_CONDITIONS + 1))
+    fields = " ".join(
+        f"a{number}: ok @skip(if: $v{number})" for number in range(MAX_CONDITIONS + 1)
+    )
+    document: Any = documents_of(schema).get(f"query ({variables}) {{ {fields} }}")
     for _ in range(2):
         assert compiled(schema, document, document.operation(None), None) is None
     assert len(document.compiled) == 1

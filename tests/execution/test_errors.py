@@ -12,7 +12,8 @@ import pytest
 from django.utils.translation import gettext_lazy
 from graphql import ExecutionResult, GraphQLError
 
-from channels_graphql_ws.execution.errors import describe, encode_result, format_error, log_errors
+from channels_graphql_ws.execution.encoding import encode_result
+from channels_graphql_ws.execution.errors import describe, format_error, log_errors
 
 pytestmark = pytest.mark.usefixtures("executor")
 

@@ -21,6 +21,16 @@ class Query(graphene.ObjectType):
 
     deeper = graphene.Field(lambda: Query)
     name = graphene.String()
+    rows = graphene.List(lambda: Query, count=graphene.Int(required=True))
+    text = graphene.String(length=graphene.Int(required=True))
+
+    @staticmethod
+    def resolve_rows(root: Any, info: Any, count: int) -> list[Any]:
+        return [{}] * count
+
+    @staticmethod
+    def resolve_text(root: Any, info: Any, length: int) -> str:
+        return "x" * length
 
     @staticmethod
     def resolve_deeper(root: Any, info: Any) -> dict[str, Any]:
@@ -108,6 +118,36 @@ async def test_a_document_may_have_so_much_and_no_more(ask, subprotocol, option)
     assert error["extensions"] == {"code": "LIMIT_EXCEEDED", "limit": option, "allowed": limit}
     assert await ask(subprotocol, make(limit + 1), **{option: None}) == []
     assert await ask(subprotocol, make(limit + 1), safety="compatible") == []
+
+
+@ways
+async def test_a_page_of_a_thousand_rows_with_twenty_fields_is_none_too_large(ask, subprotocol):
+    fields = " ".join(f"a{number}: name" for number in range(20))
+    assert await ask(subprotocol, f"{{ rows(count: 1000) {{ {fields} }} }}") == []
+
+
+@ways
+async def test_an_operation_executes_so_many_fields_and_no_more(ask, subprotocol):
+    limit = OperationOptions.max_fields_executed
+    assert limit == 100_000
+    assert await ask(subprotocol, f"{{ rows(count: {limit - 1}) {{ name }} }}") == []
+    query = f"{{ rows(count: {limit}) {{ name }} }}"
+    [error] = await ask(subprotocol, query)
+    text = f"The operation executes more than {limit} fields (`max_fields_executed`)."
+    assert error["message"] == text
+    assert await ask(subprotocol, query, max_fields_executed=None) == []
+
+
+@ways
+async def test_a_result_has_so_many_bytes_and_no_more(ask, subprotocol):
+    limit = OperationOptions.max_result_size
+    assert limit == 16 * 2**20
+    rest = len('{"data":{"text":""}}')
+    assert await ask(subprotocol, f"{{ text(length: {limit - rest}) }}") == []
+    query = f"{{ text(length: {limit - rest + 1}) }}"
+    [error] = await ask(subprotocol, query)
+    assert error["message"] == f"The result has more than {limit} bytes (`max_result_size`)."
+    assert await ask(subprotocol, query, max_result_size=None) == []
 
 
 @ways

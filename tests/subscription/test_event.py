@@ -14,6 +14,7 @@ from graphql import GraphQLError
 
 from channels_graphql_ws import SKIP, Subscription
 from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.execution.rules import Rules
 from engine_fakes import Query, Rig, schema_of
 from support import tick, wait_until
 
@@ -64,6 +65,13 @@ async def test_a_request_that_can_not_be_executed_is_told_as_such(query, variabl
     assert message in client.errors[0]["message"]
     assert client.refusal is Refusal.DOCUMENT
     assert client.cohort is None
+
+
+async def test_a_subscription_that_nobody_has_validated_may_select_nothing():
+    server = Rig(schema_of(Payload), rules=Rules(validate_document=lambda *_: []))
+    query = "subscription ($a: Boolean!) { event @skip(if: $a) { ok } }"
+    client = await server.run(query, a=True)
+    assert client.errors[0]["message"] == "A subscription must select one field."
 
 
 async def test_all_wrong_variables_are_told():

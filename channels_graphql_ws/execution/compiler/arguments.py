@@ -10,7 +10,10 @@ from graphql import (
     FieldNode,
     GraphQLArgument,
     GraphQLField,
+    ListValueNode,
+    ObjectValueNode,
     Undefined,
+    ValueNode,
     VariableNode,
     get_nullable_type,
     is_enum_type,
@@ -99,3 +102,19 @@ def _lasts(argument: GraphQLArgument, node: ArgumentNode | None) -> bool:
     declared: Any = argument.type
     type_ = get_nullable_type(declared)
     return range_of(type_) is not None or is_enum_type(type_)
+
+
+def written_out(node: FieldNode) -> int:
+    """Return the number of values in lists and objects that a document writes as arguments.
+
+    Each call makes them anew, as its resolver may change them.
+    """
+    return sum(_parts(argument.value) for argument in node.arguments or ())
+
+
+def _parts(value: ValueNode) -> int:
+    if isinstance(value, ListValueNode):
+        return sum(1 + _parts(each) for each in value.values)
+    if isinstance(value, ObjectValueNode):
+        return sum(1 + _parts(each.value) for each in value.fields)
+    return 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections.abc import Awaitable
+from inspect import iscoroutine
 from types import GeneratorType
 from typing import Any, Final, TypeAlias
 
 from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable
+from channels_graphql_ws.execution.heavy import marked
 
 Kinds: TypeAlias = set[type]
 """Classes of values that can not be awaited, as far as an operation has met them."""
@@ -48,16 +50,22 @@ async def awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 
+def not_awaited(value: Any) -> None:
+    """Drop what a resolver returned, where nothing more is to be executed."""
+    if iscoroutine(value):
+        value.close()
+
+
 async def gathered(results: Any, waiting: list[Any]) -> Any:
     """Wait for items of a dictionary or list, all at once, and put in what they give."""
     values = await gather(*[results[key] for key in waiting])
     for key, value in zip(waiting, values, strict=True):
         results[key] = value
-    return results
+    return marked(results)
 
 
-async def one_by_one(results: dict[str, Any], waiting: list[str]) -> dict[str, Any]:
+async def one_by_one(results: dict[str, Any], waiting: list[str]) -> Any:
     """Wait for items of a dictionary, one after another, and put in what they give."""
     for key in waiting:
         results[key] = await results[key]
-    return results
+    return marked(results)

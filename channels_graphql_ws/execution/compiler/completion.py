@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from types import CoroutineType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from graphql import (
     FieldNode,
     GraphQLError,
     GraphQLObjectType,
+    SelectionNode,
+    TypeNameMetaFieldDef,
     Undefined,
     default_type_resolver,
+    get_nullable_type,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
@@ -20,7 +24,14 @@ from graphql import (
 )
 from graphql.pyutils import Path, is_iterable
 
-from channels_graphql_ws.execution.compiler.awaiting import Kinds, awaited, gathered, has_to_wait
+from channels_graphql_ws.execution.budget import HEAVY, some_of
+from channels_graphql_ws.execution.compiler.awaiting import (
+    Kinds,
+    awaited,
+    gathered,
+    has_to_wait,
+    not_awaited,
+)
 from channels_graphql_ws.execution.compiler.graphql_core import (
     complete_leaf,
     invalid_return_type,
@@ -30,6 +41,16 @@ from channels_graphql_ws.execution.compiler.graphql_core import (
 )
 from channels_graphql_ws.execution.compiler.run import Execution
 from channels_graphql_ws.execution.compiler.scalars import NEVER, range_of
+from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList
+
+LEAVES_AT_ONCE: Final = 1_024
+"""Scalars of a list that are completed without a look at the clock."""
+
+LIGHT_DEPTH: Final = 4
+"""Levels of objects in objects that are counted with the outermost."""
+
+VALUES_AT_ONCE: Final = 16
+"""Other values of a list that are, where it is not known yet what is selected of them."""
 
 Complete: TypeAlias = Callable[[Execution, Any, Path, Any], Any]
 """Subscriber a value into data, with the path and the `info` of its field. It gives data or a
@@ -37,12 +58,22 @@ coroutine, and nothing else that could be awaited. It may raise anything."""
 
 
 class Selection(Protocol):
-    """The fields of an object."""
+    """The fields of an object.
+
+    Attributes:
+        size: what executing them counts as.
+        step: objects of a list that are executed without a look at the clock.
+        is_light: nothing that is selected in it can be heavy.
+    """
+
+    size: int
+    step: int
+    is_light: bool
 
     def execute(
         self, run: Execution, source: Any, path: Path | None, index: int | None = None
     ) -> Any:
-        """Give the data of an object, or a coroutine."""
+        """Return the data of an object, or a coroutine."""
         ...
 
 
@@ -72,16 +103,22 @@ class FieldPosition:
         self.plans = plans
 
 
-def completer(type_: Any, place: FieldPosition) -> Complete:
-    """Make what completes the values of a type."""
+def completer(type_: Any, place: FieldPosition, *, is_counted: bool = False) -> Complete:
+    """Make what completes the values of a type.
+
+    Args:
+        type_: of the values.
+        place: the field.
+        is_counted: what is selected of the value, one light object, counts with the field.
+    """
     if is_non_null_type(type_):
-        return _non_null(completer(type_.of_type, place), place)
+        return _non_null(completer(type_.of_type, place, is_counted=is_counted), place)
     if is_list_type(type_):
         return _list(type_.of_type, place)
     if is_leaf_type(type_):
         return _leaf(type_, place)
     if is_object_type(type_):
-        return _Objects(type_, place).complete
+        return _Objects(type_, place, is_counted=is_counted).complete
     return _abstract(type_, place)
 
 
@@ -131,26 +168,31 @@ def _leaf(type_: Any, place: FieldPosition) -> Complete:
 
 
 class _Objects:
-    """Completes objects of one type."""
+    """Completes objects of one type.
 
-    def __init__(self, type_: GraphQLObjectType, place: FieldPosition) -> None:
+    Attributes:
+        kept: what is selected of them, once it is known and kept.
+    """
+
+    def __init__(
+        self, type_: GraphQLObjectType, place: FieldPosition, *, is_counted: bool = False
+    ) -> None:
         self.is_type_of = type_.is_type_of or None
         self._type = type_
         self._place = place
-        self._kept: Selection | None = None
+        self.kept: Selection | None = None
+        self._execute: Callable[..., Any] = self._execute_counted if is_counted else self._count
 
     def selection(self) -> Selection:
-        """Give the fields that are selected of one."""
-        selection = self._kept
-        if selection is None:
-            plans = self._place.plans
-            selection = plans.selection(self._type, self._place.nodes)
-            if not plans.is_full:
-                self._kept = selection
+        """Find what is selected of them, and keep it if there is room."""
+        plans = self._place.plans
+        selection = plans.selection(self._type, self._place.nodes)
+        if not plans.is_full:
+            self.kept = selection
         return selection
 
     def complete(self, run: Execution, value: Any, path: Path, info: Any) -> Any:
-        """Complete anything that is said to be one."""
+        """Complete a value that is said to be one."""
         if isinstance(value, Exception):
             raise value
         if value is None or value is Undefined:
@@ -161,14 +203,73 @@ class _Objects:
                 return self._complete_if(is_instance, run, value, path)
             if not is_instance:
                 raise invalid_return_type(self._type, value, self._place.nodes)
-        return (self._kept or self.selection()).execute(run, value, path)
+        return self._execute(run, value, path)
+
+    def _execute_counted(self, run: Execution, value: Any, path: Path) -> Any:
+        """Execute what is selected of an object, for the first time."""
+        selection = self.kept or self.selection()
+        if selection is self.kept:
+            self._execute = selection.execute
+        return selection.execute(run, value, path)
+
+    def _count(self, run: Execution, value: Any, path: Path) -> Any:
+        """Count and execute what is selected of an object, and mark it if it is heavy."""
+        selection = self.kept or self.selection()
+        run.left = left = run.left - selection.size
+        if left < 0:
+            run.look()
+            if run.left < 0 and run.is_exceeded:
+                return {}
+        if selection.is_light:
+            return selection.execute(run, value, path)
+        before = run.granted - run.left - selection.size
+        data = selection.execute(run, value, path)
+        is_light = run.granted - run.left - before <= HEAVY or not run.is_heavy(before)
+        if is_light or type(data) is not dict:
+            return data
+        run.mark()
+        return HeavyDict(data)
 
     async def _complete_if(self, is_instance: Any, run: Execution, value: Any, path: Path) -> Any:
         if not await is_instance:
             raise invalid_return_type(self._type, value, self._place.nodes)
-        data = self.selection().execute(run, value, path)
+        data = self._execute(run, value, path)
         # graphql-core forgets to wait here.
         return await data if type(data) is CoroutineType else data
+
+
+def light_size(type_: Any, nodes: Sequence[FieldNode], depth: int = LIGHT_DEPTH) -> int | None:
+    """Return how many fields are selected of the value of a field, if there is no list in it.
+
+    Args:
+        type_: of the value.
+        nodes: of the field.
+        depth: levels that are looked at.
+
+    Returns:
+        `None` if there may be a list, an abstract type or a fragment, or too much to count.
+    """
+    named: Any = get_nullable_type(type_)
+    if is_leaf_type(named):
+        return 0
+    if not is_object_type(named) or depth == 0:
+        return None
+    size = 0
+    for selection in _selections(nodes):
+        definition = None
+        if isinstance(selection, FieldNode):
+            definition = named.fields.get(selection.name.value, TypeNameMetaFieldDef)
+        below = definition and light_size(definition.type, [selection], depth - 1)  # type: ignore[list-item]
+        if below is None or selection.arguments:  # type: ignore[attr-defined]
+            return None
+        size += 1 + below
+    return size if size <= HEAVY else None
+
+
+def _selections(nodes: Iterable[FieldNode]) -> Iterator[SelectionNode]:
+    return chain.from_iterable(
+        node.selection_set.selections for node in nodes if node.selection_set is not None
+    )
 
 
 def _abstract(type_: Any, place: FieldPosition) -> Complete:
@@ -238,17 +339,53 @@ class _Items:
 
     def __init__(self, item_type: Any, place: FieldPosition) -> None:
         self._is_nullable = not is_non_null_type(item_type)
-        self._range = range_of(item_type if self._is_nullable else item_type.of_type) or NEVER
+        inner = item_type if self._is_nullable else item_type.of_type
+        self._range = range_of(inner) or NEVER
+        self._step = LEAVES_AT_ONCE if is_leaf_type(inner) else VALUES_AT_ONCE
         self._complete_value = completer(item_type, place)
         self._kinds = place.plans.kinds
         self._nodes = place.nodes
 
     def complete(self, run: Execution, values: Any, path: Path, info: Any) -> Any:
-        """Give a list, or a coroutine that waits for all items at once."""
+        """Return a list, or a coroutine that waits for all items at once."""
+        step = self.step()
+        if type(values) is not list or len(values) > step or run.left < 0:
+            return _Slices(self, run, values, path, info, step).complete()
+        before = run.granted - run.left
         results: list[Any] = []
         waiting: list[int] = []
+        self.complete_some(run, values, 0, results, waiting, path, info)
+        if run.granted - run.left - before > HEAVY and run.is_heavy(before):
+            results = heavy_list(results, run, before, waiting)
+        return gathered(results, waiting) if waiting else results
+
+    def step(self) -> int:
+        """Return how many items are completed without a look at the clock."""
+        return self._step
+
+    def complete_some(
+        self,
+        run: Execution,
+        values: list[Any],
+        index: int,
+        results: list[Any],
+        waiting: list[int],
+        path: Path,
+        info: Any,
+    ) -> None:
+        """Complete items.
+
+        Args:
+            run: the execution.
+            values: some of those of the list.
+            index: where in it the first of them is.
+            results: all so far; is added to.
+            waiting: where in them there are coroutines; is added to.
+            path: of the list.
+            info: of the field.
+        """
         kind, low, high = self._range
-        for index, item in enumerate(values):
+        for index, item in enumerate(values, index):  # noqa: PLR1704, B020 (both begin there)
             if type(item) is kind and (low is None or low <= item <= high):
                 results.append(item)
                 continue
@@ -256,7 +393,6 @@ class _Items:
             if type(data) is CoroutineType:
                 waiting.append(index)
             results.append(data)
-        return gathered(results, waiting) if waiting else results
 
     def _complete_item(self, run: Execution, item: Any, path: Path, info: Any) -> Any:
         if type(item) not in self._kinds and has_to_wait(item, self._kinds):
@@ -269,6 +405,8 @@ class _Items:
         return self._guarded(data, run, path) if type(data) is CoroutineType else data
 
     async def _complete_awaited(self, item: Any, run: Execution, path: Path, info: Any) -> Any:
+        if run.left < 0 and run.is_exceeded:
+            return not_awaited(item)
         try:
             data = self._complete_value(run, await item, path, info)
             return await data if type(data) is CoroutineType else data
@@ -294,13 +432,29 @@ class _ObjectItems(_Items):
         self._plain: Kinds = set()
         """Classes of objects that are no exceptions and can not be awaited."""
 
-    def complete(self, run: Execution, values: Any, path: Path, info: Any) -> Any:
-        """Give a list, or a coroutine that waits for all items at once."""
-        results: list[Any] = []
-        waiting: list[int] = []
-        execute = self._objects.selection().execute
-        for index, item in enumerate(values):
-            if type(item) in self._plain:
+    def step(self) -> int:
+        """Return how many items are completed without a look at the clock."""
+        objects = self._objects
+        return (objects.kept or objects.selection()).step
+
+    def complete_some(
+        self,
+        run: Execution,
+        values: list[Any],
+        index: int,
+        results: list[Any],
+        waiting: list[int],
+        path: Path,
+        info: Any,
+    ) -> None:
+        """Complete items, see `_Items.complete_some`."""
+        objects = self._objects
+        selection = objects.kept or objects.selection()
+        execute = selection.execute
+        plain = self._plain
+        others = 0
+        for index, item in enumerate(values, index):  # noqa: PLR1704, B020 (both begin there)
+            if type(item) in plain:
                 try:
                     data = execute(run, item, path, index)
                     if type(data) is CoroutineType:
@@ -309,13 +463,97 @@ class _ObjectItems(_Items):
                     data = None
                     self._failed(run, error, make(Path, (path, index, None)))
             else:
+                others += 1
                 data = self._complete_item(run, item, make(Path, (path, index, None)), info)
                 self._remember(item)
             if type(data) is CoroutineType:
                 waiting.append(index)
             results.append(data)
-        return gathered(results, waiting) if waiting else results
+        # The others have counted themselves.
+        run.left = left = run.left - selection.size * (len(values) - others)
+        if left < 0:
+            run.look()
 
     def _remember(self, item: Any) -> None:
         if type(item) in self._kinds and item is not None and not isinstance(item, Exception):
             self._plain.add(type(item))
+
+
+class _Slices:
+    """Completes a long list, with pauses in which the event loop goes on to others."""
+
+    def __init__(
+        self,
+        items: _Items,
+        run: Execution,
+        values: Iterable[Any],
+        path: Path,
+        info: Any,
+        step: int,
+    ) -> None:
+        self._items = items
+        self._run = run
+        self._values: Any = values if type(values) is list else iter(values)
+        self._place = path, info
+        self._step = step
+        self._results: list[Any] = []
+        self._waiting: list[int] = []
+        self._before = run.granted - run.left
+
+    def complete(self) -> Any:
+        """Return the list, or a coroutine."""
+        if self._complete_until_due():
+            results = self._marked_results()
+            return gathered(results, self._waiting) if self._waiting else results
+        return self._complete_later()
+
+    async def _complete_later(self) -> list[Any]:
+        is_complete = False
+        while not is_complete:
+            await self._run.pause()
+            is_complete = self._complete_until_due()
+        results = self._marked_results()
+        return await gathered(results, self._waiting) if self._waiting else results
+
+    def _complete_until_due(self) -> bool:
+        """Complete slices until it is time for a pause; return whether all is complete."""
+        run, results = self._run, self._results
+        while run.left >= 0:
+            index = len(results)
+            some, failure = self._some(index)
+            self._items.complete_some(run, some, index, results, self._waiting, *self._place)
+            if failure is not None:
+                raise failure
+            if len(some) < self._step:
+                return True
+            if self._step == LEAVES_AT_ONCE:
+                run.pause_if_due()
+        return run.is_exceeded
+
+    def _some(self, index: int) -> tuple[list[Any], Exception | None]:
+        values = self._values
+        if type(values) is list:
+            return values[index : index + self._step], None
+        return some_of(values, self._step)
+
+    def _marked_results(self) -> list[Any]:
+        run, results = self._run, self._results
+        if len(results) <= HEAVY and not run.is_heavy(self._before):
+            return results
+        return heavy_list(results, run, self._before, self._waiting)
+
+
+def heavy_list(
+    results: list[Any], run: Execution, before: int, waiting: Sequence[int]
+) -> HeavyList:
+    """Mark a list as heavy.
+
+    Args:
+        results: the items.
+        run: the execution.
+        before: how many fields it had executed before the list was begun.
+        waiting: which items are coroutines.
+    """
+    is_flat = not waiting and not run.is_marked_since(before)
+    run.mark()
+    return HeavyList(results, is_flat=is_flat)

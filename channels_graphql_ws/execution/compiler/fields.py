@@ -23,13 +23,15 @@ from graphql import (
 )
 from graphql.pyutils import Path
 
-from channels_graphql_ws.execution.compiler.arguments import Arguments
-from channels_graphql_ws.execution.compiler.awaiting import has_to_wait
+from channels_graphql_ws.execution.budget import ARGUMENT_NODES_FOR_A_FIELD
+from channels_graphql_ws.execution.compiler.arguments import Arguments, written_out
+from channels_graphql_ws.execution.compiler.awaiting import has_to_wait, not_awaited
 from channels_graphql_ws.execution.compiler.completion import (
     FieldPosition,
     Plans,
     completer,
     failed,
+    light_size,
 )
 from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable, make, wrapped
 from channels_graphql_ws.execution.compiler.run import BoundOperation, Execution
@@ -69,6 +71,8 @@ class Field:
         range: values that are data already.
         calls_values: what is read and is no data yet is the resolver's affair after all.
         is_nullable: a null may stand in its place.
+        is_light: its value is a scalar, or an object without anything that may be heavy.
+        extra_size: what it counts as besides one field, with its arguments and such an object.
     """
 
     __slots__ = (
@@ -79,6 +83,8 @@ class Field:
         "_return_type",
         "_type_name",
         "calls_values",
+        "extra_size",
+        "is_light",
         "is_nullable",
         "key",
         "name",
@@ -105,6 +111,9 @@ class Field:
         self.is_nullable = not is_non_null_type(definition.type)
         declared: Any = definition.type
         self.range = range_of(get_nullable_type(declared))
+        light = light_size(declared, nodes)
+        self.is_light = light is not None
+        self.extra_size = written_out(nodes[0]) // ARGUMENT_NODES_FOR_A_FIELD + (light or 0)
         self._return_type = definition.type
         self._type_name = parent_type.name
         resolve = definition.resolve or default_field_resolver
@@ -115,7 +124,9 @@ class Field:
         self.calls_values = resolve is default_field_resolver
         self._arguments = Arguments(definition, nodes[0]) if definition.args else None
         self._complete = completer(
-            definition.type, FieldPosition(f"{parent_type.name}.{self.name}", nodes, plans)
+            definition.type,
+            FieldPosition(f"{parent_type.name}.{self.name}", nodes, plans),
+            is_counted=self.is_light,
         )
         self._needs_info = _needs_info(get_named_type(definition.type))
         self._kinds = plans.kinds
@@ -190,6 +201,8 @@ class Field:
         failed(run, error, self.nodes, path, is_nullable=self.is_nullable)
 
     async def _complete_awaited(self, value: Any, run: Execution, path: Path, info: Any) -> Any:
+        if run.left < 0 and run.is_exceeded:
+            return not_awaited(value)
         try:
             data = self._complete(run, await value, path, info)
             return await data if type(data) is CoroutineType else data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Hashable, Mapping
 from typing import Any, TypeAlias
 
 from graphql import (
@@ -14,13 +14,20 @@ from graphql import (
     MiddlewareManager,
     OperationDefinitionNode,
     OperationType,
-    execute,
     validate_schema,
 )
 
+from channels_graphql_ws.execution.budget import NO_LIMITS, ExecutionLimits
 from channels_graphql_ws.execution.compiler.awaiting import gathered, one_by_one
 from channels_graphql_ws.execution.compiler.event import EventField, EventRoot
 from channels_graphql_ws.execution.compiler.graphql_core import is_known, is_stable
+from channels_graphql_ws.execution.compiler.introspection import (
+    Answers,
+    LastingResult,
+    answers_of,
+    asks_for_nothing_else,
+    introspection_limits,
+)
 from channels_graphql_ws.execution.compiler.plans import Budget, Plans
 from channels_graphql_ws.execution.compiler.run import BoundOperation, Execution
 from channels_graphql_ws.execution.compiler.selections import (
@@ -30,6 +37,7 @@ from channels_graphql_ws.execution.compiler.selections import (
     UnknownError,
 )
 from channels_graphql_ws.execution.compiler.variables import Variables
+from channels_graphql_ws.execution.metered import execute
 
 _Conditions: TypeAlias = tuple[bool, ...]
 
@@ -39,6 +47,9 @@ def compile_operation(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     middleware: MiddlewareManager | None = None,
+    limits: ExecutionLimits = NO_LIMITS,
+    *,
+    hide_suggestions: bool = False,
 ) -> CompiledOperation | None:
     """Compile a valid operation; `None` if there is something that is not known.
 
@@ -47,6 +58,8 @@ def compile_operation(
         document: has the operation and its fragments.
         operation: one of the document.
         middleware: goes around all resolvers.
+        limits: what each execution may cost.
+        hide_suggestions: what is wrong with variables is told without "Did you mean …".
     """
     root_type = schema.get_root_type(operation.operation)
     if root_type is None or validate_schema(schema) or not is_known():
@@ -57,7 +70,12 @@ def compile_operation(
         survey = Survey(document, operation)
     except UnknownError:
         return None
-    return CompiledOperation(schema, document, operation, middleware, root_type, survey)
+    variables = Variables(
+        schema, operation.variable_definitions or (), hide_suggestions=hide_suggestions
+    )
+    return CompiledOperation(
+        schema, document, operation, middleware, root_type, survey, variables, limits
+    )
 
 
 class _Plan:
@@ -72,8 +90,11 @@ class _Plan:
     ) -> None:
         self.plans = plans
         self.fields: Fields = collector.collect(type_, [operation.selection_set])
-        is_serial = operation.operation is OperationType.MUTATION
-        self.root = plans.compiled(type_, self.fields, one_by_one if is_serial else gathered)
+        is_mutation = operation.operation is OperationType.MUTATION
+        self.root = plans.compiled(type_, self.fields, one_by_one if is_mutation else gathered)
+        self.is_serial = is_mutation and len(self.fields) > 1
+        names = {nodes[0].name.value for nodes in self.fields.values()}
+        self.is_introspection = asks_for_nothing_else(names)
         self.event_root: EventRoot | None = None
 
 
@@ -88,13 +109,20 @@ class CompiledOperation:
         middleware: MiddlewareManager | None,
         root_type: GraphQLObjectType,
         survey: Survey,
+        variables: Variables,
+        limits: ExecutionLimits,
     ) -> None:
+        self._limits = limits
+        self._event_limits = limits.for_events()
+        # Middleware may have its own say, or refuse.
+        self._answers = answers_of(schema) if middleware is None else None
+        self._hides_suggestions = variables.hides_suggestions
         self._schema = schema
         self._document = document
         self._operation = operation
         self._middleware = middleware
         self._root_type = root_type
-        self._variables = Variables(schema, operation.variable_definitions or ())
+        self._variables = variables
         self._fragments = survey.fragments
         self._conditions = survey.conditions
         self._plans: dict[_Conditions, _Plan] = {}
@@ -113,11 +141,44 @@ class CompiledOperation:
         plan = self._plan(variable_values)
         if plan is None:
             return self._hand_over(root_value, context_value, variable_values)
-        bound = self._bound(context_value, variable_values)
+        limits = self._limits
+        if plan.is_introspection:
+            limits = introspection_limits(self._schema, limits)
+        bound = self._bound(context_value, variable_values, limits)
         if isinstance(bound, list):
             return ExecutionResult(None, bound)
         run = Execution(bound, root_value)
-        return run.result_of(plan.root.execute, root_value)
+        if plan.is_serial:
+            run.refuse_pauses()
+        if self._answers is not None and plan.is_introspection:
+            return self._answer(self._answers, run, plan)
+        return run.result_of(plan.root, root_value)
+
+    def _answer(
+        self, answers: Answers, run: Execution, plan: _Plan
+    ) -> ExecutionResult | Awaitable[ExecutionResult]:
+        """Execute what asks for nothing but the schema, or return what it gave before."""
+        values = tuple(run.bound.variable_values.items())
+        key = self, plan, values
+        try:
+            known = answers.get(key)
+        except TypeError:  # A variable that is a list, for a directive.
+            return run.result_of(plan.root, None)
+        if known is not None:
+            return known
+        result = run.result_of(plan.root, None)
+        if not isinstance(result, ExecutionResult):
+            return self._lasting_later(answers, key, result)
+        return self._lasting(answers, key, result)
+
+    async def _lasting_later(
+        self, answers: Answers, key: Hashable, result: Awaitable[ExecutionResult]
+    ) -> ExecutionResult:
+        return self._lasting(answers, key, await result)
+
+    @staticmethod
+    def _lasting(answers: Answers, key: Hashable, result: ExecutionResult) -> ExecutionResult:
+        return result if result.errors else LastingResult(result.data, answers, key)
 
     def bind(
         self, *, context_value: Any, variable_values: Mapping[str, Any]
@@ -134,7 +195,7 @@ class CompiledOperation:
         plan = self._plan(variable_values)
         if plan is None:
             return None
-        bound = self._bound(context_value, variable_values)
+        bound = self._bound(context_value, variable_values, self._event_limits)
         if isinstance(bound, list):
             return bound
         root = plan.event_root
@@ -161,13 +222,18 @@ class CompiledOperation:
         return tuple(values) if all(type(value) is bool for value in values) else None
 
     def _bound(
-        self, context_value: Any, variable_values: Mapping[str, Any]
+        self, context_value: Any, variable_values: Mapping[str, Any], limits: ExecutionLimits
     ) -> BoundOperation | list[GraphQLError]:
         values = self._variables.coerced(variable_values)
         if isinstance(values, list):
             return values
         return BoundOperation(
-            self._schema, self._fragments, self._operation, values, context_value
+            self._schema,
+            self._fragments,
+            self._operation,
+            values,
+            context_value,
+            limits,
         )
 
     def _hand_over(
@@ -175,6 +241,7 @@ class CompiledOperation:
     ) -> ExecutionResult | Awaitable[ExecutionResult]:
         name = self._operation.name
         return execute(
+            limits=self._limits,
             schema=self._schema,
             document=self._document,
             root_value=root_value,
@@ -182,6 +249,7 @@ class CompiledOperation:
             variable_values=dict(variable_values),
             operation_name=name.value if name else None,
             middleware=self._middleware,
+            hide_suggestions=self._hides_suggestions,
         )
 
 

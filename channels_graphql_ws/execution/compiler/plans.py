@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from graphql import FieldNode, GraphQLObjectType, MiddlewareManager, TypeNameMetaFieldDef
 from graphql.pyutils import Path
 
+from channels_graphql_ws.execution.budget import HEAVY
 from channels_graphql_ws.execution.compiler.awaiting import built_in_kinds, gathered
 from channels_graphql_ws.execution.compiler.fields import Field, Read
 from channels_graphql_ws.execution.compiler.graphql_core import make, wrapped
@@ -21,6 +22,13 @@ FIELDS_AT_LEAST: Final = 100
 
 CHARACTERS_FOR_A_FIELD: Final = 4
 """Characters of a document that make room for one field more."""
+
+
+FIELDS_AT_ONCE: Final = 1_024
+"""Fields of the objects of a list that are executed without a look at the clock."""
+
+FIELDS_FOR_A_CALL: Final = 32
+"""What a field counts as there whose resolver is called."""
 
 
 class Budget:
@@ -73,13 +81,31 @@ class Selection:
 
     Attributes:
         fields: by response name; a string is a constant.
+        size: what executing them counts as.
+        step: objects of a list that are executed without a look at the clock.
+        is_light: nothing that is selected in it can be heavy.
     """
 
-    __slots__ = ("_for_dicts", "_for_objects", "_for_others", "_join", "fields")
+    __slots__ = (
+        "_for_dicts",
+        "_for_objects",
+        "_for_others",
+        "_join",
+        "fields",
+        "is_light",
+        "size",
+        "step",
+    )
 
     def __init__(self, fields: dict[str, Field | str], join: Callable[..., Any]) -> None:
         """Take the fields, and what waits for all that has to be waited for."""
         self.fields = fields
+        compiled = [field for field in fields.values() if isinstance(field, Field)]
+        self.size = len(fields) + sum(field.extra_size for field in compiled)
+        called = sum(field.read is None for field in compiled)
+        weight = self.size + FIELDS_FOR_A_CALL * called
+        self.step = max(1, FIELDS_AT_ONCE // max(1, weight))
+        self.is_light = self.size <= HEAVY and all(field.is_light for field in compiled)
 
         def entries(is_read: Callable[[Read], bool]) -> tuple[tuple[Any, ...], ...]:
             # Plain tuples: to unpack a named one takes three times as long.
@@ -213,6 +239,8 @@ class Plans:
             if wrapped(resolve, self._middleware) is resolve:
                 return type_.name
             definition = TypeNameMetaFieldDef
+        if definition is None:
+            definition = self._collector.meta_field(type_, name)
         if definition is None:
             return None
         return Field(key, definition, nodes, type_, self, self._middleware)

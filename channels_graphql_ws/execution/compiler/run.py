@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from types import CoroutineType
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from graphql import (
     ExecutionResult,
@@ -15,10 +15,27 @@ from graphql import (
 )
 from graphql.pyutils import Path
 
+from channels_graphql_ws.execution.budget import (
+    HEAVY,
+    ExecutionLimits,
+    Meter,
+)
 from channels_graphql_ws.execution.compiler.graphql_core import CollectedErrors, build_response
+from channels_graphql_ws.execution.heavy import HeavyResult
 
-Execute: TypeAlias = "Callable[[Execution, Any, Path | None], Any]"
-"""Gives the data of all that is selected of something, or a coroutine."""
+
+class Selected(Protocol):
+    """All that is selected of something.
+
+    Attributes:
+        size: what executing it counts as.
+    """
+
+    size: int
+
+    def execute(self, run: Execution, source: Any, path: Path | None) -> Any:
+        """Return the data, or a coroutine."""
+        ...
 
 
 class BoundOperation:
@@ -26,12 +43,14 @@ class BoundOperation:
 
     Attributes:
         arguments: those of fields that are worked out already.
+        limits: what each execution may cost.
     """
 
     __slots__ = (
         "arguments",
         "context_value",
         "fragments",
+        "limits",
         "operation",
         "schema",
         "variable_values",
@@ -44,43 +63,66 @@ class BoundOperation:
         operation: OperationDefinitionNode,
         variable_values: dict[str, Any],
         context_value: Any,
+        limits: ExecutionLimits,
     ) -> None:
         self.schema = schema
         self.fragments = fragments
         self.operation = operation
         self.variable_values = variable_values
         self.context_value = context_value
+        self.limits = limits
         self.arguments: dict[object, dict[str, Any]] = {}
 
 
-class Execution:
+class Execution(Meter):
     """One execution: of a query, of a mutation, or for one event."""
 
     __slots__ = ("_collected", "bound", "root_value")
 
+    # It makes itself what `Meter` would make of it: events are many, and a call is dear.
     def __init__(self, bound: BoundOperation, root_value: Any) -> None:
+        self.left = self.granted = bound.limits.until_first_look
+        self._pace = None
         self.bound = bound
         self.root_value = root_value
         self._collected: Any = None
+
+    @property
+    def limits(self) -> ExecutionLimits:  # type: ignore[override]
+        """What it may cost."""
+        return self.bound.limits
 
     def add(self, error: GraphQLError, path: Path | None) -> None:
         """Take an error that made a null of what is at the path."""
         if self._collected is None:
             self._collected = CollectedErrors()
         self._collected.add(error, path)
+        self.take_error(error)
 
     def response(self, data: dict[str, Any] | None) -> ExecutionResult:
-        """Give the result, with what errors there are."""
+        """Return the result, with what errors there are."""
+        if self.left < 0 and self.is_exceeded:
+            return self.limits.exceeded()
+        if self.granted - self.left > HEAVY and self.is_heavy(0):
+            if self._collected is None:
+                return HeavyResult(data, None)
+            result = build_response(data, self._collected.errors)
+            return HeavyResult(result.data, result.errors)
         if self._collected is None:
             return ExecutionResult(data, None)
         return build_response(data, self._collected.errors)
 
     def result_of(
-        self, execute: Execute, source: Any
+        self, selection: Selected, source: Any
     ) -> ExecutionResult | Awaitable[ExecutionResult]:
-        """Give the result of executing something, at once where that is possible."""
+        """Return the result of executing something, at once where that is possible."""
         try:
-            data = execute(self, source, None)
+            self.left = left = self.left - selection.size
+            if left < 0:
+                self.look()
+                if self.left < 0 and self.is_exceeded:
+                    return self.limits.exceeded()
+            data = selection.execute(self, source, None)
         except GraphQLError as error:
             return self.failure(error)
         return self._awaited(data) if type(data) is CoroutineType else self.response(data)
@@ -92,6 +134,8 @@ class Execution:
             return self.failure(error)
 
     def failure(self, error: GraphQLError) -> ExecutionResult:
-        """Give the result of an execution that an error has made a null of."""
-        self.add(error, None)
+        """Return the result of an execution that an error has made a null of."""
+        if self._collected is None:
+            self._collected = CollectedErrors()
+        self._collected.add(error, None)
         return self.response(None)

@@ -13,6 +13,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLField,
     GraphQLObjectType,
     GraphQLSchema,
     InlineFragmentNode,
@@ -27,6 +28,8 @@ from graphql import (
     type_from_ast,
 )
 
+from channels_graphql_ws.execution.compiler.introspection import meta_field
+
 MAX_DEPTH: Final = 60
 """Deepest nesting of selections, fragments included, that is compiled."""
 
@@ -37,6 +40,9 @@ MAX_CONDITIONS: Final = 4
 """Most variables in `@skip` and `@include`; there is a plan for each set of their values."""
 
 Fields: TypeAlias = dict[str, list[FieldNode]]
+
+
+_META_FIELDS: Final = frozenset({"__schema", "__type", "__typename"})
 
 
 class UnknownError(Exception):
@@ -88,8 +94,8 @@ class Survey:
             return self._height_of_fragment(selection.name.value, level)
         if isinstance(selection, FieldNode):
             name = selection.name.value
-            if name.startswith("__") and name != "__typename":
-                raise UnknownError("introspection")
+            if name.startswith("__") and name not in _META_FIELDS:
+                raise UnknownError("introspection of a new kind")
         else:
             assert isinstance(selection, InlineFragmentNode)
         nested: SelectionSetNode | None = selection.selection_set
@@ -149,6 +155,10 @@ class Collector:
         self._schema = schema
         self._fragments = fragments
         self._conditions = conditions
+
+    def meta_field(self, type_: GraphQLObjectType, name: str) -> GraphQLField | None:
+        """Return the definition of `__schema` or `__type`, where it may be selected."""
+        return meta_field(self._schema, type_, name)
 
     def collect(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode | None]) -> Fields:
         """Give the nodes of each field by response name, in the order of the document."""

@@ -43,11 +43,19 @@ class Variables:
 
     graphql-core finds out the type of each for every client anew. Most are built-in scalars
     with a value as it should be. Where one is not, graphql-core is asked about all of them.
+
+    Attributes:
+        hides_suggestions: what is wrong is told without "Did you mean …".
     """
 
     def __init__(
-        self, schema: GraphQLSchema, definitions: Sequence[VariableDefinitionNode]
+        self,
+        schema: GraphQLSchema,
+        definitions: Sequence[VariableDefinitionNode],
+        *,
+        hide_suggestions: bool = False,
     ) -> None:
+        self.hides_suggestions = hide_suggestions
         self._schema = schema
         self._definitions = definitions
         expected = [_expected(schema, each) for each in definitions]
@@ -79,6 +87,7 @@ class Variables:
             var_def_nodes=self._definitions,
             inputs=dict(inputs),
             max_errors=50,
+            hide_suggestions=self.hides_suggestions,
         )
 
 

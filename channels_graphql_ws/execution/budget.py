@@ -1,0 +1,230 @@
+"""What one execution may cost: fields, bytes, and time without a pause for the event loop."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from math import inf
+from time import monotonic
+from typing import Any, Final
+
+from graphql import ExecutionResult, GraphQLError
+
+from channels_graphql_ws.execution.breathing import WINDOW, breathe, is_on_event_loop
+from channels_graphql_ws.execution.heavy import HeavyResult
+from channels_graphql_ws.execution.limits import exceeded
+
+FIRST_LOOK: Final = 64
+"""Fields after which an execution looks at the clock for the first time."""
+
+FIELDS_FOR_AN_ERROR: Final = 20
+"""What an error counts as: it takes so much longer to make, to log and to tell than a field."""
+
+CHARACTERS_FOR_A_FIELD: Final = 100
+"""Characters of a document that make an error count as one more, if several nodes have it."""
+
+ARGUMENT_NODES_FOR_A_FIELD: Final = 4
+"""Parts of an argument that is written out, for each of which a call counts as a field more."""
+
+HEAVY: Final = 128
+"""Fields from which on a part of a result is encoded by itself, see `encoding`."""
+
+_MOST_FIELDS_UNTIL_A_LOOK: Final = 1_024
+_FEWEST_FIELDS_UNTIL_A_LOOK: Final = 8
+_SECONDS_UNTIL_A_LOOK: Final = WINDOW / 4
+
+
+class ExecutionLimits:
+    """What an execution may cost at most, see the options of these names. `None`: no limit.
+
+    Args:
+        max_fields_executed: the option.
+        max_result_size: the option.
+        counted: fields that are counted before an execution begins.
+
+    Attributes:
+        fields: what the first of them leaves, as a number in any case.
+        until_first_look: fields until an execution looks at the clock for the first time.
+    """
+
+    __slots__ = ("fields", "max_fields_executed", "max_result_size", "until_first_look")
+
+    def __init__(
+        self,
+        max_fields_executed: int | None = None,
+        max_result_size: int | None = None,
+        *,
+        counted: int = 0,
+    ) -> None:
+        self.max_fields_executed = max_fields_executed
+        self.max_result_size = max_result_size
+        limit = sys.maxsize if max_fields_executed is None else max_fields_executed
+        self.fields = max(0, limit - counted)
+        self.until_first_look = min(FIRST_LOOK, self.fields)
+
+    def for_events(self) -> ExecutionLimits:
+        """Return the limits for events: each executes the field of its subscription."""
+        return ExecutionLimits(self.max_fields_executed, self.max_result_size, counted=1)
+
+    def exceeded(self) -> ExecutionResult:
+        """Return the result of an execution of too many fields.
+
+        It is one that was executed, unlike that of a request with bad variables.
+        """
+        limit = self.max_fields_executed or 0
+        text = f"The operation executes more than {limit} fields"
+        return HeavyResult(None, [exceeded("max_fields_executed", limit, text)])
+
+
+NO_LIMITS: Final = ExecutionLimits()
+
+
+class Meter:
+    """Counts what one execution costs.
+
+    Attributes:
+        limits: what it may cost.
+        left: fields until `look` has to be called. Below 0 afterwards: it is time for a pause,
+            or nothing more is to be executed.
+        granted: fields that were executed, and those left.
+
+    Where too many are executed nothing is raised: coroutines would be left that nobody awaits.
+    Objects and lists are empty from there on, and the result is replaced by an error.
+    """
+
+    __slots__ = ("_pace", "granted", "left", "limits")
+
+    def __init__(self, limits: ExecutionLimits) -> None:
+        self.limits = limits
+        self.left = self.granted = limits.until_first_look
+        self._pace: _Pace | None = None
+
+    @property
+    def executed(self) -> int:
+        """Fields that were executed."""
+        return self.granted - self.left
+
+    def take(self, fields: int) -> None:
+        """Count fields."""
+        self.left = left = self.left - fields
+        if left < 0:
+            self.look()
+
+    def look(self) -> None:
+        """Look at what was executed so far, and at the clock."""
+        executed = self.granted - self.left
+        pace = self._paced()
+        if executed > self.limits.fields:
+            pace.is_exceeded = True
+        elif not pace.is_due():
+            self.left = min(pace.fields, self.limits.fields - executed)
+            self.granted = executed + self.left
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether nothing more is to be executed. Asked where `left` is below 0."""
+        return self._pace is not None and self._pace.is_exceeded
+
+    def pause_if_due(self) -> None:
+        """Look at the clock, where it is not the executing of fields that takes time."""
+        if self.left >= 0 and self._paced().is_due():
+            self.granted -= self.left + 1
+            self.left = -1
+
+    def refuse_pauses(self) -> None:
+        """Execute without a pause: what follows must not begin before this is complete."""
+        self._paced().until = inf
+
+    async def pause(self) -> None:
+        """Let the event loop go on to others."""
+        pace = self._paced()
+        pace.until = await breathe()
+        if not pace.is_exceeded:
+            self.granted -= self.left
+            self.left = 0
+
+    def take_error(self, error: GraphQLError) -> None:
+        """Count an error. It makes nothing heavy: there is a null in its place."""
+        size = error_size(error)
+        self._paced().errors += size
+        self.take(size)
+
+    def is_heavy(self, before: int) -> bool:
+        """Return whether enough was executed after so many fields to be heavy."""
+        errors = 0 if self._pace is None else self._pace.errors
+        return self.granted - self.left - before - errors > HEAVY
+
+    def mark(self) -> None:
+        """Note that something heavy is complete."""
+        self._paced().marked = self.granted - self.left
+
+    def is_marked_since(self, executed: int) -> bool:
+        """Return whether something heavy was completed after so many fields."""
+        return self._pace is not None and self._pace.marked > executed
+
+    def _paced(self) -> _Pace:
+        # Only long executions have one.
+        pace = self._pace
+        if pace is None:
+            pace = self._pace = _Pace()
+        return pace
+
+
+class _Pace:
+    """How fast an execution is.
+
+    Attributes:
+        errors: what the errors count as.
+        fields: after how many to look at the clock again.
+        is_exceeded: whether there were too many.
+        until: when the event loop is to breathe, by `time.monotonic`.
+        marked: how many fields were executed when something heavy was completed.
+    """
+
+    __slots__ = ("_looked", "errors", "fields", "is_exceeded", "marked", "until")
+
+    def __init__(self) -> None:
+        self.errors = 0
+        self.fields = FIRST_LOOK
+        self.is_exceeded = False
+        self.marked = 0
+        self._looked = monotonic()
+        self.until = self._looked + WINDOW
+
+    def is_due(self) -> bool:
+        """Look at the clock: return whether others have waited long enough."""
+        now = monotonic()
+        if now - self._looked < _SECONDS_UNTIL_A_LOOK:
+            self.fields = min(_MOST_FIELDS_UNTIL_A_LOOK, self.fields * 2)
+        else:
+            self.fields = max(_FEWEST_FIELDS_UNTIL_A_LOOK, self.fields // 2)
+        self._looked = now
+        if now < self.until:
+            return False
+        if is_on_event_loop():
+            return True
+        # Nobody waits in a thread.
+        self.until = now + WINDOW
+        return False
+
+
+def error_size(error: GraphQLError) -> int:
+    """Return what an error counts as.
+
+    Each of the nodes it is about has a place in the document; to find several, all lines of the
+    document are counted for each error.
+    """
+    nodes = max(1, len(error.nodes or ()))
+    lines = len(error.source.body) // CHARACTERS_FOR_A_FIELD if error.source and nodes > 1 else 0
+    return FIELDS_FOR_AN_ERROR + nodes - 1 + lines
+
+
+def some_of(values: Iterator[Any], count: int) -> tuple[list[Any], Exception | None]:
+    """Return so many values, or those before a failure and the failure."""
+    some: list[Any] = []
+    try:
+        some.extend(islice(values, count))
+    except Exception as error:  # noqa: BLE001 (user code raises anything)
+        return some, error
+    return some, None

@@ -1,0 +1,216 @@
+"""Execute by graphql-core what the compiler does not know, within the same limits."""
+
+from __future__ import annotations
+
+from asyncio import gather
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import graphql
+from graphql import (
+    ExecutionContext,
+    ExecutionResult,
+    FieldNode,
+    GraphQLError,
+    get_named_type,
+    is_leaf_type,
+)
+from graphql.pyutils import Path, is_iterable
+
+from channels_graphql_ws.concurrency.eager import is_awaitable
+from channels_graphql_ws.execution.budget import (
+    ARGUMENT_NODES_FOR_A_FIELD,
+    HEAVY,
+    ExecutionLimits,
+    Meter,
+    some_of,
+)
+from channels_graphql_ws.execution.compiler.arguments import written_out
+from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList, HeavyResult, marked
+
+VALUES_AT_ONCE: Final = 16
+"""Items of a list that are completed without a look at the clock."""
+
+LEAVES_AT_ONCE: Final = 256
+"""The same, where they are scalars."""
+
+
+class MeteredContext(ExecutionContext):
+    """Counts fields and errors, and pauses in long lists.
+
+    Attributes:
+        limits: of this execution, or of all of a class.
+        meter: what this one costs.
+    """
+
+    limits: ExecutionLimits
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin to count."""
+        self.meter = Meter(self.limits)
+        self._sizes: dict[int, int] = {}
+
+    def execute_fields(self, parent_type: Any, source_value: Any, path: Any, fields: Any) -> Any:
+        """Execute the fields of an object."""
+        before = self.meter.executed
+        self.meter.take(self._size(fields))
+        if self.meter.left < 0 and self.meter.is_exceeded:
+            return {}
+        data: Any = super().execute_fields(parent_type, source_value, path, fields)
+        if type(data) is not dict:
+            return _marked_later(data)
+        return HeavyDict(data) if self.meter.is_heavy(before) else data
+
+    def execute_fields_serially(
+        self, parent_type: Any, source_value: Any, path: Any, fields: Any
+    ) -> Any:
+        """Execute the fields of a mutation."""
+        if len(fields) > 1:
+            self.meter.refuse_pauses()
+        self.meter.take(self._size(fields))
+        if self.meter.left < 0 and self.meter.is_exceeded:
+            return {}
+        return super().execute_fields_serially(parent_type, source_value, path, fields)
+
+    def _size(self, fields: Mapping[str, list[FieldNode]]) -> int:
+        """Return what executing fields counts as; the same ones are always the same object."""
+        size = self._sizes.get(id(fields))
+        if size is None:
+            arguments = (written_out(nodes[0]) for nodes in fields.values())
+            size = len(fields) + sum(each // ARGUMENT_NODES_FOR_A_FIELD for each in arguments)
+            self._sizes[id(fields)] = size
+        return size
+
+    def handle_field_error(self, error: GraphQLError, return_type: Any, path: Any) -> None:
+        """Take an error, or raise it."""
+        super().handle_field_error(error, return_type, path)
+        self.meter.take_error(error)
+
+    def complete_list_value(
+        self, return_type: Any, field_nodes: Any, info: Any, path: Any, result: Any
+    ) -> Any:
+        """Complete a list: a long one in slices, with pauses between them."""
+        is_leaf = is_leaf_type(get_named_type(return_type))
+        step = LEAVES_AT_ONCE if is_leaf else VALUES_AT_ONCE
+        is_short = isinstance(result, list | tuple) and len(result) <= step
+        if not is_iterable(result) or (is_short and self.meter.left >= 0):
+            return super().complete_list_value(return_type, field_nodes, info, path, result)
+
+        def complete(some: list[Any], index: int) -> Any:
+            shifted: Any = _ShiftedPath(path, index)
+            complete_list_value = super(MeteredContext, self).complete_list_value
+            return complete_list_value(return_type, field_nodes, info, shifted, some)
+
+        return _Slices(self.meter, complete, result, step).complete()
+
+    def build_response(  # type: ignore[override]
+        self, data: dict[str, Any] | None, errors: list[GraphQLError]
+    ) -> ExecutionResult:
+        """Make the result; it is marked if it is heavy."""
+        if self.meter.is_exceeded:
+            return self.limits.exceeded()
+        result = ExecutionContext.build_response(data, errors)
+        if not self.meter.is_heavy(0):
+            return result
+        return HeavyResult(result.data, result.errors)
+
+
+async def _marked_later(data: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    results: dict[str, Any] = marked(await data)
+    return results
+
+
+class _ShiftedPath:
+    """The path of a list, as a slice of it needs it."""
+
+    def __init__(self, path: Path, offset: int) -> None:
+        self._path = path
+        self._offset = offset
+
+    def add_key(self, key: int, typename: str | None = None) -> Path:
+        """Return the path of an item."""
+        return self._path.add_key(key + self._offset, typename)
+
+
+class _Slices:
+    """Completes a list in slices.
+
+    Args:
+        meter: of the execution.
+        complete: completes a slice, which begins at an index.
+        values: the items.
+        step: how many are a slice.
+    """
+
+    def __init__(self, meter: Meter, complete: Any, values: Iterable[Any], step: int) -> None:
+        self._meter = meter
+        self._complete = complete
+        self._values: Iterator[Any] = iter(values)
+        self._step = step
+        self._before = meter.executed
+        self._count = 0
+        self._parts: list[Any] = []
+        """Lists, and coroutines that give lists."""
+
+    def complete(self) -> Any:
+        """Return the list, or a coroutine."""
+        if not self._complete_until_due():
+            return self._complete_later()
+        if any(map(is_awaitable, self._parts)):
+            return self._awaited()
+        return self._joined(self._parts)
+
+    async def _complete_later(self) -> list[Any]:
+        is_complete = False
+        while not is_complete:
+            await self._meter.pause()
+            is_complete = self._complete_until_due()
+        return await self._awaited()
+
+    def _complete_until_due(self) -> bool:
+        """Complete slices until it is time for a pause; return whether all is complete."""
+        while self._meter.left >= 0:
+            some, failure = some_of(self._values, self._step)
+            self._parts.append(self._complete(some, self._count))
+            self._count += len(some)
+            if failure is not None:
+                raise failure
+            if len(some) < self._step:
+                return True
+            self._meter.pause_if_due()
+        return self._meter.is_exceeded
+
+    async def _awaited(self) -> list[Any]:
+        waiting = [index for index, part in enumerate(self._parts) if is_awaitable(part)]
+        lists = await gather(*[self._parts[index] for index in waiting])
+        for index, part in zip(waiting, lists, strict=True):
+            self._parts[index] = part
+        return self._joined(self._parts)
+
+    def _joined(self, parts: list[list[Any]]) -> list[Any]:
+        items = [item for part in parts for item in part]
+        is_heavy = len(items) > HEAVY or self._meter.is_heavy(self._before)
+        return HeavyList(items, is_flat=False) if is_heavy else items
+
+
+@lru_cache(maxsize=64)
+def metered(limits: ExecutionLimits) -> type[MeteredContext]:
+    """Return the kind of execution that keeps these limits."""
+    return type("LimitedContext", (MeteredContext,), {"limits": limits})
+
+
+def execute(
+    *, limits: ExecutionLimits, **arguments: Any
+) -> ExecutionResult | Awaitable[ExecutionResult]:
+    """Execute a query or mutation within limits.
+
+    Args:
+        limits: what it may cost.
+        arguments: those of `graphql.execute`.
+    """
+    return graphql.execute(**arguments, execution_context_class=metered(limits))
