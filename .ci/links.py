@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-REQUIRED = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")
+REQUIRED = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 PATTERNS = ("*.md", ".github/**/*.md", "docs/**/*.md", "example/**/*.md", "benchmarks/**/*.md")
 LINK = re.compile(r"\]\((?!\w+:)(?P<file>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
 FENCED = re.compile(r"^(`{3,}).*?^\1`*$", re.DOTALL | re.MULTILINE)

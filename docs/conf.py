@@ -20,7 +20,7 @@ author = "channels_graphql_ws contributors"
 release = installed_version("channels-graphql-ws")
 version = release
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "members"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "members", "root_pages"]
 exclude_patterns = ["_ext"]
 
 html_theme = "furo"
