@@ -284,7 +284,8 @@ def _outgoing(cls: type[Subscription], group: object, message: dict[str, Any]) -
 def history_of_class(cls: type[Subscription]) -> tuple[int, float] | None:
     """Return how many events of a group are kept, and for how many seconds, if any are."""
     size: Any = cls.history_size
-    return None if is_users(size) or size <= 0 else (size, float(cls.history_ttl))
+    # A field or method of that name is the user's.
+    return (size, float(cls.history_ttl)) if type(size) is int and size > 0 else None
 
 
 def gap_policy(cls: type[Subscription]) -> GapPolicy | None:
