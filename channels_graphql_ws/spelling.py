@@ -1,17 +1,62 @@
-"""Names that may be misspelt: which known name a user's name may have been meant for."""
+"""Names that may be misspelt, and what becomes of a class that has one."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from difflib import SequenceMatcher
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 SIMILAR: Final = 0.8
 """Share of the letters that two names must have in common, in order, to be similar."""
 
 _INFO: Final = re.compile(r"_*\w*info\w*|_+\d*|_*ctx|_*context", re.IGNORECASE)
+
+
+class OldNameWarning(DeprecationWarning):
+    """A name of an earlier release, or of the predecessor, is used."""
+
+
+Refused: TypeAlias = "tuple[str, TypeError]"
+"""The place where a class is declared, and what is wrong with it."""
+
+_collected: list[list[Refused]] = []
+
+
+@contextmanager
+def collecting() -> Generator[list[Refused]]:
+    """Collect what is refused, so that a project can be imported to its end."""
+    refused: list[Refused] = []
+    _collected.append(refused)
+    try:
+        yield refused
+    finally:
+        _collected.remove(refused)
+
+
+def refuse(error: TypeError) -> None:
+    """Raise an error about a class; or keep it while somebody collects them.
+
+    Raises:
+        TypeError: the error.
+    """
+    if not _collected:
+        raise error
+    _collected[-1].append((place_of_user(), error))
+
+
+def place_of_user() -> str:
+    """Return the file and the line of the code outside of the libraries that got us here."""
+    return next(
+        f"{each.filename}:{each.lineno}"
+        for each in inspect.stack(0)
+        if each.frame.f_globals.get("__name__", "").partition(".")[0] not in _LIBRARIES
+    )
+
+
+_LIBRARIES: Final = frozenset({"channels_graphql_ws", "graphene"})
 
 
 def similar_name(name: str, known: Iterable[str]) -> str | None:

@@ -16,7 +16,15 @@ from channels_graphql_ws.operations.option_values import (
     ranges_of,
 )
 from channels_graphql_ws.operations.overrides import is_default
-from channels_graphql_ws.spelling import added_names, is_function, similar_name, takes
+from channels_graphql_ws.spelling import (
+    OldNameWarning,
+    added_names,
+    is_function,
+    place_of_user,
+    refuse,
+    similar_name,
+    takes,
+)
 from channels_graphql_ws.subscription.declaration import Subscription
 from channels_graphql_ws.subscription.field import Source, SubscriptionField
 from channels_graphql_ws.subscription.groups import topic_of
@@ -75,13 +83,12 @@ def check_names(cls: type[Any]) -> None:
         elif name in _WITHOUT_EFFECT and name in vars(cls):
             _warn(f"{cls.__qualname__}.{name} has no effect: {_WITHOUT_EFFECT[name]}")
         elif instead := _replacement(name, value):
-            raise _error(
-                cls, f"`{name}` of django-channels-graphql-ws is not called: {instead}.", name
-            )
+            problem = f"`{name}` of django-channels-graphql-ws is not called: {instead}."
+            refuse(_error(cls, problem, name))
         elif not (name.startswith("_") or name in _OF_CHANNELS or hasattr(base, name)):
             meant = _meant_hook if is_function(value) else _meant_option
             if spelling := meant(cls, base, name):
-                raise _error(cls, f"there is no {name!r}, did you mean {spelling!r}?", name)
+                refuse(_error(cls, f"there is no {name!r}, did you mean {spelling!r}?", name))
 
 
 def _rename(cls: type[Any], old: str, value: object) -> None:
@@ -93,11 +100,8 @@ def _rename(cls: type[Any], old: str, value: object) -> None:
 
 
 def _warn(text: str) -> None:
-    # The class statement is above `__init_subclass__`, `check_class`, perhaps `_rename`.
-    depth = sum(
-        each.frame.f_globals.get("__name__", "").startswith(_PACKAGE) for each in inspect.stack(0)
-    )
-    warnings.warn(text, DeprecationWarning, stacklevel=depth + 1)
+    file, _, line = place_of_user().rpartition(":")
+    warnings.warn_explicit(text, OldNameWarning, file, int(line))
 
 
 def _replacement(name: str, value: object) -> str | None:
@@ -168,7 +172,7 @@ def check_schema(schema: Any, core: GraphQLSchema) -> None:
         _check_topics(core.subscription_type)
     # Kept by graphql-core: the first operation would ask for it, too.
     if errors := validate_schema(core):
-        raise TypeError(f"The schema is not valid: {' '.join(each.message for each in errors)}")
+        refuse(TypeError(f"The schema is not valid: {' '.join(each.message for each in errors)}"))
 
 
 def _check_mounts(root: type[Any]) -> None:
@@ -182,10 +186,11 @@ def _check_mounts(root: type[Any]) -> None:
         cls = _subscription_class_of(value)
         is_declaration = isinstance(value, type) and cls in mounted
         if cls is not None and not is_declaration:
-            raise TypeError(
+            problem = (
                 f"{root.__qualname__}.{name} is not a field: mount the subscription with "
                 f"`{name} = {cls.__qualname__}.Field()`"
             )
+            refuse(TypeError(problem))
 
 
 def _subscription_class_of(value: Any) -> type[Subscription] | None:

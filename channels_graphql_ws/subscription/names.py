@@ -11,6 +11,7 @@ from graphene.types.unmountedtype import UnmountedType
 from channels_graphql_ws.spelling import (
     added_names,
     is_function,
+    refuse,
     similar_name,
     takes,
     takes_info,
@@ -66,15 +67,13 @@ def check_names(cls: type[Subscription], own_names: Collection[str], base: type[
         if name in own_names or is_field(value):
             continue
         if name in _REPLACED and is_function(value):
-            raise _error(
-                cls,
-                f"`{name}` of django-channels-graphql-ws is never called: {_REPLACED[name]}",
-                name,
-            )
+            problem = f"`{name}` of django-channels-graphql-ws is not called: {_REPLACED[name]}"
+            refuse(_error(cls, problem, name))
+            continue
         if not name.startswith("_") and not hasattr(base, name):
             meant = _meant(cls, name, value)
             if meant is not None:
-                raise _error(cls, f"there is no {name!r}, did you mean {meant!r}?", name)
+                refuse(_error(cls, f"there is no {name!r}, did you mean {meant!r}?", name))
 
 
 def _meant(cls: type[Subscription], name: str, value: Any) -> str | None:
@@ -99,7 +98,7 @@ def check_meta(cls: type[Subscription], options: Iterable[str]) -> None:
         meant = None if name in _GRAPHENES_META else similar_name(name, META)
         if meant is not None:
             where = f"Subscription {cls.__qualname__!r}: `Meta`"
-            raise TypeError(f"{where} has no {name!r}, did you mean {meant!r}?")
+            refuse(TypeError(f"{where} has no {name!r}, did you mean {meant!r}?"))
 
 
 _GRAPHENES_META: Final = frozenset(
@@ -118,7 +117,7 @@ def check_hook(cls: type[Subscription], name: str, hook: Hook, arguments: Iterab
         return
     first = "payload" if name == "filter_event" else "root"
     call = f"{name}({', '.join([first, 'info', *(f'{each}=…' for each in arguments)])})"
-    raise _error(cls, f"`{name}` is a hook, but it cannot be called as `{call}`", name)
+    refuse(_error(cls, f"`{name}` is a hook, but it cannot be called as `{call}`", name))
 
 
 def is_field(value: object) -> bool:
