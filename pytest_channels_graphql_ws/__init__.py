@@ -1,7 +1,7 @@
-"""Pytest plugin of channels_graphql_ws: fixtures that give its clients for tests.
+"""Pytest plugin of channels_graphql_ws: fixtures that return its clients for tests.
 
-It is no part of the package itself, because pytest imports plugins before anything else: the
-package, and Django with it, is imported when a test asks for a fixture. The fixtures are
+It is not a part of the package itself, because pytest imports plugins before anything else:
+the package, and Django with it, is imported when a test asks for a fixture. The fixtures are
 ordinary ones, so that any plugin for async tests will do.
 """
 
@@ -28,7 +28,8 @@ def graphql_ws_client() -> Callable[..., GraphqlWebsocketCommunicator]:
     """Make WebSocket clients, which are opened by `async with`.
 
     Takes the arguments of `GraphqlWebsocketCommunicator`. The application may be a consumer
-    class; without one it is the project's ASGI_APPLICATION.
+    class; without one it is the project's ASGI_APPLICATION. If that looks up sessions and
+    users, as the router does by default, the test needs a database (`django_db`).
     """
     from channels_graphql_ws.testing import GraphqlWebsocketCommunicator  # noqa: PLC0415
     from channels_graphql_ws.testing.running import as_asgi  # noqa: PLC0415

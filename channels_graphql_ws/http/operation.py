@@ -125,7 +125,7 @@ class HttpOperation:
         """Start it; return something to wait for if it is not known yet how to answer."""
         variables = copy_context()
         session = self._session
-        rest = variables.run(eager.start, session.engine.start(self, session))
+        rest = variables.run(eager.start, session.start(self))
         if rest is not None:
             loop = asyncio.get_running_loop()
             self._answered = None if self.is_answered else loop.create_future()

@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import copy
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.operations.engine import Engine, engine_of
+from channels_graphql_ws.operations.interfaces import Client
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.pubsub.hub import SEND_AWAY_TIMEOUT, Hub, hub_of
 from channels_graphql_ws.pubsub.layers import channel_layer
@@ -49,6 +51,28 @@ class Endpoint(Protocol):
     def _format_error(self, error: Exception) -> Mapping[str, Any]:
         """Return what a client is told of an error."""
         ...
+
+
+OBSERVER: Final = "channels_graphql_ws.observer"
+"""The name of an ASGI extension: who wants to know which operations are dealt with. No server
+has it; a test that calls the application itself may."""
+
+
+class Observer(Protocol):
+    """What a test puts into the `extensions` of a scope."""
+
+    def attached(self) -> None:
+        """The application will tell of its operations."""
+        ...
+
+    def settled(self, id: object) -> None:
+        """A query or mutation has ended, or a subscription is live or refused."""
+        ...
+
+
+def _observed(running: Eager[None], observer: Observer, id: object) -> Eager[None]:
+    yield from running
+    observer.settled(id)
 
 
 class Lent:
@@ -130,6 +154,7 @@ class EndpointSession:
         "_executes",
         "_lent",
         "_more",
+        "_observer",
         "connection_params",
         "engine",
         "scope",
@@ -148,6 +173,9 @@ class EndpointSession:
         self._endpoint = endpoint
         self.scope = scope
         self._more = more or {}
+        self._observer: Observer | None = (scope.get("extensions") or {}).get(OBSERVER)
+        if self._observer is not None:
+            self._observer.attached()
         self._asks = overridden(endpoint, "on_operation")
         self._executes = overridden(endpoint, "execute_operation")
 
@@ -160,6 +188,13 @@ class EndpointSession:
         session.scope = scope
         session.connection_params = connection_params
         return session
+
+    def start(self, client: Client) -> Eager[None]:
+        """Start an operation, see `Engine.start`."""
+        running = self.engine.start(client, self)
+        if self._observer is None:
+            return running
+        return _observed(running, self._observer, client.request.id)
 
     @property
     def mask(self) -> Mask:

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from channels_graphql_ws.client import client
+from channels_graphql_ws.client.message_client import MessageClient
+from channels_graphql_ws.client.router import interruptible_by
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 from channels_graphql_ws.testing.transport import GraphqlWsTransport
+from channels_graphql_ws.websocket.subprotocols import SUBPROTOCOLS, Subprotocol
 
 
 class GraphqlWsClient(client.GraphqlWsClient):
@@ -26,13 +29,75 @@ class GraphqlWsClient(client.GraphqlWsClient):
     async def connect_and_init(
         self,
         connect_only: bool = False,  # noqa: FBT001, FBT002 (may be given by position)
+        *,
+        payload: Mapping[str, Any] | None = None,
     ) -> None:
-        """Connect and initialize; with `connect_only`, send no `connection_init`."""
+        """Connect and initialize.
+
+        Args:
+            connect_only: send no `connection_init`.
+            payload: that of `connection_init`, in place of `connection_params`.
+        """
+        if payload is not None:
+            self._connection_params = payload
         await self._connect()
         if connect_only:
             self._connected = True
         else:
             await self._initialize()
+
+    async def send(
+        self, *, msg_id: Any = MessageClient.AUTO, msg_type: str | None = None, payload: Any = None
+    ) -> Any:
+        """Send a message of any type, as the predecessor's client did.
+
+        Args:
+            msg_id: the id of the message; a new one, unless it is given. `None`: no id.
+            msg_type: the type of the message.
+            payload: its payload.
+
+        Returns:
+            The id.
+
+        Raises:
+            ValueError: the type is a word of the other subprotocol.
+        """
+        _check_word(msg_type, self._dialect)
+        id = uuid.uuid4().hex if msg_id is self.AUTO else msg_id
+        message = {"id": id, "type": msg_type, "payload": payload}
+        await self._send({name: value for name, value in message.items() if value is not None})
+        return id
+
+    async def subscribe(
+        self,
+        query: str,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        wait_confirmation: bool = True,
+    ) -> Any:
+        """Start a subscription and return its id when it is live, or refused.
+
+        Args:
+            query: the GraphQL document.
+            variables: values of its variables.
+            wait_confirmation: wait for the message which a server with
+                `confirm_subscriptions` sends first, and take it.
+        """
+        transport = self._transport
+        if wait_confirmation or not isinstance(transport, GraphqlWsTransport):
+            return await super().subscribe(
+                query, variables=variables, wait_confirmation=wait_confirmation
+            )
+        op_id = uuid.uuid4().hex
+        expected = self._router.expect(op_id)
+        try:
+            await self._start(op_id, query, variables)
+            if transport.observer.is_attached:
+                async with self._limit(None, "the subscription to begin"):
+                    await self._first_of(transport.observer.until_settled(op_id), expected.message)
+        finally:
+            self._router.forget(op_id, expected)
+        return op_id
 
     async def send_raw_message(self, message: Mapping[str, Any]) -> None:
         """Send a message as it is, right or wrong."""
@@ -119,6 +184,12 @@ class GraphqlWsClient(client.GraphqlWsClient):
             raise AssertionError(f"Expected close code {assert_code}, the server sent {closed!r}")
         return closed
 
+    async def _first_of(self, settled: asyncio.Future[None], message: asyncio.Future[Any]) -> None:
+        """Wait for one of two futures, of which a message resolves the second."""
+        with contextlib.suppress(ConnectionClosedError):
+            async with interruptible_by(settled):
+                await self._wait(message)
+
     async def _give_up(self, error: BaseException) -> None:
         """Leave the connection open: the test may want to see how the application ends."""
 
@@ -147,3 +218,19 @@ class GraphqlWsClient(client.GraphqlWsClient):
                 received.append(message)
             elif message.get("type") in {"complete", "error"}:
                 return received
+
+
+def _check_word(word: str | None, dialect: Subprotocol) -> None:
+    """Refuse a word that only the other subprotocol has.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if word is None or word in dialect.decoders:
+        return
+    for other in SUBPROTOCOLS:
+        if word in other.decoders:
+            raise ValueError(
+                f"{word!r} is a word of {other.name!r}, and this client speaks {dialect.name!r}: "
+                f"make the transport and the client with `subprotocol={other.name!r}`"
+            )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from collections import deque
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 from graphql import ExecutionResult
 
+from channels_graphql_ws.client.handshake import time_limit
 from channels_graphql_ws.client.transport import DEFAULT_SUBPROTOCOL
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 from channels_graphql_ws.testing.client import GraphqlWsClient
@@ -18,7 +20,58 @@ from channels_graphql_ws.testing.scopes import Headers, encoded
 from channels_graphql_ws.testing.transport import GraphqlWsTransport
 
 _Message: TypeAlias = dict[str, Any]
-_Inbox: TypeAlias = asyncio.Queue[_Message | Exception]
+
+_NO_RESULT: Final = (
+    "Was something broadcast to a group that `subscribe` has returned, after the subscription "
+    "had begun, and did `publish` or `filter_event` not skip it?"
+)
+_NOT_BEGUN: Final = "Does the `subscribe` hook end, and is the channel layer reachable?"
+_NO_ANSWER: Final = "Does the resolver end?"
+
+
+class _Inbox:
+    """What the application has said of one operation, until the test looks at it."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self._messages: deque[_Message] = deque()
+        self._failure: Exception | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._messages) or self._failure is not None
+
+    def put(self, message: _Message) -> None:
+        """Add a message."""
+        self._messages.append(message)
+        self._wake()
+
+    def put_back(self, message: _Message) -> None:
+        """Return a message to its place before all others."""
+        self._messages.appendleft(message)
+
+    def fail(self, error: Exception) -> None:
+        """Have an error raised behind the last message, however often one asks."""
+        self._failure = self._failure or error
+        self._wake()
+
+    def filled(self) -> asyncio.Future[None]:
+        """Return a future that is done when there is something to take."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        if self:
+            self._wake()
+        return self._waiter
+
+    def take(self) -> _Message:
+        """Return the oldest message, or raise the error."""
+        if self._messages:
+            return self._messages.popleft()
+        assert self._failure is not None, "there is nothing to take"
+        raise self._failure
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class GraphqlWebsocketCommunicator:
@@ -89,7 +142,7 @@ class GraphqlWebsocketCommunicator:
     ) -> ExecutionResult:
         """Execute a query or a mutation."""
         async with self._operation(query, variables, operation_name) as inbox:
-            message = await self._next(inbox)
+            message = await self._next(inbox, "the result of the operation", _NO_ANSWER)
         result = self._result(message)
         if result is None:
             raise RemoteProtocolError("The operation was completed without a result")
@@ -110,8 +163,9 @@ class GraphqlWebsocketCommunicator:
             variables: values of its variables.
             operation_name: which operation of the document.
             wait_confirmation: the first result is the one that a server with
-                `confirm_subscriptions` sends: wait for it, and drop it. It is needed
-                before a broadcast only if a hook or the channel layer takes its time.
+                `confirm_subscriptions` sends: wait for it, and drop it. An error is no
+                confirmation, it is the first result. What is broadcast from the beginning
+                of the iteration, or of an `async with`, arrives without it, too.
         """
         return GraphqlResults(self._results(query, variables, operation_name, wait_confirmation))
 
@@ -142,11 +196,13 @@ class GraphqlWebsocketCommunicator:
         wait_confirmation: bool,  # noqa: FBT001 (internal)
     ) -> Eager[ExecutionResult]:
         async with self._operation(query, variables, operation_name, stop=True) as inbox:
-            await (self._next(inbox) if wait_confirmation else self._fence())
+            await (self._confirmed(inbox) if wait_confirmation else self._begun(inbox))
             yield None
             has_more = True
             while has_more:
-                message = await attempt(self._next(inbox))
+                message = await attempt(
+                    self._next(inbox, "a result of the subscription", _NO_RESULT)
+                )
                 if isinstance(message, BaseException):
                     yield message
                     continue
@@ -166,37 +222,59 @@ class GraphqlWebsocketCommunicator:
         """Start an operation; at the end forget it, and stop it if it has not ended."""
         if self._reader is None or self._failure is not None:
             raise self._failure or ConnectionClosedError("The client is not connected")
-        inbox: _Inbox = asyncio.Queue()
         id = uuid.uuid4().hex
-        self._inboxes[id] = inbox
+        inbox = self._inboxes[id] = _Inbox(id)
         try:
             await self._client.start(
                 query, variables=variables, operation_name=operation_name, msg_id=id
             )
             yield inbox
         finally:
-            if self._inboxes.pop(id, None) and stop and self._failure is None:
+            is_open = self._inboxes.pop(id, None) is not None
+            if is_open and stop and self._failure is None:
                 await self._client.complete(id)
+
+    async def _begun(self, inbox: _Inbox) -> None:
+        """Wait until a subscription is live, or the application has said something of it."""
+        observer = self.transport.observer
+        if not observer.is_attached:
+            await self._fence()
+            return
+        waiting = {observer.until_settled(inbox.id), inbox.filled()}
+        async with time_limit(self.transport.TIMEOUT, "the subscription to begin", _NOT_BEGUN):
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _confirmed(self, inbox: _Inbox) -> None:
+        """Take the confirmation of a subscription out of the inbox; leave an error there."""
+        if self.transport.observer.is_attached:
+            await self._begun(inbox)
+            if not inbox:
+                # What was said before has come when this is answered.
+                await self._fence()
+            if not inbox:
+                raise AssertionError(
+                    "The subscription is live, and the application has not confirmed it: set "
+                    "`confirm_subscriptions` of the consumer, or leave `wait_confirmation` out"
+                )
+        message = await self._next(inbox, "the confirmation of a subscription", _NOT_BEGUN)
+        result = self._result(message)
+        if result is None or result.errors:
+            inbox.put_back(message)
 
     async def _fence(self) -> None:
         """Wait until the application has looked at all that was sent so far."""
         if self._client.has_ping:
             id = uuid.uuid4().hex
-            inbox: _Inbox = asyncio.Queue()
-            self._inboxes[id] = inbox
+            inbox = self._inboxes[id] = _Inbox(id)
             await self._client.ping(id)
-            await self._next(inbox)
+            await self._next(inbox, "the application to answer a ping")
         else:
             await self.execute("{ __typename }")
 
-    async def _next(self, inbox: _Inbox) -> _Message:
-        async with asyncio.timeout(self.transport.TIMEOUT):
-            message = await inbox.get()
-        if isinstance(message, Exception):
-            # It is the last that comes, also for who asks again.
-            inbox.put_nowait(message)
-            raise message
-        return message
+    async def _next(self, inbox: _Inbox, waited_for: str, advice: str = "") -> _Message:
+        async with time_limit(self.transport.TIMEOUT, waited_for, advice):
+            await inbox.filled()
+        return inbox.take()
 
     def _result(self, message: _Message) -> ExecutionResult | None:
         """Build the result that a message brings; `None` if it is the end."""
@@ -226,7 +304,7 @@ class GraphqlWebsocketCommunicator:
         ends = type in {"complete", "error", "pong"}
         inbox = self._inboxes.pop(id, None) if ends else self._inboxes.get(id)
         if inbox is not None:
-            inbox.put_nowait(message)
+            inbox.put(message)
 
     async def _stop_reading(self, error: Exception) -> None:
         reader, self._reader = self._reader, None
@@ -238,7 +316,7 @@ class GraphqlWebsocketCommunicator:
     def _fail(self, error: Exception) -> None:
         self._failure = self._failure or error
         for inbox in self._inboxes.values():
-            inbox.put_nowait(error)
+            inbox.fail(error)
 
 
 class _Client(GraphqlWsClient):

@@ -16,9 +16,11 @@ from django.utils.crypto import get_random_string
 from django.utils.datastructures import CaseInsensitiveMapping
 from graphql import ExecutionResult
 
+from channels_graphql_ws.client.handshake import time_limit
 from channels_graphql_ws.exceptions import RemoteProtocolError
 from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.testing.login import alogin_headers
+from channels_graphql_ws.testing.observer import ANY, OperationObserver
 from channels_graphql_ws.testing.results import (
     Eager,
     GraphqlResults,
@@ -31,6 +33,7 @@ from channels_graphql_ws.testing.scopes import HOST, Headers, encoded, http_scop
 
 _JSON = "application/json"
 _EVENTS = "text/event-stream"
+_NOT_BEGUN = "Does the `subscribe` hook end, and is the channel layer reachable?"
 
 
 class GraphqlHttpResult(ExecutionResult):
@@ -168,9 +171,13 @@ class GraphqlHttpClient:
 
     async def _results(self, wanted: dict[str, Any], headers: Headers) -> Eager[ExecutionResult]:
         body = dumps(wanted).encode()
-        async with self._request("POST", wanted, _JSON, body, headers, _EVENTS) as response:
+        observer = OperationObserver()
+        async with self._request(
+            "POST", wanted, _JSON, body, headers, _EVENTS, observer
+        ) as response:
             if response.headers.get("Content-Type", "").partition(";")[0] != _EVENTS:
                 raise await response.unexpected("a stream of events")
+            await self._begun(observer)
             yield None
             events = _EventParser()
             while response.has_more:
@@ -183,6 +190,12 @@ class GraphqlHttpClient:
                         return
                     yield execution_result(loads(data))
 
+    async def _begun(self, observer: OperationObserver) -> None:
+        """Wait until a subscription is live, or refused."""
+        if observer.is_attached:
+            async with time_limit(self.TIMEOUT, "the subscription to begin", _NOT_BEGUN):
+                await observer.until_settled(ANY)
+
     @asynccontextmanager
     async def _request(
         self,
@@ -192,6 +205,7 @@ class GraphqlHttpClient:
         body: bytes,
         headers: Headers,
         accept: str,
+        observer: OperationObserver | None = None,
     ) -> AsyncGenerator[_Response]:
         query_string = self._path.query
         all_headers = {b"host": HOST, b"accept": accept.encode(), **self._headers, **self._state()}
@@ -205,6 +219,8 @@ class GraphqlHttpClient:
             }
         all_headers |= dict(encoded(headers))
         scope = http_scope(method, self._path.path, query_string, all_headers.items())
+        if observer is not None:
+            scope = observer.observe(scope)
         response = _Response(self._application, scope, body, self.TIMEOUT)
         async with response:
             for cookie in response.cookies:

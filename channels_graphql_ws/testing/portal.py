@@ -24,10 +24,10 @@ _asgiref: Any = AsyncToSync  # it has types that know of no executor but its own
 class Portal(Executor):
     """An event loop in a thread of its own, which lives in a `with`.
 
-    Whatever an application does by `sync_to_async`, or in threads of this package, is done
-    in the thread that made the portal, while that waits here: the database connection is the
-    one of the test, with its transaction. This is what asgiref's `async_to_sync` does, too,
-    but for one call only, while a subscription lives on between calls.
+    What an application does by `sync_to_async`, or in threads of this package, is done in
+    the thread that made the portal, while that waits here: the database connection is the
+    one of the test, with its transaction. asgiref's `async_to_sync` does the same, but for
+    one call only, while a subscription lives on between calls.
     """
 
     def __init__(self) -> None:
@@ -37,12 +37,14 @@ class Portal(Executor):
             RuntimeError: one runs in this thread already.
         """
         refuse_event_loop()
-        self._errands: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._stop = asyncio.Event()
         started: Future[asyncio.AbstractEventLoop] = Future()
         self._ended: Future[None] = Future()
         target = partial(self._run_loop, started)
-        threading.Thread(target=target, name="channels-graphql-ws-test", daemon=True).start()
+        name = "channels-graphql-ws-test"
+        self._thread = threading.Thread(target=target, name=name, daemon=True)
+        self._thread.start()
         self._loop = started.result()
 
     def __enter__(self) -> Self:
@@ -52,6 +54,8 @@ class Portal(Executor):
         """End the event loop, and what still runs on it."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._work_until(self._ended)
+        # It has said that it ends, and may not have come to it yet.
+        self._thread.join()
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Wait for a coroutine."""
@@ -62,7 +66,7 @@ class Portal(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have something done in the thread of the test (`concurrent.futures.Executor`)."""
         future: Future[Any] = Future()
-        self._errands.put(partial(_run_errand, future, partial(fn, *args, **kwargs)))
+        self._calls.put(partial(_run_call, future, partial(fn, *args, **kwargs)))
         return future
 
     def _run_loop(self, started: Future[asyncio.AbstractEventLoop]) -> None:
@@ -81,15 +85,15 @@ class Portal(Executor):
             del _asgiref.loop_thread_executors[loop]
 
     def _work_until(self, done: Future[Any]) -> None:
-        # `None` is no errand, it is only to be noticed.
-        done.add_done_callback(lambda _: self._errands.put(None))
+        # `None` is not a call, it only ends the wait.
+        done.add_done_callback(lambda _: self._calls.put(None))
         while not done.done():
-            if errand := self._errands.get():
-                errand()
+            if call := self._calls.get():
+                call()
 
 
 def ported(application: Any) -> Any:
-    """Give an ASGI application that does its errands in the thread of the test."""
+    """Return an ASGI application whose synchronous code runs in the thread of the test."""
 
     async def run(scope: Any, receive: Any, send: Any) -> None:
         # It begins in a context of its own. What is in there counts more for asgiref than what
@@ -102,7 +106,7 @@ def ported(application: Any) -> Any:
 
 
 def refuse_event_loop() -> None:
-    """See that no event loop runs in this thread.
+    """Check that no event loop runs in this thread.
 
     Raises:
         RuntimeError: one does.
@@ -114,13 +118,13 @@ def refuse_event_loop() -> None:
     raise RuntimeError("An event loop runs in this thread: use GraphqlHttpClient, and await it")
 
 
-def _run_errand(future: Future[Any], errand: Callable[[], Any]) -> None:
+def _run_call(future: Future[Any], call: Callable[[], Any]) -> None:
     if not future.set_running_or_notify_cancel():
         return
     try:
         with _connections_kept():
-            future.set_result(errand())
-    except BaseException as error:  # noqa: BLE001 (it belongs to whoever waits for it)
+            future.set_result(call())
+    except BaseException as error:  # noqa: BLE001 (it belongs to the caller)
         future.set_exception(error)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from asgiref.testing import ApplicationCommunicator
 from channels.routing import get_default_application
@@ -11,6 +11,10 @@ from channels.routing import get_default_application
 from channels_graphql_ws.exceptions import ConnectionClosedError
 
 Event = dict[str, Any]
+
+
+_NO_DATABASE: Final = "Database access not allowed"
+"""What pytest-django says to a test without a database."""
 
 
 class RunningApplication:
@@ -86,7 +90,14 @@ class RunningApplication:
         return ConnectionClosedError("The application ended without closing")
 
     def _failure(self) -> BaseException | None:
-        return None if self._task.cancelled() else self._task.exception()
+        error = None if self._task.cancelled() else self._task.exception()
+        if error is not None and _NO_DATABASE in str(error) and not hasattr(error, "__notes__"):
+            error.add_note(
+                "The application looks up sessions and users (`AuthMiddlewareStack`, which the "
+                "router has by default): mark the test with `django_db`, or test an application "
+                "without that, such as `MyConsumer.as_asgi()`"
+            )
+        return error
 
 
 def as_asgi(application: Any = None) -> Any:

@@ -16,6 +16,7 @@ from channels_graphql_ws.exceptions import (
     GraphqlWsClientError,
     RemoteProtocolError,
 )
+from channels_graphql_ws.testing.observer import OperationObserver
 from channels_graphql_ws.testing.running import RunningApplication
 from channels_graphql_ws.testing.scopes import websocket_scope
 
@@ -51,6 +52,8 @@ class GraphqlWsTransport(transport.GraphqlWsTransport):
         self._subprotocol = subprotocol
         self._scope = websocket_scope(path, subprotocol, **(communicator_kwds or {}))
         self._running: _RunningSocket | None = None
+        self.observer = OperationObserver()
+        """Learns which operations the application has dealt with."""
 
     async def connect(self, timeout: float | None = None) -> None:
         """Start the application and open a connection to it.
@@ -62,7 +65,9 @@ class GraphqlWsTransport(transport.GraphqlWsTransport):
         """
         if self._running is not None:
             raise GraphqlWsClientError("The transport is connected already, disconnect it first")
-        running = _RunningSocket(self._application, copy.deepcopy(self._scope))
+        self.observer = OperationObserver()
+        scope = self.observer.observe(copy.deepcopy(self._scope))
+        running = _RunningSocket(self._application, scope)
         async with contextlib.AsyncExitStack() as on_failure:
             on_failure.push_async_callback(running.cancel)
             async with time_limit(self._seconds(timeout), "the application to accept or close"):

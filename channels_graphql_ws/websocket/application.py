@@ -136,11 +136,9 @@ class ConsumerApplication:
 
     def execute(self, client: ClientOperation) -> Eager[None]:
         """Start an operation."""
-        session = self._session
         if not RESULT_HOOKS.isdisjoint(self._overridden):
-            hooked = HookedClient(client, self._hooks, self._overridden)
-            return session.engine.start(hooked, session)
-        return session.engine.start(client, session)
+            return self._session.start(HookedClient(client, self._hooks, self._overridden))
+        return self._session.start(client)
 
     def _renew_session(self, *, is_first: bool) -> None:
         accepted = self._identities.accepted

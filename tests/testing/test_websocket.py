@@ -19,6 +19,7 @@ from channels_graphql_ws.exceptions import (
     GraphqlWsClientError,
     RemoteProtocolError,
 )
+from channels_graphql_ws.operations.session import OBSERVER
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from support import tick
 
@@ -157,6 +158,8 @@ async def test_the_application_gets_a_websocket_scope(app):
     wire = GraphqlWsTransport(app, "/graphql/caf%C3%A9/?a=1&b=%202", {"headers": headers})
     await wire.connect()
     await wire.disconnect()
+    # What tells the kit of operations is the only thing that no server has.
+    assert list(app.scopes[0].pop("extensions")) == [OBSERVER]
     assert app.scopes == [
         {
             "type": "websocket",
