@@ -9,6 +9,7 @@ from typing import Any
 
 from channels_graphql_ws.client import command_line
 from channels_graphql_ws.client.client import GraphqlWsClient
+from channels_graphql_ws.migration import command as migration
 
 _DESCRIPTION = """\
 Talk to any GraphQL server: queries and mutations over WebSocket or HTTP, subscriptions over
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Each adds its own, and imports what only it needs when it is run.
     command_line.add_commands(commands)
     _add_schema(commands)
+    migration.add_command(commands)
     options = parser.parse_args(arguments)
     options.prog = parser.prog
     exit_code: int = options.run(options)

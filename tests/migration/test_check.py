@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import itertools
+import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+import channels_graphql_ws
 from channels_graphql_ws.migration import command, project
 
 _numbers = itertools.count()
@@ -238,6 +241,26 @@ def test_the_predecessor_beside_this_package_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setattr(importlib.metadata, "version", version)
     [finding] = project.installed()
     assert "pip uninstall django-channels-graphql-ws" in str(finding)
+
+
+def test_the_command_imports_what_it_checks_in_a_process_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "manage.py").write_text('setdefault("DJANGO_SETTINGS_MODULE", "site_settings")')
+    (tmp_path / "site_settings.py").write_text("ASGI_APPLICATION = 'site_asgi.application'\n")
+    (tmp_path / "site_asgi.py").write_text(textwrap.dedent(OLD))
+    package = Path(channels_graphql_ws.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "channels_graphql_ws", "check"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "did you mean 'subscribe'?" in done.stdout
+    assert done.stdout.splitlines()[-1] == "8 to change"
 
 
 def test_a_class_without_source_is_named_by_its_module() -> None:
