@@ -34,7 +34,7 @@ WORST = {
 }
 """What each makes its longest ways with, repeated to any length."""
 
-OF_USERS = ("client.", "routing.", "spelling.", "testing.")
+OF_USERS = ("client.", "migration.", "routing.", "spelling.", "testing.")
 """Modules whose expressions see nothing but what the user of the package has written."""
 
 

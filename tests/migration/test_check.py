@@ -29,7 +29,6 @@ def check(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Check]:
     """Write a project, check it, and return the exit code and what was printed."""
-    known = set(sys.modules)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
 
@@ -45,7 +44,7 @@ def check(
         return code, capsys.readouterr().out.splitlines()
 
     yield run
-    for name in set(sys.modules) - known:
+    for name in [each for each in sys.modules if each.startswith("checked_")]:
         del sys.modules[name]
 
 

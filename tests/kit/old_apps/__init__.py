@@ -1,0 +1,1 @@
+"""Small applications in the manner of other releases and packages."""
