@@ -53,6 +53,11 @@ if TYPE_CHECKING:
     from channels_graphql_ws.http.request import HttpRequest
     from channels_graphql_ws.http.uploads import Upload
     from channels_graphql_ws.http.view import GraphqlView
+    from channels_graphql_ws.operations.keywords import (
+        HttpKeywords,
+        RouterKeywords,
+        WebSocketKeywords,
+    )
     from channels_graphql_ws.pubsub.hub import HubStatistics
     from channels_graphql_ws.pubsub.layer_watch import LayerStatistics
     from channels_graphql_ws.pubsub.membership import MembershipStatistics
@@ -99,6 +104,7 @@ __all__ = [
     "GraphqlWsTimeoutError",
     "GraphqlWsTransport",
     "GraphqlWsTransportAiohttp",
+    "HttpKeywords",
     "HttpRequest",
     "HubStatistics",
     "LayerStatistics",
@@ -115,6 +121,7 @@ __all__ = [
     "RemoteProtocolError",
     "ResultTypeError",
     "Retry",
+    "RouterKeywords",
     "SharedContextError",
     "Statistics",
     "SubprotocolMismatchError",
@@ -123,6 +130,7 @@ __all__ = [
     "SubscriptionField",
     "SyncSubscription",
     "Upload",
+    "WebSocketKeywords",
     "register",
     "shut_down",
     "shut_down_on_signals",
@@ -132,7 +140,6 @@ __all__ = [
 # Where each name is defined. A test compares it with the imports for type checkers above.
 _HOMES = {
     "COMPLETE": "subscription.field",
-    "SKIP": "subscription.field",
     "ChannelLayerError": "exceptions",
     "ClientSubscription": "client.subscriptions",
     "CloseCode": "websocket.messages",
@@ -163,6 +170,7 @@ _HOMES = {
     "GraphqlWsTimeoutError": "client.errors",
     "GraphqlWsTransport": "client.transport",
     "GraphqlWsTransportAiohttp": "client.aiohttp_transport",
+    "HttpKeywords": "operations.keywords",
     "HttpRequest": "http.request",
     "HubStatistics": "pubsub.hub",
     "LayerStatistics": "pubsub.layer_watch",
@@ -179,6 +187,8 @@ _HOMES = {
     "RemoteProtocolError": "exceptions",
     "ResultTypeError": "client.errors",
     "Retry": "client.retry",
+    "RouterKeywords": "operations.keywords",
+    "SKIP": "subscription.field",
     "SharedContextError": "exceptions",
     "Statistics": "statistics",
     "SubprotocolMismatchError": "client.errors",
@@ -187,6 +197,7 @@ _HOMES = {
     "SubscriptionField": "subscription.field",
     "SyncSubscription": "client.sync",
     "Upload": "http.uploads",
+    "WebSocketKeywords": "operations.keywords",
     "register": "serializer",
     "shut_down": "shutdown",
     "shut_down_on_signals": "shutdown",

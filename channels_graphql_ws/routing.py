@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Unpack
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -16,6 +16,7 @@ from django.urls import Resolver404, re_path
 
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.operations.defaults import is_debug
+from channels_graphql_ws.operations.keywords import RouterKeywords
 from channels_graphql_ws.operations.option_values import check_options, option_names, with_options
 from channels_graphql_ws.operations.origins import ANY_ORIGIN, check_allowed_origins, shown
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, GraphqlLifespan, shut_down_on_signals
@@ -67,7 +68,7 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         middleware_stack: Callable[[Any], Any] | None = AuthMiddlewareStack,
         check_origin: bool = True,
         shutdown_timeout: float | None = DEFAULT_TIMEOUT,
-        **options: Any,
+        **options: Unpack[RouterKeywords],
     ) -> None:
         _check_schema(schema)
         _check_consumer("websocket_consumer", websocket_consumer, GraphqlWsConsumer)
@@ -77,15 +78,13 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         _check_application("websocket_application", websocket_application)
         _check_pattern(url_pattern)
         _check_others(middleware_stack, check_origin, shutdown_timeout)
-        options["schema"] = schema
+        given: dict[str, Any] = {**options, "schema": schema}
         classes = [each for each in (http_consumer, websocket_consumer) if each is not None]
         known = set[str]().union(*(option_names(each) for each in classes))
-        check_options(options, known, type(self).__qualname__)
+        check_options(given, known, type(self).__qualname__)
         stack = middleware_stack or (lambda application: application)
         others = _others(django_application)
-        websocket_options = (
-            options if check_origin else {**options, "allowed_origins": (ANY_ORIGIN,)}
-        )
+        websocket_options = given if check_origin else {**given, "allowed_origins": (ANY_ORIGIN,)}
         websocket = _mounted(websocket_consumer, websocket_options, stack)
         elsewhere = websocket_application or others.pop("websocket", None)
         protocols: dict[str, Any] = {
@@ -93,7 +92,7 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
             "websocket": _At(url_pattern, websocket, elsewhere),
             "http": _At(
                 url_pattern,
-                None if http_consumer is None else _mounted(http_consumer, options, stack),
+                None if http_consumer is None else _mounted(http_consumer, given, stack),
                 django_application,
             ),
         }

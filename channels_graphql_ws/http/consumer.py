@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, TypeAlias, Unpack
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -21,6 +21,7 @@ from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.engine import engine_of
+from channels_graphql_ws.operations.keywords import HttpKeywords
 from channels_graphql_ws.operations.mounting import check_arguments
 from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, DEFAULT_TIMEOUT, yield_to_server
@@ -56,7 +57,9 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
         super().__init__()
 
     @classmethod
-    def as_asgi(cls, **options: Any) -> Callable[[Any, Receive, Send], Awaitable[None]]:
+    def as_asgi(
+        cls, **options: Unpack[HttpKeywords]
+    ) -> Callable[[Any, Receive, Send], Awaitable[None]]:
         """Return the ASGI application.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from django import http
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
@@ -21,6 +21,7 @@ from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.operations.engine import engine_of
+from channels_graphql_ws.operations.keywords import HttpKeywords
 from channels_graphql_ws.pubsub.layers import register_endpoint
 
 
@@ -31,8 +32,10 @@ class GraphqlView(GraphqlHttpEndpoint, View):
     """
 
     @classmethod
-    def as_view(cls, **options: Any) -> Callable[..., Any]:
-        """Give the view function.
+    def as_view(  # type: ignore[override]
+        cls, **options: Unpack[HttpKeywords]
+    ) -> Callable[..., Any]:
+        """Return the view function.
 
         Args:
             options: attributes of the class.

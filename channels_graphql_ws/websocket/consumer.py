@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from secrets import token_hex
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -19,6 +19,7 @@ from channels_graphql_ws.exceptions import ChannelLayerError, InvalidMessageErro
 from channels_graphql_ws.operations.class_checks import check_names
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.engine import Engine
+from channels_graphql_ws.operations.keywords import WebSocketKeywords
 from channels_graphql_ws.operations.mounting import check_arguments, check_class
 from channels_graphql_ws.operations.option_values import (
     SettingsReader,
@@ -153,7 +154,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         return self._identities.seen.connection_params
 
     @classmethod
-    def as_asgi(cls, **initkwargs: Any) -> Any:
+    # Narrower than Channels' own, so that type checkers find a misspelt option.
+    def as_asgi(cls, **initkwargs: Unpack[WebSocketKeywords]) -> Any:  # type: ignore[override]
         """Return the ASGI application (Channels).
 
         Args:
@@ -163,7 +165,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             TypeError, ValueError: an option is not known, or makes no sense.
         """
         local.serving()
-        options, own = split_options(cls, initkwargs, GraphqlWsConsumer.__init__)
+        options, own = split_options(cls, dict(initkwargs), GraphqlWsConsumer.__init__)
         made = with_options(cls, options)
         check_class(made)
         if not isinstance(made.subprotocols, property):

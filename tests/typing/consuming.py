@@ -9,7 +9,12 @@ import graphene
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from graphql import GraphQLError, MiddlewareManager
 
-from channels_graphql_ws import GraphqlWsConsumer
+from channels_graphql_ws import (
+    GraphqlHttpConsumer,
+    GraphqlProtocolTypeRouter,
+    GraphqlView,
+    GraphqlWsConsumer,
+)
 from channels_graphql_ws.execution.context import OperationContext
 
 
@@ -116,3 +121,11 @@ async def channels_may_be_listened_to(context: OperationContext, consumer: Consu
             assert_type(message, dict[str, Any])
     async with consumer.listen_to_channel("chat.message") as messages:
         assert_type(await anext(messages), dict[str, Any])
+
+
+def options_may_be_keywords(schema: graphene.Schema) -> None:
+    """Of the classes, and of the router, which hands them on."""
+    GraphqlWsConsumer.as_asgi(schema=schema, max_depth=3, send_ping_every=None)
+    GraphqlHttpConsumer.as_asgi(schema=schema, graphiql=False, max_batch_size=2)
+    GraphqlView.as_view(schema=schema, graphiql=False)
+    GraphqlProtocolTypeRouter(schema, max_depth=3, graphiql=False, send_ping_every=0.5)

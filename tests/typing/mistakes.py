@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import graphene
 
-from channels_graphql_ws import Subscription
+from channels_graphql_ws import (
+    GraphqlHttpConsumer,
+    GraphqlProtocolTypeRouter,
+    GraphqlView,
+    GraphqlWsConsumer,
+    Subscription,
+)
 
 
 class OnNumber(Subscription[int]):
@@ -45,3 +51,15 @@ def misspell_arguments() -> None:
     OnNumber.broadcast(group=1, payload=1)  # type: ignore[arg-type]
     OnSpecialNumber.broadcast(payload="one")  # type: ignore[arg-type]
     OnNumber.Field(requierd=True)  # type: ignore[call-arg]
+
+
+def misspell_options(schema: graphene.Schema) -> None:
+    """Options that do not exist, or that do not have such a value."""
+    GraphqlWsConsumer.as_asgi(schema=schema, max_dept=3)  # type: ignore[call-arg]
+    GraphqlWsConsumer.as_asgi(schema=schema, graphiql=False)  # type: ignore[call-arg]
+    GraphqlWsConsumer.as_asgi(schema=schema, max_depth="3")  # type: ignore[arg-type]
+    GraphqlHttpConsumer.as_asgi(schema=schema, max_dept=3)  # type: ignore[call-arg]
+    GraphqlView.as_view(schema=schema, grahpiql=False)  # type: ignore[call-arg]
+    GraphqlProtocolTypeRouter(schema, max_dept=3)  # type: ignore[call-arg]
+    GraphqlProtocolTypeRouter(schema, url_patern="^live$")  # type: ignore[call-arg]
+    GraphqlProtocolTypeRouter(schema, send_ping_every="1 s")  # type: ignore[arg-type]
