@@ -17,14 +17,17 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "channels_graphql_ws"
 author = "channels_graphql_ws contributors"
+copyright = author
 release = installed_version("channels-graphql-ws")
 version = release
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "members", "root_pages"]
-exclude_patterns = ["_ext"]
+exclude_patterns = ["_ext", "_static", "drawings"]
 
 html_theme = "furo"
 html_title = f"{project} {release}"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 
 # Anchors of headings as GitHub makes them, so that links work in both places.
 myst_heading_anchors = 4
