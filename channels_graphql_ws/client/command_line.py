@@ -37,6 +37,7 @@ NO_CONNECTION: Final = 3
 TOOK_TOO_LONG: Final = 4
 INTERRUPTED: Final = 130
 
+_STREAMS: Final = "sse"
 _SINGLE: Final = "sse-single"
 
 Work: TypeAlias = Callable[[argparse.Namespace, GraphqlWsClient], Coroutine[Any, Any, int]]
@@ -85,8 +86,9 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--protocol",
-        choices=[*DIALECTS, _SINGLE],
-        help="speak only this subprotocol, or put all on one stream; default: what fits",
+        choices=[*DIALECTS, _STREAMS, _SINGLE],
+        help="speak only this subprotocol, or use streams only, one for each or one for all; "
+        "default: what fits",
     )
     parser.add_argument(
         "--timeout", type=float, default=60.0, metavar="SECONDS", help="default: %(default)g"
@@ -203,12 +205,15 @@ def _transport(options: argparse.Namespace) -> GraphqlWsTransport:
     headers = dict(_split(each, ":", "--header", "'Name: value'") for each in options.header)
     ssl = not options.insecure
     match urlsplit(options.url).scheme:
-        case "ws" | "wss" if options.protocol != _SINGLE:
+        case "ws" | "wss" if options.protocol not in {_STREAMS, _SINGLE}:
             return GraphqlWsTransportAiohttp(options.url, headers=headers, ssl=ssl)
         case "http" | "https" if options.protocol == _SINGLE:
             return GraphqlSseTransport(options.url, headers=headers, ssl=ssl)
-        case "http" | "https" if options.protocol is None:
-            return GraphqlHttpTransport(options.url, headers=headers, ssl=ssl)
+        case "http" | "https" if options.protocol in {None, _STREAMS}:
+            only_streams = options.protocol == _STREAMS
+            return GraphqlHttpTransport(
+                options.url, headers=headers, ssl=ssl, only_streams=only_streams
+            )
         case "http" | "https" | "ws" | "wss":
             raise UsageError(f"--protocol {options.protocol} is not spoken at {options.url}")
         case _:

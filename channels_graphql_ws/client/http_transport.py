@@ -19,7 +19,7 @@ from channels_graphql_ws.client.http_requests import (
     rewound_on_failure,
     upload,
 )
-from channels_graphql_ws.client.over_http import HttpOptions, OverHttp, event_data
+from channels_graphql_ws.client.over_http import HttpOptions, OverHttp, event_data, result_message
 from channels_graphql_ws.exceptions import RemoteProtocolError
 
 Payload: TypeAlias = Mapping[str, Any]
@@ -42,6 +42,8 @@ class GraphqlHttpTransport(OverHttp):
             request; `None` sends each at once. The server must take batches.
         batch_size: operations of a batch; a full one is sent at once.
         queries_by_get: send queries by GET, which caches on the way may answer.
+        only_streams: ask for a stream of events whatever the operation, since the server has
+            nothing else, as npm's `graphql-sse`.
         options: see `HttpOptions`.
 
     `url`, `headers` and `cookies` may be functions or coroutine functions without arguments:
@@ -59,12 +61,14 @@ class GraphqlHttpTransport(OverHttp):
         batch_interval: float | None = None,
         batch_size: int = 20,
         queries_by_get: bool = False,
+        only_streams: bool = False,
         **options: Unpack[HttpOptions],
     ) -> None:
         super().__init__(url, cookies, headers, **options)
         self._batch_interval = batch_interval
         self._batch_size = batch_size
         self._queries_by_get = queries_by_get
+        self._only_streams = only_streams
         self._batch: dict[Any, Payload] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._event_ids: dict[Any, str] = {}
@@ -79,6 +83,8 @@ class GraphqlHttpTransport(OverHttp):
 
     async def _start(self, id: Any, payload: Payload, files: Mapping[str, Any]) -> None:
         kind = choose_operation(payload["query"], payload.get("operationName")).kind
+        if self._only_streams:
+            kind = "subscription"
         if files:
             with rewound_on_failure(files):
                 await self._request(id, "POST", RESULT_TYPES, **upload(payload, files))
@@ -113,8 +119,10 @@ class GraphqlHttpTransport(OverHttp):
         if event.id is not None:
             self._event_ids[id] = event.id
         if event.type in {"next", "message"}:
-            self._put({"type": "next", "id": id, "payload": event_data(event)})
-        elif event.type == "complete":
+            message = result_message(id, event_data(event))
+            self._put(message)
+            return bool(message["type"] == "error")
+        if event.type == "complete":
             self._stop(id)
             self._put({"type": "complete", "id": id})
             return True

@@ -193,11 +193,10 @@ class OverHttp(GraphqlWsTransport):
 
     def _put_results(self, id: Any, body: Mapping[str, Any]) -> None:
         """Say what a body with a result means."""
-        if "data" in body:
-            self._put({"type": "next", "id": id, "payload": body})
+        message = result_message(id, body)
+        self._put(message)
+        if message["type"] == "next":
             self._put({"type": "complete", "id": id})
-        else:
-            self._put({"type": "error", "id": id, "payload": body["errors"]})
 
     async def _read_events(
         self, response: aiohttp.ClientResponse, take: Callable[[ServerSentEvent], bool]
@@ -237,6 +236,17 @@ class OverHttp(GraphqlWsTransport):
 
     def _seconds(self, timeout: float | None) -> float:
         return self.TIMEOUT if timeout is None else timeout
+
+
+def result_message(id: Any, result: Any) -> Message:
+    """Return the message that brings a result, or an error if nothing was executed.
+
+    A result without `data` is a request error (GraphQL specification, Request error result);
+    over a WebSocket there is a word of its own for that.
+    """
+    if isinstance(result, dict) and "data" not in result and result.get("errors"):
+        return {"type": "error", "id": id, "payload": result["errors"]}
+    return {"type": "next", "id": id, "payload": result}
 
 
 def event_data(event: ServerSentEvent) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from channels_graphql_ws.client.event_stream import ServerSentEvent
 from channels_graphql_ws.client.http_requests import EVENT_STREAM, json_body
-from channels_graphql_ws.client.over_http import OverHttp, event_data
+from channels_graphql_ws.client.over_http import OverHttp, event_data, result_message
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 
 _NEVER: Final = 0  # a status that no answer has
@@ -103,5 +103,8 @@ class GraphqlSseTransport(OverHttp):
             body = event_data(event)
             if not isinstance(body, dict):
                 raise RemoteProtocolError(f"The server sent an event without an id: {body!r}")
-            self._put({"type": event.type, **body})
+            if event.type == "next":
+                self._put(result_message(body.get("id"), body.get("payload")))
+            else:
+                self._put({"type": "complete", "id": body.get("id")})
         return False

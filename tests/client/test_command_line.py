@@ -293,6 +293,7 @@ def options(url: str, *headers: str, protocol: str | None = None, insecure: bool
         ("ws://x/", None, GraphqlWsTransportAiohttp),
         ("wss://x/", NEW, GraphqlWsTransportAiohttp),
         ("http://x/", None, GraphqlHttpTransport),
+        ("https://x/", "sse", GraphqlHttpTransport),
         ("https://x/", "sse-single", GraphqlSseTransport),
     ],
 )

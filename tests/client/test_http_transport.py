@@ -398,6 +398,21 @@ async def test_a_subscription_is_a_stream_of_events(client, peer):
     assert peer.requests[0][1]["Accept"] == "text/event-stream"
 
 
+async def test_a_stream_that_says_that_nothing_was_executed_is_an_error(client, peer):
+    refused = event("next", {"errors": [{"message": "no such field"}]})
+    peer.answers = [stream(refused, event("complete"))]
+    with pytest.raises(GraphqlOperationError, match="no such field"):
+        await anext(client.subscription(ON_A))
+
+
+async def test_a_server_that_has_only_streams_is_asked_for_nothing_else(peer):
+    peer.answers = [stream(event("next", {"data": 1}), event("complete"))]
+    transport = GraphqlHttpTransport(peer.url, only_streams=True)
+    async with GraphqlWsClient(transport) as client:
+        assert await client.query("{ a }") == 1
+    assert peer.requests[0][1]["Accept"] == "text/event-stream"
+
+
 async def test_leaving_the_loop_ends_the_request(client, peer):
     peer.answers = [stream(event("next", {"data": {"a": 1}}), ends=False)]
     async for _ in client.subscription(ON_A):

@@ -117,6 +117,15 @@ async def test_a_stream_that_is_lost_is_reserved_anew_with_all_its_operations(cl
     assert peer.streams == 2
 
 
+async def test_an_operation_that_is_refused_on_the_stream_fails_alone(client, peer):
+    asking = asyncio.create_task(client.query("{ a }"))
+    await wait_until(lambda: peer.operations)
+    payload = {"errors": [{"message": "no such field"}]}
+    peer.say.put_nowait(event("next", {"id": peer.operations[0], "payload": payload}))
+    with pytest.raises(GraphqlOperationError, match="no such field"):
+        await asking
+
+
 async def test_an_operation_that_is_refused_at_once_fails_alone(client, peer):
     peer.refusal = ("POST", errors("no such field", status=400))
     with pytest.raises(GraphqlOperationError, match="no such field"):
