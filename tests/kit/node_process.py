@@ -111,13 +111,14 @@ async def node_starter(
 
 
 @asynccontextmanager
-async def serving(application: Any, port: int = 0) -> AsyncIterator[int]:
+async def serving(application: Any, port: int = 0, **options: Any) -> AsyncIterator[int]:
     """Serve with Uvicorn on the event loop of the test, and give the port.
 
-    When this ends, clients are told of a restart (1012).
+    When this ends, clients are told of a restart (1012); streams over HTTP are waited for, if
+    the options, those of `uvicorn.Config`, do not say otherwise.
     """
     with socket.create_server(("127.0.0.1", port)) as listener:
-        config = uvicorn.Config(application, lifespan="off", log_config=None)
+        config = uvicorn.Config(application, lifespan="off", log_config=None, **options)
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve([listener]))
         try:

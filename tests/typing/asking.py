@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, assert_type
 
 from channels_graphql_ws import (
+    ClientSubscription,
     ConnectionClosedError,
+    ConnectionEvent,
+    ConnectionState,
+    Gap,
+    GraphqlHttpTransport,
+    GraphqlResult,
     GraphqlWsClient,
+    GraphqlWsClientSync,
     GraphqlWsConsumer,
     GraphqlWsResponseError,
     GraphqlWsTransport,
     GraphqlWsTransportAiohttp,
+    Retry,
+    SubscriptionEvent,
     testing,
 )
 
@@ -94,3 +104,51 @@ class OwnTransport(GraphqlWsTransport):
     async def wait_disconnect(self, timeout: float | None = None) -> dict[str, Any]:
         del timeout
         return {"code": 1000}
+
+
+@dataclass
+class User:
+    """What a program makes of a result."""
+
+    name: str
+
+
+async def a_program_uses_the_new_calls(token: str) -> None:
+    """Results are of the types that were asked for."""
+
+    async def headers() -> Mapping[str, str]:
+        return {"Authorization": token}
+
+    def listen(event: ConnectionEvent) -> None:
+        assert_type(event.delay, float | None)
+
+    async with GraphqlWsClient(
+        lambda: "ws://localhost/", headers=headers, on={"retrying": listen}
+    ) as client:
+        assert_type(client, GraphqlWsClient)
+        assert_type(client.state, ConnectionState)
+        assert_type(await client.query("{ hello }", {"n": 1}, timeout=1), Any)
+        assert_type(await client.query("{ me { name } }", into=User), User)
+        assert_type(await client.query("{ users { name } }", into=list[User]), list[User])
+        assert_type(await client.result("{ hello }"), GraphqlResult)
+        async for event in client.subscription("subscription { onTick }", queue_limit=1):
+            assert_type(event, SubscriptionEvent[Any])
+            assert_type(event["onTick"], Any)
+            assert_type(event.gap, Gap | None)
+        async with client.subscription("subscription { user { name } }", into=User) as users:
+            assert_type(users, ClientSubscription[User])
+            assert_type((await anext(users)).data, User)
+    GraphqlWsClient("http://localhost/", retry=Retry(attempts=3), cookies={"sessionid": "x"})
+    GraphqlWsClient(GraphqlHttpTransport("http://localhost/", batch_interval=0.1, proxy=None))
+
+
+def a_program_without_an_event_loop() -> None:
+    """The same without `await`."""
+    with GraphqlWsClientSync("ws://localhost/", lazy=False, connection_params={"a": 1}) as client:
+        assert_type(client.query("{ hello }"), Any)
+        assert_type(client.query("{ me { name } }", into=User), User)
+        assert_type(client.result("{ hello }"), GraphqlResult)
+        for event in client.subscription("subscription { user { name } }", into=User):
+            assert_type(event, SubscriptionEvent[User])
+        assert_type(next(client.subscription("subscription { onTick }")).data, Any)
+    GraphqlWsClientSync("ws://localhost/", typo=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
