@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ from channels_graphql_ws.client.documents import choose_operation
 from channels_graphql_ws.client.errors import sentence
 from channels_graphql_ws.client.handshake import DIALECTS, time_limit
 from channels_graphql_ws.client.http_transport import GraphqlHttpTransport
-from channels_graphql_ws.client.listeners import ConnectionEvent
+from channels_graphql_ws.client.listeners import ConnectionEvent, log
 from channels_graphql_ws.client.operations import SubscriptionEvent
 from channels_graphql_ws.client.retry import NEVER, Retry
 from channels_graphql_ws.client.sse_transport import GraphqlSseTransport
@@ -100,10 +100,9 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, work: Work) -> int:
     """Run a command; return its exit code, after a readable error if it failed."""
-    # What the log says is said in other words here.
-    logging.getLogger("channels_graphql_ws.client").setLevel(logging.ERROR)
     try:
-        return asyncio.run(_connected(options, work))
+        with _errors_only_in_the_log():
+            return asyncio.run(_connected(options, work))
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -114,6 +113,17 @@ def run(options: argparse.Namespace, work: Work) -> int:
     except (UsageError, GraphqlWsClientError, ValueError, TypeError) as error:
         print(f"{options.prog}: {error}", file=sys.stderr)
         return _exit_code(error)
+
+
+@contextlib.contextmanager
+def _errors_only_in_the_log() -> Generator[None]:
+    """Keep warnings out of the log: the command prints what they say."""
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def print_json(value: Any) -> None:

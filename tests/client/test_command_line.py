@@ -23,6 +23,7 @@ from channels_graphql_ws.client import (
     Retry,
     command_line,
 )
+from channels_graphql_ws.client.listeners import log
 from channels_graphql_ws.exceptions import ConnectionClosedError
 from scripted_transport import (
     NEW,
@@ -91,6 +92,14 @@ def test_errors_of_a_result_are_in_it_and_in_the_exit_code(run, transport):
 def test_a_request_that_is_refused_is_told_in_words(run, transport):
     transport.answer("subscribe", {"type": "error", "id": SAME_ID, "payload": [{"message": "no"}]})
     assert run("query", "{ a }") == (1, "", "graphql-live: The query failed: no\n")
+
+
+def test_a_program_that_calls_the_command_keeps_its_log(run, transport, caplog):
+    transport.refusals = [ConnectionRejectedError("HTTP 502", status=502)]
+    assert run("query", "{ a }")[0] == 3
+    assert caplog.text == ""
+    log.warning("of the program")
+    assert "of the program" in caplog.text
 
 
 def test_a_document_comes_from_the_standard_input_or_a_file(
