@@ -15,6 +15,7 @@ from channels_graphql_ws.client import (
     Retry,
 )
 from chaos import ABOVE, BELOW, Fault, chaos
+from idle_clock import run_on_idle_clock
 from support import GUARD, leftover_tasks, tick, wait_until
 
 EVENTS = 12
@@ -118,4 +119,4 @@ def check(outcome: Outcome) -> None:
 )
 @given(st.lists(faults, max_size=4))
 def test_each_operation_ends_with_a_named_error_or_goes_on(plan_of_faults):
-    check(asyncio.run(live_through(plan_of_faults)))
+    check(run_on_idle_clock(live_through(plan_of_faults)))
