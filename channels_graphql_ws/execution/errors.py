@@ -6,8 +6,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
+from django.core.exceptions import PermissionDenied
 from graphql import ExecutionResult, GraphQLError
 
+from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.json_text import culprit, encodable, is_encodable
@@ -80,12 +82,17 @@ def log_errors(
             log.warning("An error in %s (id %s)%s: %s", what, id, hidden, error, exc_info=cause)
 
 
+_ON_PURPOSE: Final = (ConnectionRejectionError, GraphQLError, PermissionDenied)
+"""What hooks raise to refuse. Anything else may be a mistake in them."""
+
+
 def log_refusal(what: str, error: Exception, mask: Mask) -> None:
-    """Log that a hook refused by raising; what clients are not told of is worth a warning."""
-    if mask.hides(error):
-        log.warning("%s%s: %r", what, HIDDEN, error, exc_info=error)
-    else:
+    """Log that a hook refused by raising; with the traceback, unless it did so on purpose."""
+    if isinstance(error, _ON_PURPOSE):
         log.info("%s: %r", what, error)
+    else:
+        hidden = HIDDEN if mask.hides(error) else ""
+        log.warning("%s%s: %r", what, hidden, error, exc_info=error)
 
 
 class RequestError(Exception):

@@ -112,7 +112,7 @@ def _in_consumer(cls: type[Any]) -> Iterator[Finding]:
             )
             yield Finding(place, text)
     for name in NEWLY_CALLED:
-        if name in vars(cls) and not is_default(vars(cls)[name]):
+        if name in vars(cls) and name not in cls.own_names and not is_default(vars(cls)[name]):
             text = f"{cls.__qualname__}.{name} is called here, releases before 1.0 did not"
             yield Finding(place, text, is_note=True)
     if not cls.resolve_sync_in_threads:

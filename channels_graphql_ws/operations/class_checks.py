@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import graphene
@@ -85,10 +85,50 @@ def check_names(cls: type[Any]) -> None:
         elif instead := _replacement(name, value):
             problem = f"`{name}` of django-channels-graphql-ws is not called: {instead}."
             refuse(_error(cls, problem, name))
+        elif is_function(value) and is_default(getattr(base, name, None)):
+            _check_hook(cls, base, name)
         elif not (name.startswith("_") or name in _OF_CHANNELS or hasattr(base, name)):
             meant = _meant_hook if is_function(value) else _meant_option
             if spelling := meant(cls, base, name):
                 refuse(_error(cls, f"there is no {name!r}, did you mean {spelling!r}?", name))
+
+
+def _check_hook(cls: type[Any], base: type[Any], name: str) -> None:
+    """Refuse a method with the name of a hook that cannot be called as one."""
+    expected = _arguments(base, name)
+    if any(each.kind is each.VAR_KEYWORD for each in expected):
+        return
+    by_name = [_BY_NAME[name]] if name in _BY_NAME else []
+    if _takes(cls, name, len(expected) - len(by_name), by_name):
+        return
+    call = f"{name}({', '.join(each.name for each in expected)})"
+    advice = f" {_OF_STRAWBERRY[name]}." if name in _OF_STRAWBERRY else ""
+    problem = f"`{name}` is a hook, and cannot be called as `{call}`.{advice}"
+    refuse(_error(cls, problem, name))
+
+
+def _arguments(base: type[Any], hook: str) -> list[inspect.Parameter]:
+    """Return what a hook is called with, the instance or class aside."""
+    parameters = list(inspect.signature(getattr(base, hook)).parameters.values())
+    return parameters if _is_bound(base, hook) else parameters[1:]
+
+
+def _takes(cls: type[Any], name: str, count: int, by_name: Iterable[str] = ()) -> bool:
+    """Return whether a method takes so many values beside the instance or class."""
+    return takes(getattr(cls, name), count + (not _is_bound(cls, name)), by_name)
+
+
+def _is_bound(cls: type[Any], name: str) -> bool:
+    return isinstance(inspect.getattr_static(cls, name), staticmethod | classmethod)
+
+
+_BY_NAME: Final = {"on_operation": "payload"}
+"""Hooks that get their last argument by its name."""
+
+_OF_STRAWBERRY: Final = {
+    "get_context": "Return the context that it gets, which has `request` and `response` over HTTP",
+    "get_root_value": "It gets the context, which has `request` over HTTP",
+}
 
 
 def _rename(cls: type[Any], old: str, value: object) -> None:
@@ -117,12 +157,12 @@ def _meant_hook(cls: type[Any], base: type[Any], name: str) -> str | None:
     hook = similar_name(name, [each for each in dir(base) if is_default(getattr(base, each))])
     if hook is None:
         return None
-    expected = list(inspect.signature(getattr(base, hook)).parameters)
-    method = getattr(cls, name)
+    expected = _arguments(base, hook)
     # Who is let in depends on some of these, and people call the parameters what they like.
     if hook.startswith("on_"):
-        return hook if takes(method, len(expected)) else None
-    return hook if list(inspect.signature(method).parameters) == expected else None
+        return hook if _takes(cls, name, len(expected)) else None
+    own = list(inspect.signature(getattr(cls, name)).parameters)
+    return hook if own[not _is_bound(cls, name) :] == [each.name for each in expected] else None
 
 
 def _meant_option(cls: type[Any], base: type[Any], name: str) -> str | None:

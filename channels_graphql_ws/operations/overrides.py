@@ -28,10 +28,11 @@ def overridden(endpoint: object, name: str) -> bool:
     """Return whether a consumer or view has a method of the user's by this name.
 
     In a subclass, set on the class later, or set on the instance: ask when the connection
-    opens or the request begins, and not before.
+    opens or the request begins, and not before. One in `own_names` is something else.
 
     Args:
         endpoint: the instance.
         name: of a method that is marked as a `default`.
     """
-    return not is_default(getattr(endpoint, name))
+    is_own = not is_default(getattr(endpoint, name))
+    return is_own and name not in getattr(endpoint, "own_names", ())

@@ -289,6 +289,17 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         """Listen to other Channels code, see `OperationContext.listen_to_channel`."""
         return self._lent().listen_to_channel(type, timeout=timeout, groups=groups, prefix=prefix)
 
+    async def channel_listen(
+        self, type: str, *, timeout: float | None = None, groups: Iterable[str] = ()
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Do as `listen_to_channel` does, in one `async for`: an older word of Strawberry's.
+
+        What was sent before the first iteration is missed.
+        """
+        async with self.listen_to_channel(type, timeout=timeout, groups=groups) as messages:
+            async for message in messages:
+                yield message
+
     def _lent(self) -> EndpointSession:
         if self._session is None:
             self._session = EndpointSession(self, self.scope, self._own_channel_name)

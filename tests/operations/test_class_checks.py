@@ -18,6 +18,7 @@ from channels_graphql_ws import (
     GraphqlWsConsumer,
     Subscription,
 )
+from channels_graphql_ws.operations.overrides import overridden
 
 EVERY = pytest.mark.parametrize("base", [GraphqlWsConsumer, GraphqlHttpConsumer, GraphqlView])
 
@@ -291,6 +292,57 @@ async def test_an_option_that_an_init_names_is_passed_to_it() -> None:
     await socket.drop()
     with pytest.raises(TypeError, match="did you mean 'strict_ordering'"):
         Named.as_asgi(schema=schema, strict_orderin=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "call"),
+    [
+        ("get_context", lambda self, request, response: None, "get_context(context)"),
+        ("get_root_value", lambda self: None, "get_root_value(context)"),
+        ("on_connect", lambda self: None, "on_connect(payload)"),
+        ("on_operation", lambda self, op_id, message: None, "on_operation(op_id, payload)"),
+        ("on_disconnect", lambda self: None, "on_disconnect(code)"),
+        ("on_next", classmethod(lambda cls, result: None), "on_next(op_id, result)"),
+    ],
+)
+def test_a_hook_that_cannot_be_called_is_refused_or_kept_as_something_else(
+    name: str, method: Any, call: str
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        declared(**{name: method})
+    assert f"`{name}` is a hook, and cannot be called as `{call}`" in str(caught.value)
+    kept = declared(**{name: method, "own_names": [name]}, schema=schema)
+    assert not overridden(kept(), name)
+
+
+async def test_a_helper_with_the_name_of_a_hook_is_not_called() -> None:
+    called: list[None] = []
+    mine = declared(
+        on_disconnect=lambda self: called.append(None), own_names=("on_disconnect",), schema=schema
+    )
+    socket = AsgiSocket(mine.as_asgi(), "graphql-transport-ws")
+    socket.init()
+    await socket.heard("connection_ack")
+    await socket.drop()
+    assert called == []
+
+
+def test_hooks_may_have_more_parameters_or_any() -> None:
+    async def on_connect(self, payload, extra=None): ...
+    async def on_disconnect(self, *args): ...
+    async def on_operation(self, op_id, *, payload): ...
+
+    hooks = {each.__name__: each for each in (on_connect, on_disconnect, on_operation)}
+    assert declared(**hooks, execute_operation=lambda self, schema, **rest: None, schema=schema)
+
+
+@pytest.mark.parametrize("kind", [staticmethod, classmethod])
+def test_hooks_may_be_static_or_class_methods(kind: Any) -> None:
+    parameters = (lambda payload: None) if kind is staticmethod else (lambda cls, payload: None)
+    method = kind(parameters)
+    assert declared(on_connect=method, schema=schema)
+    with pytest.raises(TypeError, match="did you mean 'on_connect'"):
+        declared(on_conect=method)
 
 
 def test_hooks_of_odd_kinds_are_left_alone() -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import graphene
 import pytest
-from graphql import OperationType
+from django.core.exceptions import PermissionDenied
+from graphql import GraphQLError, OperationType
 
-from channels_graphql_ws import Subscription
+from channels_graphql_ws import ConnectionRejectionError, Subscription
 from channels_graphql_ws.execution.documents import INLINE_LIMIT
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.operations import engine as engine_module
@@ -221,6 +222,25 @@ async def test_the_hook_may_refuse_by_raising(caplog, hook):
     assert client.errors == [
         {"message": "PermissionError: not you", "extensions": {"code": "PermissionError"}}
     ]
+    assert client.refusal is Refusal.OPERATION
+    [record] = caplog.records
+    # It may be a mistake in the hook: whoever looks for it needs the traceback.
+    assert record.levelno == logging.WARNING
+    assert record.exc_info is not None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [PermissionDenied("no"), GraphQLError("no"), ConnectionRejectionError({"message": "no"})],
+)
+async def test_a_refusal_on_purpose_is_no_warning(caplog, error):
+    def refuse_on_purpose(request):
+        raise error
+
+    caplog.set_level(logging.INFO)
+    server = rig()
+    server.session.before = refuse_on_purpose
+    client = await server.run("{ ok }")
     assert client.refusal is Refusal.OPERATION
     assert [record.levelno for record in caplog.records] == [logging.INFO]
 

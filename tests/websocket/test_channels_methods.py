@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -163,6 +164,29 @@ async def test_without_a_channel_layer_there_is_no_name(settings: Any) -> None:
     settings.CHANNEL_LAYERS = {}
     socket = await opened(Mine)
     assert Mine.names == [None]
+    await socket.drop()
+
+
+async def test_strawberrys_older_word_for_listening_works() -> None:
+    heard: list[str] = []
+
+    class Mine(GraphqlWsConsumer):
+        async def on_connect(self, payload: Any) -> None:
+            self.listening = asyncio.create_task(self.listen())
+
+        async def listen(self) -> None:
+            async for message in self.channel_listen("chat.message", groups=["of-an-older-word"]):
+                heard.append(message["text"])  # noqa: PERF401 (as users write it)
+
+        async def on_disconnect(self, code: Any) -> None:
+            self.listening.cancel()
+            await asyncio.wait([self.listening])
+
+    socket = await opened(Mine)
+    layer: Any = get_channel_layer()
+    await wait_until(lambda: layer.groups.get("of-an-older-word"))
+    await layer.group_send("of-an-older-word", {"type": "chat.message", "text": "hi"})
+    await wait_until(lambda: heard == ["hi"])
     await socket.drop()
 
 
