@@ -149,8 +149,6 @@ class Engine:
             return
         if changes is not None:
             request, schema = replaced(request, schema, changes)
-        # Only hooks look at all that the client sent, and it may be large.
-        request.payload = client.request.payload = {}
         document = self._document(request, schema)
         if not isinstance(document, Document):
             document = yield document

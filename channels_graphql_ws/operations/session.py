@@ -274,7 +274,10 @@ class EndpointSession:
         """Call `on_operation` if the user has one."""
         if not self._asks:
             return None
-        return self._endpoint.on_operation(request.id, payload=request.for_hook())
+        payload = request.for_hook()
+        # Nobody else looks at all that the client sent, and it may be large.
+        request.payload = {}
+        return self._endpoint.on_operation(request.id, payload=payload)
 
     def operation_context(self, request: Subscribe) -> Any:
         """Return the `info.context` of one operation."""

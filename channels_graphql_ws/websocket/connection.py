@@ -41,6 +41,9 @@ from channels_graphql_ws.websocket.protocol import (
 from channels_graphql_ws.websocket.sizes import is_longer
 from channels_graphql_ws.websocket.tasks import ConnectionTasks
 
+# To read a member of an `Enum` takes as long as a call.
+READY: Final = State.READY
+
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 ANOTHER_IDENTITY: Final = {
@@ -243,6 +246,11 @@ class Connection:
         if client.type is not SUBSCRIPTION and self._application.has_left():
             self._end_operations_of_before()
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is known who the client is, and it reads what it is sent."""
+        return self._protocol.state is READY and self._outbox.flushing is None
+
     def admission(self) -> Awaitable[None] | None:
         """Return something to wait for while it is being decided who the client is."""
         return self._admission() if self._protocol.state is State.INITIALISING else None
@@ -312,10 +320,11 @@ class Connection:
         if order is None or self._is_deciding():
             self.carry_out(decide(content))
         else:
-            order.put(partial(decide, content))
+            order.put(partial(decide, content), content)
         # Back-pressure: stop reading while the outbox is full.
-        is_full = self._outbox.is_full or self._stopping >= STOPPING_LIMIT
-        if is_full or (order is not None and order.is_full):
+        outbox = self._outbox
+        is_full = outbox.flushing is not None and outbox.is_full
+        if is_full or self._stopping >= STOPPING_LIMIT or (order is not None and order.is_full):
             return self._room()
         return None
 

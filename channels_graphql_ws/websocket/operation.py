@@ -53,6 +53,11 @@ class OperationOwner(Protocol):
             TooManyError: there may not.
         """
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether it is known who the client is, and it reads what it is sent."""
+        ...
+
     def admission(self) -> Awaitable[None] | None:
         """Return something to wait for while it is being decided who the client is."""
         ...
@@ -109,10 +114,15 @@ class ClientOperation:
         if self.is_stopping and type is not SUBSCRIPTION:
             # Only subscriptions go on, for their confirmation.
             self.cancel()
+        if self._connection.is_clear and not self.is_cancelled:
+            return None
         return self._admission()
 
     def starting(self) -> Awaitable[None] | None:
         """Return something to wait for before it is executed; `None`: it is, from now on."""
+        if self._connection.is_clear and not self.is_cancelled:
+            self.is_started = True
+            return None
         waiting = self._admission()
         if waiting is None and self.type is not SUBSCRIPTION:
             # Its result would wait, and nobody knows how large it is.
@@ -141,7 +151,8 @@ class ClientOperation:
 
     def room(self) -> Awaitable[None] | None:
         """Return something to wait for before the result, while the client reads nothing."""
-        return self._connection.room()
+        connection = self._connection
+        return None if connection.is_clear else connection.room()
 
     def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""

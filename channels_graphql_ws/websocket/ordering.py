@@ -1,15 +1,19 @@
-"""Strict ordering: a message of a client is seen to when the one before it has come to its end."""
+"""Strict ordering: each message is processed to its end before the next one is looked at."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from channels_graphql_ws.websocket.protocol import Effect
+from channels_graphql_ws.websocket.sizes import memory_of
 
-INBOX_LIMIT = 64
-"""Messages that may wait for their turn before no more are read."""
+INBOX_LIMIT: Final = 64
+"""Messages that may wait before no more are read."""
+
+INBOX_BYTES: Final = 1_048_576
+"""Bytes of messages that may wait before no more are read."""
 
 
 class OrderingOwner(Protocol):
@@ -24,50 +28,62 @@ class OrderingOwner(Protocol):
 
 
 class StrictOrder:
-    """Gives messages their turns.
+    """Processes messages one after the other.
 
     Attributes:
-        in_progress: is set when the turn is over that is being taken, `None` if there is none.
+        in_progress: set when the message that is being processed has come to its end;
+            `None` if there is none.
     """
 
-    __slots__ = ("_inbox", "_owner", "_tasks", "in_progress")
+    __slots__ = ("_inbox", "_owner", "_size", "_tasks", "in_progress")
 
     def __init__(self, owner: OrderingOwner) -> None:
         self.in_progress: asyncio.Event | None = None
         self._owner = owner
-        self._inbox: list[Callable[[], list[Effect]]] = []
-        # What the message has begun whose turn it is.
+        self._inbox: list[tuple[Callable[[], list[Effect]], int]] = []
+        self._size = 0
+        # What the message that is being processed has begun.
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def is_full(self) -> bool:
-        """Tell if no more messages should be read."""
-        return len(self._inbox) >= INBOX_LIMIT
+        """Whether no more messages should be read."""
+        return len(self._inbox) >= INBOX_LIMIT or self._size > INBOX_BYTES
 
     async def has_room(self) -> None:
         """Wait until more messages may be read."""
         while self.in_progress is not None and self.is_full:
             await self.in_progress.wait()
 
-    def put(self, decide: Callable[[], list[Effect]]) -> None:
-        """Have the protocol decide on a message when it is its turn."""
-        self._inbox.append(decide)
+    def put(self, decide: Callable[[], list[Effect]], message: object) -> None:
+        """Have the protocol decide on a message when those before it have come to their end.
+
+        Args:
+            decide: asks the protocol.
+            message: what waits, for its size.
+        """
+        size = len(message) if isinstance(message, str | bytes) else memory_of(message)
+        self._inbox.append((decide, size))
+        self._size += size
         self._work_off()
 
     def began(self, task: asyncio.Task[None]) -> None:
-        """A task was begun: it belongs to the turn, if there is one."""
+        """A task was begun: it belongs to the message that is being processed, if any."""
         if self.in_progress is not None:
             self._tasks.append(task)
 
     def end(self) -> None:
         """Forget what waits."""
         self._inbox.clear()
+        self._size = 0
         self._finish()
 
     def _work_off(self) -> None:
         while self._inbox and self.in_progress is None:
             self.in_progress = asyncio.Event()
-            self._owner.carry_out(self._inbox.pop(0)())
+            decide, size = self._inbox.pop(0)
+            self._size -= size
+            self._owner.carry_out(decide())
             if self._tasks:
                 self._owner.spawn(self._wait_for_tasks())
             else:

@@ -165,11 +165,12 @@ class ServerProtocol:
         "_held_bytes",
         "_operations",
         "_settings",
-        "_size",
+        "_source",
         "_stopping",
         "_takes_operations",
         "_tells_of_pongs",
         "_was_accepted",
+        "max_message_size",
         "size",
         "state",
         "subprotocol",
@@ -187,6 +188,9 @@ class ServerProtocol:
         self.state = State.OPENED
         self.size = 0
         """About how many bytes the messages of all operations take that are under way."""
+        limits = settings.max_message_size, settings.max_message_size_before_ack
+        self.max_message_size = min([each for each in limits if each is not None], default=None)
+        """How many bytes a message may have now: fewer before the acknowledgement."""
         self._settings = settings
         self._operations: dict[OperationId, Operation] = {}
         # Stopped by the client, but not at their end: no two of them have the same id.
@@ -196,26 +200,18 @@ class ServerProtocol:
         self._takes_operations = True
         self._was_accepted = False
         self._early_pings = 0
-        # About how many bytes the value of the current message takes.
-        self._size = 0
+        # The current message: its text, or its value if it was decoded elsewhere.
+        self._source: object = None
         self._asks_about_pings = asks_about_pings
         self._tells_of_pongs = tells_of_pongs
-
-    @property
-    def max_message_size(self) -> int | None:
-        """How many bytes a message may have now: fewer before the acknowledgement."""
-        settings = self._settings
-        limit, before_ack = settings.max_message_size, settings.max_message_size_before_ack
-        if self._was_accepted or before_ack is None:
-            return limit
-        return before_ack if limit is None else min(limit, before_ack)
 
     def received(self, frame: str | bytes | None) -> list[Effect]:
         """Take a frame as it came from the socket."""
         if self.state is _CLOSED:
             return []
         limit = self.max_message_size
-        if is_longer(frame, limit):
+        # Most are much shorter.
+        if frame and limit is not None and 4 * len(frame) > limit and is_longer(frame, limit):
             is_early = limit != self._settings.max_message_size
             when = " before the acknowledgement" if is_early else ""
             return self._bad_request(f"Message is larger than {limit} bytes{when}")
@@ -223,35 +219,44 @@ class ServerProtocol:
             content = parse(frame)
         except InvalidMessageError as error:
             return self._bad_request(str(error))
-        assert isinstance(frame, str), "nothing else can be parsed"
-        return self._take(content, memory_of_json(frame))
+        return self._take(content, frame)
 
     def received_json(self, content: object) -> list[Effect]:
         """Take a frame that has been decoded by somebody else."""
         if self.state is _CLOSED:
             return []
-        return self._take(content, memory_of(content))
+        return self._take(content, content)
 
-    def _take(self, content: object, size: int) -> list[Effect]:
-        self._size = size
+    def _take(self, content: object, source: object) -> list[Effect]:
         try:
             message = self.subprotocol.decode(content)
         except UnknownMessageTypeError as error:
             return self._unknown_type(error)
         except InvalidMessageError as error:
             return self._bad_request(str(error))
-        return self._ANSWERS[type(message)](self, message)
+        self._source = source
+        try:
+            return self._ANSWERS[type(message)](self, message)
+        finally:
+            self._source = None
+
+    @property
+    def _size(self) -> int:
+        """About how many bytes the value of the current message takes."""
+        source = self._source
+        return memory_of_json(source) if isinstance(source, str) else memory_of(source)
 
     def accepted(self, payload: JsonObject | None) -> list[Effect]:
         """The application lets the client in; `payload` goes with our answer."""
         if self.state is not _INITIALISING:
             return []
         self.state, self._was_accepted = _READY, True
+        self.max_message_size = self._settings.max_message_size
         effects = self._send(messages.ConnectionAck(payload))
         held, self._held = list(self._held.values()), {}
         self._held_bytes = 0
-        for message, self._size in held:
-            effects += self._subscribe(message)
+        for message, size in held:
+            effects += self._begin(message, size)
         return effects
 
     def rejected(self, error: JsonObject, reason: str = "Forbidden") -> list[Effect]:
@@ -371,11 +376,14 @@ class ServerProtocol:
             return self._hold(message)
         if self.state is not _READY:
             return self._close(CloseCode.UNAUTHORIZED, "Unauthorized")
+        return self._begin(message, self._size)
+
+    def _begin(self, message: Subscribe, size: int) -> list[Effect]:
         if not self._takes_operations:
             return []
         if message.id in self._operations:
             return self._duplicate(message.id)
-        settings, size = self._settings, self._size
+        settings = self._settings
         most = settings.max_operations_in_flight
         if most is not None and len(self._operations) >= most:
             return self._too_many(message.id, "operations", "max_operations_in_flight", most)
@@ -449,12 +457,12 @@ class ServerProtocol:
         # A second `connection_init` finds operations of the first that are live.
         if message.id in self._held or message.id in self._operations:
             return self._duplicate(message.id)
-        size = self._held_bytes + self._size
-        is_full = len(self._held) == HELD_LIMIT or size > HELD_BYTES
+        size = self._size
+        is_full = len(self._held) == HELD_LIMIT or self._held_bytes + size > HELD_BYTES
         if self._held and is_full:
             return self._bad_request("Too many operations before the acknowledgement")
-        self._held[message.id] = message, self._size
-        self._held_bytes = size
+        self._held[message.id] = message, size
+        self._held_bytes += size
         return []
 
     def _duplicate(self, id: OperationId) -> list[Effect]:

@@ -10,6 +10,11 @@ _DICT: Final = 192
 
 _LIST: Final = 64
 
+_SHORT: Final = 512
+"""Characters of a text that is not looked at: most messages are no longer."""
+
+_SHORT_FACTOR: Final = 8
+
 _ITEM: Final = 64
 """Bytes of an item: a number or a short string, its key if any, and the references."""
 
@@ -33,6 +38,9 @@ def memory_of_json(text: str) -> int:
     Twenty-four bytes for each of the text are possible: `[{},{},…]`. Brackets in strings
     count, too, which no honest text has many of.
     """
+    length = len(text)
+    if length < _SHORT:
+        return _SHORT_FACTOR * length
     containers = _DICT * text.count("{") + _LIST * text.count("[")
     return getsizeof(text) + containers + _ITEM * text.count(",")
 

@@ -17,7 +17,7 @@ from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.websocket import tasks
 from channels_graphql_ws.websocket.connection import STOPPING_LIMIT, Connection
 from channels_graphql_ws.websocket.interfaces import Acceptance, ConnectionSettings
-from channels_graphql_ws.websocket.ordering import INBOX_LIMIT
+from channels_graphql_ws.websocket.ordering import INBOX_BYTES, INBOX_LIMIT
 from channels_graphql_ws.websocket.outbox import FULL_AT
 from channels_graphql_ws.websocket.protocol import ServerProtocol
 from channels_graphql_ws.websocket.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
@@ -747,6 +747,20 @@ async def test_no_more_is_read_when_too_much_waits_for_its_turn() -> None:
     slow.set()
     await last
     await wait_until(lambda: len(case.socket.frames) == 1 + 2 * (INBOX_LIMIT + 1))
+    await case.connection.disconnected()
+
+
+async def test_what_waits_for_its_turn_is_bounded_in_bytes_too() -> None:
+    case = Case(strict_ordering=True)
+    slow = asyncio.Event()
+    case.application.operations = {"slow": waiting_for(slow), "q" * INBOX_BYTES: at_once}
+    case.init()
+    case.start("slow", "slow")
+    last = case.start("1", "q" * INBOX_BYTES)
+    assert last is not None
+    slow.set()
+    await last
+    await wait_until(lambda: case.socket.words[-1] == "complete:1")
     await case.connection.disconnected()
 
 
