@@ -31,6 +31,7 @@ from channels_graphql_ws import (
 )
 from channels_graphql_ws.client import aiohttp_transport, client, transport
 from channels_graphql_ws.execution import context
+from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.subscription import declaration as subscription
 from channels_graphql_ws.websocket import consumer
 from support import GUARD
@@ -365,8 +366,6 @@ def _is_required(parameter: inspect.Parameter) -> bool:
 @pytest.mark.parametrize(
     ("name", "default"),
     [
-        ("send_ping_every", None),
-        ("connection_init_wait_timeout", 0),
         ("strict_ordering", False),
         ("confirm_subscriptions", False),
         ("subscription_confirmation_message", {"data": None, "errors": None}),
@@ -382,6 +381,37 @@ def _is_required(parameter: inspect.Parameter) -> bool:
 def test_a_consumer_behaves_as_it_always_did_unless_it_is_told(name: str, default: Any):
     value = getattr(consumer.GraphqlWsConsumer, name)
     assert (value, type(value)) == (default, type(default))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("send_ping_every", None),
+        ("connection_init_wait_timeout", 0),
+        ("on_connect_timeout", None),
+        ("max_message_size", None),
+        ("max_message_size_before_ack", None),
+        ("max_ping_size", None),
+        ("max_operations_in_flight", None),
+        ("max_bytes_in_flight", None),
+        ("max_operations_per_connection", None),
+        ("max_unsent_bytes", None),
+        ("max_messages_per_second", None),
+        ("max_connections_per_user", None),
+        ("max_connections_per_address", None),
+    ],
+)
+def test_one_word_gives_back_what_a_consumer_always_allowed(name: str, value: Any):
+    class Query(graphene.ObjectType):
+        ok = graphene.Boolean()
+
+    class Open(consumer.GraphqlWsConsumer):
+        schema = graphene.Schema(query=Query)
+        safety = "compatible"
+
+    endpoint = Open()
+    settle(endpoint)
+    assert getattr(endpoint, name) == value
 
 
 def test_the_schema_of_a_consumer_has_no_default():

@@ -140,6 +140,8 @@ class Consumer(channels_graphql_ws.GraphqlWsConsumer):
     schema = graphene.Schema(query=Query, subscription=Subscription)
     confirm_subscriptions = True
     compile_operations = WISHES.get("compile_operations", True)
+    # The load generator sends on one connection what many clients would.
+    max_messages_per_second = None
 
 
 class Broadcaster:

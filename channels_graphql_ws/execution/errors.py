@@ -21,6 +21,9 @@ Formatter: TypeAlias = Callable[[Exception], Mapping[str, Any]]
 INTERNAL_ERROR: Final = {"message": "Internal server error"}
 """All that a client is told of a mistake in our own code."""
 
+TIMED_OUT: Final = {"message": "The operation took too long"}
+"""What a client is told of an operation that `operation_timeout` has ended."""
+
 
 def format_error(error: Exception) -> dict[str, Any]:
     """Return an exception as GraphQL has errors (specification, 7.1.2).

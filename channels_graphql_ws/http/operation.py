@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from graphql import GraphQLError, OperationType
 
 from channels_graphql_ws.concurrency import eager
-from channels_graphql_ws.execution.errors import RequestError
+from channels_graphql_ws.execution.errors import TIMED_OUT, RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.http.request import HttpRequest
@@ -28,7 +28,7 @@ from channels_graphql_ws.shutdown import remaining
 log = logging.getLogger("channels_graphql_ws.http")
 
 INTERNAL_ERROR = dumps({"errors": [{"message": "Internal server error"}]})
-TIMED_OUT = dumps({"errors": [{"message": "The operation took too long"}]})
+TIMED_OUT_RESULT = dumps({"errors": [TIMED_OUT]})
 
 
 class Outcome(Enum):
@@ -267,7 +267,7 @@ class HttpOperation:
 
     def _time_out(self, task: asyncio.Task[None]) -> None:
         if self.type is not OperationType.SUBSCRIPTION and not task.done():
-            self._answer(TIMED_OUT, Outcome.TIMED_OUT)
+            self._answer(TIMED_OUT_RESULT, Outcome.TIMED_OUT)
             self.completed()
             self._is_over = True
             self.outcome = Outcome.TIMED_OUT

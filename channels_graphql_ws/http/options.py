@@ -58,9 +58,6 @@ class GraphqlHttpEndpoint(OperationOptions):
     """Seconds in which a body must arrive, or the request is answered with 408. `None`: any
     time. In `GraphqlView`, Django reads bodies, and has no such limit."""
 
-    operation_timeout: Annotated[float | None, NOT_NEGATIVE] = None
-    """Seconds after which a query or mutation is cancelled and answered with 504."""
-
     event_streams_enabled: bool = True
     """Serve operations as server-sent events to clients that accept `text/event-stream`."""
 

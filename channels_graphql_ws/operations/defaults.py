@@ -107,7 +107,7 @@ def settle(endpoint: Any) -> None:
     declared = _declared(type(endpoint))
     if is_open:
         for name, value in declared.open.items():
-            if not _is_set(endpoint, name):
+            if not is_set(endpoint, name):
                 setattr(endpoint, name, value)
     for name, by_debug in declared.by_debug.items():
         if getattr(endpoint, name) is None:
@@ -120,8 +120,11 @@ def _by_debug(endpoint: Any, option: ByDebug) -> Any:
     return option.on if is_debug() else option.off
 
 
-def _is_set(endpoint: Any, name: str) -> bool:
-    """Return whether the value of an option is not the one that it was declared with."""
+def is_set(endpoint: Any, name: str) -> bool:
+    """Return whether the value of an option is not the one that it was declared with.
+
+    To be asked before `settle`.
+    """
     if name in vars(endpoint):
         return True
     base = next(each for each in type(endpoint).__mro__ if name in vars(each))

@@ -45,6 +45,8 @@ class Range:
 
 NOT_NEGATIVE: Final = Range(0)
 
+POSITIVE: Final = Range(0.01)
+
 
 def option_names(cls: type[Any]) -> set[str]:
     """Return the names of a class's options: its public attributes that are not methods."""

@@ -109,6 +109,11 @@ class OperationOptions:
     masked_error_message: str = "Unexpected error."
     """What clients read in place of an error that is hidden."""
 
+    operation_timeout: Annotated[float | None, NOT_NEGATIVE] = None
+    """Seconds after which a query or mutation is cancelled: over HTTP it is answered with 504,
+    over WebSocket with an error. `None`: never. What runs on the event loop without waiting is
+    not interrupted."""
+
     warn_operation_timeout: Annotated[float | None, NOT_NEGATIVE] = 1
     """Seconds after which the execution of a query or mutation is logged as a warning.
     `None`: never."""

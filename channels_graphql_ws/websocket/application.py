@@ -11,6 +11,7 @@ from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.json_text import culprit, is_encodable, loads
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.session import EndpointSession
+from channels_graphql_ws.websocket.handshake import ConnectionPlace
 from channels_graphql_ws.websocket.hooks import RESULT_HOOKS, HookedClient, WebSocketHooks
 from channels_graphql_ws.websocket.identity import Identities
 from channels_graphql_ws.websocket.interfaces import Acceptance
@@ -20,6 +21,11 @@ from channels_graphql_ws.websocket.operation import ClientOperation
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 _ACCEPTED: Final = Acceptance(None, is_another=False)
+
+_OF_APPLICATION: Final[Mapping[int, int]] = {
+    int(CloseCode.SERVICE_RESTART): int(CloseCode.SERVICE_RESTART_OF_APPLICATION),
+    int(CloseCode.TRY_AGAIN_LATER): int(CloseCode.TRY_AGAIN_LATER_OF_APPLICATION),
+}
 
 SendEvent = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -48,11 +54,20 @@ class ConsumerApplication:
         hooks: the same, as far as its hooks are concerned.
         session: what its operations are lent.
         identities: who the client is.
+        place: its place among the connections of its user and of its address.
         overridden: names of the hooks that are the user's.
         crash: is called when a frame cannot be encoded.
     """
 
-    __slots__ = ("_consumer", "_crash", "_hooks", "_identities", "_overridden", "_session")
+    __slots__ = (
+        "_consumer",
+        "_crash",
+        "_hooks",
+        "_identities",
+        "_overridden",
+        "_place",
+        "_session",
+    )
 
     def __init__(
         self,
@@ -60,6 +75,7 @@ class ConsumerApplication:
         hooks: WebSocketHooks,
         session: EndpointSession,
         identities: Identities,
+        place: ConnectionPlace,
         overridden: frozenset[str],
         crash: Callable[[], None],
     ) -> None:
@@ -67,6 +83,7 @@ class ConsumerApplication:
         self._hooks = hooks
         self._session = session
         self._identities = identities
+        self._place = place
         self._overridden = overridden
         self._crash = crash
 
@@ -89,10 +106,10 @@ class ConsumerApplication:
         try:
             await self._consumer.close(code, reason)
         except Exception:
-            if code != CloseCode.SERVICE_RESTART:
+            # Daphne takes no other codes of WebSockets as such from applications.
+            if code not in _OF_APPLICATION:
                 raise
-            code = int(CloseCode.SERVICE_RESTART_OF_APPLICATION)
-            await self._consumer.close(code, reason)
+            await self._consumer.close(_OF_APPLICATION[code], reason)
 
     def accept_client(self, payload: Any) -> Eager[Acceptance]:
         """Call `on_connect`; what it has changed counts once it has accepted."""
@@ -106,12 +123,17 @@ class ConsumerApplication:
         handshake = identities.propose(params)
         try:
             answer: Any = yield self._hooks.on_connect(payload)
+            self._place.take_for_user(handshake.identity.scope)
         except BaseException:
             handshake.reject()
             raise
         is_another = identities.accept(handshake)
         self._renew_session(is_first=is_first)
         return Acceptance(_acknowledgement(answer), is_another=is_another)
+
+    def name_of(self, hook: str) -> str:
+        """Return what to call a hook in the log."""
+        return f"`{hook}` of {type(self._consumer).__qualname__}"
 
     def has_left(self) -> bool:
         """Return whether an operation has logged the client out, or in as somebody else."""

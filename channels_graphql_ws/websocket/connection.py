@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextvars import Context, copy_context
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from functools import partial
 from typing import Any, Final, assert_never
 
-from graphql import GraphQLError, OperationType
+from graphql import OperationType
 
-from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
-from channels_graphql_ws.concurrency.variables import VariableChange, apply, changes
-from channels_graphql_ws.exceptions import ConnectionRejectionError
-from channels_graphql_ws.execution.errors import TooManyError, describe, log_refusal
+from channels_graphql_ws.execution.errors import TIMED_OUT, TooManyError
+from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.request import Refusal
-from channels_graphql_ws.shutdown import remaining
+from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, remaining
+from channels_graphql_ws.websocket.admission import Admission
 from channels_graphql_ws.websocket.interfaces import Application, ConnectionSettings, WebSocket
 from channels_graphql_ws.websocket.keep_alive import KeepAlive
+from channels_graphql_ws.websocket.lifetime import Lifetime
 from channels_graphql_ws.websocket.messages import CloseCode
 from channels_graphql_ws.websocket.operation import SUBSCRIPTION, ClientOperation
 from channels_graphql_ws.websocket.ordering import StrictOrder
@@ -52,6 +52,11 @@ ANOTHER_IDENTITY: Final = {
 }
 """What is said of an operation that began before another identity was accepted."""
 
+EXPECTED_CODES: Final = frozenset(
+    {CloseCode.NORMAL, CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER}
+)
+"""Codes of closes that are not worth a warning, or have had one of their own."""
+
 STOPPING_LIMIT = 1_000
 """Operations that may be ending at the client's wish before no more messages are read."""
 
@@ -67,20 +72,21 @@ class Connection:
         websocket: where frames go.
         application: who decides on clients and executes operations.
         settings: times and order.
+        pings_at_once: send the first ping with the acknowledgement, if the dialect does that.
     """
 
     __slots__ = (
         "__weakref__",
+        "_admission",
         "_application",
-        "_decided",
         "_idle",
-        "_init_timer",
-        "_initializing",
         "_keep_alive",
+        "_lifetime",
         "_loop",
         "_operations",
         "_order",
         "_outbox",
+        "_pings_at_once",
         "_protocol",
         "_send_event",
         "_settings",
@@ -88,7 +94,6 @@ class Connection:
         "_stopping",
         "_subscriptions",
         "_tasks",
-        "_variables",
         "_websocket",
     )
 
@@ -98,8 +103,11 @@ class Connection:
         websocket: WebSocket,
         application: Application,
         settings: ConnectionSettings,
+        *,
+        pings_at_once: bool = True,
     ) -> None:
         self._protocol = protocol
+        self._pings_at_once = pings_at_once
         self._websocket = websocket
         self._send_event = websocket.event_sender()
         self._application = application
@@ -113,23 +121,22 @@ class Connection:
         self._outbox = Outbox(
             self, max_size=settings.max_unsent_bytes, timeout=settings.pong_timeout
         )
-        self._init_timer: asyncio.TimerHandle | None = None
         self._keep_alive: KeepAlive | None = None
-        self._initializing: asyncio.Task[None] | None = None
         self._idle: asyncio.Event | None = None
-        self._decided: asyncio.Event | None = None
-        self._variables: Sequence[VariableChange] = ()
+        self._admission = Admission(self, protocol, application, settings)
+        self._lifetime: Lifetime | None = None
         self._order = StrictOrder(self) if settings.strict_ordering else None
 
     def enter(self) -> None:
         """Set the context variables that `on_connect` has set, for the running code."""
-        apply(self._variables)
+        self._admission.enter()
 
     def opened(self) -> None:
         """The socket is open."""
-        timeout = self._settings.connection_init_wait_timeout
-        if timeout and self._protocol.subprotocol.has_init_timeout:
-            self._init_timer = self._loop.call_later(timeout, self._init_timed_out)
+        self._admission.opened()
+        idle, age = self._settings.idle_timeout, self._settings.max_connection_age
+        if idle is not None or age is not None:
+            self._lifetime = Lifetime(self, idle, age)
 
     def may_take(self, frame: str | bytes | None) -> bool:
         """Return whether a frame is not too large to be decoded."""
@@ -155,8 +162,9 @@ class Connection:
         if self._tasks:
             await self._tasks.finish(remaining(self._settings.disconnect_timeout))
         self._tasks.release()
-        # They know this connection, too: circles stay until garbage is collected.
-        self._keep_alive = self._order = None
+        # Break the reference cycles, so that memory is freed at once.
+        self._keep_alive = self._order = self._lifetime = None
+        self._admission.release()
 
     async def drain(self, timeout: float) -> None:
         """Ask the client to connect again, as soon as only subscriptions are under way.
@@ -164,20 +172,36 @@ class Connection:
         Args:
             timeout: seconds to wait for queries and mutations.
         """
-        self._protocol.shutting_down()
-        self._idle = self._idle or asyncio.Event()
         try:
-            if self._is_busy:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._idle.wait(), timeout)
-            completes = self._settings.complete_at_shutdown
-            self.carry_out(self._protocol.shut_down(completes=completes))
+            await self._send_away(timeout)
             await self._tasks.wait(CLOSE_TIMEOUT)
         except asyncio.CancelledError:
-            # Who cancels this has no more patience.
+            # The shutdown deadline has passed: cancel everything.
             self._wind_down()
             await self._tasks.cancel()
             raise
+
+    async def _send_away(self, timeout: float) -> None:
+        self._protocol.shutting_down()
+        self._idle = self._idle or asyncio.Event()
+        if self._is_busy:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), timeout)
+        completes = self._settings.complete_at_shutdown
+        self.carry_out(self._protocol.shut_down(completes=completes))
+
+    def retire(self) -> None:
+        """Ask the client to connect again, as soon as only subscriptions are under way."""
+        self.spawn(self._send_away(DEFAULT_TIMEOUT))
+
+    def idled(self) -> None:
+        """Close, as nothing was under way for too long."""
+        self.carry_out(self._protocol.idled())
+
+    @property
+    def has_operations(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._operations)
 
     @property
     def _is_busy(self) -> bool:
@@ -239,12 +263,14 @@ class Connection:
         self._free_place(client)
         if self._idle is not None and not self._is_busy:
             self._idle.set()
+        if self._lifetime is not None and not self._operations:
+            self._lifetime.rested()
 
     def finished(self, client: ClientOperation) -> None:
         """An operation has come to its end by itself, and is answered."""
         self.forget(client)
         if client.type is not SUBSCRIPTION and self._application.has_left():
-            self._end_operations_of_before()
+            self.end_operations_of_before()
 
     @property
     def is_clear(self) -> bool:
@@ -253,14 +279,9 @@ class Connection:
 
     def admission(self) -> Awaitable[None] | None:
         """Return something to wait for while it is being decided who the client is."""
-        return self._admission() if self._protocol.state is State.INITIALISING else None
+        return self._admission.waiting()
 
-    async def _admission(self) -> None:
-        while self._protocol.state is State.INITIALISING:
-            self._decided = self._decided or asyncio.Event()
-            await self._decided.wait()
-
-    def _end_operations_of_before(self) -> None:
+    def end_operations_of_before(self) -> None:
         """End what began under another identity, but for mutations, which go on under theirs."""
         for client in list(self._operations.values()):
             if client.is_stopping or (client.type is OperationType.MUTATION and client.is_started):
@@ -281,7 +302,7 @@ class Connection:
         limit = self._settings.max_operations_per_connection
         if limit is not None and self._subscriptions >= limit:
             text = f"Operation limit of {limit} reached: end a subscription of this connection"
-            raise TooManyError(GraphQLError(text))
+            raise TooManyError(exceeded("max_operations_per_connection", limit, text))
         self._subscriptions += 1
         client.has_place = True
 
@@ -352,11 +373,7 @@ class Connection:
                 case Cancel():
                     self._cancel(effect.operation)
                 case Initialize():
-                    self._forget_init_timer()
-                    # The hook's variables are its own until it has accepted.
-                    variables = copy_context()
-                    initialize = self._initialize(effect.payload, variables)
-                    self._initializing = self.run(initialize, variables)
+                    self._admission.begin(effect.payload)
                 case Close():
                     self._close(effect.code, effect.reason)
                 case Pinged():
@@ -370,23 +387,8 @@ class Connection:
         if frame is not None:
             self._outbox.put(self._send_event, {"type": "websocket.send", "text": frame})
 
-    def _initialize(self, payload: Any, variables: Context) -> Eager[None]:
-        before = variables.copy()
-        try:
-            acceptance = yield from self._application.accept_client(payload)
-        # A hook refuses by raising anything.
-        except (Exception, asyncio.CancelledError) as error:
-            if eager.is_cancellation(error):
-                raise
-            self._reject(error if isinstance(error, Exception) else RuntimeError("Cancelled"))
-            return
-        if acceptance.is_another:
-            self._end_operations_of_before()
-        self._variables = changes(before, variables)
-        self.carry_out(self._protocol.accepted(acceptance.payload))
-        if self._decided is not None:
-            self._decided.set()
-            self._decided = None
+    def acknowledged(self) -> None:
+        """The client was let in."""
         if self._settings.send_ping_every:
             self._started_keep_alive().start()
 
@@ -400,30 +402,27 @@ class Connection:
                 self._loop,
                 every=self._settings.send_ping_every,
                 timeout=self._settings.pong_timeout,
+                at_once=self._pings_at_once,
             )
         return self._keep_alive
 
-    def _reject(self, error: Exception) -> None:
-        if isinstance(error, ConnectionRejectionError):
-            log.info("A client was rejected: %r", error)
-            payload = error.payload
-            answer, reason = describe(error, lambda _: payload), error.reason
-        else:
-            log_refusal("A client was rejected", error, self._application.mask)
-            answer, reason = describe(error, self._application.format_error), "Forbidden"
-        self.carry_out(self._protocol.rejected(answer, reason))
-
     def _execute(self, operation: Operation) -> None:
-        if self._variables:
-            self._set_variables()
+        if self._admission.variables:
+            self._admission.enter()
         client = self._operations[operation] = ClientOperation(self, operation)
         client.task = self.run(self._application.execute(client), client.variables)
+        timeout = self._settings.operation_timeout
+        if timeout is not None and client.task is not None:
+            client.timer = self._loop.call_later(timeout, self._operation_timed_out, client)
 
-    def _set_variables(self) -> None:
-        """Set the variables of `on_connect`, unless this code or one before it has done so."""
-        variable, _, value = self._variables[0]
-        if variable.get(None) is not value:
-            apply(self._variables)
+    def _operation_timed_out(self, client: ClientOperation) -> None:
+        """Answer a query or mutation that takes too long, and cancel it."""
+        if client.type is SUBSCRIPTION or client.is_stopping:
+            return
+        self.report("failed", client.operation, [TIMED_OUT], Refusal.OPERATION)
+        self.forget(client)
+        client.cancel()
+        self.run(self._end(client))
 
     def _cancel(self, operation: Operation) -> None:
         client = self._operations.get(operation)
@@ -458,7 +457,7 @@ class Connection:
         self._send(frame)
 
     def _close(self, code: CloseCode, reason: str) -> None:
-        if code not in (CloseCode.NORMAL, CloseCode.SERVICE_RESTART):
+        if code not in EXPECTED_CODES:
             log.warning("Closing a connection: %s %r", int(code), reason)
         # Who is not there any more does not read what waits before the close.
         at_once = code is CloseCode.TIMEOUT
@@ -470,22 +469,15 @@ class Connection:
         code = int(CloseCode.INTERNAL_ERROR)
         return self._websocket.send_close(code, "A message could not be sent")
 
-    def _init_timed_out(self) -> None:
-        self.carry_out(self._protocol.init_timed_out())
-
-    def _forget_init_timer(self) -> None:
-        if self._init_timer is not None:
-            self._init_timer.cancel()
-
     def _wind_down(self) -> None:
         """End everything, without waiting for it."""
-        self._forget_init_timer()
+        self._admission.stop()
+        if self._lifetime is not None:
+            self._lifetime.stop()
         if self._keep_alive is not None:
             self._keep_alive.stop()
         if self._order is not None:
             self._order.end()
-        if self._initializing is not None:
-            eager.cancel(self._initializing)
         for client in list(self._operations.values()):
             self.forget(client)
             self.run(self._end(client))

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from secrets import token_hex
+from time import monotonic
 from typing import Any, ClassVar, Unpack
 
 from channels.exceptions import StopConsumer
@@ -17,7 +18,7 @@ from channels.layers import get_channel_layer
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.exceptions import ChannelLayerError, InvalidMessageError
 from channels_graphql_ws.operations.class_checks import check_names
-from channels_graphql_ws.operations.defaults import settle
+from channels_graphql_ws.operations.defaults import is_set, settle
 from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.keywords import WebSocketKeywords
 from channels_graphql_ws.operations.mounting import check_arguments, check_class
@@ -27,6 +28,7 @@ from channels_graphql_ws.operations.option_values import (
     with_options,
 )
 from channels_graphql_ws.operations.overrides import default, overridden
+from channels_graphql_ws.operations.places import NoPlaceError
 from channels_graphql_ws.operations.session import EndpointSession
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.layers import register_endpoint
@@ -40,12 +42,19 @@ from channels_graphql_ws.shutdown import (
 from channels_graphql_ws.websocket.application import ConsumerApplication
 from channels_graphql_ws.websocket.channel_messages import ChannelMessages
 from channels_graphql_ws.websocket.connection import Connection
-from channels_graphql_ws.websocket.handshake import problem_of_origin, problem_of_size, refuse
+from channels_graphql_ws.websocket.handshake import (
+    ConnectionPlace,
+    problem_of_origin,
+    problem_of_place,
+    problem_of_size,
+    refuse,
+)
 from channels_graphql_ws.websocket.hooks import RESULT_HOOKS, WebSocketHooks
 from channels_graphql_ws.websocket.identity import Identities
 from channels_graphql_ws.websocket.interfaces import ConnectionSettings
 from channels_graphql_ws.websocket.messages import CloseCode
 from channels_graphql_ws.websocket.options import ConsumerOptions
+from channels_graphql_ws.websocket.pace import SLICE, Pace
 from channels_graphql_ws.websocket.protocol import (
     SERVICE_RESTART,
     ProtocolSettings,
@@ -188,7 +197,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 f"GraphqlWsConsumer serves 'websocket' and not {scope['type']!r}: mount it "
                 "under 'websocket' of a `channels.routing.ProtocolTypeRouter`"
             )
+        self._pings_at_once = is_set(self, "send_ping_every")
         settle(self)
+        self._place = ConnectionPlace(self)
         self._identities = Identities(scope)
         self.base_send = send
         self._receiver = Receiver(receive)
@@ -229,14 +240,22 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._connections = connections_of_loop()
         self._session = EndpointSession(self, self.scope, self._own_channel_name)
         application = ConsumerApplication(
-            self, self, self._session, self._identities, self._overridden, self._crashed
+            self,
+            self,
+            self._session,
+            self._identities,
+            self._place,
+            self._overridden,
+            self._crashed,
         )
         if self._connections.is_draining:
             await application.send_close(int(CloseCode.SERVICE_RESTART), SERVICE_RESTART)
             return
         settings = _settings(_reader.values(self))
         protocol = self._server_protocol(chosen, settings.protocol)
-        self._connection = Connection(protocol, application, application, settings)
+        self._connection = Connection(
+            protocol, application, application, settings, pings_at_once=self._pings_at_once
+        )
         self._session.send_away_with_hub(self._connection)
         self._connections.add(self._connection)
         self._connection.opened()
@@ -320,19 +339,30 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     async def _serve(self) -> None:
         messages = await self._use_channel_layer()
+        pace = Pace(self.max_messages_per_second)
         while True:
             event = await self._receiver()
+            started = monotonic()
             if self._takes_frames and event["type"] == "websocket.receive":
                 if waiting := self._take_frame(_frame(event)):
                     await waiting
             elif not await self._take_event(event, messages):
                 break
+            pace.tokens -= 1
+            pace.busy += monotonic() - started
+            if pace.busy > SLICE or pace.tokens < 0:
+                await pace.give_way()
 
     async def _is_refused(self) -> bool:
-        """Refuse the handshake of a page of another site, and return whether it is one."""
+        """Refuse a handshake that may not be accepted, and return whether it is one."""
         refusal = problem_of_size(self.scope) or problem_of_origin(
             self.scope, self.allowed_origins
         )
+        if refusal is None:
+            try:
+                self._place.take(self.scope)
+            except NoPlaceError as error:
+                refusal = problem_of_place(error)
         if refusal is not None:
             await refuse(refusal, self.scope, self.base_send)
         return refusal is not None
@@ -391,6 +421,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     async def _end(self) -> None:
         """End what belongs to the connection, whichever way it was lost."""
+        self._place.release()
         self._is_over = True
         session, self._session = self._session, None
         connection, self._connection = self._connection, None

@@ -1,15 +1,23 @@
-"""Handshakes that are refused: pages of other sites, headers that are too large."""
+"""Handshakes that are refused: pages of other sites, too many connections, large headers."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from channels_graphql_ws.execution.headers import problem_of_headers
 from channels_graphql_ws.operations.defaults import is_debug
 from channels_graphql_ws.operations.origins import Server
+from channels_graphql_ws.operations.places import (
+    Limit,
+    NoPlaceError,
+    Place,
+    address_of,
+    places_of_loop,
+    user_of,
+)
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
@@ -45,6 +53,69 @@ def problem_of_origin(
     if origin is None or server.trust(origin, allowed_origins) is not None:
         return None
     return Refusal(HTTPStatus.FORBIDDEN, server.explain(origin, allowed_origins))
+
+
+def problem_of_place(error: NoPlaceError) -> Refusal:
+    """Return the refusal of a user or an address that has too many connections."""
+    return Refusal(HTTPStatus.TOO_MANY_REQUESTS, f"of {error.limit.key!r}: {error}")
+
+
+class PlaceOptions(Protocol):
+    """The options of a consumer that decide on places."""
+
+    max_connections_per_user: int | None
+    max_connections_per_address: int | None
+    trusted_proxies: Sequence[str]
+
+
+class ConnectionPlace:
+    """The place of one connection among those of its user, and of its address.
+
+    Args:
+        options: the consumer, for its limits.
+    """
+
+    __slots__ = ("_options", "_taken", "_user")
+
+    def __init__(self, options: PlaceOptions) -> None:
+        self._options = options
+        self._taken: tuple[Place, ...] = ()
+        self._user: tuple[str, str] | None = None
+
+    def take(self, scope: Mapping[str, Any]) -> None:
+        """Take it, at the handshake.
+
+        Raises:
+            NoPlaceError: this user or this address has too many connections.
+        """
+        options, self._user = self._options, user_of(scope)
+        most = options.max_connections_per_address
+        address = None if most is None else address_of(scope, options.trusted_proxies)
+        self._take(Limit(address, most, "max_connections_per_address"), self._of_user())
+
+    def take_for_user(self, scope: Mapping[str, Any]) -> None:
+        """Take it for a user that is known now, if it is another one.
+
+        Raises:
+            NoPlaceError: this user has too many connections.
+        """
+        user = user_of(scope)
+        if user != self._user:
+            self._user = user
+            self._take(self._of_user())
+
+    def release(self) -> None:
+        """Give it back; harmless when repeated."""
+        for place in self._taken:
+            place.release()
+
+    def _of_user(self) -> Limit:
+        most = self._options.max_connections_per_user
+        return Limit(self._user, most, "max_connections_per_user")
+
+    def _take(self, *limits: Limit) -> None:
+        if any(each.key is not None and each.most is not None for each in limits):
+            self._taken += (places_of_loop("WebSockets").take(limits),)
 
 
 async def refuse(refusal: Refusal, scope: Mapping[str, Any], send: Send) -> None:

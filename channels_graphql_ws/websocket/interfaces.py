@@ -22,6 +22,10 @@ class ConnectionSettings:
     send_ping_every: float | None = None
     pong_timeout: float | None = 20.0
     connection_init_wait_timeout: float | None = None
+    on_connect_timeout: float | None = None
+    operation_timeout: float | None = None
+    idle_timeout: float | None = None
+    max_connection_age: float | None = None
     disconnect_timeout: float | None = 30.0
     max_operations_per_connection: int | None = None
     max_unsent_bytes: int | None = None
@@ -58,6 +62,10 @@ class Application(KeepAliveHooks, Protocol):
 
     def accept_client(self, payload: Any) -> Eager[Acceptance]:
         """Refuse a client by raising, or let it in."""
+        ...
+
+    def name_of(self, hook: str) -> str:
+        """Return what to call a hook in the log."""
         ...
 
     def has_left(self) -> bool:

@@ -18,9 +18,12 @@ class CloseCode(IntEnum):
 
     NORMAL = 1000
     SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
     LEGACY_REJECTED = 4000
     SERVICE_RESTART_OF_APPLICATION = 4012
     """For servers (Daphne) that let applications close with 1000 and 3000 to 4999 only."""
+    TRY_AGAIN_LATER_OF_APPLICATION = 4013
+    """The same."""
     BAD_REQUEST = 4400
     UNAUTHORIZED = 4401
     FORBIDDEN = 4403

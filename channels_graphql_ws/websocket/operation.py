@@ -79,6 +79,7 @@ class ClientOperation:
         "live",
         "operation",
         "task",
+        "timer",
         "type",
         "variables",
     )
@@ -89,6 +90,7 @@ class ClientOperation:
         self.variables: Context = copy_context()
         self.type: OperationType | None = None
         self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
         self.live: ActiveSubscription | None = None
         self.has_place = False
         self.is_cancelled = False
@@ -204,3 +206,6 @@ class ClientOperation:
         A task that was cancelled has the frames in its traceback, and those know us.
         """
         self.live = self.at_end = self.task = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None

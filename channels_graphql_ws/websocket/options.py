@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, cast
 
 from channels_graphql_ws.operations.defaults import FromSettings, Open
-from channels_graphql_ws.operations.option_values import NOT_NEGATIVE
+from channels_graphql_ws.operations.option_values import NOT_NEGATIVE, POSITIVE
 from channels_graphql_ws.operations.options import OperationOptions
 
 
@@ -27,8 +27,9 @@ class ConsumerOptions(OperationOptions):
     """The subprotocols to speak, the preferred one first; leave out the legacy
     `graphql-ws` to switch it off."""
 
-    send_ping_every: Annotated[float | None, NOT_NEGATIVE] = None
-    """Seconds between pings; `None` sends none."""
+    send_ping_every: Annotated[float | None, NOT_NEGATIVE, Open(None)] = 25.0
+    """Seconds between pings; `None` sends none. In the legacy `graphql-ws` they are `ka`
+    messages, the first of which goes with the acknowledgement if this option is set."""
 
     ping_payload: Mapping[str, Any] | Callable[[Any], Mapping[str, Any] | None] | None = None
     """A JSON object that goes with each ping, or a method that returns one.
@@ -36,11 +37,38 @@ class ConsumerOptions(OperationOptions):
 
     pong_timeout: Annotated[float | None, NOT_NEGATIVE] = 20.0
     """Seconds after a ping in which the client must send something, anything, or the
-    connection is closed with 4408. `None` waits for ever. `graphql-transport-ws` only."""
+    connection is closed with 4408; `graphql-transport-ws` only. And seconds in which a client
+    must take something of what waits for it, for each MiB of the message that is being sent,
+    in both subprotocols. `None` waits for ever."""
 
-    connection_init_wait_timeout: Annotated[float | None, NOT_NEGATIVE] = 0
+    connection_init_wait_timeout: Annotated[float | None, NOT_NEGATIVE, Open(0)] = 10.0
     """Seconds until a socket without `connection_init` is closed with 4408; 0 or `None`
-    waits for ever. `graphql-transport-ws` only."""
+    waits for ever."""
+
+    on_connect_timeout: Annotated[float | None, NOT_NEGATIVE, Open(None)] = 30.0
+    """Seconds that `on_connect` may take, before the client is closed with 4408 and the log
+    says so. `None`: any time."""
+
+    idle_timeout: Annotated[float | None, NOT_NEGATIVE] = None
+    """Seconds without an operation until a connection is closed with 1000. `None`: never."""
+
+    max_connection_age: Annotated[float | None, NOT_NEGATIVE] = None
+    """Seconds until a connection is closed with 1012, so that the client connects again; up
+    to a tenth less, so that not all do so at once. Queries and mutations that are under way
+    may end, for ten seconds. `None`: never."""
+
+    max_connections_per_user: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 100
+    """Connections that one user may have in one process. One more is refused: with 429 if the
+    server can send that, else 403, or closed with 1013 if `on_connect` has logged the user in.
+    `None`: no limit."""
+
+    max_connections_per_address: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 250
+    """The same for all clients of one address; see `trusted_proxies`. Of IPv6, 64 bits are
+    one address."""
+
+    max_messages_per_second: Annotated[float | None, POSITIVE, Open(None)] = 1_000.0
+    """Messages that are read of one client, in the long run; five times as many at once. What
+    is too fast waits in the server and the network: nothing is refused. `None`: no limit."""
 
     strict_ordering: bool = False
     """Process each message of a client, and what follows from it, to its end before the

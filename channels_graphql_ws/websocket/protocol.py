@@ -325,6 +325,23 @@ class ServerProtocol:
             return []
         return self._close(CloseCode.TIMEOUT, "Connection initialisation timeout")
 
+    def decision_timed_out(self) -> list[Effect]:
+        """The application has not decided on the client in time."""
+        if self.state is not _INITIALISING:
+            return []
+        return self._close(CloseCode.TIMEOUT, "Connection initialisation timeout")
+
+    def full(self, error: JsonObject, reason: str) -> list[Effect]:
+        """The application lets the client in, but there is no room for it now."""
+        if self.state is not _INITIALISING:
+            return []
+        last_words = self._send(messages.ConnectionError(error))
+        return [*last_words, *self._close(CloseCode.TRY_AGAIN_LATER, reason)]
+
+    def idled(self) -> list[Effect]:
+        """Nothing was under way for too long."""
+        return [] if self.state is _CLOSED else self._close(CloseCode.NORMAL, "Idle")
+
     def pong_timed_out(self) -> list[Effect]:
         """Nothing at all came since a ping."""
         if self.state is _CLOSED:

@@ -40,8 +40,6 @@ class Subprotocol:
     """The server's words that only keep the connection alive."""
     accepts_integer_ids: bool
     """Take integers for ids and echo them."""
-    has_init_timeout: bool
-    """Close a socket which sends no `connection_init` in time."""
     expects_pong: bool
     """A peer that does not answer a ping is dead."""
     pings_at_once: bool
@@ -203,8 +201,6 @@ def _encode_legacy_error(message: messages.Error) -> list[str]:
     if message.refusal in (Refusal.OPERATION, Refusal.INTERNAL):
         return [dumps({"type": "error", "id": id, "payload": {"errors": errors}})]
     data = dumps({"type": "data", "id": id, "payload": {"data": None, "errors": errors}})
-    if message.refusal is Refusal.SUBSCRIBE:
-        return [data]
     return [data, dumps({"type": "complete", "id": id})]
 
 
@@ -235,7 +231,6 @@ GRAPHQL_TRANSPORT_WS = Subprotocol(
     has_ping=True,
     keep_alive_types=frozenset({"ping", "pong"}),
     accepts_integer_ids=False,
-    has_init_timeout=True,
     expects_pong=True,
     pings_at_once=False,
     allows_second_init=False,
@@ -268,7 +263,6 @@ GRAPHQL_WS = Subprotocol(
     has_ping=False,
     keep_alive_types=frozenset({"ka"}),
     accepts_integer_ids=True,
-    has_init_timeout=False,
     expects_pong=False,
     pings_at_once=True,
     allows_second_init=True,

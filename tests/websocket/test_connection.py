@@ -90,6 +90,9 @@ class FakeApplication:
             raise answer
         return Acceptance((yield answer), is_another=False)
 
+    def name_of(self, hook: str) -> str:
+        return f"the {hook} of this test"
+
     def has_left(self) -> bool:
         return False
 
@@ -154,7 +157,9 @@ class FakeClock:
 class Case:
     """A connection between a fake socket and a fake application."""
 
-    def __init__(self, *, legacy: bool = False, **settings: Any) -> None:
+    def __init__(
+        self, *, legacy: bool = False, pings_at_once: bool = True, **settings: Any
+    ) -> None:
         self.socket, self.application = FakeWebSocket(), FakeApplication()
         self.clock = FakeClock()
         self.connection = Connection(
@@ -162,6 +167,7 @@ class Case:
             self.socket,
             self.application,
             ConnectionSettings(**settings),
+            pings_at_once=pings_at_once,
         )
         self.connection._loop = self.clock  # type: ignore[assignment]
         self.start_word, self.stop_word = (
@@ -271,8 +277,9 @@ async def test_a_message_that_is_decoded_already_is_taken_too(case: Case) -> Non
     assert case.socket.words == ["connection_ack"]
 
 
-async def test_a_silent_client_is_closed_when_the_init_timeout_is_over() -> None:
-    case = Case(connection_init_wait_timeout=3)
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_a_silent_client_is_closed_when_the_init_timeout_is_over(legacy: bool) -> None:
+    case = Case(legacy=legacy, connection_init_wait_timeout=3)
     case.connection.opened()
     case.clock.advance(2.9)
     assert case.clock.pending
@@ -292,13 +299,162 @@ async def test_the_init_timeout_ends_with_the_init_however_long_it_is_decided_on
     await case.connection.disconnected()
 
 
-@pytest.mark.parametrize(("legacy", "seconds"), [(False, 0), (False, None), (True, 3)])
-async def test_there_is_no_init_timeout_where_it_is_off_or_unknown(
+@pytest.mark.parametrize("seconds", [0, None])
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_there_is_no_init_timeout_where_it_is_off(
     legacy: bool, seconds: float | None
 ) -> None:
     case = Case(legacy=legacy, connection_init_wait_timeout=seconds)
     case.connection.opened()
     assert case.clock.pending == []
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_a_decision_that_takes_too_long_is_a_no_and_the_log_names_the_hook(
+    caplog: pytest.LogCaptureFixture, legacy: bool
+) -> None:
+    case = Case(legacy=legacy, on_connect_timeout=30)
+    case.application.answer = asyncio.get_running_loop().create_future()
+    case.init()
+    case.clock.advance(29)
+    assert case.socket.closed == []
+    case.clock.advance(2)
+    await case.connection.closed()
+    assert case.socket.closed == [(4408, "Connection initialisation timeout")]
+    assert "the on_connect of this test took longer than 30 seconds" in caplog.text
+    assert case.application.answer.cancelled()
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_decision_in_time_leaves_no_timer(is_late: bool) -> None:
+    case = Case(on_connect_timeout=30, connection_init_wait_timeout=10)
+    if is_late:
+        case.application.answer = asyncio.get_running_loop().create_future()
+    case.connection.opened()
+    case.init()
+    if is_late:
+        case.application.answer.set_result(None)
+        await wait_until(lambda: case.socket.words)
+    assert case.clock.pending == []
+    assert case.socket.words == ["connection_ack"]
+    await case.connection.disconnected()
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+async def test_an_operation_that_takes_too_long_is_cancelled_and_answered(legacy: bool) -> None:
+    case = Case(legacy=legacy, operation_timeout=5)
+    done = asyncio.Event()
+    case.application.operations = {
+        "q": waiting_for(done),
+        "m": waiting_for(done, MUTATION),
+        "s": subscribing(FakeCohort()),
+        "late": subscribing(FakeCohort(), done),
+        "at once": at_once,
+    }
+    case.init()
+    for query in case.application.operations:
+        case.start(query, query)
+    case.clock.advance(6)
+    await wait_until(lambda: "error:m" in case.socket.words)
+    error = {"message": "The operation took too long"}
+    errors = {
+        frame["id"]: frame["payload"] for frame in case.socket.frames if frame["type"] == "error"
+    }
+    refusal = {"errors": [error]} if legacy else [error]
+    assert errors == {"q": refusal, "m": refusal}
+    # Their ids are free, and subscriptions have no such limit.
+    case.start("q", "at once")
+    assert case.socket.words[-1] == "complete:q"
+    assert case.clock.pending == []
+    await case.connection.disconnected()
+
+
+async def test_an_operation_in_time_leaves_no_timer() -> None:
+    case = Case(operation_timeout=5)
+    done = asyncio.Event()
+    case.application.operations["q"] = waiting_for(done)
+    case.init()
+    case.start("1", "q")
+    case.start("2", "q")
+    case.stop("2")
+    done.set()
+    await wait_until(lambda: "complete:1" in case.socket.words)
+    await wait_until(lambda: not case.connection._tasks)
+    assert case.clock.pending == []
+
+
+async def test_a_connection_without_operations_is_closed_when_it_was_idle_for_long() -> None:
+    case = Case(idle_timeout=60)
+    done = asyncio.Event()
+    case.application.operations = {"q": waiting_for(done), "at once": at_once}
+    case.connection.opened()
+    case.init()
+    case.clock.advance(50)
+    case.start("1", "at once")
+    case.clock.advance(50)
+    case.start("2", "q")
+    # While something is under way, it is not idle.
+    case.clock.advance(500)
+    assert case.socket.closed == []
+    done.set()
+    await wait_until(lambda: "complete:2" in case.socket.words)
+    case.clock.advance(59)
+    assert case.socket.closed == []
+    case.clock.advance(2)
+    await case.connection.closed()
+    assert case.socket.closed == [(1000, "Idle")]
+
+
+async def test_a_connection_that_is_too_old_is_closed_when_what_is_under_way_has_ended() -> None:
+    case = Case(max_connection_age=100, idle_timeout=1_000)
+    done = asyncio.Event()
+    case.application.operations = {"q": waiting_for(done), "s": subscribing(FakeCohort())}
+    case.connection.opened()
+    case.init()
+    case.start("1", "q")
+    case.start("2", "s")
+    case.clock.advance(89)
+    await tick(3)
+    assert not case.connection._protocol._takes_operations or case.socket.closed == []
+    case.clock.advance(12)
+    await tick(3)
+    assert case.socket.closed == []
+    done.set()
+    await wait_until(lambda: case.socket.closed)
+    assert case.socket.words[-2:] == ["next:1", "complete:1"]
+    assert case.socket.closed == [(1012, "Service restart")]
+    await case.connection.disconnected()
+    assert case.clock.pending == []
+
+
+async def test_keep_alives_that_nobody_has_asked_for_do_not_come_with_the_acknowledgement() -> (
+    None
+):
+    case = Case(legacy=True, send_ping_every=25, pings_at_once=False)
+    case.init()
+    assert case.socket.words == ["connection_ack"]
+    case.clock.advance(25)
+    assert case.socket.words == ["connection_ack", "ka"]
+    await case.connection.disconnected()
+
+
+async def test_a_slow_reader_whose_pongs_are_not_read_is_not_taken_for_dead() -> None:
+    case = Case(send_ping_every=10, pong_timeout=15)
+    case.application.operations["q"] = at_once
+    case.init()
+    case.clock.advance(10)
+    assert case.socket.words[-1] == "ping"
+    case.socket.takes_frames.clear()
+    reading, number = None, 0
+    while reading is None:
+        reading, number = case.start(str(number), "q"), number + 1
+    case.clock.advance(14)
+    case.socket.takes_frames.set()
+    await reading
+    # It has taken something since the ping.
+    case.clock.advance(5)
+    assert case.socket.closed == []
+    await case.connection.disconnected()
 
 
 async def test_pings_come_in_their_interval_and_the_first_after_one() -> None:

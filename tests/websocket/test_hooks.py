@@ -104,8 +104,11 @@ async def test_one_subscription_too_many_gets_an_error_and_room_is_made_by_an_en
     socket.start("a", NEWS)
     await wait_until(lambda: socket.results("a"))
 
-    text = "Operation limit of 1 reached: end a subscription of this connection"
-    assert await answer(socket, NEWS) == refusal(socket, {"message": text})
+    option = "max_operations_per_connection"
+    text = f"Operation limit of 1 reached: end a subscription of this connection (`{option}`)."
+    extensions = {"code": "LIMIT_EXCEEDED", "limit": option, "allowed": 1}
+    error = {"message": text, "extensions": extensions}
+    assert await answer(socket, NEWS) == refusal(socket, error)
     socket.start("query", HELLO)
     await socket.heard(f"{'next' if subprotocol == NEW else 'data'}:query", "complete:query")
     socket.stop("a")

@@ -345,7 +345,7 @@ COMPLETE = {"type": "complete", "id": "1"}
         (Refusal.OPERATION, [{"type": "error", "id": "1", "payload": {"errors": list(ERRORS)}}]),
         (Refusal.DOCUMENT, [DATA, COMPLETE]),
         (Refusal.DUPLICATE, [DATA, COMPLETE]),
-        (Refusal.SUBSCRIBE, [DATA]),
+        (Refusal.SUBSCRIBE, [DATA, COMPLETE]),
     ],
 )
 def test_the_legacy_dialect_words_refusals_differently(

@@ -1,0 +1,186 @@
+"""Let a client in, or not: `connection_init` in time, and the decision of `on_connect`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context, copy_context
+from typing import Any, Protocol
+
+from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.concurrency.variables import VariableChange, apply, changes
+from channels_graphql_ws.exceptions import ConnectionRejectionError
+from channels_graphql_ws.execution.errors import describe, log_refusal
+from channels_graphql_ws.operations.places import NoPlaceError
+from channels_graphql_ws.websocket.interfaces import Application, ConnectionSettings
+from channels_graphql_ws.websocket.protocol import Effect, ServerProtocol, State
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+
+class AdmissionOwner(Protocol):
+    """The connection, as far as the admission of its client needs it."""
+
+    def carry_out(self, effects: list[Effect]) -> None:
+        """Do what the protocol has decided."""
+
+    def run(
+        self, work: Eager[None], variables: Context | None = None
+    ) -> asyncio.Task[None] | None:
+        """Run eagerly on behalf of the connection; return a task if something has to wait."""
+        ...
+
+    def call_later(
+        self, seconds: float, call: Callable[..., None], *args: Any
+    ) -> asyncio.TimerHandle:
+        """Set a timer."""
+        ...
+
+    def end_operations_of_before(self) -> None:
+        """End what began under another identity."""
+
+    def acknowledged(self) -> None:
+        """The client was let in."""
+
+
+class Admission:
+    """Asks the application about a client, and has operations wait for the answer.
+
+    Args:
+        owner: the connection.
+        protocol: decides what is sent.
+        application: decides on the client.
+        settings: the times.
+
+    Attributes:
+        variables: the context variables that `on_connect` has set.
+    """
+
+    __slots__ = (
+        "_application",
+        "_decided",
+        "_owner",
+        "_protocol",
+        "_settings",
+        "_task",
+        "_timer",
+        "variables",
+    )
+
+    def __init__(
+        self,
+        owner: AdmissionOwner,
+        protocol: ServerProtocol,
+        application: Application,
+        settings: ConnectionSettings,
+    ) -> None:
+        self._owner = owner
+        self._protocol = protocol
+        self._application = application
+        self._settings = settings
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._decided: asyncio.Event | None = None
+        self.variables: Sequence[VariableChange] = ()
+
+    def opened(self) -> None:
+        """Wait for `connection_init`."""
+        self._set_timer(self._settings.connection_init_wait_timeout, self._init_timed_out)
+
+    def begin(self, payload: Any) -> None:
+        """Ask the application, as `connection_init` has come."""
+        # The hook's variables are its own until it has accepted.
+        variables = copy_context()
+        self._cancel_timer()
+        self._task = self._owner.run(self._decide(payload, variables), variables)
+        if self._task is not None:
+            self._set_timer(self._settings.on_connect_timeout, self._decision_timed_out)
+
+    def waiting(self) -> Awaitable[None] | None:
+        """Return something to wait for while it is being decided who the client is."""
+        return self._wait() if self._protocol.state is State.INITIALISING else None
+
+    def enter(self) -> None:
+        """Set the variables of `on_connect`, unless this code or code before it has done so."""
+        if self.variables:
+            variable, _, value = self.variables[0]
+            if variable.get(None) is not value:
+                apply(self.variables)
+
+    def stop(self) -> None:
+        """End, without waiting for it."""
+        self._cancel_timer()
+        if self._task is not None:
+            eager.cancel(self._task)
+
+    def release(self) -> None:
+        """Break the reference cycle with the connection, so that memory is freed at once."""
+        del self._owner
+        self._task = None
+
+    def _set_timer(self, seconds: float | None, call: Callable[[], None]) -> None:
+        if seconds:
+            self._timer = self._owner.call_later(seconds, call)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _wait(self) -> None:
+        while self._protocol.state is State.INITIALISING:
+            self._decided = self._decided or asyncio.Event()
+            await self._decided.wait()
+
+    def _decide(self, payload: Any, variables: Context) -> Eager[None]:
+        before = variables.copy()
+        try:
+            acceptance = yield from self._application.accept_client(payload)
+        except NoPlaceError as error:
+            self._refuse_for_now(error)
+            return
+        # A hook refuses by raising anything.
+        except (Exception, asyncio.CancelledError) as error:
+            if eager.is_cancellation(error):
+                raise
+            self._reject(error if isinstance(error, Exception) else RuntimeError("Cancelled"))
+            return
+        self._cancel_timer()
+        if acceptance.is_another:
+            self._owner.end_operations_of_before()
+        self.variables = changes(before, variables)
+        self._owner.carry_out(self._protocol.accepted(acceptance.payload))
+        if self._decided is not None:
+            self._decided.set()
+            self._decided = None
+        self._owner.acknowledged()
+
+    def _reject(self, error: Exception) -> None:
+        if isinstance(error, ConnectionRejectionError):
+            log.info("A client was rejected: %r", error)
+            payload = error.payload
+            answer, reason = describe(error, lambda _: payload), error.reason
+        else:
+            log_refusal("A client was rejected", error, self._application.mask)
+            answer, reason = describe(error, self._application.format_error), "Forbidden"
+        self._owner.carry_out(self._protocol.rejected(answer, reason))
+
+    def _refuse_for_now(self, error: NoPlaceError) -> None:
+        text = f"Too many connections: {error}"
+        log.warning("Closing a connection of %r: %s", error.limit.key, text)
+        self._owner.carry_out(self._protocol.full({"message": text}, text))
+
+    def _init_timed_out(self) -> None:
+        self._timer = None
+        self._owner.carry_out(self._protocol.init_timed_out())
+
+    def _decision_timed_out(self) -> None:
+        self._timer = None
+        effects = self._protocol.decision_timed_out()
+        if effects:
+            hook = self._application.name_of("on_connect")
+            seconds = self._settings.on_connect_timeout
+            log.warning("%s took longer than %s seconds: the client is refused", hook, seconds)
+            self._owner.carry_out(effects)

@@ -1,0 +1,115 @@
+"""One client is read slowly enough for the others, and is refused nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asgi_socket import LEGACY, NEW, AsgiSocket
+from channels_graphql_ws.websocket import pace as module
+from channels_graphql_ws.websocket.pace import BURST_SECONDS, Pace
+from news_schema import HELLO, NEWS, consumer_class
+from support import tick, wait_until
+
+BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
+
+
+class Clock:
+    """A time that only the test lets pass."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+        monkeypatch.setattr(module, "monotonic", lambda: self.now)
+        monkeypatch.setattr(module, "sleep", self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+async def send(pace: Pace, count: int) -> None:
+    for _ in range(count):
+        pace.tokens -= 1
+        if pace.tokens < 0:
+            await pace.give_way()
+
+
+async def test_a_silent_client_may_send_a_burst_and_then_its_rate(clock: Clock) -> None:
+    pace = Pace(10)
+    await send(pace, 10 * BURST_SECONDS)
+    assert clock.slept == []
+    await send(pace, 20)
+    assert clock.now == pytest.approx(2)
+    # What it has not sent it may send later, up to a burst.
+    clock.now += 1_000
+    clock.slept.clear()
+    await send(pace, 10 * BURST_SECONDS)
+    assert sum(clock.slept) == 0
+    await send(pace, 10)
+    assert sum(clock.slept) == pytest.approx(1, abs=0.2)
+
+
+async def test_without_a_rate_nobody_is_too_fast(clock: Clock) -> None:
+    pace = Pace(None)
+    await send(pace, 100_000)
+    assert clock.slept == []
+    await pace.give_way()
+    assert clock.slept == [0]
+
+
+@BOTH
+@pytest.mark.parametrize("receives_itself", [False, True])
+async def test_a_burst_of_one_client_gives_way_to_the_others(
+    subprotocol: str, receives_itself: bool
+) -> None:
+    """Both have sent all of it before the server looks at the first message."""
+
+    async def receive_json(self: Any, content: Any, **kwargs: Any) -> None:
+        await super(cls, self).receive_json(content, **kwargs)
+
+    cls = consumer_class(**({"receive_json": receive_json} if receives_itself else {}))
+    busy = AsgiSocket(cls.as_asgi(), subprotocol)
+    other = AsgiSocket(cls.as_asgi(), subprotocol)
+    await busy.acknowledged()
+    await other.acknowledged()
+    for number in range(2_000):
+        busy.start(str(number), HELLO)
+    other.start("1", HELLO)
+    await wait_until(lambda: "complete:1" in other.words)
+    assert len(busy.sent) < 2_000
+    await wait_until(lambda: len(busy.sent) == 2 + 4_000)
+    await busy.drop()
+    await other.drop()
+
+
+@BOTH
+@pytest.mark.parametrize("what", ["queries", "pairs"])
+async def test_a_thousand_at_once_are_all_answered_though_the_client_is_too_fast(
+    subprotocol: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept = list[float]()
+
+    async def sleep_less(seconds: float) -> None:
+        slept.append(seconds)
+        await tick()
+
+    monkeypatch.setattr(module, "sleep", sleep_less)
+    cls = consumer_class(max_messages_per_second=100, max_operations_per_connection=20)
+    socket = AsgiSocket(cls.as_asgi(), subprotocol)
+    await socket.acknowledged()
+    for number in range(1_000):
+        socket.start(str(number), NEWS if what == "pairs" else HELLO)
+        if what == "pairs":
+            socket.stop(str(number))
+    await wait_until(lambda: sum(word.startswith("complete:") for word in socket.words) == 1_000)
+    assert not any(word.startswith("error") for word in socket.words)
+    assert not socket.closes
+    assert max(slept) > 0
+    await socket.drop()
