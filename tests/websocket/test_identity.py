@@ -403,15 +403,18 @@ async def test_a_login_of_somebody_who_was_nobody_ends_nothing(subprotocol: str)
     class Open(GraphqlWsConsumer):
         schema = SCHEMA
 
+    stage = Stage()
+    stage.accepted.add(None)
     socket = AsgiSocket(
-        Open.as_asgi(), subprotocol, scope={"stage": Stage(), "user": AnonymousUser()}
+        Open.as_asgi(), subprotocol, scope={"stage": stage, "user": AnonymousUser()}
     )
     await socket.acknowledged(payload={"user": None})
     socket.start("s", SAID)
     socket.start("m", 'mutation { login(name: "bob") }')
     await socket.heard(f"{_result(subprotocol)}:m", "complete:m")
     await tick(5)
-    assert "complete:s" not in socket.words
+    assert stage.notes == ["subscribed"]
+    assert not [word for word in socket.words if word.endswith(":s")]
     await socket.drop()
 
 
