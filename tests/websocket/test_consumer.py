@@ -650,8 +650,8 @@ async def test_without_a_channel_layer_queries_work_and_a_subscription_names_the
     socket.start("1", "{ connection }")
     socket.start("s", NEWS)
     word = "next" if subprotocol == NEW else "data"
-    last = "error:s" if subprotocol == NEW else "data:s"
-    await socket.heard(f"{word}:1", "complete:1", last)
+    last = ["error:s"] if subprotocol == NEW else ["data:s", "complete:s"]
+    await socket.heard(f"{word}:1", "complete:1", *last)
     assert socket.results("1")[0] == {"data": {"connection": "None {}"}}
     assert "CHANNEL_LAYERS" in str(socket.results("s"))
     await socket.drop()
