@@ -39,6 +39,7 @@ class CommonKeywords(TypedDict, total=False):
     max_root_fields: int | None
     max_tokens: int | None
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None
+    operation_timeout: float | None
     own_names: Collection[str]
     resolve_sync_in_threads: bool
     safety: str | None
@@ -54,13 +55,19 @@ class OwnWebSocketKeywords(CommonKeywords, total=False):
 
     answer_complete: bool
     connection_init_wait_timeout: float | None
+    idle_timeout: float | None
     listen_to_channel_layer: bool | None
     max_bytes_in_flight: int | None
+    max_connection_age: float | None
+    max_connections_per_address: int | None
+    max_connections_per_user: int | None
     max_message_size: int | None
     max_message_size_before_ack: int | None
+    max_messages_per_second: float | None
     max_operations_in_flight: int | None
     max_ping_size: int | None
     max_unsent_bytes: int | None
+    on_connect_timeout: float | None
     ping_payload: Mapping[str, Any] | Callable[[Any], Mapping[str, Any] | None] | None
     pong_timeout: float | None
     send_ping_every: float | None
@@ -83,7 +90,6 @@ class OwnHttpKeywords(CommonKeywords, total=False):
     max_upload_size: int | None
     multipart_subscriptions_enabled: bool
     multipart_uploads_enabled: bool
-    operation_timeout: float | None
     reservation_timeout: float
     send_heartbeat_every: float | None
     single_connection_enabled: bool
