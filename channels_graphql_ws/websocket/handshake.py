@@ -72,13 +72,15 @@ class ConnectionPlace:
     """The place of one connection among those of its user, and of its address.
 
     Args:
-        options: the consumer, for its limits.
+        options: the consumer, for its limits. It is not kept: it would be a reference cycle.
     """
 
-    __slots__ = ("_options", "_taken", "_user")
+    __slots__ = ("_most_of_address", "_most_of_user", "_taken", "_trusted_proxies", "_user")
 
     def __init__(self, options: PlaceOptions) -> None:
-        self._options = options
+        self._most_of_user = options.max_connections_per_user
+        self._most_of_address = options.max_connections_per_address
+        self._trusted_proxies = options.trusted_proxies
         self._taken: tuple[Place, ...] = ()
         self._user: tuple[str, str] | None = None
 
@@ -88,9 +90,9 @@ class ConnectionPlace:
         Raises:
             NoPlaceError: this user or this address has too many connections.
         """
-        options, self._user = self._options, user_of(scope)
-        most = options.max_connections_per_address
-        address = None if most is None else address_of(scope, options.trusted_proxies)
+        self._user = user_of(scope)
+        most = self._most_of_address
+        address = None if most is None else address_of(scope, self._trusted_proxies)
         self._take(Limit(address, most, "max_connections_per_address"), self._of_user())
 
     def take_for_user(self, scope: Mapping[str, Any]) -> None:
@@ -110,8 +112,7 @@ class ConnectionPlace:
             place.release()
 
     def _of_user(self) -> Limit:
-        most = self._options.max_connections_per_user
-        return Limit(self._user, most, "max_connections_per_user")
+        return Limit(self._user, self._most_of_user, "max_connections_per_user")
 
     def _take(self, *limits: Limit) -> None:
         if any(each.key is not None and each.most is not None for each in limits):
