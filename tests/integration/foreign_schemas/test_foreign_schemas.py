@@ -38,7 +38,10 @@ async def socket(request, schema):
 @pytest.fixture(params=[False, True], ids=["on the loop", "in threads"])
 def application(request, schema):
     return GraphqlProtocolTypeRouter(
-        schema, middleware_stack=None, resolve_sync_in_threads=request.param
+        schema,
+        middleware_stack=None,
+        resolve_sync_in_threads=request.param,
+        mask_errors=False,
     )
 
 

@@ -116,6 +116,8 @@ class Consumer(GraphqlWsConsumer):
     """Serves everybody but those whose token is bad."""
 
     schema = the_schema
+    # Less than Daphne takes, whatever we would take.
+    max_message_size = 1_000_000
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -182,7 +184,10 @@ async def let_go(request: HttpRequest) -> JsonResponse:
 urlpatterns = [path("counts/", counts), path("let-go/", let_go)]
 
 http_consumer = GraphqlHttpConsumer.as_asgi(
-    schema=the_schema, multipart_uploads_enabled=True, send_heartbeat_every=0.1
+    schema=the_schema,
+    multipart_uploads_enabled=True,
+    max_body_size=1_000_000,
+    send_heartbeat_every=0.1,
 )
 
 application = ProtocolTypeRouter(

@@ -57,7 +57,7 @@ async def test_queries_mutations_and_subscriptions_work(server: Any, subprotocol
         ("[" * 100_000, "Message must be valid JSON"),
         (b"binary", "Message must be a text frame"),
         ("[]", "Message must be a JSON object"),
-        ("x" * 1_000_001, "Message is larger than 1000000 characters"),
+        ("x" * 1_000_001, "Message is larger than 1000000 bytes"),
     ],
     ids=["text", "brackets", "binary", "list", "big"],
 )

@@ -56,11 +56,11 @@ async def test_a_large_result_arrives_whole_or_is_the_end(server: Any) -> None:
         for socket in (reader, teller):
             await acknowledged(socket)
         await subscribed(reader, "large")
-        await ask(teller, "1", 'mutation { tell(text: "0123456789", size: 2000000) }')
+        await ask(teller, "1", 'mutation { tell(text: "0123456789", size: 1500000) }')
         assert await answer(teller, "1") == {"tell": True}
         if server.kind.largest_result is None:
             news = await reader.receive_json(timeout=GUARD)
-            assert news["payload"]["data"]["news"]["text"] == "0123456789" * 2_000_000
+            assert news["payload"]["data"]["news"]["text"] == "0123456789" * 1_500_000
         else:
             await closes(reader, server, 4500, "A message could not be sent")
     await is_left(server, "large")
