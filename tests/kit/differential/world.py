@@ -6,7 +6,7 @@ import asyncio
 import types
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from graphql import GraphQLResolveInfo, GraphQLSchema, Undefined
@@ -156,6 +156,28 @@ class World:
         return thing
 
 
+_READ_ONCE = {
+    "generator": "iterable",
+    "failing": "iterable",
+    "async_generator": "async_iterable",
+}
+
+
+def _readable_twice(recipe: Recipe) -> Recipe:
+    """Return a recipe for a value that two fields may share.
+
+    With a generator, the second field would see how far ahead the first one has read it.
+    """
+    match recipe:
+        case Items(container, items):
+            container = _READ_ONCE.get(container, container)
+            return Items(container, tuple(map(_readable_twice, items)))
+        case Later():
+            return replace(recipe, value=_readable_twice(recipe.value))
+        case _:
+            return recipe
+
+
 @dataclass(frozen=True)
 class _Fields:
     """The fields of a thing, from its world."""
@@ -172,7 +194,7 @@ class _Fields:
 
     def _built(self, name: str) -> Any:
         recipes = self.world.plan.recipes[self.recipe.type, name]
-        recipe = recipes[self.salt % len(recipes)]
+        recipe = _readable_twice(recipes[self.salt % len(recipes)])
         return self.world.build(recipe, self.salt, self.depth + 1)
 
     def tags(self) -> dict[str, Any]:
