@@ -34,6 +34,7 @@ from typing import Any, TypedDict
 
 from graphql import ASTValidationRule, MiddlewareManager
 
+from channels_graphql_ws.operations.transactions import AtomicMutations
 from channels_graphql_ws.subscription.declaration import GapPolicy
 '''
 

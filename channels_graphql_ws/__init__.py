@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
     from channels_graphql_ws.http.request import HttpRequest
     from channels_graphql_ws.http.uploads import Upload
-    from channels_graphql_ws.http.view import GraphqlView
+    from channels_graphql_ws.http.view import GraphqlView, SyncGraphqlView
     from channels_graphql_ws.operations.keywords import (
         HttpKeywords,
         RouterKeywords,
@@ -128,6 +128,7 @@ __all__ = [
     "Subscription",
     "SubscriptionEvent",
     "SubscriptionField",
+    "SyncGraphqlView",
     "SyncSubscription",
     "Upload",
     "WebSocketKeywords",
@@ -195,6 +196,7 @@ _HOMES = {
     "Subscription": "subscription.declaration",
     "SubscriptionEvent": "client.operations",
     "SubscriptionField": "subscription.field",
+    "SyncGraphqlView": "http.view",
     "SyncSubscription": "client.sync",
     "Upload": "http.uploads",
     "WebSocketKeywords": "operations.keywords",

@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Unpack
+from typing import Any, Final, Unpack
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
@@ -17,7 +17,12 @@ from django.urls import Resolver404, re_path
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.operations.defaults import is_debug
 from channels_graphql_ws.operations.keywords import RouterKeywords
-from channels_graphql_ws.operations.option_values import check_options, option_names, with_options
+from channels_graphql_ws.operations.option_values import (
+    check_options,
+    is_own,
+    option_names,
+    with_options,
+)
 from channels_graphql_ws.operations.origins import ANY_ORIGIN, check_allowed_origins, shown
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, GraphqlLifespan, shut_down_on_signals
 from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
@@ -28,12 +33,19 @@ from channels_graphql_ws.websocket.handshake import (
     refuse,
 )
 
+_DEFAULTS: Final[Mapping[str, Any]] = {
+    "atomic_mutations": None,
+    "resolve_sync_in_threads": None,
+    "uses_graphene_settings": True,
+}
+"""What differs from a bare consumer, which keeps what users of the predecessor rely on."""
+
 
 class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
     r"""The ASGI application of a project: GraphQL at one address, Django elsewhere.
 
     Args:
-        schema: what the consumers serve.
+        schema: what the consumers serve; without one, what the setting GRAPHENE names.
         django_application: serves HTTP at all other addresses; `None`: nothing is there. If it
             is a `ProtocolTypeRouter` itself, perhaps another one of these, it serves
             WebSockets at other addresses and other protocols, too.
@@ -58,7 +70,7 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
 
     def __init__(  # noqa: PLR0913 (each is an option of its own, given by keyword)
         self,
-        schema: Any,
+        schema: Any = None,
         *,
         django_application: Any = None,
         websocket_application: Any = None,
@@ -78,7 +90,9 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         _check_application("websocket_application", websocket_application)
         _check_pattern(url_pattern)
         _check_others(middleware_stack, check_origin, shutdown_timeout)
-        given: dict[str, Any] = {**options, "schema": schema}
+        given: dict[str, Any] = {**options}
+        if schema is not None:
+            given["schema"] = schema
         classes = [each for each in (http_consumer, websocket_consumer) if each is not None]
         known = set[str]().union(*(option_names(each) for each in classes))
         check_options(given, known, type(self).__qualname__)
@@ -203,6 +217,9 @@ def _mounted(cls: type[Any], options: dict[str, Any], stack: Callable[[Any], Any
     """Return the application of a consumer class with the options that it has."""
     known = option_names(cls)
     own = {name: value for name, value in options.items() if name in known}
+    for name, value in _DEFAULTS.items():
+        if not is_own(cls, name):
+            own.setdefault(name, value)
     bare = with_options(cls, {**own, "_follows_debug": True}).as_asgi()
     with_users = stack(bare)
 

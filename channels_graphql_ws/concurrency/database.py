@@ -1,4 +1,4 @@
-"""Database connections of asynchronous code: closed when they have had their time."""
+"""Close expired database connections that coroutines use (CONN_MAX_AGE)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from django.db import close_old_connections
 
 
 class AsyncConnections:
-    """Closes database connections that have had their time, where coroutines use them.
+    """Closes expired database connections in the thread where coroutines use them.
 
-    Django's asynchronous ORM works in asgiref's one "thread-sensitive" thread. Channels
-    visits it before every message and waits for that; we do it once in a while, and what
-    a coroutine asks of that thread afterwards comes behind it by itself.
+    Django's asynchronous ORM works in asgiref's one thread-sensitive thread. Channels visits
+    that thread before every message and waits for it; this visits it once per `interval` and
+    does not wait: what a coroutine asks of that thread afterwards comes behind the visit.
     """
 
     interval = 1.0
-    """Seconds between two visits: so long a broken connection may stay in use."""
+    """Seconds between two visits: the longest that a broken connection may stay in use."""
 
     def __init__(self) -> None:
         self._visited_at = float("-inf")
 
     def close_expired(self) -> None:
-        """Call this before user code runs; it does not wait."""
+        """Visit the thread if it is time; called before user code runs."""
         now = time.monotonic()
         if now - self._visited_at >= self.interval:
             self._visited_at = now
@@ -31,4 +31,4 @@ class AsyncConnections:
 
 
 async_connections = AsyncConnections()
-"""That of the connections which this process has in that thread."""
+"""For the connections which this process has in that thread."""

@@ -1,106 +1,157 @@
-"""Threads of our own: made when they are needed, and made anew after a fork."""
+"""Threads for synchronous code: made when they are needed, and made anew after a fork."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, ContextVar
 from inspect import iscoroutine
-from typing import Any
+from typing import Any, Final
 
+import asgiref.sync
 from channels.db import database_sync_to_async
+
+from channels_graphql_ws.concurrency.pool import Pool
+from channels_graphql_ws.concurrency.thread_loop import lent
 
 
 class Workers:
-    """A pool of threads for one purpose, so that it can not use up those of another.
+    """A pool of threads for one purpose, so that no other purpose uses them up.
 
     Args:
         purpose: for the names of the threads.
-        count: how many there may be.
+        count: the most threads that there may be.
     """
 
     def __init__(self, purpose: str, count: int) -> None:
         self._purpose = purpose
         self._count = count
-        self._made: tuple[int, ThreadPoolExecutor] | None = None
+        self._made: tuple[int, Pool] | None = None
 
     @property
-    def pool(self) -> ThreadPoolExecutor:
+    def pool(self) -> Pool:
         """The pool of this process: threads do not survive a fork."""
         process = os.getpid()
         if self._made is None or self._made[0] != process:
             name = f"channels-graphql-ws-{self._purpose}"
-            self._made = process, ThreadPoolExecutor(self._count, thread_name_prefix=name)
+            self._made = process, Pool(name, self._count)
         return self._made[1]
 
 
-THREADS = 32
-"""Threads for synchronous resolvers and hooks, for the whole process. A database that can
-not take as many connections wants fewer."""
+THREADS: Final = 32
+"""Most threads of each pool in a process. Each may hold a connection to each database."""
 
-_resolvers = Workers("resolvers", THREADS)
+OPERATIONS: Final = Workers("resolvers", THREADS)
+"""For queries, mutations, and the hooks that decide on connections and operations."""
+
+EVENTS: Final = Workers("events", THREADS)
+"""For the hooks and resolvers of events: slow queries do not hold them up."""
 
 sync_in_callers_thread: ContextVar[bool] = ContextVar("sync_in_callers_thread", default=False)
-"""Use the thread that asgiref has for synchronous code, and not those. Tests do so that wait
-for us in a thread with a transaction: from no other thread it could be seen."""
+"""Run synchronous code in asgiref's thread-sensitive thread, and not in a pool. Set by test
+clients: a thread that waits for the application may hold a transaction, which no other sees."""
+
+operations_in_request_thread: ContextVar[bool] = ContextVar(
+    "operations_in_request_thread", default=False
+)
+"""The same for `OPERATIONS` only. Set by the Django view: middleware of the same request has
+its database connections, and perhaps a transaction, in that thread."""
 
 
 def context_of_nobody() -> Context:
-    """Give a context without any variable of a client: with no more than where threads are."""
+    """Return an empty context that keeps only `sync_in_callers_thread`."""
     context = Context()
     context.run(sync_in_callers_thread.set, sync_in_callers_thread.get())
     return context
 
 
-async def in_thread(call: Callable[[], Any]) -> Any:
-    """Call in a thread, with database connections closed that have had their time.
+# Unlike that of `inspect`, up to Python 3.11, it knows functions that are marked as such.
+_is_coroutine_function = asgiref.sync.iscoroutinefunction  # pyright: ignore[reportDeprecated]
 
-    The threads are not asgiref's single "thread-sensitive" one, where a slow call of one
-    client would keep all others waiting; they are our own, and `THREADS` at most.
+
+def runs_on_loop(function: Any) -> bool:
+    """Return whether a call of `function` only makes a coroutine, and blocks nothing."""
+    return _is_coroutine_function(function) or _is_coroutine_function(
+        getattr(function, "__call__", None)  # noqa: B004 (objects whose `__call__` is async)
+    )
+
+
+def _close_coroutine(result: Any) -> None:
+    if iscoroutine(result):
+        result.close()
+
+
+async def in_thread(
+    call: Callable[[], Any],
+    workers: Workers = OPERATIONS,
+    *,
+    dispose: Callable[[Any], None] = _close_coroutine,
+) -> Any:
+    """Call in a thread, with database connections closed that have expired.
+
+    The threads are not asgiref's single thread-sensitive one, where a slow call of one client
+    would hold up all others; but see `sync_in_callers_thread`.
+
+    Args:
+        call: what to call. `asyncio.get_event_loop()` works there, see `ThreadLoop`.
+        workers: the pool to take a thread from.
+        dispose: gets the result if this is cancelled meanwhile.
+
+    Raises:
+        RuntimeError: the call has raised `StopIteration`, which no coroutine can raise.
+        Exception: what else the call has raised.
     """
-    running = _ThreadCall(call)
+    running = _ThreadCall(call, dispose, asyncio.get_running_loop())
     try:
-        return await _in_a_thread(running)
+        return await _started(running, workers)
     except asyncio.CancelledError:
         running.abandon()
         raise
 
 
 class _ThreadCall:
-    """A call in a thread. A coroutine that it gives when nobody waits is closed."""
+    """A call in a thread. Its result is disposed of when nobody waits any more."""
 
-    def __init__(self, call: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        call: Callable[[], Any],
+        dispose: Callable[[Any], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self._call = call
+        self._dispose = dispose
+        self._loop = loop
         self._result: Any = None
         self._is_abandoned = False
 
     def run(self) -> Any:
         """Call, in a thread."""
-        self._result = self._call()
+        with lent(self._loop):
+            try:
+                self._result = self._call()
+            except StopIteration as error:
+                raise RuntimeError(f"{self._call!r} raised StopIteration") from error
         # Looked at after the result is in its place, as `abandon` does it the other way
         # round: one of the two sees both.
         if self._is_abandoned:
-            self._drop()
+            self._dispose(self._result)
         return self._result
 
     def abandon(self) -> None:
         """Nobody waits any more."""
         self._is_abandoned = True
-        self._drop()
-
-    def _drop(self) -> None:
-        if iscoroutine(self._result):
-            self._result.close()
+        self._dispose(self._result)
 
 
-def _in_a_thread(call: _ThreadCall) -> Awaitable[Any]:
+def _started(call: _ThreadCall, workers: Workers) -> Awaitable[Any]:
     run: Any
-    if sync_in_callers_thread.get():
+    pool: Any = workers.pool
+    if sync_in_callers_thread.get() or (
+        workers is OPERATIONS and operations_in_request_thread.get()
+    ):
         run = database_sync_to_async(call.run)
     else:
-        pool = _resolvers.pool
         run = database_sync_to_async(call.run, thread_sensitive=False, executor=pool)
     running: Awaitable[Any] = run()
     return running

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from django.core.exceptions import PermissionDenied
 from graphql import ExecutionResult, GraphQLError
 
+from channels_graphql_ws.concurrency.placement import needs_sync
 from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
@@ -17,6 +18,11 @@ from channels_graphql_ws.json_text import culprit, encodable, is_encodable
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 Formatter: TypeAlias = Callable[[Exception], Mapping[str, Any]]
+
+SWITCH: Final = (
+    "Set `resolve_sync_in_threads = True` on the consumer, or write this code `async def`."
+)
+"""What to do where Django's ORM is refused on the event loop."""
 
 INTERNAL_ERROR: Final = {"message": "Internal server error"}
 """All that a client is told of a mistake in our own code."""
@@ -30,10 +36,12 @@ def format_error(error: Exception) -> dict[str, Any]:
 
     A `GraphQLError` keeps its own form. Of any other exception the class is told, too.
     """
+    hint = f" {SWITCH}" if needs_sync(error) else ""
     if isinstance(error, GraphQLError):
-        return dict(error.formatted)
+        formatted = dict(error.formatted)
+        return {**formatted, "message": f"{error.message}{hint}"} if hint else formatted
     name = type(error).__name__
-    return {"message": f"{name}: {error}", "extensions": {"code": name}}
+    return {"message": f"{name}: {error}{hint}", "extensions": {"code": name}}
 
 
 def describe(error: Exception, format: Formatter) -> dict[str, Any]:
@@ -82,7 +90,9 @@ def log_errors(
         cause = error.original_error if isinstance(error, GraphQLError) else error
         if cause is not None and not isinstance(cause, GraphQLError):
             hidden = HIDDEN if mask.hides(error) else ""
-            log.warning("An error in %s (id %s)%s: %s", what, id, hidden, error, exc_info=cause)
+            hint = f" {SWITCH}" if needs_sync(cause) else ""
+            text = "An error in %s (id %s)%s: %s%s"
+            log.warning(text, what, id, hidden, error, hint, exc_info=cause)
 
 
 _ON_PURPOSE: Final = (ConnectionRejectionError, GraphQLError, PermissionDenied)
@@ -91,10 +101,12 @@ _ON_PURPOSE: Final = (ConnectionRejectionError, GraphQLError, PermissionDenied)
 
 def log_refusal(what: str, error: Exception, mask: Mask) -> None:
     """Log that a hook refused by raising; with the traceback, unless it did so on purpose."""
-    if isinstance(error, _ON_PURPOSE):
+    hidden = HIDDEN if mask.hides(error) else ""
+    if needs_sync(error):
+        log.warning("%s%s: %r %s", what, hidden, error, SWITCH, exc_info=error)
+    elif isinstance(error, _ON_PURPOSE):
         log.info("%s: %r", what, error)
     else:
-        hidden = HIDDEN if mask.hides(error) else ""
         log.warning("%s%s: %r", what, hidden, error, exc_info=error)
 
 

@@ -20,6 +20,7 @@ from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.stream import LaterText, Sink, Text
 from channels_graphql_ws.json_text import dumps, loads
+from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
@@ -104,13 +105,15 @@ class HttpOperation:
         self.outcome = Outcome.EXECUTED
         self.unsuitable: UnsuitableError | None = None
         self._endpoint = endpoint
-        self._session = EndpointSession(
+        self._session = _Session(
             endpoint, http.scope, more={"request": http, "response": response}
         )
+        self._session.on_context = self._has_context
         self._processes = overridden(endpoint, "process_result")
         self._encodes = overridden(endpoint, "encode_json")
         self._choose_sink = choose_sink
         self._live: ActiveSubscription | None = None
+        self._is_answered = False
         self._answered: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
@@ -128,18 +131,13 @@ class HttpOperation:
         rest = variables.run(eager.start, session.start(self))
         if rest is not None:
             loop = asyncio.get_running_loop()
-            self._answered = None if self.is_answered else loop.create_future()
+            self._answered = None if self._is_answered else loop.create_future()
             self.task = loop.create_task(rest, context=variables)
             self.task.add_done_callback(self._finished)
             seconds = self._endpoint.operation_timeout
             if seconds is not None:
                 self._timer = loop.call_later(seconds, self._time_out, self.task)
         return self._answered
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether it is known how to answer."""
-        return self.sink is not None or self.text is not None
 
     @property
     def is_request(self) -> bool:
@@ -152,6 +150,8 @@ class HttpOperation:
         What takes longer than `disconnect_timeout` is cancelled.
         """
         self._is_over = True
+        # A hook may have refused the operation before there was a context.
+        self._session.on_context = _nothing
         if self._has_nothing_to_end:
             return
         seconds = remaining(self._endpoint.disconnect_timeout)
@@ -240,13 +240,16 @@ class HttpOperation:
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
         """Say that the operation could not be executed."""
-        if not self.is_answered and self.unsuitable is None:
+        if self.sink is None and self.text is None and self.unsuitable is None:
             self._use_sink(None)
         self._answer(dumps({"errors": [dict(each) for each in errors]}), self._why(refusal))
         self.completed()
 
     def _use_sink(self, type: OperationType | None) -> None:
         self.sink = self._choose_sink(type)
+
+    def _has_context(self) -> None:
+        # A stream may begin: hooks could set status, headers and cookies.
         if self.sink is not None:
             self._tell_answered()
 
@@ -280,9 +283,9 @@ class HttpOperation:
         if self.sink is None:
             self.text = result
             self.outcome = outcome
-            self._tell_answered()
         else:
             self.sink.next(self._hooked(result))
+        self._tell_answered()
 
     def _hooked(self, result: str) -> Text:
         if not (self._processes or self._encodes):
@@ -296,7 +299,9 @@ class HttpOperation:
         try:
             changed = loads(result)
             if self._processes:
-                changed = await _awaited(self._endpoint.process_result(self.http, changed))
+                changed = await _awaited(
+                    call_hook(self._endpoint, "process_result", self.http, changed)
+                )
             encode = self._endpoint.encode_json if self._encodes else dumps
             text = str(await _awaited(encode(changed)))
             return CursorText.of(text, result.cursor) if isinstance(result, CursorText) else text
@@ -305,6 +310,7 @@ class HttpOperation:
             return INTERNAL_ERROR
 
     def _tell_answered(self) -> None:
+        self._is_answered = True
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
 
@@ -318,6 +324,39 @@ class HttpOperation:
         if (error is not None or task.cancelled()) and self.text is None:
             self._answer(INTERNAL_ERROR, Outcome.FAILED)
             self.completed()
+
+
+class _Session(EndpointSession):
+    """Tells its operation when the `info.context` is made.
+
+    Attributes:
+        on_context: is called then, once.
+    """
+
+    __slots__ = ("on_context",)
+
+    on_context: Callable[[], None]
+
+    def operation_context(self, request: Subscribe) -> Any:
+        """Return the `info.context` of one operation."""
+        on_context = self.on_context
+        # The operation has this session: no circle is to stay.
+        del self.on_context
+        context = super().operation_context(request)
+        if eager.is_awaitable(context):
+            return _then(context, on_context)
+        on_context()
+        return context
+
+
+def _nothing() -> None:
+    """Nobody waits for the context."""
+
+
+async def _then(made: Awaitable[Any], call: Callable[[], None]) -> Any:
+    result = await made
+    call()
+    return result
 
 
 async def _awaited(value: Any) -> Any:

@@ -19,6 +19,7 @@ from channels_graphql_ws.operations.option_values import (
 )
 from channels_graphql_ws.operations.options import OperationOptions
 from channels_graphql_ws.operations.overrides import default
+from channels_graphql_ws.operations.transactions import AtomicMutations
 from channels_graphql_ws.pubsub.layers import register_endpoint
 
 
@@ -34,6 +35,21 @@ class GraphqlHttpEndpoint(OperationOptions):
     `None`: origins in CSRF_TRUSTED_ORIGINS, and, without CORS, pages of ALLOWED_HOSTS that
     have the port which the request was sent to. "*" allows any, and lets those that send no
     cookies read. Requests of other pages are refused with 403."""
+
+    resolve_sync_in_threads: bool | None = None
+    """Run synchronous resolvers and hooks in threads, where Django's ORM works and code may
+    block: `True`, or `False` for the event loop. `None`: in threads, but hooks and resolvers of
+    events move to the event loop when they were seen to need no thread."""
+
+    uses_graphene_settings: bool = True
+    """Take MIDDLEWARE and ATOMIC_MUTATIONS of the setting GRAPHENE as defaults, as
+    graphene-django's own view does. Its SCHEMA is a default everywhere."""
+
+    atomic_mutations: AtomicMutations = None
+    """Execute each mutation in a database transaction, which a result with errors rolls back.
+    `None`: where ATOMIC_REQUESTS or ATOMIC_MUTATIONS is on in DATABASES, or ATOMIC_MUTATIONS in
+    GRAPHENE. `True`: of the default database; a sequence: of the databases with these aliases.
+    Code that is `async def` is outside of it."""
 
     allow_queries_via_get: bool = True
     """Execute queries that come in a query string. Mutations never do."""

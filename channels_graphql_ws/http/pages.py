@@ -11,6 +11,7 @@ from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import set_headers
+from channels_graphql_ws.operations.hook_calls import call_hook
 
 if TYPE_CHECKING:
     from channels_graphql_ws.http.options import GraphqlHttpEndpoint
@@ -29,7 +30,7 @@ async def page(
     endpoint: GraphqlHttpEndpoint, request: HttpRequest, response: HttpResponse
 ) -> HttpResponse:
     """Answer with the page, or with the user's own."""
-    own: Any = endpoint.render_graphiql(request)
+    own: Any = call_hook(endpoint, "render_graphiql", request)
     if is_awaitable(own):
         own = await own
     if isinstance(own, HttpResponse):
@@ -39,7 +40,9 @@ async def page(
             f"`render_graphiql` returned {own!r}, it must return a `django.http.HttpResponse`, or "
             "`None` for GraphiQL"
         )
-    config = endpoint.graphiql_config(request)
+    config = call_hook(endpoint, "graphiql_config", request)
+    if is_awaitable(config):
+        config = await config
     response.content = (await in_thread(lambda: graphiql.render(config))).encode()
     set_headers(response, graphiql.page_headers(config))
     return response

@@ -1,19 +1,28 @@
-"""`GraphqlView`: GraphQL over HTTP and server-sent events, mounted in a Django URLconf."""
+"""`GraphqlView` and `SyncGraphqlView`: GraphQL over HTTP, mounted in a Django URLconf."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
+from functools import wraps
 from typing import Any, Unpack
 
+from asgiref.sync import async_to_sync, sync_to_async
 from django import http
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import connections
 from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import get_token
+from django.utils.functional import LazyObject, empty
 from django.views import View
 
-from channels_graphql_ws.concurrency.threads import in_thread
+from channels_graphql_ws.concurrency.eager import is_awaitable
+from channels_graphql_ws.concurrency.threads import (
+    in_thread,
+    operations_in_request_thread,
+    runs_on_loop,
+)
 from channels_graphql_ws.graphiql import GraphiqlConfig
 from channels_graphql_ws.http.errors import ClientGoneError, HttpError, too_large
 from channels_graphql_ws.http.handler import RequestHandler
@@ -22,14 +31,12 @@ from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.operations.keywords import HttpKeywords
+from channels_graphql_ws.operations.overrides import default
 from channels_graphql_ws.pubsub.layers import register_endpoint
 
 
-class GraphqlView(GraphqlHttpEndpoint, View):
-    """Serves GraphQL over HTTP: subclass it, set `schema`, mount `as_view()`.
-
-    It serves queries and mutations under WSGI, too. Subscriptions need ASGI.
-    """
+class _DjangoView(GraphqlHttpEndpoint, View):
+    """What the views have in common."""
 
     @classmethod
     def as_view(  # type: ignore[override]
@@ -48,31 +55,110 @@ class GraphqlView(GraphqlHttpEndpoint, View):
         engine_of(cls())
         return super().as_view()
 
+    @default
+    def graphiql_config(self, request: HttpRequest) -> GraphiqlConfig:
+        """Return the settings of GraphiQL, with the token for Django's CSRF check."""
+        config = super().graphiql_config(request)
+        is_wsgi = not hasattr(self.request, "scope")
+        return replace(config, csrf_token=get_token(self.request), is_wsgi=is_wsgi)
+
+    async def _answer(
+        self, request: http.HttpRequest, path_params: Mapping[str, Any]
+    ) -> http.HttpResponseBase:
+        # Middleware of this request has its database connections there.
+        token = operations_in_request_thread.set(True)
+        self.request = request
+        try:
+            asked = HttpRequest(await _scope(request, path_params), self)
+            answer = await RequestHandler(self, asked, _Source(request)).answer()
+        except ClientGoneError:
+            # The response reaches nobody.
+            return http.HttpResponseBadRequest()
+        finally:
+            # `async_to_sync` hands variables on to its caller.
+            operations_in_request_thread.reset(token)
+        return answer if isinstance(answer, http.HttpResponse) else _streaming_response(answer)
+
+
+class GraphqlView(_DjangoView):
+    """Serves GraphQL over HTTP: subclass it, set `schema`, mount `as_view()`.
+
+    It is an asynchronous view, which works under WSGI, too; subscriptions need ASGI.
+    ATOMIC_REQUESTS does not apply to it as a whole, see `atomic_mutations`.
+    """
+
+    @classmethod
+    def as_view(  # type: ignore[override]
+        cls, **options: Unpack[HttpKeywords]
+    ) -> Callable[..., Any]:
+        """Return the view function, a coroutine function.
+
+        Args:
+            options: attributes of the class.
+
+        Raises:
+            TypeError: there is no such attribute, or no schema.
+        """
+        view = super().as_view(**options)
+        if hasattr(view, "_non_atomic_requests"):
+            return view
+        if not runs_on_loop(cls.dispatch):
+            view = _in_request_thread(view)
+        # Django refuses asynchronous views where ATOMIC_REQUESTS is on.
+        vars(view)["_non_atomic_requests"] = set(connections)
+        return view
+
+    async def dispatch(  # type: ignore[override]
+        self, request: http.HttpRequest, *args: Any, **kwargs: Any
+    ) -> http.HttpResponseBase:
+        """Serve one request (Django)."""
+        response: Any = super().dispatch(request, *args, **kwargs)
+        answer: http.HttpResponseBase = await response if is_awaitable(response) else response
+        return answer
+
     async def get(self, request: http.HttpRequest, **path_params: Any) -> http.HttpResponseBase:
         """Serve one request."""
-        self.request = request
-        source = _Source(request)
-        asked = HttpRequest(await _scope(request, path_params), self)
-        try:
-            answer = await RequestHandler(self, asked, source).answer()
-        except ClientGoneError:
-            # Nobody will see it.
-            return http.HttpResponseBadRequest()
-        return answer if isinstance(answer, http.HttpResponse) else _streaming_response(answer)
+        return await self._answer(request, path_params)
 
     post = put = delete = get
     # In place of Django's own answer: browsers ask what pages of other origins may send.
     options = get  # type: ignore[assignment]
 
-    def graphiql_config(self, request: HttpRequest) -> GraphiqlConfig:
-        """Return the settings of GraphiQL, with the token that Django's CSRF check wants."""
-        config = super().graphiql_config(request)
-        is_wsgi = not hasattr(self.request, "scope")
-        return replace(config, csrf_token=get_token(self.request), is_wsgi=is_wsgi)
+
+class SyncGraphqlView(_DjangoView):
+    """Does what `GraphqlView` does, as a synchronous view.
+
+    For decorators that touch the response, and for ATOMIC_REQUESTS as it is for all other views:
+    synchronous resolvers run in the thread of the request, inside of its transaction. If a
+    result has errors, that transaction is rolled back.
+    """
+
+    def get(self, request: http.HttpRequest, **path_params: Any) -> http.HttpResponseBase:
+        """Serve one request."""
+        return async_to_sync(self._answer)(request, path_params)
+
+    post = put = delete = get
+    # In place of Django's own answer: browsers ask what pages of other origins may send.
+    options = get
+
+
+def _in_request_thread(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a view whose synchronous part, a mixin for example, may use the ORM."""
+
+    @wraps(view)
+    async def called(request: http.HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        response: Any = await sync_to_async(_call)(view, request, *args, **kwargs)
+        return await response if is_awaitable(response) else response
+
+    return called
+
+
+def _call(view: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return view(*args, **kwargs)
 
 
 class _Source:
-    """The client, as Django's request shows it."""
+    """The client's side of a request, by way of Django's."""
 
     def __init__(self, request: http.HttpRequest) -> None:
         self._request = request
@@ -80,7 +166,7 @@ class _Source:
         self.can_stream = hasattr(request, "scope")
 
     async def read(self, request: HttpRequest, limit: int | None) -> None:
-        """Take over what Django has read."""
+        """Take over the body that Django has read."""
         try:
             await in_thread(lambda: self._read(request))
         except RequestDataTooBig as error:
@@ -100,12 +186,12 @@ class _Source:
             request.body = self._request.body
 
     async def gone(self) -> None:
-        """Wait: when the client goes, Django cancels the view."""
+        """Wait for ever: when the client goes, Django cancels the view."""
         await asyncio.get_running_loop().create_future()
 
 
 class _Chunks:
-    """The body of a response that goes on."""
+    """The body of a streaming response."""
 
     def __init__(self, answer: StreamingResponse) -> None:
         self._answer = answer
@@ -113,7 +199,7 @@ class _Chunks:
         answer.stream.given_up.add_done_callback(lambda _: self._close_soon())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give the chunks."""
+        """Yield the chunks."""
         try:
             async for chunk in self._answer.stream:
                 yield chunk
@@ -121,7 +207,7 @@ class _Chunks:
             await self._answer.close()
 
     def close(self) -> None:
-        """End it; Django calls this in a thread, also where it never came to iterate."""
+        """End the stream; Django calls this in a thread, even if it has never iterated."""
         self._loop.call_soon_threadsafe(self._close_soon)
 
     def _close_soon(self) -> None:
@@ -134,18 +220,31 @@ _closing: set[asyncio.Task[None]] = set()
 
 
 async def _scope(request: http.HttpRequest, path_params: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a scope like that of a consumer behind `AuthMiddlewareStack`."""
+    """Return a scope like that of a consumer behind `AuthMiddlewareStack`."""
     scope: dict[str, Any] = dict(getattr(request, "scope", None) or _wsgi_scope(request))
     # Django's test client has it as a string, unlike servers.
     if isinstance(scope["query_string"], str):
         scope["query_string"] = scope["query_string"].encode()
     scope["url_route"] = {"args": (), "kwargs": dict(path_params)}
+    scope["django_request"] = request
     if hasattr(request, "session"):
         scope["session"] = request.session
-    if hasattr(request, "auser"):
-        user: Awaitable[Any] = request.auser()
-        scope["user"] = await user
+    if hasattr(request, "user"):
+        scope["user"] = await _user(request)
     return scope
+
+
+async def _user(request: Any) -> Any:
+    """Return `request.user` as the last middleware has left it, ready for the event loop."""
+    user = vars(request).get("user", request.user)
+    if not (isinstance(user, LazyObject) and vars(user).get("_wrapped") is empty):
+        return user
+    makes: Any = vars(user).get("_setupfunc")
+    if getattr(makes, "__module__", None) == "django.contrib.auth.middleware":
+        return await request.auser()
+    # Somebody else's middleware has put it there: it may ask the database.
+    await in_thread(lambda: user.__class__)
+    return user
 
 
 def _wsgi_scope(request: http.HttpRequest) -> dict[str, Any]:
@@ -173,3 +272,4 @@ def _streaming_response(answer: StreamingResponse) -> http.StreamingHttpResponse
 
 
 register_endpoint(GraphqlView)
+register_endpoint(SyncGraphqlView)

@@ -20,7 +20,8 @@ from graphql import (
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
-from channels_graphql_ws.concurrency.threads import in_thread
+from channels_graphql_ws.concurrency.threads import in_thread, runs_on_loop
+from channels_graphql_ws.execution.blocking import starts_in_thread
 from channels_graphql_ws.execution.documents import Document, compiled, documents_of
 from channels_graphql_ws.execution.encoding import encode_answer
 from channels_graphql_ws.execution.errors import (
@@ -48,6 +49,8 @@ from channels_graphql_ws.operations.interfaces import (
 from channels_graphql_ws.operations.option_values import SettingsReader, check_values
 from channels_graphql_ws.operations.replacement import replaced
 from channels_graphql_ws.operations.subscribing import Subscribing
+from channels_graphql_ws.operations.thread_modes import ThreadModes
+from channels_graphql_ws.operations.transactions import atomic_databases, in_transactions
 from channels_graphql_ws.pubsub.layers import check_destination, forget_cached
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
@@ -116,12 +119,10 @@ class Engine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
-        middleware = managed(settings.middleware)
-        if settings.resolve_sync_in_threads:
-            middleware = Hops(middleware)
-        self._middleware = middleware
+        threads = ThreadModes(managed(settings.middleware))
+        self._middleware, _ = threads.of(mode=settings.resolve_sync_in_threads)
         self._documents = documents_of(settings.schema, settings.rules)
-        self._subscribing = Subscribing(settings, middleware)
+        self._subscribing = Subscribing(settings, threads)
 
     def start(self, client: Client, session: Session) -> Eager[None]:
         """Execute a query or mutation, or set up a subscription."""
@@ -207,7 +208,8 @@ class Engine:
         request = asked.request
         call = partial(_execute_shallowly, self._executor(asked, session), asked)
         started = time.monotonic()
-        result: Any = in_thread(call) if self.settings.resolve_sync_in_threads else call()
+        blocks = self._blocks(asked, session)
+        result: Any = self._in_thread(call, asked) if blocks else call()
         while is_awaitable(result):
             result = yield result
         self._warn_if_slow(request, time.monotonic() - started)
@@ -220,6 +222,22 @@ class Engine:
         text: Any = encode_answer(answer, session.format_error, limit)
         client.next((yield text) if is_awaitable(text) else text)
         client.completed()
+
+    def _in_thread(self, call: Callable[[], Any], asked: PreparedOperation) -> Any:
+        option = self.settings.atomic_mutations
+        if option is not False and asked.operation.operation is OperationType.MUTATION:
+            call = partial(in_transactions, call, atomic_databases(option), asked.context)
+        return in_thread(call)
+
+    def _blocks(self, asked: PreparedOperation, session: Session) -> bool:
+        """Return whether to execute an operation in a thread, as a whole."""
+        hops = self._middleware
+        if not isinstance(hops, Hops):
+            return False
+        own = session.executor()
+        if own is not None:
+            return not runs_on_loop(own)
+        return starts_in_thread(asked.schema, asked.document, asked.operation, hops)
 
     def _executor(self, asked: PreparedOperation, session: Session) -> Callable[..., Any]:
         """Give what executes an operation: the user's, its compiled self, or graphql-core."""

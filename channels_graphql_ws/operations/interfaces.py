@@ -13,6 +13,7 @@ from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.rules import NO_RULES, Rules
+from channels_graphql_ws.operations.transactions import AtomicMutations
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.subscription.declaration import GapPolicy
 from channels_graphql_ws.subscription.single import Member
@@ -108,7 +109,8 @@ class EngineSettings:
 
     schema: GraphQLSchema
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None = None
-    resolve_sync_in_threads: bool = False
+    resolve_sync_in_threads: bool | None = False
+    atomic_mutations: AtomicMutations = False
     compile_operations: bool = True
     group_name_prefix: str = "GQLWS"
     confirm_subscriptions: bool = False

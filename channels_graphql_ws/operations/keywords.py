@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 from graphql import ASTValidationRule, MiddlewareManager
 
+from channels_graphql_ws.operations.transactions import AtomicMutations
 from channels_graphql_ws.subscription.declaration import GapPolicy
 
 
@@ -17,6 +18,7 @@ class CommonKeywords(TypedDict, total=False):
     """Options of all consumers and views."""
 
     allowed_origins: Sequence[str] | None
+    atomic_mutations: AtomicMutations
     channel_layer_alias: str
     compile_operations: bool
     complete_at_shutdown: bool
@@ -41,11 +43,12 @@ class CommonKeywords(TypedDict, total=False):
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None
     operation_timeout: float | None
     own_names: Collection[str]
-    resolve_sync_in_threads: bool
+    resolve_sync_in_threads: bool | None
     safety: str | None
     subscription_confirmation_message: Mapping[str, Any]
     subscription_notification_queue_limit: int
     trusted_proxies: Sequence[str]
+    uses_graphene_settings: bool
     validation_rules: Sequence[type[ASTValidationRule]]
     warn_operation_timeout: float | None
 

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 from graphql import GraphQLSchema
 
 from channels_graphql_ws.operations.defaults import check_safety
+from channels_graphql_ws.operations.graphene_settings import default_middleware, default_schema
 from channels_graphql_ws.operations.origins import check_allowed_origins
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import check_networks
@@ -58,6 +59,14 @@ def option_names(cls: type[Any]) -> set[str]:
         and not isroutine(getattr(cls, name))
         and not isinstance(getattr(cls, name), property)
     } | {"schema"}
+
+
+def is_own(cls: type[Any], name: str) -> bool:
+    """Return whether a class of the user's, and not the library, has set an option."""
+    for base in cls.__mro__:
+        if name in vars(base):
+            return not base.__module__.startswith(_PACKAGE)
+    return False
 
 
 def check_options(given: dict[str, Any], known: set[str], what: str) -> None:
@@ -142,8 +151,14 @@ def check_values(endpoint: Any) -> None:
             )
 
 
+def _check_threads(value: Any, name: str) -> None:
+    if not (value is None or isinstance(value, bool)):
+        raise TypeError(f"{name} is {value!r}, it must be `True`, `False` or `None`")
+
+
 _CHECKS: Final[Mapping[str, Callable[[Any, str], None]]] = {
     "allowed_origins": check_allowed_origins,
+    "resolve_sync_in_threads": _check_threads,
     "trusted_proxies": check_networks,
 }
 
@@ -203,7 +218,10 @@ def core_schema(schema: Any) -> GraphQLSchema:
         carried = getattr(schema, name, None)
         if isinstance(carried, GraphQLSchema):
             return carried
-    hint = "pass a `graphene.Schema`, a `graphql.GraphQLSchema`, or an object that has one"
+    hint = (
+        "pass a `graphene.Schema`, a `graphql.GraphQLSchema`, or an object that has one, or name "
+        "it in the setting GRAPHENE"
+    )
     if isinstance(schema, ModuleType):
         hint = f"it is a module; pass the schema that is in it, perhaps `{schema.__name__}.schema`"
     elif isinstance(schema, type) and hasattr(schema, "_meta"):
@@ -215,9 +233,27 @@ def _own_method(name: str) -> Callable[[Any], Any]:
     return lambda endpoint: getattr(endpoint, name) if overridden(endpoint, name) else None
 
 
+def schema_of(endpoint: Any) -> GraphQLSchema:
+    """Return the schema of an endpoint, or else the one that the setting GRAPHENE names.
+
+    Raises:
+        TypeError: it has none.
+    """
+    schema = getattr(endpoint, "schema", None)
+    return core_schema(default_schema() if schema is None else schema)
+
+
+def _middleware_of(endpoint: Any) -> Any:
+    middleware = endpoint.middleware
+    if middleware is None and endpoint.uses_graphene_settings:
+        return default_middleware(schema_of(endpoint))
+    return middleware
+
+
 _SPECIAL: Final[Mapping[str, Callable[[Any], Any]]] = {
     # It may carry another one later.
-    "schema": lambda endpoint: core_schema(getattr(endpoint, "schema", None)),
+    "schema": schema_of,
+    "middleware": _middleware_of,
     # It may be a list that grows.
     "validation_rules": lambda endpoint: tuple(endpoint.validation_rules),
     "parse_document": _own_method("parse_document"),

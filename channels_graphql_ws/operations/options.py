@@ -20,6 +20,7 @@ from channels_graphql_ws.execution.errors import format_error
 from channels_graphql_ws.operations.defaults import ByDebug, Open
 from channels_graphql_ws.operations.option_values import NOT_NEGATIVE
 from channels_graphql_ws.operations.overrides import default
+from channels_graphql_ws.operations.transactions import AtomicMutations
 from channels_graphql_ws.subscription.declaration import GapPolicy
 
 
@@ -39,9 +40,23 @@ class OperationOptions:
     """Called as `middleware(next, root, info, **arguments)` for each field of queries,
     mutations and events; the first one is the closest to the resolver."""
 
-    resolve_sync_in_threads: bool = False
-    """Run synchronous resolvers and hooks of subscriptions in threads, where they may use
-    Django's ORM and may block. Off: they run on the event loop."""
+    resolve_sync_in_threads: bool | None = False
+    """Run synchronous resolvers and hooks in threads, where Django's ORM works and code may
+    block: `True`, or `False` for the event loop. `None`: in threads, but hooks and resolvers of
+    events move to the event loop when they were seen to need no thread; this is the default of
+    the router, of `GraphqlHttpConsumer` and of `GraphqlView`."""
+
+    uses_graphene_settings: bool = False
+    """Take MIDDLEWARE and ATOMIC_MUTATIONS of the setting GRAPHENE as defaults, as
+    graphene-django's own view does; on by default on the router, on `GraphqlHttpConsumer` and
+    on `GraphqlView`. Its SCHEMA is a default everywhere."""
+
+    atomic_mutations: AtomicMutations = False
+    """Execute each mutation in a database transaction, which a result with errors rolls back.
+    `True`: of the default database; a sequence: of the databases with these aliases. `None`:
+    where ATOMIC_REQUESTS or ATOMIC_MUTATIONS is on in DATABASES, or ATOMIC_MUTATIONS in GRAPHENE;
+    this is the default on the router, on `GraphqlHttpConsumer` and on `GraphqlView`. Code that is
+    `async def` is outside of it."""
 
     validation_rules: Sequence[type[ASTValidationRule]] = ()
     """Rules (`graphql.ValidationRule`) that documents must keep besides GraphQL's own.

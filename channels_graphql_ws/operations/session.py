@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from typing import Any, Final, Protocol
 
-from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
+from channels_graphql_ws.concurrency.thread_loop import lend_to_loaders
 from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.operations.engine import Engine, engine_of
+from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import Client
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.pubsub.hub import SEND_AWAY_TIMEOUT, Hub, hub_of
@@ -30,6 +32,7 @@ class Endpoint(Protocol):
     """The consumer or view, as far as its operations need it."""
 
     channel_layer_alias: str
+    resolve_sync_in_threads: bool | None
     subscription_notification_queue_limit: int
 
     def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> Any:
@@ -277,7 +280,7 @@ class EndpointSession:
         payload = request.for_hook()
         # Nobody else looks at all that the client sent, and it may be large.
         request.payload = {}
-        return self._endpoint.on_operation(request.id, payload=payload)
+        return call_hook(self._endpoint, "on_operation", request.id, payload=payload)
 
     def operation_context(self, request: Subscribe) -> Any:
         """Return the `info.context` of one operation."""
@@ -292,11 +295,13 @@ class EndpointSession:
             },
             self.listen_to_channel,
         )
-        return self._endpoint.get_context(context)
+        made = call_hook(self._endpoint, "get_context", context)
+        lends = self._endpoint.resolve_sync_in_threads is not False
+        return _lending(made) if lends and is_awaitable(made) else made
 
     def get_root_value(self, context: Any) -> Any:
         """Return the root value of a query or mutation."""
-        return self._endpoint.get_root_value(context)
+        return call_hook(self._endpoint, "get_root_value", context)
 
     def executor(self) -> Callable[..., Any] | None:
         """Return `execute_operation` if it is the user's."""
@@ -313,3 +318,9 @@ class EndpointSession:
     async def close(self) -> None:
         """Give back what was lent; harmless when repeated."""
         await self._lent.close()
+
+
+async def _lending(made: Awaitable[Any]) -> Any:
+    context = await made
+    lend_to_loaders(context, asyncio.get_running_loop())
+    return context

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from graphql import ExecutionResult, MiddlewareManager
+from graphql import ExecutionResult
 
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.execution.context import SharedContext
@@ -22,6 +22,7 @@ from channels_graphql_ws.operations.interfaces import (
     PreparedOperation,
     Session,
 )
+from channels_graphql_ws.operations.thread_modes import ThreadModes
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.subscription.continuity import TELL, OnGap
 from channels_graphql_ws.subscription.cursor import CursorCodec
@@ -48,12 +49,12 @@ class Subscribing:
 
     Args:
         settings: those of the engine.
-        middleware: goes around the fields of each event.
+        threads: where synchronous code of events runs.
     """
 
-    def __init__(self, settings: EngineSettings, middleware: MiddlewareManager | None) -> None:
+    def __init__(self, settings: EngineSettings, threads: ThreadModes) -> None:
         self.settings = settings
-        self._middleware = middleware
+        self._threads = threads
         self._shared = SharedSubscribers()
         self._patience = Patience(settings.warn_operation_timeout, settings.event_timeout)
         self._confirmation: tuple[Mapping[str, Any] | None, str] = None, ""
@@ -82,14 +83,25 @@ class Subscribing:
         subscription.open()
 
     def _execution(self, asked: PreparedOperation, context: Any) -> EventExecution:
+        mode = self.settings.resolve_sync_in_threads
+        execution = self._execution_in(asked, context, mode=mode)
+        wish = _own_mode(execution)
+        if wish is None or wish is mode:
+            return execution
+        return self._execution_in(asked, context, mode=wish)
+
+    def _execution_in(
+        self, asked: PreparedOperation, context: Any, *, mode: bool | None
+    ) -> EventExecution:
+        middleware, placements = self._threads.of(mode=mode)
         return EventExecution(
             asked.schema,
             asked.document,
             asked.operation,
             asked.request,
             context,
-            self._middleware,
-            sync_in_thread=self.settings.resolve_sync_in_threads,
+            middleware,
+            placements=placements,
             compiles=self.settings.compile_operations,
         )
 
@@ -274,6 +286,15 @@ def _extensions(restored: Restored) -> dict[str, Any]:
     if restored.recovered is None:
         return {"cursor": cursor}
     return {"cursor": cursor, "recovered": restored.recovered}
+
+
+def _own_mode(execution: EventExecution) -> bool | None:
+    """Return what the Subscription class says of threads, `None` if it says nothing."""
+    if not isinstance(execution.source, Source):
+        return None
+    own = getattr(execution.subscription_class, "resolve_sync_in_threads", None)
+    # It may be a field, as of classes of the predecessor.
+    return own if isinstance(own, bool) else None
 
 
 def _problem_of_names(names: object) -> str | None:

@@ -127,6 +127,10 @@ class Subscription(_ObjectType[Payload]):
     (`extensions.gap`); "end" it with an error; "close" the connection with 1012, so that the
     client comes again; "ignore" it. `None`: as the consumer's `gap_policy` says."""
 
+    resolve_sync_in_threads: bool | None = None
+    """Run the synchronous hooks of this class in threads (`True`) or on the event loop
+    (`False`). `None`: as the consumer does."""
+
     SKIP: Final = SKIP
     COMPLETE: Final = COMPLETE
 

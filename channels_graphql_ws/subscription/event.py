@@ -1,10 +1,12 @@
-"""One subscription's way from a payload to a result, worked out once."""
+"""How one subscription executes its events, worked out once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
-from inspect import isasyncgenfunction, iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutine
+from time import perf_counter
 from typing import Any, NoReturn
 
 from graphql import (
@@ -14,16 +16,19 @@ from graphql import (
     GraphQLSchema,
     MiddlewareManager,
     OperationDefinitionNode,
+    default_field_resolver,
 )
 
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
-from channels_graphql_ws.concurrency.threads import in_thread
+from channels_graphql_ws.concurrency.placement import Placement, needs_thread
+from channels_graphql_ws.concurrency.threads import EVENTS, in_thread, runs_on_loop
 from channels_graphql_ws.execution.compiler.event import EventField, EventRoot
 from channels_graphql_ws.execution.documents import Document, compiled
 from channels_graphql_ws.execution.errors import RequestError
 from channels_graphql_ws.execution.graphql_core_event import CoreEventField, bind
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.subscription.field import Delivery, Hook, Source, current_delivery
+from channels_graphql_ws.subscription.placements import Placements
 
 
 class EventExecution:
@@ -46,8 +51,11 @@ class EventExecution:
 
     __slots__ = (
         "_field",
+        "_filter_placement",
+        "_initial_blocks",
+        "_placement",
         "_publish",
-        "_sync_in_thread",
+        "_uses_threads",
         "arguments",
         "delivery",
         "info",
@@ -67,16 +75,26 @@ class EventExecution:
         context: Any,
         middleware: MiddlewareManager | None,
         *,
-        sync_in_thread: bool = False,
+        placements: Placements | None = None,
         compiles: bool = True,
     ) -> None:
-        """Work it out.
+        """Find the field, coerce the variables, and decide where synchronous hooks run.
+
+        Args:
+            schema: has the field.
+            document: has the operation.
+            operation: the subscription.
+            request: has the variables.
+            context: the `info.context` of all events.
+            middleware: goes around resolvers; `Hops` where threads are used.
+            placements: where hooks of events run; `None` for the event loop.
+            compiles: compile what is selected.
 
         Raises:
             RequestError: variables, arguments or the field do not allow to subscribe.
         """
         self.waits_for = ""
-        self._sync_in_thread = sync_in_thread
+        self._uses_threads = placements is not None
         field: EventField | CoreEventField | list[GraphQLError] | None = None
         plan = compiled(schema, document, operation, middleware) if compiles else None
         try:
@@ -102,14 +120,31 @@ class EventExecution:
         if isinstance(self.source, Source):
             self.subscription_class = self.source.subscription_class
             none_skips = self.subscription_class._meta.none_skips
-        self._field = field
+        self._field: EventField | CoreEventField = field
         self.max_result_size = document.limits.max_result_size
         self.info: GraphQLResolveInfo = field.info()
-        self._publish = None if sync_in_thread else _direct_publish(self.source, field)
+        self._publish = _direct_publish(self.source, field)
+        self._placement: Placement | None = None
+        self._filter_placement: Placement | None = None
+        self._initial_blocks = False
+        if placements is not None:
+            self._place(placements, middleware)
         self.delivery = Delivery(self.info.operation, none_skips=none_skips)
         current_delivery.set(self.delivery)
         # User code of one event never sees what another subscription has set.
         self.variables = copy_context()
+
+    def _place(self, placements: Placements, middleware: Any) -> None:
+        resolver = self._field.root.definition.resolve or default_field_resolver
+        around_blocks = middleware.blocks(resolver)
+        if around_blocks:
+            self._placement = placements.of(self.source, self.name)
+        if isinstance(self.source, Source):
+            meta = self.subscription_class._meta
+            if meta.filter_event is not None and not runs_on_loop(meta.filter_event):
+                name = f"`filter_event` of {self.name}"
+                self._filter_placement = placements.of(self.source, name)
+            self._initial_blocks = around_blocks or not runs_on_loop(meta.initial)
 
     @property
     def name(self) -> str:
@@ -119,36 +154,78 @@ class EventExecution:
 
     @property
     def has_filter(self) -> bool:
-        """Tell if clients have their own say on each notification."""
+        """Whether the class has a `filter_event`, which is called for each client."""
         return self.subscription_class._meta.filter_event is not None
 
-    def call(self, hook: Hook, root: object = None) -> Any:
+    def call(self, hook: Hook) -> Any:
         """Call a hook of the class; the result may be awaitable."""
-        if self._sync_in_thread and not (iscoroutinefunction(hook) or isasyncgenfunction(hook)):
-            return in_thread(partial(hook, root, self.info, **self.arguments))
-        return hook(root, self.info, **self.arguments)
+        call = partial(hook, None, self.info, **self.arguments)
+        if self._uses_threads and not (runs_on_loop(hook) or isasyncgenfunction(hook)):
+            return in_thread(call)
+        return call()
 
-    def start(self, payload: Any) -> Any:
-        """Begin to execute an event; give what `finish` makes its result of."""
-        delivery, publish = self.delivery, self._publish
-        delivery.skipped = False
+    def call_filter(self, payload: Callable[[], Any]) -> Any:
+        """Call `filter_event`; the result may be awaitable.
+
+        Args:
+            payload: returns a new payload.
+        """
+        hook = self.subscription_class._meta.filter_event
+        call = partial(hook, payload(), self.info, **self.arguments)
+        placement = self._filter_placement
+        if placement is None:
+            return call()
+        if placement.on_loop:
+            verdict, is_done = placement.tried(call)
+            if is_done:
+                return verdict
+            call = partial(hook, payload(), self.info, **self.arguments)
+        return in_thread(partial(placement.watched, call), EVENTS)
+
+    def start(self, payload: Any, again: Callable[[], Any] | None = None) -> Any:
+        """Begin to execute an event; return what `finish` makes the result of.
+
+        Args:
+            payload: of the event.
+            again: returns a new payload, as `publish` may have changed the first one when it
+                turns out to need a thread.
+        """
+        self.delivery.skipped = False
+        placement = self._placement
+        if placement is None:
+            return self._start_here(payload)
+        if placement.on_loop:
+            refused, started = placement.refusals(), perf_counter()
+            result = self._start_here(payload)
+            placement.took(perf_counter() - started)
+            if placement.refusals() == refused and not _wants_thread(result):
+                return result
+            _forget(result)
+            placement.stay_in_threads("needs a thread")
+            self.delivery.skipped = False
+            payload = payload if again is None else again()
+        call = partial(self._field.execute, payload)
+        return in_thread(partial(placement.watched, call), EVENTS)
+
+    def _start_here(self, payload: Any) -> Any:
+        publish = self._publish
         if publish is None:
-            return self._resolve(payload)
+            return self._field.execute(payload)
         field: Any = self._field
         info = field.info(payload)
         try:
             value = publish(payload, info, **self.arguments)
         except Exception as error:  # noqa: BLE001 (the hook may raise anything)
             return field.failed(payload, error)
-        if type(value) is not dict:  # So it is most often, and that is none of the signs.
-            if delivery.take_sentinel(value):
+        if type(value) is not dict:  # Fast path: a dict is never SKIP, COMPLETE or None.
+            if self.delivery.take_sentinel(value):
                 return None
             if is_awaitable(value):
                 return self._published(payload, value, info)
         return field.complete(payload, value, info)
 
     async def _published(self, payload: Any, value: Any, info: GraphQLResolveInfo) -> Any:
-        """Wait for `publish`, and go on with what it gives."""
+        """Wait for `publish`, and complete what it returns."""
         field: Any = self._field
         try:
             value = await value
@@ -158,36 +235,33 @@ class EventExecution:
             return None
         return field.complete(payload, value, info)
 
-    def _resolve(self, payload: Any) -> Any:
-        """Have the event's resolver called, and what is around it."""
-        if self._sync_in_thread:
-            return in_thread(partial(self._field.execute, payload))
-        return self._field.execute(payload)
-
     def finish(self, result: Any) -> Eager[ExecutionResult | None]:
-        """Wait for what `start` gave, if need be: the result, `None` if it is to be skipped."""
+        """Wait for what `start` returned: the result, `None` if the event is to be skipped."""
         while is_awaitable(result):
             self.waits_for = "initial" if self.delivery.is_initial else "publish"
             result = yield result
         return None if self.delivery.skipped else result
 
     def run(self, payload: Any) -> Eager[ExecutionResult | None]:
-        """Execute an event; `None` if it is to be skipped."""
+        """Execute an event; `None` if the event is to be skipped."""
         return self.finish(self.start(payload))
 
     def run_initial(self) -> Eager[ExecutionResult | None]:
         """Execute the first event, with the `initial` hook in place of `publish`."""
         self.delivery.is_initial = True
+        self.delivery.skipped = False
+        call = partial(self._field.execute, None)
         try:
-            return (yield from self.finish(self._resolve(None)))
+            result = in_thread(call, EVENTS) if self._initial_blocks else call()
+            return (yield from self.finish(result))
         finally:
             self.delivery.is_initial = False
 
 
 def _direct_publish(source: Hook, field: EventField | CoreEventField) -> Hook | None:
-    """Give the `publish` hook, if nothing but the resolver of the class would be around it.
+    """Return the `publish` hook, if only the resolver of the class would be around it.
 
-    That resolver's way to tell of `SKIP` is a context variable, and as dear as all the rest.
+    That resolver hands `SKIP` on by a context variable, which costs as much as all the rest.
     """
     if not isinstance(source, Source) or not isinstance(field, EventField):
         return None
@@ -198,10 +272,22 @@ def _direct_publish(source: Hook, field: EventField | CoreEventField) -> Hook | 
     return publish
 
 
+def _wants_thread(result: Any) -> bool:
+    """Return whether an event failed only because an event loop runs in its thread."""
+    errors = result.errors if type(result) is ExecutionResult else None
+    return errors is not None and any(map(needs_thread, errors))
+
+
+def _forget(result: Any) -> None:
+    """Close what is not awaited, as the event is executed again."""
+    if iscoroutine(result):
+        result.close()
+
+
 def _no_source(root: EventRoot) -> NoReturn:
     name = root.nodes[0].name.value
     raise GraphQLError(
-        f"Field {name!r} is no subscription: mount one with `MySubscription.Field()`, "
+        f"Field {name!r} is not a subscription: mount one with `MySubscription.Field()`, "
         "or give it a `subscribe_…` method.",
         root.nodes,
     )

@@ -10,6 +10,7 @@ import graphene
 from graphql import GraphQLResolveInfo, OperationDefinitionNode
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
+from channels_graphql_ws.concurrency.threads import runs_on_loop
 
 if TYPE_CHECKING:
     from channels_graphql_ws.subscription.declaration import Subscription
@@ -139,7 +140,10 @@ def _publisher(subscription_class: type[Subscription]) -> Hook:
             result = publish(payload, info, **arguments)
         return _awaited(delivery, result) if is_awaitable(result) else _kept(delivery, result)
 
-    return resolve
+    resolver: Any = resolve
+    # Its hook decides where it is called, see `EventExecution`.
+    resolver.is_async = runs_on_loop(publish)
+    return resolver  # type: ignore[no-any-return]
 
 
 def _kept(delivery: Delivery, result: Any) -> Any:

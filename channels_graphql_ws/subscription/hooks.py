@@ -80,7 +80,7 @@ def filtered(plan: EventExecution, event: Payload) -> Eager[ExecutionResult | No
         `None` if nothing is to be said against it, `FILTERED`, or an error to send instead.
     """
     try:
-        verdict = plan.call(plan.subscription_class._meta.filter_event, event.payload())
+        verdict = plan.call_filter(event.payload)
         while is_awaitable(verdict):
             plan.waits_for = "filter_event"
             verdict = yield verdict

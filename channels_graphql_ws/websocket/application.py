@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.json_text import culprit, is_encodable, loads
+from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.session import EndpointSession
 from channels_graphql_ws.websocket.handshake import ConnectionPlace
@@ -122,7 +123,7 @@ class ConsumerApplication:
             return _ACCEPTED
         handshake = identities.propose(params)
         try:
-            answer: Any = yield self._hooks.on_connect(payload)
+            answer: Any = yield call_hook(self._hooks, "on_connect", payload)
             self._place.take_for_user(handshake.identity.scope)
         except BaseException:
             handshake.reject()
@@ -146,11 +147,11 @@ class ConsumerApplication:
 
     def pinged(self, payload: Any) -> Any:
         """Call `on_ping`."""
-        return self._hooks.on_ping(payload)
+        return call_hook(self._hooks, "on_ping", payload)
 
     def ponged(self, payload: Any) -> Any:
         """Call `on_pong`."""
-        return self._hooks.on_pong(payload)
+        return call_hook(self._hooks, "on_pong", payload)
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Return what a client is told of an error."""

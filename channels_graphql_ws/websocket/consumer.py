@@ -20,6 +20,8 @@ from channels_graphql_ws.exceptions import ChannelLayerError, InvalidMessageErro
 from channels_graphql_ws.operations.class_checks import check_names
 from channels_graphql_ws.operations.defaults import is_set, settle
 from channels_graphql_ws.operations.engine import Engine
+from channels_graphql_ws.operations.graphene_settings import default_schema
+from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.keywords import WebSocketKeywords
 from channels_graphql_ws.operations.mounting import check_arguments, check_class
 from channels_graphql_ws.operations.option_values import (
@@ -101,7 +103,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         """
         check_arguments(type(self), args)
         # The error that users of the predecessor know; it is a mistake in their code.
-        if getattr(self, "schema", None) is None:
+        if getattr(self, "schema", None) is None and default_schema() is None:
             raise AssertionError(
                 f"{type(self).__qualname__}.schema is missing: set it to a `graphene.Schema`"
             )
@@ -449,7 +451,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     async def _call_on_disconnect(self) -> None:
         try:
             async with asyncio.timeout(remaining(self.disconnect_timeout)):
-                result: Any = self.on_disconnect(self._close_code)
+                result: Any = call_hook(self, "on_disconnect", self._close_code)
                 if is_awaitable(result):
                     await result
         # Nobody is left to be told of it but the log.

@@ -14,6 +14,7 @@ from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancel
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.json_text import dumps, loads
+from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import default
 from channels_graphql_ws.websocket.operation import ClientOperation
@@ -24,7 +25,7 @@ log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 class WebSocketHooks:
     """What users may override; those that they do not cost nothing.
 
-    Each may be a plain function, too.
+    Each may be a plain function, too; with `resolve_sync_in_threads` it is called in a thread.
     """
 
     @default
@@ -201,7 +202,10 @@ class HookedClient:
         if "on_next" in self._overridden:
             failure = dumps({"data": None, "errors": [INTERNAL_ERROR]})
             text = yield from self._ask(
-                lambda: self._hooks.on_next(self.request.id, loads(text)), _result, text, failure
+                lambda: call_hook(self._hooks, "on_next", self.request.id, loads(text)),
+                _result,
+                text,
+                failure,
             )
         self._client.next(text)
 
@@ -210,7 +214,7 @@ class HookedClient:
         if "on_error" in self._overridden:
             copies = [dict(error) for error in errors]
             errors = yield from self._ask(
-                lambda: self._hooks.on_error(self.request.id, copies),
+                lambda: call_hook(self._hooks, "on_error", self.request.id, copies),
                 _errors,
                 errors,
                 [INTERNAL_ERROR],
@@ -232,7 +236,9 @@ class HookedClient:
         if not self._is_over:
             self._is_over = True
             id = self.request.id
-            yield from self._ask(lambda: self._hooks.on_complete(id), lambda _: None, None, None)
+            yield from self._ask(
+                lambda: call_hook(self._hooks, "on_complete", id), lambda _: None, None, None
+            )
 
     def _ask(
         self, hook: Callable[[], Any], read: Callable[[Any], Any], unchanged: Any, failure: Any

@@ -19,6 +19,7 @@ from channels_graphql_ws import GraphqlWsConsumer, Subscription
 from channels_graphql_ws.concurrency import database as async_connections
 from channels_graphql_ws.concurrency.threads import in_thread
 from engine_fakes import Rig, here, schema_of
+from file_database import file_database
 from support import tick, wait_until
 
 pytestmark = pytest.mark.usefixtures("executor")
@@ -95,17 +96,8 @@ def looking(next, root, info, **arguments):
 @pytest.fixture
 def database(tmp_path, django_db_blocker) -> Iterator[None]:
     """A database in a file, which every thread has a connection of its own to."""
-    options = connections.settings["default"]
-    name, shared = options["NAME"], connections["default"]
-    options["NAME"] = str(tmp_path / "file.sqlite3")
-    connections["default"] = connections.create_connection("default")
-    with django_db_blocker.unblock():
-        with connections["default"].schema_editor() as editor:
-            editor.create_model(Group)
+    with file_database(tmp_path / "file.sqlite3", django_db_blocker, "contenttypes", "auth"):
         yield
-        connections["default"].close()
-    options["NAME"] = name
-    connections["default"] = shared
 
 
 class Watch:

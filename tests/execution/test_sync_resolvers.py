@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import threading
+import types
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -13,17 +14,26 @@ from typing import Any
 import graphene
 import pytest
 from graphene.types.resolver import attr_resolver, dict_or_attr_resolver
-from graphql import MiddlewareManager
+from graphql import GraphQLString, MiddlewareManager, OperationType
 
 from channels_graphql_ws import Subscription
 from channels_graphql_ws.concurrency.threads import _ThreadCall, in_thread
-from channels_graphql_ws.execution.sync_resolvers import Hops, hop
+from channels_graphql_ws.execution.sync_resolvers import Hop, Hops
 from engine_fakes import Rig, here, schema_of
 from support import GUARD, tick, wait_until
 
 pytestmark = pytest.mark.usefixtures("executor")
 
-INFO: Any = SimpleNamespace(field_name="name")
+INFO: Any = SimpleNamespace(
+    field_name="name",
+    variable_values={},
+    return_type=GraphQLString,
+    operation=SimpleNamespace(operation=OperationType.QUERY),
+)
+
+
+def hop(resolve: Any, root: Any, info: Any, **arguments: Any) -> Any:
+    return Hop(resolve)(root, info, **arguments)
 
 
 async def test_a_call_is_made_in_another_thread():
@@ -232,8 +242,9 @@ async def test_what_a_thread_gives_to_nobody_is_closed():
     await wait_until(lambda: given and inspect.getcoroutinestate(given[0]) == inspect.CORO_CLOSED)
 
 
-def test_what_is_abandoned_after_the_call_is_closed_too():
-    call = _ThreadCall(nothing_to_await)
+async def test_what_is_abandoned_after_the_call_is_closed_too():
+    loop = asyncio.get_running_loop()
+    call = _ThreadCall(nothing_to_await, types.CoroutineType.close, loop)
     coroutine = call.run()
     call.abandon()
     assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED

@@ -637,7 +637,7 @@ async def test_a_stream_that_nobody_opens_is_given_up(monkeypatch):
 
 
 async def test_what_comes_before_the_stream_is_opened_waits_for_it():
-    application = single()
+    application = single(resolve_sync_in_threads=False)
     token = await reserve(application)
     await start(application, token, "{ hello }")
     async with opened(application, token) as one:
@@ -648,7 +648,7 @@ async def test_what_comes_before_the_stream_is_opened_waits_for_it():
 
 
 async def test_results_of_a_reserved_stream_that_nobody_reads_are_bounded():
-    application = single()
+    application = single(resolve_sync_in_threads=False)
     token = await reserve(application)
     for number in range(stream_module.FULL_AT // 2):
         assert (await start(application, token, "{ hello }", str(number))).status == 202

@@ -18,6 +18,7 @@ from http_client import scope_of
 
 class Consumer(GraphqlHttpConsumer):
     schema = http_schema.schema
+    resolve_sync_in_threads = False
 
 
 def operation(query="{ hello }"):

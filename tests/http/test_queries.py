@@ -376,7 +376,7 @@ async def test_an_operation_that_takes_too_long_is_cancelled(gate, monkeypatch, 
 async def test_of_a_batch_only_what_takes_too_long_is_cancelled(gate, monkeypatch):
     timers = Timers(monkeypatch)
     batch = [{"query": '{ wait(gate: "g") }'}, {"query": "{ hello }"}]
-    application = consumer(operation_timeout=HOUR, max_batch_size=2)
+    application = consumer(operation_timeout=HOUR, max_batch_size=2, resolve_sync_in_threads=False)
     posting = asyncio.ensure_future(post(application, batch))
     await gate.entered.wait()
     timers.go_off()

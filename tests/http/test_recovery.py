@@ -40,6 +40,8 @@ schema = graphene.Schema(query=Query, subscription=Root)
 
 
 def consumer(**options: Any) -> Any:
+    # On the event loop a subscription is live when its stream begins.
+    options = {"resolve_sync_in_threads": False, **options}
     return GraphqlHttpConsumer.as_asgi(schema=schema, **options)
 
 
@@ -72,6 +74,8 @@ async def test_a_browser_that_connects_again_gets_what_it_has_missed(
     room: str, hooked: bool
 ) -> None:
     class Hooked(GraphqlHttpConsumer):
+        resolve_sync_in_threads = False
+
         async def process_result(self, request: Any, result: Any) -> Any:
             return dict(result)
 

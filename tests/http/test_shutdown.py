@@ -46,7 +46,7 @@ async def shutting_down(timeout=10.0):
 
 
 async def test_a_stream_ends_without_complete_so_that_its_client_comes_again():
-    async with streaming(consumer(), SUBSCRIPTION) as one:
+    async with streaming(consumer(resolve_sync_in_threads=False), SUBSCRIPTION) as one:
         await one.chunk()
         await OnEvent.broadcast(group="a", payload="last")
         async with shutting_down():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -94,7 +95,9 @@ class Exchange:
 
     async def close(self) -> None:
         self._communicator.stop(exceptions=False)
-        await tick()
+        # A hook that has gone to a thread is waited for.
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await self._communicator.wait(GUARD)
 
     async def answer(self) -> Answer:
         await self.start()

@@ -100,7 +100,7 @@ async def test_a_field_that_is_no_subscription_says_how_to_mount_one():
     schema = graphene.Schema(query=Query, subscription=Root).graphql_schema
     client = await Rig(schema).run("subscription { plain }")
     assert client.errors[0]["message"] == (
-        "Field 'plain' is no subscription: mount one with `MySubscription.Field()`, "
+        "Field 'plain' is not a subscription: mount one with `MySubscription.Field()`, "
         "or give it a `subscribe_…` method."
     )
 

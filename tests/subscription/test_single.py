@@ -293,7 +293,7 @@ async def test_alike_notifications_are_coalesced_while_they_wait_and_not_before(
 
 
 async def test_an_event_that_breaks_execution_itself_is_lost_alone(rig, caplog, monkeypatch):
-    def broken(plan, payload):
+    def broken(plan, payload, again):
         raise LookupError
 
     client = await rig.subscribe(NUMBERS, id="77")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from types import CoroutineType
 from typing import Any, Final, Protocol, TypeAlias
 
+from django.db.models import QuerySet
 from graphql import (
     FieldNode,
     GraphQLError,
@@ -24,6 +26,8 @@ from graphql import (
 )
 from graphql.pyutils import Path, is_iterable
 
+from channels_graphql_ws.concurrency.placement import needs_sync, on_event_loop
+from channels_graphql_ws.execution.batches import in_batch, is_at_hand, taken
 from channels_graphql_ws.execution.budget import HEAVY, some_of
 from channels_graphql_ws.execution.compiler.awaiting import (
     Kinds,
@@ -120,6 +124,20 @@ def completer(type_: Any, place: FieldPosition, *, is_counted: bool = False) -> 
     if is_object_type(type_):
         return _Objects(type_, place, is_counted=is_counted).complete
     return _abstract(type_, place)
+
+
+def rescue(
+    run: Execution, error: Exception, call: Callable[[], Any]
+) -> Coroutine[Any, Any, Any] | None:
+    """Return a coroutine that does in a thread what the ORM refused to do on the event loop.
+
+    For what runs without a resolver of the user: an attribute is read that is a foreign key, or
+    an object is printed. `None` if the error has another reason.
+    """
+    workers = run.bound.workers
+    if workers is None or isinstance(error, GraphQLError) or not needs_sync(error):
+        return None
+    return in_batch(call, run.bound.variable_values, rescue, workers)
 
 
 def failed(
@@ -310,21 +328,42 @@ def _list(item_type: Any, place: FieldPosition) -> Complete:
             raise value
         if value is None or value is Undefined:
             return None
+        if (lazily := _later(value, run)) is not None:
+            return complete_later(lazily, run, path, info)
         if is_iterable(value):
             return complete_items(run, value, path, info)
-        if isinstance(value, AsyncIterable):
-            return complete_later(value, run, path, info)
         raise GraphQLError(f"Expected Iterable, but did not find one for field '{place.name}'.")
 
     async def complete_later(
-        value: AsyncIterable[Any], run: Execution, path: Path, info: Any
+        lazily: Coroutine[Any, Any, Iterable[Any]], run: Execution, path: Path, info: Any
     ) -> Any:
-        items = [item async for item in value]
-        data = complete_items(run, items, path, info)
+        data = complete_items(run, await lazily, path, info)
         # Here too.
         return await data if type(data) is CoroutineType else data
 
     return complete
+
+
+def _later(value: Any, run: Execution) -> Coroutine[Any, Any, Iterable[Any]] | None:
+    """Return a coroutine for the items, if they cannot be had at once.
+
+    A QuerySet has both ways to iterate: on the event loop only the asynchronous one works,
+    unless its objects are there already.
+    """
+    if not is_iterable(value):
+        return _collected(value) if isinstance(value, AsyncIterable) else None
+    if is_at_hand(value) or not on_event_loop():
+        return None
+    if isinstance(value, QuerySet):
+        return _collected(value)
+    workers = run.bound.workers
+    if workers is None:
+        return None
+    return in_batch(partial(taken, value), run.bound.variable_values, value, workers)
+
+
+async def _collected(values: AsyncIterable[Any]) -> list[Any]:
+    return [item async for item in values]
 
 
 def _items(item_type: Any, place: FieldPosition) -> _Items:
@@ -400,15 +439,28 @@ class _Items:
         try:
             data = self._complete_value(run, item, path, info)
         except Exception as error:  # noqa: BLE001 (user code raises anything)
-            self._failed(run, error, path)
-            return None
+            return self._rescued(run, error, item, path, info)
         return self._guarded(data, run, path) if type(data) is CoroutineType else data
+
+    def _rescued(self, run: Execution, error: Exception, item: Any, path: Path, info: Any) -> Any:
+        """Return a coroutine for an item that only has to be completed in a thread, or a null."""
+        rescued = rescue(run, error, partial(self._complete_value, run, item, path, info))
+        if rescued is not None:
+            return self._guarded(rescued, run, path)
+        self._failed(run, error, path)
+        return None
 
     async def _complete_awaited(self, item: Any, run: Execution, path: Path, info: Any) -> Any:
         if run.left < 0 and run.is_exceeded:
             return not_awaited(item)
         try:
-            data = self._complete_value(run, await item, path, info)
+            item = await item
+            try:
+                data = self._complete_value(run, item, path, info)
+            except Exception as error:
+                data = rescue(run, error, partial(self._complete_value, run, item, path, info))
+                if data is None:
+                    raise
             return await data if type(data) is CoroutineType else data
         except Exception as error:  # noqa: BLE001 (user code raises anything)
             self._failed(run, error, path)

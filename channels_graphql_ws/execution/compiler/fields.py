@@ -32,10 +32,12 @@ from channels_graphql_ws.execution.compiler.completion import (
     completer,
     failed,
     light_size,
+    rescue,
 )
 from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable, make, wrapped
 from channels_graphql_ws.execution.compiler.run import BoundOperation, Execution
 from channels_graphql_ws.execution.compiler.scalars import range_of
+from channels_graphql_ws.execution.sync_resolvers import Hops
 
 
 class Read(NamedTuple):
@@ -118,8 +120,11 @@ class Field:
         self._type_name = parent_type.name
         resolve = definition.resolve or default_field_resolver
         self.resolve = wrapped(resolve, middleware)
+        only_reads = self.resolve is resolve or (
+            isinstance(middleware, Hops) and middleware.reads_directly
+        )
         # Arguments may be wrong, or none that the resolver takes.
-        only_reads = self.resolve is resolve and not definition.args
+        only_reads = only_reads and not definition.args
         self.read = _read_by(resolve, self.name) if only_reads else None
         self.calls_values = resolve is default_field_resolver
         self._arguments = Arguments(definition, nodes[0]) if definition.args else None
@@ -145,11 +150,21 @@ class Field:
         return self.complete_at(run, value, path, info)
 
     def complete_at(self, run: Execution, value: Any, path: Path, info: Any) -> Any:
-        """Give data or a coroutine for what the resolver gave."""
+        """Return data or a coroutine for what the resolver returned."""
         if type(value) not in self._kinds and has_to_wait(value, self._kinds):
             return self._complete_awaited(value, run, path, info)
         data = self._complete(run, value, path, info)
-        return self._guarded(data, run, path) if type(data) is CoroutineType else data
+        return self.guarded(data, run, path) if type(data) is CoroutineType else data
+
+    def rescued(
+        self, run: Execution, error: Exception, source: Any, parent_path: Path | None
+    ) -> Any:
+        """Return a coroutine for the data, if the field only has to be resolved in a thread."""
+        coroutine = rescue(run, error, partial(self.execute, run, source, parent_path))
+        if coroutine is None:
+            return None
+        path = make(Path, (parent_path, self.key, self._type_name))
+        return self.guarded(coroutine, run, path)
 
     def arguments_of(self, bound: BoundOperation) -> dict[str, Any]:
         """Give the arguments, which are not to be changed.
@@ -204,12 +219,19 @@ class Field:
         if run.left < 0 and run.is_exceeded:
             return not_awaited(value)
         try:
-            data = self._complete(run, await value, path, info)
+            value = await value
+            try:
+                data = self._complete(run, value, path, info)
+            except Exception as error:
+                data = rescue(run, error, partial(self._complete, run, value, path, info))
+                if data is None:
+                    raise
             return await data if type(data) is CoroutineType else data
         except Exception as error:  # noqa: BLE001 (user code raises anything)
             failed(run, error, self.nodes, path, is_nullable=self.is_nullable)
 
-    async def _guarded(self, data: Any, run: Execution, path: Path) -> Any:
+    async def guarded(self, data: Any, run: Execution, path: Path) -> Any:
+        """Wait for the data of the field; an error makes a null of it, or of what it is in."""
         try:
             return await data
         except Exception as error:  # noqa: BLE001 (user code raises anything)

@@ -20,6 +20,8 @@ from graphql import (
 from graphql.pyutils import Path
 from graphql.pyutils import is_awaitable as _is_awaitable
 
+from channels_graphql_ws.execution.sync_resolvers import Hops
+
 _execute: Any = import_module("graphql.execution.execute")
 
 make: Final[Callable[..., Any]] = tuple.__new__
@@ -93,8 +95,12 @@ def runtime_type(
 def wrapped(
     resolve: Callable[..., Any], middleware: MiddlewareManager | None
 ) -> Callable[..., Any]:
-    """Give what to call for a resolver."""
-    return middleware.get_field_resolver(resolve) if middleware else resolve
+    """Return what to call for a resolver."""
+    if middleware is None:
+        return resolve
+    if isinstance(middleware, Hops):
+        return middleware.get_compiled_resolver(resolve)
+    return middleware.get_field_resolver(resolve)
 
 
 def is_stable(middleware: MiddlewareManager) -> bool:

@@ -17,6 +17,7 @@ from graphql import (
     validate_schema,
 )
 
+from channels_graphql_ws.concurrency.threads import EVENTS, OPERATIONS
 from channels_graphql_ws.execution.budget import NO_LIMITS, ExecutionLimits
 from channels_graphql_ws.execution.compiler.awaiting import gathered, one_by_one
 from channels_graphql_ws.execution.compiler.event import EventField, EventRoot
@@ -38,6 +39,7 @@ from channels_graphql_ws.execution.compiler.selections import (
 )
 from channels_graphql_ws.execution.compiler.variables import Variables
 from channels_graphql_ws.execution.metered import execute
+from channels_graphql_ws.execution.sync_resolvers import Hops
 
 _Conditions: TypeAlias = tuple[bool, ...]
 
@@ -127,6 +129,10 @@ class CompiledOperation:
         self._conditions = survey.conditions
         self._plans: dict[_Conditions, _Plan] = {}
         self._room = Budget(_length(document))
+        is_event = operation.operation is OperationType.SUBSCRIPTION
+        self._workers = None
+        if isinstance(middleware, Hops):
+            self._workers = EVENTS if is_event else OPERATIONS
 
     def execute(
         self, *, root_value: Any, context_value: Any, variable_values: Mapping[str, Any]
@@ -211,7 +217,8 @@ class CompiledOperation:
         if plan is None and not self._room.is_full:
             conditions = dict(zip(self._conditions, decided, strict=True))
             collector = Collector(self._schema, self._fragments, conditions)
-            plans = Plans(collector, self._middleware, self._room)
+            is_event = self._operation.operation is OperationType.SUBSCRIPTION
+            plans = Plans(collector, self._middleware, self._room, is_event=is_event)
             plan = _Plan(plans, collector, self._root_type, self._operation)
             plan = self._plans.setdefault(decided, plan)
         return None if self._room.is_full else plan
@@ -234,6 +241,7 @@ class CompiledOperation:
             values,
             context_value,
             limits,
+            workers=self._workers,
         )
 
     def _hand_over(

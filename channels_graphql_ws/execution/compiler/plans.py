@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from graphql import FieldNode, GraphQLObjectType, MiddlewareManager, TypeNameMetaFieldDef
 from graphql.pyutils import Path
 
+from channels_graphql_ws.concurrency.placement import on_event_loop
 from channels_graphql_ws.execution.budget import HEAVY
 from channels_graphql_ws.execution.compiler.awaiting import built_in_kinds, gathered
 from channels_graphql_ws.execution.compiler.fields import Field, Read
@@ -16,6 +17,7 @@ from channels_graphql_ws.execution.compiler.graphql_core import make, wrapped
 from channels_graphql_ws.execution.compiler.run import Execution
 from channels_graphql_ws.execution.compiler.scalars import NEVER
 from channels_graphql_ws.execution.compiler.selections import Collector, Fields
+from channels_graphql_ws.execution.sync_resolvers import Hops
 
 FIELDS_AT_LEAST: Final = 100
 """Fields for which there is room in any operation, see `Budget`."""
@@ -79,8 +81,12 @@ class _Entry(NamedTuple):
 class Selection:
     """The fields that are selected of an object of one type.
 
-    Attributes:
+    Args:
         fields: by response name; a string is a constant.
+        join: waits for all fields that have to be waited for.
+        guards: on the event loop, read from objects only what is certain not to block.
+
+    Attributes:
         size: what executing them counts as.
         step: objects of a list that are executed without a look at the clock.
         is_light: nothing that is selected in it can be heavy.
@@ -90,6 +96,7 @@ class Selection:
         "_for_dicts",
         "_for_objects",
         "_for_others",
+        "_guards",
         "_join",
         "fields",
         "is_light",
@@ -97,8 +104,9 @@ class Selection:
         "step",
     )
 
-    def __init__(self, fields: dict[str, Field | str], join: Callable[..., Any]) -> None:
-        """Take the fields, and what waits for all that has to be waited for."""
+    def __init__(
+        self, fields: dict[str, Field | str], join: Callable[..., Any], *, guards: bool
+    ) -> None:
         self.fields = fields
         compiled = [field for field in fields.values() if isinstance(field, Field)]
         self.size = len(fields) + sum(field.extra_size for field in compiled)
@@ -106,6 +114,7 @@ class Selection:
         weight = self.size + FIELDS_FOR_A_CALL * called
         self.step = max(1, FIELDS_AT_ONCE // max(1, weight))
         self.is_light = self.size <= HEAVY and all(field.is_light for field in compiled)
+        self._guards = guards
 
         def entries(is_read: Callable[[Read], bool]) -> tuple[tuple[Any, ...], ...]:
             # Plain tuples: to unpack a named one takes three times as long.
@@ -136,8 +145,9 @@ class Selection:
         waiting: list[str] | None = None
         is_dict = type(source) is dict
         entries = iter(self._for_dicts if is_dict else self._for_objects)
-        if not is_dict and isinstance(source, dict):
-            # It may have a `get` of its own: that is left to the resolver.
+        if not is_dict and (isinstance(source, dict) or (self._guards and on_event_loop())):
+            # It may have a `get` of its own, or a property that blocks: that is left to the
+            # resolver.
             entries = iter(self._for_others)
         field: Any = None
         while True:
@@ -172,8 +182,12 @@ class Selection:
             except Exception as error:  # noqa: BLE001 (user code raises anything)
                 if index is not None:
                     path, index = make(Path, (path, index, None)), None
-                results[field.key] = None
-                field.failed(run, error, path)
+                results[field.key] = rescued = field.rescued(run, error, source, path)
+                if rescued is None:
+                    field.failed(run, error, path)
+                else:
+                    waiting = waiting or []
+                    waiting.append(field.key)
             else:
                 return self._join(results, waiting) if waiting else results
 
@@ -195,12 +209,19 @@ class Plans:
     """
 
     def __init__(
-        self, collector: Collector, middleware: MiddlewareManager | None, room: Budget
+        self,
+        collector: Collector,
+        middleware: MiddlewareManager | None,
+        room: Budget,
+        *,
+        is_event: bool = False,
     ) -> None:
         self.kinds = built_in_kinds()
         self._room = room
         self._collector = collector
         self._middleware = middleware
+        # Events learn where they belong, and are executed often.
+        self._guards = isinstance(middleware, Hops) and not is_event
         self._selections: dict[tuple[Any, ...], Selection] = {}
 
     @property
@@ -225,7 +246,8 @@ class Plans:
         """Compile the fields of an object."""
         self._room.take(len(fields))
         compiled = ((key, self._field(type_, key, nodes)) for key, nodes in fields.items())
-        return Selection({key: field for key, field in compiled if field is not None}, join)
+        known = {key: field for key, field in compiled if field is not None}
+        return Selection(known, join, guards=self._guards)
 
     def _field(
         self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]

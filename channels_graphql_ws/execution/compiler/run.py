@@ -15,6 +15,7 @@ from graphql import (
 )
 from graphql.pyutils import Path
 
+from channels_graphql_ws.concurrency.threads import Workers
 from channels_graphql_ws.execution.budget import (
     HEAVY,
     ExecutionLimits,
@@ -44,6 +45,7 @@ class BoundOperation:
     Attributes:
         arguments: those of fields that are worked out already.
         limits: what each execution may cost.
+        workers: threads for what the event loop refuses, if it may go to a thread.
     """
 
     __slots__ = (
@@ -54,6 +56,7 @@ class BoundOperation:
         "operation",
         "schema",
         "variable_values",
+        "workers",
     )
 
     def __init__(
@@ -64,6 +67,8 @@ class BoundOperation:
         variable_values: dict[str, Any],
         context_value: Any,
         limits: ExecutionLimits,
+        *,
+        workers: Workers | None = None,
     ) -> None:
         self.schema = schema
         self.fragments = fragments
@@ -72,6 +77,7 @@ class BoundOperation:
         self.context_value = context_value
         self.limits = limits
         self.arguments: dict[object, dict[str, Any]] = {}
+        self.workers = workers
 
 
 class Execution(Meter):

@@ -1,0 +1,42 @@
+"""Defaults from the setting GRAPHENE, which graphene-django's own view obeys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from inspect import isclass
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+from graphql import GraphQLSchema
+
+# By the value of the setting: the same list gives the same instances, and so the same engine.
+_middleware: dict[tuple[Any, ...], list[Any]] = {}
+
+
+def _graphene() -> dict[str, Any]:
+    # A program without settings has no GRAPHENE either.
+    return getattr(settings, "GRAPHENE", None) or {} if settings.configured else {}
+
+
+def default_schema() -> Any:
+    """Return the schema that GRAPHENE names, `None` if it names none."""
+    schema = _graphene().get("SCHEMA")
+    return import_string(schema) if isinstance(schema, str) else schema
+
+
+def default_middleware(schema: GraphQLSchema) -> Sequence[Any] | None:
+    """Return the middleware that GRAPHENE names, classes as instances; `None` if none.
+
+    With DEBUG, graphene-django has one by default: that of its debug panel. It is there if the
+    schema has a field for the panel.
+    """
+    named: Any = _graphene().get("MIDDLEWARE")
+    if named is None:
+        has_panel = settings.configured and settings.DEBUG and schema.get_type("DjangoDebug")
+        named = ["graphene_django.debug.DjangoDebugMiddleware"] if has_panel else ()
+    key = tuple(named)
+    if key not in _middleware:
+        found = [import_string(each) if isinstance(each, str) else each for each in key]
+        _middleware[key] = [each() if isclass(each) else each for each in found]
+    return _middleware[key] or None

@@ -1,0 +1,124 @@
+"""Calls that come at the same time go to one thread together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import itertools
+import threading
+from contextvars import ContextVar
+
+import pytest
+
+from channels_graphql_ws.concurrency.threads import Workers
+from channels_graphql_ws.execution import batches
+from channels_graphql_ws.execution.batches import in_batch, taken
+from engine_fakes import here
+from support import GUARD, tick, wait_until
+
+OWNER = object()
+
+
+async def test_calls_of_one_kind_are_one_trip_to_a_thread():
+    entered = []
+
+    def call(number):
+        entered.append(number)
+        return here()
+
+    threads = await asyncio.gather(
+        *(in_batch(lambda number=number: call(number), OWNER, call) for number in range(100))
+    )
+    assert len(set(threads)) == 1
+    assert threads[0] != here()
+    assert entered == list(range(100))
+    assert not batches._gathering
+    assert not batches._running
+
+
+async def test_calls_of_different_kinds_do_not_wait_for_each_other():
+    together = threading.Barrier(2)
+    kinds = object(), object()
+    await asyncio.gather(*(in_batch(lambda: together.wait(GUARD), OWNER, kind) for kind in kinds))
+
+
+async def test_each_call_has_its_own_result_and_its_own_variables():
+    number = ContextVar[int]("number")
+
+    def divide():
+        return 12 // number.get()
+
+    async def one(value):
+        number.set(value)
+        return await in_batch(divide, OWNER, divide)
+
+    results = await asyncio.gather(*map(one, (3, 0, 4)), return_exceptions=True)
+    assert results[::2] == [4, 3]
+    assert isinstance(results[1], ZeroDivisionError)
+
+
+async def test_an_awaitable_is_awaited_on_the_event_loop():
+    async def answer():
+        return here()
+
+    assert await in_batch(answer, OWNER, answer) == here()
+
+
+async def test_no_coroutine_can_raise_stop_iteration():
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        await in_batch(lambda: next(iter(())), OWNER, None)
+
+
+async def test_where_there_is_no_thread_to_be_had_all_are_told():
+    workers = Workers("closed", 1)
+    workers.pool.shutdown()
+    calls = (in_batch(here, OWNER, here, workers) for _ in range(2))
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(result) for result in results] == [RuntimeError, RuntimeError]
+
+
+async def test_what_nobody_waits_for_any_more_is_not_called():
+    called = []
+    kept, dropped = [
+        asyncio.create_task(in_batch(lambda name=name: called.append(name), OWNER, called))
+        for name in ("kept", "dropped")
+    ]
+    await tick()
+    dropped.cancel()
+    await kept
+    assert called == ["kept"]
+
+
+async def nothing_to_await():
+    raise AssertionError("nobody waits for it")
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_what_comes_too_late_is_closed(others):
+    entered, leave = threading.Event(), threading.Event()
+    given = []
+
+    def call():
+        entered.set()
+        leave.wait(GUARD)
+        given.append(nothing_to_await())
+        return given[0]
+
+    task = asyncio.create_task(in_batch(call, OWNER, call))
+    rest = [asyncio.create_task(in_batch(here, OWNER, call)) for _ in range(others)]
+    await wait_until(entered.is_set)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    leave.set()
+    await asyncio.gather(*rest)
+    await wait_until(lambda: given and inspect.getcoroutinestate(given[0]) == inspect.CORO_CLOSED)
+    await wait_until(lambda: not batches._running)
+
+
+def test_of_what_has_no_end_only_so_much_is_taken(monkeypatch):
+    monkeypatch.setattr(batches, "MOST_TAKEN", 3)
+    assert taken(iter("ab")) == ["a", "b"]
+    endless = taken(itertools.count())
+    assert list(itertools.islice(endless, 5)) == [0, 1, 2, 3, 4]
