@@ -29,6 +29,10 @@ class AsyncConnections:
             self._visited_at = now
             SyncToAsync.single_thread_executor.submit(close_old_connections)
 
+    def visit_soon(self) -> None:
+        """Visit the thread before user code runs again: a connection may be broken."""
+        self._visited_at = float("-inf")
+
 
 async_connections = AsyncConnections()
 """For the connections which this process has in that thread."""

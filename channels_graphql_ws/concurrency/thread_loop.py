@@ -175,10 +175,15 @@ def lend_to_loaders(holder: Any, loop: asyncio.AbstractEventLoop) -> None:
     """
     for value in _held(holder):
         for each in (value, *_held(value)):
-            # By its own attributes: a lazy object would begin to work if it was asked.
-            own = getattr(each, "__dict__", {})
-            if own.get("loop") is loop and hasattr(type(each), "load"):
-                own["loop"] = ThreadLoop(loop)
+            lend_to_loader(each, loop)
+
+
+def lend_to_loader(value: Any, loop: asyncio.AbstractEventLoop) -> None:
+    """Let threads use a data loader that was made on the event loop; leave others alone."""
+    # By its own attributes: a lazy object would begin to work if it was asked.
+    own = getattr(value, "__dict__", {})
+    if own.get("loop") is loop and hasattr(type(value), "load"):
+        own["loop"] = ThreadLoop(loop)
 
 
 def _held(holder: Any) -> list[Any]:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import PermissionDenied
+from django.db import Error as DatabaseFailure
 from graphql import ExecutionResult, GraphQLError
 
+from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.placement import needs_sync
 from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask
@@ -93,6 +95,8 @@ def log_errors(
             hint = f" {SWITCH}" if needs_sync(cause) else ""
             text = "An error in %s (id %s)%s: %s%s"
             log.warning(text, what, id, hidden, error, hint, exc_info=cause)
+            if isinstance(cause, DatabaseFailure):
+                async_connections.visit_soon()
 
 
 _ON_PURPOSE: Final = (ConnectionRejectionError, GraphQLError, PermissionDenied)

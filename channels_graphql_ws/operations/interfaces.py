@@ -111,6 +111,7 @@ class EngineSettings:
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None = None
     resolve_sync_in_threads: bool | None = False
     atomic_mutations: AtomicMutations = False
+    data_loaders: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     compile_operations: bool = True
     group_name_prefix: str = "GQLWS"
     confirm_subscriptions: bool = False

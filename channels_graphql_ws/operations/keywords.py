@@ -23,6 +23,7 @@ class CommonKeywords(TypedDict, total=False):
     compile_operations: bool
     complete_at_shutdown: bool
     confirm_subscriptions: bool
+    data_loaders: Mapping[str, Callable[[], Any]]
     disconnect_timeout: float | None
     event_timeout: float | None
     gap_policy: GapPolicy

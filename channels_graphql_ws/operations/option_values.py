@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from graphql import GraphQLSchema
 
+from channels_graphql_ws.execution.loaders import check_data_loaders
 from channels_graphql_ws.operations.defaults import check_safety
 from channels_graphql_ws.operations.graphene_settings import default_middleware, default_schema
 from channels_graphql_ws.operations.origins import check_allowed_origins
@@ -158,6 +159,7 @@ def _check_threads(value: Any, name: str) -> None:
 
 _CHECKS: Final[Mapping[str, Callable[[Any, str], None]]] = {
     "allowed_origins": check_allowed_origins,
+    "data_loaders": check_data_loaders,
     "resolve_sync_in_threads": _check_threads,
     "trusted_proxies": check_networks,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 import graphql
@@ -57,6 +58,11 @@ class OperationOptions:
     where ATOMIC_REQUESTS or ATOMIC_MUTATIONS is on in DATABASES, or ATOMIC_MUTATIONS in GRAPHENE;
     this is the default on the router, on `GraphqlHttpConsumer` and on `GraphqlView`. Code that is
     `async def` is outside of it."""
+
+    data_loaders: Mapping[str, Callable[[], Any]] = MappingProxyType({})
+    """What makes data loaders, by name: `{"authors": AuthorLoader}` is
+    `info.context.data_loaders.authors`. Each is made without arguments when it is first asked
+    for, and anew for each event; shared executions have loaders, too."""
 
     validation_rules: Sequence[type[ASTValidationRule]] = ()
     """Rules (`graphql.ValidationRule`) that documents must keep besides GraphQL's own.

@@ -13,6 +13,7 @@ from channels_graphql_ws.concurrency.thread_loop import lend_to_loaders
 from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution.context import OperationContext
+from channels_graphql_ws.execution.loaders import DataLoaders
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.operations.engine import Engine, engine_of
@@ -284,17 +285,18 @@ class EndpointSession:
 
     def operation_context(self, request: Subscribe) -> Any:
         """Return the `info.context` of one operation."""
-        context = OperationContext(
-            {
-                "channels_scope": self.scope,
-                "channel_name": self._lent.channel_name,
-                "graphql_operation_name": request.operation_name,
-                "graphql_operation_id": request.id,
-                "connection_params": self.connection_params,
-                **self._more,
-            },
-            self.listen_to_channel,
-        )
+        items = {
+            "channels_scope": self.scope,
+            "channel_name": self._lent.channel_name,
+            "graphql_operation_name": request.operation_name,
+            "graphql_operation_id": request.id,
+            "connection_params": self.connection_params,
+            **self._more,
+        }
+        factories = self.engine.settings.data_loaders
+        if factories:
+            items["data_loaders"] = DataLoaders(factories)
+        context = OperationContext(items, self.listen_to_channel)
         made = call_hook(self._endpoint, "get_context", context)
         lends = self._endpoint.resolve_sync_in_threads is not False
         return _lending(made) if lends and is_awaitable(made) else made

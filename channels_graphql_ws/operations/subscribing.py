@@ -13,6 +13,7 @@ from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.execution.context import SharedContext
 from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import describe, log_errors
+from channels_graphql_ws.execution.loaders import DataLoaders
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.json_text import loads
 from channels_graphql_ws.operations.interfaces import (
@@ -94,7 +95,7 @@ class Subscribing:
         self, asked: PreparedOperation, context: Any, *, mode: bool | None
     ) -> EventExecution:
         middleware, placements = self._threads.of(mode=mode)
-        return EventExecution(
+        execution = EventExecution(
             asked.schema,
             asked.document,
             asked.operation,
@@ -104,6 +105,12 @@ class Subscribing:
             placements=placements,
             compiles=self.settings.compile_operations,
         )
+        if self.settings.data_loaders:
+            loaders = getattr(context, "data_loaders", None)
+            # A context of the user's own may have none.
+            if isinstance(loaders, DataLoaders):
+                execution.use_loaders(loaders)
+        return execution
 
     def _listen(
         self,
@@ -246,7 +253,10 @@ class Subscribing:
     def _execution_for_all(self, asked: PreparedOperation, key: SharingKey) -> EventExecution:
         """Return an execution that has nothing of a client, not even mutable objects."""
         request = replace(asked.request, variables=loads(key.variables))
-        context = SharedContext({"graphql_operation_name": key.operation_name})
+        items: dict[str, Any] = {"graphql_operation_name": key.operation_name}
+        if self.settings.data_loaders:
+            items["data_loaders"] = DataLoaders(self.settings.data_loaders)
+        context = SharedContext(items)
         return self._execution(asked._replace(request=request), context)
 
     def _queue_limit(self, execution: EventExecution) -> int:

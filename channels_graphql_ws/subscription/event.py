@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutine
 from time import perf_counter
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from graphql import (
     ExecutionResult,
@@ -26,9 +25,18 @@ from channels_graphql_ws.execution.compiler.event import EventField, EventRoot
 from channels_graphql_ws.execution.documents import Document, compiled
 from channels_graphql_ws.execution.errors import RequestError
 from channels_graphql_ws.execution.graphql_core_event import CoreEventField, bind
+from channels_graphql_ws.execution.loaders import DataLoaders
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.subscription.field import Delivery, Hook, Source, current_delivery
 from channels_graphql_ws.subscription.placements import Placements
+
+
+class Payload(Protocol):
+    """Something that has a payload."""
+
+    def payload(self) -> Any:
+        """Return one that no other execution has."""
+        ...
 
 
 class EventExecution:
@@ -53,6 +61,8 @@ class EventExecution:
         "_field",
         "_filter_placement",
         "_initial_blocks",
+        "_is_special",
+        "_loaders",
         "_placement",
         "_publish",
         "_uses_threads",
@@ -95,6 +105,8 @@ class EventExecution:
         """
         self.waits_for = ""
         self._uses_threads = placements is not None
+        self._loaders: DataLoaders | None = None
+        self._is_special = placements is not None
         field: EventField | CoreEventField | list[GraphQLError] | None = None
         plan = compiled(schema, document, operation, middleware) if compiles else None
         try:
@@ -157,6 +169,15 @@ class EventExecution:
         """Whether the class has a `filter_event`, which is called for each client."""
         return self.subscription_class._meta.filter_event is not None
 
+    def use_loaders(self, loaders: DataLoaders) -> None:
+        """Have the data loaders of the context made anew for each event."""
+        self._loaders = loaders
+        self._is_special = True
+
+    def _forget_loaders(self) -> None:
+        if self._loaders is not None:
+            self._loaders.forget()
+
     def call(self, hook: Hook) -> Any:
         """Call a hook of the class; the result may be awaitable."""
         call = partial(hook, None, self.info, **self.arguments)
@@ -164,14 +185,11 @@ class EventExecution:
             return in_thread(call)
         return call()
 
-    def call_filter(self, payload: Callable[[], Any]) -> Any:
-        """Call `filter_event`; the result may be awaitable.
-
-        Args:
-            payload: returns a new payload.
-        """
+    def call_filter(self, event: Payload) -> Any:
+        """Call `filter_event`; the result may be awaitable."""
+        self._forget_loaders()
         hook = self.subscription_class._meta.filter_event
-        call = partial(hook, payload(), self.info, **self.arguments)
+        call = partial(hook, event.payload(), self.info, **self.arguments)
         placement = self._filter_placement
         if placement is None:
             return call()
@@ -179,18 +197,25 @@ class EventExecution:
             verdict, is_done = placement.tried(call)
             if is_done:
                 return verdict
-            call = partial(hook, payload(), self.info, **self.arguments)
+            call = partial(hook, event.payload(), self.info, **self.arguments)
         return in_thread(partial(placement.watched, call), EVENTS)
 
-    def start(self, payload: Any, again: Callable[[], Any] | None = None) -> Any:
+    def start(self, payload: Any, event: Payload | None = None) -> Any:
         """Begin to execute an event; return what `finish` makes the result of.
 
         Args:
             payload: of the event.
-            again: returns a new payload, as `publish` may have changed the first one when it
-                turns out to need a thread.
+            event: has more of them, as `publish` may have changed the first one when it turns
+                out to need a thread.
         """
         self.delivery.skipped = False
+        if self._is_special:
+            return self._start_special(payload, event)
+        return self._start_here(payload)
+
+    def _start_special(self, payload: Any, event: Payload | None) -> Any:
+        """Begin to execute an event that has data loaders, or may need a thread."""
+        self._forget_loaders()
         placement = self._placement
         if placement is None:
             return self._start_here(payload)
@@ -203,7 +228,7 @@ class EventExecution:
             _forget(result)
             placement.stay_in_threads("needs a thread")
             self.delivery.skipped = False
-            payload = payload if again is None else again()
+            payload = payload if event is None else event.payload()
         call = partial(self._field.execute, payload)
         return in_thread(partial(placement.watched, call), EVENTS)
 
@@ -250,6 +275,7 @@ class EventExecution:
         """Execute the first event, with the `initial` hook in place of `publish`."""
         self.delivery.is_initial = True
         self.delivery.skipped = False
+        self._forget_loaders()
         call = partial(self._field.execute, None)
         try:
             result = in_thread(call, EVENTS) if self._initial_blocks else call()

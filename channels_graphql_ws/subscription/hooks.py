@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final, Protocol
+from typing import Final
 
 from graphql import ExecutionResult, located_error
 
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
-from channels_graphql_ws.subscription.event import EventExecution
+from channels_graphql_ws.subscription.event import EventExecution, Payload
 from channels_graphql_ws.subscription.field import SKIP
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
@@ -65,14 +65,6 @@ FILTERED: Final = ExecutionResult(None)
 """The filtered of who does not want the notification at all."""
 
 
-class Payload(Protocol):
-    """Something that has a payload."""
-
-    def payload(self) -> Any:
-        """Give it."""
-        ...
-
-
 def filtered(plan: EventExecution, event: Payload) -> Eager[ExecutionResult | None]:
     """Ask the `filter_event` hook whether the client gets a notification.
 
@@ -80,7 +72,7 @@ def filtered(plan: EventExecution, event: Payload) -> Eager[ExecutionResult | No
         `None` if nothing is to be said against it, `FILTERED`, or an error to send instead.
     """
     try:
-        verdict = plan.call_filter(event.payload)
+        verdict = plan.call_filter(event)
         while is_awaitable(verdict):
             plan.waits_for = "filter_event"
             verdict = yield verdict

@@ -196,7 +196,7 @@ class SingleSubscriber(Subscriber):
             return eager.start(self._run())
         plan = self._plan
         try:
-            result = plan.start(event.payload(), event.payload)
+            result = plan.start(event.payload(), event)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (see `started`)
             result = failed(error, plan, self._id)
         if eager.is_awaitable(result):

@@ -295,7 +295,7 @@ def started(plan: EventExecution, notification: Notification, id: object) -> Any
     """Begin to execute a notification; see `EventExecution.start`."""
     async_connections.close_expired()
     try:
-        return plan.start(notification.payload(), notification.payload)
+        return plan.start(notification.payload(), notification)
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
         return failed(error, plan, id)
 

@@ -13,21 +13,24 @@ from django.db import connections
 
 
 @contextmanager
-def file_database(path: Path, unblocked: Any, *labels: str) -> Iterator[None]:
-    """Put an empty SQLite database in the place of the default one.
+def file_database(
+    path: Path, unblocked: Any, *labels: str, alias: str = "default"
+) -> Iterator[None]:
+    """Put an empty SQLite database in the place of another one.
 
     Args:
         path: of the file.
         unblocked: pytest-django's leave to use a database.
         labels: of the applications whose models are to have tables.
+        alias: of the database.
     """
-    options = connections.settings["default"]
-    name, shared = options["NAME"], connections["default"]
+    options = connections.settings[alias]
+    name, shared = options["NAME"], connections[alias]
     options["NAME"] = str(path)
-    connections["default"] = connections.create_connection("default")
+    connections[alias] = connections.create_connection(alias)
     models = [model for label in labels for model in apps.get_app_config(label).get_models()]
     with unblocked.unblock():
-        with connections["default"].schema_editor() as editor:
+        with connections[alias].schema_editor() as editor:
             for model in models:
                 if not model._meta.proxy:
                     editor.create_model(model)
@@ -36,6 +39,6 @@ def file_database(path: Path, unblocked: Any, *labels: str) -> Iterator[None]:
         finally:
             # The asynchronous ORM has a connection there.
             SyncToAsync.single_thread_executor.submit(connections.close_all).result()
-            connections["default"].close()
+            connections[alias].close()
     options["NAME"] = name
-    connections["default"] = shared
+    connections[alias] = shared

@@ -1,0 +1,233 @@
+"""Databases that are locked, killed, several, or atomic."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import graphene
+import pytest
+from django.db import connections
+from django.db.backends.signals import connection_created
+from django.db.backends.sqlite3.base import DatabaseWrapper
+
+import library_schema
+from channels_graphql_ws import GraphqlProtocolTypeRouter, Subscription
+from channels_graphql_ws.testing import GraphqlHttpClient, GraphqlWebsocketCommunicator
+from file_database import file_database
+from testapp.models import Author
+
+LABELS = ("contenttypes", "auth", "sessions", "testapp")
+
+
+class OnAuthor(Subscription):
+    """Writes in a thread."""
+
+    name = graphene.String()
+
+    @staticmethod
+    def publish(payload: Any, _info: Any) -> Any:
+        return Author.objects.create(name=payload)
+
+
+class OnAuthorLater(Subscription):
+    """Writes by the asynchronous ORM."""
+
+    name = graphene.String()
+
+    @staticmethod
+    async def publish(payload: Any, _info: Any) -> Any:
+        return await Author.objects.acreate(name=payload)
+
+
+class OnOther(Subscription):
+    """Reads both databases."""
+
+    names = graphene.List(graphene.String)
+
+    @staticmethod
+    def publish(_payload: Any, _info: Any) -> Any:
+        names = [Author.objects.using(alias).get(pk=1).name for alias in ("default", "other")]
+        return {"names": names}
+
+
+class Subscriptions(graphene.ObjectType):
+    on_author = OnAuthor.Field()
+    on_author_later = OnAuthorLater.Field()
+    on_other = OnOther.Field()
+
+
+class Add(graphene.Mutation):
+    class Arguments:
+        fails = graphene.Boolean(default_value=False)
+
+    ok = graphene.Boolean()
+
+    @staticmethod
+    def mutate(_root: Any, _info: Any, fails: bool) -> Any:
+        for alias in ("default", "other"):
+            Author.objects.using(alias).create(name="New")
+        if fails:
+            raise ValueError("after all")
+        return {"ok": True}
+
+
+class Mutation(graphene.ObjectType):
+    add = Add.Field()
+
+
+schema = graphene.Schema(library_schema.Query, Mutation, Subscriptions)
+
+
+def router(**options: Any) -> Any:
+    return GraphqlProtocolTypeRouter(
+        schema, middleware_stack=None, mask_errors=False, event_timeout=None, **options
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of the database, whose users do not wait while it is locked."""
+    monkeypatch.setitem(connections.settings["default"], "OPTIONS", {"timeout": 0})
+    return tmp_path / "library.sqlite3"
+
+
+@pytest.fixture
+def library(path: Path, django_db_blocker: Any) -> Iterator[None]:
+    with file_database(path, django_db_blocker, *LABELS):
+        yield
+
+
+writers = pytest.mark.parametrize(
+    ("subscription", "field"), [(OnAuthor, "onAuthor"), (OnAuthorLater, "onAuthorLater")]
+)
+
+
+@writers
+async def test_an_event_that_meets_a_locked_database_fails_and_the_next_one_is_served(
+    subscription: type[Subscription], field: str, path: Path, library: None
+) -> None:
+    async with (
+        GraphqlWebsocketCommunicator(router(), "/graphql/") as socket,
+        socket.subscribe(f"subscription {{ {field} {{ name }} }}") as results,
+    ):
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        await subscription.broadcast(payload="Ada")
+        failed = await anext(results)
+        assert [each.message for each in failed.errors] == ["database is locked"]
+        other.execute("ROLLBACK")
+        other.close()
+        await subscription.broadcast(payload="Bob")
+        assert (await anext(results)).data == {field: {"name": "Bob"}}
+
+
+@pytest.fixture
+def opened(library: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The connections that were opened, and stay so; as elsewhere, broken ones are known."""
+
+    def is_usable(self: Any) -> bool:
+        try:
+            self.connection.execute("SELECT 1")
+        except sqlite3.Error:
+            return False
+        return True
+
+    made: list[Any] = []
+
+    def created(connection: Any, **_: Any) -> None:
+        made.append(connection)
+
+    monkeypatch.setattr(DatabaseWrapper, "is_usable", is_usable)
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
+    connection_created.connect(created)
+    yield made
+    connection_created.disconnect(created)
+    for each in made:
+        # It belongs to a thread that lives on, and must not outlive the file.
+        each.inc_thread_sharing()
+        each.close()
+
+
+@writers
+async def test_an_event_that_meets_a_broken_connection_fails_and_the_next_one_is_served(
+    subscription: type[Subscription], field: str, opened: list[Any]
+) -> None:
+    async with (
+        GraphqlWebsocketCommunicator(router(), "/graphql/") as socket,
+        socket.subscribe(f"subscription {{ {field} {{ name }} }}") as results,
+    ):
+        await subscription.broadcast(payload="Ada")
+        assert (await anext(results)).errors is None
+        for connection in opened:
+            if connection.connection is not None:
+                connection.connection.close()
+        await subscription.broadcast(payload="Bob")
+        assert "closed database" in (await anext(results)).errors[0].message
+        await subscription.broadcast(payload="Carol")
+        assert (await anext(results)).data == {field: {"name": "Carol"}}
+
+
+@pytest.fixture
+def two_databases(path: Path, tmp_path: Path, django_db_blocker: Any) -> Iterator[list[Any]]:
+    """Two databases, and the connections that were opened to them."""
+    made: list[Any] = []
+
+    def created(connection: Any, **_: Any) -> None:
+        made.append(connection)
+
+    with (
+        file_database(path, django_db_blocker, *LABELS),
+        file_database(tmp_path / "other.sqlite3", django_db_blocker, *LABELS, alias="other"),
+    ):
+        for alias in ("default", "other"):
+            Author.objects.using(alias).create(name=f"Author of {alias}")
+            connections[alias].close()
+        connection_created.connect(created)
+        yield made
+        connection_created.disconnect(created)
+
+
+async def test_an_event_may_use_several_databases(two_databases: list[Any]) -> None:
+    async with (
+        GraphqlWebsocketCommunicator(router(), "/graphql/") as socket,
+        socket.subscribe("subscription { onOther { names } }") as results,
+    ):
+        for _ in range(4):
+            await OnOther.broadcast()
+            names = ["Author of default", "Author of other"]
+            assert (await anext(results)).data == {"onOther": {"names": names}}
+    assert {each.alias for each in two_databases} == {"default", "other"}
+    assert all(each.connection is None for each in two_databases)
+
+
+@pytest.mark.parametrize(
+    ("atomic", "rolled_back"),
+    [
+        (False, []),
+        (True, ["default"]),
+        (["other"], ["other"]),
+        (["default", "other"], ["default", "other"]),
+    ],
+)
+async def test_a_mutation_is_atomic_in_the_databases_that_are_named(
+    atomic: Any, rolled_back: list[str], two_databases: list[Any]
+) -> None:
+    application = router(atomic_mutations=atomic)
+    client = GraphqlHttpClient(application)
+    async with GraphqlWebsocketCommunicator(application, "/graphql/") as socket:
+        for ask in (socket.execute, client.execute):
+            result: Any = await ask("mutation { add(fails: true) { ok } }")
+            assert [each.message for each in result.errors] == ["after all"]
+            for alias in ("default", "other"):
+                added = Author.objects.using(alias).filter(name="New")
+                assert (await added.acount() == 0) is (alias in rolled_back)
+                await added.adelete()
+            result = await ask("mutation { add { ok } }")
+            assert result.data == {"add": {"ok": True}}
+            for alias in ("default", "other"):
+                added = Author.objects.using(alias).filter(name="New")
+                assert await added.acount() == 1
+                await added.adelete()
