@@ -15,6 +15,10 @@ MAX_COOKIE_WORK: Final = 4_000_000
 """Backslashes of the `Cookie` header times its length. To unquote a cookie takes that many
 steps before Python 3.11.10 and 3.12.6 (CVE-2024-7592); what browsers send stays far below."""
 
+_COOKIE: Final = b"cookie"
+
+_COOKIE_LENGTH: Final = len(_COOKIE)
+
 
 def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
     """Return the headers by lower-case name; the values of a repeated one are joined."""
@@ -36,7 +40,7 @@ def problem_of_headers(scope: Mapping[str, Any]) -> str | None:
     size = cookie_size = backslashes = 0
     for name, value in raw:
         size += len(name) + len(value)
-        if name.lower() == b"cookie":
+        if len(name) == _COOKIE_LENGTH and name.lower() == _COOKIE:
             cookie_size += len(value)
             backslashes += value.count(b"\\")
     if size > MAX_HEADERS_SIZE:

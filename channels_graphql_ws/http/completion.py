@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -10,9 +9,6 @@ from http.cookies import Morsel
 from typing import Any, Final
 
 from django.http import HttpResponse
-from django.utils.cache import patch_vary_headers
-
-log = logging.getLogger("channels_graphql_ws.http")
 
 # RFC 9110, 5.1 and 5.5. Servers drop the connection of an answer with anything else in them.
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -20,7 +16,13 @@ _NOT_IN_VALUES: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 
 _VARY: Final = ("Accept", "Cookie", "Origin")
 
-_OF_SERVER: Final = ("Content-Length", "Transfer-Encoding")
+_DEFAULTS: Final = {
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+    "vary": ", ".join(_VARY),
+}
+
+_OF_SERVER: Final = frozenset({"content-length", "transfer-encoding"})
 """Headers that depend on how the body is sent."""
 
 _LAST_STATUS: Final = 599
@@ -28,44 +30,55 @@ _LAST_STATUS: Final = 599
 BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
-def complete(response: HttpResponse, more: Mapping[str, str]) -> None:
-    """Add what every answer has: it is not to be stored, and is what it says it is.
+class UnsendableError(Exception):
+    """The user's code has set something that no server can send; the text says what."""
+
+
+def headers_of_answer(response: HttpResponse, more: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers of an answer by lower-case name, with those that every answer has.
+
+    It is not to be stored, unless the user's code says so, it is what it says it is, and it
+    depends on what `Vary` names.
 
     Args:
-        response: what the user's code has set stays, as far as it can be sent.
-        more: further headers.
+        response: the answer. The body of a status that has none is taken away.
+        more: further headers, by lower-case name.
+
+    Raises:
+        UnsendableError: it cannot be sent.
     """
-    headers = response.headers
-    for name in _OF_SERVER:
-        if name in headers:
-            del headers[name]
-    for name, value in list(headers.items()):
-        if value != value.strip():
-            headers[name] = value.strip()
-    headers.setdefault("Cache-Control", "no-store")
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    if "public" not in headers["Cache-Control"]:
-        _vary(response)
-    for name, value in more.items():
-        headers[name] = value
-    if response.status_code in BODILESS and response.content:
-        response.content = b""
-
-
-def problem_of(response: HttpResponse) -> str | None:
-    """Return what no server could send of an answer, `None` if there is no such thing."""
     status: Any = response.status_code
     if not isinstance(status, int) or not HTTPStatus.OK <= status <= _LAST_STATUS:
-        return f"the status {status!r}, which is not a number from 200 to 599"
+        raise UnsendableError(f"the status {status!r}, which is not a number from 200 to 599")
+    if status in BODILESS and response.content:
+        response.content = b""
+    headers = dict(_DEFAULTS)
     for name, value in response.items():
         if not _NAME.fullmatch(name):
-            return f"a header with the name {name!r}"
+            raise UnsendableError(f"a header with the name {name!r}")
         if _NOT_IN_VALUES.search(value):
-            return f"the header {name!r}, which has a control character in it"
+            raise UnsendableError(f"the header {name!r}, which has a control character in it")
+        headers[name.lower()] = value.strip()
     for name, morsel in response.cookies.items():
         if not _can_be_sent(morsel):
-            return f"the cookie {name!r}, which has a character in it that no header may have"
-    return None
+            problem = "which has a character in it that no header may have"
+            raise UnsendableError(f"the cookie {name!r}, {problem}")
+    for name in _OF_SERVER:
+        headers.pop(name, None)
+    _vary(headers)
+    headers.update(more)
+    return headers
+
+
+def _vary(headers: dict[str, str]) -> None:
+    """Add to `Vary` what the answer depends on, unless it is a file for everybody."""
+    vary = headers["vary"]
+    if vary is _DEFAULTS["vary"]:
+        if "public" in headers["cache-control"]:
+            del headers["vary"]
+    elif "public" not in headers["cache-control"]:
+        named = {each.strip().lower() for each in vary.split(",")}
+        headers["vary"] = ", ".join([vary, *(each for each in _VARY if each.lower() not in named)])
 
 
 def _can_be_sent(morsel: Morsel[Any]) -> bool:
@@ -75,10 +88,3 @@ def _can_be_sent(morsel: Morsel[Any]) -> bool:
     except Exception:  # noqa: BLE001 (`CookieError`, or what a value raises)
         return False
     return text.isascii() and not _NOT_IN_VALUES.search(text)
-
-
-def _vary(response: HttpResponse) -> None:
-    if "Vary" in response.headers:
-        patch_vary_headers(response, _VARY)
-    else:
-        response.headers["Vary"] = ", ".join(_VARY)

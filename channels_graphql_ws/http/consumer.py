@@ -11,6 +11,7 @@ from typing import IO, Any, TypeAlias, Unpack
 from django.conf import settings
 from django.http import HttpResponse
 
+from channels_graphql_ws.concurrency.deadline import within
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.http import uploads
 from channels_graphql_ws.http.completion import BODILESS
@@ -94,13 +95,14 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
         settle(self)
         client = _Client(receive, send, self)
         try:
-            answer = await RequestHandler(self, HttpRequest(scope, self), client).answer()
+            handler = RequestHandler(self, HttpRequest(scope, self), client)
+            answer, headers = await handler.answer_and_headers()
         except ClientGoneError:
             return
         if isinstance(answer, HttpResponse):
-            await client.send(answer)
+            await client.send(answer, headers)
         else:
-            await client.stream(answer)
+            await client.stream(answer, headers)
 
 
 class _Client:
@@ -119,11 +121,7 @@ class _Client:
         is_form = request.media_type.name == "multipart/form-data"
         # Longer bodies are kept in a file on the disk.
         with SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE) as body:
-            try:
-                async with asyncio.timeout(self._body_timeout):
-                    length = await self._read(body, limit)
-            except TimeoutError:
-                raise too_slow(self._body_timeout or 0) from None
+            length = await self._read(body, limit)
             if length < (request.content_length or 0):
                 raise HttpError("The body was cut off, it is shorter than it should be")
             body.seek(0)
@@ -135,8 +133,14 @@ class _Client:
     async def _read(self, body: IO[bytes], limit: int | None) -> int:
         length = 0
         has_more = True
+        loop, seconds = asyncio.get_running_loop(), self._body_timeout
+        end = None if seconds is None else loop.time() + seconds
         while has_more:
-            message = await self._receive()
+            try:
+                left = None if end is None else end - loop.time()
+                message = await within(left, self._receive())
+            except TimeoutError:
+                raise too_slow(seconds or 0) from None
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
             chunk: bytes = message.get("body", b"")
@@ -155,13 +159,14 @@ class _Client:
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
             log.debug("Cannot receive from a client: %r", error)
 
-    async def send(self, response: HttpResponse) -> None:
+    async def send(self, response: HttpResponse, headers: dict[str, str]) -> None:
         """Send an answer."""
         body = response.content
-        length = [(b"content-length", str(len(body)).encode())]
+        # Those without a body have no length either (RFC 9110, 8.6).
+        if response.status_code not in BODILESS:
+            headers["content-length"] = str(len(body))
         try:
-            # These have no body, and so no length (RFC 9110, 8.6).
-            await self._start(response, [] if response.status_code in BODILESS else length)
+            await self._start(response, headers)
             await self._send_body(body)
         except TimeoutError:
             # The server closes the connection of an answer that is not whole.
@@ -183,9 +188,9 @@ class _Client:
             async with asyncio.timeout(self._patience):
                 await self._send({"type": "http.response.body", **part})
 
-    async def stream(self, answer: StreamingResponse) -> None:
+    async def stream(self, answer: StreamingResponse, headers: dict[str, str]) -> None:
         """Send an answer that goes on, until it ends or the client has gone."""
-        sending = asyncio.create_task(self._send_stream(answer))
+        sending = asyncio.create_task(self._send_stream(answer, headers))
         gone = asyncio.create_task(self.gone())
         ends = (sending, gone, answer.stream.given_up)
         try:
@@ -203,19 +208,18 @@ class _Client:
             finally:
                 await answer.close()
 
-    async def _send_stream(self, answer: StreamingResponse) -> None:
+    async def _send_stream(self, answer: StreamingResponse, headers: dict[str, str]) -> None:
         try:
-            await self._start(answer.response, [])
+            await self._start(answer.response, headers)
             async for chunk in answer.stream:
                 await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
             await self._send({"type": "http.response.body", "body": b""})
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
             log.debug("Cannot send to a client: %r", error)
 
-    async def _start(self, response: HttpResponse, more: list[tuple[bytes, bytes]]) -> None:
-        headers = [
-            (name.lower().encode("ascii"), value.encode("latin-1"))
-            for name, value in response.items()
+    async def _start(self, response: HttpResponse, headers: dict[str, str]) -> None:
+        encoded = [
+            (name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()
         ]
         cookies = [
             (b"set-cookie", morsel.output(header="").strip().encode("latin-1"))
@@ -225,7 +229,7 @@ class _Client:
             {
                 "type": "http.response.start",
                 "status": response.status_code,
-                "headers": [*headers, *more, *cookies],
+                "headers": [*encoded, *cookies],
             }
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -23,6 +22,9 @@ MAX_AGE = 600
 """Seconds for which a browser may keep the answer to a preflight."""
 
 
+_NO_HEADERS: Mapping[str, str] = {}
+
+
 class CrossSiteCheck:
     """Checks where a request comes from, and where it has been sent to.
 
@@ -34,16 +36,20 @@ class CrossSiteCheck:
     def __init__(self, request: HttpRequest, allowed_origins: Sequence[str] | None) -> None:
         self._request = request
         self._allowed = allowed_origins
+        self._known_server: Server | None = None
 
-    @cached_property
+    @property
     def _server(self) -> Server:
-        return Server(self._request.scope, self._request.headers)
+        # Not before the size of the headers is known.
+        if self._known_server is None:
+            self._known_server = Server(self._request.scope, self._request.headers_by_name)
+        return self._known_server
 
     @property
     def is_preflight(self) -> bool:
         """Whether a browser asks what a page of another origin may send (Fetch, CORS)."""
-        headers = self._request.headers
-        return "Origin" in headers and "Access-Control-Request-Method" in headers
+        headers = self._request.headers_by_name
+        return "origin" in headers and "access-control-request-method" in headers
 
     def check_host(self) -> None:
         """Refuse a host that ALLOWED_HOSTS does not allow, as Django does.
@@ -65,10 +71,10 @@ class CrossSiteCheck:
         """
         origin = self._server.origin
         if origin is None:
-            if self._request.headers.get("Sec-Fetch-Site") != "cross-site":
+            if self._request.headers_by_name.get("sec-fetch-site") != "cross-site":
                 return
             # Links and images come without `Origin`. A page may leave this out, not forge it.
-            origin = _origin_of(self._request.headers.get("Referer", ""))
+            origin = _origin_of(self._request.headers_by_name.get("referer", ""))
         if self._server.trust(origin, self._allowed) is None:
             problem = f"Refused a request {self._server.explain(origin, self._allowed)}"
             log.warning("%s", problem)
@@ -88,24 +94,29 @@ class CrossSiteCheck:
         del response.headers["Content-Type"]
         response.headers["Access-Control-Allow-Methods"] = methods
         response.headers["Access-Control-Max-Age"] = str(MAX_AGE)
-        wanted = self._request.headers.get("Access-Control-Request-Headers", "")
+        wanted = self._request.headers_by_name.get("access-control-request-headers", "")
         if 0 < len(wanted) <= MAX_PARSED_LENGTH:
             response.headers["Access-Control-Allow-Headers"] = wanted
         return response
 
     def headers(self) -> Mapping[str, str]:
-        """Return the headers that let the page of another origin read the answer."""
+        """Return the headers that let the page of another origin read the answer.
+
+        Their names are in lower case.
+        """
         origin = self._server.origin
-        trust = None if origin is None else self._server.trust(origin, self._allowed)
+        if origin is None:
+            return _NO_HEADERS
+        trust = self._server.trust(origin, self._allowed)
         if trust is Trust.ANY:
             # Not to pages that send cookies along: that would be any page.
-            return {"Access-Control-Allow-Origin": "*"}
-        if origin is not None and trust is Trust.LISTED:
+            return {"access-control-allow-origin": "*"}
+        if trust is Trust.LISTED:
             return {
-                "Access-Control-Allow-Origin": origin,
-                "Access-Control-Allow-Credentials": "true",
+                "access-control-allow-origin": origin,
+                "access-control-allow-credentials": "true",
             }
-        return {}
+        return _NO_HEADERS
 
 
 def _error(message: str, explanation: str, status: int) -> HttpError:

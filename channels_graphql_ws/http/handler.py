@@ -21,7 +21,7 @@ from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.http import negotiation, pages, parsing, uploads
 from channels_graphql_ws.http import responses as answers
 from channels_graphql_ws.http import stream_formats as formats
-from channels_graphql_ws.http.completion import complete, problem_of
+from channels_graphql_ws.http.completion import UnsendableError, headers_of_answer
 from channels_graphql_ws.http.cross_site import CrossSiteCheck
 from channels_graphql_ws.http.errors import (
     ClientGoneError,
@@ -100,7 +100,21 @@ class RequestHandler:
         self._cross_site = CrossSiteCheck(request, endpoint.allowed_origins)
 
     async def answer(self) -> Answer:
-        """Return the answer.
+        """Return the answer; its `headers` are complete.
+
+        Raises:
+            ClientGoneError: the client has gone.
+        """
+        answer, headers = await self.answer_and_headers()
+        response = answer if isinstance(answer, HttpResponse) else answer.response
+        for name in [name for name, _ in response.items() if name.lower() not in headers]:
+            del response.headers[name]
+        for name, value in headers.items():
+            response.headers[name.title()] = value
+        return answer
+
+    async def answer_and_headers(self) -> tuple[Answer, dict[str, str]]:
+        """Return the answer, and all its headers by lower-case name.
 
         Raises:
             ClientGoneError: the client has gone.
@@ -109,18 +123,19 @@ class RequestHandler:
             self._check_sizes()
         except HttpError as error:
             refusal = answers.refusal(self._response, error, None)
-            complete(refusal, {})
-            return refusal
+            return refusal, headers_of_answer(refusal, {})
         answer = await self._answer()
-        response = answer if isinstance(answer, HttpResponse) else answer.response
-        problem = problem_of(response)
-        if problem is not None:
-            log.error("An answer cannot be sent: a resolver or hook has set %s", problem)
-            if isinstance(answer, StreamingResponse):
-                await answer.close()
-            answer = response = self._internal_error()
-        complete(response, self._cross_site.headers())
-        return answer
+        more = self._cross_site.headers()
+        try:
+            response = answer if isinstance(answer, HttpResponse) else answer.response
+            return answer, headers_of_answer(response, more)
+        except UnsendableError as error:
+            problem = error
+        log.error("An answer cannot be sent: a resolver or hook has set %s", problem)
+        if isinstance(answer, StreamingResponse):
+            await answer.close()
+        broken = self._internal_error()
+        return broken, headers_of_answer(broken, more)
 
     async def _answer(self) -> Answer:
         try:
@@ -146,14 +161,15 @@ class RequestHandler:
         problem = problem_of_headers(self._request.scope)
         if problem is not None:
             raise HttpError(problem, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        limit = self._endpoint.max_body_size
-        if limit is not None and len(self._request.query_string) > limit:
+        length = len(self._request.query_string)
+        limit = self._endpoint.max_body_size if length else None
+        if limit is not None and length > limit:
             raise HttpError(
                 f"The query string is longer than {limit} bytes", HTTPStatus.REQUEST_URI_TOO_LONG
             )
 
     def _negotiate(self) -> Accepted:
-        accepted = negotiation.accept(self._request.headers.get("Accept"))
+        accepted = negotiation.accept(self._request.headers_by_name.get("accept"))
         enabled = {
             MediaType.EVENT_STREAM: self._endpoint.event_streams_enabled,
             MediaType.MULTIPART: self._endpoint.multipart_subscriptions_enabled,
@@ -261,7 +277,7 @@ class RequestHandler:
         """Refuse forms that are not wanted; return the limit of the length."""
         if not self._endpoint.multipart_uploads_enabled:
             raise HttpError("Uploads are switched off", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
-        uploads.check_csrf(self._request.headers)
+        uploads.check_csrf(self._request.headers_by_name)
         return self._endpoint.max_upload_size
 
     async def _json(self) -> Any:
@@ -477,7 +493,7 @@ class RequestHandler:
 
 def _recovering(wanted: Subscribe, request: HttpRequest) -> Subscribe:
     """Take the id of the last event that a browser has had for the cursor (HTML, EventSource)."""
-    last = request.headers.get("last-event-id")
+    last = request.headers_by_name.get("last-event-id")
     if not last or "cursor" in (wanted.extensions or {}):
         return wanted
     return replace(wanted, extensions={**(wanted.extensions or {}), "cursor": last})

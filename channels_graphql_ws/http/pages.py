@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 async def asset(request: HttpRequest, name: str) -> HttpResponse:
     """Answer with one of the files."""
-    headers = {key.lower(): value for key, value in request.headers.items()}
+    headers = request.headers_by_name
     found: graphiql.AssetResponse = await in_thread(lambda: graphiql.asset_response(name, headers))
     response = HttpResponse(found.body, status=found.status)
     set_headers(response, found.headers)

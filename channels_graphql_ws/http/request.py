@@ -36,6 +36,7 @@ class HttpRequest:
         scope: the ASGI scope, with `user` and `session` where there are any.
         method: "GET", "POST", …
         path: without the query string.
+        query_string: the part behind the question mark.
         body: empty if it was a form.
         form_data: the fields and files of a form, otherwise `None`.
     """
@@ -45,31 +46,34 @@ class HttpRequest:
         self.scope = scope
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query_string: bytes = scope.get("query_string", b"")
         self.body = b""
         self.form_data: FormData | None = None
+        self._headers: Mapping[str, str] | None = None
         self._on_close: list[Callable[[], object]] = []
+
+    @property
+    def headers_by_name(self) -> Mapping[str, str]:
+        """The headers by lower-case name; the values of a repeated one are joined."""
+        if self._headers is None:
+            self._headers = headers_of(self.scope)
+        return self._headers
 
     @cached_property
     def headers(self) -> Mapping[str, str]:
-        """The headers, with names in any case; the values of a repeated one are joined."""
-        joined = headers_of(self.scope)
-        return CaseInsensitiveMapping({name.title(): joined[name] for name in joined})
+        """The same, with names in any case."""
+        named = self.headers_by_name.items()
+        return CaseInsensitiveMapping({name.title(): value for name, value in named})
 
-    @cached_property
+    @property
     def content_type(self) -> str:
         """The header `Content-Type`, empty if there is none."""
-        return self.headers.get("Content-Type", "")
+        return self.headers_by_name.get("content-type", "")
 
     @cached_property
     def media_type(self) -> negotiation.Range:
         """The content type and its parameters."""
         return negotiation.parse(self.content_type)
-
-    @cached_property
-    def query_string(self) -> bytes:
-        """The part behind the question mark."""
-        text: bytes = self.scope.get("query_string", b"")
-        return text
 
     @cached_property
     def query_params(self) -> QueryDict:
@@ -94,17 +98,17 @@ class HttpRequest:
     @cached_property
     def cookies(self) -> dict[str, str]:
         """The cookies by name."""
-        return parse_cookie(self.headers.get("Cookie", ""))
+        return parse_cookie(self.headers_by_name.get("cookie", ""))
 
     @property
     def stream_token(self) -> str | None:
         """The token of a reserved event stream, `None` if there is none."""
-        return self.headers.get(TOKEN_HEADER) or self.parameters.get("token")
+        return self.headers_by_name.get(TOKEN_HEADER.lower()) or self.parameters.get("token")
 
     @property
     def content_length(self) -> int | None:
         """The length of the body in bytes, `None` if the client does not say it."""
-        text = self.headers.get("Content-Length", "")
+        text = self.headers_by_name.get("content-length", "")
         if not (text.isascii() and text.isdigit()):
             return None
         return int(text) if len(text) < len(str(_HUGE)) else _HUGE

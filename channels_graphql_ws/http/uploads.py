@@ -64,7 +64,7 @@ def check_csrf(headers: Mapping[str, str]) -> None:
     Raises:
         HttpError: it has none of `CSRF_HEADERS`.
     """
-    if not any(name in headers for name in CSRF_HEADERS):
+    if not any(name.lower() in headers for name in CSRF_HEADERS):
         raise HttpError(
             f"A form needs one of the headers {', '.join(CSRF_HEADERS)}, "
             "which protect against forged requests",

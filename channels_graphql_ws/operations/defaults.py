@@ -9,7 +9,6 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-from weakref import WeakKeyDictionary
 
 from django.conf import global_settings, settings
 from django.core.exceptions import ImproperlyConfigured
@@ -22,6 +21,10 @@ SAFETIES: Final = ("safe", COMPATIBLE)
 _SETTING: Final = "CHANNELS_GRAPHQL_WS"
 
 _PACKAGE: Final = "channels_graphql_ws."
+
+_IS_SETTLED: Final = "_is_settled"
+
+_DECLARED: Final = "_declared_defaults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,27 @@ class ByDebug:
     otherwise: Any
 
 
-def project_setting(name: str, default: Any) -> Any:
-    """Return a value of the Django setting CHANNELS_GRAPHQL_WS, a dictionary."""
-    values: Mapping[str, Any] | None = getattr(settings, _SETTING, None)
-    return default if values is None else values.get(name, default)
+def project_settings() -> Mapping[str, Any]:
+    """Return the Django setting CHANNELS_GRAPHQL_WS, a dictionary."""
+    # Django takes long to find out that there is no such setting, and this is asked for each
+    # request. `override_settings` puts another object there, an assignment changes it.
+    holder = settings._wrapped  # noqa: SLF001
+    try:
+        own = holder.__dict__.get(_SETTING)
+    except AttributeError:  # Nothing is configured yet.
+        return getattr(settings, _SETTING, None) or {}
+    known = _known.settings
+    if known is None or known[0] is not holder or known[1] is not own:
+        known = _known.settings = holder, own, getattr(settings, _SETTING, None) or {}
+    return known[2]
+
+
+class _Known:
+    settings: tuple[Any, Any, Mapping[str, Any]] | None = None
+    """What holds Django's settings, its value, and the values to use."""
+
+
+_known = _Known()
 
 
 class FromSettings:
@@ -76,14 +96,7 @@ def is_debug() -> bool:
 
     Tests run without DEBUG; this shows them what developers see.
     """
-    return bool(project_setting("DEBUG", settings.DEBUG))
-
-
-def safety_of(endpoint: Any) -> str:
-    """Return the `safety` of an endpoint or class: its own, or that of the settings."""
-    own: str | None = endpoint.safety
-    found: str = project_setting("SAFETY", SAFETIES[0]) if own is None else own
-    return found
+    return bool(project_settings().get("DEBUG", settings.DEBUG))
 
 
 def check_safety(endpoint: Any, name: str) -> None:
@@ -92,32 +105,40 @@ def check_safety(endpoint: Any, name: str) -> None:
     Raises:
         ValueError: it is not one of `SAFETIES`.
     """
-    safety = safety_of(endpoint)
+    safety = _safety(endpoint, project_settings())
     if safety not in SAFETIES:
         where = f"{_SETTING}['SAFETY']" if endpoint.safety is None else f"{name}.safety"
         raise ValueError(f"{where} is {safety!r}, it must be 'safe' or 'compatible'")
 
 
 def settle(endpoint: Any) -> None:
-    """Give an instance the values of the options whose defaults are not fixed.
+    """Give an instance the values of the options whose defaults are not fixed, once.
 
-    Harmless when repeated. What the user has set on it, or on its class, stays.
+    What the user has set on it, or on its class, stays.
     """
-    is_open = safety_of(endpoint) == COMPATIBLE
-    declared = _declared(type(endpoint))
-    if is_open:
+    own = vars(endpoint)
+    if _IS_SETTLED in own:
+        return
+    own[_IS_SETTLED] = True
+    project = project_settings()
+    cls = type(endpoint)
+    declared: _Declared = vars(cls).get(_DECLARED) or _declared(cls)
+    if _safety(endpoint, project) == COMPATIBLE:
         for name, value in declared.open.items():
             if not is_set(endpoint, name):
-                setattr(endpoint, name, value)
-    for name, by_debug in declared.by_debug.items():
+                own[name] = value
+    follows_debug = endpoint._follows_debug  # noqa: SLF001 (not an option of users)
+    is_on = follows_debug and project.get("DEBUG", settings.DEBUG)
+    for name, option in declared.by_debug.items():
         if getattr(endpoint, name) is None:
-            setattr(endpoint, name, _by_debug(endpoint, by_debug))
+            followed = option.on if is_on else option.off
+            own[name] = followed if follows_debug else option.otherwise
 
 
-def _by_debug(endpoint: Any, option: ByDebug) -> Any:
-    if not endpoint._follows_debug:  # noqa: SLF001 (not an option of users)
-        return option.otherwise
-    return option.on if is_debug() else option.off
+def _safety(endpoint: Any, project: Mapping[str, Any]) -> str:
+    own: str | None = endpoint.safety
+    found: str = project.get("SAFETY", SAFETIES[0]) if own is None else own
+    return found
 
 
 def is_set(endpoint: Any, name: str) -> bool:
@@ -140,19 +161,15 @@ class _Declared(NamedTuple):
     by_debug: dict[str, ByDebug]
 
 
-# Classes come and go: `as_asgi(…)` makes one.
-_of_classes: WeakKeyDictionary[type[Any], _Declared] = WeakKeyDictionary()
-
-
 def _declared(cls: type[Any]) -> _Declared:
-    found = _of_classes.get(cls)
-    if found is None:
-        found = _of_classes[cls] = _Declared({}, {})
-        for base in filter(_is_ours, reversed(cls.__mro__)):
-            for name, hint in inspect.get_annotations(base, eval_str=True).items():
-                for each in getattr(hint, "__metadata__", ()):
-                    if isinstance(each, Open):
-                        found.open[name] = each.value
-                    elif isinstance(each, ByDebug):
-                        found.by_debug[name] = each
+    """Return what a class declares, and keep it on the class."""
+    found = _Declared({}, {})
+    for base in filter(_is_ours, reversed(cls.__mro__)):
+        for name, hint in inspect.get_annotations(base, eval_str=True).items():
+            for each in getattr(hint, "__metadata__", ()):
+                if isinstance(each, Open):
+                    found.open[name] = each.value
+                elif isinstance(each, ByDebug):
+                    found.by_debug[name] = each
+    setattr(cls, _DECLARED, found)
     return found

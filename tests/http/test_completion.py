@@ -6,7 +6,7 @@ import pytest
 from django.http import HttpResponse, StreamingHttpResponse
 
 import http_schema
-from channels_graphql_ws.http.completion import complete, problem_of
+from channels_graphql_ws.http.completion import UnsendableError, headers_of_answer
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from http_client import EVENTS, exchange, get, listeners, post, posted
 
@@ -118,12 +118,23 @@ def test_a_cookie_that_cannot_be_written_is_a_problem():
             raise ValueError("a control character")
 
     response = HttpResponse()
-    assert problem_of(response) is None
     response.cookies.update({"own": Broken()})
-    assert "the cookie 'own'" in problem_of(response)
+    with pytest.raises(UnsendableError, match="the cookie 'own'"):
+        headers_of_answer(response, {})
+
+
+@pytest.mark.parametrize(
+    ("own", "vary"),
+    [
+        ({}, "Accept, Cookie, Origin"),
+        ({"Vary": "origin,X-A"}, "origin,X-A, Accept, Cookie"),
+        ({"Cache-Control": "public, max-age=60"}, None),
+        ({"Cache-Control": "public, max-age=60", "Vary": "X-A"}, "X-A"),
+    ],
+)
+def test_an_answer_says_what_it_depends_on_unless_it_is_for_everybody(own, vary):
+    assert headers_of_answer(HttpResponse(headers=own), {}).get("vary") == vary
 
 
 def test_further_headers_are_added():
-    response = HttpResponse(b"")
-    complete(response, {"X-More": "a"})
-    assert response.headers["X-More"] == "a"
+    assert headers_of_answer(HttpResponse(), {"x-more": "a"})["x-more"] == "a"
