@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from math import inf
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from django.core.exceptions import SynchronousOnlyOperation
 
@@ -33,8 +34,10 @@ from channels_graphql_ws.pubsub.layers import ChannelLayer, forget_cached, is_lo
 from channels_graphql_ws.pubsub.local import Message, add_receiver, remove_receiver
 from channels_graphql_ws.pubsub.membership import Membership, MembershipStatistics
 from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.pubsub.numbering import ANNOUNCEMENT, all_announcements
 from channels_graphql_ws.pubsub.origin import ORIGIN, Origin
 from channels_graphql_ws.pubsub.overdue import Overdue
+from channels_graphql_ws.pubsub.pump import announce_and_rest
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import Drainable, drain_all
 
@@ -52,6 +55,9 @@ RUNS_BETWEEN_CLOCK_READS = 4
 SEND_AWAY_TIMEOUT = 10.0
 """Seconds that operations may take to their end when clients are sent to another process."""
 
+GAP: Final = object()
+"""The type of a message within the hub: events were lost, and none follows that could say so."""
+
 INBOX_LIMIT = 10_000
 """Messages that may wait for those before them. Further ones come to the queues of the
 subscriptions, which drop what is too much, and say so."""
@@ -66,6 +72,10 @@ class Listener(Protocol):
 
     def finish(self) -> bool:
         """End behind what was offered so far; tell if this calls for a turn."""
+        ...
+
+    def lost(self, missed: int | None, serial: int) -> bool:
+        """Learn that so many events were lost; return whether `run_next` is to be called."""
         ...
 
     def run_next(self) -> bool:
@@ -124,17 +134,23 @@ class Hub:
         self._users = 0
         self.overdue = Overdue(self.loop)
         """What waits in hooks of the user's."""
-        self._arrivals = Arrivals()
         self._trackers: dict[str, Tracker] = {}
         self._checking: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._membership: Membership | None = None
         if not is_local(layer):
             self._membership = Membership(
-                layer, self._listeners, self.deliver_soon, given_up=self._send_away
+                layer,
+                self._listeners,
+                self.deliver_soon,
+                given_up=self._send_away,
+                always=all_announcements,
             )
+        joined_for = None if self._membership is None else self._membership.joined_for
+        self._arrivals = Arrivals() if joined_for is None else Arrivals(joined_for)
         self._connections: dict[Drainable, None] = {}
         self._sending_away: asyncio.Task[None] | None = None
+        self._notices = 0
         self.heard = 0
         """Messages so far."""
         self.undecodable = 0
@@ -163,6 +179,7 @@ class Hub:
             return
         _hubs.pop((self.loop, id(self.layer)), None)
         remove_receiver(self.layer, self)
+        announce_and_rest(self.loop, self.layer)
         await self._backlog.close()
         await self._stop_tracking()
         if self._membership is not None:
@@ -215,7 +232,12 @@ class Hub:
         for group in groups:
             if group not in self._trackers:
                 self._trackers[group] = Tracker(
-                    group, history, ttl, self._deliver_tracked, self._arrivals.lost
+                    group,
+                    history,
+                    ttl,
+                    self._deliver_tracked,
+                    self._arrivals.lost,
+                    self._tell_tracked_gap,
                 )
         if self._checking is None:
             self._checking = self.loop.create_task(self._check_heads(), context=Context())
@@ -234,7 +256,7 @@ class Hub:
             heads = await asked(lambda: history.heads(unknown), "give its history")
             for group, head in zip(unknown, heads, strict=True):
                 trackers[group].start(head)
-        return {group: tracker.start(None) for group, tracker in trackers.items()}
+        return {group: tracker.first for group, tracker in trackers.items()}
 
     async def _check_heads(self) -> None:
         """Look now and then whether the last event of a group was lost."""
@@ -268,6 +290,10 @@ class Hub:
         # Its own task, or a message from the layer, has brought it: run in a while.
         self._go_on()
 
+    def _tell_tracked_gap(self, group: str, missed: int | None) -> None:
+        if self._tell_gap(group, missed):  # pragma: no branch (it is always told)
+            self._go_on()
+
     def _forget(self, group: str) -> None:
         """Keep nothing of a group that nobody listens to any more."""
         self._listeners.pop(group, None)
@@ -296,7 +322,7 @@ class Hub:
         return HubStatistics(
             groups=counts["groups"],
             subscribers=counts["listeners"],
-            received=self.heard,
+            received=self.heard - self._notices,
             waiting=len(self._inbox),
             undecodable=self.undecodable,
             missed=self._arrivals.missed,
@@ -331,17 +357,33 @@ class Hub:
         """Take a message; tell if anybody listens to its group."""
         group = message.get("group", "")
         if not self._listeners.get(group):
-            return False
+            return message.get("type") == ANNOUNCEMENT and self._take_announcement(message)
         sender = message.get("sender")
         if sender is not None:
-            missed = self._arrivals.check(group, sender, message["serial"])
-            if missed:
+            pause = message.get("pause", inf)
+            missed = self._arrivals.check(group, sender, message["serial"], pause)
+            if missed != 0:
                 if missed == DOUBLE:
                     return False
                 message = {**message, ORIGIN: Origin(group, None, missed)}
         elif "offset" in message:
             return self._take_numbered(group, message)
         return self._accept(message)
+
+    def _take_announcement(self, message: Message) -> bool:
+        """Learn the last numbers of a sender; return whether anybody has to run for that."""
+        calls = False
+        sender, pause = message["sender"], message["pause"]
+        for group, serial, age in message["serials"]:
+            if self._listeners.get(group):
+                missed = self._arrivals.announced(group, sender, serial, age + pause)
+                calls = (missed != 0 and self._tell_gap(group, missed)) or calls
+        return calls
+
+    def _tell_gap(self, group: str, missed: int | None) -> bool:
+        """Tell all who listen to a group that events were lost, without waiting for the next."""
+        self._notices += 1
+        return self._accept({"type": GAP, "group": group, ORIGIN: Origin(group, None, missed)})
 
     def _accept(self, message: Message) -> bool:
         """Let a message in; return whether anybody has to run for it."""
@@ -372,6 +414,9 @@ class Hub:
                 self._notify(listeners, message, serial)
             case "unsubscribe":
                 self._ready.extend([listener for listener in listeners if listener.finish()])
+            case kind if kind is GAP:
+                missed = message[ORIGIN].missed
+                self._ready.extend([one for one in listeners if one.lost(missed, serial)])
             case other:
                 log.warning("Ignored a channel-layer message of unknown type %r", other)
 

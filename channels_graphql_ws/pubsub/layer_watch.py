@@ -30,6 +30,9 @@ CHECK_EVERY = 4.0
 """Seconds between two canaries. Less than the five after which redis-py 8 gives up an idle
 read, with what might just arrive."""
 
+STOOD_STILL = 1.0
+"""Seconds by which the event loop may be late without a warning."""
+
 RENEW_EVERY = 60.0
 """Seconds after which a membership is renewed: a group's key may be evicted from Redis."""
 
@@ -195,7 +198,7 @@ class LayerWatch:
     async def _run(self) -> None:
         failures = 0
         while True:
-            await self._wait(pause_after(failures) if failures else CHECK_EVERY)
+            await self._wait_in_time(pause_after(failures) if failures else CHECK_EVERY)
             try:
                 await self._look()
             except Exception:
@@ -203,6 +206,17 @@ class LayerWatch:
                 log.exception("The channel layer could not be looked after")
             self._release_canaries()
             failures = failures + 1 if self._doubted else 0
+
+    async def _wait_in_time(self, seconds: float) -> None:
+        """Wait; once more if the event loop stood still: what came meanwhile was not read."""
+        began = self._loop.time()
+        await self._wait(seconds)
+        late = self._loop.time() - began - seconds
+        if late <= seconds:
+            return
+        if late > STOOD_STILL:
+            log.warning("The event loop stood still for about %.1f seconds", late)
+        await self._wait(seconds)
 
     async def _wait(self, seconds: float) -> None:
         """Wait until there is cause for doubt, but not longer than that."""

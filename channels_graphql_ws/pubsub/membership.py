@@ -12,7 +12,7 @@ from typing import Any
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, cancel, within
 from channels_graphql_ws.pubsub.join_proof import JoinProof
-from channels_graphql_ws.pubsub.layer_traits import traits_of
+from channels_graphql_ws.pubsub.layer_traits import LayerTraits, traits_of
 from channels_graphql_ws.pubsub.layer_watch import LayerStatistics, LayerWatch, watch_of
 from channels_graphql_ws.pubsub.layers import ChannelLayer
 from channels_graphql_ws.pubsub.local import Message
@@ -61,6 +61,7 @@ class Membership:
         deliver: is called with each message that arrives, and must not wait.
         is_foreign: the groups belong to other Channels code, so nothing of ours may pass them.
         given_up: is called when the channel layer stays silent whatever is tried.
+        always: further groups to be a member of once there is a channel.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Membership:
         *,
         is_foreign: bool = False,
         given_up: Callable[[], None] = lambda: None,
+        always: Callable[[LayerTraits], Collection[str]] = lambda _: (),
     ) -> None:
         self._layer = layer
         self._wanted = wanted
@@ -79,6 +81,7 @@ class Membership:
         self.given_up = given_up
         self._loop = asyncio.get_running_loop()
         self._traits = traits_of(layer)
+        self._always = always(self._traits)
         self._reader: ChannelReader | None = None
         self._proof: JoinProof | None = None
         self._watch: LayerWatch | None = None
@@ -87,6 +90,7 @@ class Membership:
         # Groups that the layer may have us in, and those which certainly deliver.
         self._joined: set[str] = set()
         self._proven: set[str] = set()
+        self._proven_at: dict[str, float] = {}
         # What was joined before the last doubt proves nothing.
         self._doubts = 0
         self._renewals = 0
@@ -97,7 +101,7 @@ class Membership:
         """Count what the membership holds."""
         return MembershipStatistics(
             wanted=len(self._wanted),
-            joined=len(self._proven),
+            joined=len(self._proven) - sum(group in self._proven for group in self._always),
             adjusting=len(self._adjusting),
             renewals=self._renewals,
         )
@@ -143,6 +147,9 @@ class Membership:
         self._proven = {
             group for group in self._proven if self._traits.shard_of(group) not in shards
         }
+        self._proven_at = {
+            group: at for group, at in self._proven_at.items() if group in self._proven
+        }
 
     async def rejoin(self) -> None:
         """Join the groups again that are in doubt.
@@ -150,7 +157,8 @@ class Membership:
         Raises:
             ChannelLayerError: one of them could not be joined, or not in time.
         """
-        groups = [group for group in self._wanted if group not in self._proven]
+        wanted = [*self._wanted, *self._always]
+        groups = [group for group in wanted if group not in self._proven]
         self._renewals += len(groups)
         await self.settled(groups)
 
@@ -171,9 +179,14 @@ class Membership:
         """Return the groups that are joined."""
         return list(self._proven)
 
+    def joined_for(self, group: str) -> float:
+        """Return for how many seconds a group has certainly been joined; 0 if it is not."""
+        at = self._proven_at.get(group)
+        return 0.0 if at is None else self._loop.time() - at
+
     async def close(self) -> None:
         """Leave all groups, stop reading, and wait until all of that is done."""
-        self._wanted = ()
+        self._wanted = self._always = ()
         if self._watch is not None:
             self._watch.discard(self)
         self.adjust(self._joined | self._adjusting.keys())
@@ -190,9 +203,12 @@ class Membership:
 
     def _is_wrong(self, group: str) -> bool:
         """Return whether the layer has to follow."""
-        if group in self._wanted:
+        if self._is_wanted(group):
             return group not in self._proven
         return group in self._joined
+
+    def _is_wanted(self, group: str) -> bool:
+        return group in self._wanted or group in self._always
 
     def _start(self, group: str) -> None:
         task = self._spawn(self._adjust(group))
@@ -204,7 +220,7 @@ class Membership:
         slots = self._slots.setdefault(shard, asyncio.Semaphore(AT_ONCE))
         try:
             while self._is_wrong(group):
-                if group in self._wanted:
+                if self._is_wanted(group):
                     await self._join(group, slots)
                 else:
                     await self._leave(group, slots)
@@ -214,7 +230,7 @@ class Membership:
     async def _join(self, group: str, slots: asyncio.Semaphore) -> None:
         doubts = self._doubts
         async with slots:
-            if group not in self._wanted:
+            if not self._is_wanted(group):
                 return
             channel, proof = await self._opened()
             # Before the await: one that is cancelled or fails may have happened.
@@ -224,6 +240,7 @@ class Membership:
             await proof.of(group)
         if doubts == self._doubts:
             self._proven.add(group)
+            self._proven_at.setdefault(group, self._loop.time())
 
     async def _add(self, group: str, channel: str) -> None:
         call = self._layer.group_add(group, channel)
@@ -239,11 +256,12 @@ class Membership:
 
     async def _leave(self, group: str, slots: asyncio.Semaphore) -> None:
         async with slots:
-            if group in self._wanted:
+            if self._is_wanted(group):
                 return
             channel, _ = await self._opened()
             self._joined.discard(group)
             self._proven.discard(group)
+            self._proven_at.pop(group, None)
             try:
                 call = self._layer.group_discard(group, channel)
                 await within(CALL_TIMEOUT, call, "leave a group")
@@ -264,6 +282,8 @@ class Membership:
                 self._proof = JoinProof(self._traits, channel, through_fences=self._is_foreign)
                 failed = self._watch.doubt
                 self._reader = ChannelReader(self._layer, channel, self._take, failed)
+                for group in self._always:
+                    self._start(group)
             return self._reader.channel, self._proof
 
     def _take(self, message: Message) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from copy import deepcopy
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from channels_graphql_ws.pubsub.origin import Origin
 from channels_graphql_ws.serializer import Serializer
 
 CoalesceKey: TypeAlias = tuple[object, Hashable] | None
 """A `coalesce` hook, and the key that it returned."""
+
+
+STAYS: Final = (object(), None)
+"""The key of what nothing replaces, whatever the hook would say."""
 
 
 class Notification:

@@ -11,6 +11,8 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
+from channels_graphql_ws.pubsub.numbering import ANNOUNCEMENT
+
 log = logging.getLogger("channels_graphql_ws.broadcast")
 
 _LONGEST_IN_LOG = 100
@@ -38,6 +40,16 @@ class Outgoing:
         """The group's name on the channel layer."""
         group: str = self.message["group"]
         return group
+
+    @property
+    def counts(self) -> bool:
+        """Return whether it is a user's, and not one of our own."""
+        return self.message.get("type") != ANNOUNCEMENT
+
+    def has_waited(self, seconds: float) -> None:
+        """Add to what the message tells of the time before it; see `Numbering`."""
+        if "pause" in self.message:
+            self.message["pause"] += seconds
 
     @property
     def size(self) -> int:

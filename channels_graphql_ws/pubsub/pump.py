@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from contextvars import Context
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.layer_traits import traits_of
 from channels_graphql_ws.pubsub.layers import GroupSender
+from channels_graphql_ws.pubsub.numbering import Numbering, announcements_on, numbering_of
 from channels_graphql_ws.pubsub.outgoing import Outgoing, PendingSend
 from channels_graphql_ws.settings import project_settings
 
@@ -28,9 +28,6 @@ EVACUATION_TIMEOUT = 5.0
 
 MOST_MESSAGES = 50_000
 """Messages that may wait for one host; those behind them fail."""
-
-MOST_GROUPS = 65_536
-"""Groups whose broadcasts are counted, until counting begins anew."""
 
 MOST_BYTES = 64 * 1024 * 1024
 """Bytes of payloads that may wait for one host."""
@@ -66,17 +63,24 @@ class Lane:
     so that others are not kept waiting.
     """
 
-    def __init__(self, layer: GroupSender, elsewhere: SendElsewhere) -> None:
+    def __init__(
+        self,
+        layer: GroupSender,
+        elsewhere: SendElsewhere,
+        numbering: Numbering,
+        announcements: str,
+    ) -> None:
         self.layer = layer
         self.bytes_waiting = 0
         self._elsewhere = elsewhere
+        self._numbering = numbering
+        self._announcements = announcements
+        self._announcing: asyncio.TimerHandle | None = None
         self._queue: deque[_Waiting] = deque()
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = inf
         self._seconds = inf
-        self._sender = secrets.token_hex(8)
-        self._serials: dict[str, int] = {}
         self._is_hung = False
         self._is_full = False
 
@@ -89,39 +93,55 @@ class Lane:
         if len(self._queue) >= MOST_MESSAGES or self.bytes_waiting > MOST_BYTES:
             self._refuse(pending, outgoing)
             return pending
-        if outgoing.keep is None:
-            self._number(outgoing.message)
+        message = outgoing.message
+        # One that is sent again has its number already: who got it before drops it then.
+        is_new = message.get("type") == "broadcast" and "serial" not in message
+        if is_new and outgoing.keep is None:
+            self._numbering.number(message)
+            if self._announcing is None:
+                self._announce_later(loop)
         self.bytes_waiting += outgoing.size
         self._queue.append(_Waiting(outgoing, pending, loop.time()))
         if self._task is None:
             self._start(loop)
         return pending
 
-    def _number(self, message: dict[str, Any]) -> None:
-        """Number a broadcast within its group, so that who receives it sees what is lost."""
-        # One that is sent again has its number already: who got it before drops it then.
-        if message.get("type") != "broadcast" or "serial" in message:
-            return
-        serials, group = self._serials, message["group"]
-        last = serials.get(group)
-        if last is None:
-            last = 0
-            if len(serials) >= MOST_GROUPS:
-                serials.clear()
-                self._sender = secrets.token_hex(8)
-        message["sender"] = self._sender
-        message["serial"] = serials[group] = last + 1
+    def _announce_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        left = self._numbering.seconds_left()
+        self._announcing = loop.call_later(left, self._announce, loop, context=Context())
+
+    def _announce(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell the last numbers of groups that are silent, behind all that waits."""
+        self._announcing = None
+        self._put_all(loop, self._numbering.announcements())
+        if not self._numbering.is_idle:
+            self._announce_later(loop)
+
+    def announce_and_rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell the last numbers now, and no more of them until the next broadcast."""
+        if self._announcing is not None:
+            self._announcing.cancel()
+            self._announcing = None
+            self._put_all(loop, self._numbering.newest())
+
+    def _put_all(
+        self, loop: asyncio.AbstractEventLoop, announcements: Iterable[Mapping[str, Any]]
+    ) -> None:
+        for announcement in announcements:
+            message = {**announcement, "group": self._announcements}
+            # What is lost is announced again.
+            self.put(loop, Outgoing(message, "Numbers")).add_done_callback(_ignore)
 
     def _refuse(self, pending: PendingSend, outgoing: Outgoing) -> None:
         """Take no more: fail at once, and tell the log once until there is room again."""
-        _counters.refused += 1
+        _counters.refused += outgoing.counts
         error = ChannelLayerError(
             f"{outgoing.about} was dropped: {len(self._queue)} broadcasts wait for the channel "
             "layer already. It is slow or away, or takes less than is sent: await broadcasts"
         )
         pending.set_exception(error)
         pending.exception()  # Marks it as seen; whoever awaits it is told all the same.
-        if not self._is_full:
+        if not self._is_full and outgoing.counts:
             self._is_full = True
             log.error("Broadcasts are dropped: %s", error)
 
@@ -149,6 +169,7 @@ class Lane:
             try:
                 if outgoing.keep is not None:
                     await keep(self.layer, outgoing)
+                outgoing.has_waited(now - waiting.since)
                 await group_send(outgoing.message["group"], outgoing.message)
             except asyncio.CancelledError:
                 if not self._is_expired(loop):
@@ -160,12 +181,12 @@ class Lane:
                 self._drop(waiting)
             except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
                 self._take()
-                _counters.failed += 1
+                _counters.failed += outgoing.counts
                 waiting.pending.fail(_of_our_tree(error, outgoing), outgoing.about)
             else:
                 self._is_hung = False
                 self._take()
-                _counters.sent += 1
+                _counters.sent += outgoing.counts
                 if not waiting.pending.done():
                     waiting.pending.set_result(None)
         self._deadline = inf
@@ -195,7 +216,7 @@ class Lane:
     def _drop(self, waiting: _Waiting) -> None:
         self._take()
         seconds = self._seconds
-        _counters.timed_out += 1
+        _counters.timed_out += waiting.outgoing.counts
         error = ChannelLayerError(
             f"{waiting.outgoing.about}: the channel layer did not take it within "
             f"{seconds:g} seconds"
@@ -224,6 +245,8 @@ class Lane:
         while self._queue:
             outgoing, pending, _ = self._queue.popleft()
             pending.cancel()
+            if not outgoing.counts:
+                continue
             moved.append((outgoing, self._elsewhere(self.layer, outgoing)))
         done, _ = wait([sent for _, sent in moved], EVACUATION_TIMEOUT)
         for outgoing, sent in moved:
@@ -242,6 +265,12 @@ async def keep(layer: GroupSender, outgoing: Outgoing) -> None:
     message["epoch"], message["offset"] = place
 
 
+def _ignore(pending: asyncio.Future[None]) -> None:
+    """Mark the failure of a message of our own as seen."""
+    if not pending.cancelled():
+        pending.exception()
+
+
 def _of_our_tree(error: Exception, outgoing: Outgoing) -> ChannelLayerError:
     """Return an error that callers can catch, whatever the channel layer is made of."""
     if isinstance(error, ChannelLayerError):
@@ -254,10 +283,20 @@ def _of_our_tree(error: Exception, outgoing: Outgoing) -> ChannelLayerError:
 class Pump:
     """The lanes of one channel layer on one event loop, one for each host."""
 
-    def __init__(self, layer: GroupSender, elsewhere: SendElsewhere) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, layer: GroupSender, elsewhere: SendElsewhere
+    ) -> None:
         self.layer = layer
         self._traits = traits_of(layer)
-        self.lanes = [Lane(layer, elsewhere) for _ in range(self._traits.shards)]
+        self.lanes = [
+            Lane(
+                layer,
+                elsewhere,
+                numbering_of(loop, layer, shard),
+                announcements_on(self._traits, shard),
+            )
+            for shard in range(self._traits.shards)
+        ]
 
     def put(self, loop: asyncio.AbstractEventLoop, outgoing: Outgoing) -> PendingSend:
         """Queue a message in the lane of its host."""
@@ -296,8 +335,16 @@ def pump_of(loop: asyncio.AbstractEventLoop, layer: GroupSender, elsewhere: Send
     pump = pumps.get(id(layer))
     # An id may be used again.
     if pump is None or pump.layer is not layer:
-        pump = pumps[id(layer)] = Pump(layer, elsewhere)
+        pump = pumps[id(layer)] = Pump(loop, layer, elsewhere)
     return pump
+
+
+def announce_and_rest(loop: asyncio.AbstractEventLoop, layer: GroupSender) -> None:
+    """Tell the last numbers that this event loop has sent: nobody uses it any more."""
+    pump = _pumps.get(loop, {}).get(id(layer))
+    if pump is not None and pump.layer is layer:
+        for lane in pump.lanes:
+            lane.announce_and_rest(loop)
 
 
 def publisher_statistics() -> PublisherStatistics:

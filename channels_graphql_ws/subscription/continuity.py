@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from channels_graphql_ws.pubsub.history.interfaces import Position
-from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.pubsub.notification import STAYS, CoalesceKey
+from channels_graphql_ws.pubsub.origin import Origin
 from channels_graphql_ws.subscription.cursor import CursorCodec
 from channels_graphql_ws.subscription.declaration import GapPolicy
 
@@ -16,6 +17,45 @@ SLOW: Final = "slow"
 
 LAYER: Final = "layer"
 """The channel layer has lost events, and no history could mend it."""
+
+
+class Gap(NamedTuple):
+    """Events that were lost to a client for good.
+
+    Attributes:
+        missed: how many, `None` if nobody knows.
+        reason: "slow": the client's own queue was full; "layer": the channel layer lost them.
+    """
+
+    missed: int | None
+    reason: str
+
+
+class LostEvents:
+    """Takes the place of an event: events were lost, and none came that could tell of it.
+
+    Attributes:
+        missed: how many were lost, `None` if nobody knows.
+        serial: its number among what the hub received.
+        origin: it has none.
+        coalesce_key: nothing replaces it.
+    """
+
+    __slots__ = ("coalesce_key", "missed", "serial")
+
+    origin: Origin | None = None
+
+    def __init__(self, missed: int | None, serial: int) -> None:
+        self.missed = missed
+        self.serial = serial
+        self.coalesce_key: CoalesceKey = STAYS
+
+    def add(self, missed: int | None) -> None:
+        """Take further events for lost."""
+        self.missed = None if missed is None or self.missed is None else self.missed + missed
+
+    def payload(self) -> None:
+        """Return nothing: there is no event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +100,8 @@ class Continuity:
         """Return whether there is a gap that the client was not told of."""
         return self._missed != 0
 
-    def is_new(self, notification: Notification) -> bool:
+    def is_new(self, origin: Origin | None) -> bool:
         """Return whether the client has not had this event; a replay may overtake it."""
-        origin = notification.origin
         if origin is None or origin.place is None:
             return True
         known = self.places.get(origin.group)
@@ -72,20 +111,19 @@ class Continuity:
             or known.offset < origin.place.offset
         )
 
-    def advance(self, notification: Notification) -> None:
-        """Take an event that is about to be executed."""
-        origin = notification.origin
+    def advance(self, origin: Origin | None) -> None:
+        """Follow an event that is about to be executed."""
         if origin is not None and origin.place is not None:
             self.places[origin.group] = origin.place
 
     def miss(self, number: int | None, reason: str) -> None:
         """Remember a gap; `None`: nobody knows how many events it has."""
         self._missed = None if number is None or self._missed is None else self._missed + number
-        # A loss that nothing could mend is the graver one.
+        # What the layer lost is the graver loss: the client cannot prevent it.
         self._reason = LAYER if LAYER in {self._reason, reason} else SLOW
 
     def forget_gap(self) -> None:
-        """The client was told."""
+        """Forget the gap: the client was told, or is not to be told."""
         self._missed, self._reason = 0, SLOW
 
     @property
@@ -93,11 +131,11 @@ class Continuity:
         """The place of the client, as text; `None` without a history."""
         return None if self._codec is None else self._codec.encode(self.places)
 
-    def take_gap(self) -> tuple[int | None, str] | None:
-        """Return the gap that is to be told, with its reason, and forget it."""
+    def take_gap(self) -> Gap | None:
+        """Return the gap that is to be told, and forget it."""
         if self._missed == 0:
             return None
-        gap = self._missed, self._reason
+        gap = Gap(self._missed, self._reason)
         self.forget_gap()
         return gap
 
@@ -108,7 +146,7 @@ class Continuity:
             told["cursor"] = cursor
         if self.recovered is not None:
             told["recovered"], self.recovered = self.recovered, None
-        if self._missed != 0:
-            told["gap"] = {"missed": self._missed, "reason": self._reason}
-            self.forget_gap()
+        gap = self.take_gap()
+        if gap is not None:
+            told["gap"] = gap._asdict()
         return told

@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from channels_graphql_ws.pubsub.notification import CoalesceKey
+from channels_graphql_ws.pubsub.notification import STAYS, CoalesceKey
 from channels_graphql_ws.subscription.declaration import (
     QueuePolicy,
     Subscription,
@@ -203,6 +203,8 @@ class CoalescingQueue(NotificationQueue[T]):
     def _key(self, notification: T) -> Hashable:
         """Ask the hook, once for all subscriptions of this process."""
         known = notification.coalesce_key
+        if known is STAYS:
+            return None
         if known is None or known[0] is not self._hook:
             known = notification.coalesce_key = self._hook, self._asked(notification)
         return known[1]

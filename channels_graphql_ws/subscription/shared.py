@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
 from math import inf
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from graphql import ExecutionResult
 
@@ -24,7 +24,15 @@ from channels_graphql_ws.execution.errors import (
 from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import CoalesceKey, Notification
-from channels_graphql_ws.subscription.continuity import SLOW, TELL, Continuity, OnGap
+from channels_graphql_ws.subscription.continuity import (
+    LAYER,
+    SLOW,
+    TELL,
+    Continuity,
+    Gap,
+    LostEvents,
+    OnGap,
+)
 from channels_graphql_ws.subscription.declaration import history_of_class
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.hooks import FILTERED, await_end, filtered, wind_down
@@ -48,9 +56,6 @@ from channels_graphql_ws.subscription.subscriber import (
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
-Gap: TypeAlias = tuple[int | None, str]
-"""How many events were lost, `None` if nobody knows, and why."""
-
 DELIVERIES_AT_ONCE: Final = 16
 """Clients that get a result in one turn; see also `hub.RUNS_AT_ONCE`."""
 
@@ -63,7 +68,7 @@ class SharedResult:
     def __init__(
         self,
         result: ExecutionResult,
-        notification: Notification,
+        notification: Notification | LostEvents,
         cursor: str | None = None,
         gap: Gap | None = None,
         *,
@@ -78,6 +83,11 @@ class SharedResult:
             result.extensions = {**(result.extensions or {}), "cursor": cursor}
         self._payload: list[Any] = []
         self._text: str | None = None
+
+    @property
+    def is_event(self) -> bool:
+        """Return whether there is an event, and not only a gap to tell of."""
+        return not isinstance(self.notification, LostEvents)
 
     @property
     def coalesce_key(self) -> CoalesceKey:
@@ -184,6 +194,9 @@ class SharedSubscriber(Subscriber):
 
     def _run(self) -> Eager[None]:
         event = self._current
+        if isinstance(event, LostEvents):
+            self._tell_of_gap(event)
+            return
         if not isinstance(event, Notification):
             self._is_over = True
             self._dispatch_next(None)
@@ -198,6 +211,12 @@ class SharedSubscriber(Subscriber):
             self._dispatch_next(self._continued(result, event), event.serial)
         elif self._plan.delivery.completes:
             self._dispatch_next(None, event.serial)
+
+    def _tell_of_gap(self, notice: LostEvents) -> None:
+        """Tell all members of a gap, without an event."""
+        self._missed(notice.missed, LAYER)
+        result = self._continued(ExecutionResult(None), notice)
+        self._dispatch_next(result, notice.serial)
 
     def _report_timeout(self) -> None:
         event = self._current
@@ -214,7 +233,9 @@ class SharedSubscriber(Subscriber):
         if self._current is HELD and self._advance():
             self._hub.call(self)
 
-    def _continued(self, result: ExecutionResult, event: Notification) -> SharedResult:
+    def _continued(
+        self, result: ExecutionResult, event: Notification | LostEvents
+    ) -> SharedResult:
         """Add what all members are told of their place and of gaps."""
         limit = self._plan.max_result_size
         continuity = self._continuity
@@ -375,7 +396,7 @@ class SharedMember:
             continuity = self._continuity
             if self._ended or continuity is None:  # pragma: no cover (it leaves while it waits)
                 return
-            continuity.advance(event)
+            continuity.advance(event.origin)
             result: ExecutionResult | None = None
             if self._filters:
                 result = yield from filtered(self._plan, event)
@@ -406,6 +427,10 @@ class SharedMember:
             return True
         return False
 
+    @property
+    def _has_gap(self) -> bool:
+        return self._continuity is not None and self._continuity.has_gap
+
     def _miss(self, number: int | None, reason: str) -> None:
         if self._continuity is None:
             self._continuity = Continuity()
@@ -416,13 +441,13 @@ class SharedMember:
         if waiting is not None:
             yield waiting
         if self._continuity is not None:
-            if not self._continuity.is_new(result.notification):
+            if not self._continuity.is_new(result.notification.origin):
                 return
-            self._continuity.advance(result.notification)
-        if self._is_over_by_gap(result):
+            self._continuity.advance(result.notification.origin)
+        if self._is_over_by_gap(result) or not (result.is_event or self._has_gap):
             return
         instead = None
-        if self._filters:
+        if self._filters and result.is_event:
             instead = yield from filtered(self._plan, result)
         if self._ended or instead is FILTERED:
             return

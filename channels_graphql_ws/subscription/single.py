@@ -22,7 +22,7 @@ from channels_graphql_ws.execution.errors import (
 from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import Notification
-from channels_graphql_ws.subscription.continuity import TELL, Continuity, OnGap
+from channels_graphql_ws.subscription.continuity import LAYER, TELL, Continuity, LostEvents, OnGap
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.hooks import FILTERED, await_end, filtered, wind_down
 from channels_graphql_ws.subscription.recovery import Restored
@@ -215,6 +215,9 @@ class SingleSubscriber(Subscriber):
             yield from self._complete()
         elif event is RESTART:
             self._report(ExecutionResult(None))
+        elif isinstance(event, LostEvents):
+            self._missed(event.missed, LAYER)
+            yield from self._tell_of_gap()
         elif not isinstance(event, Notification):
             result = yield from first_executed(self._plan, self._id)
             yield from self._tell(result)
@@ -239,6 +242,13 @@ class SingleSubscriber(Subscriber):
             self._report(result)
         elif self._plan.delivery.completes:
             yield from self._complete()
+
+    def _tell_of_gap(self) -> Eager[None]:
+        """Do about a gap what is to be done, without an event."""
+        is_over = yield from self._is_over_by_gap()
+        continuity = self._continuity
+        if not is_over and continuity is not None and continuity.has_gap:
+            self._report(ExecutionResult(None))
 
     def _is_over_by_gap(self) -> Eager[bool]:
         """Do about a gap what the class or the consumer says; return whether that is the end."""

@@ -18,7 +18,7 @@ from channels_graphql_ws.concurrency.eager import Eager, is_cancellation
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
 from channels_graphql_ws.pubsub.hub import Hub, hubs_of_process
 from channels_graphql_ws.pubsub.notification import Notification
-from channels_graphql_ws.subscription.continuity import LAYER, SLOW, Continuity
+from channels_graphql_ws.subscription.continuity import LAYER, SLOW, Continuity, LostEvents
 from channels_graphql_ws.subscription.declaration import Subscription
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.groups import topic_of
@@ -93,7 +93,8 @@ class Subscriber(ABC):
         self._current: object | None = None
         # Only where there is a history or was a gap.
         self._continuity: Continuity | None = None
-        self._replay: deque[Notification] | None = None
+        # What comes before the queue: missed events of a history, and notices of gaps.
+        self._replay: deque[Notification | LostEvents] | None = None
         self._ending = False
         self.is_too_slow = False
         """The queue was full, and that is the end."""
@@ -141,6 +142,28 @@ class Subscriber(ABC):
             return False
         self._current = END
         return True
+
+    def lost(self, missed: int | None, serial: int) -> bool:
+        """Learn of lost events behind which none came; return whether `run_next` is to be called.
+
+        Args:
+            missed: how many were lost, `None` if nobody knows.
+            serial: the number that the hub gave to the notice.
+        """
+        if self._ending:
+            return False
+        if self._current is None:
+            self._current = LostEvents(missed, serial)
+            return True
+        # Not into the queue, where it could be dropped, or drop an event.
+        if self._replay is None:
+            self._replay = deque()
+        last = self._replay[-1] if self._replay else None
+        if isinstance(last, LostEvents):
+            last.add(missed)
+        else:
+            self._replay.append(LostEvents(missed, serial))
+        return False
 
     def run_next(self) -> bool:
         """Execute one notification; tell if this calls for another turn.
@@ -250,9 +273,9 @@ class Subscriber(ABC):
             self._missed(origin.missed, LAYER)
         continuity = self._continuity
         if continuity is not None and origin.place is not None:
-            if not continuity.is_new(event):
+            if not continuity.is_new(origin):
                 return False
-            continuity.advance(event)
+            continuity.advance(origin)
         return True
 
     def _missed(self, number: int | None, reason: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 GUARD = 20.0
@@ -165,6 +166,10 @@ class FakeListener:
 
     def finish(self) -> bool:
         return self.offer(None)
+
+    def lost(self, missed: int | None, serial: int) -> bool:
+        del serial
+        return self.offer(SimpleNamespace(payload=lambda: ("lost", missed)))
 
     def run_next(self) -> bool:
         notification = self._waiting.popleft()

@@ -42,12 +42,55 @@ def test_one_that_comes_late_is_delivered_once() -> None:
 def test_a_lost_tail_is_found_by_what_the_sender_announces() -> None:
     seen = Arrivals()
     seen.check("G", "s", 1)
-    assert seen.announced("G", "s", 1) == 0
-    assert seen.announced("G", "s", 4) == 3
-    assert seen.announced("G", "s", 4) == 0
-    assert seen.announced("G", "unknown", 4) == 0
-    assert seen.announced("H", "s", 4) == 0
+    assert seen.announced("G", "s", 1, 0) == 0
+    assert seen.announced("G", "s", 4, 0) == 3
+    assert seen.announced("G", "s", 4, 0) == 0
+    assert seen.announced("G", "unknown", 4, 0) == 0
+    assert seen.announced("H", "s", 4, 0) == 0
     assert seen.check("G", "s", 5) == 0
+
+
+def joined_for(seconds: float) -> Arrivals:
+    """A hub that joined all its groups so long ago."""
+    return Arrivals(lambda _: seconds)
+
+
+def test_a_first_number_that_is_not_the_first_of_its_sender_is_judged_by_its_age() -> None:
+    # What was sent before it was sent 5 seconds ago.
+    assert joined_for(4).check("G", "s", 9, pause=5) == 0
+    assert joined_for(60).check("G", "s", 9, pause=5) is None
+    assert joined_for(60).check("G", "s", 2, pause=5) == 1
+    assert joined_for(60).check("G", "s", 1) == 0
+    assert joined_for(60).check("G", "s", 9) == 0
+
+
+def test_what_was_told_as_lost_may_come_late_once() -> None:
+    seen = joined_for(60)
+    assert seen.check("G", "s", 2, pause=5) == 1
+    assert [seen.check("G", "s", 1), seen.check("G", "s", 1)] == [0, DOUBLE]
+    assert seen.missed == 1
+
+
+def test_the_only_broadcast_of_a_sender_is_missed_by_what_it_announces() -> None:
+    seen = joined_for(60)
+    assert seen.announced("G", "s", 1, age=2) == 1
+    assert seen.announced("G", "s", 1, age=4) == 0
+    assert seen.announced("G", "t", 7, age=2) is None
+    # Sent before anybody listened.
+    assert seen.announced("G", "u", 7, age=59.5) == 0
+    assert seen.announced("G", "u", 7, age=100) == 0
+    assert seen.check("G", "s", 2) == 0
+    assert seen.missed == 2
+
+
+def test_a_sender_that_was_forgotten_is_not_taken_for_one_that_was_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arrivals, "MOST_SENDERS", 1)
+    seen = joined_for(60)
+    assert [seen.check("G", sender, 1) for sender in "ab"] == [0, 0]
+    assert seen.check("G", "a", 2, pause=1) == 0
+    assert seen.announced("G", "b", 1, age=3) == 0
 
 
 def test_nothing_is_remembered_of_a_group_that_was_left() -> None:
@@ -66,7 +109,7 @@ def test_senders_and_missing_numbers_are_remembered_within_limits(
     seen = Arrivals()
     for sender in "abc":
         seen.check("G", sender, 1)
-    assert list(seen._groups["G"]) == ["b", "c"]
+    assert list(seen._groups["G"].senders) == ["b", "c"]
     assert seen.check("G", "c", 10) == 8
     assert seen.check("G", "c", 20) == 9
     # Only the newest may still come.
@@ -92,6 +135,7 @@ def test_whatever_comes_nothing_is_delivered_twice_and_no_hole_is_silent(
     for number in numbers:
         verdict = seen.check("G", "s", number)
         if verdict != DOUBLE:
+            assert verdict is not None
             delivered.append(number)
             missed += verdict
     assert len(set(delivered)) == len(delivered)

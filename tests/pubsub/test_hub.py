@@ -23,7 +23,9 @@ from channels_graphql_ws.pubsub import hub
 from channels_graphql_ws.pubsub import local as hubs
 from channels_graphql_ws.pubsub import publisher as broadcast
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
+from channels_graphql_ws.pubsub.layer_traits import traits_of
 from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.pubsub.numbering import announcements_on
 from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from support import GUARD, FakeLayer, FakeListener, tick, wait_until
@@ -283,7 +285,7 @@ async def test_the_last_user_of_a_hub_takes_it_out_of_all_groups() -> None:
     ear = hub_of(layer)
     ear.acquire()
     await subscribed(ear, "A", "B")
-    assert set(layer.groups) == {"A", "B"}
+    assert set(layer.groups) == {"A", "B", announcements_on(traits_of(layer), 0)}
     await ear.release()
     assert layer.groups == {}
     assert hubs.receivers(layer) == ()
@@ -296,7 +298,8 @@ async def test_the_last_user_of_a_hub_ends_its_subscriptions_in_redis(redis_url:
     ear.acquire()
     await subscribed(ear, "A", "B")
     of_loop = layer._get_layer()
-    assert len(of_loop._shards[0]._subscribed_to) == 3
+    # The groups, the channel, and the group of announcements.
+    await wait_until(lambda: len(of_loop._shards[0]._subscribed_to) == 4)
     await ear.release()
     assert (of_loop.channels, of_loop.groups) == ({}, {})
     assert of_loop._shards[0]._subscribed_to == set()

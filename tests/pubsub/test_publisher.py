@@ -187,7 +187,7 @@ async def test_a_layer_in_the_place_of_one_that_is_gone_gets_its_own_messages() 
     gone, layer = Ledger(), Ledger()
     # As if the new one had the id that the old one had.
     pumps = pump._pumps.setdefault(asyncio.get_running_loop(), {})
-    pumps[id(layer)] = pump.Pump(gone, broadcast.send_elsewhere)
+    pumps[id(layer)] = pump.Pump(asyncio.get_running_loop(), gone, broadcast.send_elsewhere)
     await broadcast.send_soon(layer, outgoing(1))
     assert (gone.sent, layer.sent) == ([], [1])
 

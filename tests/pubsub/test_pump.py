@@ -10,9 +10,10 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.pubsub import numbering, publisher, pump
 from channels_graphql_ws.pubsub import outgoing as outgoing_module
-from channels_graphql_ws.pubsub import publisher, pump
 from channels_graphql_ws.pubsub.layer_traits import ProvingTraits
+from channels_graphql_ws.pubsub.numbering import ANNOUNCEMENT
 from channels_graphql_ws.pubsub.outgoing import SENT, FailureLog, Outgoing, SendOfAll
 from channels_graphql_ws.pubsub.pump import publisher_statistics
 from channels_graphql_ws.settings import project_settings
@@ -262,7 +263,7 @@ def test_the_setting_is_read_again_when_it_changes(settings: Any) -> None:
 async def test_broadcasts_are_numbered_within_their_group(
     layer: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pump, "MOST_GROUPS", 2)
+    monkeypatch.setattr(numbering, "MOST_GROUPS", 2)
     for group in ("b", "d", "b", "f", "b"):
         await send(layer, group)
     numbers = [message["serial"] for message in layer.sent]
@@ -279,6 +280,108 @@ async def test_what_is_sent_again_keeps_its_number_and_place(layer: Hanging) -> 
     placed = {"type": "broadcast", "group": "b", "epoch": "e", "offset": 3, "payload": b""}
     await publisher.send_soon(layer, Outgoing(dict(placed), "OnEvent", keep=(10, 60.0)))
     assert layer.sent[1] == placed
+
+
+@pytest.fixture
+def announced_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbering, "ANNOUNCE_EVERY", 0.002)
+    monkeypatch.setattr(numbering, "DISTANCES", (1, 2))
+
+
+def announcements(layer: Hanging) -> list[Any]:
+    return [message for message in layer.sent if message["type"] == ANNOUNCEMENT]
+
+
+@pytest.mark.usefixtures("announced_soon")
+async def test_the_last_number_is_announced_when_nothing_follows_it(
+    layer: Hanging,
+) -> None:
+    before = publisher_statistics().sent
+    await send(layer, "b")
+    await wait_until(lambda: announcements(layer))
+    for message in announcements(layer):
+        [[group, serial, _]] = message["serials"]
+        assert (group, serial, message["sender"]) == ("b", 1, layer.sent[0]["sender"])
+    # They are nobody's broadcasts.
+    assert publisher_statistics().sent == before + 1
+    await send(layer, "b")
+    await wait_until(lambda: announcements(layer)[-1]["serials"][0][1] == 2)
+
+
+@pytest.mark.usefixtures("announced_soon", "soon")
+async def test_announcements_that_fail_are_nobodys_failure(
+    layer: Hanging, failures: FailureLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = publisher_statistics()
+    await send(layer, "b")
+    layer.errors["group_send"] = OSError("no Redis")
+    calls = layer.calls["group_send"]
+    await wait_until(lambda: layer.calls["group_send"] >= calls + 1)
+    await tick(5)
+    gc.collect()
+    assert publisher_statistics().failed == before.failed
+    assert failures.count == 0
+    assert caplog.text == ""
+
+
+async def test_an_announcement_that_finds_no_room_is_given_up_without_a_word(
+    layer: Hanging, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pump, "MOST_MESSAGES", 1)
+    lane = pump.pump_of(asyncio.get_running_loop(), layer, publisher.send_elsewhere).lanes[0]
+    waiting = send(layer, "b")
+    message = {"type": ANNOUNCEMENT, "group": "g", "sender": "s", "serials": [], "pause": 0.0}
+    refused = lane.put(asyncio.get_running_loop(), Outgoing(message, "Numbers"))
+    assert isinstance(refused.exception(), ChannelLayerError)
+    await waiting
+    assert "dropped" not in caplog.text
+
+
+async def test_who_ends_announces_at_once_and_has_no_timer_left(layer: Hanging) -> None:
+    loop = asyncio.get_running_loop()
+    pump.announce_and_rest(loop, layer)
+    await send(layer, "b")
+    pump.announce_and_rest(loop, layer)
+    await wait_until(lambda: announcements(layer))
+    [lane] = [lane for lane in pump._pumps[loop][id(layer)].lanes if lane._numbering._last]
+    assert lane._announcing is None
+    pump.announce_and_rest(loop, layer)
+    await tick(5)
+    assert len(announcements(layer)) == 1
+    await send(layer, "b")
+    assert lane._announcing is not None
+
+
+def test_announcements_under_way_do_not_hold_up_the_end_of_an_event_loop() -> None:
+    layers: list[Hanging] = []
+
+    async def end() -> None:
+        layer = Hanging()
+        layers.append(layer)
+        await send(layer, "b")
+        layer.hold("group_send")
+        pump.announce_and_rest(asyncio.get_running_loop(), layer)
+        await tick(3)
+
+    asyncio.run(end())
+    assert announcements(layers[0]) == []
+
+
+async def test_a_number_tells_how_long_it_waited_to_be_sent(layer: Hanging) -> None:
+    await send(layer, "b")
+    layer.hold("group_send")
+    first, second = send(layer, "d"), send(layer, "b")
+    await tick(5)
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    loop.time = lambda: now() + 100  # type: ignore[method-assign]
+    try:
+        layer.release("group_send")
+        await first
+        await asyncio.wait([second])
+    finally:
+        loop.time = now  # type: ignore[method-assign]
+    assert layer.sent[-1]["pause"] >= 100
 
 
 async def test_the_end_of_subscriptions_is_not_numbered(layer: Hanging) -> None:

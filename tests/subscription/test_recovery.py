@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import threading
 import uuid
+from functools import partial
 from typing import Any
 
 import graphene
@@ -15,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_socket import LEGACY, NEW
-from channels_graphql_ws import COMPLETE, GraphqlWsConsumer, Subscription
-from channels_graphql_ws.pubsub import channel_reader
+from channels_graphql_ws import COMPLETE, GraphqlWsConsumer, Subscription, statistics
+from channels_graphql_ws.pubsub import channel_reader, numbering
 from channels_graphql_ws.pubsub.history.interfaces import Position
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.history.tracker import UNKNOWN
@@ -25,6 +26,7 @@ from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.subscription.cursor import LONGEST, CursorCodec
 from channels_graphql_ws.subscription.declaration import gap_policy, history_of_class
 from channels_graphql_ws.subscription.groups import layer_group as group_of
+from channels_graphql_ws.subscription.queue import drops
 from channels_graphql_ws.testing import FaultyChannelLayer, GraphqlWsClient, GraphqlWsTransport
 from support import wait_until
 
@@ -88,6 +90,11 @@ class OnPlain(Subscription):
         return {"text": self}
 
 
+class OnPlainShared(OnPlain):
+    def context_id(self, info):
+        return "all"
+
+
 class Query(graphene.ObjectType):
     ok = graphene.Boolean()
 
@@ -99,6 +106,7 @@ class Root(graphene.ObjectType):
     filtered = OnFiltered.Field()
     shared_first = OnSharedFirst.Field()
     plain = OnPlain.Field()
+    plain_shared = OnPlainShared.Field()
 
 
 class Consumer(GraphqlWsConsumer):
@@ -118,7 +126,7 @@ class Client:
 
     async def subscribe(self, field: str, room: str, cursor: Any = None) -> Client:
         await self.client.connect_and_init()
-        arguments = "" if field == "plain" else f'(room: "{room}")'
+        arguments = "" if field.startswith("plain") else f'(room: "{room}")'
         payload: dict[str, Any] = {"query": f"subscription {{ x: {field}{arguments} {{ text }} }}"}
         if cursor is not None:
             payload["extensions"] = {"cursor": cursor}
@@ -430,6 +438,120 @@ async def test_a_gap_of_unknown_size_is_told_when_the_history_was_lost(
     await client.leave()
 
 
+@pytest.fixture
+def announced_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numbering, "ANNOUNCE_EVERY", 0.01)
+
+
+async def lose_the_last(layer: FaultyChannelLayer, cls: type[Subscription], room: str) -> None:
+    """Broadcast two events that the layer loses, and nothing after them."""
+    group = None if cls in {OnPlain, OnPlainShared} else room
+    layer.is_full = True
+    for _ in range(2):
+        await cls.broadcast(group=group, payload="lost")
+    layer.is_full = False
+
+
+def is_missed(number: int) -> bool:
+    return statistics().hubs[0].missed == number
+
+
+PLAIN = pytest.mark.parametrize(
+    ("field", "cls"), [("plain", OnPlain), ("plainShared", OnPlainShared)]
+)
+
+
+@PLAIN
+@pytest.mark.usefixtures("announced_soon")
+async def test_lost_events_with_none_behind_them_are_told_soon(
+    faulty_channel_layer: FaultyChannelLayer, room: str, field: str, cls: type[Subscription]
+) -> None:
+    client = await Client().subscribe(field, room)
+    await cls.broadcast(payload="1")
+    await client.gets(1)
+    await lose_the_last(faulty_channel_layer, cls, room)
+    assert await client.gets(1) == [None]
+    assert client.payloads[-1] == {
+        "data": None,
+        "extensions": {"gap": {"missed": 2, "reason": "layer"}},
+    }
+    await cls.broadcast(payload="2")
+    assert await client.gets(1) == ["2"]
+    assert gaps(client)[-1] is None
+    assert statistics().hubs[0].received == 2
+    await client.client.finalize()
+
+
+@PLAIN
+@pytest.mark.usefixtures("announced_soon")
+@pytest.mark.parametrize("policy", ["ignore", "end", "close"])
+async def test_lost_events_with_none_behind_them_are_what_the_policy_says(
+    faulty_channel_layer: FaultyChannelLayer,
+    room: str,
+    field: str,
+    cls: type[Subscription],
+    policy: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = await Client(gap_policy=policy).subscribe(field, room)
+    await cls.broadcast(payload="1")
+    await client.gets(1)
+    await lose_the_last(faulty_channel_layer, cls, room)
+    if policy == "ignore":
+        await wait_until(lambda: "has lost events" in caplog.text)
+        await client.gets_nothing()
+        await client.client.finalize()
+    elif policy == "end":
+        [error] = (await client.transport.receive())["payload"]["errors"]
+        assert error["extensions"] == {"code": "EVENTS_LOST"}
+        assert (await client.transport.receive())["type"] == "complete"
+        await client.client.finalize()
+    else:
+        await client.client.wait_disconnect(assert_code=1012)
+
+
+@PLAIN
+@pytest.mark.usefixtures("announced_soon")
+async def test_a_busy_subscription_tells_of_a_lost_end_once(
+    faulty_channel_layer: FaultyChannelLayer, room: str, field: str, cls: type[Subscription]
+) -> None:
+    gate, publish = asyncio.Event(), cls._meta.publish
+
+    async def slow(payload: Any, info: Any) -> Any:
+        await gate.wait()
+        return publish(payload, info)
+
+    object.__setattr__(cls._meta, "publish", slow)
+    try:
+        client = await Client().subscribe(field, room)
+        for number in range(2):
+            await cls.broadcast(payload=str(number))
+        for number in (2, 4):
+            await lose_the_last(faulty_channel_layer, cls, room)
+            await wait_until(partial(is_missed, number))
+        gate.set()
+        assert await client.gets(3) == ["0", None, "1"]
+        await client.gets_nothing()
+    finally:
+        object.__setattr__(cls._meta, "publish", publish)
+    assert [gap for gap in gaps(client) if gap] == [{"missed": 4, "reason": "layer"}]
+    await client.client.finalize()
+
+
+async def test_a_history_that_vanished_is_told_without_an_event(
+    faulty_channel_layer: FaultyChannelLayer, room: str, settings: Any
+) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {"HISTORY_CHECK_EVERY": 0.01}
+    client = await Client().subscribe("text", room)
+    await say(OnText, room, "1")
+    await client.gets(1)
+    history: Any = history_of(faulty_channel_layer)
+    history._groups.clear()
+    assert await client.gets(1) == [None]
+    assert gaps(client)[-1] == {"missed": None, "reason": "layer"}
+    await client.leave()
+
+
 @pytest.mark.parametrize("where", ["class", "consumer"])
 @pytest.mark.parametrize("field", ["plain", "shared"])
 @pytest.mark.parametrize("policy", ["ignore", "end", "close"])
@@ -486,7 +608,9 @@ async def test_a_slow_client_is_told_what_its_queue_has_dropped(
     object.__setattr__(cls._meta, "publish", slow)
     try:
         client = await Client().subscribe(field, room)
+        before = drops.count
         await say(cls, room, *map(str, range(6)))
+        await wait_until(lambda: drops.count == before + 3)
         gate.set()
         assert await client.gets(3) == ["0", "4", "5"]
     finally:

@@ -19,6 +19,9 @@ ATTEMPTS = 5
 
 Deliver = Callable[[Message, Origin], None]
 
+SLACK = 1.0
+"""Seconds by which an event may come later than its history begins to expire."""
+
 UNKNOWN = ""
 """The epoch of a place before the first event: any history may follow."""
 
@@ -32,6 +35,7 @@ class Tracker:
         ttl: seconds without an event after which the history expires.
         deliver: is called with each message and where it comes from.
         lost: is called with the number of events that no history has any more.
+        tell_gap: is called with the same when there is no event to tell it with.
 
     Attributes:
         place: that of the last event which came, `None` if it is not known yet.
@@ -45,6 +49,7 @@ class Tracker:
         ttl: float,
         deliver: Deliver,
         lost: Callable[[str, int | None], None],
+        tell_gap: Callable[[str, int | None], object] = lambda *_: None,
     ) -> None:
         self.place: Position | None = None
         self.mended = 0
@@ -55,8 +60,10 @@ class Tracker:
         self._ttl = ttl
         self._deliver = deliver
         self._lost = lost
+        self._tell_gap = tell_gap
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
+        self._is_silent = True
         self._held: list[Message] = []
         self._mending: asyncio.Task[None] | None = None
         # What is to be told with the next event.
@@ -88,15 +95,35 @@ class Tracker:
         now = self.place
         if now is None:
             self.place = self._first = head or Position(UNKNOWN, 0)
-        elif head is not None and head != now and self._mending is None:
+        elif head is None:
+            self._check_gone(now)
+        elif head != now and self._mending is None:
             if head.epoch != now.epoch:
                 now = self._begin_anew(head.epoch, now)
             if head.offset > now.offset:
                 self._mend()
 
-    def start(self, head: Position | None) -> Position:
-        """Learn the head when the group was joined; return the place to count from."""
-        self.check(head)
+    def _check_gone(self, now: Position) -> None:
+        """Learn that there is no history, which has expired or was lost."""
+        # One that nothing came from may be older than we know.
+        may_have_expired = self._is_silent or self._has_expired(SLACK)
+        if now.epoch == UNKNOWN or self._mending is not None or may_have_expired:
+            return
+        self.place, self._missed = Position(UNKNOWN, 0), 0
+        self._lost(self._group, None)
+        self._tell_gap(self._group, None)
+
+    def _has_expired(self, slack: float = 0.0) -> bool:
+        return self._loop.time() - self._heard_at >= self._ttl - slack
+
+    def start(self, head: Position | None) -> None:
+        """Learn the head when the group was joined."""
+        if self.place is None or head is not None:
+            self.check(head)
+
+    @property
+    def first(self) -> Position:
+        """Return the place to count from."""
         return self._first or self.place or Position(UNKNOWN, 0)
 
     async def close(self) -> None:
@@ -107,8 +134,7 @@ class Tracker:
 
     def _begin_anew(self, epoch: str, before: Position) -> Position:
         """Go on in a new life of the history: what the old one had last may be lost."""
-        has_expired = self._loop.time() - self._heard_at >= self._ttl
-        if before.epoch != UNKNOWN and not has_expired:
+        if before.epoch != UNKNOWN and not self._has_expired():
             self._missed = None
             self._lost(self._group, None)
         self.place = Position(epoch, 0)
@@ -116,7 +142,7 @@ class Tracker:
 
     def _pass_on(self, message: Message, place: Position) -> None:
         self.place, missed, self._missed = place, self._missed, 0
-        self._heard_at = self._loop.time()
+        self._heard_at, self._is_silent = self._loop.time(), False
         self._deliver(message, Origin(self._group, place, missed))
 
     def _mend(self) -> None:

@@ -47,7 +47,12 @@ class Process:
         self.got: list[Any] = []
         self.losses: list[int | None] = []
         self.tracker = Tracker(
-            "G", self.history, ttl, self._deliver, lambda _, missed: self.losses.append(missed)
+            "G",
+            self.history,
+            ttl,
+            self._deliver,
+            lambda _, missed: self.losses.append(missed),
+            lambda _, missed: self.got.append((MISSED, missed)),
         )
 
     def _deliver(self, message: Any, origin: Origin) -> None:
@@ -166,8 +171,6 @@ async def test_a_head_of_another_life_brings_its_events(process: Process) -> Non
     process.tracker.check(head)
     await process.settled()
     assert process.got == [b"a", (MISSED, None), b"b"]
-    process.tracker.check(None)
-    assert process.got[-1] == b"b"
 
 
 async def test_a_head_without_events_in_its_new_life_is_waited_for(process: Process) -> None:
@@ -178,21 +181,51 @@ async def test_a_head_without_events_in_its_new_life_is_waited_for(process: Proc
 
 async def test_counting_begins_at_the_head_or_at_what_came_before_it_was_known() -> None:
     fresh = Process()
-    assert fresh.tracker.start(None) == Position(UNKNOWN, 0)
+    fresh.tracker.start(None)
+    assert fresh.tracker.first == Position(UNKNOWN, 0)
     fresh.tracker.take(fresh.append(b"a"))
     assert fresh.got == [b"a"]
     at_head = Process()
     at_head.append(b"a")
     [head] = await at_head.history.heads(["G"])
     assert head is not None
-    assert at_head.tracker.start(head) == head
+    at_head.tracker.start(head)
+    assert at_head.tracker.first == head
     overtaken = Process()
     overtaken.append(b"a")
     message = overtaken.append(b"b")
     [head] = await overtaken.history.heads(["G"])
     overtaken.tracker.take(message)
     assert head is not None
-    assert overtaken.tracker.start(head) == Position(head.epoch, 1)
+    overtaken.tracker.start(head)
+    assert overtaken.tracker.first == Position(head.epoch, 1)
+
+
+async def test_a_history_that_is_gone_is_told_at_once(process: Process) -> None:
+    process.tracker.check(None)
+    process.tracker.take(process.append(b"a"))
+    process.tracker.check(None)
+    process.tracker.check(None)
+    assert process.got == [b"a", (MISSED, None)]
+    assert process.losses == [None]
+    # Another life begins, of which nothing is missing.
+    process.history._groups.clear()
+    process.tracker.take(process.append(b"b"))
+    assert process.got[-1] == b"b"
+    assert process.losses == [None]
+
+
+async def test_a_history_that_may_have_expired_is_no_loss() -> None:
+    process = Process(ttl=0.5)
+    process.tracker.take(process.append(b"a"))
+    process.tracker.check(None)
+    assert process.got == [b"a"]
+
+
+async def test_a_head_that_is_unknown_tells_nothing_new(process: Process) -> None:
+    process.tracker.take(process.append(b"a"))
+    process.tracker.start(None)
+    assert process.got == [b"a"]
 
 
 async def test_a_history_that_fails_once_is_asked_again(process: Process) -> None:
