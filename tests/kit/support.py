@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-GUARD = 20.0
+GUARD = 60.0
 """Seconds after which a wait has failed: a guard, never an assertion."""
 
 _EAGER_TURNS = 100
