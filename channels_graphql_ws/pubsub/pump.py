@@ -84,8 +84,10 @@ class Lane:
         self._is_hung = False
         self._is_full = False
 
-    def __len__(self) -> int:
-        return len(self._queue)
+    @property
+    def broadcasts(self) -> int:
+        """How many broadcasts wait."""
+        return sum(waiting.outgoing.counts for waiting in self._queue.copy())
 
     def put(self, loop: asyncio.AbstractEventLoop, outgoing: Outgoing) -> PendingSend:
         """Queue a message behind those that wait."""
@@ -360,6 +362,6 @@ def publisher_statistics() -> PublisherStatistics:
         failed=_counters.failed,
         timed_out=_counters.timed_out,
         refused=_counters.refused,
-        waiting=sum(len(lane) for lane in lanes),
+        waiting=sum(lane.broadcasts for lane in lanes),
         waiting_bytes=sum(lane.bytes_waiting for lane in lanes),
     )
