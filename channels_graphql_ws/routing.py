@@ -14,6 +14,7 @@ from django.core.asgi import get_asgi_application
 from django.core.handlers.wsgi import WSGIHandler
 from django.urls import Resolver404, re_path
 
+from channels_graphql_ws.client_log import shown
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.operations.defaults import is_debug
 from channels_graphql_ws.operations.keywords import RouterKeywords
@@ -23,7 +24,7 @@ from channels_graphql_ws.operations.option_values import (
     option_names,
     with_options,
 )
-from channels_graphql_ws.operations.origins import ANY_ORIGIN, check_allowed_origins, shown
+from channels_graphql_ws.operations.origins import ANY_ORIGIN, check_allowed_origins
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, GraphqlLifespan, shut_down_on_signals
 from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
 from channels_graphql_ws.websocket.handshake import (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable
 from typing import Any, Final
 
 from graphql import ExecutionResult, GraphQLError
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.execution.compiler.introspection import KnownResult, LastingResult
 from channels_graphql_ws.execution.errors import Formatter, describe
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyResult
@@ -15,7 +15,7 @@ from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.pieces import HeavyEncoding, TooLargeError, encode
 from channels_graphql_ws.json_text import culprit, dumps, encodable, is_encodable
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 _FAILURES: Final = TooLargeError, TypeError, ValueError, RecursionError
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -10,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import Error as DatabaseFailure
 from graphql import ExecutionResult, GraphQLError
 
+from channels_graphql_ws.client_log import ClientLog, Sentence, shown
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.placement import needs_sync
 from channels_graphql_ws.exceptions import ConnectionRejectionError
@@ -17,7 +17,7 @@ from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.json_text import culprit, encodable, is_encodable
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 Formatter: TypeAlias = Callable[[Exception], Mapping[str, Any]]
 
@@ -67,7 +67,7 @@ def describe(error: Exception, format: Formatter) -> dict[str, Any]:
 
 
 def too_slow() -> ExecutionResult:
-    """Give what a client is told before the end if its queue was full, see `ClosingQueue`."""
+    """Return what a client is told before the end if its queue was full, see `ClosingQueue`."""
     text = "Too many notifications wait for this subscription: it is ended."
     return ExecutionResult(None, [GraphQLError(text, extensions={"code": "SLOW_CONSUMER"})])
 
@@ -84,38 +84,65 @@ def missed_events() -> ExecutionResult:
     return ExecutionResult(None, [GraphQLError(text, extensions={"code": "EVENTS_LOST"})])
 
 
+MOST_LOGGED: Final = 10
+"""Errors of one result that are logged; the others are counted."""
+
+
 def log_errors(
     errors: Iterable[Exception] | None, what: str, id: object, mask: Mask = NO_MASK
 ) -> None:
-    """Log, with the traceback, what broke in the user's code and not in the request."""
-    for error in errors or ():
-        cause = error.original_error if isinstance(error, GraphQLError) else error
-        if cause is not None and not isinstance(cause, GraphQLError):
-            hidden = HIDDEN if mask.hides(error) else ""
-            hint = f" {SWITCH}" if needs_sync(cause) else ""
-            text = "An error in %s (id %s)%s: %s%s"
-            log.warning(text, what, id, hidden, error, hint, exc_info=cause)
-            if isinstance(cause, DatabaseFailure):
-                async_connections.visit_soon()
+    """Log, with the traceback, what broke in the user's code and not in the request.
+
+    Where it broke is a path in the result: what is in the document may be secret, and as long as
+    its sender likes.
+    """
+    unexpected = [error for error in errors or () if _cause(error) is not None]
+    for error in unexpected[:MOST_LOGGED]:
+        hidden = Sentence(HIDDEN if mask.hides(error) else "")
+        path = error.path if isinstance(error, GraphQLError) else None
+        place = Sentence(f" at {shown('.'.join(map(str, path)))}" if path else "")
+        cause = _cause(error)
+        hint = Sentence(f" {SWITCH}" if needs_sync(cause) else "")
+        text = "An error in %s (id %s)%s%s: %r%s"
+        log.warning(text, what, id, place, hidden, cause, hint, exc_info=cause)
+    if any(isinstance(_cause(error), DatabaseFailure) for error in unexpected):
+        async_connections.visit_soon()
+    more = len(unexpected) - MOST_LOGGED
+    if more > 0:
+        log.warning("%s more errors in %s (id %s)", more, what, id)
+
+
+def _cause(error: Exception) -> Exception | None:
+    """Return the exception of the user's code; `None` if it was raised for clients."""
+    cause = error.original_error if isinstance(error, GraphQLError) else error
+    return None if isinstance(cause, GraphQLError) else cause
 
 
 _ON_PURPOSE: Final = (ConnectionRejectionError, GraphQLError, PermissionDenied)
 """What hooks raise to refuse. Anything else may be a mistake in them."""
 
 
-def log_refusal(what: str, error: Exception, mask: Mask) -> None:
-    """Log that a hook refused by raising; with the traceback, unless it did so on purpose."""
-    hidden = HIDDEN if mask.hides(error) else ""
-    if needs_sync(error):
-        log.warning("%s%s: %r %s", what, hidden, error, SWITCH, exc_info=error)
-    elif isinstance(error, _ON_PURPOSE):
-        log.info("%s: %r", what, error)
+def log_refusal(what: str, error: Exception, mask: Mask, *values: object) -> None:
+    """Log that a hook refused by raising; with the traceback, unless it did so on purpose.
+
+    Args:
+        what: was refused, as a text for a log.
+        error: what the hook raised.
+        mask: decides what clients are told.
+        values: of the text.
+    """
+    text = f"{what}%s: %r%s"
+    is_misplaced = needs_sync(error)
+    if isinstance(error, _ON_PURPOSE) and not is_misplaced:
+        log.info(text, *values, Sentence(), error, Sentence())
     else:
-        log.warning("%s%s: %r", what, hidden, error, exc_info=error)
+        hidden = Sentence(HIDDEN if mask.hides(error) else "")
+        hint = Sentence(f" {SWITCH}" if is_misplaced else "")
+        log.warning(text, *values, hidden, error, hint, exc_info=error)
 
 
 class RequestError(Exception):
-    """The request can not be executed; `errors` tell the client why."""
+    """The request cannot be executed; `errors` tell the client why."""
 
     refusal = Refusal.DOCUMENT
 

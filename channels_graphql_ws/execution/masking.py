@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from graphql import GraphQLError
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+from channels_graphql_ws.client_log import ClientLog
+
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 HIDDEN: Final = (
     " (hidden from the client, see `mask_errors`; in tests, the setting "
@@ -79,9 +80,11 @@ class Mask:
             return error if self.introspection else without_suggestion(error)
         if not isinstance(error, GraphQLError):
             return GraphQLError(self.masked_error_message)
-        return GraphQLError(
-            self.masked_error_message, error.nodes, error.source, error.positions, error.path
-        )
+        masked = GraphQLError(self.masked_error_message, path=error.path)
+        masked.nodes, masked.source, masked.positions = error.nodes, error.source, error.positions
+        # To find them anew, all lines of the document would be counted again.
+        masked.locations = error.locations
+        return masked
 
 
 NO_MASK: Final = Mask()

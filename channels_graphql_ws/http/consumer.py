@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, TypeAlias, Unpack
@@ -11,6 +10,7 @@ from typing import IO, Any, TypeAlias, Unpack
 from django.conf import settings
 from django.http import HttpResponse
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.deadline import within
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.http import uploads
@@ -27,7 +27,7 @@ from channels_graphql_ws.operations.mounting import check_arguments
 from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, DEFAULT_TIMEOUT, yield_to_server
 
-log = logging.getLogger("channels_graphql_ws.http")
+log = ClientLog("channels_graphql_ws.http")
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]

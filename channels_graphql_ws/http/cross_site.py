@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -10,13 +9,14 @@ from urllib.parse import urlsplit
 from django.core.exceptions import DisallowedHost
 from django.http import HttpResponse
 
+from channels_graphql_ws.client_log import ClientLog, Sentence
 from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH
 from channels_graphql_ws.http.errors import HttpError
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.operations.defaults import is_debug
 from channels_graphql_ws.operations.origins import Server, Trust
 
-log = logging.getLogger("channels_graphql_ws.http")
+log = ClientLog("channels_graphql_ws.http")
 
 MAX_AGE = 600
 """Seconds for which a browser may keep the answer to a preflight."""
@@ -77,7 +77,7 @@ class CrossSiteCheck:
             origin = _origin_of(self._request.headers_by_name.get("referer", ""))
         if self._server.trust(origin, self._allowed) is None:
             problem = f"Refused a request {self._server.explain(origin, self._allowed)}"
-            log.warning("%s", problem)
+            log.warning("%s", Sentence(problem))
             raise _error("Requests of other sites are refused", problem, HTTPStatus.FORBIDDEN)
 
     def preflight(self, methods: str) -> HttpResponse:

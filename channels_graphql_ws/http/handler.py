@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,6 +14,7 @@ from django.http import HttpResponse
 from graphql import OperationType
 
 from channels_graphql_ws import graphiql
+from channels_graphql_ws.client_log import ClientLog, Sentence
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH, problem_of_headers
 from channels_graphql_ws.execution.request import Subscribe
@@ -53,7 +53,7 @@ from channels_graphql_ws.operations.places import (
 )
 from channels_graphql_ws.shutdown import connections_of_loop
 
-log = logging.getLogger("channels_graphql_ws.http")
+log = ClientLog("channels_graphql_ws.http")
 
 RESTARTING = "The server is about to restart, try again"
 RETRY = {"Retry-After": "1"}
@@ -131,7 +131,7 @@ class RequestHandler:
             return answer, headers_of_answer(response, more)
         except UnsendableError as error:
             problem = error
-        log.error("An answer cannot be sent: a resolver or hook has set %s", problem)
+        log.error("An answer cannot be sent: a resolver or hook has set %s", Sentence(problem))
         if isinstance(answer, StreamingResponse):
             await answer.close()
         broken = self._internal_error()

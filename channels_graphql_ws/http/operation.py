@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import copy_context
 from enum import Enum
@@ -13,6 +12,7 @@ from channels.layers import get_channel_layer
 from django.http import HttpResponse
 from graphql import GraphQLError, OperationType
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.errors import TIMED_OUT, RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
@@ -26,7 +26,7 @@ from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
 from channels_graphql_ws.shutdown import remaining
 
-log = logging.getLogger("channels_graphql_ws.http")
+log = ClientLog("channels_graphql_ws.http")
 
 INTERNAL_ERROR = dumps({"errors": [{"message": "Internal server error"}]})
 TIMED_OUT_RESULT = dumps({"errors": [TIMED_OUT]})

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Collection, Coroutine, Hashable
 from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.http.errors import HttpError
 from channels_graphql_ws.http.operation import HttpOperation
 from channels_graphql_ws.http.stream import ResponseStream, Text, chunk_of
 from channels_graphql_ws.operations.places import Place
 
-log = logging.getLogger("channels_graphql_ws.http")
+log = ClientLog("channels_graphql_ws.http")
 
 
 MAX_WAITING = 100

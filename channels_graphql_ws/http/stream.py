@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.http.stream_formats import StreamFormat
 
-log = logging.getLogger("channels_graphql_ws.http")
+log = ClientLog("channels_graphql_ws.http")
 
 FULL_AT: Final = 64
 """Results that may wait for a client before further ones have to wait themselves."""

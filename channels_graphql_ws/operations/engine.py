@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -17,6 +16,7 @@ from graphql import (
     OperationType,
 )
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
@@ -53,7 +53,7 @@ from channels_graphql_ws.operations.thread_modes import ThreadModes
 from channels_graphql_ws.operations.transactions import atomic_databases, in_transactions
 from channels_graphql_ws.pubsub.layers import check_destination, forget_cached
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 MOST_KEPT = 8
 """Engines of one class: its instances may have options of their own, for example a schema for
@@ -201,7 +201,7 @@ class Engine:
         return documents.get(request.query)
 
     def _refuse(self, client: Client, session: Session, error: Exception) -> None:
-        log_refusal(f"Operation {client.request.id!r} was refused", error, self.settings.mask)
+        log_refusal("Operation %r was refused", error, self.settings.mask, client.request.id)
         client.failed([describe(error, session.format_error)], Refusal.OPERATION)
 
     def _execute(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:

@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port, validate_host
 from django.utils.http import is_same_domain
 
+from channels_graphql_ws.client_log import shown
 from channels_graphql_ws.execution.headers import headers_of
 
 ANY_ORIGIN: Final = "*"
@@ -24,8 +25,6 @@ _DEBUG_HOSTS: Final = (".localhost", "127.0.0.1", "[::1]")
 """What Django takes for ALLOWED_HOSTS where that is empty and DEBUG is on."""
 
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
-
-_MOST_SHOWN: Final = 100
 
 
 class Trust(Enum):
@@ -145,13 +144,6 @@ class Server:
         # Where TLS ends in a proxy, only the page knows of it.
         secure = scheme == "https" or _Addressed(self._scope, self._headers).is_secure()
         return domain or None, port or ("443" if secure else "80")
-
-
-def shown(text: str) -> str:
-    """Return what a client has sent, for a log: at most 100 characters, quoted if need be."""
-    text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
-    is_plain = text.isascii() and text.isprintable() and " " not in text and text
-    return text if is_plain else repr(text)
 
 
 def check_allowed_origins(value: Any, name: str) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
 from typing import Final
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+from channels_graphql_ws.client_log import ClientLog
+
+log = ClientLog("channels_graphql_ws.broadcast")
 
 DOUBLE: Final = -1
 """Sentinel for a number of lost messages: this one has come before."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextvars import Context
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.layers import ChannelLayer
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+log = ClientLog("channels_graphql_ws.broadcast")
 
 T = TypeVar("T")
 

@@ -8,7 +8,6 @@ layer not even that: broadcasts come straight from `broadcast`.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections import deque
 from collections.abc import Collection, Sequence
@@ -20,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from django.core.exceptions import SynchronousOnlyOperation
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.exceptions import PayloadDecodeError
@@ -41,7 +41,7 @@ from channels_graphql_ws.pubsub.pump import announce_and_rest
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import Drainable, drain_all
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+log = ClientLog("channels_graphql_ws.broadcast")
 
 RUNS_AT_ONCE = 32
 """Events that are executed before the event loop may see to other things."""

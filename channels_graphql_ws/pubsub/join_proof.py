@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, cancel, within
 from channels_graphql_ws.pubsub.layer_traits import LayerTraits
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+log = ClientLog("channels_graphql_ws.broadcast")
 
 PROBE_GROUP = "GQLWS-probe"
 """The group that a probe names. Nobody is in it, so that a consumer of the predecessor, which

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Collection
 from contextvars import Context
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 
 from channels.exceptions import ChannelFull
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.channel_reader import (
     CALL_TIMEOUT,
@@ -24,7 +24,7 @@ from channels_graphql_ws.pubsub.channel_reader import (
 from channels_graphql_ws.pubsub.layer_traits import traits_of
 from channels_graphql_ws.pubsub.layers import ChannelLayer
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+log = ClientLog("channels_graphql_ws.broadcast")
 
 CHECK_EVERY = 4.0
 """Seconds between two canaries. Less than the five after which redis-py 8 gives up an idle

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
@@ -12,12 +11,13 @@ from contextvars import Context
 from copy import deepcopy
 from typing import Any, Protocol, TypeAlias
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.channel_reader import ChannelReader
 from channels_graphql_ws.pubsub.layers import ChannelLayer, DirectLayer
 from channels_graphql_ws.pubsub.membership import Membership
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+log = ClientLog("channels_graphql_ws.broadcast")
 
 WARN_EVERY = 10.0
 """Seconds between two warnings that messages are dropped."""

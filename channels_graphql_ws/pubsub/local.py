@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -13,7 +12,9 @@ from typing import Any, Protocol, TypeAlias
 
 from channels.layers import InMemoryChannelLayer
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+from channels_graphql_ws.client_log import ClientLog, Sentence
+
+log = ClientLog("channels_graphql_ws.broadcast")
 
 Message: TypeAlias = Mapping[Any, Any]
 """`{"type": "broadcast", "group": …, "payload": bytes}`, or of type `unsubscribe`."""
@@ -108,5 +109,5 @@ def warn_if_unheard(layer: object, about: Callable[[], str]) -> None:
         "%s reached no client: InMemoryChannelLayer does not cross processes, and this one has "
         "never served a client. Configure a layer that connects processes in CHANNEL_LAYERS, for "
         "example channels_redis.pubsub.RedisPubSubChannelLayer",
-        about(),
+        Sentence(about()),
     )

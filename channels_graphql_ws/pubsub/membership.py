@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, cancel, within
 from channels_graphql_ws.pubsub.join_proof import JoinProof
@@ -17,7 +17,7 @@ from channels_graphql_ws.pubsub.layer_watch import LayerStatistics, LayerWatch, 
 from channels_graphql_ws.pubsub.layers import ChannelLayer
 from channels_graphql_ws.pubsub.local import Message
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+log = ClientLog("channels_graphql_ws.broadcast")
 
 AT_ONCE = 32
 """Groups of one host that are joined or left at the same time: Redis gets a connection for

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -11,9 +10,10 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
+from channels_graphql_ws.client_log import ClientLog, Sentence
 from channels_graphql_ws.pubsub.numbering import ANNOUNCEMENT
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+log = ClientLog("channels_graphql_ws.broadcast")
 
 _LONGEST_IN_LOG = 100
 
@@ -92,7 +92,7 @@ class FailureLog:
         self._said[kind] = now
         unsaid = self._unsaid.pop(kind, 0)
         more = f" (and {unsaid} more since the last such line)" if unsaid else ""
-        log.error("%s failed and nobody awaited it%s", about, more, exc_info=error)
+        log.error("%s failed and nobody awaited it%s", Sentence(about), more, exc_info=error)
 
 
 failures = FailureLog()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
@@ -13,6 +12,7 @@ from math import inf
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from channels_graphql_ws.client_log import ClientLog, Sentence
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.layer_traits import traits_of
@@ -21,7 +21,7 @@ from channels_graphql_ws.pubsub.numbering import Numbering, announcements_on, nu
 from channels_graphql_ws.pubsub.outgoing import Outgoing, PendingSend
 from channels_graphql_ws.settings import project_settings
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+log = ClientLog("channels_graphql_ws.broadcast")
 
 EVACUATION_TIMEOUT = 5.0
 """Seconds that what an event loop leaves unsent may take when it is shut down."""
@@ -254,7 +254,8 @@ class Lane:
         for outgoing, sent in moved:
             error = sent.exception() if sent in done else TimeoutError("it takes too long")
             if error is not None:
-                log.error("%s failed and nobody awaited it", outgoing.about, exc_info=error)
+                about = Sentence(outgoing.about)
+                log.error("%s failed and nobody awaited it", about, exc_info=error)
 
 
 async def keep(layer: GroupSender, outgoing: Outgoing) -> None:

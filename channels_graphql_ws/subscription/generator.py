@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
 from graphql import ExecutionResult
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_cancellation
@@ -24,7 +24,7 @@ from channels_graphql_ws.pubsub.hub import RUNS_AT_ONCE
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.single import Member
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 
 class GeneratorMember(Member, Protocol):

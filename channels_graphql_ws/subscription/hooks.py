@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Final
 
 from graphql import ExecutionResult, located_error
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.subscription.event import EventExecution, Payload
 from channels_graphql_ws.subscription.field import SKIP
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 
 def wind_down(plan: EventExecution, id: object, *tasks: asyncio.Task[None] | None) -> Eager[None]:

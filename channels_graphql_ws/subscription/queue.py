@@ -7,12 +7,12 @@ queue, and most are always empty: such a one holds next to nothing.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.pubsub.notification import STAYS, CoalesceKey
 from channels_graphql_ws.subscription.declaration import (
     QueuePolicy,
@@ -21,7 +21,7 @@ from channels_graphql_ws.subscription.declaration import (
 )
 from channels_graphql_ws.subscription.field import Hook
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+log = ClientLog("channels_graphql_ws.broadcast")
 
 
 class Queued(Protocol):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 from django.core.exceptions import SynchronousOnlyOperation
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.exceptions import PayloadDecodeError
 from channels_graphql_ws.pubsub.channel_reader import asked
@@ -22,7 +22,7 @@ from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.pubsub.origin import Origin
 from channels_graphql_ws.subscription.cursor import CursorCodec
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 
 class Restored(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
 from math import inf
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from graphql import ExecutionResult
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.encoding import encode_result
@@ -54,7 +54,7 @@ from channels_graphql_ws.subscription.subscriber import (
     started,
 )
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 DELIVERIES_AT_ONCE: Final = 16
 """Clients that get a result in one turn; see also `hub.RUNS_AT_ONCE`."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from graphql import GraphQLSchema
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.execution.documents import Document
@@ -19,7 +19,7 @@ from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.shared import SharedSubscriber
 from channels_graphql_ws.subscription.subscriber import ENDLESS, Patience
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 
 class SharingKey(NamedTuple):

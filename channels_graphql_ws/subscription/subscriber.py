@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from graphql import ExecutionResult, GraphQLError
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_cancellation
@@ -24,7 +24,7 @@ from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.groups import topic_of
 from channels_graphql_ws.subscription.queue import NotificationQueue, queue_for
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 END: Final = object()
 """In the place of a notification: there will be no more."""

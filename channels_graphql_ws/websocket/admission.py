@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.concurrency.variables import VariableChange, apply, changes
@@ -17,7 +17,7 @@ from channels_graphql_ws.operations.places import NoPlaceError
 from channels_graphql_ws.websocket.interfaces import Application, ConnectionSettings
 from channels_graphql_ws.websocket.protocol import Effect, ServerProtocol, State
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 
 class AdmissionOwner(Protocol):

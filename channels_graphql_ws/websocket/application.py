@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.json_text import culprit, is_encodable, loads
@@ -19,7 +19,7 @@ from channels_graphql_ws.websocket.interfaces import Acceptance
 from channels_graphql_ws.websocket.messages import CloseCode
 from channels_graphql_ws.websocket.operation import ClientOperation
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 _ACCEPTED: Final = Acceptance(None, is_another=False)
 

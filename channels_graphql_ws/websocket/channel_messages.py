@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
 from types import CodeType
@@ -11,9 +10,10 @@ from typing import Any, Protocol
 
 from channels.exceptions import StopConsumer
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 
 class Receiver(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any, Final, assert_never
 
 from graphql import OperationType
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.errors import TIMED_OUT, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
@@ -44,7 +44,7 @@ from channels_graphql_ws.websocket.tasks import ConnectionTasks
 # To read a member of an `Enum` takes as long as a call.
 READY: Final = State.READY
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 ANOTHER_IDENTITY: Final = {
     "message": "This connection belongs to another user or session now: the operation was ended",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
@@ -15,6 +14,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.exceptions import ChannelLayerError, InvalidMessageError
 from channels_graphql_ws.operations.class_checks import check_names
@@ -71,7 +71,7 @@ from channels_graphql_ws.websocket.subprotocols import (
     parse,
 )
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 
 class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsumer):

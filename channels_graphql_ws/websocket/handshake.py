@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from channels_graphql_ws.client_log import ClientLog, Sentence
 from channels_graphql_ws.execution.headers import problem_of_headers
 from channels_graphql_ws.operations.defaults import is_debug
 from channels_graphql_ws.operations.origins import Server
@@ -19,7 +19,7 @@ from channels_graphql_ws.operations.places import (
     user_of,
 )
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
@@ -125,7 +125,7 @@ async def refuse(refusal: Refusal, scope: Mapping[str, Any], send: Send) -> None
     Servers make a 403 of a close. Those that can send another answer (ASGI, WebSocket Denial
     Response) do so where the status is another, and with DEBUG.
     """
-    log.warning("Refused a WebSocket %s", refusal.reason)
+    log.warning("Refused a WebSocket %s", Sentence(refusal.reason))
     has_answer = "websocket.http.response" in (scope.get("extensions") or {})
     if has_answer and (is_debug() or refusal.status != HTTPStatus.FORBIDDEN):
         headers = [(b"content-type", b"text/plain; charset=utf-8")]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from graphql import OperationType
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
@@ -19,7 +19,7 @@ from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import default
 from channels_graphql_ws.websocket.operation import ClientOperation
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 
 class WebSocketHooks:

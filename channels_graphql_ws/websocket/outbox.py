@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from asyncio import TimerHandle
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from functools import partial
 from sys import getsizeof
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.eager import is_cancellation
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 Event: TypeAlias = dict[str, Any]
 

@@ -8,12 +8,19 @@ import math
 from decimal import Decimal
 from typing import Any
 
+import graphene
 import pytest
 from django.utils.translation import gettext_lazy
 from graphql import ExecutionResult, GraphQLError
 
 from channels_graphql_ws.execution.encoding import encode_result
-from channels_graphql_ws.execution.errors import describe, format_error, log_errors
+from channels_graphql_ws.execution.errors import (
+    MOST_LOGGED,
+    describe,
+    format_error,
+    log_errors,
+)
+from engine_fakes import Rig, schema_of
 
 pytestmark = pytest.mark.usefixtures("executor")
 
@@ -160,3 +167,65 @@ def test_what_is_wrong_with_the_request_is_not_logged(caplog):
     log_errors([GraphQLError("no"), GraphQLError("no", original_error=inner)], "it", "1")
     log_errors(None, "it", "1")
     assert caplog.records == []
+
+
+class Secretive(graphene.ObjectType):
+    """Breaks, for whoever names a password."""
+
+    boom = graphene.String(password=graphene.String())
+    items = graphene.List(lambda: Secretive)
+
+    def resolve_boom(self, info, password=None):
+        raise ValueError("Boom")
+
+    def resolve_items(self, info):
+        return [{}] * 300
+
+
+SECRETIVE = schema_of(query=Secretive)
+FORGED = "1\n2026-01-01 CRITICAL forged"
+
+
+async def test_the_log_has_the_path_of_an_error_and_nothing_of_the_document(caplog):
+    query = '{ items { a: boom(password: "hunter2") } }'.replace("items", "i: items", 1)
+    await Rig(SECRETIVE).answer(query, id="7")
+    record = caplog.records[0]
+    assert record.message == "An error in an operation (id 7) at i.0.a: ValueError('Boom')"
+    assert "hunter2" not in caplog.text
+    assert "GraphQL request" not in caplog.text
+
+
+@pytest.mark.parametrize("count", [10, 11, 300])
+async def test_a_result_with_many_errors_is_logged_in_few_lines(caplog, count):
+    fields = " ".join(f"a{number}: boom" for number in range(count))
+    result = await Rig(SECRETIVE).answer(f"{{ {fields} }}")
+    assert len(result["errors"]) == count
+    more = [f"{count - MOST_LOGGED} more errors in an operation (id 1)"] if count > 10 else []
+    assert caplog.messages[MOST_LOGGED:] == more
+    assert len(caplog.text) < 30_000
+
+
+async def test_what_a_client_has_named_cannot_break_a_line(caplog):
+    server = Rig(SECRETIVE)
+    server.session.before = lambda request: 1 / 0 if request.operation_name == "Q" else None
+    caplog.set_level(logging.DEBUG)
+    await server.run("query Q { boom }", id=FORGED, name="Q")
+    await server.run('query A { boom(password: "a\u2028b") }', id=FORGED, name="A")
+    await server.run("query A { boom }", id="x" * 900_000, name="A")
+    await server.run("query A { " + "y" * 5_000 + ": boom }", id="1", name="A")
+    assert len(caplog.records) == 4
+    assert all(message.isprintable() for message in caplog.messages)
+    assert max(map(len, caplog.messages)) < 1_000
+
+
+async def test_a_refusal_names_the_operation_in_one_line(caplog):
+    def refuse(request):
+        raise PermissionError(FORGED)
+
+    server = Rig(SECRETIVE)
+    server.session.before = refuse
+    caplog.set_level(logging.INFO)
+    await server.run("{ boom }", id=FORGED)
+    [message] = caplog.messages
+    assert message.startswith("Operation '1\\n2026-01-01 CRITICAL forged' was refused: ")
+    assert message.isprintable()

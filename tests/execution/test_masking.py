@@ -8,7 +8,7 @@ from typing import Any
 
 import graphene
 import pytest
-from graphql import GraphQLError
+from graphql import GraphQLError, parse
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import (
@@ -264,3 +264,16 @@ async def test_an_http_hook_that_breaks_is_hidden_and_logged(caplog: Any) -> Non
     answer = await post(application, {"query": "{ ok }"})
     assert answer.message == HIDDEN
     assert "KeyError" in caplog.text
+
+
+def test_what_hides_an_error_keeps_its_places_without_counting_lines() -> None:
+    document = parse("{\n  a\n  a\n}")
+    nodes = document.definitions[0].selection_set.selections  # type: ignore[attr-defined]
+    error = GraphQLError(LEAK, list(nodes), path=["a"], original_error=ValueError())
+    masked: Any = Mask(mask_errors=True)(error)
+    assert masked.formatted["locations"] == error.formatted["locations"]
+    assert (masked.nodes, masked.source, masked.positions) == (
+        error.nodes,
+        error.source,
+        error.positions,
+    )

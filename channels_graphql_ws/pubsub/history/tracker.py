@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextvars import Context
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, pause_after, within
 from channels_graphql_ws.pubsub.history.interfaces import History, Page, Position
 from channels_graphql_ws.pubsub.local import Message
 from channels_graphql_ws.pubsub.origin import Origin
 
-log = logging.getLogger("channels_graphql_ws.broadcast")
+log = ClientLog("channels_graphql_ws.broadcast")
 
 ATTEMPTS = 5
 """Attempts to ask the history for what is missing, until it is given up."""

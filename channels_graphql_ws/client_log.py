@@ -1,0 +1,222 @@
+"""Log lines that clients can cause: no value is long or breaks a line, and there are few."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import traceback
+from collections.abc import Hashable
+from dataclasses import dataclass
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+LONGEST: Final = 100
+"""Characters of a value in a line."""
+
+LONGEST_TEXT: Final = 500
+"""Characters of an exception or a sentence in a line, and of each message in a traceback."""
+
+LINES: Final = 30
+"""Lines of one kind that are logged in each period on an event loop; the others are counted."""
+
+PERIOD: Final = 60.0
+"""Seconds."""
+
+_MOST_KINDS: Final = 1_000
+
+
+class Sentence(str):
+    """A text of our own in a line: what clients have chosen in it is cut already."""
+
+    __slots__ = ()
+
+
+def shown(text: str) -> str:
+    """Return what a client has sent, for a text: at most 100 characters, quoted if need be."""
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    is_plain = text.isascii() and text.isprintable() and " " not in text and text
+    return text if is_plain else repr(text)
+
+
+class ClientLog:
+    """A logger for lines that clients can cause.
+
+    What stands in a line besides its own text is cut, and without line breaks and escape
+    sequences: a client may have chosen it. Lines of one kind are limited: a kind is a text, and
+    where an exception was raised.
+
+    Args:
+        name: of the logger.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, text: str, *values: object, exc_info: BaseException | None = None) -> None:
+        """Log a line of the level DEBUG."""
+        self._log(logging.DEBUG, text, values, exc_info)
+
+    def info(self, text: str, *values: object, exc_info: BaseException | None = None) -> None:
+        """Log a line of the level INFO."""
+        self._log(logging.INFO, text, values, exc_info)
+
+    def warning(self, text: str, *values: object, exc_info: BaseException | None = None) -> None:
+        """Log a line of the level WARNING."""
+        self._log(logging.WARNING, text, values, exc_info)
+
+    def error(self, text: str, *values: object, exc_info: BaseException | None = None) -> None:
+        """Log a line of the level ERROR."""
+        self._log(logging.ERROR, text, values, exc_info)
+
+    def exception(self, text: str, *values: object) -> None:
+        """Log a line of the level ERROR, with the exception that is being handled."""
+        self._log(logging.ERROR, text, values, sys.exc_info()[1])
+
+    def _log(
+        self, level: int, text: str, values: tuple[object, ...], error: BaseException | None
+    ) -> None:
+        if not self._logger.isEnabledFor(level):
+            return
+        left_out = _take((self._logger.name, level, text, _place_of(error)))
+        if left_out is None:
+            return
+        if left_out:
+            self._write(level, "%s more lines like the next were left out", (left_out,), None)
+        self._write(level, text, tuple(map(_shown, values)), error)
+
+    def _write(
+        self, level: int, text: str, values: tuple[object, ...], error: BaseException | None
+    ) -> None:
+        # Above this are `_log` and the method of the level.
+        file, line, function, stack = self._logger.findCaller(stacklevel=4)
+        exc_info: Any = None if error is None else (type(error), error, error.__traceback__)
+        record = self._logger.makeRecord(
+            self._logger.name, level, file, line, text, values, exc_info, function, None, stack
+        )
+        if error is not None:
+            record.exc_text = _traceback(error)
+        self._logger.handle(record)
+
+
+class _Shown:
+    """A value in a line, cut and escaped when the line is written."""
+
+    __slots__ = ("_longest", "_value")
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+        is_text = isinstance(value, BaseException | Sentence)
+        self._longest = LONGEST_TEXT if is_text else LONGEST
+
+    def __str__(self) -> str:
+        value = self._value
+        # A long text is not escaped as a whole, only to be cut.
+        text = value[: self._longest + 1] if isinstance(value, str) else _text(str, value)
+        return _cut(_one_line(text), self._longest)
+
+    def __repr__(self) -> str:
+        value = self._value
+        if isinstance(value, str):
+            value = value[: self._longest + 1]
+        return _cut(_text(repr, value), self._longest)
+
+
+def _shown(value: object) -> object:
+    # Numbers keep their formats; but an id may have ten thousand digits.
+    is_small = isinstance(value, int | float) and abs(value) < sys.maxsize
+    return value if is_small else _Shown(value)
+
+
+def _text(form: Any, value: object) -> str:
+    try:
+        return _one_line(form(value))
+    except Exception:  # noqa: BLE001 (it may be the user's, or a number of too many digits)
+        return f"<{type(value).__name__}>"
+
+
+def _one_line(text: str) -> str:
+    """Return a text with escapes for what is not printable."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def _traceback(error: BaseException) -> str | None:
+    """Return a traceback without line breaks in messages; `None` if there are none anyway."""
+    messages = {_text_of(each) for each in _chain(error)}
+    hostile = [each for each in messages if not each.isprintable() or len(each) > LONGEST_TEXT]
+    if not hostile:
+        return None
+    text = "".join(traceback.format_exception(error))
+    for message in sorted(hostile, key=len, reverse=True):
+        text = text.replace(message, _cut(_one_line(message), LONGEST_TEXT))
+    return text.rstrip("\n")
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 (a class of the user)
+        return ""
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _place_of(error: BaseException | None) -> Hashable:
+    """Return what errors that are raised in one place have in common."""
+    if error is None:
+        return None
+    last: TracebackType | None = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    place = None if last is None else (last.tb_frame.f_code.co_filename, last.tb_lineno)
+    return type(error), place
+
+
+@dataclass(slots=True)
+class _Kind:
+    """The lines of one kind in the current period."""
+
+    until: float
+    lines: int = 0
+    left_out: int = 0
+
+
+_kinds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Kind]] = WeakKeyDictionary()
+
+
+def _take(kind: Hashable) -> int | None:
+    """Count a line.
+
+    Returns:
+        How many were left out before it; `None` if it is to be left out, too.
+    """
+    try:
+        kinds = _kinds.setdefault(asyncio.get_running_loop(), {})
+    except RuntimeError:
+        # Clients are served by event loops.
+        return 0
+    now = monotonic()
+    known = kinds.get(kind)
+    if known is None or known.until <= now:
+        if len(kinds) >= _MOST_KINDS:
+            kinds.clear()
+        left_out = 0 if known is None else known.left_out
+        kinds[kind] = _Kind(now + PERIOD, 1)
+        return left_out
+    if known.lines < LINES:
+        known.lines += 1
+        return 0
+    known.left_out += 1
+    return None
