@@ -300,9 +300,11 @@ async def _require_subprotocol(
     )
 
 
-async def _drop(socket: aiohttp.ClientWebSocketResponse) -> None:
+async def _drop(
+    socket: aiohttp.ClientWebSocketResponse, *, seconds: float = _DROP_TIMEOUT
+) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_DROP_TIMEOUT):
+        async with asyncio.timeout(seconds):
             await socket.close()
 
 
@@ -330,19 +332,32 @@ class _AiohttpConnection:
             ) from error
 
     async def close(self, code: int) -> None:
+        # However often the caller is cancelled, the task is cancelled once, and then ends at once.
+        closing = asyncio.create_task(self._close(code))
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            closing.cancel()
+            await asyncio.wait((closing,))
+            raise
+
+    async def _close(self, code: int) -> None:
         try:
             await self.socket.close(code=code)
         finally:
             self.reader.cancel()
             await asyncio.gather(self.reader, return_exceptions=True)
+            if not self.socket.closed:
+                # Cancelled before it began to close: aiohttp then holds the socket.
+                await _drop(self.socket, seconds=0)
             if self.session is not None:
                 await self.session.close()
 
     async def _read(self) -> None:
         # Nobody cancels this in mid-read: aiohttp would then forget the close code.
-        intake = self.intake
+        intake, receive = self.intake, self.socket.receive
         while True:
-            frame = await self.socket.receive()
+            frame = await receive()
             try:
                 message = parse_message(frame.data) if frame.type == _TEXT else self._other(frame)
             except ConnectionClosedError as closed:
@@ -351,7 +366,7 @@ class _AiohttpConnection:
             except RemoteProtocolError as error:
                 intake.report(error)
                 continue
-            if not intake.is_forwarding and self._answers_pings and message.get("type") == "ping":
+            if message.get("type") == "ping" and self._answers_pings and not intake.is_forwarding:
                 # A ping that cannot be answered is followed by the end, which is told.
                 with contextlib.suppress(ConnectionClosedError):
                     await self.send_text(dumps(pong_for(message)))

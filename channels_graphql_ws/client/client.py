@@ -367,8 +367,10 @@ class GraphqlWsClient(MessageClient):
     async def finalize(self) -> None:
         """Close the connection and end all operations; harmless when that has happened."""
         self._is_entered = False
-        await self._session.close()
-        await super().finalize()
+        try:
+            await self._session.close()
+        finally:
+            await super().finalize()
 
     aclose = finalize
 

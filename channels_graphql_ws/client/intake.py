@@ -35,11 +35,12 @@ class Intake:
 
     def put(self, message: Message) -> bool:
         """Take a message; return whether others should run before the next one comes."""
-        if self._deliver is None:
+        deliver = self._deliver
+        if deliver is None:
             self.inbox.put(message)
             return False
         try:
-            return bool(self._deliver(message))
+            return bool(deliver(message))
         except Exception as error:  # noqa: BLE001 (of who takes the messages)
             self.report(error)
             return False

@@ -253,9 +253,11 @@ class MessageClient:
         self._opened = self._connected = False
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if opened:
-            await self._transport.disconnect()
+        try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            if opened:
+                await self._transport.disconnect()
 
     @property
     def _dialect(self) -> Subprotocol:

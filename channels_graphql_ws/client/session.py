@@ -183,11 +183,16 @@ class Session:
 
     async def close(self) -> None:
         """Close the connection and end all that goes on; harmless if that has happened."""
-        for task in (self._main, *self._tasks):
-            if task is not None:
-                task.cancel()
-        if self._main is not None:
-            await asyncio.gather(self._main, *self._tasks, return_exceptions=True)
+        running = [task for task in (self._main, *self._tasks) if task is not None]
+        for task in running:
+            task.cancel()
+        try:
+            await asyncio.gather(*running, return_exceptions=True)
+        finally:
+            self._end_operations()
+
+    def _end_operations(self) -> None:
+        """Tell who waits that the client was closed."""
         operations, self._router.operations = self._router.operations, {}
         closed = _closed_by_us()
         for operation in operations.values():

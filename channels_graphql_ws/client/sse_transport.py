@@ -42,10 +42,12 @@ class GraphqlSseTransport(OverHttp):
     async def disconnect(self, timeout: float | None = None) -> None:
         """End the stream and all operations; nothing happens if there is none."""
         stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.cancel()
-            await asyncio.gather(stream, return_exceptions=True)
-        await super().disconnect(timeout)
+        try:
+            if stream is not None:
+                stream.cancel()
+                await asyncio.gather(stream, return_exceptions=True)
+        finally:
+            await super().disconnect(timeout)
 
     async def _begin(self) -> None:
         """Reserve a stream, and open it."""

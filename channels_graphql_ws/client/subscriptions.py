@@ -74,7 +74,9 @@ class ClientSubscription(AsyncIterator[SubscriptionEvent[Data]], Generic[Data]):
         """
         self._cancelled_in = None
         event = self._live.take_now()
-        return self.converted(await self._next() if event is None else event)
+        if event is None:
+            event = await self._next()
+        return event if self._convert is None else self.converted(event)
 
     async def take_batch(self) -> list[SubscriptionEvent[Any]]:
         """Wait for an event; return it and those behind it, before `converted()`.

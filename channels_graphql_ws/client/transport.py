@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 from channels_graphql_ws.client.errors import ConnectionRejectedError, SubprotocolMismatchError
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
@@ -79,7 +79,7 @@ class GraphqlWsTransport:
         speaks, and `subprotocols`, all that it can speak, the preferred one first.
 
         Raises:
-            ConnectionClosedError: the server can not be reached or refused.
+            ConnectionClosedError: the server cannot be reached or refused.
         """
         raise NotImplementedError
 
@@ -136,16 +136,17 @@ def parse_message(text: str) -> dict[str, Any]:
         RemoteProtocolError: the text is not a JSON object.
     """
     try:
-        message: object = loads(text)
+        message = loads(text)
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(
             f"The server sent a message that is not JSON: {_shortened(text)}"
         ) from error
-    if not isinstance(message, dict):
-        raise RemoteProtocolError(
-            f"The server sent a message that is no object: {_shortened(text)}"
-        )
-    return cast("dict[str, Any]", message)
+    if type(message) is dict:
+        found: dict[str, Any] = message
+        return found
+    raise RemoteProtocolError(
+        f"The server sent a message that is not an object: {_shortened(text)}"
+    )
 
 
 def closed_by_server(code: int | None, reason: str) -> ConnectionClosedError:

@@ -158,7 +158,7 @@ def test_text_that_is_not_json_is_a_protocol_error(text):
 
 @pytest.mark.parametrize("text", ["[]", "1", "null", '"text"'])
 def test_json_that_is_no_object_is_a_protocol_error(text):
-    with pytest.raises(RemoteProtocolError, match="no object"):
+    with pytest.raises(RemoteProtocolError, match="not an object"):
         parse_message(text)
 
 
@@ -277,7 +277,7 @@ async def test_what_has_no_json_form_is_refused_and_not_sent(transport, bad):
 
 
 @pytest.mark.parametrize(
-    ("frame", "fault"), [("{", "not JSON"), ("[]", "no object"), (b"\x00", "binary frame")]
+    ("frame", "fault"), [("{", "not JSON"), ("[]", "not an object"), (b"\x00", "binary frame")]
 )
 async def test_a_bad_frame_is_a_protocol_error_and_the_connection_lives_on(
     server, transport, frame, fault
