@@ -17,6 +17,10 @@ import orjson
 
 # A first character of its own is what the search can skip to: it takes half the time.
 _LONG_NUMBER = re.compile(r"[0-9][0-9]{18}")
+
+# Of 19 digits in a row at least three are among each sixth character of a text. To look at those
+# first takes a third of the time, and is mostly enough.
+_THREE_DIGITS = re.compile(r"[0-9][0-9]{2}")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -70,7 +74,9 @@ def loads(text: str) -> Any:
         text = _without_lone_surrogates(text)
         value = orjson.loads(text)
     # Behind orjson, which refuses what this one would take: NaN, deep nesting.
-    return value if _LONG_NUMBER.search(text) is None else json.loads(text)
+    if _THREE_DIGITS.search(text[5::6]) is None or _LONG_NUMBER.search(text) is None:
+        return value
+    return json.loads(text)
 
 
 def _without_lone_surrogates(text: str) -> str:

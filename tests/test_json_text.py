@@ -74,6 +74,13 @@ def test_an_integer_beyond_64_bits_keeps_its_digits() -> None:
     assert dumps(loads(text)) == text
 
 
+@pytest.mark.parametrize("digits", [19, 20, 25, 37])
+@pytest.mark.parametrize("before", range(7))
+def test_a_long_integer_is_found_wherever_it_stands(before: int, digits: int) -> None:
+    number = int("9" * digits)
+    assert loads(f"[{' ' * before}{number}]") == [number]
+
+
 def test_text_with_a_long_number_is_compact_too() -> None:
     assert dumps({"a": [2**70, 1]}) == f'{{"a":[{2**70},1]}}'
 

@@ -27,6 +27,7 @@ WORST = {
     "json_text._ESCAPED_SURROGATE": ["\\", "\\u", "\\ud"],
     "json_text._LONE_SURROGATE": ["a"],
     "json_text._LONG_NUMBER": ["1", "1" * 18 + "a"],
+    "json_text._THREE_DIGITS": ["1", "11", "11a"],
     "pubsub.publisher._PREFIX": ["a", "-"],
     "serializer.scalars._ZONE_KEY": ["a", "a/", "a/b"],
     "execution.documents._NAME": ["a", "a "],
