@@ -18,6 +18,7 @@ from servers.events import ITEMS, SELECTED_ONE_IN
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / ".cache"
 PREDECESSOR = "django-channels-graphql-ws==1.0.0rc7"
+GQL = "gql[aiohttp,websockets]==4.0.0"
 STRAWBERRY = "strawberry-graphql[channels]==0.341.2"
 
 # The stack below the peers is the very one that we run on. The pins of the predecessor (Django 4,
@@ -53,6 +54,11 @@ def strawberry() -> list[str]:
     """Return the interpreter of Strawberry's environment; it chooses its own graphql-core."""
     stack = _installed(SERVER_STACK)
     return [_virtual_environment("strawberry", [DJANGO, REDIS, STRAWBERRY, *stack])]
+
+
+def gql() -> list[str]:
+    """Return the interpreter of gql's environment; aiohttp is the one that we run on."""
+    return [_virtual_environment("gql", [GQL, *_installed(("aiohttp",))])]
 
 
 def node() -> list[str]:

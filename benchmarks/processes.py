@@ -83,9 +83,8 @@ async def running(
         whole += ["-m", "servers.launch", module]
     if send_buffer is not None:
         whole += ["--send-buffer", str(send_buffer)]
-    if cpu is not None:
-        whole = [sys.executable, "-c", _PINNED, str(cpu), *whole]
-    environment = _environment(foreign=command is not None, tree=tree)
+    whole = pinned(whole, cpu)
+    variables = environment(foreign=command is not None, tree=tree)
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
             *whole,
@@ -93,7 +92,7 @@ async def running(
             stderr=log,
             # `-m` looks there first: nowhere near the package of this checkout.
             cwd=HERE,
-            env=environment | {"BENCHMARK_WISHES": json.dumps(wishes or {})},
+            env=variables | {"BENCHMARK_WISHES": json.dumps(wishes or {})},
         )
         try:
             ready = await _ready(process, log)
@@ -108,9 +107,7 @@ async def running_redis(command: Sequence[str], cpu: int | None) -> AsyncGenerat
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    whole = [*command, "--port", str(port)]
-    if cpu is not None:
-        whole = [sys.executable, "-c", _PINNED, str(cpu), *whole]
+    whole = pinned([*command, "--port", str(port)], cpu)
     process = await asyncio.create_subprocess_exec(*whole, stdout=subprocess.DEVNULL)
     try:
         async with asyncio.timeout(REDIS_TIMEOUT):
@@ -140,8 +137,14 @@ def cores() -> tuple[int | None, int | None]:
     return available[0], available[-1]
 
 
-def _environment(*, foreign: bool, tree: Path | None = None) -> dict[str, str]:
-    """Return the environment of a server; a `foreign` one must not see this checkout."""
+def pinned(command: Sequence[str], cpu: int | None) -> list[str]:
+    """Return a command that runs another on one core, if one is given."""
+    prefix = [] if cpu is None else [sys.executable, "-c", _PINNED, str(cpu)]
+    return [*prefix, *command]
+
+
+def environment(*, foreign: bool, tree: Path | None = None) -> dict[str, str]:
+    """Return the environment of a process; a `foreign` one must not see this checkout."""
     paths = [str(HERE)]
     if tree is not None:
         paths.append(str(tree))

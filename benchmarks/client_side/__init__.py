@@ -1,0 +1,1 @@
+"""Clients under measurement, and the server that they all talk to."""

@@ -1,0 +1,22 @@
+"""gql, over aiohttp."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+
+from gql import Client
+from gql.transport.aiohttp_websockets import AIOHTTPWebsocketsTransport
+
+from client_side.gql_session import Session
+
+VERSIONS = {name: version(name) for name in ("gql", "aiohttp", "graphql-core")}
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Session]:
+    """Connect."""
+    transport = AIOHTTPWebsocketsTransport(url=url, subprotocols=["graphql-transport-ws"])
+    async with Client(transport=transport, execute_timeout=60) as session:
+        yield Session(session)
