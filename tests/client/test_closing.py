@@ -19,7 +19,7 @@ from channels_graphql_ws.client import (
     GraphqlWsTransportAiohttp,
 )
 from http_peer import EVENTS
-from support import leftover_tasks, tick, wait_until
+from support import tick, wait_until
 
 ON_A = "subscription { a }"
 
