@@ -232,13 +232,12 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
         except aiohttp.WSServerHandshakeError as error:
             raise refused_handshake(self._address, error) from error
         except aiohttp.ServerDisconnectedError as error:
+            advice = "; does it speak TLS (wss://)?" if self._address.startswith("ws:") else ""
             raise ConnectionRejectedError(
-                f"Could not connect to {self._address}: the server ended the handshake"
+                f"Could not connect to {self._address}: the server ended the handshake{advice}"
             ) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise ConnectionRejectedError(
-                f"Could not connect to {self._address}: {str(error) or type(error).__name__}"
-            ) from error
+            raise unreachable(self._address, error) from error
 
 
 def _new_session() -> aiohttp.ClientSession:
@@ -259,6 +258,16 @@ def refused_handshake(address: str, error: aiohttp.ClientResponseError) -> Conne
         f"{_STATUS_ADVICE.get(error.status, '')}",
         status=error.status,
         retry_after=seconds_of(asked_for),
+    )
+
+
+def unreachable(address: str, error: Exception) -> ConnectionRejectedError:
+    """Build the error for a server to which there is no connection."""
+    is_untrusted = isinstance(error.__cause__, _ssl.SSLCertVerificationError)
+    advice = ". Its certificate is not trusted: give one that is in the option ssl"
+    return ConnectionRejectedError(
+        f"Could not connect to {address}: {str(error) or type(error).__name__}"
+        f"{advice if is_untrusted else ''}"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any, Final
 
-from channels_graphql_ws.client.aiohttp_transport import Headers, Url, seconds_of
+from channels_graphql_ws.client.aiohttp_transport import Headers, Url, seconds_of, unreachable
 from channels_graphql_ws.client.errors import ConnectionRejectedError, error_details
 from channels_graphql_ws.client.handshake import resolved
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
@@ -94,9 +94,7 @@ class HttpEndpoint:
             ) as response:
                 yield response
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
-            raise ConnectionRejectedError(
-                f"Could not connect to {self.address}: {error}"
-            ) from error
+            raise unreachable(self.address, error) from error
         except (aiohttp.ClientError, OSError) as error:
             text = str(error) or type(error).__name__
             raise ConnectionClosedError(f"{self.address} broke off: {text}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -57,8 +58,11 @@ def is_retriable(error: Exception) -> bool:
     """Return whether a later attempt may have better luck.
 
     Close codes are judged as by npm's `graphql-ws`; 1012 and 4012 are restarts. Refused
-    handshakes are judged by their HTTP status: 408, 429 and those from 500 on may pass.
+    handshakes are judged by their HTTP status: 408, 429 and those from 500 on may pass. A
+    certificate that is not trusted is not trusted the next time, either.
     """
+    if _is_about_certificate(error):
+        return False
     if isinstance(error, ConnectionRejectedError) and error.status is not None:
         return error.status in _PASSING_STATUSES
     if isinstance(error, ConnectionClosedError):
@@ -66,6 +70,14 @@ def is_retriable(error: Exception) -> bool:
         is_rfc = code is not None and 1000 <= code < 2000  # noqa: PLR2004 (RFC 6455, 7.4.2)
         return code in _PASSING_CODES if is_rfc else code not in _FATAL_CODES
     return isinstance(error, OSError)  # `TimeoutError` is one.
+
+
+def _is_about_certificate(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def is_about_credentials(error: Exception) -> bool:

@@ -44,6 +44,7 @@ def test_a_refused_handshake_is_judged_by_its_status(status, passes):
         (GraphqlWsTimeoutError("a connection", 1), True),
         (ConnectionResetError(), True),
         (ssl.SSLError(), True),
+        (ssl.SSLCertVerificationError(), False),
         (RemoteProtocolError("garbage"), False),
         (KeyError("a bug"), False),
     ],
