@@ -26,6 +26,9 @@ GO = "query Go($number: Int) { go(number: $number) { number } }"
 HOLD = "query Hold($number: Int) { hold(number: $number) { number } }"
 
 
+_WAVES = 2_000
+
+
 class Client(Protocol):
     """A connected client of some package."""
 
@@ -79,7 +82,7 @@ async def measure_queries(client: Client, operations: int, total: int) -> dict[s
     before = rss_kib()
     await at_once(client, HOLD, operations)
     kib = (peak_kib() - before) / operations
-    waves = max(1, total // operations)
+    waves = max(1, min(_WAVES, total // operations))
     await at_once(client, NEWS, operations)
     gc.collect()
     began = time.process_time()

@@ -263,12 +263,20 @@ def refused_handshake(address: str, error: aiohttp.ClientResponseError) -> Conne
 
 def unreachable(address: str, error: Exception) -> ConnectionRejectedError:
     """Build the error for a server to which there is no connection."""
-    is_untrusted = isinstance(error.__cause__, _ssl.SSLCertVerificationError)
-    advice = ". Its certificate is not trusted: give one that is in the option ssl"
-    return ConnectionRejectedError(
-        f"Could not connect to {address}: {str(error) or type(error).__name__}"
-        f"{advice if is_untrusted else ''}"
-    )
+    return ConnectionRejectedError(f"Could not connect to {address}: {_cause_of(error)}")
+
+
+def _cause_of(error: Exception) -> str:
+    """Return why there is no connection, and what to look at."""
+    cause = getattr(error, "os_error", None)
+    if isinstance(error.__cause__, _ssl.SSLCertVerificationError):
+        verdict = error.__cause__.verify_message or "verification failed"
+        return f"its certificate is not trusted ({verdict}); see the option ssl"
+    if isinstance(error, ValueError):  # `aiohttp.InvalidURL`
+        return "it is not a valid URL"
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused; are host and port right, and does the server run?"
+    return str(getattr(cause, "strerror", None) or error) or type(error).__name__
 
 
 _STATUS_ADVICE: Final = {

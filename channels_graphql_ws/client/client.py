@@ -436,7 +436,9 @@ class GraphqlWsClient(MessageClient):
 
 def _expire(operation: SingleResult, carrier: Carrier, seconds: float) -> None:
     waited_for, advice = carrier.describe_wait()
-    operation.fail(GraphqlWsTimeoutError(f"{waited_for} to {operation}", seconds, advice))
+    name = str(operation.request.declared)
+    name = name[0].lower() + name[1:]
+    operation.fail(GraphqlWsTimeoutError(f"{waited_for} for {name}", seconds, advice))
 
 
 def _transport_for(

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TextIO, TypeAlias, cast
+from typing import Any, Final, TextIO, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
 from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp
@@ -36,6 +36,8 @@ MAKES_NO_SENSE: Final = 2
 NO_CONNECTION: Final = 3
 TOOK_TOO_LONG: Final = 4
 INTERRUPTED: Final = 130
+
+Number = TypeVar("Number", int, float)
 
 _STREAMS: Final = "sse"
 _SINGLE: Final = "sse-single"
@@ -63,7 +65,9 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="reconnect whenever the connection is lost, and go on where that is possible",
     )
-    parser.add_argument("--count", type=int, metavar="N", help="end after so many events")
+    parser.add_argument(
+        "--count", type=_positive(int), metavar="N", help="end after so many events"
+    )
     parser.set_defaults(run=lambda options: run(options, _listen))
 
 
@@ -91,11 +95,28 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
         "default: what fits",
     )
     parser.add_argument(
-        "--timeout", type=float, default=60.0, metavar="SECONDS", help="default: %(default)g"
+        "--timeout",
+        type=_positive(float),
+        default=60.0,
+        metavar="SECONDS",
+        help="default: %(default)g",
     )
     parser.add_argument(
         "--insecure", action="store_true", help="do not check certificates of the server"
     )
+
+
+def _positive(number: type[Number]) -> Callable[[str], Number]:
+    """Return what reads a number above zero."""
+
+    def read(text: str) -> Number:
+        value = number(text)
+        if not value > 0:
+            raise argparse.ArgumentTypeError(f"{text} is not above zero")
+        return value
+
+    read.__name__ = number.__name__  # argparse names it where a text is no number.
+    return read
 
 
 def run(options: argparse.Namespace, work: Work) -> int:

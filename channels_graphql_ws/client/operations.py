@@ -21,7 +21,7 @@ from channels_graphql_ws.client.variables import json_variables
 from channels_graphql_ws.exceptions import GraphqlWsClientError, RemoteProtocolError
 
 Message: TypeAlias = dict[str, Any]
-Wait: TypeAlias = Callable[["asyncio.Future[None]"], Awaitable[None]]
+Wait: TypeAlias = Callable[["asyncio.Future[None]"], Awaitable[Any]]
 """Waits for a future that a message resolves."""
 
 Data = TypeVar("Data")
@@ -79,7 +79,7 @@ class Carrier(Protocol):
         """Stop an operation; return what tells the server, if it has to be told."""
         ...
 
-    async def wait(self, waiter: asyncio.Future[Any]) -> None:
+    def wait(self, waiter: asyncio.Future[Any]) -> Awaitable[Any]:
         """Wait for a future that a message resolves."""
         ...
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -59,9 +58,9 @@ def is_retriable(error: Exception) -> bool:
 
     Close codes are judged as by npm's `graphql-ws`; 1012 and 4012 are restarts. Refused
     handshakes are judged by their HTTP status: 408, 429 and those from 500 on may pass. A
-    certificate that is not trusted is not trusted the next time, either.
+    certificate that is not trusted and a wrong URL stay so.
     """
-    if _is_about_certificate(error):
+    if _is_final(error):
         return False
     if isinstance(error, ConnectionRejectedError) and error.status is not None:
         return error.status in _PASSING_STATUSES
@@ -72,12 +71,11 @@ def is_retriable(error: Exception) -> bool:
     return isinstance(error, OSError)  # `TimeoutError` is one.
 
 
-def _is_about_certificate(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
+def _is_final(error: BaseException | None) -> bool:
+    """Return whether a value is at fault: a URL, or (also a `ValueError`) a certificate."""
+    while error is not None and not isinstance(error, ValueError):
         error = error.__cause__
-    return False
+    return error is not None
 
 
 def is_about_credentials(error: Exception) -> bool:

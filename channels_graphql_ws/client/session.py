@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -164,9 +164,9 @@ class Session:
             return self.spawn(self._stop(operation.id))
         return None
 
-    async def wait(self, waiter: asyncio.Future[Any]) -> None:
+    def wait(self, waiter: asyncio.Future[Any]) -> Awaitable[Any]:
         """Wait for a future that a message resolves."""
-        await waiter
+        return waiter
 
     async def send(self, message: Message) -> None:
         """Send a message as soon as there is a connection."""

@@ -114,7 +114,8 @@ class ClientSubscription(AsyncIterator[SubscriptionEvent[Data]], Generic[Data]):
 
     async def _next(self) -> SubscriptionEvent[Any]:
         try:
-            await self._begin()
+            if self._loop is None:
+                await self._begin()
             return await self._live.take(self._carrier.wait)
         except asyncio.CancelledError:
             self._end_with(asyncio.current_task())

@@ -94,6 +94,21 @@ def test_a_request_that_is_refused_is_told_in_words(run, transport):
     assert run("query", "{ a }") == (1, "", "graphql-live: The query failed: no\n")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--timeout", "0"], "argument --timeout: 0 is not above zero"),
+        (["--timeout", "nan"], "argument --timeout: nan is not above zero"),
+        (["--timeout", "soon"], "argument --timeout: invalid float value: 'soon'"),
+        (["--count", "-1"], "argument --count: -1 is not above zero"),
+    ],
+)
+def test_a_number_that_means_nothing_is_refused(run, arguments, told):
+    code, out, err = run("subscribe", ON_A, *arguments)
+    assert (code, out) == (2, "")
+    assert told in err
+
+
 def test_a_program_that_calls_the_command_keeps_its_log(run, transport, caplog):
     transport.refusals = [ConnectionRejectedError("HTTP 502", status=502)]
     assert run("query", "{ a }")[0] == 3

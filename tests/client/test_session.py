@@ -479,7 +479,7 @@ async def test_a_query_that_takes_too_long_is_stopped_and_the_error_says_where_i
     client, transport
 ):
     await client.connect_and_init()
-    told = r"Waited 0.001 s for an answer of the server to The query Q\. It is connected"
+    told = r"Waited 0.001 s for an answer of the server for the query Q\. It is connected"
     with pytest.raises(TimeoutError, match=told):
         await client.query("query Q { a }", timeout=0.001)
     await wait_until(lambda: transport.sent_of("complete"))

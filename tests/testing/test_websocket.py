@@ -313,7 +313,7 @@ async def test_a_wait_that_times_out_leaves_the_application_alive(app, wire):
 @pytest.mark.parametrize(
     ("event", "fault"),
     [
-        (text([]), "no object"),
+        (text([]), "not an object"),
         ({"type": "websocket.send", "text": "{"}, "not JSON"),
         ({"type": "websocket.send", "bytes": b"{}"}, "to send text"),
         ({"type": "websocket.send", "text": None, "bytes": b"{}"}, "to send text"),

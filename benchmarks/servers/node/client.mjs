@@ -16,6 +16,8 @@ const NEWS = "query News($number: Int) { news(number: $number) { number title au
 const GO = "query Go($number: Int) { go(number: $number) { number } }";
 const HOLD = "query Hold($number: Int) { hold(number: $number) { number } }";
 
+const WAVES = 2000;
+
 const client = createClient({ url: `ws://${address}/graphql/`, webSocketImpl: WebSocket, lazy: false });
 
 // As in the recipes of its documentation.
@@ -102,7 +104,7 @@ async function measureQueries() {
   const before = rssKib();
   await atOnce(HOLD);
   const kib = (process.resourceUsage().maxRSS - before) / operations;
-  const waves = Math.max(1, Math.floor(total / operations));
+  const waves = Math.max(1, Math.min(WAVES, Math.floor(total / operations)));
   await atOnce(NEWS);
   global.gc();
   const began = cpuMicroseconds();
