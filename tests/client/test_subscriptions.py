@@ -550,7 +550,7 @@ async def test_a_query_that_is_cancelled_is_stopped(client, transport):
 async def test_a_query_of_an_open_connection_times_out_with_a_text(transport):
     client = GraphqlWsClient(transport)
     await client.connect_and_init()
-    with pytest.raises(TimeoutError, match=r"Waited 0.001 s for an answer of the server for the q"):
+    with pytest.raises(TimeoutError, match=r"Waited 0.001 s for an answer of .* for the q"):
         await client.query("{ a }", timeout=0.001)
     await client.finalize()
 
