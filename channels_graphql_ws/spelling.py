@@ -44,7 +44,9 @@ def refuse(error: TypeError) -> None:
     """
     if not _collected:
         raise error
-    _collected[-1].append((place_of_user(), error))
+    # Some mistakes are found again where the class is mounted.
+    if all(str(each) != str(error) for _, each in _collected[-1]):
+        _collected[-1].append((place_of_user(), error))
 
 
 def place_of_user() -> str:
@@ -111,6 +113,13 @@ def takes(function: Callable[..., Any], count: int, names: Iterable[str] = ()) -
     except TypeError:
         return False
     return True
+
+
+def calls_super(function: object) -> bool:
+    """Return whether a method goes on to the method that it overrides."""
+    inner: Any = inspect.unwrap(getattr(function, "__func__", function))
+    code = getattr(inner, "__code__", None)
+    return code is not None and "__class__" in code.co_freevars
 
 
 def takes_info(function: Callable[..., Any]) -> bool:

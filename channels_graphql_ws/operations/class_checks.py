@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 import graphene
@@ -12,6 +13,7 @@ from graphql import GraphQLObjectType, GraphQLSchema, validate_schema
 
 from channels_graphql_ws.operations.option_values import (
     Range,
+    counterpart,
     option_names,
     ranges_of,
 )
@@ -19,6 +21,7 @@ from channels_graphql_ws.operations.overrides import is_default
 from channels_graphql_ws.spelling import (
     OldNameWarning,
     added_names,
+    calls_super,
     is_function,
     place_of_user,
     refuse,
@@ -35,7 +38,10 @@ _REPLACED: Final[Mapping[str, str]] = {
     "_on_gql_connection_init": "override `on_connect(payload)`; raise there to refuse the client",
     "_on_gql_connection_terminate": "override `on_disconnect(code)`",
     "_on_gql_start": "override `on_operation(op_id, payload)`; raise there to refuse",
+    "_on_gql_subscribe": "override `on_operation(op_id, payload)`; raise there to refuse",
+    "_on_gql_subscribe__parse_query": "override `parse_document` or `validate_document`",
     "_on_gql_stop": "override `unsubscribed` of the Subscription class, or `on_complete(op_id)`",
+    "_on_gql_complete": "override `on_complete(op_id)`, or `unsubscribed` of the Subscription",
     "_on_gql_ping": "override `on_ping(payload)`",
     "_on_gql_pong": "override `on_pong(payload)`",
     "_on_gql_": "override `on_connect`, `on_operation` or `receive_json`",
@@ -45,14 +51,26 @@ _REPLACED: Final[Mapping[str, str]] = {
     "_send_gql_next": "override `on_next(op_id, payload)`",
     "_send_gql_error": "override `on_error(op_id, errors)`, or `_format_error(error)`",
     "_send_gql_complete": "override `on_complete(op_id)`",
-    "_send_gql_connection_keepalive": "set `send_ping_every`, and `ping_payload`",
+    "_send_gql_connection_keep": "set `send_ping_every`",
     "_send_gql_ping": "set `send_ping_every`, and `ping_payload`",
+    "_send_gql_pong": "return the payload of the pong from `on_ping(payload)`",
     "_send_gql_": "override `on_next`, `on_error` or `on_complete`",
     "_process_broadcast": "override `filter_event` or `publish` of the Subscription class",
     "_process_unsubscribe": "override `unsubscribed` of the Subscription class",
+    "_register_subscription": "override `subscribe` of the Subscription class, or `on_operation`",
+    "_run_in_worker": "set `resolve_sync_in_threads`, or use `channels.db.database_sync_to_async`",
+    "_spawn_background_task": "make tasks of your own, and end them in `on_disconnect(code)`",
+    "_channel_layer": "set `channel_layer_alias`",
 }
 """Private methods of django-channels-graphql-ws that people override, and what to do instead.
 The longest that a name begins with counts."""
+
+_NO_HANDLERS: Final[Mapping[str, str]] = {
+    "broadcast": "override `filter_event` or `publish` of the Subscription class",
+    "unsubscribe": "override `unsubscribed` of the Subscription class",
+}
+"""Its handlers of messages of the channel layer. One that does not go on to the handler of the
+library is a handler of the user's own messages."""
 
 _RENAMED: Final = {"send_keepalive_every": "send_ping_every"}
 
@@ -75,6 +93,7 @@ def check_names(cls: type[Any]) -> None:
         TypeError: a name is misspelt, or a method overrides what is not called here.
     """
     base = next(each for each in cls.__mro__ if each.__module__.startswith(_PACKAGE))
+    check_replaced(cls)
     for name, value in added_names(cls, base).items():
         if name in cls.own_names:
             continue
@@ -82,15 +101,25 @@ def check_names(cls: type[Any]) -> None:
             _rename(cls, name, value)
         elif name in _WITHOUT_EFFECT and name in vars(cls):
             _warn(f"{cls.__qualname__}.{name} has no effect: {_WITHOUT_EFFECT[name]}")
-        elif instead := _replacement(name, value):
-            problem = f"`{name}` of django-channels-graphql-ws is not called: {instead}."
-            refuse(_error(cls, problem, name))
         elif is_function(value) and is_default(getattr(base, name, None)):
             _check_hook(cls, base, name)
         elif not (name.startswith("_") or name in _OF_CHANNELS or hasattr(base, name)):
             meant = _meant_hook if is_function(value) else _meant_option
             if spelling := meant(cls, base, name):
                 refuse(_error(cls, f"there is no {name!r}, did you mean {spelling!r}?", name))
+
+
+def check_replaced(cls: type[Any]) -> None:
+    """Refuse methods of the predecessor that are not called here, whenever they were set.
+
+    Raises:
+        TypeError: there is one; the text names what takes its place.
+    """
+    for name in [each for each in dir(cls) if each.startswith("_") or each in _NO_HANDLERS]:
+        instead = _replacement(name, inspect.getattr_static(cls, name, None))
+        if instead is not None and name not in cls.own_names:
+            problem = f"`{name}` of django-channels-graphql-ws is not called: {instead}."
+            refuse(_error(cls, problem, name))
 
 
 def _check_hook(cls: type[Any], base: type[Any], name: str) -> None:
@@ -148,6 +177,8 @@ def _replacement(name: str, value: object) -> str | None:
     """Return what takes the place of a private method of the predecessor."""
     if not is_function(value):
         return None
+    if name in _NO_HANDLERS:
+        return _NO_HANDLERS[name] if calls_super(value) else None
     known = [each for each in _REPLACED if name.startswith(each)]
     return _REPLACED[max(known, key=len)] if known else None
 
@@ -168,9 +199,15 @@ def _meant_hook(cls: type[Any], base: type[Any], name: str) -> str | None:
 def _meant_option(cls: type[Any], base: type[Any], name: str) -> str | None:
     """Return the option that an attribute may be a misspelling of."""
     value = getattr(cls, name)
+    if isinstance(value, _PLAIN) and (option := counterpart(name, option_names(base))):
+        return option
     ranges = ranges_of(base)
     fitting = [each for each in option_names(base) if _fits(value, base, each, ranges)]
     return similar_name(name, fitting)
+
+
+_PLAIN: Final = (bool, float, int, list, str, timedelta, tuple)
+"""What options of other packages are."""
 
 
 def _fits(

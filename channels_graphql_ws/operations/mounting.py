@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from channels_graphql_ws.operations.class_checks import check_schema
+from channels_graphql_ws.operations.class_checks import check_replaced, check_schema
 from channels_graphql_ws.operations.option_values import check_values, core_schema
 
 
@@ -15,9 +15,11 @@ def check_class(cls: type[Any]) -> None:
     The schema may be set until the first connection, and any option by the instance.
 
     Raises:
-        ValueError, TypeError: a value makes no sense, see `check_values` and `check_schema`.
+        ValueError, TypeError: a value makes no sense, see `check_values` and `check_schema`;
+            or a method is not called here, see `check_replaced`.
     """
     check_values(cls)
+    check_replaced(cls)
     schema = getattr(cls, "schema", None)
     if schema is not None and not isinstance(schema, property):
         check_schema(schema, core_schema(schema))

@@ -70,6 +70,24 @@ def is_own(cls: type[Any], name: str) -> bool:
     return False
 
 
+_COUNTERPARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "graphiql_enabled": ("graphiql",),
+    "graphql_ide": ("graphiql",),
+    "keep_alive": ("send_ping_every",),
+    "keep_alive_interval": ("send_ping_every",),
+    "max_subscriptions_per_connection": ("max_operations_per_connection",),
+    "notification_queue_limit": ("subscription_notification_queue_limit",),
+    "subscription_protocols": ("subprotocols", "event_streams_enabled"),
+}
+"""Options of Strawberry's and graphene-django's classes, and one of subscriptions, with those
+here. The first that a class has counts."""
+
+
+def counterpart(name: str, known: set[str]) -> str | None:
+    """Return the option that has another name in other packages."""
+    return next((each for each in _COUNTERPARTS.get(name, ()) if each in known), None)
+
+
 def check_options(given: dict[str, Any], known: set[str], what: str) -> None:
     """Check that all options are known.
 
@@ -78,7 +96,8 @@ def check_options(given: dict[str, Any], known: set[str], what: str) -> None:
     """
     for name in given:
         if name not in known:
-            similar = get_close_matches(name, known, 1)
+            same = counterpart(name, known)
+            similar = [same] if same is not None else get_close_matches(name, known, 1)
             hint = f", did you mean {similar[0]!r}?" if similar else ""
             raise TypeError(f"{what} has no option {name!r}{hint}")
 

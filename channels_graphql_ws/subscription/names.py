@@ -10,6 +10,7 @@ from graphene.types.unmountedtype import UnmountedType
 
 from channels_graphql_ws.spelling import (
     added_names,
+    calls_super,
     is_function,
     refuse,
     similar_name,
@@ -46,6 +47,7 @@ _REPLACED: Final = {
         "consumer begins the names of all of them on the channel layer"
     ),
     "_channel_layer": "set `channel_layer_alias` of the consumer",
+    "_subscribe": "override `subscribe`; raise there to refuse",
 }
 """Private methods of django-channels-graphql-ws that people override, and what to do instead."""
 
@@ -66,7 +68,7 @@ def check_names(cls: type[Subscription], own_names: Collection[str], base: type[
     for name, value in added_names(cls, base).items():
         if name in own_names or is_field(value):
             continue
-        if name in _REPLACED and is_function(value):
+        if name in _REPLACED and is_function(value) and _is_theirs(name, value):
             problem = f"`{name}` of django-channels-graphql-ws is not called: {_REPLACED[name]}"
             refuse(_error(cls, problem, name))
             continue
@@ -74,6 +76,11 @@ def check_names(cls: type[Subscription], own_names: Collection[str], base: type[
             meant = _meant(cls, name, value)
             if meant is not None:
                 refuse(_error(cls, f"there is no {name!r}, did you mean {meant!r}?", name))
+
+
+def _is_theirs(name: str, method: Any) -> bool:
+    """Return whether a method overrides the predecessor's, and is no helper of that name."""
+    return name != "_subscribe" or calls_super(method)
 
 
 def _meant(cls: type[Subscription], name: str, value: Any) -> str | None:

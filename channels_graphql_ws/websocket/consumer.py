@@ -161,8 +161,17 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     @property
     def connection_params(self) -> Mapping[str, Any]:
-        """The payload of the last accepted `connection_init`; in `on_connect`, of the new one."""
-        return self._identities.seen.connection_params
+        """The payload of the last accepted `connection_init`; in `on_connect`, of the new one.
+
+        A class that sets the attribute reads what it has set.
+        """
+        own: Mapping[str, Any] | None = self.__dict__.get("connection_params")
+        return self._identities.seen.connection_params if own is None else own
+
+    @connection_params.setter
+    def connection_params(self, value: Mapping[str, Any]) -> None:
+        # A likely name for what `on_connect` keeps.
+        self.__dict__["connection_params"] = value
 
     @classmethod
     # Narrower than Channels' own, so that type checkers find a misspelt option.

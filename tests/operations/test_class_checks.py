@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from channels_graphql_ws import (
     GraphqlWsConsumer,
     Subscription,
 )
+from channels_graphql_ws.operations.option_values import option_names
 from channels_graphql_ws.operations.overrides import overridden
 
 EVERY = pytest.mark.parametrize("base", [GraphqlWsConsumer, GraphqlHttpConsumer, GraphqlView])
@@ -105,14 +107,22 @@ PRIVATE = {
     "_on_gql_connection_init": "on_connect",
     "_on_gql_connection_terminate": "on_disconnect",
     "_on_gql_start": "on_operation",
-    "_on_gql_start__parse_query": "on_operation",
+    "_on_gql_subscribe": "on_operation",
+    "_on_gql_subscribe__parse_query": "parse_document",
+    "_on_gql_complete": "on_complete",
     "_on_gql_stop": "unsubscribed",
     "_on_gql_anything": "receive_json",
     "_send_gql_connection_ack": "on_connect",
     "_send_gql_data": "on_next",
     "_send_gql_error": "_format_error",
+    "_send_gql_pong": "on_ping",
+    "_send_gql_connection_keep_alive": "send_ping_every",
     "_send_gql_anything": "on_next",
     "_process_broadcast": "publish",
+    "_register_subscription": "subscribe",
+    "_run_in_worker": "resolve_sync_in_threads",
+    "_spawn_background_task": "tasks",
+    "_channel_layer": "channel_layer_alias",
 }
 
 
@@ -125,6 +135,66 @@ def test_a_private_hook_of_the_predecessor_is_refused_with_what_takes_its_place(
     assert instead in str(caught.value)
     assert declared(**{name: one, "own_names": (name,)})
     assert declared(**{name: "not a method"})
+
+
+@pytest.mark.parametrize("name", ["_on_gql_connection_init", "_process_broadcast"])
+def test_a_private_hook_that_is_set_later_is_refused_where_the_class_is_mounted(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = declared(schema=schema)
+    setattr(late, name, one)
+    with pytest.raises(TypeError, match=f"`{name}` of django-channels-graphql-ws"):
+        late.as_asgi()
+    monkeypatch.setattr(GraphqlWsConsumer, name, one, raising=False)
+    with pytest.raises(TypeError, match=f"`{name}` of django-channels-graphql-ws"):
+        GraphqlWsConsumer.as_asgi(schema=schema)
+
+
+def test_a_handler_that_goes_on_to_the_predecessors_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"`broadcast` of django-.* override `filter_event`"):
+
+        class Filtering(GraphqlWsConsumer):
+            async def broadcast(self, message: Any) -> None:
+                await super().broadcast(message)  # type: ignore[misc]
+
+    with pytest.raises(TypeError, match=r"`unsubscribe` of django-.* override `unsubscribed`"):
+
+        class Ending(GraphqlWsConsumer):
+            async def unsubscribe(self, message: Any) -> None:
+                await super().unsubscribe(message)  # type: ignore[misc]
+
+    class Own(GraphqlWsConsumer):
+        """Has a handler for messages of its own."""
+
+        async def broadcast(self, message: Any) -> None:
+            await self.send_json(message)
+
+    assert Own.as_asgi(schema=schema)
+
+
+@EVERY
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("keep_alive", True, "send_ping_every"),
+        ("keep_alive_interval", 3.5, "send_ping_every"),
+        ("keep_alive_interval", timedelta(seconds=3), "send_ping_every"),
+        ("subscription_protocols", ["graphql-ws"], "subprotocols"),
+        ("subscription_protocols", ["graphql-sse"], "event_streams_enabled"),
+        ("graphql_ide", "graphiql", "graphiql"),
+        ("notification_queue_limit", 5, "subscription_notification_queue_limit"),
+    ],
+)
+def test_an_option_of_another_package_is_refused_with_its_name_here(
+    base: Any, name: str, value: Any, meant: str
+) -> None:
+    if meant in option_names(base):
+        with pytest.raises(TypeError, match=f"no '{name}', did you mean"):
+            declared(base, **{name: value})
+        mount = base.as_view if base is GraphqlView else base.as_asgi
+        with pytest.raises(TypeError, match=f"no option '{name}', did you mean"):
+            mount(schema=schema, **{name: value})
+    assert declared(base, **{name: one})
 
 
 def test_an_old_name_of_an_option_works_with_a_warning() -> None:

@@ -273,6 +273,24 @@ def test_a_private_method_of_the_predecessor_is_refused_with_what_takes_its_plac
     assert declared(**{name: "no method"})
 
 
+def test_a_subscribe_that_wraps_the_predecessors_private_one_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"`_subscribe` of django-.* override `subscribe`"):
+
+        class Guarded(Base):
+            @classmethod
+            def _subscribe(cls, root: Any, info: Any, *args: Any, **kwds: Any) -> Any:
+                return super()._subscribe(root, info, *args, **kwds)  # type: ignore[misc]
+
+    class Helped(Base):
+        """Has a helper of that name."""
+
+        @staticmethod
+        def _subscribe(room: str) -> str:
+            return f"room {room}"
+
+    assert Helped._subscribe("tea") == "room tea"
+
+
 @pytest.mark.parametrize("name", ["initial", "filter_event", "context_id"])
 def test_a_helper_with_the_name_of_a_hook_is_refused_or_kept(name: str) -> None:
     body = {name: classmethod(lambda cls, user: None)}
