@@ -115,7 +115,7 @@ def takes(function: Callable[..., Any], count: int, names: Iterable[str] = ()) -
     return True
 
 
-def calls_super(function: object) -> bool:
+def calls_super(function: Any) -> bool:
     """Return whether a method goes on to the method that it overrides."""
     inner: Any = inspect.unwrap(getattr(function, "__func__", function))
     code = getattr(inner, "__code__", None)

@@ -115,7 +115,7 @@ def _in_consumer(cls: type[Any]) -> Iterator[Finding]:
         if name in vars(cls) and name not in cls.own_names and not is_default(vars(cls)[name]):
             text = f"{cls.__qualname__}.{name} is called here, releases before 1.0 did not"
             yield Finding(place, text, is_note=True)
-    if not cls.resolve_sync_in_threads:
+    if cls.resolve_sync_in_threads is False:
         text = (
             f"{cls.__qualname__}: synchronous resolvers and hooks run on the event loop, where "
             "Django refuses its ORM. If they use it, set `resolve_sync_in_threads = True`"
