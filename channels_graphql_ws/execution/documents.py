@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from graphql import (
     ASTValidationRule,
@@ -26,26 +25,40 @@ from graphql import (
 from channels_graphql_ws.concurrency.threads import Workers
 from channels_graphql_ws.execution.budget import NO_LIMITS, ExecutionLimits
 from channels_graphql_ws.execution.compiler.operation import CompiledOperation, compile_operation
+from channels_graphql_ws.execution.errors import TooManyError
 from channels_graphql_ws.execution.limits import DocumentRule, NoIntrospection, exceeded
+from channels_graphql_ws.execution.parser_queue import ParserQueue, QueueFullError
 from channels_graphql_ws.execution.rules import NO_RULES, Rules, UnconditionalSubscription
 from channels_graphql_ws.execution.source import IndexedSource
 
-INLINE_LIMIT = 8_192
+INLINE_LIMIT = 2_048
 """Longest document, in characters, that is parsed on the event loop itself."""
 
-INLINE_NAMES = 400
-"""Names and numbers in a document that is parsed on the event loop itself. Validating takes
-the square of the fields that have one name: a few thousand keep a processor busy for seconds."""
+INLINE_NAMES = 64
+"""Names and numbers in a document that is parsed on the event loop itself. To validate so many
+takes a few milliseconds, but the square of that if they are all the same."""
+
+LARGE_LIMIT = 8_192
+"""Characters beyond which a document counts as large: only a few of a client may wait."""
+
+LARGE_NAMES = 400
+"""Names and numbers beyond which it does."""
 
 THREADS = 2
 """Threads that parse and validate the other documents, for the whole process."""
+
+MOST_WAITING = 1_000
+"""Large documents of all clients that may wait to be parsed."""
+
+CHARACTERS_FOR_A_NODE = 100
+"""Characters of a document that count as a node of it, where documents are kept."""
 
 _NAME = re.compile(r"\w+")
 
 _CACHES = "channels_graphql_ws_documents"
 """Attribute of a schema."""
 
-_parsers = Workers("documents", THREADS)
+_parsers: ParserQueue[Document] = ParserQueue(Workers("documents", THREADS), THREADS, MOST_WAITING)
 
 
 _NOTHING = DocumentNode(definitions=())
@@ -93,18 +106,26 @@ class Document:
         raise GraphQLError("Must provide an operation.")
 
 
+ParsingShare: TypeAlias = Callable[[], tuple[Hashable, int | None]]
+"""Returns who has sent a document, and how many large ones may wait for that sender."""
+
+
+def _nobody() -> tuple[Hashable, int | None]:
+    return object(), None
+
+
 class DocumentCache:
     """The documents of one schema, least recently used ones leave first.
 
-    Only valid documents are kept: they are few, and invalid ones are as many as
-    somebody cares to send.
+    Only valid documents are kept: they are few, and invalid ones are as many as somebody cares
+    to send.
 
     Args:
         schema: what documents are validated against.
-        rules: what else they have to keep.
+        rules: what else they must keep.
         max_documents: how many are kept.
-        max_characters: how long all of them together may be; a parsed document takes
-            100 to 300 bytes for each.
+        max_nodes: names and numbers in all of them together, and one more for each 100
+            characters. Each takes 800 bytes, and a field that was executed a kilobyte more.
     """
 
     def __init__(
@@ -113,52 +134,76 @@ class DocumentCache:
         rules: Rules = NO_RULES,
         *,
         max_documents: int = 1_000,
-        max_characters: int = 500_000,
+        max_nodes: int = 50_000,
     ) -> None:
         self._schema = schema
         self._rules = rules
         self._max_documents = max_documents
-        self._max_characters = max_characters
-        self._documents: OrderedDict[str, Document] = OrderedDict()
-        self._characters = 0
+        self._max_nodes = max_nodes
+        self._documents: OrderedDict[str, tuple[Document, int]] = OrderedDict()
+        self._nodes = 0
         # Event loops in several threads may serve the same schema.
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._documents)
 
-    def get(self, text: str) -> Document | Awaitable[Document]:
-        """Give the document, or something to wait for when it is new and large."""
+    def get(self, text: str, share: ParsingShare | None = None) -> Document | Awaitable[Document]:
+        """Return a document, or something to wait for if it is new and large.
+
+        Args:
+            text: of the document.
+            share: of the one who sent it; documents that are new and not small are parsed one
+                at a time for each. `None`: nobody's.
+
+        Raises:
+            TooManyError: when it is awaited: too many documents wait already.
+        """
         with self._lock:
-            document = self._documents.get(text)
-            if document is not None:
+            kept = self._documents.get(text)
+            if kept is not None:
                 self._documents.move_to_end(text)
-                return document
-        if len(text) > INLINE_LIMIT or len(_NAME.findall(text)) > INLINE_NAMES:
-            return self._load_in_thread(text)
-        return self._keep(text, load(self._schema, text, self._rules))
+                return kept[0]
+        names = len(_NAME.findall(text))
+        if len(text) > INLINE_LIMIT or names > INLINE_NAMES:
+            return self._load_in_thread(text, names, share or _nobody)
+        return self._load(text, names)
 
-    async def _load_in_thread(self, text: str) -> Document:
-        loop = asyncio.get_running_loop()
-        work = partial(load, self._schema, text, self._rules)
-        return self._keep(text, await loop.run_in_executor(_parsers.pool, work))
+    async def _load_in_thread(self, text: str, names: int, share: ParsingShare) -> Document:
+        client, most = share()
+        try:
+            return await _parsers.run(
+                client,
+                (self, text),
+                partial(self._load, text, names),
+                is_large=len(text) > LARGE_LIMIT or names > LARGE_NAMES,
+                most=most,
+            )
+        except QueueFullError as error:
+            message = "Too many large documents wait to be parsed"
+            problem = exceeded("max_waiting_documents", error.allowed, message)
+            raise TooManyError(problem) from None
 
-    def _keep(self, text: str, document: Document) -> Document:
-        if document.errors or len(text) > self._max_characters:
+    def _load(self, text: str, names: int) -> Document:
+        return self._keep(text, names, load(self._schema, text, self._rules))
+
+    def _keep(self, text: str, names: int, document: Document) -> Document:
+        nodes = names + len(text) // CHARACTERS_FOR_A_NODE
+        if document.errors or nodes > self._max_nodes:
             return document
         with self._lock:
             if text in self._documents:  # Two asked for it while it was parsed.
-                return self._documents[text]
-            self._documents[text] = document
-            self._characters += len(text)
-            while len(self) > self._max_documents or self._characters > self._max_characters:
-                oldest, _ = self._documents.popitem(last=False)
-                self._characters -= len(oldest)
+                return self._documents[text][0]
+            self._documents[text] = document, nodes
+            self._nodes += nodes
+            while len(self) > self._max_documents or self._nodes > self._max_nodes:
+                _, (_, oldest) = self._documents.popitem(last=False)
+                self._nodes -= oldest
         return document
 
 
 def load(schema: GraphQLSchema, text: str, rules: Rules = NO_RULES) -> Document:
-    """Parse and validate; what is wrong is told in the document, never raised."""
+    """Parse and validate; what is wrong is in the document, and not raised."""
     try:
         ast = (
             rules.parse_document(text)
@@ -212,17 +257,28 @@ def validate_document(
     return errors or (validate(schema, ast, others, hide_suggestions=hides) if others else [])
 
 
+MOST_CACHES: Final = 8
+"""Caches of one schema: consumers with rules of their own have documents of their own."""
+
+
 def documents_of(schema: GraphQLSchema, rules: Rules = NO_RULES) -> DocumentCache:
-    """Give the cache that everybody who serves this schema by these rules shares.
+    """Return the cache that everybody who serves this schema by these rules shares.
 
     It is an attribute of the schema: in a table, however weak, a compiled document from
     which one comes to the schema would keep that alive.
     """
-    caches: dict[Rules, DocumentCache] = vars(schema).setdefault(_CACHES, {})
-    cache = caches.get(rules)
-    if cache is None:
-        cache = caches[rules] = DocumentCache(schema, rules)
+    caches: OrderedDict[Rules, DocumentCache] = vars(schema).setdefault(_CACHES, OrderedDict())
+    with _caches_lock:
+        cache = caches.get(rules)
+        if cache is None:
+            cache = caches[rules] = DocumentCache(schema, rules)
+            while len(caches) > MOST_CACHES:
+                caches.popitem(last=False)
+        caches.move_to_end(rules)
     return cache
+
+
+_caches_lock = threading.Lock()
 
 
 MOST_KEPT: Final = 8
@@ -235,7 +291,7 @@ def compiled(
     operation: OperationDefinitionNode,
     middleware: MiddlewareManager | None,
 ) -> CompiledOperation | None:
-    """Give what an operation was compiled to; `None` if it has to be left to graphql-core."""
+    """Return a compiled operation; `None` if graphql-core has to execute it."""
     key = id(operation), id(middleware)
     # The middleware is kept as well: the `id` of one that is gone may be another's.
     kept: tuple[object, CompiledOperation | None] | None = document.compiled.get(key)

@@ -150,7 +150,7 @@ class Engine:
             return
         if changes is not None:
             request, schema = replaced(request, schema, changes)
-        document = self._document(request, schema)
+        document = self._document(request, schema, session)
         if not isinstance(document, Document):
             document = yield document
         if document.errors:
@@ -191,14 +191,14 @@ class Engine:
         return PreparedOperation(request, schema, document, operation, context, root)
 
     def _document(
-        self, request: Subscribe, schema: GraphQLSchema
+        self, request: Subscribe, schema: GraphQLSchema, session: Session
     ) -> Document | Awaitable[Document]:
         if not request.query and not request.has_query:
             raise NoDocumentError
         documents = self._documents
         if schema is not self.settings.schema:
             documents = documents_of(schema, self.settings.rules)
-        return documents.get(request.query)
+        return documents.get(request.query, session.parsing_share)
 
     def _refuse(self, client: Client, session: Session, error: Exception) -> None:
         log_refusal("Operation %r was refused", error, self.settings.mask, client.request.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -80,6 +80,10 @@ class Session(Protocol):
 
         What it gives may replace something of the operation, see `replaced`.
         """
+        ...
+
+    def parsing_share(self) -> tuple[Hashable, int | None]:
+        """Return who sends documents, and how many large ones may wait to be parsed."""
         ...
 
     def operation_context(self, request: Subscribe) -> Any:

@@ -41,6 +41,7 @@ class CommonKeywords(TypedDict, total=False):
     max_result_size: int | None
     max_root_fields: int | None
     max_tokens: int | None
+    max_waiting_documents: int | None
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None
     operation_timeout: float | None
     own_names: Collection[str]

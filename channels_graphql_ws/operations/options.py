@@ -95,6 +95,12 @@ class OperationOptions:
     max_tokens: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 15_000
     """Most words, punctuators and comments that a document may have. `None`: no limit."""
 
+    max_waiting_documents: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 5
+    """Most large documents of one WebSocket connection that may wait to be parsed: those with
+    more than 8,192 characters or 400 names. Two threads parse them, for each connection, or
+    user or address over HTTP, one at a time. One more is refused, and the connection stays.
+    `None`, and over HTTP: 100."""
+
     max_fields_executed: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 100_000
     """Most fields that one query, mutation or event executes: those of each object of a list
     count again. An error counts as 20, and a list or an object that is written out as an

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Hashable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from typing import Any, Final, Protocol
@@ -20,6 +28,7 @@ from channels_graphql_ws.operations.engine import Engine, engine_of
 from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import Client
 from channels_graphql_ws.operations.overrides import overridden
+from channels_graphql_ws.operations.places import address_of, user_of
 from channels_graphql_ws.pubsub.hub import SEND_AWAY_TIMEOUT, Hub, hub_of
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
@@ -33,8 +42,10 @@ class Endpoint(Protocol):
     """The consumer or view, as far as its operations need it."""
 
     channel_layer_alias: str
+    max_waiting_documents: int | None
     resolve_sync_in_threads: bool | None
     subscription_notification_queue_limit: int
+    trusted_proxies: Sequence[str]
 
     def on_operation(self, op_id: Any, payload: Mapping[str, Any]) -> Any:
         """Refuse an operation by raising, or replace something of it. May be awaitable."""
@@ -273,6 +284,17 @@ class EndpointSession:
             )
         limit = self._endpoint.subscription_notification_queue_limit
         return listen(own, type, timeout=timeout, groups=groups, prefix=prefix, queue_limit=limit)
+
+    def parsing_share(self) -> tuple[Hashable, int | None]:
+        """Return who sends documents, and how many large ones may wait to be parsed.
+
+        A connection has a share of its own, whichever identities it takes. Requests over HTTP
+        share that of their user or address, which is not limited here: many may come at once.
+        """
+        if self.scope["type"] == "websocket":
+            return self._lent, self._endpoint.max_waiting_documents
+        proxies = self._endpoint.trusted_proxies
+        return user_of(self.scope) or address_of(self.scope, proxies) or self._lent, None
 
     def before_operation(self, request: Subscribe) -> Any:
         """Call `on_operation` if the user has one."""

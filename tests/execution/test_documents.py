@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from collections.abc import Iterator
 from weakref import ref
 
 import graphene
 import pytest
 from graphql import GraphQLError, build_schema
 
+from channels_graphql_ws.concurrency.threads import Workers
 from channels_graphql_ws.execution import documents
 from channels_graphql_ws.execution.documents import (
     INLINE_LIMIT,
+    LARGE_LIMIT,
     Document,
     DocumentCache,
     documents_of,
     load,
 )
+from channels_graphql_ws.execution.errors import TooManyError
+from channels_graphql_ws.execution.parser_queue import ParserQueue
+from channels_graphql_ws.execution.rules import Rules
+from support import GUARD, tick
 
 SCHEMA = build_schema("type Query { ok: Boolean deeper: Query echo(number: Int): Int }")
 
@@ -172,22 +179,23 @@ def test_the_least_recently_used_document_leaves_first(loaded):
     assert len(cache) == 2
 
 
-def test_all_documents_together_are_no_longer_than_the_limit(loaded):
-    cache = DocumentCache(SCHEMA, max_characters=100)
-    small(cache, padded(60))
-    small(cache, padded(40))
+def test_all_documents_together_have_no_more_nodes_than_the_limit(loaded):
+    cache = DocumentCache(SCHEMA, max_nodes=10)
+    small(cache, "{ " + "ok " * 6 + "}")
+    small(cache, "{ " + "ok " * 4 + "}")
     assert len(cache) == 2
-    small(cache, padded(41))
+    small(cache, "{ " + "ok " * 5 + "}")
     assert len(cache) == 2
     loaded.clear()
-    small(cache, padded(40))
+    small(cache, "{ " + "ok " * 4 + "}")
     assert not loaded
 
 
-def test_a_document_longer_than_the_limit_is_served_and_drives_nobody_out():
-    cache = DocumentCache(SCHEMA, max_characters=100)
-    small(cache, padded(50))
-    assert not small(cache, padded(101)).errors
+def test_a_document_beyond_the_limit_is_served_and_drives_nobody_out():
+    cache = DocumentCache(SCHEMA, max_nodes=10)
+    small(cache, "{ ok }")
+    assert not small(cache, "{ " + "ok " * 11 + "}").errors
+    assert not small(cache, padded(1_100)).errors
     assert len(cache) == 1
 
 
@@ -217,6 +225,17 @@ def test_everybody_who_serves_a_schema_shares_a_cache():
     assert documents_of(other) is not documents_of(SCHEMA)
 
 
+def test_consumers_with_rules_of_their_own_do_not_fill_the_memory():
+    schema = build_schema("type Query { ok: Boolean }")
+    used = documents_of(schema, Rules(max_depth=0))
+    for depth in range(1, 100):
+        documents_of(schema, Rules(max_depth=depth))
+        assert documents_of(schema, Rules(max_depth=0)) is used
+    assert documents_of(schema, Rules(max_depth=99)) is documents_of(schema, Rules(max_depth=99))
+    caches = vars(schema)["channels_graphql_ws_documents"]
+    assert len(caches) == documents.MOST_CACHES
+
+
 def test_a_cache_does_not_keep_its_schema_alive():
     class Query(graphene.ObjectType):
         ok = graphene.Boolean()
@@ -240,3 +259,94 @@ async def test_a_small_document_of_many_names_is_parsed_in_another_thread(loaded
     assert document.errors == ()
     [(_, thread)] = loaded
     assert thread != threading.get_ident()
+
+
+def large(number: int) -> str:
+    return padded(LARGE_LIMIT + 1) + f"#{number}"
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Let nothing be parsed until it is set."""
+    opened = threading.Event()
+
+    def wait(schema, text, rules):
+        assert opened.wait(GUARD)
+        return load(schema, text, rules)
+
+    monkeypatch.setattr(documents, "load", wait)
+    yield opened
+    opened.set()
+
+
+async def test_a_client_may_let_few_large_documents_wait(gate):
+    cache = DocumentCache(SCHEMA)
+
+    def mine():
+        return "me", 3
+
+    def yours():
+        return "you", 3
+
+    waiting = [asyncio.ensure_future(cache.get(large(number), mine)) for number in range(4)]
+    await tick()
+    # One is at work, three wait.
+    with pytest.raises(TooManyError) as caught:
+        await cache.get(large(4), mine)
+    [error] = caught.value.errors
+    assert error.message == (
+        "Too many large documents wait to be parsed (`max_waiting_documents`)."
+    )
+    assert error.extensions == {
+        "code": "LIMIT_EXCEEDED",
+        "limit": "max_waiting_documents",
+        "allowed": 3,
+    }
+    # Those of others do not count, and neither do those which are not so large, or the same.
+    waiting.append(asyncio.ensure_future(cache.get(large(5), yours)))
+    waiting.append(asyncio.ensure_future(cache.get(padded(INLINE_LIMIT + 1), mine)))
+    waiting += [asyncio.ensure_future(cache.get(large(3), mine)) for _ in range(100)]
+    await tick()
+    gate.set()
+    assert all(document.errors == () for document in await asyncio.gather(*waiting))
+
+
+async def test_without_a_limit_a_client_has_a_tenth_of_all_places(gate, monkeypatch):
+    monkeypatch.setattr(documents, "_parsers", ParserQueue(Workers("test", 1), 1, 30))
+    cache = DocumentCache(SCHEMA)
+
+    def mine():
+        return "me", None
+
+    waiting = [asyncio.ensure_future(cache.get(large(number), mine)) for number in range(4)]
+    await tick()
+    with pytest.raises(TooManyError) as caught:
+        await cache.get(large(4), mine)
+    assert caught.value.errors[0].extensions["allowed"] == 3
+    gate.set()
+    await asyncio.gather(*waiting)
+
+
+async def test_there_is_an_end_to_what_all_clients_may_let_wait(gate, monkeypatch):
+    monkeypatch.setattr(documents, "_parsers", ParserQueue(Workers("test", 1), 1, 10))
+    cache = DocumentCache(SCHEMA)
+    waiting = [asyncio.ensure_future(cache.get(large(number))) for number in range(11)]
+    await tick()
+    with pytest.raises(TooManyError):
+        await cache.get(large(11))
+    gate.set()
+    await asyncio.gather(*waiting)
+
+
+async def test_a_document_is_parsed_for_all_who_wait_for_it_even_if_one_gives_up(gate):
+    cache = DocumentCache(SCHEMA)
+    text = padded(INLINE_LIMIT + 1)
+    first, second = (asyncio.ensure_future(cache.get(text)) for _ in range(2))
+    await tick()
+    first.cancel()
+    await asyncio.wait([first])
+    third = asyncio.ensure_future(cache.get(text))
+    await tick()
+    gate.set()
+    assert (await second).errors == ()
+    assert await third is cache.get(text)

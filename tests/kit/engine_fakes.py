@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextvars import Context
 from typing import Any
 
@@ -167,6 +167,9 @@ class FakeSession:
 
     def before_operation(self, request: Subscribe) -> Any:
         return self.before(request)
+
+    def parsing_share(self) -> tuple[Hashable, int | None]:
+        return self, None
 
     def operation_context(self, request: Subscribe) -> OperationContext:
         self.contexts.append(OperationContext({"channels_scope": {}, "id": request.id}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import graphene
@@ -10,10 +12,11 @@ from graphql import get_introspection_query
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer
+from channels_graphql_ws.execution import documents
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.operations.options import OperationOptions
 from http_client import post
-from support import wait_until
+from support import GUARD, wait_until
 
 
 class Query(graphene.ObjectType):
@@ -171,3 +174,70 @@ async def test_type_names_are_told_where_the_schema_is_not(ask, subprotocol):
     )
     [error] = await ask(subprotocol, "{ __schema { types { name } } }", introspection=False)
     assert error["message"] == "Cannot query '__schema': introspection is disabled."
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Let no document be parsed in a thread until it is set."""
+    opened = threading.Event()
+    loop_thread = threading.get_ident()
+    load = documents.load
+
+    def wait(*arguments: Any) -> Any:
+        assert threading.get_ident() == loop_thread or opened.wait(GUARD)
+        return load(*arguments)
+
+    monkeypatch.setattr(documents, "load", wait)
+    yield opened
+    opened.set()
+
+
+def large(number: int) -> str:
+    return f"query Q{number} {{ name }} #" + "x" * documents.LARGE_LIMIT
+
+
+def distinct(number: int, fields: int) -> str:
+    return f"query Q{number} {{" + " ".join(f"a{n}: name" for n in range(fields)) + "}"
+
+
+@pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
+async def test_few_large_documents_of_a_connection_wait_to_be_parsed(subprotocol, gate):
+    # A schema of its own, whose documents nobody has parsed.
+    consumer = GraphqlWsConsumer.as_asgi(schema=graphene.Schema(query=Query))
+    socket, neighbour = AsgiSocket(consumer, subprotocol), AsgiSocket(consumer, subprotocol)
+    await socket.acknowledged()
+    await neighbour.acknowledged()
+    for number in range(8):
+        socket.start(f"{number}", large(number))
+        if subprotocol == LEGACY:  # Another identity is no way around it.
+            socket.init()
+    neighbour.start("1", large(100))
+    # One is being parsed, and five wait.
+    await wait_until(lambda: socket.results("6") and socket.results("7"))
+    [refused] = socket.results("7")
+    [error] = refused["errors"] if isinstance(refused, dict) else refused
+    assert error["extensions"] == {
+        "code": "LIMIT_EXCEEDED",
+        "limit": "max_waiting_documents",
+        "allowed": 5,
+    }
+    # What is small, and what is known, does not wait.
+    socket.start("small", "{ name }")
+    await wait_until(lambda: socket.results("small"))
+    gate.set()
+    await wait_until(lambda: "complete:1" in neighbour.words)
+    await wait_until(lambda: all(f"complete:{n}" in socket.words for n in range(6)))
+    await socket.drop()
+    await neighbour.drop()
+
+
+@pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
+async def test_a_thousand_new_documents_at_once_meet_no_limit(subprotocol):
+    consumer = GraphqlWsConsumer.as_asgi(schema=graphene.Schema(query=Query))
+    socket = AsgiSocket(consumer, subprotocol)
+    await socket.acknowledged()
+    for number in range(1_000):
+        socket.start(f"{number}", distinct(number % 100, 1 if number % 10 else 35))
+    await wait_until(lambda: len(socket.sent) >= 2_002)
+    assert not [frame for frame in socket.frames if "errors" in str(frame)]
+    await socket.drop()

@@ -70,3 +70,33 @@ async def test_a_session_without_a_connection_has_nobody_to_send_away() -> None:
     one = session()
     one.send_away()
     await one.close()
+
+
+class User:
+    is_authenticated = True
+
+    def __init__(self, pk: int) -> None:
+        self.pk = pk
+
+
+def share(type: str, **scope: object) -> tuple[object, int | None]:
+    one = EndpointSession(Consumer(), {"type": type, "headers": [], **scope})
+    return one.parsing_share()
+
+
+async def test_a_connection_has_one_share_whichever_identity_it_takes() -> None:
+    one = EndpointSession(Consumer(), {"type": "websocket", "headers": []})
+    other = one.for_identity({"type": "websocket", "headers": [], "user": User(1)}, {})
+    assert other.parsing_share() == one.parsing_share()
+    assert one.parsing_share()[1] == Consumer.max_waiting_documents
+    assert share("websocket", user=User(1)) != share("websocket", user=User(1))
+
+
+async def test_requests_of_a_user_or_of_an_address_share_theirs() -> None:
+    near, far = ("198.41.0.4", 1), ("199.9.14.201", 1)
+    assert share("http", user=User(1)) == share("http", user=User(1), client=near)
+    assert share("http", user=User(1)) != share("http", user=User(2))
+    assert share("http", client=near) == share("http", client=near)
+    assert share("http", client=near) != share("http", client=far)
+    # Behind a proxy nobody knows which requests belong together.
+    assert share("http", client=("127.0.0.1", 1)) != share("http", client=("127.0.0.1", 1))
