@@ -35,13 +35,13 @@ async def socket(request, schema):
         yield client
 
 
-@pytest.fixture(params=[False, True], ids=["on the loop", "in threads"])
+@pytest.fixture(params=[False, True, None], ids=["on the loop", "in threads", "found out"])
 def application(request, schema):
     return GraphqlProtocolTypeRouter(
         schema,
         middleware_stack=None,
-        resolve_sync_in_threads=request.param,
         mask_errors=False,
+        resolve_sync_in_threads=request.param,
     )
 
 

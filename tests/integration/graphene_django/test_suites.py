@@ -23,6 +23,7 @@ from django.utils.decorators import method_decorator
 from django.utils.functional import SimpleLazyObject
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
+from graphene_django.utils.testing import GraphQLTestCase, GraphQLTransactionTestCase
 
 import library_schema
 from channels_graphql_ws import GraphqlView, SyncGraphqlView
@@ -151,6 +152,44 @@ class TestInOneTransaction(_Suite, TestCase):
 
 @settings
 class TestInTransactionsOfItsOwn(_Suite, TransactionTestCase):
+    available_apps = None
+
+
+class _GraphqlSuite:
+    """A suite in the manner of graphene-django."""
+
+    def setUp(self) -> None:
+        library_schema.fill()
+
+    def test_a_query(self: Any) -> None:
+        response = self.query("query all { books { title } }", operation_name="all")
+        self.assertResponseNoErrors(response)
+        assert len(response.json()["data"]["books"]) == 3
+
+    def test_a_mutation_with_variables(self: Any) -> None:
+        document = "mutation ($t: String!) { addBook(title: $t) { book { title } } }"
+        response = self.query(document, variables={"t": "New"})
+        self.assertResponseNoErrors(response)
+        assert Book.objects.filter(title="New").exists()
+
+    def test_an_error(self: Any) -> None:
+        self.assertResponseHasErrors(self.query("mutation { fail { ok } }"))
+        self.assertResponseHasErrors(self.query("{ nonsense }"))
+
+
+@settings
+class TestOfGrapheneDjango(_GraphqlSuite, GraphQLTestCase):
+    GRAPHQL_URL = "/graphql/"
+
+
+@settings
+class TestOfGrapheneDjangoWithASyncView(_GraphqlSuite, GraphQLTestCase):
+    GRAPHQL_URL = "/sync/"
+
+
+@settings
+class TestOfGrapheneDjangoInTransactionsOfItsOwn(_GraphqlSuite, GraphQLTransactionTestCase):
+    GRAPHQL_URL = "/graphql/"
     available_apps = None
 
 
