@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
+from inspect import iscoroutine
 from typing import Any, Final, TypeAlias
 
 from django.conf import settings
@@ -43,6 +44,7 @@ def in_transactions(call: Callable[[], Any], aliases: Sequence[str], context: An
         aliases: of the databases.
         context: the `info.context`.
     """
+    result: Any = None
     try:
         with ExitStack() as stack:
             for alias in aliases:
@@ -53,8 +55,15 @@ def in_transactions(call: Callable[[], Any], aliases: Sequence[str], context: An
                     transaction.set_rollback(True, using=alias)
     # Constraints may be checked, and connections lost, as late as at the commit.
     except DatabaseError as error:
-        return ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
+        failure = ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
+        return _after(result, failure) if iscoroutine(result) else failure
     return result
+
+
+async def _after(rest: Coroutine[Any, Any, Any], failure: ExecutionResult) -> ExecutionResult:
+    """Let the asynchronous rest of a mutation end, and return what is told in place of it."""
+    await rest
+    return failure
 
 
 def _has_errors(result: Any, context: Any) -> bool:

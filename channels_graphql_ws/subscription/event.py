@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from inspect import isasyncgenfunction, iscoroutine
+from inspect import isasyncgenfunction
 from time import perf_counter
 from typing import Any, NoReturn, Protocol
 
@@ -225,12 +227,21 @@ class EventExecution:
             placement.took(perf_counter() - started)
             if placement.refusals() == refused and not _wants_thread(result):
                 return result
-            _forget(result)
             placement.stay_in_threads("needs a thread")
-            self.delivery.skipped = False
             payload = payload if event is None else event.payload()
+            call = partial(placement.watched, partial(self._field.execute, payload))
+            return self._again(result, call)
         call = partial(self._field.execute, payload)
         return in_thread(partial(placement.watched, call), EVENTS)
+
+    async def _again(self, first: Any, call: Callable[[], Any]) -> Any:
+        """Execute an event in a thread, once its first execution has ended."""
+        if is_awaitable(first):
+            # Closed, it would leave coroutines behind that were never awaited.
+            with suppress(Exception):
+                await first
+        self.delivery.skipped = False
+        return await in_thread(call, EVENTS)
 
     def _start_here(self, payload: Any) -> Any:
         publish = self._publish
@@ -302,12 +313,6 @@ def _wants_thread(result: Any) -> bool:
     """Return whether an event failed only because an event loop runs in its thread."""
     errors = result.errors if type(result) is ExecutionResult else None
     return errors is not None and any(map(needs_thread, errors))
-
-
-def _forget(result: Any) -> None:
-    """Close what is not awaited, as the event is executed again."""
-    if iscoroutine(result):
-        result.close()
 
 
 def _no_source(root: EventRoot) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from types import SimpleNamespace
 
@@ -160,3 +161,15 @@ async def test_what_fails_only_on_an_event_loop_is_known_by_its_error():
 async def test_an_event_loop_is_known():
     assert on_event_loop()
     assert not await asyncio.to_thread(on_event_loop)
+
+
+@pytest.mark.django_db
+async def test_code_that_passes_over_the_refusal_of_the_orm_goes_back_too(caplog):
+    def call() -> None:
+        with contextlib.suppress(Exception):
+            Group.objects.exists()
+
+    placement = Placement("Code", on_loop=True)
+    assert placement.tried(call) == (None, False)
+    assert not placement.on_loop
+    assert "Code needs a thread" in caplog.text

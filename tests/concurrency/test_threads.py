@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from channels_graphql_ws.concurrency.threads import Workers
+from channels_graphql_ws.concurrency.threads import Workers, in_thread
 
 
 def _name() -> str:
@@ -27,3 +27,8 @@ def test_a_forked_process_makes_threads_of_its_own(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(os, "getpid", lambda: -1)
         with workers.pool as of_the_child:
             assert of_the_child is not of_the_parent
+
+
+async def test_a_call_that_raises_stop_iteration_is_told_so() -> None:
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        await in_thread(lambda: next(iter(())))

@@ -151,6 +151,29 @@ async def test_an_event_that_needs_the_database_after_all_is_executed_again(book
     assert "Changing needs a thread: it runs in threads from now on" in record.getMessage()
 
 
+async def test_what_an_event_has_begun_on_the_event_loop_ends_before_it_is_executed_again(books):
+    class Later(Numbers):
+        doubled = graphene.Int()
+        ended: list[int] = []
+
+        @staticmethod
+        def publish(payload: Any, info: Any) -> Any:
+            if payload > CALLS_TO_WATCH:
+                with contextlib.suppress(Exception):
+                    Book.objects.count()
+            return {"number": payload}
+
+        @staticmethod
+        async def resolve_doubled(root: Any, info: Any) -> int:
+            Later.ended.append(root["number"])
+            return 2 * root["number"]
+
+    server = rig(Later)
+    data = await events(server, "subscription { event { doubled } }", CALLS_TO_WATCH + 3)
+    assert [each["doubled"] for each in data] == [2 * n for n in range(CALLS_TO_WATCH + 3)]
+    assert Later.ended.count(CALLS_TO_WATCH + 1) == 2
+
+
 async def test_a_publish_that_stalls_the_event_loop_goes_back_to_threads(clock, caplog):
     class Stalling(Numbers):
         @staticmethod

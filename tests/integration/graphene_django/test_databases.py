@@ -9,7 +9,7 @@ from typing import Any
 
 import graphene
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.backends.signals import connection_created
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
@@ -74,8 +74,22 @@ class Add(graphene.Mutation):
         return {"ok": True}
 
 
+class AddLater(graphene.ObjectType):
+    ok = graphene.Boolean()
+
+    @staticmethod
+    async def resolve_ok(_root: Any, _info: Any) -> bool:
+        return True
+
+
 class Mutation(graphene.ObjectType):
     add = Add.Field()
+    add_later = graphene.Field(AddLater)
+
+    @staticmethod
+    def resolve_add_later(_root: Any, _info: Any) -> AddLater:
+        Author.objects.create(name="New")
+        return AddLater()
 
 
 schema = graphene.Schema(library_schema.Query, Mutation, Subscriptions)
@@ -231,3 +245,16 @@ async def test_a_mutation_is_atomic_in_the_databases_that_are_named(
                 added = Author.objects.using(alias).filter(name="New")
                 assert await added.acount() == 1
                 await added.adelete()
+
+
+@pytest.mark.parametrize("field", ["add", "addLater"])
+async def test_a_commit_that_fails_is_told(
+    field: str, two_databases: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commit(_self: Any) -> None:
+        raise OperationalError("the disk is full")
+
+    monkeypatch.setattr(DatabaseWrapper, "_commit", commit)
+    client = GraphqlHttpClient(router(atomic_mutations=True))
+    result = await client.execute(f"mutation {{ {field} {{ ok }} }}")
+    assert [each.message for each in result.errors] == ["the disk is full"]
