@@ -56,6 +56,17 @@ class PlainAuthor(graphene.ObjectType):
     name = graphene.String()
 
 
+class Printed:
+    """Reads the database when it is printed."""
+
+    def __str__(self) -> str:
+        return Author.objects.order_by("pk")[0].name
+
+
+async def _printed() -> Printed:
+    return Printed()
+
+
 class Query(graphene.ObjectType):
     books = graphene.List(BookType)
     authors = graphene.List(AuthorType)
@@ -67,6 +78,10 @@ class Query(graphene.ObjectType):
     later = graphene.List(BookType)
     generated_later = graphene.List(PlainBook)
     count = graphene.Int()
+    words_later = graphene.List(graphene.String)
+    printed_later = graphene.String()
+    all_printed_later = graphene.List(graphene.String)
+    each_printed_later = graphene.List(graphene.String)
 
     @staticmethod
     def resolve_books(_root: Any, _info: Any) -> Any:
@@ -99,6 +114,22 @@ class Query(graphene.ObjectType):
     @staticmethod
     def resolve_count(_root: Any, _info: Any) -> int:
         return Book.objects.count()
+
+    @staticmethod
+    async def resolve_words_later(_root: Any, _info: Any) -> Any:
+        return ("one", "two")
+
+    @staticmethod
+    async def resolve_printed_later(_root: Any, _info: Any) -> Any:
+        return Printed()
+
+    @staticmethod
+    async def resolve_all_printed_later(_root: Any, _info: Any) -> Any:
+        return [Printed(), Printed()]
+
+    @staticmethod
+    async def resolve_each_printed_later(_root: Any, _info: Any) -> Any:
+        return [_printed(), _printed()]
 
 
 def _one_by_one() -> Any:

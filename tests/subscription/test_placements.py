@@ -151,6 +151,21 @@ async def test_an_event_that_needs_the_database_after_all_is_executed_again(book
     assert "Changing needs a thread: it runs in threads from now on" in record.getMessage()
 
 
+async def test_a_resolver_that_needs_the_database_after_all_is_called_again(books, caplog):
+    class Changing(Numbers):
+        count = graphene.Int()
+        last = 3 * CALLS_TO_WATCH
+
+        @staticmethod
+        def resolve_count(root: Any, info: Any) -> int:
+            return Book.objects.count() if root["number"] == Changing.last else 0
+
+    server = rig(Changing)
+    data = await events(server, "subscription { event { count } }", Changing.last + 1)
+    assert [each["count"] for each in data] == [0] * Changing.last + [1]
+    assert "resolve_count' needs a thread" in caplog.text
+
+
 async def test_what_an_event_has_begun_on_the_event_loop_ends_before_it_is_executed_again(books):
     class Later(Numbers):
         doubled = graphene.Int()

@@ -63,6 +63,14 @@ QUERIES: list[tuple[str, Any]] = [
         },
     ),
     ("{ count later { title } }", {"count": 3, "later": BOOKS}),
+    ("{ wordsLater }", {"wordsLater": ["one", "two"]}),
+]
+
+# graphql-core prints what an `async def` resolver returns on the event loop.
+PRINTED: list[tuple[str, Any]] = [
+    ("{ printedLater }", {"printedLater": "Ada Lovelace"}),
+    ("{ allPrintedLater }", {"allPrintedLater": ["Ada Lovelace"] * 2}),
+    ("{ eachPrintedLater }", {"eachPrintedLater": ["Ada Lovelace"] * 2}),
 ]
 
 
@@ -115,6 +123,14 @@ async def test_every_query_is_answered(ask: Any, compiles: bool, middleware: Any
     options = {"compile_operations": compiles, "middleware": middleware}
     for query, data in QUERIES:
         assert await ask(query, **options) == {"data": data}, query
+
+
+@ways
+async def test_what_reads_the_database_when_it_is_printed_is_printed_in_a_thread(ask: Any) -> None:
+    for query, data in PRINTED:
+        assert await ask(query) == {"data": data}, query
+        answer = await ask(query, resolve_sync_in_threads=False, mask_errors=False)
+        assert "`resolve_sync_in_threads = True`" in str(answer["errors"][0]), query
 
 
 @executors
