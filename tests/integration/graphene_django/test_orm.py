@@ -128,7 +128,7 @@ async def test_every_query_is_answered(ask: Any, compiles: bool, middleware: Any
 @ways
 async def test_what_reads_the_database_when_it_is_printed_is_printed_in_a_thread(ask: Any) -> None:
     for query, data in PRINTED:
-        assert await ask(query) == {"data": data}, query
+        assert await ask(query, compile_operations=True) == {"data": data}, query
         answer = await ask(query, resolve_sync_in_threads=False, mask_errors=False)
         assert "`resolve_sync_in_threads = True`" in str(answer["errors"][0]), query
 
