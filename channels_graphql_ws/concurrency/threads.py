@@ -52,8 +52,25 @@ sync_in_callers_thread: ContextVar[bool] = ContextVar("sync_in_callers_thread", 
 """Run synchronous code in asgiref's thread-sensitive thread, and not in a pool. Set by test
 clients: a thread that waits for the application may hold a transaction, which no other sees."""
 
-operations_in_request_thread: ContextVar[bool] = ContextVar(
-    "operations_in_request_thread", default=False
+
+class RequestThread:
+    """The thread that Django has for a request; false when calls are not taken there any more.
+
+    Attributes:
+        is_open: calls are taken there.
+    """
+
+    __slots__ = ("is_open",)
+
+    def __init__(self) -> None:
+        self.is_open = True
+
+    def __bool__(self) -> bool:
+        return self.is_open
+
+
+operations_in_request_thread: ContextVar[RequestThread | None] = ContextVar(
+    "operations_in_request_thread", default=None
 )
 """The same for `OPERATIONS` only. Set by the Django view: middleware of the same request has
 its database connections, and perhaps a transaction, in that thread."""

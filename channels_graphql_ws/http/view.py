@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django import http
@@ -19,6 +19,7 @@ from django.views import View
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.concurrency.threads import (
+    RequestThread,
     in_thread,
     operations_in_request_thread,
     runs_on_loop,
@@ -37,6 +38,9 @@ from channels_graphql_ws.pubsub.layers import register_endpoint
 
 class _DjangoView(GraphqlHttpEndpoint, View):
     """What the views have in common."""
+
+    _keeps_thread: ClassVar[bool] = True
+    """Whether hooks of a stream have the thread of the request as long as that goes on."""
 
     @classmethod
     def as_view(  # type: ignore[override]
@@ -66,17 +70,22 @@ class _DjangoView(GraphqlHttpEndpoint, View):
         self, request: http.HttpRequest, path_params: Mapping[str, Any]
     ) -> http.HttpResponseBase:
         # Middleware of this request has its database connections there.
-        token = operations_in_request_thread.set(True)
+        thread = RequestThread()
+        token = operations_in_request_thread.set(thread)
         self.request = request
+        keeps_thread = False
         try:
             asked = HttpRequest(await _scope(request, path_params), self)
             answer = await RequestHandler(self, asked, _Source(request)).answer()
+            keeps_thread = self._keeps_thread and isinstance(answer, StreamingResponse)
         except ClientGoneError:
             # The response reaches nobody.
             return http.HttpResponseBadRequest()
         finally:
             # `async_to_sync` hands variables on to its caller.
             operations_in_request_thread.reset(token)
+            # An operation may go on without the request: Django's thread is not there for it.
+            thread.is_open = keeps_thread
         return answer if isinstance(answer, http.HttpResponse) else _streaming_response(answer)
 
 
@@ -132,6 +141,8 @@ class SyncGraphqlView(_DjangoView):
     synchronous resolvers run in the thread of the request, inside of its transaction. If a
     result has errors, that transaction is rolled back.
     """
+
+    _keeps_thread = False
 
     def get(self, request: http.HttpRequest, **path_params: Any) -> http.HttpResponseBase:
         """Serve one request."""
