@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 NAME: Final = "CHANNELS_GRAPHQL_WS"
@@ -13,18 +14,74 @@ NAME: Final = "CHANNELS_GRAPHQL_WS"
 DEFAULTS: Final[Mapping[str, Any]] = {
     # Seconds that a broadcast may take until the channel layer has it; `None`: no limit.
     "BROADCAST_TIMEOUT": 5.0,
+    # Which of CHANNEL_LAYERS carries broadcasts; `None`: what the consumers say.
+    "CHANNEL_LAYER_ALIAS": None,
+    # What takes the place of Django's DEBUG; `None`: nothing does.
+    "DEBUG": None,
+    # Begins the names of all groups on the channel layer; `None`: what the consumers say.
+    "GROUP_NAME_PREFIX": None,
     # Dotted path of what makes the history of a channel layer; `None`: found from the layer.
     "HISTORY": None,
     # Seconds between two looks whether the last event of a group with a history was lost.
     "HISTORY_CHECK_EVERY": 10.0,
+    # Whether options that protect against strangers are "safe" or "compatible".
+    "SAFETY": "safe",
 }
+"""Keys that are no options of consumers and views; each of those is a key, too."""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+_OR_NONE: Final = "or `None`"
+
+_VALUES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "BROADCAST_TIMEOUT": (_is_number, f"a number of seconds > 0, {_OR_NONE}"),
+    "CHANNEL_LAYER_ALIAS": (_is_text, f"a key of CHANNEL_LAYERS, {_OR_NONE}"),
+    "DEBUG": (lambda value: isinstance(value, bool), f"`True`, `False` {_OR_NONE}"),
+    "GROUP_NAME_PREFIX": (_is_text, f"a string, {_OR_NONE}"),
+    "HISTORY": (_is_text, f"a dotted path, {_OR_NONE}"),
+    "HISTORY_CHECK_EVERY": (_is_number, "a number of seconds > 0"),
+    "SAFETY": (lambda value: value in ("safe", "compatible"), "'safe' or 'compatible'"),
+}
+"""What each key may be, and what to call it. `None` is allowed where a text says so."""
+
+
+def problem_of(name: str, value: object) -> str | None:
+    """Return what is wrong with the value of a key in `DEFAULTS`; `None` if nothing is."""
+    is_right, expected = _VALUES[name]
+    if is_right(value) or (value is None and _OR_NONE in expected):
+        return None
+    return f"{NAME}[{name!r}] is {value!r}, it must be {expected}"
 
 
 class ProjectSettings:
     """The values of the setting; read once, as a broadcast cannot afford to ask Django."""
 
     def __init__(self) -> None:
-        self._values: dict[str, Any] | None = None
+        self._given: Mapping[str, Any] | None = None
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """What the project has set, by key.
+
+        Raises:
+            ImproperlyConfigured: it is not a dictionary.
+        """
+        if self._given is None:
+            if not settings.configured:
+                # It may be later.
+                return {}
+            given = getattr(settings, NAME, None)
+            if given is not None and not isinstance(given, Mapping):
+                raise ImproperlyConfigured(f"{NAME} is {given!r}, it must be a dictionary")
+            self._given = {} if given is None else given
+        return self._given
 
     def get(self, name: str) -> Any:
         """Return a value, or its default.
@@ -32,14 +89,12 @@ class ProjectSettings:
         Raises:
             KeyError: there is no such setting; a mistake of ours.
         """
-        if self._values is None:
-            given: Mapping[str, Any] = getattr(settings, NAME, {}) if settings.configured else {}
-            self._values = {**DEFAULTS, **given}
-        return self._values[name]
+        default = DEFAULTS[name]
+        return self.given.get(name, default)
 
     def forget(self) -> None:
         """Read the setting anew when it is asked for."""
-        self._values = None
+        self._given = None
 
 
 project_settings = ProjectSettings()

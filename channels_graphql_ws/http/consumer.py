@@ -23,7 +23,7 @@ from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.operations.keywords import HttpKeywords
-from channels_graphql_ws.operations.mounting import check_arguments
+from channels_graphql_ws.operations.mounting import check_arguments, register_mounted
 from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, DEFAULT_TIMEOUT, yield_to_server
 
@@ -72,6 +72,7 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
         """
         consumer_class = cls._with_options(**options)
         engine_of(consumer_class())
+        register_mounted(consumer_class)
 
         async def application(scope: Any, receive: Receive, send: Send) -> None:
             await consumer_class()(scope, receive, send)

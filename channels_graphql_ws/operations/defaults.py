@@ -1,30 +1,45 @@
-"""Defaults that are not fixed: they follow Django's DEBUG, or the option `safety`.
+"""Defaults that are not fixed: they follow Django's settings, DEBUG, or the option `safety`.
 
-What an option falls back to stands in its `Annotated`, as `ByDebug` or `Open`.
+What an option falls back to stands in its `Annotated`, as `ByDebug` or `Open`. A value in
+the Django setting `CHANNELS_GRAPHQL_WS` goes before both.
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
+from weakref import WeakSet
 
 from django.conf import global_settings, settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from channels_graphql_ws.settings import DEFAULTS, NAME, project_settings
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 COMPATIBLE: Final = "compatible"
 """The `safety` that gives back what django-channels-graphql-ws 1.0.0rc7 allowed."""
 
 SAFETIES: Final = ("safe", COMPATIBLE)
 
-_SETTING: Final = "CHANNELS_GRAPHQL_WS"
+_DESTINATION: Final = {
+    "channel_layer_alias": "CHANNEL_LAYER_ALIAS",
+    "group_name_prefix": "GROUP_NAME_PREFIX",
+}
+"""Options whose setting wins over attributes: who sends must not have to know the classes."""
 
 _PACKAGE: Final = "channels_graphql_ws."
 
 _IS_SETTLED: Final = "_is_settled"
 
 _DECLARED: Final = "_declared_defaults"
+
+_DOTTED_PATHS: Final = frozenset({"MASK_ERRORS", "MIDDLEWARE", "PING_PAYLOAD", "VALIDATION_RULES"})
+"""Keys of options that hold functions or classes, which the setting names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +64,38 @@ class ByDebug:
     otherwise: Any
 
 
-def project_settings() -> Mapping[str, Any]:
-    """Return the Django setting CHANNELS_GRAPHQL_WS, a dictionary."""
-    # Django takes long to find out that there is no such setting, and this is asked for each
-    # request. `override_settings` puts another object there, an assignment changes it.
-    holder = settings._wrapped  # noqa: SLF001
-    try:
-        own = holder.__dict__.get(_SETTING)
-    except AttributeError:  # Nothing is configured yet.
-        return getattr(settings, _SETTING, None) or {}
-    known = _known.settings
-    if known is None or known[0] is not holder or known[1] is not own:
-        known = _known.settings = holder, own, getattr(settings, _SETTING, None) or {}
-    return known[2]
+class _OptionDefaults:
+    """The options that the Django setting has, by name; made anew when the setting changes."""
+
+    def __init__(self) -> None:
+        self._given: Mapping[str, Any] | None = None
+        self._values: dict[str, Any] = {}
+
+    def __call__(self) -> Mapping[str, Any]:
+        """Return the values; dotted paths are what they name.
+
+        Raises:
+            ImportError: a dotted path names nothing.
+        """
+        given = project_settings.given
+        if given is not self._given:
+            self._values = {
+                key.lower(): _imported(value) if key in _DOTTED_PATHS else value
+                for key, value in given.items()
+                if key not in DEFAULTS and str(key).isupper()
+            }
+            self._given = given
+        return self._values
 
 
-class _Known:
-    settings: tuple[Any, Any, Mapping[str, Any]] | None = None
-    """What holds Django's settings, its value, and the values to use."""
+option_defaults = _OptionDefaults()
 
 
-_known = _Known()
+def _imported(value: Any) -> Any:
+    """Return what dotted paths name."""
+    if isinstance(value, list | tuple):
+        return [_imported(each) for each in value]
+    return import_string(value) if isinstance(value, str) else value
 
 
 class FromSettings:
@@ -96,7 +122,15 @@ def is_debug() -> bool:
 
     Tests run without DEBUG; this shows them what developers see.
     """
-    return bool(project_settings().get("DEBUG", settings.DEBUG))
+    chosen = project_settings.get("DEBUG")
+    return bool(settings.DEBUG if chosen is None else chosen)
+
+
+def safety_of(endpoint: Any) -> str:
+    """Return the `safety` of an endpoint or class: its own, or that of the settings."""
+    own: str | None = endpoint.safety
+    found: str = project_settings.get("SAFETY") if own is None else own
+    return found
 
 
 def check_safety(endpoint: Any, name: str) -> None:
@@ -105,9 +139,9 @@ def check_safety(endpoint: Any, name: str) -> None:
     Raises:
         ValueError: it is not one of `SAFETIES`.
     """
-    safety = _safety(endpoint, project_settings())
+    safety = safety_of(endpoint)
     if safety not in SAFETIES:
-        where = f"{_SETTING}['SAFETY']" if endpoint.safety is None else f"{name}.safety"
+        where = f"{NAME}['SAFETY']" if endpoint.safety is None else f"{name}.safety"
         raise ValueError(f"{where} is {safety!r}, it must be 'safe' or 'compatible'")
 
 
@@ -120,25 +154,63 @@ def settle(endpoint: Any) -> None:
     if _IS_SETTLED in own:
         return
     own[_IS_SETTLED] = True
-    project = project_settings()
     cls = type(endpoint)
     declared: _Declared = vars(cls).get(_DECLARED) or _declared(cls)
-    if _safety(endpoint, project) == COMPATIBLE:
+    if project_settings.given:
+        _settle_by_settings(endpoint, declared)
+    if safety_of(endpoint) == COMPATIBLE:
         for name, value in declared.open.items():
             if not is_set(endpoint, name):
                 own[name] = value
     follows_debug = endpoint._follows_debug  # noqa: SLF001 (not an option of users)
-    is_on = follows_debug and project.get("DEBUG", settings.DEBUG)
+    is_on = follows_debug and is_debug()
     for name, option in declared.by_debug.items():
         if getattr(endpoint, name) is None:
             followed = option.on if is_on else option.off
             own[name] = followed if follows_debug else option.otherwise
 
 
-def _safety(endpoint: Any, project: Mapping[str, Any]) -> str:
-    own: str | None = endpoint.safety
-    found: str = project.get("SAFETY", SAFETIES[0]) if own is None else own
-    return found
+def _settle_by_settings(endpoint: Any, declared: _Declared) -> None:
+    own = vars(endpoint)
+    for name, value in option_defaults().items():
+        if name in declared.names and not is_set(endpoint, name):
+            own[name] = value
+    for name, key in _DESTINATION.items():
+        value = project_settings.get(key)
+        if value is not None:
+            own[name] = value
+    warn_of_destination(type(endpoint))
+
+
+_warned: WeakSet[type[Any]] = WeakSet()
+
+
+def warn_of_destination(cls: type[Any]) -> None:
+    """Warn, once, of a class whose prefix or layer differs from that of the settings."""
+    if cls not in _warned and (text := other_destination(cls)) is not None:
+        _warned.add(cls)
+        log.warning("%s", text)
+
+
+def other_destination(cls: type[Any]) -> str | None:
+    """Return what a class says otherwise than the settings of where broadcasts go."""
+    for name, key in _DESTINATION.items():
+        value, own = project_settings.get(key), getattr(cls, name)
+        is_own = not isinstance(own, property) and _is_own(cls, name)
+        if value is not None and is_own and own != value:
+            return (
+                f"{cls.__qualname__}.{name} is {own!r}, and {NAME}[{key!r}] {value!r}: the "
+                "setting wins, as processes that do not import the class broadcast by it. Remove "
+                "one of them"
+            )
+    return None
+
+
+def settled(cls: type[Any]) -> Any:
+    """Return an object with the values that options of a class have, never initialised."""
+    probe = object.__new__(cls)
+    settle(probe)
+    return probe
 
 
 def is_set(endpoint: Any, name: str) -> bool:
@@ -146,9 +218,11 @@ def is_set(endpoint: Any, name: str) -> bool:
 
     To be asked before `settle`.
     """
-    if name in vars(endpoint):
-        return True
-    base = next(each for each in type(endpoint).__mro__ if name in vars(each))
+    return name in vars(endpoint) or _is_own(type(endpoint), name)
+
+
+def _is_own(cls: type[Any], name: str) -> bool:
+    base = next(each for each in cls.__mro__ if name in vars(each))
     return not (_is_ours(base) and name in inspect.get_annotations(base))
 
 
@@ -159,13 +233,16 @@ def _is_ours(cls: type[Any]) -> bool:
 class _Declared(NamedTuple):
     open: dict[str, Any]
     by_debug: dict[str, ByDebug]
+    names: set[str]
 
 
 def _declared(cls: type[Any]) -> _Declared:
     """Return what a class declares, and keep it on the class."""
-    found = _Declared({}, {})
+    found = _Declared({}, {}, set())
     for base in filter(_is_ours, reversed(cls.__mro__)):
         for name, hint in inspect.get_annotations(base, eval_str=True).items():
+            if not name.startswith("_"):
+                found.names.add(name)
             for each in getattr(hint, "__metadata__", ()):
                 if isinstance(each, Open):
                     found.open[name] = each.value

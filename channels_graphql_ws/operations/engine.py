@@ -47,6 +47,7 @@ from channels_graphql_ws.operations.interfaces import (
     Session,
 )
 from channels_graphql_ws.operations.option_values import SettingsReader, check_values
+from channels_graphql_ws.operations.project_options import check_project_settings
 from channels_graphql_ws.operations.replacement import replaced
 from channels_graphql_ws.operations.subscribing import Subscribing
 from channels_graphql_ws.operations.thread_modes import ThreadModes
@@ -71,6 +72,7 @@ def engine_of(endpoint: Any) -> Engine:
     Raises:
         TypeError: it has no `schema`, or an option of its own that belongs to the class.
         ValueError, TypeError: a value makes no sense, see `check_values`.
+        ImproperlyConfigured: the Django setting does not, see `check_project_settings`.
     """
     settle(endpoint)
     values = _reader.values(endpoint)
@@ -79,6 +81,7 @@ def engine_of(endpoint: Any) -> Engine:
     for values_before, engine in known:
         if values_before == values:
             return engine
+    check_project_settings()
     check_values(endpoint)
     settings = _reader.settings(values)
     check_schema(getattr(endpoint, "schema", None), settings.schema)

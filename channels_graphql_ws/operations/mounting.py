@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from channels_graphql_ws.operations.class_checks import check_replaced, check_schema
+from channels_graphql_ws.operations.defaults import warn_of_destination
 from channels_graphql_ws.operations.option_values import check_values, core_schema
+from channels_graphql_ws.operations.project_options import check_project_settings
+
+mounted: WeakSet[type[Any]] = WeakSet()
+"""The classes of consumers and views that serve, for the system checks."""
+
+
+def register_mounted(cls: type[Any]) -> None:
+    """Note that a class serves."""
+    mounted.add(cls)
 
 
 def check_class(cls: type[Any]) -> None:
@@ -17,9 +28,13 @@ def check_class(cls: type[Any]) -> None:
     Raises:
         ValueError, TypeError: a value makes no sense, see `check_values` and `check_schema`;
             or a method is not called here, see `check_replaced`.
+        ImproperlyConfigured: the Django setting does not, see `check_project_settings`.
     """
+    check_project_settings()
     check_values(cls)
     check_replaced(cls)
+    warn_of_destination(cls)
+    register_mounted(cls)
     schema = getattr(cls, "schema", None)
     if schema is not None and not isinstance(schema, property):
         check_schema(schema, core_schema(schema))

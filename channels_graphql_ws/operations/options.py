@@ -182,10 +182,9 @@ class OperationOptions:
     class has a `gap_policy` of its own: "tell", "end", "close" or "ignore"."""
 
     group_name_prefix: str = "GQLWS"
-    """Begins the names of all groups on the channel layer: set it on `GraphqlWsConsumer`
-    itself to keep two projects on one Redis apart. A subclass may have its own: broadcasts
-    go to the groups of each prefix which the sending process knows, so a worker has to
-    import the module of that subclass."""
+    """Begins the names of all groups on the channel layer. To keep two projects on one Redis
+    apart, set `CHANNELS_GRAPHQL_WS["GROUP_NAME_PREFIX"]`, which wins. Without it, broadcasts
+    go to the groups of each prefix that classes in the sending process have."""
 
     channel_layer_alias: str = "default"
     """Which of CHANNEL_LAYERS carries broadcasts."""

@@ -172,6 +172,13 @@ _KINDS: tuple[tuple[str, str, type[LayerTraits]], ...] = (
 )
 
 
+def warning_of(layer: Any) -> str | None:
+    """Return what should be said of the way a layer is set up, without an event loop."""
+    module, name, kind = _KINDS[0]
+    base = getattr(sys.modules.get(module), name, None)
+    return kind(layer).warning if base is not None and isinstance(layer, base) else None
+
+
 def traits_of(layer: Any) -> LayerTraits:
     """Return what is known of a channel layer; of a subclass, what is known of its base."""
     for module, name, kind in _KINDS:

@@ -7,8 +7,10 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from weakref import ref
 
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
+from django.core.signals import setting_changed
 
 from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.settings import NAME, project_settings
 
 Destination: TypeAlias = tuple[Any, str]
 """A channel layer, and a prefix of groups."""
@@ -52,6 +54,8 @@ def check_destination(endpoint: Any) -> None:
     """
     cls = type(endpoint)
     for name in ("group_name_prefix", "channel_layer_alias"):
+        if project_settings.get(name.upper()) is not None:
+            continue
         own, of_class = getattr(endpoint, name), getattr(cls, name)
         if own != of_class:
             raise TypeError(
@@ -67,8 +71,18 @@ def _renew(*new: ref[Any]) -> None:
         _owners = tuple([owner for owner in _owners if owner() is not None] + [*new])
 
 
+def _changed(*, setting: str, **_: Any) -> None:
+    if setting == NAME:
+        forget_cached()
+
+
+setting_changed.connect(_changed)
+
+
 def destinations() -> list[Destination]:
-    """Give the channel layers and the prefixes of groups that consumers listen to.
+    """Return the channel layers and the prefixes of groups that consumers listen to.
+
+    The Django setting says it for all of them, or else the classes that were imported.
 
     Raises:
         ChannelLayerError: the channel layer is not configured.
@@ -85,12 +99,17 @@ def destinations() -> list[Destination]:
 
 def _found(owners: Owners) -> list[Destination]:
     global _known  # noqa: PLW0603 (to read eight attributes takes a tenth of a broadcast)
-    found = {
+    alias = project_settings.get("CHANNEL_LAYER_ALIAS")
+    prefix = project_settings.get("GROUP_NAME_PREFIX")
+    said = {
         (cls.channel_layer_alias, cls.group_name_prefix)
         for owner in owners
         if (cls := owner()) is not None
     }
-    found = found or {_DEFAULT}
+    found = {
+        (each_alias if alias is None else alias, each_prefix if prefix is None else prefix)
+        for each_alias, each_prefix in said or {_DEFAULT}
+    }
     # A class that nobody uses may name a layer that nobody has.
     configured = [pair for pair in sorted(found) if pair[0] in channel_layers]
     chosen = configured or sorted(found)[:1]
@@ -110,7 +129,7 @@ class GroupSender(Protocol):
 
 
 def channel_layer(alias: str = "default") -> Any:
-    """Give the channel layer of that alias.
+    """Return the channel layer of that alias.
 
     Raises:
         ChannelLayerError: there is none; the text names the setting.
@@ -126,7 +145,7 @@ def channel_layer(alias: str = "default") -> Any:
 
 
 def is_local(layer: object) -> bool:
-    """Tell if this layer only serves this process, so that messages need not pass it.
+    """Return whether this layer serves only this process: messages need not pass it.
 
     It scans all of its channels and groups on each receive, holds 100 messages, and
     belongs to one event loop. A subclass may have been made to behave in other ways.
@@ -150,7 +169,7 @@ class ChannelLayer(Protocol):
         ...
 
     async def group_discard(self, group: str, channel: str) -> None:
-        """Undo `group_add`; harmless for who is no member."""
+        """Undo `group_add`; harmless for a channel that is not a member."""
         ...
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ Message: TypeAlias = Mapping[Any, Any]
 
 
 class Receiver(Protocol):
-    """Who listens in this process: the hub of one event loop."""
+    """The hub of one event loop, which receives for this process."""
 
     loop: asyncio.AbstractEventLoop
 
@@ -56,12 +56,22 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch (Windows does not fork)
 
 
 def serving() -> None:
-    """Say that this process serves clients, or soon will."""
+    """Note that this process serves clients, or soon will."""
     _process.serves = True
 
 
+def is_serving() -> bool:
+    """Return whether this process serves clients, or soon will."""
+    return _process.serves
+
+
+def not_serving() -> None:
+    """Undo `serving`: what serves was imported, and that was all."""
+    _process.serves = False
+
+
 def add_receiver(layer: object, receiver: Receiver) -> None:
-    """Let `receiver` hear what is broadcast inside this process."""
+    """Deliver what is broadcast inside this process to a receiver."""
     serving()
     with _process.lock:
         _process.receivers[id(layer)] = (*receivers(layer), receiver)
@@ -78,14 +88,14 @@ def remove_receiver(layer: object, receiver: Receiver) -> None:
 
 
 def receivers(layer: object) -> tuple[Receiver, ...]:
-    """Give those who listen on that layer in this process, on any event loop."""
+    """Return the receivers of that layer in this process, on any event loop."""
     return _process.receivers.get(id(layer), ())
 
 
 def hand_over(
     layer: object, message: Message, here: asyncio.AbstractEventLoop | None = None
 ) -> None:
-    """Give a message to all receivers in this process, each on its own event loop."""
+    """Deliver a message to all receivers in this process, each on its own event loop."""
     for receiver in receivers(layer):
         if receiver.loop is here:
             receiver.deliver(message)

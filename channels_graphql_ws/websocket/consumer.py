@@ -18,7 +18,7 @@ from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.exceptions import ChannelLayerError, InvalidMessageError
 from channels_graphql_ws.operations.class_checks import check_names
-from channels_graphql_ws.operations.defaults import is_set, settle
+from channels_graphql_ws.operations.defaults import is_set, settle, settled
 from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.graphene_settings import default_schema
 from channels_graphql_ws.operations.hook_calls import call_hook
@@ -189,7 +189,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         made = with_options(cls, options)
         check_class(made)
         if not isinstance(made.subprotocols, property):
-            named(made.subprotocols, cls.__qualname__)
+            named(settled(made).subprotocols, cls.__qualname__)
         # `super()` would look for the method above the class that was made.
         application: Any = super(GraphqlWsConsumer, made).as_asgi(**own)
         return application

@@ -1,0 +1,199 @@
+"""Django's system checks of a project; those about security run with `--deploy`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+from channels.layers import channel_layers, get_channel_layer
+from channels.routing import get_default_application
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 (its name)
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import get_commands
+
+from channels_graphql_ws.http.options import GraphqlHttpEndpoint
+from channels_graphql_ws.operations.defaults import other_destination, safety_of, settled
+from channels_graphql_ws.operations.mounting import mounted
+from channels_graphql_ws.operations.origins import ANY_ORIGIN
+from channels_graphql_ws.operations.project_options import problems
+from channels_graphql_ws.pubsub import local
+from channels_graphql_ws.pubsub.layer_traits import warning_of
+from channels_graphql_ws.pubsub.layers import is_local
+from channels_graphql_ws.settings import NAME
+from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
+
+PREDECESSOR: Final = "django-channels-graphql-ws"
+
+_ID: Final = "channels_graphql_ws"
+
+_REDIS: Final = "for example channels_redis.pubsub.RedisPubSubChannelLayer"
+
+
+def register_checks() -> None:
+    """Register the checks; harmless when repeated."""
+    register(check_project)
+    register(check_deployment, Tags.security, deploy=True)
+
+
+def check_project(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Check what is wrong wherever the project runs."""
+    del app_configs
+    found = [*_of_setting(), *_of_installation()]
+    # Its consumers cannot be looked at if the setting makes no sense.
+    return found or [*_of_application(), *_of_layers(), *_of_consumers()]
+
+
+def check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Check what is wrong where strangers come."""
+    del app_configs
+    if any(True for _ in problems()):
+        return []
+    _load_application()
+    return [*_of_deployed_layers(), *_of_deployed_endpoints()]
+
+
+def _of_setting() -> Iterator[CheckMessage]:
+    try:
+        for problem in problems():
+            yield Error(problem, hint="See the reference of settings.", id=f"{_ID}.E001")
+    except ImproperlyConfigured as error:
+        yield Error(str(error), id=f"{_ID}.E001")
+
+
+def _of_installation() -> Iterator[CheckMessage]:
+    try:
+        version(PREDECESSOR)
+    except PackageNotFoundError:
+        return
+    yield Error(
+        f"{PREDECESSOR} is installed beside channels-graphql-ws, and has the same files.",
+        hint=f"pip uninstall {PREDECESSOR} channels-graphql-ws, then install the latter again.",
+        id=f"{_ID}.E002",
+    )
+
+
+def _of_application() -> Iterator[CheckMessage]:
+    if not getattr(settings, "ASGI_APPLICATION", None):
+        yield Warning(
+            "ASGI_APPLICATION is not set: `runserver` serves no WebSockets, and the checks see "
+            "no consumers.",
+            hint='Set it, for example ASGI_APPLICATION = "mysite.asgi.application".',
+            id=f"{_ID}.W001",
+        )
+    elif (error := _load_application()) is not None:
+        yield Warning(
+            f"ASGI_APPLICATION cannot be imported: {error!r}",
+            hint="The checks see no consumers; see what the module needs.",
+            id=f"{_ID}.W002",
+        )
+    serves_wsgi = get_commands().get("runserver") in ("django.core", "django.contrib.staticfiles")
+    if settings.DEBUG and serves_wsgi:
+        yield Warning(
+            "`runserver` serves no WebSockets: it is Django's own.",
+            hint='Put "daphne" at the beginning of INSTALLED_APPS (pip install daphne).',
+            id=f"{_ID}.W003",
+        )
+
+
+def _load_application() -> Exception | None:
+    """Import the ASGI application, which makes consumers known; return what went wrong."""
+    has_served = local.is_serving()
+    try:
+        get_default_application()
+    except Exception as error:  # noqa: BLE001 (whatever the module of the project raises)
+        return error
+    finally:
+        # A process that only looks at the application will not serve clients.
+        if not has_served and "runserver" not in sys.argv:
+            local.not_serving()
+    return None
+
+
+def _layers() -> dict[str, Any]:
+    """Return the channel layers that broadcasts go through, `None` for one that is missing."""
+    aliases = {settled(cls).channel_layer_alias for cls in _checked()}
+    aliases = {each for each in aliases if isinstance(each, str)} or {"default"}
+    return {
+        alias: get_channel_layer(alias) if alias in channel_layers.configs else None
+        for alias in sorted(aliases)
+    }
+
+
+def _of_layers() -> Iterator[CheckMessage]:
+    for alias, layer in _layers().items():
+        if layer is None:
+            yield Warning(
+                f"CHANNEL_LAYERS has no {alias!r}: nothing can be subscribed to or broadcast.",
+                hint='For one process: {"BACKEND": "channels.layers.InMemoryChannelLayer"}.',
+                id=f"{_ID}.W004",
+            )
+
+
+def _of_consumers() -> Iterator[CheckMessage]:
+    for cls in _checked():
+        if (text := other_destination(cls)) is not None:
+            yield Warning(f"{text}.", id=f"{_ID}.W005")
+        if _lacks_schema(cls):
+            yield Warning(
+                f"{cls.__qualname__} is mounted without a schema.",
+                hint="Set `schema` on the class, or pass it to `as_asgi()`.",
+                id=f"{_ID}.W006",
+            )
+
+
+def _checked() -> Sequence[type[Any]]:
+    return sorted(mounted, key=lambda cls: (cls.__module__, cls.__qualname__))
+
+
+def _lacks_schema(cls: type[Any]) -> bool:
+    """Return whether no instance will have a schema: it may be set where one is made."""
+    makes_own = cls.__init__ is not GraphqlWsConsumer.__init__
+    is_consumer = issubclass(cls, GraphqlWsConsumer)
+    return is_consumer and not makes_own and getattr(cls, "schema", None) is None
+
+
+def _of_deployed_layers() -> Iterator[CheckMessage]:
+    is_alone = settings.DEBUG and int(os.environ.get("WEB_CONCURRENCY") or 1) == 1
+    for alias, layer in _layers().items():
+        if is_local(layer) and not is_alone:
+            yield Warning(
+                f"CHANNEL_LAYERS[{alias!r}] is an InMemoryChannelLayer: events do not reach "
+                "clients of other processes.",
+                hint=f"Take a layer that connects processes, {_REDIS}.",
+                id=f"{_ID}.W010",
+            )
+        elif (text := warning_of(layer)) is not None:
+            yield Warning(f"CHANNEL_LAYERS[{alias!r}]: {text}.", id=f"{_ID}.W011")
+
+
+def _of_deployed_endpoints() -> Iterator[CheckMessage]:
+    for cls in _checked():
+        options, name = settled(cls), cls.__qualname__
+        if issubclass(cls, GraphqlWsConsumer) and not options.send_ping_every:
+            yield Warning(
+                f"{name} does not notice clients that went away without a word.",
+                hint=f"Set send_ping_every, also as {NAME}['SEND_PING_EVERY']; 25 is usual.",
+                id=f"{_ID}.W012",
+            )
+        if issubclass(cls, GraphqlHttpEndpoint) and options.graphiql is True:
+            yield Warning(
+                f"{name} shows GraphiQL to everybody.",
+                hint="Leave `graphiql` alone: it follows DEBUG. Or silence this check.",
+                id=f"{_ID}.W013",
+            )
+        if options.mask_errors is False:
+            yield Warning(
+                f"{name} shows clients the texts of unexpected errors.",
+                hint=f"Set mask_errors, also as {NAME}['MASK_ERRORS'].",
+                id=f"{_ID}.W014",
+            )
+        if safety_of(options) != "safe" or ANY_ORIGIN in (options.allowed_origins or ()):
+            yield Warning(
+                f"{name} lets in pages of any site, or leaves limits out.",
+                hint="Name the sites in `allowed_origins`, and set `safety` to 'safe'.",
+                id=f"{_ID}.W015",
+            )

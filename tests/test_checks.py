@@ -1,0 +1,179 @@
+"""The system checks: what they find, and that they find nothing in a project that is right."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+from weakref import WeakSet
+
+import pytest
+from django.apps import apps
+from django.core.checks import Tags, run_checks
+from django.test import override_settings
+
+from channels_graphql_ws import (
+    GraphqlHttpConsumer,
+    GraphqlProtocolTypeRouter,
+    GraphqlWsConsumer,
+    checks,
+)
+from channels_graphql_ws.apps import ChannelsGraphqlWsConfig
+from channels_graphql_ws.operations import mounting
+from channels_graphql_ws.pubsub import local
+from news_schema import consumer_class, schema
+
+MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+GOOD: dict[str, Any] = {"MASK_ERRORS": True, "SEND_PING_EVERY": 25}
+
+
+@pytest.fixture(autouse=True)
+def project(monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[Any]:
+    """A project with nothing mounted yet, and nothing wrong."""
+    empty: WeakSet[type[Any]] = WeakSet()
+    monkeypatch.setattr(mounting, "mounted", empty)
+    monkeypatch.setattr(checks, "mounted", empty)
+    monkeypatch.setattr(checks, "get_commands", lambda: {"runserver": "daphne"})
+    module: Any = ModuleType("asgi_of_a_test")
+    module.application = None
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    settings.ASGI_APPLICATION = f"{module.__name__}.application"
+    settings.CHANNELS_GRAPHQL_WS = GOOD
+    yield module
+    # Its classes stay known while it is there.
+    module.application = None
+
+
+def found(**options: Any) -> list[str]:
+    """The ids of what is found."""
+    run = checks.check_deployment if options else checks.check_project
+    ids = [each.id for each in run(None)]
+    return [str(each).removeprefix("channels_graphql_ws.") for each in ids]
+
+
+def test_a_project_that_is_right_passes(project: Any, settings: Any) -> None:
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.Remote"}}
+    project.application = GraphqlProtocolTypeRouter(schema, shutdown_timeout=None)
+    assert found() == []
+    assert found(deploy=True) == []
+
+
+class Remote:
+    """Stands for a layer that connects processes."""
+
+
+def test_the_app_registers_them() -> None:
+    app = ChannelsGraphqlWsConfig("channels_graphql_ws", sys.modules["channels_graphql_ws"])
+    app.ready()
+    with override_settings(CHANNELS_GRAPHQL_WS={"MAX_DEPHT": 1}):
+        ids = [each.id for each in run_checks()]
+    assert "channels_graphql_ws.E001" in ids
+    with override_settings(CHANNELS_GRAPHQL_WS={}):
+        ids = [
+            each.id for each in run_checks(tags=[Tags.security], include_deployment_checks=True)
+        ]
+    assert "channels_graphql_ws.W010" in ids
+    assert not apps.is_installed("channels_graphql_ws")
+
+
+@pytest.mark.parametrize("value", [{"MAX_DEPHT": 1}, []])
+def test_a_mistake_in_the_setting_is_an_error(settings: Any, value: Any) -> None:
+    settings.CHANNELS_GRAPHQL_WS = value
+    assert found() == ["E001"]
+
+
+def test_the_deployment_is_not_looked_at_by_wrong_settings(settings: Any) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {"MAX_DEPHT": 1}
+    assert found(deploy=True) == []
+
+
+def test_the_predecessor_beside_us_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "version", lambda name: "1.0.0rc7")
+    assert found() == ["E002"]
+
+
+def test_an_application_that_is_not_named_or_cannot_be_imported(settings: Any) -> None:
+    settings.ASGI_APPLICATION = None
+    assert found() == ["W001"]
+    settings.ASGI_APPLICATION = "no.such.application"
+    assert found() == ["W002"]
+
+
+def test_the_runserver_of_django_serves_no_websockets(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(checks, "get_commands", lambda: {"runserver": "django.core"})
+    assert found() == []
+    settings.DEBUG = True
+    assert found() == ["W003"]
+
+
+def test_a_process_that_only_checks_does_not_count_as_one_that_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local._process, "serves", False)
+    monkeypatch.setattr(checks, "get_default_application", local.serving)
+    assert found() == []
+    assert not local.is_serving()
+    monkeypatch.setattr(sys, "argv", ["manage.py", "runserver"])
+    assert found() == []
+    assert local.is_serving()
+    assert found() == []
+    assert local.is_serving()
+
+
+def test_a_layer_that_is_missing(settings: Any) -> None:
+    settings.CHANNEL_LAYERS = {}
+    assert found() == ["W004"]
+
+
+def test_a_class_that_differs_from_the_setting(settings: Any) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {**GOOD, "GROUP_NAME_PREFIX": "SHOP"}
+    other = type("Other", (consumer_class(),), {"group_name_prefix": "ELSE"})
+    application = other.as_asgi()
+    assert found() == ["W005"]
+    del application
+
+
+def test_a_consumer_without_a_schema() -> None:
+    class Bare(GraphqlWsConsumer):
+        pass
+
+    class Late(GraphqlWsConsumer):
+        def __init__(self) -> None:
+            self.schema = schema
+            super().__init__()
+
+    applications = [Bare.as_asgi(), Late.as_asgi(), GraphqlHttpConsumer.as_asgi(schema=schema)]
+    assert found() == ["W006"]
+    del applications
+
+
+def test_an_in_memory_layer_with_several_processes(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    assert found(deploy=True) == ["W010"]
+    settings.DEBUG = True
+    assert found(deploy=True) == []
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
+    assert found(deploy=True) == ["W010"]
+
+
+def test_a_core_redis_layer_that_holds_little(settings: Any) -> None:
+    redis: dict[str, Any] = {"BACKEND": "channels_redis.core.RedisChannelLayer"}
+    settings.CHANNEL_LAYERS = {"default": redis}
+    assert found(deploy=True) == ["W011"]
+    settings.CHANNEL_LAYERS = {"default": {**redis, "CONFIG": {"capacity": 10_000}}}
+    assert found(deploy=True) == []
+
+
+def test_what_is_open_to_strangers(settings: Any) -> None:
+    settings.DEBUG = True
+    settings.CHANNELS_GRAPHQL_WS = {}
+    application = GraphqlProtocolTypeRouter(
+        schema, shutdown_timeout=None, graphiql=True, mask_errors=False, allowed_origins=["*"]
+    )
+    of_http, of_websocket = ["W013", "W014", "W015"], ["W012", "W014", "W015"]
+    assert found(deploy=True) == [*of_http, *of_websocket]
+    del application
