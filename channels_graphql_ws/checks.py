@@ -17,6 +17,7 @@ from django.core.management import get_commands
 
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.operations.defaults import other_destination, safety_of, settled
+from channels_graphql_ws.operations.graphene_settings import default_schema
 from channels_graphql_ws.operations.mounting import mounted
 from channels_graphql_ws.operations.origins import ANY_ORIGIN
 from channels_graphql_ws.operations.project_options import problems
@@ -140,7 +141,7 @@ def _of_consumers() -> Iterator[CheckMessage]:
         if _lacks_schema(cls):
             yield Warning(
                 f"{cls.__qualname__} is mounted without a schema.",
-                hint="Set `schema` on the class, or pass it to `as_asgi()`.",
+                hint="Set `schema` on the class, or name it as SCHEMA in the setting GRAPHENE.",
                 id=f"{_ID}.W006",
             )
 
@@ -153,7 +154,8 @@ def _lacks_schema(cls: type[Any]) -> bool:
     """Return whether no instance will have a schema: it may be set where one is made."""
     makes_own = cls.__init__ is not GraphqlWsConsumer.__init__
     is_consumer = issubclass(cls, GraphqlWsConsumer)
-    return is_consumer and not makes_own and getattr(cls, "schema", None) is None
+    has_none = getattr(cls, "schema", None) is None and default_schema() is None
+    return is_consumer and not makes_own and has_none
 
 
 def _of_deployed_layers() -> Iterator[CheckMessage]:

@@ -16,7 +16,7 @@ from django.urls import Resolver404, re_path
 
 from channels_graphql_ws.client_log import shown
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
-from channels_graphql_ws.operations.defaults import is_debug
+from channels_graphql_ws.operations.defaults import is_debug, option_defaults
 from channels_graphql_ws.operations.keywords import RouterKeywords
 from channels_graphql_ws.operations.option_values import (
     check_options,
@@ -219,7 +219,7 @@ def _mounted(cls: type[Any], options: dict[str, Any], stack: Callable[[Any], Any
     known = option_names(cls)
     own = {name: value for name, value in options.items() if name in known}
     for name, value in _DEFAULTS.items():
-        if not is_own(cls, name):
+        if not (is_own(cls, name) or name in option_defaults()):
             own.setdefault(name, value)
     bare = with_options(cls, {**own, "_follows_debug": True}).as_asgi()
     with_users = stack(bare)

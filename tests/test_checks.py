@@ -172,7 +172,12 @@ def test_what_is_open_to_strangers(settings: Any) -> None:
     settings.DEBUG = True
     settings.CHANNELS_GRAPHQL_WS = {}
     application = GraphqlProtocolTypeRouter(
-        schema, shutdown_timeout=None, graphiql=True, mask_errors=False, allowed_origins=["*"]
+        schema,
+        shutdown_timeout=None,
+        graphiql=True,
+        mask_errors=False,
+        allowed_origins=["*"],
+        send_ping_every=None,
     )
     of_http, of_websocket = ["W013", "W014", "W015"], ["W012", "W014", "W015"]
     assert found(deploy=True) == [*of_http, *of_websocket]

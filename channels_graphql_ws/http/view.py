@@ -30,9 +30,9 @@ from channels_graphql_ws.http.handler import RequestHandler
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import StreamingResponse
+from channels_graphql_ws.operations import mounting
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.operations.keywords import HttpKeywords
-from channels_graphql_ws.operations.mounting import register_mounted
 from channels_graphql_ws.operations.overrides import default
 from channels_graphql_ws.pubsub.layers import register_endpoint
 
@@ -58,7 +58,7 @@ class _DjangoView(GraphqlHttpEndpoint, View):
         if options:
             return cls._with_options(**options).as_view()
         engine_of(cls())
-        register_mounted(cls)
+        mounting.register_mounted(cls)
         return super().as_view()
 
     @default

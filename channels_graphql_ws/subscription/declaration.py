@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Sequence
+from collections.abc import Collection, Coroutine
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, get_args
 
@@ -12,10 +12,10 @@ from asgiref.sync import markcoroutinefunction
 from graphene.types.objecttype import ObjectTypeOptions
 from graphene.utils.props import props
 
-from channels_graphql_ws.pubsub import publisher as _broadcast
-from channels_graphql_ws.pubsub.layers import GroupSender, destinations
-from channels_graphql_ws.pubsub.outgoing import SENT, Outgoing, SendOfAll, Sent
+from channels_graphql_ws.pubsub.layers import destinations
+from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
+from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, SubscriptionField
 from channels_graphql_ws.subscription.groups import layer_group
 from channels_graphql_ws.subscription.names import (
@@ -26,6 +26,7 @@ from channels_graphql_ws.subscription.names import (
     hook_named,
     is_users,
 )
+from channels_graphql_ws.subscription.sending import Addressed, AtCommit, AtOnce, sender
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -38,9 +39,6 @@ else:
     Payload = Any
     # So that `_ObjectType[Payload]` is Graphene's class at run time.
     _ObjectType = {Payload: graphene.ObjectType}
-
-Addressed: TypeAlias = tuple[GroupSender, Outgoing]
-"""A message, and the channel layer that is to carry it."""
 
 GapPolicy: TypeAlias = Literal["tell", "end", "close", "ignore"]
 """What becomes of a subscription some of whose events were lost for good."""
@@ -105,6 +103,10 @@ class Subscription(_ObjectType[Payload]):
     `Subscription[Order]` tells type checkers the type of the payload; it changes nothing
     at run time.
     """
+
+    broadcast_on_commit: bool | None = None
+    """Broadcast when the database transaction under way is committed, see `broadcast`. `None`:
+    as `CHANNELS_GRAPHQL_WS["BROADCAST_ON_COMMIT"]` says, at once without it."""
 
     notification_queue_limit: int | None = None
     """Notifications that may wait for one subscription; then `notification_queue_policy`
@@ -204,62 +206,123 @@ class Subscription(_ObjectType[Payload]):
 
     @classmethod
     def broadcast(
-        cls, *, group: str | None = None, payload: Payload | None = None
+        cls,
+        *,
+        group: str | None = None,
+        payload: Payload | None = None,
+        on_commit: bool | None = None,
+        using: str | None = None,
     ) -> asyncio.Future[None] | Any:
         """Notify all subscribers of the class or, with `group`, of that group.
 
         The payload is encoded here and now. With an event loop running in this thread
         the message is put on its way behind earlier ones, and a future is returned that
         may be awaited; a failure of one that is not is logged. Without an event loop the
-        message is sent before this returns `None`.
+        message is sent before this returns.
+
+        Args:
+            group: the group, `None` for all subscribers of the class.
+            payload: what `publish` gets.
+            on_commit: send it when the database transaction under way is committed, never
+                if it is rolled back, and at once if there is none. A coroutine has to await
+                this, as its transaction is in another thread. `None`: as the class says.
+            using: the alias of the database with the transaction, by default the default one.
 
         Raises:
             PayloadTypeError: the payload holds something that can not be encoded.
             ChannelLayerError: no channel layer is configured.
+            TypeError: `using` is of no use without `on_commit`.
         """
-        return _send(_broadcasts(cls, group, payload))
+        way = _sender(cls, using, on_commit=on_commit)
+        return way.send(_broadcasts(cls, group, payload))
 
     @classmethod
     def broadcast_async(
-        cls, *, group: str | None = None, payload: Payload | None = None
+        cls,
+        *,
+        group: str | None = None,
+        payload: Payload | None = None,
+        on_commit: bool | None = None,
+        using: str | None = None,
     ) -> Coroutine[Any, Any, None]:
         """Do as `broadcast` does: encode at once; the awaiting sends.
 
         Raises:
             PayloadTypeError: the payload holds something that can not be encoded.
             ChannelLayerError: no channel layer is configured.
+            TypeError: `using` is of no use without `on_commit`.
         """
-        return _send_async(_broadcasts(cls, group, payload))
+        way = _sender(cls, using, on_commit=on_commit)
+        return way.send_async(_broadcasts(cls, group, payload))
 
     @classmethod
-    def broadcast_sync(cls, *, group: str | None = None, payload: Payload | None = None) -> None:
+    def broadcast_sync(
+        cls,
+        *,
+        group: str | None = None,
+        payload: Payload | None = None,
+        on_commit: bool | None = None,
+        using: str | None = None,
+    ) -> None:
         """Do as `broadcast` does, in a thread where no event loop runs.
 
         Raises:
             PayloadTypeError: the payload holds something that can not be encoded.
             ChannelLayerError: no channel layer is configured.
             RuntimeError: an event loop runs in this thread.
+            TypeError: `using` is of no use without `on_commit`.
         """
-        _send_sync(_broadcasts(cls, group, payload))
+        way = _sender(cls, using, on_commit=on_commit)
+        way.send_sync(_broadcasts(cls, group, payload))
 
     @classmethod
-    def unsubscribe(cls, *, group: str | None = None) -> asyncio.Future[None] | Any:
+    def unsubscribe(
+        cls,
+        *,
+        group: str | None = None,
+        on_commit: bool | None = None,
+        using: str | None = None,
+    ) -> asyncio.Future[None] | Any:
         """End all subscriptions of the class or, with `group`, of that group.
 
         Notifications that were sent before are still delivered. See `broadcast` for
-        what is returned and raised.
+        the arguments, and for what is returned and raised.
         """
-        return _send(_unsubscribes(cls, group))
+        return _sender(cls, using, on_commit=on_commit).send(_unsubscribes(cls, group))
 
     @classmethod
-    def unsubscribe_async(cls, *, group: str | None = None) -> Coroutine[Any, Any, None]:
+    def unsubscribe_async(
+        cls,
+        *,
+        group: str | None = None,
+        on_commit: bool | None = None,
+        using: str | None = None,
+    ) -> Coroutine[Any, Any, None]:
         """Do as `unsubscribe` does, when awaited."""
-        return _send_async(_unsubscribes(cls, group))
+        return _sender(cls, using, on_commit=on_commit).send_async(_unsubscribes(cls, group))
 
     @classmethod
-    def unsubscribe_sync(cls, *, group: str | None = None) -> None:
+    def unsubscribe_sync(
+        cls,
+        *,
+        group: str | None = None,
+        on_commit: bool | None = None,
+        using: str | None = None,
+    ) -> None:
         """Do as `unsubscribe` does, in a thread where no event loop runs."""
-        _send_sync(_unsubscribes(cls, group))
+        _sender(cls, using, on_commit=on_commit).send_sync(_unsubscribes(cls, group))
+
+
+def _sender(
+    cls: type[Subscription], using: str | None, *, on_commit: bool | None
+) -> AtCommit | AtOnce:
+    """Return what sends a broadcast: the call decides, then the class, then the setting."""
+    if on_commit is None:
+        own: Any = cls.broadcast_on_commit
+        # A field or method of that name is the user's.
+        is_said = own is not None and not is_users(own)
+        on_commit = own if is_said else project_settings.get("BROADCAST_ON_COMMIT")
+    return sender(using, on_commit=bool(on_commit))
 
 
 def _broadcasts(cls: type[Subscription], group: str | None, payload: object) -> list[Addressed]:
@@ -351,25 +414,6 @@ def _check_queue(cls: type[Subscription], coalesce: Hook | None) -> None:
         raise ValueError(f"{where}_policy 'coalesce' needs a method 'coalesce(payload)'")
     if iscoroutinefunction(coalesce):
         raise ValueError(f"{where}_policy 'coalesce': the method 'coalesce' must not be async")
-
-
-def _send(outgoing: Sequence[Addressed]) -> asyncio.Future[None] | Sent:
-    loop = _broadcast.running_loop()
-    if loop is None:
-        _send_sync(outgoing)
-        return SENT
-    sent = [_broadcast.send_on(loop, layer, each) for layer, each in outgoing]
-    return sent[0] if len(sent) == 1 else SendOfAll(sent, outgoing[0][1].about)
-
-
-async def _send_async(outgoing: Sequence[Addressed]) -> None:
-    for layer, each in outgoing:
-        await _broadcast.send_soon(layer, each)
-
-
-def _send_sync(outgoing: Sequence[Addressed]) -> None:
-    for layer, each in outgoing:
-        _broadcast.send_now(layer, each)
 
 
 for _name in ("broadcast_async", "unsubscribe_async"):

@@ -34,6 +34,7 @@ _OPTIONS: Final[Mapping[str, type]] = {
     "history_size": int,
     "history_ttl": int,
     "gap_policy": str,
+    "broadcast_on_commit": bool,
 }
 
 _INNER_CLASSES: Final = ("Arguments", "Output", "Meta")

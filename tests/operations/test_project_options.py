@@ -18,6 +18,7 @@ from channels_graphql_ws import (
 )
 from channels_graphql_ws.operations.defaults import settled
 from channels_graphql_ws.operations.engine import engine_of
+from channels_graphql_ws.operations.mounting import mounted
 from channels_graphql_ws.operations.project_options import check_project_settings
 from channels_graphql_ws.pubsub.layers import destinations
 from channels_graphql_ws.settings import ProjectSettings, project_settings
@@ -114,6 +115,14 @@ def test_a_mistake_in_the_setting_is_refused_where_a_consumer_is_mounted(
         pytest.raises(ImproperlyConfigured, match=text),
     ):
         check_project_settings()
+
+
+@set_to(RESOLVE_SYNC_IN_THREADS=False)
+def test_the_router_has_no_defaults_of_its_own_for_what_is_set() -> None:
+    mounted.clear()
+    router = GraphqlProtocolTypeRouter(schema, shutdown_timeout=None)
+    assert {settled(cls).resolve_sync_in_threads for cls in mounted} == {False}
+    del router
 
 
 @set_to(MAX_DEPHT=7)

@@ -230,9 +230,12 @@ def test_the_signatures_are_those_that_users_know() -> None:
         assert list(inspect.signature(getattr(Subscription, name)).parameters) == [
             "group",
             "payload",
+            "on_commit",
+            "using",
         ]
     for name in ("unsubscribe", "unsubscribe_sync", "unsubscribe_async"):
-        assert list(inspect.signature(getattr(Subscription, name)).parameters) == ["group"]
+        parameters = list(inspect.signature(getattr(Subscription, name)).parameters)
+        assert parameters == ["group", "on_commit", "using"]
 
 
 def test_the_arguments_are_those_of_the_inner_class() -> None:

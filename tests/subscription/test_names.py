@@ -21,6 +21,7 @@ PUBLIC_NAMES = {
     "broadcast_sync": "the predecessor's name",
     "create_type": "Graphene's name",
     "gap_policy": "an option; a field or method of it is the user's",
+    "broadcast_on_commit": "an option; a field or method of it is the user's",
     "history_size": "an option; a field or method of it is the user's",
     "history_ttl": "an option; a field or method of it is the user's",
     "is_type_of": "Graphene's name",
