@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         RouterKeywords,
         WebSocketKeywords,
     )
+    from channels_graphql_ws.operations.revocation import disconnect_session, disconnect_user
     from channels_graphql_ws.pubsub.hub import HubStatistics
     from channels_graphql_ws.pubsub.layer_watch import LayerStatistics
     from channels_graphql_ws.pubsub.membership import MembershipStatistics
@@ -132,6 +133,8 @@ __all__ = [
     "SyncSubscription",
     "Upload",
     "WebSocketKeywords",
+    "disconnect_session",
+    "disconnect_user",
     "register",
     "shut_down",
     "shut_down_on_signals",
@@ -199,6 +202,8 @@ _HOMES = {
     "SyncGraphqlView": "http.view",
     "SyncSubscription": "client.sync",
     "Upload": "http.uploads",
+    "disconnect_session": "operations.revocation",
+    "disconnect_user": "operations.revocation",
     "WebSocketKeywords": "operations.keywords",
     "register": "serializer",
     "shut_down": "shutdown",

@@ -1,4 +1,4 @@
-"""The Django app: in INSTALLED_APPS it brings the system checks."""
+"""The Django app: in INSTALLED_APPS it brings checks, and listens to logouts everywhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ class ChannelsGraphqlWsConfig(AppConfig):
     verbose_name = "GraphQL over WebSocket"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from channels_graphql_ws import checks  # noqa: PLC0415 (needs the apps to be ready)
+        """Register the system checks, and listen to signals about users.
+
+        A process that serves no GraphQL, such as that of the admin, knows of logouts, too.
+        """
+        # These need the apps to be ready.
+        from channels_graphql_ws import checks  # noqa: PLC0415
+        from channels_graphql_ws.operations import user_signals  # noqa: PLC0415
 
         checks.register_checks()
+        user_signals.connect()

@@ -20,6 +20,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "CHANNEL_LAYER_ALIAS": None,
     # What takes the place of Django's DEBUG; `None`: nothing does.
     "DEBUG": None,
+    # Whether logouts, other passwords and closed accounts end connections of users.
+    "END_CONNECTIONS_OF_USERS": True,
     # Begins the names of all groups on the channel layer; `None`: what the consumers say.
     "GROUP_NAME_PREFIX": None,
     # Dotted path of what makes the history of a channel layer; `None`: found from the layer.
@@ -47,6 +49,7 @@ _VALUES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "BROADCAST_TIMEOUT": (_is_number, f"a number of seconds > 0, {_OR_NONE}"),
     "CHANNEL_LAYER_ALIAS": (_is_text, f"a key of CHANNEL_LAYERS, {_OR_NONE}"),
     "DEBUG": (lambda value: isinstance(value, bool), f"`True`, `False` {_OR_NONE}"),
+    "END_CONNECTIONS_OF_USERS": (lambda value: isinstance(value, bool), "`True` or `False`"),
     "GROUP_NAME_PREFIX": (_is_text, f"a string, {_OR_NONE}"),
     "HISTORY": (_is_text, f"a dotted path, {_OR_NONE}"),
     "HISTORY_CHECK_EVERY": (_is_number, "a number of seconds > 0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
+from datetime import datetime
 from typing import Any, Self, TypeAlias
 
 from django.http import parse_cookie
@@ -13,6 +14,7 @@ from channels_graphql_ws.exceptions import ChannelLayerError, SharedContextError
 from channels_graphql_ws.execution.headers import headers_of
 
 Listen: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]]
+Renew: TypeAlias = Callable[["datetime | float | None"], None]
 
 
 class DictAsObject:
@@ -117,25 +119,50 @@ class OperationContext(DictAsObject):
     Args:
         dictionary: is kept, not copied.
         listen: `listen_to_channel` of the connection.
+        renew: `renew` of the connection.
     """
 
-    __slots__ = ("_listen",)
+    __slots__ = ("_listen", "_renew")
 
     _FROM_SCOPE = frozenset({"user", "session"})
 
-    def __init__(self, dictionary: dict[str, Any], listen: Listen | None = None) -> None:
+    def __init__(
+        self,
+        dictionary: dict[str, Any],
+        listen: Listen | None = None,
+        renew: Renew | None = None,
+    ) -> None:
         super().__init__(dictionary)
         object.__setattr__(self, "_listen", listen)
+        object.__setattr__(self, "_renew", renew)
 
     def __setstate__(self, dictionary: dict[str, Any]) -> None:
         super().__setstate__(dictionary)
         # Another process has no part in the connection.
         object.__setattr__(self, "_listen", None)
+        object.__setattr__(self, "_renew", None)
 
     def _with(self, dictionary: dict[str, Any]) -> Self:
         other = super()._with(dictionary)
-        object.__setattr__(other, "_listen", object.__getattribute__(self, "_listen"))
+        for name in OperationContext.__slots__:
+            object.__setattr__(other, name, object.__getattribute__(self, name))
         return other
+
+    def renew(self, expires_at: datetime | float | None) -> None:
+        """Let the rights of this connection end at another time than they were to end.
+
+        Args:
+            expires_at: a date and time, or seconds since 1970, as `exp` of a JWT; `None`: they
+                do not expire. It is `self.scope["expires_at"]` of the consumer from then on.
+
+        Raises:
+            TypeError: it is not a time.
+            RuntimeError: this is a request over HTTP.
+        """
+        renew: Renew | None = object.__getattribute__(self, "_renew")
+        if renew is None:
+            raise RuntimeError("This context belongs to no connection that could be renewed")
+        renew(expires_at)
 
     def listen_to_channel(
         self,

@@ -14,6 +14,7 @@ from graphql import GraphQLError, OperationType
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.execution.errors import TIMED_OUT, RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.results import CursorText
@@ -71,6 +72,10 @@ class HttpEndpoint(Endpoint, Protocol):
     def encode_json(self, content: Any) -> Any:
         """Return JSON text. May be awaitable."""
         ...
+
+
+_ending: set[asyncio.Task[None]] = set()
+"""Held here, or the garbage collector may end one half-way."""
 
 
 class HttpOperation:
@@ -191,6 +196,19 @@ class HttpOperation:
         if self.sink is not None:
             self.sink.end()
 
+    def revoke(self, reason: str) -> None:
+        """End the stream of a subscription with an error: the rights of the client have ended."""
+        if self._is_over:
+            return
+        error = {"message": reason, "extensions": {"code": "RIGHTS_ENDED"}}
+        self.next(dumps({"errors": [error]}))
+        self.completed()
+        # In a reserved stream, nobody else would.
+        ending = asyncio.get_running_loop().create_task(self.end(), context=context_of_nobody())
+        _ending.add(ending)
+        ending.add_done_callback(_ending.discard)
+        self._is_over = True
+
     def began(self, type: OperationType) -> None:
         """Take the type of the operation, once it is known."""
         try:
@@ -202,6 +220,7 @@ class HttpOperation:
         self.type = type
         if type is OperationType.SUBSCRIPTION:
             self._session.send_away_with_hub(self)
+            self._session.watch_rights()
 
     def room(self) -> Awaitable[None] | None:
         """Return something to wait for before the result, while the client reads nothing."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
 
+from channels_graphql_ws.operations import user_signals
 from channels_graphql_ws.operations.class_checks import check_replaced, check_schema
 from channels_graphql_ws.operations.defaults import warn_of_destination
 from channels_graphql_ws.operations.option_values import check_values, core_schema
@@ -16,8 +17,9 @@ mounted: WeakSet[type[Any]] = WeakSet()
 
 
 def register_mounted(cls: type[Any]) -> None:
-    """Note that a class serves."""
+    """Note that a class serves, and that its clients may lose their rights."""
     mounted.add(cls)
+    user_signals.connect()
 
 
 def check_class(cls: type[Any]) -> None:

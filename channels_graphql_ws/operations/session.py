@@ -12,7 +12,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from copy import copy
 from typing import Any, Final, Protocol
 
@@ -29,10 +29,19 @@ from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import Client
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import address_of, user_of
+from channels_graphql_ws.operations.revocation import (
+    EXPIRED,
+    Revocable,
+    Revocations,
+    Rights,
+    revocations_of,
+    rights_of,
+    seconds_until,
+)
 from channels_graphql_ws.pubsub.hub import SEND_AWAY_TIMEOUT, Hub, hub_of
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
-from channels_graphql_ws.shutdown import Drainable, drain_all
+from channels_graphql_ws.shutdown import drain_all
 
 _going: set[asyncio.Task[None]] = set()
 """Held here, or the garbage collector may end one half-way."""
@@ -98,13 +107,26 @@ class Lent:
         channel_name: the channel of the connection, `None` if it has none of its own.
     """
 
-    __slots__ = ("_alias", "_hub", "_own_channel", "channel_name", "drainable", "is_closed")
+    __slots__ = (
+        "_alias",
+        "_expiry",
+        "_hub",
+        "_loop",
+        "_own_channel",
+        "_watched",
+        "channel_name",
+        "drainable",
+        "is_closed",
+    )
 
     def __init__(self, alias: str, channel_name: str | None) -> None:
         self.channel_name = channel_name
         self.is_closed = False
-        self.drainable: Drainable | None = None
+        self.drainable: Revocable | None = None
         """What is ended if nothing comes through the channel layer any more."""
+        self._watched: tuple[Revocations, Revocable, Rights] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._expiry: asyncio.TimerHandle | None = None
         self._alias = alias
         self._hub: Hub | None = None
         # Few ever listen to it.
@@ -119,6 +141,60 @@ class Lent:
             self._hub = hub_of(channel_layer(self._alias))
             self._hub.acquire(self.drainable)
         return self._hub
+
+    def watch(self, rights: Rights | None, prefix: str) -> Rights | None:
+        """End the connection when these rights do, and no longer when those before do.
+
+        Args:
+            rights: `None` for nobody's.
+            prefix: that of the groups.
+
+        Returns:
+            The rights of before.
+        """
+        before, self._watched = self._watched, None
+        connection = self.drainable
+        if rights is not None and connection is not None and not self.is_closed:
+            # Nothing can arrive without a layer.
+            with suppress(ChannelLayerError):
+                revocations = revocations_of(self.hub(), prefix)
+                revocations.add(connection, rights)
+                self._watched = (revocations, connection, rights)
+        if before is None:
+            return None
+        known, holder, old = before
+        if old != rights:
+            known.discard(holder, old)
+        return old
+
+    def expire(self, expires_at: Any) -> None:
+        """End the connection then, and not when it was to end before.
+
+        Args:
+            expires_at: see `seconds_until`; `None`: it does not expire.
+
+        Raises:
+            TypeError: it is not a time.
+        """
+        self._loop = self._loop or asyncio.get_running_loop()
+        seconds = None if expires_at is None else seconds_until(expires_at)
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        if seconds is not None and self.drainable is not None and not self.is_closed:
+            self._expiry = self._loop.call_later(seconds, self.drainable.revoke, EXPIRED)
+
+    def call_soon(self, call: Callable[[], object]) -> None:
+        """Call on the event loop of the connection, from any thread.
+
+        Raises:
+            RuntimeError: there is no connection that goes on.
+        """
+        if self._loop is None or self.drainable is None:
+            raise RuntimeError(
+                "A request over HTTP has nothing to renew: renew over the WebSocket"
+            )
+        self._loop.call_soon_threadsafe(call)
 
     def own_channel(self) -> OwnChannel:
         """Return what listens to `channel_name`."""
@@ -137,6 +213,9 @@ class Lent:
 
     async def close(self) -> None:
         """Give everything back; harmless when repeated."""
+        self.watch(None, "")
+        if self._expiry is not None:
+            self._expiry.cancel()
         hub, self._hub = self._hub, None
         # It knows us: a circle would stay until garbage is collected.
         drainable, self.drainable = self.drainable, None
@@ -239,9 +318,25 @@ class EndpointSession:
         """Whether `close` has anything to do."""
         return bool(self._lent)
 
-    def send_away_with_hub(self, connection: Drainable) -> None:
+    def send_away_with_hub(self, connection: Revocable) -> None:
         """Have a connection ended if nothing comes through the channel layer any more."""
         self._lent.drainable = connection
+
+    def watch_rights(self) -> Rights | None:
+        """Have the connection ended when the rights that the scope gives now have ended.
+
+        Returns:
+            The rights that it had before.
+        """
+        self._lent.expire(self.scope.get("expires_at"))
+        return self._lent.watch(rights_of(self.scope), self.engine.settings.group_name_prefix)
+
+    def renew(self, expires_at: Any) -> None:
+        """Let the rights of the connection end at another time, see `OperationContext.renew`."""
+        if expires_at is not None:
+            seconds_until(expires_at)
+        self._lent.call_soon(self.watch_rights)
+        self.scope["expires_at"] = expires_at
 
     def hub(self) -> Hub:
         """Return the hub of this event loop; it stays until the session is closed.
@@ -318,7 +413,7 @@ class EndpointSession:
         factories = self.engine.settings.data_loaders
         if factories:
             items["data_loaders"] = DataLoaders(factories)
-        context = OperationContext(items, self.listen_to_channel)
+        context = OperationContext(items, self.listen_to_channel, self.renew)
         made = call_hook(self._endpoint, "get_context", context)
         lends = self._endpoint.resolve_sync_in_threads is not False
         return _lending(made) if lends and is_awaitable(made) else made

@@ -11,6 +11,7 @@ from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.json_text import culprit, is_encodable, loads
 from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.overrides import overridden
+from channels_graphql_ws.operations.revocation import disconnect_session
 from channels_graphql_ws.operations.session import EndpointSession
 from channels_graphql_ws.websocket.handshake import ConnectionPlace
 from channels_graphql_ws.websocket.hooks import RESULT_HOOKS, HookedClient, WebSocketHooks
@@ -138,7 +139,14 @@ class ConsumerApplication:
 
     def has_left(self) -> bool:
         """Return whether an operation has logged the client out, or in as somebody else."""
-        return self._identities.has_left()
+        if not self._identities.has_changed():
+            return False
+        before = self._session.watch_rights()
+        has_left = self._identities.has_left()
+        # Django's signal of a logout by this socket has named no session.
+        if has_left and before is not None and before.session is not None:
+            disconnect_session(before.session)
+        return has_left
 
     def ping_payload_now(self) -> Any:
         """Return the payload of a ping of ours."""
@@ -171,6 +179,7 @@ class ConsumerApplication:
             self._session.connection_params = accepted.connection_params
         else:
             self._session = self._session.for_identity(accepted.scope, accepted.connection_params)
+        self._session.watch_rights()
 
     async def _send_json(self, event: dict[str, Any]) -> None:
         """Send a frame by the user's `send_json`."""

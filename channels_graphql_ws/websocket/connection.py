@@ -207,6 +207,10 @@ class Connection:
     def _is_busy(self) -> bool:
         return any(each.type is not SUBSCRIPTION for each in self._operations.values())
 
+    def revoke(self, reason: str) -> None:
+        """Close with 4403: the rights of the client have ended."""
+        self.carry_out(self._protocol.revoked(reason))
+
     def crashed(self) -> None:
         """Close, as something broke that is not the client's fault."""
         self.carry_out(self._protocol.crashed())

@@ -88,6 +88,10 @@ class Identities:
             self.accepted = Identity(accepted.connection, accepted.scope, connection_params)
         self._user, self.is_first = accepted.scope.get("user"), False
 
+    def has_changed(self) -> bool:
+        """Return whether an operation has put another user into the scope."""
+        return self.accepted.scope.get("user") is not self._user
+
     def has_left(self) -> bool:
         """Return whether an operation has logged the user out, or another one in."""
         user = self.accepted.scope.get("user")

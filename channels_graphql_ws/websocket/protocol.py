@@ -354,6 +354,12 @@ class ServerProtocol:
             return []
         return self._close(CloseCode.TIMEOUT, "Messages were not read in time")
 
+    def revoked(self, reason: str) -> list[Effect]:
+        """The client may no longer have what it gets."""
+        if self.state is _CLOSED:
+            return []
+        return self._close(CloseCode.FORBIDDEN, reason)
+
     def crashed(self) -> list[Effect]:
         """Something broke that is not the client's fault."""
         if self.state is _CLOSED:

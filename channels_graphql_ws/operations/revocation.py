@@ -1,0 +1,232 @@
+"""End what users may no longer have: on all processes, over the channel layer.
+
+Each process listens to one group while somebody who is logged in is connected. A message
+names a session, or a user; it goes the way of broadcasts, so no event that is broadcast after
+it comes before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
+
+from channels_graphql_ws.pubsub import local
+from channels_graphql_ws.pubsub.hub import Hub
+from channels_graphql_ws.pubsub.layers import destinations, is_local
+from channels_graphql_ws.pubsub.notification import Notification
+from channels_graphql_ws.pubsub.outgoing import SENT, Outgoing, Sent
+from channels_graphql_ws.pubsub.publisher import group_name
+from channels_graphql_ws.serializer import Serializer
+from channels_graphql_ws.shutdown import Drainable
+from channels_graphql_ws.subscription.sending import Addressed, send
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+REVOKED: Final = "The session or the rights of this user have ended"
+"""The reason of the close."""
+
+EXPIRED: Final = "The rights of this client have expired"
+"""The same after `expires_at`."""
+
+_TOPIC: Final = "channels_graphql_ws.revocation"
+
+
+class Revocable(Drainable, Protocol):
+    """A connection, or an event stream."""
+
+    def revoke(self, reason: str) -> None:
+        """End it now: its client may no longer have what it gets."""
+        ...
+
+
+class Rights(NamedTuple):
+    """Whose rights a connection has.
+
+    Attributes:
+        user: the user, see `user_key`.
+        session: the key of the session, `None` without one.
+        password: the fingerprint of the password, `None` if the user did not log in by session.
+    """
+
+    user: str
+    session: str | None
+    password: str | None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What messages may name."""
+        return (self.user,) if self.session is None else (self.user, session_key(self.session))
+
+
+def user_key(user: Any) -> str:
+    """Return what a user is known by, an instance of the user model."""
+    return f"user {user.pk}"
+
+
+def session_key(key: str) -> str:
+    """Return what a session is known by; the channel layer has no use for its key."""
+    return f"session {hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def password_of(user: Any) -> str | None:
+    """Return the fingerprint of a user's password, `None` if it has none."""
+    hash_of = getattr(user, "get_session_auth_hash", None)
+    return None if hash_of is None else hashlib.sha256(hash_of().encode()).hexdigest()
+
+
+def rights_of(scope: Mapping[str, Any]) -> Rights | None:
+    """Return whose rights a scope gives; `None` for nobody, or if that would take a query."""
+    try:
+        user = scope["user"]
+        if not user.is_authenticated:
+            return None
+        session = getattr(scope.get("session"), "session_key", None)
+        return Rights(user_key(user), session, password_of(user) if session else None)
+    except Exception:  # noqa: BLE001 (another kind of user, or a query on the event loop)
+        return None
+
+
+def seconds_until(expires_at: datetime | float) -> float:
+    """Return how many seconds there are left; negative ones if it is over.
+
+    Args:
+        expires_at: a date and time, or seconds since 1970, as `exp` of a JWT.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    at = expires_at.timestamp() if isinstance(expires_at, datetime) else expires_at
+    if isinstance(at, bool) or not isinstance(at, int | float):
+        raise TypeError(
+            f"expires_at is {expires_at!r}, it must be a datetime or seconds since 1970"
+        )
+    return at - time.time()
+
+
+class Revocations:
+    """What one hub hears about rights, and who is to end. See `revocations_of`."""
+
+    def __init__(self, hub: Hub, group: str) -> None:
+        self._hub = hub
+        self._groups = [group]
+        self._known: dict[str, dict[Revocable, Rights]] = {}
+
+    def add(self, connection: Revocable, rights: Rights) -> None:
+        """End a connection when its rights do."""
+        if not self._known:
+            self._hub.listen(self, self._groups)
+        for key in rights.keys:
+            self._known.setdefault(key, {})[connection] = rights
+
+    def discard(self, connection: Revocable, rights: Rights) -> None:
+        """Undo `add`; harmless when repeated."""
+        for key in rights.keys:
+            connections = self._known.get(key, {})
+            connections.pop(connection, None)
+            if not connections and self._known.pop(key, None) is not None and not self._known:
+                self._hub.leave(self, self._groups)
+
+    def offer(self, notification: Notification) -> bool:
+        """Take a message: what it ends, it ends before any later event is looked at."""
+        message: Mapping[str, Any] = notification.payload()
+        password = message.get("password")
+        for connection, rights in list(self._known.get(message["key"], {}).items()):
+            if password is None or rights.password not in (None, password):
+                connection.revoke(REVOKED)
+        return False
+
+    def finish(self) -> bool:
+        """Ignore the end of subscriptions."""
+        return False
+
+    def lost(self, missed: int | None, serial: int) -> bool:
+        """Log it: a connection whose rights have ended may go on."""
+        del serial
+        log.warning(
+            "The channel layer has lost %s messages about users whose rights have ended: "
+            "connections of theirs may be open still",
+            "an unknown number of" if missed is None else missed,
+        )
+        return False
+
+    def run_next(self) -> bool:
+        """Have nothing to execute."""
+        return False
+
+
+_of_hubs: WeakKeyDictionary[Hub, dict[str, Revocations]] = WeakKeyDictionary()
+
+
+def revocations_of(hub: Hub, prefix: str) -> Revocations:
+    """Return what ends connections of a hub whose groups begin with a prefix."""
+    known = _of_hubs.setdefault(hub, {})
+    group = group_name(prefix, _TOPIC, None)
+    if group not in known:
+        known[group] = Revocations(hub, group)
+    return known[group]
+
+
+def disconnect_user(user: Any) -> asyncio.Future[None] | Sent:
+    """End all WebSockets and event streams of a user, on all processes.
+
+    WebSockets are closed with 4403; streams get an error, and end. To be called from anywhere,
+    as `Subscription.broadcast` is.
+
+    Args:
+        user: the user, or its primary key.
+
+    Returns:
+        What may be awaited, done when the channel layer has it.
+
+    Raises:
+        ChannelLayerError: no channel layer is configured, or it failed.
+    """
+    return revoke(user_key(user) if hasattr(user, "pk") else f"user {user}")
+
+
+def disconnect_session(key: str) -> asyncio.Future[None] | Sent:
+    """End all WebSockets and event streams of a session, see `disconnect_user`.
+
+    Args:
+        key: `session.session_key`.
+
+    Raises:
+        ChannelLayerError: no channel layer is configured, or it failed.
+    """
+    return revoke(session_key(key))
+
+
+def revoke(key: str, password: str | None = None) -> asyncio.Future[None] | Sent:
+    """Tell all processes whose rights have ended.
+
+    Args:
+        key: whose.
+        password: that of those who logged in by session and may stay; `None`: nobody may.
+
+    Raises:
+        ChannelLayerError: no channel layer is configured, or it failed.
+    """
+    messages = revocation(key, password)
+    return send(messages) if messages else SENT
+
+
+def revocation(key: str, password: str | None = None) -> list[Addressed]:
+    """Return the messages that `revoke` sends."""
+    data = Serializer.serialize({"key": key, "password": password})
+    return [
+        (layer, Outgoing(_message(prefix, data), "disconnect_user"))
+        for layer, prefix in destinations()
+        # Nobody is connected, or to another process, which this layer does not reach.
+        if not is_local(layer) or local.receivers(layer)
+    ]
+
+
+def _message(prefix: str, data: bytes) -> dict[str, Any]:
+    group = group_name(prefix, _TOPIC, None)
+    return {"type": "broadcast", "payload": data, "group": group}

@@ -1,0 +1,398 @@
+"""Rights that end: logouts, other passwords and closed accounts end sockets and streams."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import graphene
+import pytest
+from asgiref.sync import sync_to_async
+from channels.auth import AuthMiddlewareStack, login, logout
+from django.contrib.auth import aget_user, alogout, update_session_auth_hash
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import transaction
+from django.http import HttpRequest
+from django.test import override_settings
+
+from channels_graphql_ws import (
+    ChannelLayerError,
+    GraphqlHttpConsumer,
+    GraphqlWsConsumer,
+    OperationContext,
+    Subscription,
+    disconnect_session,
+    disconnect_user,
+)
+from channels_graphql_ws.operations import revocation, user_signals
+from channels_graphql_ws.operations.revocation import rights_of, seconds_until
+from channels_graphql_ws.pubsub import publisher
+from channels_graphql_ws.pubsub.hub import hub_of
+from channels_graphql_ws.pubsub.layers import channel_layer
+from channels_graphql_ws.pubsub.outgoing import failures
+from channels_graphql_ws.testing import (
+    GraphqlHttpClient,
+    GraphqlWsClient,
+    GraphqlWsTransport,
+    alogin_headers,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SUBSCRIBE = "subscription { onSecret { text } }"
+
+
+class OnSecret(Subscription):
+    """Tells secrets."""
+
+    text = graphene.String()
+
+    @staticmethod
+    def publish(payload: Any, info: Any) -> dict[str, Any]:
+        return {"text": payload}
+
+
+class Query(graphene.ObjectType):
+    """Without one, a schema is not valid."""
+
+    ok = graphene.Boolean()
+
+
+class Mutation(graphene.ObjectType):
+    """Login and logout over the socket."""
+
+    login = graphene.Boolean()
+    renew = graphene.Boolean(seconds=graphene.Int())
+    logout = graphene.Boolean()
+
+    @staticmethod
+    async def resolve_login(root: Any, info: Any) -> bool:
+        await login(info.context.channels_scope, await User.objects.aget())
+        return True
+
+    @staticmethod
+    def resolve_renew(root: Any, info: Any, seconds: int | None = None) -> bool:
+        info.context.renew(None if seconds is None else time.time() + seconds)
+        return True
+
+    @staticmethod
+    async def resolve_logout(root: Any, info: Any) -> bool:
+        await logout(info.context.channels_scope)
+        return True
+
+
+class Subscriptions(graphene.ObjectType):
+    """The root type of the subscriptions."""
+
+    on_secret = OnSecret.Field()
+
+
+SCHEMA = graphene.Schema(query=Query, mutation=Mutation, subscription=Subscriptions)
+
+
+class Stage:
+    """A user, and clients of theirs."""
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.clients: list[GraphqlWsClient] = []
+
+    async def session(self) -> list[tuple[bytes, bytes]]:
+        """Log in; return the headers that carry the session."""
+        return await alogin_headers(self.user)
+
+    async def connected(self, headers: Any = None) -> GraphqlWsClient:
+        """Return a client that is subscribed."""
+        headers = await self.session() if headers is None else headers
+        application = AuthMiddlewareStack(GraphqlWsConsumer.as_asgi(schema=SCHEMA))
+        transport = GraphqlWsTransport(application, "/", {"headers": headers})
+        client = GraphqlWsClient(transport)
+        self.clients.append(client)
+        await client.connect_and_init()
+        await client.subscribe(SUBSCRIBE, wait_confirmation=False)
+        return client
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    stage = Stage(await User.objects.acreate_user("ada", password="tea"))  # noqa: S106
+    yield stage
+    for client in stage.clients:
+        await client.finalize()
+
+
+async def ended(client: GraphqlWsClient) -> None:
+    """Check that a client is closed with 4403, and gets nothing that comes later."""
+    OnSecret.broadcast(payload="secret")
+    closed = await client.wait_disconnect(assert_code=4403)
+    assert closed["reason"] == revocation.REVOKED
+
+
+async def stays(client: GraphqlWsClient) -> None:
+    """Check that a client still gets events."""
+    await OnSecret.broadcast(payload="news")
+    assert (await client.receive())["data"] == {"onSecret": {"text": "news"}}
+    await client.assert_no_messages()
+
+
+async def in_thread(work: Callable[[], Any]) -> None:
+    await sync_to_async(work)()
+
+
+def request_of(headers: Any) -> HttpRequest:
+    """Return a request of the session, as Django's middleware makes it."""
+    request = HttpRequest()
+    request.session = SessionStore(headers[0][1].decode().partition("=")[2])
+    return request
+
+
+async def logged_out(headers: Any) -> None:
+    request = request_of(headers)
+    request.user = await aget_user(request)
+    request.auser = lambda: aget_user(request)
+    await alogout(request)
+
+
+async def test_a_logout_ends_the_sockets_of_its_session_and_no_others(stage: Stage) -> None:
+    headers = await stage.session()
+    one, other = await stage.connected(headers), await stage.connected(headers)
+    elsewhere = await stage.connected()
+    await logged_out(headers)
+    await ended(one)
+    await ended(other)
+    for _ in range(2):
+        await elsewhere.receive()
+    await stays(elsewhere)
+
+
+async def test_another_password_ends_all_sockets_of_the_user(stage: Stage) -> None:
+    client, other = await stage.connected(), await stage.connected()
+    stage.user.set_password("milk")
+    await stage.user.asave()
+    await ended(client)
+    await ended(other)
+    await stays(await stage.connected())
+
+
+async def test_a_session_that_survives_a_new_password_connects_again(stage: Stage) -> None:
+    headers = await stage.session()
+    client = await stage.connected(headers)
+
+    def work() -> None:
+        stage.user.set_password("milk")
+        stage.user.save()
+        update_session_auth_hash(request, stage.user)
+        request.session.save()
+
+    request = request_of(headers)
+    request.user = stage.user
+    await in_thread(work)
+    await ended(client)
+    key = request.session.session_key
+    await stays(await stage.connected([(b"cookie", f"sessionid={key}".encode())]))
+
+
+@pytest.mark.parametrize("change", ["is_active", "delete"])
+async def test_an_account_that_is_no_more_ends_them_with_the_commit(
+    stage: Stage, change: str
+) -> None:
+    client = await stage.connected()
+
+    def work() -> None:
+        stage.user.is_active = False
+        if change == "delete":
+            stage.user.delete()
+        else:
+            stage.user.save(update_fields=["is_active"])
+
+    def undone() -> None:
+        with suppress(KeyError), transaction.atomic():
+            work()
+            raise KeyError
+
+    key = stage.user.pk
+    await in_thread(undone)
+    await stays(client)
+    stage.user = await User.objects.aget(pk=key)
+    await in_thread(work)
+    await ended(client)
+
+
+async def test_what_changes_no_rights_ends_nothing(stage: Stage) -> None:
+    client = await stage.connected()
+    other = await User.objects.acreate_user("bob", password="tea")  # noqa: S106
+    await stage.session()
+    await stage.user.asave()
+    other.is_active = False
+    await other.asave()
+    await stays(client)
+
+
+async def test_the_setting_switches_the_signals_off(stage: Stage) -> None:
+    client = await stage.connected()
+    with override_settings(CHANNELS_GRAPHQL_WS={"END_CONNECTIONS_OF_USERS": False}):
+        stage.user.set_password("milk")
+        await stage.user.asave()
+    await stays(client)
+
+
+@pytest.mark.parametrize("by_key", [True, False])
+async def test_a_user_can_be_disconnected_by_hand(stage: Stage, *, by_key: bool) -> None:
+    client = await stage.connected()
+    await disconnect_user(stage.user.pk if by_key else stage.user)
+    await ended(client)
+    again = await stage.connected()
+    await in_thread(lambda: disconnect_user(stage.user))
+    await ended(again)
+
+
+async def test_a_session_can_be_disconnected_by_hand(stage: Stage) -> None:
+    headers = await stage.session()
+    client, other = await stage.connected(headers), await stage.connected()
+    await disconnect_session(headers[0][1].decode().partition("=")[2])
+    await ended(client)
+    await other.receive()
+    await stays(other)
+
+
+async def test_a_stream_ends_with_an_error(stage: Stage) -> None:
+    application = AuthMiddlewareStack(GraphqlHttpConsumer.as_asgi(schema=SCHEMA))
+    client = GraphqlHttpClient(application)
+    await client.force_login(stage.user)
+    async with client.subscribe(SUBSCRIBE) as results:
+        await disconnect_user(stage.user)
+        OnSecret.broadcast(payload="secret")
+        (result,) = [each async for each in results]
+    (error,) = result.errors or ()
+    assert error.message == revocation.REVOKED
+    assert error.extensions == {"code": "RIGHTS_ENDED"}
+
+
+async def test_a_logout_over_the_socket_is_answered_and_ends_the_others(stage: Stage) -> None:
+    headers = await stage.session()
+    client, other = await stage.connected(headers), await stage.connected(headers)
+    await client.execute("mutation { logout }")
+    await ended(other)
+    assert await client.execute("{ ok }")
+
+
+async def test_who_logs_in_over_the_socket_has_rights_that_end(stage: Stage) -> None:
+    client = await stage.connected([])
+    await disconnect_user(stage.user)
+    await client.execute("mutation { login }")
+    await disconnect_user(stage.user)
+    await ended(client)
+
+
+async def test_a_layer_that_is_away_fails_no_logout(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ChannelLayerError("no Redis")
+
+    monkeypatch.setattr(failures, "_said", {})
+    monkeypatch.setattr(user_signals, "revoke", fail)
+    await logged_out(await stage.session())
+    assert "disconnect_user() failed" in caplog.text
+
+
+async def test_a_logout_without_a_session_ends_nothing(stage: Stage) -> None:
+    client = await stage.connected()
+    user_signals.user_logged_out.send(User, request=None, user=stage.user)
+    await stays(client)
+
+
+async def test_without_a_channel_layer_a_user_may_connect(stage: Stage, settings: Any) -> None:
+    headers = await stage.session()
+    settings.CHANNEL_LAYERS = {}
+    application = AuthMiddlewareStack(GraphqlWsConsumer.as_asgi(schema=SCHEMA))
+    client = GraphqlWsClient(GraphqlWsTransport(application, "/", {"headers": headers}))
+    stage.clients.append(client)
+    await client.connect_and_init()
+    assert await client.execute("{ ok }")
+
+
+def test_whose_rights_a_scope_gives() -> None:
+    class Token:
+        is_authenticated = True
+        pk = 7
+
+    assert rights_of({}) is None
+    assert rights_of({"user": AnonymousUser()}) is None
+    assert rights_of({"user": "ada"}) is None
+    assert rights_of({"user": Token()}) == ("user 7", None, None)
+    session = SimpleNamespace(session_key="key")
+    rights = rights_of({"user": Token(), "session": session})
+    assert rights is not None
+    assert (rights.session, rights.password) == ("key", None)
+
+
+class Expiring(GraphqlWsConsumer):
+    """Lets clients in for as long as they say."""
+
+    schema = SCHEMA
+
+    async def on_connect(self, payload: Any) -> None:
+        self.scope["expires_at"] = payload["until"]
+
+
+async def expiring(stage: Stage, until: Any) -> GraphqlWsClient:
+    transport = GraphqlWsTransport(Expiring.as_asgi(), "/")
+    client = GraphqlWsClient(transport)
+    stage.clients.append(client)
+    await client.connect_and_init(payload={"until": until})
+    return client
+
+
+async def test_rights_expire(stage: Stage) -> None:
+    client = await expiring(stage, time.time() - 1)
+    assert (await client.wait_disconnect(assert_code=4403))["reason"] == revocation.EXPIRED
+
+
+async def test_rights_can_be_renewed_before_they_expire(stage: Stage) -> None:
+    client = await expiring(stage, time.time() + 1_000)
+    await client.execute("mutation { renew }")
+    assert await client.execute("{ ok }")
+    await client.execute("mutation { renew(seconds: -1) }")
+    assert (await client.wait_disconnect(assert_code=4403))["reason"] == revocation.EXPIRED
+
+
+async def test_over_http_there_is_nothing_to_renew() -> None:
+    client = GraphqlHttpClient(GraphqlHttpConsumer.as_asgi(schema=SCHEMA, mask_errors=False))
+    result = await client.execute("mutation { renew(seconds: 5) }")
+    assert "nothing to renew" in str(result.errors)
+
+
+def test_a_context_of_no_connection_cannot_be_renewed() -> None:
+    with pytest.raises(RuntimeError, match="belongs to no connection"):
+        OperationContext({}).renew(None)
+
+
+def test_how_much_time_is_left() -> None:
+    assert 9 < seconds_until(datetime.now(UTC) + timedelta(seconds=10)) <= 10
+    for wrong in ("tomorrow", True):
+        with pytest.raises(TypeError, match="it must be a datetime or seconds"):
+            seconds_until(wrong)  # type: ignore[arg-type]
+
+
+async def test_an_end_of_subscriptions_concerns_no_rights(stage: Stage) -> None:
+    client = await stage.connected()
+    for layer, message in revocation.revocation("user 0"):
+        message.message["type"] = "unsubscribe"
+        await publisher.send_soon(layer, message)
+    await stays(client)
+
+
+@pytest.mark.parametrize(("missed", "text"), [(3, "3 messages"), (None, "unknown number")])
+async def test_a_message_that_the_layer_has_lost_is_logged(
+    missed: int | None, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    revocations = revocation.Revocations(hub_of(channel_layer()), "group")
+    assert not revocations.lost(missed, 7)
+    assert not revocations.run_next()
+    assert f"has lost {'an ' if missed is None else ''}{text}" in caplog.text
