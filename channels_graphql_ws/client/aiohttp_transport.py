@@ -54,7 +54,7 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
 
     While it is open, a task of the transport reads from the socket, so that pings
     of the server (those of WebSockets and those of `graphql-transport-ws`) are
-    answered also while nobody calls `receive()`.
+    answered even while no `receive()` is waiting.
 
     Args:
         url: where to connect, `ws://…` or `wss://…`.
@@ -69,8 +69,8 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
         compress: offer `permessage-deflate`, which costs CPU and memory on both sides.
         ssl: a context with certificates of your own; `False` checks none.
         proxy: the URL of an HTTP proxy.
-        session: an `aiohttp.ClientSession` to use, which is not closed; it has whatever else
-            aiohttp can do (authentication, trust in the environment, resolvers).
+        session: an `aiohttp.ClientSession` to use, which is not closed; it brings everything else
+            that aiohttp can do (authentication, trust in the environment, resolvers).
 
     `url`, `headers` and `cookies` may be functions or coroutine functions without arguments:
     they are called for each attempt to connect, so that an expired token can be renewed.
@@ -188,7 +188,7 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
 
         Args:
             timeout: seconds for the server to answer, `None` for `TIMEOUT`.
-            code: what the server is told.
+            code: the close code that the server gets.
         """
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -304,8 +304,8 @@ async def _require_subprotocol(
 ) -> None:
     if socket.protocol in offered:
         return
-    # Our own close reads what the server says last, which is its close if it
-    # accepted only to tell us a code (4406); else it repeats ours.
+    # Our own close reads the server's close frame: its code if the server accepted only to send
+    # one (4406), else a copy of ours.
     await socket.close()
     names = ", ".join(offered)
     if socket.close_code in {_NORMAL_CLOSURE, None}:
@@ -384,7 +384,7 @@ class _AiohttpConnection:
                 intake.report(error)
                 continue
             if message.get("type") == "ping" and self._answers_pings and not intake.is_forwarding:
-                # A ping that cannot be answered is followed by the end, which is told.
+                # If the pong cannot be sent, the connection is ending, which is reported below.
                 with contextlib.suppress(ConnectionClosedError):
                     await self.send_text(dumps(pong_for(message)))
             elif intake.put(message):

@@ -41,7 +41,7 @@ class GraphqlWsClient(MessageClient):
 
     `async with` opens and closes it: the connection is made when the first operation needs it,
     and made anew when it was lost; subscriptions go on, from where they stood if the server
-    keeps a history. Pings are answered whatever waits.
+    keeps a history. Pings are always answered, however many results wait.
 
     The methods that send and receive single messages (`connect_and_init`, `execute`,
     `subscribe`, `receive` and so on) are those of the predecessor. They do not reconnect.
@@ -57,21 +57,22 @@ class GraphqlWsClient(MessageClient):
         subprotocols: all that may be spoken, the preferred one first; the server chooses. By
             default both if a URL is given, else `subprotocol`.
         retry: how to try again; `NEVER` for not at all.
-        lazy: connect when an operation needs it, else in `async with`, and always anew.
+        lazy: connect when an operation needs it; `False` connects in `async with` and
+            reconnects at once.
         close_when_idle: seconds after which a connection without operations is closed;
             `None`: when the client is closed.
         connect_timeout: seconds that one attempt to open the socket may take.
         ack_timeout: seconds that the server may take for `connection_ack`.
         keep_alive: seconds of silence after which the server is pinged; `None`: never.
         pong_timeout: seconds after a ping in which the server must say something.
-        answer_pings: `False` leaves pings of the server to who listens to the event "ping".
+        answer_pings: `False` leaves the server's pings to a listener of the event "ping".
         queue_limit: events that may wait for each subscription. The oldest gives way, and
             the event behind it says so: see `SubscriptionEvent.gap`.
         on: listeners by the type of the event, see `on()`.
 
     Errors: `GraphqlOperationError` when an operation failed, `ConnectionClosedError` when the
     connection is lost or cannot be made, `GraphqlWsTimeoutError` when something takes too long,
-    `RemoteProtocolError` when the server says something that has no place there.
+    `RemoteProtocolError` when the server sends something unexpected.
     """
 
     def __init__(  # noqa: PLR0913 (independent options, all but two by keyword)
@@ -212,7 +213,7 @@ class GraphqlWsClient(MessageClient):
     ) -> Any:
         """Run a query or a mutation and return its data.
 
-        Who cancels this stops the operation.
+        Cancelling this call stops the operation.
 
         Args:
             document: text, or a `graphql.DocumentNode`.
@@ -330,7 +331,7 @@ class GraphqlWsClient(MessageClient):
             listener: called with a `ConnectionEvent`.
 
         Raises:
-            ValueError: there are no events of this type.
+            ValueError: no event has this name.
         """
         if event == "message":
             self._session.tell_messages()
@@ -339,8 +340,8 @@ class GraphqlWsClient(MessageClient):
     def reconnect(self) -> None:
         """Drop the connection at once, and make it anew if something needs it.
 
-        It is for who knows better than any timeout that the connection is of no use, for
-        example because the network has changed.
+        Use it when you know sooner than any timeout that the connection is dead, for example
+        because the network has changed.
         """
         self._session.reconnect()
 

@@ -115,7 +115,7 @@ def _positive(number: type[Number]) -> Callable[[str], Number]:
             raise argparse.ArgumentTypeError(f"{text} is not above zero")
         return value
 
-    read.__name__ = number.__name__  # argparse names it where a text is no number.
+    read.__name__ = number.__name__  # argparse shows the name in its error.
     return read
 
 
@@ -127,7 +127,7 @@ def run(options: argparse.Namespace, work: Work) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Who read our output has enough. Python would complain when it flushes the rest.
+        # The reader of our output has gone; Python would complain when it flushes the rest.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -1,4 +1,4 @@
-"""What a GraphQL document says of itself: its text, its operations and their kinds."""
+"""Read a GraphQL document: its text, its operations and their kinds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Document: TypeAlias = Any
 """Text, a `graphql.DocumentNode`, or what has one as its `document` (as gql's requests)."""
 
 # Strings and comments are skipped, since they may hold anything. Directives and variables
-# carry names that are none of an operation.
+# carry names that are not those of operations.
 _TOKENS = re.compile(
     r'"""(?:\\"""|(?!""").)*"""|"(?:\\.|[^"\\\n])*"|\#[^\n]*|[@$]\s*\w+'
     r"|(?P<open>[{(\[])|(?P<close>[})\]])|(?P<name>[_A-Za-z]\w*)",
@@ -44,7 +44,7 @@ def document_text(document: Document) -> str:
     """
     if isinstance(document, str):
         return document
-    # Who has a node has imported graphql-core; nobody else needs it.
+    # A program that has a node has imported graphql-core; others do not need it.
     graphql: Any = sys.modules.get("graphql")
     node = getattr(document, "document", document)
     if graphql is not None and isinstance(node, graphql.DocumentNode):
@@ -55,8 +55,7 @@ def document_text(document: Document) -> str:
 def choose_operation(text: str, operation_name: str | None) -> DeclaredOperation:
     """Return the operation of a document that is to run.
 
-    A document in which no operation is found is left to the server, which may know it by
-    another name, or will say what is wrong with it.
+    A document without an operation is sent as it is: the server says what is wrong with it.
 
     Raises:
         ValueError: the name is not in the document, or is needed and missing.

@@ -19,7 +19,7 @@ class ConnectionRejectedError(ConnectionClosedError, RuntimeError):
 
     Attributes:
         status: HTTP status of the answer, `None` if there was none.
-        retry_after: seconds that the server asks us to wait, `None` if it does not say.
+        retry_after: seconds that the server asks us to wait, `None` without a Retry-After.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a client says first: the subprotocols it offers, `connection_init`, and its answer."""
+"""Opening a connection: the offered subprotocols, `connection_init` and its answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def time_limit(seconds: float, waited_for: str, advice: str = "") -> Async
         async with asyncio.timeout(None if seconds == math.inf else seconds):
             yield
     except TimeoutError as error:
-        # One with a text is not ours, and says more than we could.
+        # A TimeoutError with a text is not ours, and explains itself.
         if not str(error):
             raise GraphqlWsTimeoutError(waited_for, seconds, advice) from None
         raise

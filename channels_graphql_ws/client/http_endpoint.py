@@ -21,8 +21,8 @@ _SHOWN: Final = 200  # characters of an answer that an error shows
 _BAD_REQUEST: Final = 400
 _SERVER_ERROR: Final = 500
 
-# What the server says with these is about the client or its own state, and not about the
-# operation, even if it is worded as a result.
+# These concern the client or the state of the server, not the operation, even if the body looks
+# like a result.
 _ABOUT_THE_CLIENT: Final = frozenset({401, 403, 408, 425, 429})
 
 
@@ -60,7 +60,7 @@ class HttpEndpoint:
         import aiohttp  # noqa: PLC0415 (a program without HTTP need not load it)
 
         if self._session is None:
-            # Each subscription is a connection of its own; how many is for the user to say.
+            # Each subscription has a connection of its own; the user decides how many there are.
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
             )

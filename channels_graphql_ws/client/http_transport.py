@@ -30,8 +30,8 @@ _OK: Final = 200
 class GraphqlHttpTransport(OverHttp):
     """Queries, mutations and uploads over HTTP, subscriptions by server-sent events.
 
-    There is no connection that all share: each operation is a request of its own, and one
-    that fails does so alone. There is no `connection_init`, either: credentials go into
+    Operations share no connection: each is a request of its own, and one that fails does not
+    affect others. There is no `connection_init`, either: credentials go into
     `headers` or `cookies`.
 
     Args:
@@ -42,8 +42,8 @@ class GraphqlHttpTransport(OverHttp):
             request; `None` sends each at once. The server must take batches.
         batch_size: operations of a batch; a full one is sent at once.
         queries_by_get: send queries by GET, which caches on the way may answer.
-        only_streams: ask for a stream of events whatever the operation, since the server has
-            nothing else, as npm's `graphql-sse`.
+        only_streams: ask for a stream of events for every operation, because the server offers
+            nothing else, like npm's `graphql-sse`.
         options: see `HttpOptions`.
 
     `url`, `headers` and `cookies` may be functions or coroutine functions without arguments:
@@ -145,7 +145,7 @@ class GraphqlHttpTransport(OverHttp):
     async def _request_batch(self, batch: Mapping[Any, Payload]) -> None:
         try:
             results = await self._results_of(list(batch.values()))
-        except Exception as error:  # noqa: BLE001 (told to each operation of the batch)
+        except Exception as error:  # noqa: BLE001 (reported to each operation of the batch)
             for id in batch:
                 self._lose(id, error)
             return

@@ -41,7 +41,7 @@ class Intake:
             return False
         try:
             return bool(deliver(message))
-        except Exception as error:  # noqa: BLE001 (of who takes the messages)
+        except Exception as error:  # noqa: BLE001 (of the code that takes the messages)
             self.report(error)
             return False
 

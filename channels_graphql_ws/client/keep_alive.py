@@ -1,4 +1,4 @@
-"""Notices a server that says nothing any more, not even when it is pinged."""
+"""Detect a server that is silent even when it is pinged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to a connection, and who is told of it."""
+"""Events of a connection and their listeners."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Listeners:
         """Add a listener; return what removes it.
 
         Raises:
-            ValueError: there are no events of this type.
+            ValueError: no event has this name.
         """
         if type not in EVENT_TYPES:
             known = ", ".join(sorted(EVENT_TYPES))

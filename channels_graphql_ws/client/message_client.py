@@ -44,9 +44,9 @@ _NO_CONFIRMATION: Final = (
 class MessageClient:
     """Sends and receives single messages over one connection, in either subprotocol.
 
-    `receive()` gives everything the server says, in its order, but for the answers that
-    `execute()` and the like wait for; any number of them may run at once. Pings are answered
-    as they are read. Nothing is read, and no task is left behind, while nobody waits.
+    `receive()` returns the server's messages in order, except the answers that `execute()` and
+    similar calls wait for; any number of those may run at once. Pings are answered when they
+    are read. While no call waits, nothing is read and no task exists.
 
     Args:
         transport: the connection; the client opens it.
@@ -108,7 +108,7 @@ class MessageClient:
         """Start an operation and do not wait for anything.
 
         Returns:
-            The id of the operation: `msg_id`, or a new one if there is none.
+            The id of the operation: `msg_id`, or a new one without it.
         """
         op_id = uuid.uuid4().hex if msg_id is self.AUTO else msg_id
         await self._start(op_id, query, variables, operation_name)
@@ -165,8 +165,8 @@ class MessageClient:
     ) -> Any:
         """Run a query or mutation to its end and return the payload of its result.
 
-        Messages of other operations that arrive meanwhile are kept for `receive()`. Who
-        cancels this stops the operation.
+        Messages of other operations that arrive meanwhile are kept for `receive()`.
+        Cancelling this call stops the operation.
 
         Raises:
             GraphqlWsResponseError: the operation failed, completely or in parts.

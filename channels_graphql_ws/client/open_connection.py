@@ -1,4 +1,4 @@
-"""Operations over a connection that the program has opened, and opens anew if need be."""
+"""Operations over a connection that the program opens and reopens itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OpenConnection:
     Args:
         transport: the connection.
         router: takes the messages.
-        reader: reads them for all who wait.
+        reader: reads them for all waiting calls.
         send: sends a message.
         stop: lets the server know that an operation is not wanted any more.
     """

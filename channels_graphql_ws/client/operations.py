@@ -121,7 +121,7 @@ class Operation(ABC):
 
     @property
     def is_pressed(self) -> bool:
-        """Whether who takes the results needs a chance to do so before the next comes."""
+        """Whether the consumer should run before the next result is read."""
         return False
 
     @abstractmethod
@@ -190,7 +190,7 @@ class SingleResult(Operation):
         self.fail(RemoteProtocolError(f"{self} was completed without a result"))
 
     def fail(self, error: Exception) -> None:
-        """Raise an error to who waits for the answer."""
+        """Raise an error in the caller that waits for the answer."""
         if not self.answer.done():
             self.answer.set_exception(error)
 
@@ -200,7 +200,7 @@ class Gap:
     """Events of a subscription were lost, or may have been, before the one that says so.
 
     Attributes:
-        missed: how many, `None` if nobody knows.
+        missed: how many, `None` if unknown.
         reason: "queue full" (this program was too slow), "slow" or "layer" (the server lost
             them), "reconnected" (the connection was away, and the server keeps no history),
             "not recovered" (the server has a history, but no longer so much of it).
@@ -240,7 +240,7 @@ class SubscriptionEvent(Generic[Data]):
         """Return a field of the data.
 
         Raises:
-            NoDataError: there is none; the text says what the event brings instead.
+            NoDataError: the event has no data; the text says what it has instead.
         """
         if self.data is None:
             raise NoDataError(self._without_data())
@@ -266,7 +266,7 @@ class LiveSubscription(Operation):
         request: what is asked for.
         limit: events that may wait; then the oldest gives way.
         cursor: where an earlier subscription stood.
-        confirms: the server confirms by a first result, which is no event.
+        confirms: the first result only confirms the subscription, and is not an event.
 
     Attributes:
         cursor: where the subscription stands; sent along when it is sent again.
@@ -324,13 +324,13 @@ class LiveSubscription(Operation):
             if was_sent and (self._has_begun or not self._confirms):
                 self._gap = Gap(None, "reconnected")
             return self.request.payload
-        # Unless the server says that it has recovered.
+        # Cleared when the server reports that it has recovered.
         self._gap = Gap(None, "not recovered")
         given = self.request.payload.get("extensions", {})
         return {**self.request.payload, "extensions": {**given, "cursor": self.cursor}}
 
     def next(self, message: Message) -> bool:
-        """Queue an event; a result that only confirms is none."""
+        """Queue an event; a result that only confirms is dropped."""
         payload = message.get("payload")
         if type(payload) is not dict:
             self.fail(_no_result(self, message))
@@ -357,7 +357,7 @@ class LiveSubscription(Operation):
 
     @property
     def is_pressed(self) -> bool:
-        """Whether the queue is nearly full only because nobody has had the time to look."""
+        """Whether the queue is nearly full only because its consumer has not run yet."""
         waiter = self._waiter
         return len(self._events) * 2 >= self._limit and waiter is not None and waiter.done()
 
@@ -366,7 +366,7 @@ class LiveSubscription(Operation):
         self._finish(StopAsyncIteration())
 
     def close(self, error: Exception) -> None:
-        """End without an error: who closes the client wants no more events."""
+        """End without an error: closing the client ends its subscriptions."""
         del error
         self.complete()
 

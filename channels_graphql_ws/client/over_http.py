@@ -52,7 +52,7 @@ class OverHttp(GraphqlWsTransport):
     """A transport that carries each operation by requests of its own.
 
     `connection_init` is acknowledged and pings are answered here; `subscribe` begins a task,
-    `complete` ends it. Subclasses say what the task does.
+    `complete` ends it. Subclasses define what the task does.
     """
 
     has_connection: ClassVar[bool] = False
@@ -155,17 +155,17 @@ class OverHttp(GraphqlWsTransport):
 
     @abstractmethod
     async def _start(self, id: Any, payload: Mapping[str, Any], files: Mapping[str, Any]) -> None:
-        """Run an operation; an error is told to who waits for it."""
+        """Run an operation; its errors are raised in the waiting caller."""
 
     def _stop(self, id: Any) -> None:
         """Do what ends an operation besides the end of its task."""
 
     def _run(self, id: Any, work: Coroutine[Any, Any, None]) -> None:
-        """Run what belongs to an operation; what it raises is told to who waits for that."""
+        """Run a coroutine of an operation; its errors are raised in the waiting caller."""
         self._keep(id, asyncio.create_task(self._guarded(id, work)))
 
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run what belongs to no single operation, and tells for itself what goes wrong."""
+        """Run a coroutine that belongs to no single operation and handles its own errors."""
         task = asyncio.create_task(work)
         self._keep(task, task)
 
@@ -217,7 +217,7 @@ class OverHttp(GraphqlWsTransport):
             await asyncio.sleep(0)
 
     async def _chunk(self, response: aiohttp.ClientResponse, parser: EventStreamParser) -> bytes:
-        # Only who keeps silent streams alive is dead when it is silent.
+        # A silent stream is dead only if the server has sent keep-alive comments before.
         seconds = self._silence_timeout if parser.comments else None
         try:
             async with asyncio.timeout(seconds):

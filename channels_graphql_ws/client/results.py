@@ -16,7 +16,7 @@ class GraphqlResult:
     Attributes:
         data: what could be resolved, `None` if nothing.
         errors: what went wrong, empty if all is well.
-        extensions: what else the server says, empty if nothing.
+        extensions: the `extensions` of the result, empty without them.
     """
 
     data: Any

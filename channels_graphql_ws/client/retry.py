@@ -19,8 +19,7 @@ _LONGEST_ASKED_FOR: Final = 3_600.0
 ACK_TIMEOUT_CODE: Final = 4504
 BAD_RESPONSE_CODE: Final = 4004
 
-# Those that npm's `graphql-ws` does not try again after, either: a next attempt can only meet
-# with the same.
+# npm's `graphql-ws` does not reconnect after these, either: another attempt would end the same.
 _FATAL_CODES: Final = frozenset(
     {
         BAD_RESPONSE_CODE,
@@ -34,10 +33,10 @@ _FATAL_CODES: Final = frozenset(
     }
 )
 
-# RFC 6455, section 7.4.1: the others below 2000 say that somebody has broken the protocol.
+# RFC 6455, section 7.4.1: the other codes below 2000 mean a violation of the protocol.
 _PASSING_CODES: Final = frozenset({1000, 1001, 1005, 1006, 1012, 1013, 1014})
 
-# Timeouts, too many requests, and what proxies say while a server restarts.
+# Timeouts, too many requests, and what proxies answer while a server restarts.
 _PASSING_STATUSES: Final = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
 
 _CREDENTIALS: Final = frozenset({401, 403, CloseCode.UNAUTHORIZED, CloseCode.FORBIDDEN})
@@ -54,7 +53,7 @@ def full_jitter(failures: int) -> float:
 
 
 def is_retriable(error: Exception) -> bool:
-    """Return whether a later attempt may have better luck.
+    """Return whether a later attempt may succeed.
 
     Close codes are judged as by npm's `graphql-ws`; 1012 and 4012 are restarts. Refused
     handshakes are judged by their HTTP status: 408, 429 and those from 500 on may pass. A
@@ -79,7 +78,7 @@ def _is_final(error: BaseException | None) -> bool:
 
 
 def is_about_credentials(error: Exception) -> bool:
-    """Return whether the server did not like who we say we are."""
+    """Return whether the server rejected our credentials."""
     if isinstance(error, ConnectionRejectedError) and error.status in _CREDENTIALS:
         return True
     return isinstance(error, ConnectionClosedError) and error.code in _CREDENTIALS

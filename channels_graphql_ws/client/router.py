@@ -1,4 +1,4 @@
-"""Who gets which message of the server, and who reads them."""
+"""Route each message of the server to its operation, and read them for all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger("channels_graphql_ws.client")
 
 
 def log_dropped(item: Message | Exception) -> None:
-    """Say that a message is dropped which was waited past."""
+    """Log a message that was dropped while waiting for another one."""
     if isinstance(item, dict):
         log.info("Dropped a message of type %r and id %r", item.get("type"), item.get("id"))
 
@@ -111,7 +111,7 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expected:
-    """A message that somebody waits for."""
+    """A message that a call waits for."""
 
     message: asyncio.Future[Message]
     drops_others: bool
@@ -122,8 +122,8 @@ class Router:
 
     Args:
         dialect: whose words the server speaks.
-        prefix: begins the ids of operations that are not left to `receive()`. What the server
-            still says of one that has ended is known by it, and dropped.
+        prefix: begins the ids of operations that `receive()` does not see. Late messages of ended
+            operations are recognised by it and dropped.
 
     Attributes:
         received: messages so far.
@@ -139,11 +139,11 @@ class Router:
         self.claims: dict[str, Mailbox] = {}
         """Ids whose messages one call of `execute()` waits for."""
         self.abandoned: set[Any] = set()
-        """Ids of operations that nobody wants any more, until the server has ended them."""
+        """Ids of abandoned operations, until the server has ended them."""
         self._expected: dict[Any, deque[Expected]] = {}
         self.unclaimed = Mailbox()
         self.has_callers = False
-        """Whether somebody looks at the unclaimed messages."""
+        """Whether any call takes the unclaimed messages."""
         self._keeps_pongs = 0
         self._prefix = prefix
         self.on_ping: Callable[[Message], None] = _ignore
@@ -168,7 +168,7 @@ class Router:
         if self.on_message is not None:
             self.on_message(message)
         id = message.get("id")
-        # What cannot be a key is no id of ours; looking it up would raise.
+        # Only strings are ids of ours; looking up an unhashable value would raise.
         operation = self.operations.get(id) if type(id) is str else None
         if operation is None:
             self._deliver_to_callers(message, id)
@@ -222,7 +222,7 @@ class Router:
             operation.fail(error)
 
     def lose_connection(self, error: Exception) -> None:
-        """Tell who waits for messages that those of this connection have ended."""
+        """Raise an error in all calls that wait for messages of this connection."""
         if self.has_callers:
             self.unclaimed.put(error)
         for claim in self.claims.values():
@@ -256,7 +256,7 @@ class Router:
             self.unclaimed.put(message)
 
     def _meet(self, id: str | int, message: Message) -> bool:
-        """Hand a message to who expects it first; return whether it is dealt with."""
+        """Hand a message to the first call that expects it; return whether it was consumed."""
         waiting = self._expected.get(id)
         while waiting:
             expected = waiting.popleft()
@@ -279,7 +279,7 @@ def _ignore(_: Message) -> None:
 
 
 def fail_operation(operation: Operation, error: Exception) -> None:
-    """End an operation that its transport has lost, and that nobody sends again."""
+    """End an operation that its transport has lost and that is not sent again."""
     operation.fail(error)
 
 
@@ -309,8 +309,8 @@ async def interruptible_by(future: asyncio.Future[Any]) -> AsyncGenerator[None]:
 class Reader:
     """Reads a transport for all who wait for messages.
 
-    Without a task of its own: one of those who wait reads for all, then the next. So nothing
-    is left behind by a program that never closes its client.
+    It has no task of its own: one of the waiting calls reads for all, then the next one does. So
+    a program that never closes its client leaves nothing behind.
 
     Args:
         receive: waits for the next message.

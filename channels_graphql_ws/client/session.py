@@ -1,4 +1,4 @@
-"""A connection that is made when it is needed, and made anew when it was lost."""
+"""A connection that opens when it is needed and reopens when it is lost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ log = logging.getLogger("channels_graphql_ws.client")
 Message: TypeAlias = dict[str, Any]
 
 _RENEWALS: Final = 2
-"""How often in a row credentials are asked for anew because the server did not like them."""
+"""How often in a row rejected credentials are renewed."""
 
 _LONG_ENOUGH: Final = 10.0
 """Seconds after which a connection counts as a success, though nothing came through it."""
@@ -92,7 +92,7 @@ class Session:
     Args:
         transport: what connects.
         router: takes the messages.
-        listeners: are told what happens.
+        listeners: called with each event of the connection.
         settings: see there.
     """
 
@@ -131,7 +131,7 @@ class Session:
         """Wait for a connection; make one if there is none.
 
         Raises:
-            GraphqlWsClientError: there is none, and no attempt follows.
+            GraphqlWsClientError: there is no connection, and no further attempt.
         """
         if self._connection is not None:
             return
@@ -156,7 +156,7 @@ class Session:
             await self._send_operation(operation)
 
     def withdraw(self, operation: Operation) -> asyncio.Task[None] | None:
-        """Forget an operation; return what tells the server, if it may still work on it."""
+        """Forget an operation; return the task that stops it, if it may still run."""
         still_runs = self._router.operations.pop(operation.id, None) is not None
         if self._settings.close_when_idle is not None and not self._router.operations:
             self._close_when_idle(self._settings.close_when_idle)
@@ -178,7 +178,7 @@ class Session:
         self._break_off(_OnPurposeError("The client was told to reconnect", _TERMINATED))
 
     def tell_messages(self) -> None:
-        """Tell listeners of each message from now on."""
+        """Report each message to the listeners from now on."""
         self._router.on_message = lambda message: self._tell("message", payload=message)
 
     async def close(self) -> None:
@@ -192,7 +192,7 @@ class Session:
             self._end_operations()
 
     def _end_operations(self) -> None:
-        """Tell who waits that the client was closed."""
+        """Let waiting callers know that the client was closed."""
         operations, self._router.operations = self._router.operations, {}
         closed = _closed_by_us()
         for operation in operations.values():
@@ -315,7 +315,7 @@ class Session:
         self._fault = None
         # A server with which nothing is wrong gets time to answer our close.
         seconds = _CLOSE_TIMEOUT if _code_of(error) == _NORMAL else _SHORT_CLOSE_TIMEOUT
-        # Who has gone need not be told; an application that has failed has told it already.
+        # The peer may have gone; a failure of the application has been reported already.
         with contextlib.suppress(Exception):
             await disconnect(self._transport, _close_code(error), seconds)
         self._tell("closed", error=error)
@@ -446,7 +446,7 @@ class Session:
             ready.set_result(None)
         else:
             ready.set_exception(error)
-            ready.exception()  # Nobody need wait for it.
+            ready.exception()  # Mark it as retrieved: perhaps no call waits for it.
 
     def _tell(self, type: str, **details: Any) -> None:
         self._listeners.tell(ConnectionEvent(type, self._failures, **details))

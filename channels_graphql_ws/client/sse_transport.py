@@ -67,7 +67,7 @@ class GraphqlSseTransport(OverHttp):
             if response.status == _ACCEPTED:
                 return
             body = await endpoint.read_result(response)
-        # It was not even started: the answer says why.
+        # The operation was not started; the answer has the reason.
         self._put_results(id, body)
 
     def _stop(self, id: Any) -> None:
@@ -76,7 +76,7 @@ class GraphqlSseTransport(OverHttp):
     async def _delete(self, id: Any) -> None:
         parameters, headers = {"operationId": str(id)}, self._credentials()
         endpoint = self._endpoint
-        # A server that cannot be told will notice the end of the stream.
+        # If the server cannot be reached, the end of the stream stops the operation.
         with contextlib.suppress(ConnectionClosedError):
             async with endpoint.request("DELETE", "*/*", headers=headers, params=parameters):
                 pass
@@ -93,14 +93,14 @@ class GraphqlSseTransport(OverHttp):
                     await endpoint.require(response, _NEVER)
                 opened.set_result(None)
                 await self._read_events(response, self._take)
-        except Exception as error:  # noqa: BLE001 (told to who waits)
+        except Exception as error:  # noqa: BLE001 (raised in the waiting callers)
             if not opened.done():
                 opened.set_exception(error)
             else:
                 self._opened().finish(error)
 
     def _take(self, event: ServerSentEvent) -> bool:
-        """Say what an event brings; there is no last one."""
+        """Deliver the message of an event; return False, since no event is the last."""
         if event.type in {"next", "complete"}:
             body = event_data(event)
             if not isinstance(body, dict):

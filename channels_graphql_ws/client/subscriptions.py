@@ -15,13 +15,12 @@ Data = TypeVar("Data")
 class ClientSubscription(AsyncIterator[SubscriptionEvent[Data]], Generic[Data]):
     """The events of a subscription: `async for event in client.subscription(…)`.
 
-    It begins with the first iteration, or with `async with`. It ends when the server ends it;
-    when nobody iterates any more, because the loop was left or its task has been cancelled;
-    with `async with`, with `aclose()` and with its client. Only in the first case the server
-    need not be told, in the others it is. Who has waited in vain (`asyncio.timeout`) may wait
-    again.
+    It begins with the first iteration, or with `async with`. It ends when the server ends it,
+    when the loop is left or its task is cancelled, at the end of `async with`, with `aclose()`,
+    and when its client is closed; except in the first case, the server is told to stop it.
+    After a time-out (`asyncio.timeout`) the iteration may go on.
 
-    Errors end it, but for those in an event, see `SubscriptionEvent.errors`.
+    Errors end it, except those within an event, see `SubscriptionEvent.errors`.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class ClientSubscription(AsyncIterator[SubscriptionEvent[Data]], Generic[Data]):
 
         Raises:
             GraphqlOperationError: the server has ended the subscription with an error.
-            ConnectionClosedError: the connection is lost, and cannot be made anew.
+            ConnectionClosedError: the connection is lost, and is not reopened.
         """
         self._cancelled_in = None
         event = self._live.take_now()
@@ -101,7 +100,7 @@ class ClientSubscription(AsyncIterator[SubscriptionEvent[Data]], Generic[Data]):
             await asyncio.wait({telling})
 
     def __del__(self) -> None:
-        """Let the server know that nobody iterates any more."""
+        """Stop a subscription that was garbage-collected while it ran."""
         if self._loop is not None and not self._live.is_over and not self._loop.is_closed():
             # Garbage may be collected in any thread.
             self._loop.call_soon_threadsafe(self._carrier.withdraw, self._live)

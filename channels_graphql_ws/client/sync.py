@@ -206,7 +206,7 @@ class SyncSubscription(Iterator[SubscriptionEvent[Data]], Generic[Data]):
     """The events of a subscription: `for event in client.subscription(…)`.
 
     It begins with the first event that is waited for, or with `with`. It ends as a
-    `ClientSubscription` does: also when nobody has a reference to it any more.
+    `ClientSubscription` does, also when it is garbage-collected.
     """
 
     def __init__(self, events: ClientSubscription[Data], thread: _LoopThread) -> None:
@@ -280,7 +280,7 @@ class _LoopThread:
         return self._loop is not None
 
     def run(self, coroutine: Coroutine[Any, Any, Answer]) -> Answer:
-        """Wait for a coroutine; who is interrupted meanwhile cancels it.
+        """Wait for a coroutine; an interruption (Ctrl-C) cancels it.
 
         Raises:
             RuntimeError: this is the thread of the event loop, or a forked process.

@@ -87,7 +87,7 @@ class GraphqlWsTransport:
         """Send one message.
 
         Raises:
-            ConnectionClosedError: there is no connection (any more).
+            ConnectionClosedError: there is no connection.
         """
         raise NotImplementedError
 
@@ -96,7 +96,7 @@ class GraphqlWsTransport:
 
         Raises:
             ConnectionClosedError: all messages are read and the connection is closed.
-            RemoteProtocolError: the server sent something that is no message.
+            RemoteProtocolError: the server sent something that is not a message.
         """
         raise NotImplementedError
 
@@ -109,7 +109,7 @@ class GraphqlWsTransport:
 
         Raises:
             ConnectionClosedError: all messages are delivered and the connection is closed.
-            RemoteProtocolError: the server sent something that is no message.
+            RemoteProtocolError: the server sent something that is not a message.
         """
         while True:
             if deliver(await self.receive(timeout=math.inf)):

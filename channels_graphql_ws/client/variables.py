@@ -26,7 +26,7 @@ def json_variables(variables: Mapping[str, Any] | None, files: dict[str, Any]) -
         files: filled with the files, by their path such as "variables.picture".
 
     Raises:
-        TypeError: a value has no JSON form; the text says which.
+        TypeError: a value has no JSON form; the text names it.
         ValueError: a number is not finite, or a model instance has no primary key.
     """
     if not variables:
@@ -47,7 +47,7 @@ class FileUpload:
 
     Args:
         content: bytes, or a file opened in binary mode.
-        name: what the server is told.
+        name: the file name that the server gets.
         content_type: its media type.
     """
 
