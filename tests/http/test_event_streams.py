@@ -305,7 +305,8 @@ async def test_what_a_client_does_not_read_is_bounded(caplog, monkeypatch):
     # Another test may have caused the one warning of a while.
     monkeypatch.setattr(queue.DropLog, "interval", 0)
     client = StalledClient(SUBSCRIPTION)
-    application = consumer(subscription_notification_queue_limit=10)
+    # `publish` on the event loop: what has been executed is certain at any time.
+    application = consumer(subscription_notification_queue_limit=10, resolve_sync_in_threads=False)
     serving = asyncio.ensure_future(application(client.scope, client.inbox.get, client.send))
     await wait_until(listeners)
     for number in range(1_000):
