@@ -11,6 +11,7 @@ from asgiref.sync import SyncToAsync
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+import eager_tasks
 import redis_server
 
 pytest_plugins = ["both_executors", "task_leaks", "pytest_channels_graphql_ws", "pytester"]
@@ -18,6 +19,9 @@ pytest_plugins = ["both_executors", "task_leaks", "pytest_channels_graphql_ws", 
 # A deadline for each example would be a timed assertion.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+if eager_tasks.REQUESTED:
+    eager_tasks.install()
 
 if os.environ.get("CHANNELS_GRAPHQL_WS_TEST_COMPILE") == "0":
     # `tox run -e uncompiled`: whatever does not say otherwise is executed by graphql-core.

@@ -22,18 +22,36 @@ from support import GUARD, FakeListener, wait_until
 REQUIRED = "CI_GREEN_REQUIRED"
 """Environment variable: set to 1, a missing library is a failure and no reason to skip."""
 
+TASKS = 10
+"""More than a worker has threads or processes: some of them broadcast again."""
+
 SENDER = Path(__file__).parent / "sender.py"
 
 pytestmark = [pytest.mark.redis, pytest.mark.green]
 
 
-@pytest.fixture(params=["gevent", "eventlet"])
-def library(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
+def require(name: str) -> None:
+    """Skip a test whose library is not installed; fail where it has to be."""
     if importlib.util.find_spec(name) is None:
         if os.environ.get(REQUIRED) == "1":
             pytest.fail(f"{name} is not installed", pytrace=False)
         pytest.skip(f"{name} is not installed")
+
+
+@pytest.fixture(params=["gevent", "eventlet"])
+def library(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    require(name)
+    return name
+
+
+@pytest.fixture(params=["prefork", "threads", "gevent", "eventlet"])
+def pool(request: pytest.FixtureRequest) -> str:
+    """A pool of Celery's workers."""
+    name: str = request.param
+    require("celery")
+    if name in ("gevent", "eventlet"):
+        require(name)
     return name
 
 
@@ -68,6 +86,47 @@ async def test_all_that_greenlets_broadcast_arrives(
     # Those of one greenlet in their order, those of several in any.
     assert listener.heard[:4] == [0, 1, 2, 3]
     assert sorted(listener.heard) == list(range(15))
+    hub.leave(listener, [group])
+    await hub.release()
+    await ours._layers[asyncio.get_running_loop()].flush()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+async def test_all_that_tasks_of_celery_broadcast_arrives(
+    redis_url: str, pool: str, layer: str
+) -> None:
+    kind: Any = RedisChannelLayer if layer == "core" else RedisPubSubChannelLayer
+    ours = kind(hosts=[redis_url], prefix=uuid.uuid4().hex)
+    hub, listener = hub_of(ours), FakeListener()
+    hub.acquire()
+    group = group_name("GQLWS", "celery_worker:OnNumber:OnNumber:", None)
+    if hub.listen(listener, [group]):
+        await hub.joined([group])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(SENDER.parent), *sys.path])),
+        "WORKER_REDIS": redis_url,
+        "WORKER_LAYER": LAYERS[layer],
+        "WORKER_PREFIX": ours.prefix,
+    }
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "celery", "-A", "celery_worker", "worker", "-P", pool),
+        *("-c", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=environment,
+    )
+    try:
+        calls = f"import celery_worker; [celery_worker.broadcast.delay(n) for n in range({TASKS})]"
+        calling = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", calls, env=environment
+        )
+        assert await calling.wait() == 0
+        await wait_until(lambda: len(listener.heard) >= TASKS, guard=3 * GUARD)
+    finally:
+        worker.terminate()
+        await worker.wait()
+    assert sorted(listener.heard) == list(range(TASKS))
     hub.leave(listener, [group])
     await hub.release()
     await ours._layers[asyncio.get_running_loop()].flush()

@@ -1,4 +1,4 @@
-"""What docs/migrating.md promises to those who come from Strawberry, and no other test shows."""
+"""What docs/migrating/strawberry.md promises, and no other test shows."""
 
 from __future__ import annotations
 
