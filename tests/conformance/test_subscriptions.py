@@ -8,6 +8,7 @@ import pytest
 
 from conformance.peer import NEW, Peers, complete
 from conformance.stage import Stage, consumer
+from eager_tasks import counts_turns
 from support import wait_until
 
 SUBSCRIBE = "subscription { onEvent { text } }"
@@ -212,6 +213,7 @@ async def test_the_answer_to_the_clients_complete_can_be_switched_off(
     assert await peer.lives()
 
 
+@counts_turns
 async def test_after_a_complete_no_notification_follows_though_broadcasts_are_in_flight(
     peers: Peers, stage: Stage
 ) -> None:

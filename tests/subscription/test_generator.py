@@ -25,6 +25,7 @@ from channels_graphql_ws.pubsub.hub import RUNS_AT_ONCE
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.generator import GeneratorSubscription
 from channels_graphql_ws.websocket import tasks
+from eager_tasks import counts_turns
 from engine_fakes import FakeClient, Query, Rig
 from support import tick, wait_until
 
@@ -346,6 +347,7 @@ async def test_an_error_in_a_resolver_costs_one_event(rig, caplog):
     assert "too small" in caplog.text
 
 
+@counts_turns
 @pytest.mark.parametrize("error", [RuntimeError("ours"), asyncio.CancelledError()])
 async def test_a_mistake_of_ours_costs_one_event(rig, script, error, caplog, monkeypatch):
     client = await rig.run(COUNT)
@@ -422,6 +424,7 @@ async def test_finally_has_run_when_the_consumer_of_a_lost_client_has_ended(scri
     assert script.notes == ["waits", "finally"]
 
 
+@counts_turns
 async def test_a_generator_that_stands_at_a_yield_is_closed_too(rig, script):
     client, _ = rig.begin(COUNT)
     client.waiting = script.gate.wait()
@@ -439,6 +442,7 @@ async def test_a_generator_whose_event_is_being_executed_is_closed_too(rig, scri
     assert (client.heard, script.notes) == ([], ["finally"])
 
 
+@counts_turns
 async def test_it_is_not_asked_for_more_than_the_client_takes(rig, script):
     async def counts():
         for number in range(3):
@@ -579,6 +583,7 @@ async def test_a_stream_that_ends_the_connection_ends_in_order(script):
     assert script.notes == ["finally"]
 
 
+@counts_turns
 async def test_one_that_never_waits_does_not_keep_others_waiting(rig, script):
     async def floods():
         number = 0
