@@ -8,9 +8,10 @@ from copy import deepcopy
 from datetime import datetime
 from typing import Any, Self, TypeAlias
 
-from django.http import parse_cookie
+from django.http import HttpRequest, parse_cookie
 
 from channels_graphql_ws.exceptions import ChannelLayerError, SharedContextError
+from channels_graphql_ws.execution.django_request import REQUEST_NAMES, Headers, request_of
 from channels_graphql_ws.execution.headers import headers_of
 
 Listen: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]]
@@ -114,7 +115,12 @@ class OperationContext(DictAsObject):
     - `user`, `session`, `headers`, `cookies`, and whatever else the scope has under a name,
       such as what `on_connect` or a middleware put there: read from the scope each time.
 
+    - what code of Django expects of a request: `META`, `COOKIES`, `GET`, `method`, `path`,
+      `build_absolute_uri()`, `get_host()`, `is_secure()`, …; in a view, those of its request.
+
     An attribute that is set hides the one which is read from the scope.
+    `django.contrib.auth.login` and `logout`, and their asynchronous forms, take it in place of
+    a request; over WebSocket they count for the connection, which can set no cookie.
 
     Args:
         dictionary: is kept, not copied.
@@ -122,7 +128,7 @@ class OperationContext(DictAsObject):
         renew: `renew` of the connection.
     """
 
-    __slots__ = ("_listen", "_renew")
+    __slots__ = ("_listen", "_renew", "_request")
 
     _FROM_SCOPE = frozenset({"user", "session"})
 
@@ -135,12 +141,14 @@ class OperationContext(DictAsObject):
         super().__init__(dictionary)
         object.__setattr__(self, "_listen", listen)
         object.__setattr__(self, "_renew", renew)
+        object.__setattr__(self, "_request", None)
 
     def __setstate__(self, dictionary: dict[str, Any]) -> None:
         super().__setstate__(dictionary)
         # Another process has no part in the connection.
         object.__setattr__(self, "_listen", None)
         object.__setattr__(self, "_renew", None)
+        object.__setattr__(self, "_request", None)
 
     def _with(self, dictionary: dict[str, Any]) -> Self:
         other = super()._with(dictionary)
@@ -202,7 +210,10 @@ class OperationContext(DictAsObject):
             raise KeyError(name) from error
 
     def __contains__(self, name: object) -> bool:
-        return name in self._asdict() or name in {"headers", "cookies"} or name in self._scope
+        if name in self._asdict() or name in {"headers", "cookies"}:
+            return True
+        scope = self._scope
+        return name in scope or (name in REQUEST_NAMES and bool(scope))
 
     @property
     def _scope(self) -> Mapping[str, Any]:
@@ -210,10 +221,23 @@ class OperationContext(DictAsObject):
         scope: Mapping[str, Any] = self._asdict().get("channels_scope", {})
         return scope
 
+    def _django_request(self) -> HttpRequest:
+        """Return a request of Django's, the same one each time: `login` changes its `META`."""
+        request: HttpRequest | None = object.__getattribute__(self, "_request")
+        if request is None:
+            request = request_of(self._scope)
+            object.__setattr__(self, "_request", request)
+        return request
+
+    async def _auser(self) -> Any:
+        return self.user
+
     def _from_scope(self, name: str) -> Any:
         scope = self._scope
         if name == "headers":
-            return headers_of(scope)
+            return Headers(headers_of(scope))
+        if name in REQUEST_NAMES and scope:
+            return getattr(self._django_request(), name)
         if name == "cookies":
             cookies = scope.get("cookies")
             return (
@@ -221,6 +245,8 @@ class OperationContext(DictAsObject):
             )
         if name in scope:
             return scope[name]
+        if name == "auser" and "user" in scope:
+            return self._auser
         if name in self._FROM_SCOPE:
             raise AttributeError(
                 f"The scope of this connection has no {name!r}: "
@@ -254,6 +280,7 @@ class SharedContext(DictAsObject):
             "response",
             "session",
             "user",
+            *REQUEST_NAMES,
         }
     )
 

@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
-from django.contrib.auth.signals import user_logged_out
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import connections, transaction
 from django.db.models.signals import post_delete, post_save
 
 from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.operations.revocation import (
     password_of,
     revoke,
@@ -27,6 +28,7 @@ _FIELDS: Final = frozenset({"password", "is_active"})
 
 def connect() -> None:
     """Listen to the signals; harmless when repeated."""
+    user_logged_in.connect(_logged_in, dispatch_uid=__name__)
     user_logged_out.connect(_logged_out, dispatch_uid=__name__)
     # Of this model only: other models are saved more often.
     model = settings.AUTH_USER_MODEL
@@ -34,8 +36,22 @@ def connect() -> None:
     post_delete.connect(_deleted, sender=model, dispatch_uid=__name__)
 
 
+def _logged_in(request: Any, user: Any, **_: Any) -> None:
+    if isinstance(request, OperationContext):
+        request.channels_scope["user"] = user
+
+
 def _logged_out(request: Any, **_: Any) -> None:
-    # A logout over WebSocket has no request.
+    if isinstance(request, OperationContext):
+        # It is a model's module, which may be imported when the apps are ready.
+        from django.contrib.auth.models import AnonymousUser  # noqa: PLC0415
+
+        scope = request.channels_scope
+        scope["user"] = AnonymousUser()
+        if scope["type"] == "websocket":
+            # It is answered first: the connection itself ends the others.
+            return
+    # That of `channels.auth` has no request.
     key = getattr(getattr(request, "session", None), "session_key", None)
     if key is not None:
         _revoke(session_key(key))
