@@ -8,10 +8,13 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar
 from inspect import iscoroutine
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import asgiref.sync
 from channels.db import database_sync_to_async
 
+from channels_graphql_ws.concurrency import fairness
+from channels_graphql_ws.concurrency.fairness import FairQueue, Place
 from channels_graphql_ws.concurrency.pool import Pool
 from channels_graphql_ws.concurrency.thread_loop import lent
 
@@ -22,11 +25,14 @@ class Workers:
     Args:
         purpose: for the names of the threads.
         count: the most threads that there may be.
+        share: the most of them that one connection may use at a time; all by default.
     """
 
-    def __init__(self, purpose: str, count: int) -> None:
+    def __init__(self, purpose: str, count: int, share: int | None = None) -> None:
         self._purpose = purpose
         self._count = count
+        self._share = count if share is None else share
+        self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, FairQueue] = WeakKeyDictionary()
         self._made: tuple[int, Pool] | None = None
 
     @property
@@ -38,14 +44,26 @@ class Workers:
             self._made = process, Pool(name, self._count)
         return self._made[1]
 
+    @property
+    def queue(self) -> FairQueue:
+        """What shares the threads among the connections of this event loop."""
+        loop = asyncio.get_running_loop()
+        queue = self._queues.get(loop)
+        if queue is None:
+            queue = self._queues[loop] = FairQueue(self._count, self._share)
+        return queue
+
 
 THREADS: Final = 32
 """Most threads of each pool in a process. Each may hold a connection to each database."""
 
-OPERATIONS: Final = Workers("resolvers", THREADS)
+SHARE: Final = 8
+"""Most threads of each pool that one connection may use at a time."""
+
+OPERATIONS: Final = Workers("resolvers", THREADS, SHARE)
 """For queries, mutations, and the hooks that decide on connections and operations."""
 
-EVENTS: Final = Workers("events", THREADS)
+EVENTS: Final = Workers("events", THREADS, SHARE)
 """For the hooks and resolvers of events: slow queries do not hold them up."""
 
 sync_in_callers_thread: ContextVar[bool] = ContextVar("sync_in_callers_thread", default=False)
@@ -119,56 +137,85 @@ async def in_thread(
         RuntimeError: the call has raised `StopIteration`, which no coroutine can raise.
         Exception: what else the call has raised.
     """
-    running = _ThreadCall(call, dispose, asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    if sync_in_callers_thread.get() or (
+        workers is OPERATIONS and operations_in_request_thread.get()
+    ):
+        running = _ThreadCall(call, dispose, loop)
+        return await _result(running, database_sync_to_async(running.run)())
+    place = await workers.queue.enter(fairness.owner())
+    running = _ThreadCall(call, dispose, loop, place)
+    pool: Any = workers.pool
+    run = database_sync_to_async(running.run, thread_sensitive=False, executor=pool)
+    return await _result(running, run())
+
+
+async def _result(running: _ThreadCall, result: Awaitable[Any]) -> Any:
     try:
-        return await _started(running, workers)
+        return await result
     except asyncio.CancelledError:
         running.abandon()
         raise
+    finally:
+        if not running.is_abandoned:
+            running.leave()
 
 
 class _ThreadCall:
-    """A call in a thread. Its result is disposed of when nobody waits any more."""
+    """A call in a thread. Its result is disposed of when nobody waits any more.
+
+    Args:
+        call: what to call.
+        dispose: gets a result that nobody waits for.
+        loop: what `asyncio.get_event_loop()` returns in the call.
+        place: what the call has among the threads.
+
+    Attributes:
+        is_abandoned: nobody waits any more.
+    """
 
     def __init__(
         self,
         call: Callable[[], Any],
         dispose: Callable[[Any], None],
         loop: asyncio.AbstractEventLoop,
+        place: Place | None = None,
     ) -> None:
         self._call = call
         self._dispose = dispose
         self._loop = loop
+        self._place = place
         self._result: Any = None
-        self._is_abandoned = False
+        self._has_ended = False
+        self.is_abandoned = False
 
     def run(self) -> Any:
         """Call, in a thread."""
-        with lent(self._loop):
-            try:
-                self._result = self._call()
-            except StopIteration as error:
-                raise RuntimeError(f"{self._call!r} raised StopIteration") from error
-        # Looked at after the result is in its place, as `abandon` does it the other way
-        # round: one of the two sees both.
-        if self._is_abandoned:
-            self._dispose(self._result)
+        try:
+            with lent(self._loop):
+                try:
+                    self._result = self._call()
+                except StopIteration as error:
+                    raise RuntimeError(f"{self._call!r} raised StopIteration") from error
+        finally:
+            # Looked at after the result is in its place, as `abandon` does it the other way
+            # round: one of the two sees both.
+            self._has_ended = True
+            if self.is_abandoned:
+                self._end()
         return self._result
 
+    def leave(self) -> None:
+        """Give the place back; harmless when repeated."""
+        if self._place is not None:
+            self._place.leave()
+
     def abandon(self) -> None:
-        """Nobody waits any more."""
-        self._is_abandoned = True
+        """Nobody waits any more: the call goes on, and keeps its place until it ends."""
+        self.is_abandoned = True
+        if self._has_ended:
+            self._end()
+
+    def _end(self) -> None:
+        self.leave()
         self._dispose(self._result)
-
-
-def _started(call: _ThreadCall, workers: Workers) -> Awaitable[Any]:
-    run: Any
-    pool: Any = workers.pool
-    if sync_in_callers_thread.get() or (
-        workers is OPERATIONS and operations_in_request_thread.get()
-    ):
-        run = database_sync_to_async(call.run)
-    else:
-        run = database_sync_to_async(call.run, thread_sensitive=False, executor=pool)
-    running: Awaitable[Any] = run()
-    return running

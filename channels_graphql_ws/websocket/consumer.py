@@ -15,6 +15,7 @@ from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 
 from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.concurrency import fairness
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.exceptions import ChannelLayerError, InvalidMessageError
 from channels_graphql_ws.operations.class_checks import check_names
@@ -208,6 +209,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 f"GraphqlWsConsumer serves 'websocket' and not {scope['type']!r}: mount it "
                 "under 'websocket' of a `channels.routing.ProtocolTypeRouter`"
             )
+        # What is done in threads for this connection shares them with others.
+        fairness.own()
         self._pings_at_once = is_set(self, "send_ping_every")
         settle(self)
         self._place = ConnectionPlace(self)

@@ -1,0 +1,132 @@
+"""Share a few places among many owners, so that one of them cannot keep all others waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import suppress
+from contextvars import ContextVar
+from functools import partial
+
+_owner: ContextVar[object] = ContextVar("channels_graphql_ws_owner")
+
+
+def own() -> None:
+    """Make the running code, and what it starts, the owner of the places that it takes."""
+    _owner.set(object())
+
+
+def owner() -> object:
+    """Return whose places the running code takes: what nobody owns is an owner of its own."""
+    return _owner.get(None) or object()
+
+
+class Place:
+    """A place of one owner, given back once: from any thread, at its own end at the latest.
+
+    Args:
+        queue: whose place it is.
+        owner: who has it.
+    """
+
+    __slots__ = ("_leave", "_loop")
+
+    def __init__(self, queue: FairQueue, owner: object) -> None:
+        self._loop = asyncio.get_running_loop()
+        # Who takes it out is the only one to call it, whichever thread that is in.
+        self._leave = [partial(queue.leave, owner)]
+
+    def leave(self) -> None:
+        """Give it back; harmless when repeated."""
+        try:
+            leave = self._leave.pop()
+        except IndexError:
+            return
+        if _running_loop() is self._loop:
+            leave()
+        else:
+            with suppress(RuntimeError):  # The event loop is closed.
+                self._loop.call_soon_threadsafe(leave)
+
+    def __del__(self) -> None:
+        # A thread that was to use it was called off before it has begun.
+        if self._leave:
+            self.leave()
+
+
+class FairQueue:
+    """Gives each owner its share of the places at most, and the next one to each in rotation.
+
+    Belongs to one event loop.
+
+    Args:
+        places: how many there are.
+        share: how many one owner may have.
+    """
+
+    __slots__ = ("_free", "_share", "_taken", "_waiting")
+
+    def __init__(self, places: int, share: int) -> None:
+        self._free = places
+        self._share = share
+        self._taken: dict[object, int] = {}
+        self._waiting: OrderedDict[object, deque[asyncio.Future[None]]] = OrderedDict()
+
+    async def enter(self, owner: object) -> Place:
+        """Wait for a place, and take it."""
+        # Nobody waits who could have it: those who wait have their share.
+        if self._free and self._has_less_than_its_share(owner):
+            self._take(owner)
+            return Place(self, owner)
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(owner, deque()).append(granted)
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.cancelled():
+                self._forget(owner, granted)
+            else:
+                self.leave(owner)
+            raise
+        return Place(self, owner)
+
+    def leave(self, owner: object) -> None:
+        """Give a place back, see `Place.leave`."""
+        self._taken[owner] -= 1
+        if not self._taken[owner]:
+            del self._taken[owner]
+        self._free += 1
+        next_owner = next(self._entitled(), None) if self._waiting else None
+        if next_owner is not None:
+            waiting = self._waiting[next_owner]
+            self._take(next_owner)
+            waiting.popleft().set_result(None)
+            if waiting:
+                self._waiting.move_to_end(next_owner)
+            else:
+                del self._waiting[next_owner]
+
+    def _take(self, owner: object) -> None:
+        self._free -= 1
+        self._taken[owner] = self._taken.get(owner, 0) + 1
+
+    def _has_less_than_its_share(self, owner: object) -> bool:
+        return self._taken.get(owner, 0) < self._share
+
+    def _entitled(self) -> Iterator[object]:
+        # No more owners have their share than there are places: this looks at few.
+        return (each for each in self._waiting if self._has_less_than_its_share(each))
+
+    def _forget(self, owner: object, granted: asyncio.Future[None]) -> None:
+        waiting = self._waiting[owner]
+        waiting.remove(granted)
+        if not waiting:
+            del self._waiting[owner]
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

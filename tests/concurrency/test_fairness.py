@@ -1,0 +1,152 @@
+"""Few places, many owners: a share for each, and the next place to each in rotation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from channels_graphql_ws.concurrency import fairness
+from channels_graphql_ws.concurrency.fairness import FairQueue, Place
+from support import tick, wait_until
+
+
+class Door:
+    """Notes who goes in, and lets nobody out before the test does."""
+
+    def __init__(self, places: int, share: int) -> None:
+        self.queue = FairQueue(places, share)
+        self.inside: list[str] = []
+        self.places: dict[str, list[Place]] = defaultdict(list)
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def come(self, *owners: str) -> None:
+        self.tasks += [asyncio.create_task(self._enter(owner)) for owner in owners]
+        await tick(2)
+
+    async def _enter(self, owner: str) -> None:
+        self.places[owner].append(await self.queue.enter(owner))
+        self.inside.append(owner)
+
+    async def go(self, owner: str) -> None:
+        self.places[owner].pop().leave()
+        self.inside.remove(owner)
+        await tick(2)
+
+
+async def test_one_owner_never_has_more_than_its_share() -> None:
+    door = Door(places=4, share=2)
+    await door.come("a", "a", "a", "b")
+    assert door.inside == ["a", "a", "b"]
+    await door.go("b")
+    assert door.inside == ["a", "a"]
+    await door.go("a")
+    assert door.inside == ["a", "a"]
+    assert all(task.done() for task in door.tasks)
+
+
+async def test_the_next_place_goes_to_each_owner_in_rotation() -> None:
+    door = Door(places=1, share=1)
+    await door.come("a", "a", "a", "a", "b", "b", "c")
+    order: list[str] = []
+    while door.inside:
+        order += door.inside
+        await door.go(door.inside[0])
+    assert order == list("aabcaba")
+
+
+async def test_who_is_cancelled_while_waiting_takes_no_place() -> None:
+    door = Door(places=1, share=1)
+    await door.come("a", "b", "b", "c")
+    door.tasks[1].cancel()
+    door.tasks[3].cancel()
+    await tick(2)
+    await door.go("a")
+    assert door.inside == ["b"]
+    await door.go("b")
+    await door.come("c")
+    assert door.inside == ["c"]
+
+
+async def test_who_is_cancelled_with_a_place_already_given_gives_it_back() -> None:
+    door = Door(places=1, share=1)
+    await door.come("a", "b", "c")
+    door.places["a"].pop().leave()
+    door.tasks[1].cancel()
+    await tick(3)
+    assert door.inside == ["a", "c"]
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_a_place_is_given_back_once_and_with_its_end_at_the_latest(in_thread: bool) -> None:
+    door = Door(places=1, share=1)
+    await door.come("a", "b", "c")
+    [place] = door.places["a"]
+    for _ in range(2):
+        if in_thread:
+            await asyncio.to_thread(place.leave)
+        else:
+            place.leave()
+    await wait_until(lambda: door.inside == ["a", "b"])
+    await tick(5)
+    assert door.inside == ["a", "b"]
+    door.places["b"].clear()
+    await wait_until(lambda: door.inside == ["a", "b", "c"])
+
+
+def test_a_place_may_end_after_its_event_loop() -> None:
+    async def enter() -> Place:
+        return await FairQueue(1, 1).enter("a")
+
+    asyncio.run(enter()).leave()
+
+
+def test_code_that_nobody_owns_is_an_owner_of_its_own() -> None:
+    async def owners() -> tuple[object, object]:
+        return fairness.owner(), fairness.owner()
+
+    async def of_a_connection() -> tuple[object, object]:
+        fairness.own()
+        return fairness.owner(), await asyncio.create_task(_owner())
+
+    async def _owner() -> object:
+        return fairness.owner()
+
+    one, other = asyncio.run(owners())
+    assert one is not other
+    mine, my_tasks = asyncio.run(of_a_connection())
+    assert mine is my_tasks
+
+
+@given(
+    places=st.integers(1, 4),
+    share=st.integers(1, 3),
+    steps=st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=40),
+)
+def test_no_place_is_lost_or_given_twice(
+    places: int, share: int, steps: list[tuple[str, bool]]
+) -> None:
+    async def scenario() -> None:
+        door = Door(places, share)
+        come: Counter[str] = Counter()
+        gone: Counter[str] = Counter()
+        for owner, comes in steps:
+            if comes:
+                await door.come(owner)
+            elif owner in door.inside:
+                await door.go(owner)
+                gone[owner] += 1
+            come[owner] += comes
+            assert len(door.inside) <= places
+            assert all(door.inside.count(each) <= share for each in "abc")
+            if len(door.inside) < places:
+                waiting = come - gone - Counter(door.inside)
+                assert all(door.inside.count(each) == share for each in waiting)
+        while door.inside:
+            await door.go(door.inside[0])
+        assert all(task.done() for task in door.tasks)
+
+    asyncio.run(scenario())

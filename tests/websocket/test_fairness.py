@@ -1,0 +1,108 @@
+"""What one client has done in threads leaves threads to the others, and is refused nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import graphene
+import pytest
+
+from asgi_socket import LEGACY, NEW, AsgiSocket
+from channels_graphql_ws import GraphqlWsConsumer
+from channels_graphql_ws.concurrency.threads import SHARE, THREADS
+from support import GUARD, tick, wait_until
+
+BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
+
+gates: dict[str, threading.Event] = {}
+inside: list[str] = []
+
+
+def pass_gate(name: str) -> None:
+    """Wait in a thread until the test opens the gate, if it has one of that name."""
+    inside.append(name)
+    gates.get(name, _open).wait(GUARD)
+    inside.remove(name)
+
+
+_open = threading.Event()
+_open.set()
+
+
+@pytest.fixture(autouse=True)
+def gate() -> Iterator[threading.Event]:
+    closed = gates["closed"] = threading.Event()
+    yield closed
+    closed.set()
+    gates.clear()
+
+
+class Query(graphene.ObjectType):
+    """Answers when the test wants it."""
+
+    hold = graphene.String(at=graphene.String())
+
+    @staticmethod
+    def resolve_hold(root: Any, info: Any, at: str | None = None) -> str:
+        pass_gate(at or "open")
+        return "done"
+
+
+class Consumer(GraphqlWsConsumer):
+    """Executes in threads."""
+
+    schema = graphene.Schema(query=Query)
+    resolve_sync_in_threads = True
+
+
+HELD = '{ hold(at: "closed") }'
+OPEN = "{ hold }"
+
+
+async def connected(subprotocol: str) -> AsgiSocket:
+    socket = AsgiSocket(Consumer.as_asgi(), subprotocol)
+    await socket.acknowledged()
+    return socket
+
+
+async def answered(socket: AsgiSocket, *ids: str) -> None:
+    await wait_until(lambda: {f"complete:{id}" for id in ids} <= set(socket.words))
+
+
+@BOTH
+async def test_one_client_has_its_share_of_the_threads_and_the_others_go_on(
+    subprotocol: str, gate: threading.Event
+) -> None:
+    greedy, other = await connected(subprotocol), await connected(subprotocol)
+    ids = [str(number) for number in range(2 * THREADS)]
+    for id in ids:
+        greedy.start(id, HELD)
+    await wait_until(lambda: inside.count("closed") == SHARE)
+    other.start("1", OPEN)
+    await answered(other, "1")
+    assert inside.count("closed") == SHARE
+    gate.set()
+    await answered(greedy, *ids)
+    assert not any(word.startswith("error") for word in greedy.words)
+    await greedy.drop()
+    await other.drop()
+
+
+@BOTH
+async def test_threads_that_work_on_though_nobody_waits_count_as_the_clients(
+    subprotocol: str, gate: threading.Event
+) -> None:
+    greedy = await connected(subprotocol)
+    for number in range(SHARE):
+        greedy.start(str(number), HELD)
+    await wait_until(lambda: inside.count("closed") == SHARE)
+    for number in range(SHARE):
+        greedy.stop(str(number))
+    greedy.start("more", HELD)
+    await tick(100)
+    assert inside.count("closed") == SHARE
+    gate.set()
+    await answered(greedy, "more")
+    await greedy.drop()
