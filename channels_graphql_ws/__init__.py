@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from channels_graphql_ws.subscription.field import COMPLETE, SKIP, SubscriptionField
     from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
     from channels_graphql_ws.websocket.messages import CloseCode
+    from channels_graphql_ws.websocket.statistics import WebSocketStatistics
 
 __all__ = [
     "COMPLETE",
@@ -133,6 +134,7 @@ __all__ = [
     "SyncSubscription",
     "Upload",
     "WebSocketKeywords",
+    "WebSocketStatistics",
     "disconnect_session",
     "disconnect_user",
     "register",
@@ -205,6 +207,7 @@ _HOMES = {
     "disconnect_session": "operations.revocation",
     "disconnect_user": "operations.revocation",
     "WebSocketKeywords": "operations.keywords",
+    "WebSocketStatistics": "websocket.statistics",
     "register": "serializer",
     "shut_down": "shutdown",
     "shut_down_on_signals": "shutdown",

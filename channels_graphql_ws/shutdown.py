@@ -90,6 +90,10 @@ class Connections:
     def __len__(self) -> int:
         return len(self._connections)
 
+    def all(self) -> list[Drainable]:
+        """Return what goes on now. May be called from any thread."""
+        return list(self._connections)
+
     def add(self, connection: Drainable) -> None:
         """Remember a connection until `discard`."""
         self._connections.add(connection)
@@ -196,6 +200,13 @@ def connections_of_loop() -> Connections:
     if connections is None:
         connections = _connections[loop] = Connections()
     return connections
+
+
+def connections_of_process() -> list[Drainable]:
+    """Return what goes on on all event loops. May be called from any thread."""
+    # A list in one step: other threads may begin to serve meanwhile.
+    loops = [loop for reference in _connections.keyrefs() if (loop := reference()) is not None]
+    return [each for loop in loops for each in _connections[loop].all()]
 
 
 def remaining(seconds: float | None) -> float | None:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from channels_graphql_ws.pubsub import outgoing
 from channels_graphql_ws.pubsub.hub import HubStatistics, hubs_of_process
 from channels_graphql_ws.pubsub.pump import PublisherStatistics, publisher_statistics
+from channels_graphql_ws.shutdown import connections_of_process
 from channels_graphql_ws.subscription.queue import drops
+from channels_graphql_ws.websocket.connection import Connection
+from channels_graphql_ws.websocket.statistics import WebSocketStatistics, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +22,14 @@ class Statistics:
         publisher: broadcasts on their way to channel layers.
         dropped: notifications that queues of subscriptions have dropped.
         unawaited_failures: broadcasts that failed and that nobody awaited.
+        websockets: what goes on over all WebSockets.
     """
 
     hubs: tuple[HubStatistics, ...]
     publisher: PublisherStatistics
     dropped: int
     unawaited_failures: int
+    websockets: WebSocketStatistics
 
     @property
     def is_healthy(self) -> bool:
@@ -39,4 +44,7 @@ def statistics() -> Statistics:
         publisher=publisher_statistics(),
         dropped=drops.count,
         unawaited_failures=outgoing.failures.count,
+        websockets=total(
+            each.statistics() for each in connections_of_process() if isinstance(each, Connection)
+        ),
     )

@@ -7,8 +7,10 @@ from typing import Any
 
 import graphene
 
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, statistics
+from asgi_socket import NEW, AsgiSocket
+from channels_graphql_ws import GraphqlWsConsumer, Subscription, WebSocketStatistics, statistics
 from channels_graphql_ws.testing import FaultyChannelLayer, GraphqlWsClient, GraphqlWsTransport
+from support import tick, wait_until
 
 
 class OnText(Subscription):
@@ -69,6 +71,35 @@ async def test_what_a_process_receives_is_counted(
     assert counted.publisher.waiting == 0
     for client in clients:
         await client.finalize()
+
+
+async def test_websockets_are_counted() -> None:
+    hanging = asyncio.Event()
+    sent = asyncio.Event()
+
+    async def on_send(event: dict[str, Any]) -> None:
+        if "slow" in event.get("text", ""):
+            sent.set()
+            await hanging.wait()
+
+    nothing = WebSocketStatistics(0, 0, 0, 0, 0)
+    assert statistics().websockets == nothing
+    client = await subscribed()
+    socket = AsgiSocket(Consumer.as_asgi(), NEW, on_send=on_send)
+    await socket.acknowledged()
+    socket.start("slow", "subscription { text { text } }")
+    await sent.wait()
+    for number in range(3):
+        socket.say("ping", payload={"n": number})
+    await wait_until(lambda: statistics().websockets.unsent_messages)
+    await tick(5)
+    counted = await asyncio.to_thread(lambda: statistics().websockets)
+    assert counted.unsent_bytes > 3 * len('{"type":"pong"}')
+    assert counted == WebSocketStatistics(2, 2, 2, 3, counted.unsent_bytes)
+    hanging.set()
+    await socket.drop()
+    await client.finalize()
+    await wait_until(lambda: statistics().websockets == nothing)
 
 
 async def test_the_in_memory_layer_has_no_membership() -> None:

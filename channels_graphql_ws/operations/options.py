@@ -147,7 +147,8 @@ class OperationOptions:
 
     event_timeout: Annotated[float | None, NOT_NEGATIVE] = 30.0
     """Seconds that an event may wait in hooks and resolvers of a subscription. Then its client
-    gets an error in its place, and the stream goes on. `None`: no limit."""
+    gets an error in its place, and the stream goes on. So long may each hook about results,
+    pings and pongs take, too. `None`: no limit."""
 
     disconnect_timeout: Annotated[float | None, NOT_NEGATIVE] = 30.0
     """Seconds that mutations and `unsubscribed` hooks may go on after the client has gone,

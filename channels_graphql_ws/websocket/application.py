@@ -9,7 +9,7 @@ from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.json_text import culprit, is_encodable, loads
-from channels_graphql_ws.operations.hook_calls import call_hook
+from channels_graphql_ws.operations.hook_calls import call_hook, call_hook_in_time, name_of
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.revocation import disconnect_session
 from channels_graphql_ws.operations.session import EndpointSession
@@ -135,7 +135,7 @@ class ConsumerApplication:
 
     def name_of(self, hook: str) -> str:
         """Return what to call a hook in the log."""
-        return f"`{hook}` of {type(self._consumer).__qualname__}"
+        return name_of(self._consumer, hook)
 
     def has_left(self) -> bool:
         """Return whether an operation has logged the client out, or in as somebody else."""
@@ -155,11 +155,11 @@ class ConsumerApplication:
 
     def pinged(self, payload: Any) -> Any:
         """Call `on_ping`."""
-        return call_hook(self._hooks, "on_ping", payload)
+        return call_hook_in_time(self._hooks, "on_ping", payload)
 
     def ponged(self, payload: Any) -> Any:
         """Call `on_pong`."""
-        return call_hook(self._hooks, "on_pong", payload)
+        return call_hook_in_time(self._hooks, "on_pong", payload)
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Return what a client is told of an error."""

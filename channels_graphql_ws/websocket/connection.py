@@ -39,6 +39,7 @@ from channels_graphql_ws.websocket.protocol import (
     State,
 )
 from channels_graphql_ws.websocket.sizes import is_longer
+from channels_graphql_ws.websocket.statistics import ConnectionStatistics
 from channels_graphql_ws.websocket.tasks import ConnectionTasks
 
 # To read a member of an `Enum` takes as long as a call.
@@ -197,6 +198,15 @@ class Connection:
     def idled(self) -> None:
         """Close, as nothing was under way for too long."""
         self.carry_out(self._protocol.idled())
+
+    def statistics(self) -> ConnectionStatistics:
+        """Return what goes on for this client. May be called from any thread."""
+        return ConnectionStatistics(
+            operations=len(self._operations),
+            subscriptions=self._subscriptions,
+            unsent_messages=len(self._outbox),
+            unsent_bytes=self._outbox.size,
+        )
 
     @property
     def has_operations(self) -> bool:

@@ -22,7 +22,7 @@ from channels_graphql_ws.operations.class_checks import check_names
 from channels_graphql_ws.operations.defaults import is_set, settle, settled
 from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.graphene_settings import default_schema
-from channels_graphql_ws.operations.hook_calls import call_hook
+from channels_graphql_ws.operations.hook_calls import call_hook, name_of
 from channels_graphql_ws.operations.keywords import WebSocketKeywords
 from channels_graphql_ws.operations.mounting import check_arguments, check_class
 from channels_graphql_ws.operations.option_values import (
@@ -461,14 +461,16 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 await self._call_on_disconnect()
 
     async def _call_on_disconnect(self) -> None:
+        limit = asyncio.timeout(remaining(self.disconnect_timeout))
         try:
-            async with asyncio.timeout(remaining(self.disconnect_timeout)):
+            async with limit:
                 result: Any = call_hook(self, "on_disconnect", self._close_code)
                 if is_awaitable(result):
                     await result
         # Nobody is left to be told of it but the log.
         except Exception:
-            log.exception("`on_disconnect` failed")
+            name = name_of(self, "on_disconnect")
+            log.exception("%s %s", name, "took too long" if limit.expired() else "failed")
 
     def _crashed(self) -> None:
         assert self._connection is not None, "only a connection sends frames"

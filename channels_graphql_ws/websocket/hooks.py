@@ -14,7 +14,7 @@ from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancel
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.json_text import dumps, loads
-from channels_graphql_ws.operations.hook_calls import call_hook
+from channels_graphql_ws.operations.hook_calls import call_hook_in_time, name_of
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import default
 from channels_graphql_ws.websocket.operation import ClientOperation
@@ -23,9 +23,12 @@ log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 
 class WebSocketHooks:
-    """What users may override; those that they do not cost nothing.
+    """What users may override; a hook that is not overridden costs nothing.
 
     Each may be a plain function, too; with `resolve_sync_in_threads` it is called in a thread.
+    A hook that fails is logged with its traceback, and so is one that takes longer than
+    `warn_operation_timeout`. Those about results, pings and pongs are given up after
+    `event_timeout`.
     """
 
     @default
@@ -201,24 +204,14 @@ class HookedClient:
     def _next(self, text: str) -> Eager[None]:
         if "on_next" in self._overridden:
             failure = dumps({"data": None, "errors": [INTERNAL_ERROR]})
-            text = yield from self._ask(
-                lambda: call_hook(self._hooks, "on_next", self.request.id, loads(text)),
-                _result,
-                text,
-                failure,
-            )
+            text = yield from self._ask("on_next", [loads(text)], _result, text, failure)
         self._client.next(text)
 
     def _failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> Eager[None]:
         self._is_over = True
         if "on_error" in self._overridden:
             copies = [dict(error) for error in errors]
-            errors = yield from self._ask(
-                lambda: call_hook(self._hooks, "on_error", self.request.id, copies),
-                _errors,
-                errors,
-                [INTERNAL_ERROR],
-            )
+            errors = yield from self._ask("on_error", [copies], _errors, errors, [INTERNAL_ERROR])
         self._client.failed(errors, refusal)
 
     def _completed(self) -> Eager[None]:
@@ -235,17 +228,24 @@ class HookedClient:
     def _tell_end(self) -> Eager[None]:
         if not self._is_over:
             self._is_over = True
-            id = self.request.id
-            yield from self._ask(
-                lambda: call_hook(self._hooks, "on_complete", id), lambda _: None, None, None
-            )
+            yield from self._ask("on_complete", [], lambda _: None, None, None)
 
     def _ask(
-        self, hook: Callable[[], Any], read: Callable[[Any], Any], unchanged: Any, failure: Any
+        self,
+        name: str,
+        arguments: Sequence[Any],
+        read: Callable[[Any], Any],
+        unchanged: Any,
+        failure: Any,
     ) -> Eager[Any]:
-        """Call a hook: its answer, `unchanged` without one, `failure` if there is none."""
+        """Call a hook.
+
+        Returns:
+            What `read` makes of its answer; `unchanged` if that is `None`, and `failure` if the
+            hook or `read` has failed.
+        """
         try:
-            answer: Any = hook()
+            answer: Any = call_hook_in_time(self._hooks, name, self.request.id, *arguments)
             while is_awaitable(answer):
                 answer = yield answer
             return unchanged if answer is None else read(answer)
@@ -253,7 +253,7 @@ class HookedClient:
         except (Exception, asyncio.CancelledError) as error:
             if is_cancellation(error):
                 raise
-            log.exception("A hook failed (id %s)", self.request.id)
+            log.exception("%s failed (id %r)", name_of(self._hooks, name), self.request.id)
             return failure
 
 

@@ -64,10 +64,6 @@ class Application(KeepAliveHooks, Protocol):
         """Refuse a client by raising, or let it in."""
         ...
 
-    def name_of(self, hook: str) -> str:
-        """Return what to call a hook in the log."""
-        ...
-
     def has_left(self) -> bool:
         """Return whether an operation has logged the client out, or in as somebody else."""
         ...

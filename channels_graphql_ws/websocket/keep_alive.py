@@ -52,6 +52,10 @@ class KeepAliveHooks(Protocol):
         """Learn of a pong. May be awaitable."""
         ...
 
+    def name_of(self, hook: str) -> str:
+        """Return what to call a hook in the log."""
+        ...
+
 
 class KeepAlive:
     """Sends pings, notices that the client is gone, and calls hooks in the order of events.
@@ -157,19 +161,19 @@ class KeepAlive:
 
     def pinged(self, payload: Any) -> None:
         """Call the hook, and answer the ping."""
-        self._put(lambda: self._hooks.pinged(payload), partial(self._answer, payload))
+        self._put("on_ping", lambda: self._hooks.pinged(payload), partial(self._answer, payload))
 
     def ponged(self, payload: Any) -> None:
         """Call the hook."""
-        self._put(lambda: self._hooks.ponged(payload), lambda _: None)
+        self._put("on_pong", lambda: self._hooks.ponged(payload), lambda _: None)
 
     def _answer(self, payload: Any, answer: Any) -> None:
         own = _object(answer, "on_ping")
         effects = self._protocol.ping_answered(payload if own is None else own)
         self._owner.carry_out(effects)
 
-    def _put(self, hook: Callable[[], Any], then: Callable[[Any], None]) -> None:
-        call = self._call(hook, then)
+    def _put(self, name: str, hook: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        call = self._call(name, hook, then)
         if self._queue is None:
             self._queue = [call]
             self._owner.run(self._work_off(self._queue))
@@ -185,8 +189,9 @@ class KeepAlive:
         finally:
             self._queue = None
 
-    @staticmethod
-    def _call(hook: Callable[[], Any], then: Callable[[Any], None]) -> Eager[None]:
+    def _call(
+        self, name: str, hook: Callable[[], Any], then: Callable[[Any], None]
+    ) -> Eager[None]:
         try:
             answer: Any = hook()
             while is_awaitable(answer):
@@ -196,7 +201,7 @@ class KeepAlive:
         except (Exception, asyncio.CancelledError) as error:
             if is_cancellation(error):
                 raise
-            log.exception("A hook about pings failed")
+            log.exception("%s failed", self._hooks.name_of(name))
             then(None)
 
 

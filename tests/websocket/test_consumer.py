@@ -863,13 +863,14 @@ async def _hang(_self: Any, _code: Any) -> None:
     await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize("on_disconnect", [_fail, _hang])
+@pytest.mark.parametrize(("on_disconnect", "what"), [(_fail, "failed"), (_hang, "took too long")])
 async def test_an_on_disconnect_that_fails_or_hangs_is_logged(
-    on_disconnect: Any, log: pytest.LogCaptureFixture
+    on_disconnect: Any, what: str, log: pytest.LogCaptureFixture
 ) -> None:
     socket = await live(on_disconnect=on_disconnect, disconnect_timeout=0.01)
     await socket.drop()
-    assert log.messages == ["`on_disconnect` failed"]
+    name = consumer_class().__qualname__
+    assert log.messages == [f"`on_disconnect` of {name} {what}"]
 
 
 async def _receive_with_super(self: Any, *arguments: Any, **more: Any) -> None:

@@ -429,7 +429,72 @@ async def test_hooks_that_fail_are_an_internal_error(
     socket.start("2", "{")
     await wait_until(lambda: socket.results("2"))
     assert "Internal server error" in json.dumps(socket.results("2"))
-    assert [record.message[:14] for record in caplog.records] == ["A hook failed "] * 3
+    name = consumer_class().__qualname__
+    assert caplog.messages == [
+        f"`on_next` of {name} failed (id '1')",
+        f"`on_complete` of {name} failed (id '1')",
+        f"`on_error` of {name} failed (id '2')",
+    ]
+    assert all(record.exc_info for record in caplog.records)
+    await socket.drop()
+
+
+HANGING = {
+    "on_connect": "",
+    "on_operation": "{ connection }",
+    "get_context": "{ connection }",
+    "get_root_value": "{ connection }",
+    "on_next": "{ connection }",
+    "on_error": "{",
+    "on_complete": "{ connection }",
+}
+
+
+@BOTH
+@pytest.mark.parametrize("name", HANGING)
+async def test_a_hook_that_hangs_is_named_in_the_log_and_may_go_on(
+    subprotocol: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = asyncio.Event()
+
+    async def hang(_self: Any, *arguments: Any, **_: Any) -> Any:
+        await gate.wait()
+        return arguments[0] if name == "get_context" else None
+
+    hooks = {name: hang, "warn_operation_timeout": 0.001}
+    socket = AsgiSocket(consumer_class(**hooks).as_asgi(), subprotocol)
+    socket.init()
+    if HANGING[name]:
+        await socket.heard("connection_ack")
+        socket.start("1", HANGING[name])
+    text = "has not returned for 0.001 seconds: its client is waiting"
+    await wait_until(lambda: text in caplog.text)
+    assert f"`{name}` of " in caplog.text
+    gate.set()
+    if HANGING[name]:
+        await wait_until(lambda: socket.results("1"))
+    else:
+        await socket.heard("connection_ack")
+    await socket.drop()
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["on_next", "on_error", "on_complete"])
+async def test_a_hook_about_results_that_hangs_is_given_up(
+    subprotocol: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hang(_self: Any, *_: Any) -> None:
+        await asyncio.Event().wait()
+
+    hooks = {name: hang, "event_timeout": 0.001, "warn_operation_timeout": None}
+    socket = await ready(subprotocol, **hooks)
+    socket.start("1", HANGING[name])
+    last = "error:1" if name == "on_error" and subprotocol == NEW else "complete:1"
+    await socket.heard(last)
+    assert ("Internal server error" in str(socket.results("1"))) is (name != "on_complete")
+    [record] = caplog.records
+    assert record.message.startswith(f"`{name}` of ")
+    assert record.exc_info
     await socket.drop()
 
 
