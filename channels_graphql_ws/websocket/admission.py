@@ -1,4 +1,4 @@
-"""Let a client in, or not: `connection_init` in time, and the decision of `on_connect`."""
+"""Admit a client: `connection_init` in time, and the decision of `on_connect`."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Admission:
             self._set_timer(self._settings.on_connect_timeout, self._decision_timed_out)
 
     def waiting(self) -> Awaitable[None] | None:
-        """Return something to wait for while it is being decided who the client is."""
+        """Return something to wait for while the application decides on the client."""
         return self._wait() if self._protocol.state is State.INITIALISING else None
 
     def enter(self) -> None:
@@ -110,7 +110,7 @@ class Admission:
                 apply(self.variables)
 
     def stop(self) -> None:
-        """End, without waiting for it."""
+        """Cancel what is under way."""
         self._cancel_timer()
         if self._task is not None:
             eager.cancel(self._task)

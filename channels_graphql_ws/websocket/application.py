@@ -1,4 +1,4 @@
-"""What a connection asks of its consumer: the hooks, the socket, and who executes."""
+"""What a connection asks of its consumer: hooks, socket and execution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One client: carries out effects; owns the tasks, the timers, order and the outbox."""
+"""One client: carry out what the protocol decides; own tasks, timers and the outbox."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Connection:
     Args:
         protocol: decides.
         websocket: where frames go.
-        application: who decides on clients and executes operations.
+        application: decides on clients and executes operations.
         settings: times and order.
         pings_at_once: send the first ping with the acknowledgement, if the dialect does that.
     """
@@ -250,7 +250,7 @@ class Connection:
         await self._outbox.closed(CLOSE_TIMEOUT)
 
     def report(self, event: str, operation: Operation, *arguments: Any) -> None:
-        """Pass what an operation has to say on to the protocol."""
+        """Pass an event of an operation on to the protocol."""
         method: Callable[..., list[Effect]] = getattr(self._protocol, event)
         self.carry_out(method(operation, *arguments))
 
@@ -265,7 +265,7 @@ class Connection:
             self._outbox.put(self._send_event, {"type": "websocket.send", "text": frame})
 
     def next_at_once(self, operation: Operation, result: str) -> bool:
-        """Send a result if nothing has to be waited for; tell if that was done."""
+        """Send a result if nothing has to be waited for; return whether it was sent."""
         if self._outbox.flushing is not None or self._in_progress is not None:
             return False
         self.next(operation, result)
@@ -288,11 +288,11 @@ class Connection:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it is known who the client is, and it reads what it is sent."""
+        """Whether the client is accepted, and reads what it is sent."""
         return self._protocol.state is READY and self._outbox.flushing is None
 
     def admission(self) -> Awaitable[None] | None:
-        """Return something to wait for while it is being decided who the client is."""
+        """Return something to wait for while the application decides on the client."""
         return self._admission.waiting()
 
     def end_operations_of_before(self) -> None:
@@ -364,7 +364,7 @@ class Connection:
         return None
 
     def _is_deciding(self) -> bool:
-        """Tell if what comes now breaks a rule by coming before the acknowledgement."""
+        """Return whether a message that comes now is one too early."""
         holds = self._protocol.subprotocol.holds_until_ack
         return self._protocol.state is State.INITIALISING and not holds
 
@@ -407,7 +407,7 @@ class Connection:
             self._started_keep_alive().start()
 
     def _started_keep_alive(self) -> KeepAlive:
-        """Give what sees to pings: most connections never have any."""
+        """Return what sends pings, made when it is first needed."""
         if self._keep_alive is None:
             self._keep_alive = KeepAlive(
                 self._protocol,
@@ -473,13 +473,13 @@ class Connection:
     def _close(self, code: CloseCode, reason: str) -> None:
         if code not in EXPECTED_CODES:
             log.warning("Closing a connection: %s %r", int(code), reason)
-        # Who is not there any more does not read what waits before the close.
+        # A client that is gone does not read what waits before the close.
         at_once = code is CloseCode.TIMEOUT
         self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)
         self._wind_down()
 
     def give_up(self) -> Awaitable[None]:
-        """Close the socket, as a frame can not be sent."""
+        """Close the socket, as a frame cannot be sent."""
         code = int(CloseCode.INTERNAL_ERROR)
         return self._websocket.send_close(code, "A message could not be sent")
 

@@ -107,7 +107,7 @@ class ConnectionPlace:
             self._take(self._of_user())
 
     def release(self) -> None:
-        """Give it back; harmless when repeated."""
+        """Release it; harmless when repeated."""
         for place in self._taken:
             place.release()
 

@@ -62,7 +62,7 @@ class WebSocketHooks:
 
     @default
     async def on_next(self, op_id: Any, result: dict[str, Any]) -> Mapping[str, Any] | None:
-        """See a result before it is sent; give another one to send, or `None`.
+        """See a result before it is sent; return another one to send, or `None`.
 
         Args:
             op_id: the client's id of the operation.
@@ -73,7 +73,7 @@ class WebSocketHooks:
     async def on_error(
         self, op_id: Any, errors: list[dict[str, Any]]
     ) -> Sequence[Mapping[str, Any]] | None:
-        """See why an operation is not executed; give other errors to send, or `None`.
+        """See why an operation is not executed; return other errors to send, or `None`.
 
         Args:
             op_id: the client's id of the operation.
@@ -82,14 +82,14 @@ class WebSocketHooks:
 
     @default
     async def on_complete(self, op_id: Any) -> None:
-        """Learn that an operation has come to its end, whichever way, but for an `error`.
+        """Learn that an operation has ended, in any way but an `error`.
 
         Before the `complete` is sent; also where the client has stopped it, or has gone.
         """
 
     @default
     async def on_ping(self, payload: Any) -> Mapping[str, Any] | None:
-        """See a ping of the client; give the payload of the pong, or `None` to repeat it.
+        """See a ping of the client; return the payload of the pong, or `None` to repeat it.
 
         Args:
             payload: a JSON object, or `None`.
@@ -105,7 +105,7 @@ class WebSocketHooks:
 
     @default
     async def on_disconnect(self, code: int | None) -> None:
-        """Learn that the socket is closed, once for each connection that was opened.
+        """Learn that the socket is closed; called once for each connection.
 
         Args:
             code: the WebSocket close code, `None` if there was none. `close_reason` of the
@@ -141,7 +141,7 @@ class HookedClient:
         return self._client.request
 
     def began(self, type: OperationType) -> Awaitable[None] | None:
-        """Learn what kind of operation this is; return something to wait for, if need be."""
+        """Note the type of the operation; return something to wait for, if there is need."""
         return self._client.began(type)
 
     def starting(self) -> Awaitable[None] | None:
@@ -157,11 +157,11 @@ class HookedClient:
         self._client.subscribed(live)
 
     def confirmed(self, result: str) -> None:
-        """Tell the client that its subscription is live."""
+        """Send the confirmation of a live subscription."""
         self._client.confirmed(result)
 
     def ready(self) -> Awaitable[None] | None:
-        """Give something to wait for before the next result, if there is need to."""
+        """Return something to wait for before the next result, if there is need."""
         return self._client.ready() if self._idle is None else self._readiness(self._idle)
 
     def next(self, result: str) -> None:
@@ -169,16 +169,16 @@ class HookedClient:
         self._put(self._next(result))
 
     def next_at_once(self, result: str) -> bool:
-        """Tell that there is no short way."""
+        """Return `False`: hooks may have to wait."""
         del result
         return False
 
     def completed(self) -> None:
-        """Say that there are no more results."""
+        """Send the end of the operation."""
         self._put(self._completed())
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
-        """Say that the operation could not be executed."""
+        """Send the errors of an operation that could not be executed."""
         self._put(self._failed(errors, refusal))
 
     async def _readiness(self, idle: asyncio.Event) -> None:
@@ -220,7 +220,7 @@ class HookedClient:
         self._client.completed()
 
     def _ended(self) -> Eager[None]:
-        """It was ended from outside: the hook is owed that, behind those before it."""
+        """Call `on_complete` behind earlier hooks, as the operation was ended from outside."""
         if self._idle is not None:
             yield self._idle.wait()
         yield from self._tell_end()
@@ -260,7 +260,7 @@ class HookedClient:
 def _result(answer: Any) -> str:
     # Clients close the connection when a result is no object.
     if not isinstance(answer, dict):
-        raise TypeError(f"`on_next` gave {answer!r}, it has to give a dict or `None`")
+        raise TypeError(f"`on_next` returned {answer!r}, it must return a dict or `None`")
     return dumps(answer)
 
 
@@ -269,5 +269,5 @@ def _errors(answer: Any) -> list[JsonObject]:
     errors: list[JsonObject] = loads(dumps([dict(error) for error in answer]))
     # This, too, is what clients close the connection for.
     if not errors or not all(isinstance(error.get("message"), str) for error in errors):
-        raise TypeError(f"`on_error` gave {answer!r}, it has to give errors with a `message`")
+        raise TypeError(f"`on_error` returned {answer!r}, it must return errors with a `message`")
     return errors

@@ -124,13 +124,13 @@ class KeepAlive:
             self._queue.clear()
 
     def heard(self) -> None:
-        """Any frame from the client shows that it is there."""
+        """Note that a frame has come: the client is there."""
         if self._pong is not None:
             self._pong.cancel()
             self._pong = None
 
     def _schedule(self) -> None:
-        assert self._every is not None, "who sends no pings does not start"
+        assert self._every is not None, "it does not start without an interval"
         self._next = self._loop.call_later(self._every, self._ping)
 
     def _ping(self) -> None:
@@ -155,7 +155,7 @@ class KeepAlive:
 
     def _timed_out(self, taken: int) -> None:
         self._pong = None
-        # Who reads slowly is there, and nothing is read of it meanwhile.
+        # A client that reads slowly is there, and nothing is read of it meanwhile.
         if not self._owner.is_full and self._owner.taken == taken:
             self._owner.carry_out(self._protocol.pong_timed_out())
 

@@ -1,4 +1,4 @@
-"""When a connection has had its time: nothing is under way any more, or it is too old."""
+"""End connections that have been idle for too long, or are too old."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from random import uniform
 from typing import Any, Final, Protocol
 
 YOUNGEST: Final = 0.9
-"""The part of `max_connection_age` that each connection may have for sure: those that came at
-once shall not leave at once."""
+"""The part of `max_connection_age` that every connection gets, so that those that were opened
+at once are not closed at once."""
 
 
 class LifetimeOwner(Protocol):
@@ -53,12 +53,12 @@ class Lifetime:
         self._age: asyncio.TimerHandle | None = None
         self.rested()
         if max_age is not None:
-            # Not for its protection: no secret depends on it.
+            # No secret depends on it.
             age = max_age * uniform(YOUNGEST, 1)  # noqa: S311
             self._age = owner.call_later(age, owner.retire)
 
     def rested(self) -> None:
-        """Nothing is under way from now on."""
+        """Note that nothing is under way any more."""
         if self._idle_timeout is not None:
             if self._idle is not None:
                 self._idle.cancel()
@@ -70,7 +70,7 @@ class Lifetime:
             self._owner.idled()
 
     def stop(self) -> None:
-        """Forget about it: the connection has ended."""
+        """Cancel the timers."""
         for timer in (self._idle, self._age):
             if timer is not None:
                 timer.cancel()

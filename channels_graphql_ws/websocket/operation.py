@@ -23,7 +23,7 @@ class OperationOwner(Protocol):
     """The connection, as far as an operation needs it."""
 
     def ready(self) -> Awaitable[None] | None:
-        """Return something to wait for before the next event, if there is need to."""
+        """Return something to wait for before the next event, if there is need."""
         ...
 
     def room(self) -> Awaitable[None] | None:
@@ -31,7 +31,7 @@ class OperationOwner(Protocol):
         ...
 
     def report(self, event: str, operation: Operation, *arguments: Any) -> None:
-        """Pass what an operation has to say on to the protocol."""
+        """Pass an event of an operation on to the protocol."""
 
     def confirmed(self, operation: Operation, result: str) -> None:
         """Pass on to the protocol that a subscription is live."""
@@ -40,7 +40,7 @@ class OperationOwner(Protocol):
         """Pass a result on to the protocol."""
 
     def next_at_once(self, operation: Operation, result: str) -> bool:
-        """Send a result if nothing has to be waited for; tell if that was done."""
+        """Send a result if nothing has to be waited for; return whether it was sent."""
         ...
 
     def run(self, work: Eager[None]) -> object:
@@ -50,16 +50,16 @@ class OperationOwner(Protocol):
         """Count one more subscription.
 
         Raises:
-            TooManyError: there may not.
+            TooManyError: the client has as many as it may have.
         """
 
     @property
     def is_clear(self) -> bool:
-        """Whether it is known who the client is, and it reads what it is sent."""
+        """Whether the client is accepted, and reads what it is sent."""
         ...
 
     def admission(self) -> Awaitable[None] | None:
-        """Return something to wait for while it is being decided who the client is."""
+        """Return something to wait for while the application decides on the client."""
         ...
 
     def finished(self, client: ClientOperation) -> None:
@@ -105,7 +105,7 @@ class ClientOperation:
         return self.operation.request
 
     def began(self, type: OperationType) -> Awaitable[None] | None:
-        """Learn what kind of operation this is; return something to wait for, if need be.
+        """Note the type of the operation; return something to wait for, if there is need.
 
         Raises:
             TooManyError: the client has as many subscriptions as it may have.
@@ -161,17 +161,17 @@ class ClientOperation:
         self.live = live
 
     def ended(self) -> Iterable[Any]:
-        """It was stopped by the client, or the client has gone: give the steps to take."""
+        """Return the steps to take when it is ended from outside."""
         at_end = self.at_end
         self._let_go()
         return () if at_end is None else at_end()
 
     def ready(self) -> Awaitable[None] | None:
-        """Give something to wait for before the next result, if there is need to."""
+        """Return something to wait for before the next result, if there is need."""
         return self._connection.ready()
 
     def confirmed(self, result: str) -> None:
-        """Tell the client that its subscription is live."""
+        """Send the confirmation of a live subscription."""
         self._connection.confirmed(self.operation, result)
 
     def run(self, work: Eager[None]) -> None:
@@ -183,16 +183,16 @@ class ClientOperation:
         self._connection.next(self.operation, result)
 
     def next_at_once(self, result: str) -> bool:
-        """Send a result on a short way, if nothing is in it; tell if that was done."""
+        """Send a result if nothing has to be waited for; return whether it was sent."""
         return self._connection.next_at_once(self.operation, result)
 
     def completed(self) -> None:
-        """Say that there are no more results."""
+        """Send the end of the operation."""
         self._connection.report("completed", self.operation)
         self._over()
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
-        """Say that the operation could not be executed."""
+        """Send the errors of an operation that could not be executed."""
         self._connection.report("failed", self.operation, errors, refusal)
         self._over()
 

@@ -252,7 +252,7 @@ class Outbox:
             self.flushing = None
 
     def _look_later(self, patience: int = 0) -> None:
-        assert self._timeout is not None, "who waits for ever does not look"
+        assert self._timeout is not None, "without a timeout nothing is watched"
         self._watch = self._owner.call_later(self._timeout, self._look, self.taken, patience)
 
     def _look(self, taken: int, patience: int) -> None:

@@ -1,4 +1,4 @@
-"""How fast one client is read: its bursts give way to others, and its rate is bounded."""
+"""Bound the rate at which one client is read, and have its bursts give way to others."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ SLICE: Final = 0.003
 """Seconds of work for one client before others are served."""
 
 BURST_SECONDS: Final = 5
-"""A client that was silent may send the messages of so many seconds at once."""
+"""Seconds whose messages a silent client may send at once."""
 
 
 class Pace:
     """Slows down the reading of one client; never refuses anything.
 
-    A server hands over at once all frames that have arrived, and nobody else is served
-    meanwhile. To be called for each of them would take as long as to count here:
+    A server hands over all frames that have arrived at once, and no other client is served
+    meanwhile. The caller counts, as a call for each frame would take longer:
 
         pace.tokens -= 1
         pace.busy += seconds_of_work
@@ -41,7 +41,7 @@ class Pace:
         self.busy = 0.0
 
     async def give_way(self) -> None:
-        """Let others be served; after too many messages, for as long as it takes."""
+        """Let other clients be served, and wait if this one is too fast."""
         self.busy = 0.0
         await sleep(self._excess() if self.tokens < 0 else 0)
 

@@ -1,6 +1,6 @@
-"""What may be said when: a state machine without I/O, clock or event loop.
+"""Decide what is sent and done: a state machine without I/O, clock or event loop.
 
-Every method takes one thing that happened and returns the effects which the
+Every method takes one thing that has happened, and returns the effects that the
 connection carries out, in order. The rules are those of GraphQL over WebSocket
 (https://github.com/graphql/graphql-over-http, and the document of the npm package
 `graphql-ws`); where the legacy protocol differs, the `Subprotocol` says so.
@@ -31,7 +31,7 @@ Its client does so whenever it reconnects, with every operation that is still wa
 """
 
 HELD_BYTES = 2_097_152
-"""Room for them, as nobody knows yet who this client is; a single one may be longer."""
+"""Bytes that they may take, as the client is not accepted yet; a single one may be longer."""
 
 EARLY_PINGS = 32
 """Pings that a client may send before it is acknowledged."""
@@ -42,7 +42,7 @@ SERVICE_RESTART = "Service restart"
 
 
 class State(Enum):
-    """How far the connection has come."""
+    """The state of a connection."""
 
     OPENED = auto()
     INITIALISING = auto()
@@ -51,7 +51,7 @@ class State(Enum):
 
 
 class Phase(Enum):
-    """How far an operation has come."""
+    """The state of an operation."""
 
     LIVE = auto()
     STOPPING = auto()
@@ -59,7 +59,7 @@ class Phase(Enum):
     ENDED = auto()
 
 
-# To read a member of an `Enum` takes as long as a call.
+# Reading a member of an `Enum` takes as long as a call.
 _INITIALISING, _READY, _CLOSED = State.INITIALISING, State.READY, State.CLOSED
 _LIVE, _STOPPING, _ENDED = Phase.LIVE, Phase.STOPPING, Phase.ENDED
 
@@ -222,7 +222,7 @@ class ServerProtocol:
         return self._take(content, frame)
 
     def received_json(self, content: object) -> list[Effect]:
-        """Take a frame that has been decoded by somebody else."""
+        """Take a message that was decoded elsewhere."""
         if self.state is _CLOSED:
             return []
         return self._take(content, content)
@@ -263,8 +263,8 @@ class ServerProtocol:
         """The application does not let the client in."""
         if self.state is not _INITIALISING:
             return []
-        last_words = self._send(messages.ConnectionError(error))
-        return [*last_words, *self._close(self.subprotocol.rejection_code, reason)]
+        answer = self._send(messages.ConnectionError(error))
+        return [*answer, *self._close(self.subprotocol.rejection_code, reason)]
 
     @staticmethod
     def next(operation: Operation, result: str) -> str | None:
@@ -314,7 +314,7 @@ class ServerProtocol:
         return [] if self.state is _CLOSED else self._pong(payload)
 
     def ping_due(self, payload: JsonObject | None = None) -> list[Effect]:
-        """It is time to show the client that we are there."""
+        """A ping is due."""
         if self.state is not _READY:
             return []
         return self._send(messages.Ping(payload))
@@ -335,8 +335,8 @@ class ServerProtocol:
         """The application lets the client in, but there is no room for it now."""
         if self.state is not _INITIALISING:
             return []
-        last_words = self._send(messages.ConnectionError(error))
-        return [*last_words, *self._close(CloseCode.TRY_AGAIN_LATER, reason)]
+        answer = self._send(messages.ConnectionError(error))
+        return [*answer, *self._close(CloseCode.TRY_AGAIN_LATER, reason)]
 
     def idled(self) -> list[Effect]:
         """Nothing was under way for too long."""
@@ -369,7 +369,7 @@ class ServerProtocol:
     def shutting_down(self) -> None:
         """The server is about to go: nothing more is begun.
 
-        Who is not answered begins anew after the close; an `error` would be the end of it.
+        A client without an answer begins anew after the close; an `error` would be the end of it.
         """
         self._takes_operations = False
 

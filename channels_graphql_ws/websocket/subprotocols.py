@@ -183,7 +183,7 @@ def _word(type: str) -> Encoder:
 
 
 def complete_frame(id: OperationId) -> str:
-    """Give the frame of a `Complete`, the same in all dialects."""
+    """Return the frame of a `Complete`, the same in all dialects."""
     return f'{{"type":"complete","id":{dumps(id)}}}'
 
 
@@ -196,7 +196,7 @@ def _encode_error(message: messages.Error) -> list[str]:
 
 
 def _encode_legacy_error(message: messages.Error) -> list[str]:
-    """Say with `data` what failed in the operation itself, the rest with `error`."""
+    """Send what failed in the operation itself as `data`, the rest as `error`."""
     id, errors = message.id, list(message.errors)
     if message.refusal in (Refusal.OPERATION, Refusal.INTERNAL):
         return [dumps({"type": "error", "id": id, "payload": {"errors": errors}})]

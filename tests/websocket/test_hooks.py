@@ -505,7 +505,7 @@ async def test_on_next_has_to_give_an_object(
 ) -> None:
     socket = await ready(subprotocol, on_next=lambda *_: given)
     assert await answer(socket) == {"data": None, "errors": [INTERNAL]}
-    assert f"`on_next` gave {given!r}, it has to give a dict" in caplog.text
+    assert f"`on_next` returned {given!r}, it must return a dict" in caplog.text
     await socket.drop()
 
 
@@ -516,7 +516,7 @@ async def test_on_error_has_to_give_errors_with_messages(
 ) -> None:
     socket = await ready(subprotocol, on_error=lambda *_: given, get_context=lambda *_: 1 / 0)
     assert await answer(socket) == refusal(socket, INTERNAL)
-    assert f"`on_error` gave {given!r}, it has to give errors" in caplog.text
+    assert f"`on_error` returned {given!r}, it must return errors" in caplog.text
     await socket.drop()
 
 
