@@ -42,7 +42,8 @@ async def values_of_a_connection(subprotocol: str, **attributes: Any) -> dict[st
         seen.update({name: getattr(self, name) for name in VALUES})
 
     socket = AsgiSocket(consumer_class(on_connect=on_connect, **attributes).as_asgi(), subprotocol)
-    await socket.acknowledged()
+    socket.init()
+    await wait_until(lambda: "connection_ack" in socket.words)
     await socket.drop()
     return seen
 
