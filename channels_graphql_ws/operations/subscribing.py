@@ -9,7 +9,7 @@ from uuid import UUID
 
 from graphql import ExecutionResult
 
-from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
+from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.context import SharedContext
 from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import describe, log_errors
@@ -37,12 +37,13 @@ from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.field import Source
 from channels_graphql_ws.subscription.generator import GeneratorSubscription
 from channels_graphql_ws.subscription.groups import layer_group
+from channels_graphql_ws.subscription.patience import Patience
 from channels_graphql_ws.subscription.queue import queue_for
 from channels_graphql_ws.subscription.recovery import Recovery, Restored
 from channels_graphql_ws.subscription.shared import SharedMember
 from channels_graphql_ws.subscription.sharing_key import SharedSubscribers, SharingKey, sharing_key
 from channels_graphql_ws.subscription.single import SingleSubscriber
-from channels_graphql_ws.subscription.subscriber import Patience, refuse_namesakes
+from channels_graphql_ws.subscription.subscriber import refuse_namesakes
 
 
 class Subscribing:
@@ -110,6 +111,7 @@ class Subscribing:
             # A context of the user's own may have none.
             if isinstance(loaders, DataLoaders):
                 execution.use_loaders(loaders)
+        execution.patience = self._patience
         return execution
 
     def _listen(
@@ -122,9 +124,9 @@ class Subscribing:
         """Set up a subscription to broadcasts."""
         hub = session.hub()
         hook = execution.subscription_class._meta.subscribe
-        names = None if hook is None else execution.call(hook)
-        while is_awaitable(names):
-            names = yield names
+        names = None
+        if hook is not None:
+            names = yield from execution.call_once(hook, "A subscription to")
         groups = self._groups(execution.subscription_class, names)
         refuse_namesakes(execution.subscription_class, groups[0])
         key = None
@@ -182,9 +184,7 @@ class Subscribing:
         self, execution: EventExecution, client: Client, session: Session
     ) -> Eager[GeneratorSubscription]:
         """Set up a subscription to what the user's method yields."""
-        source = execution.call(execution.source)
-        while is_awaitable(source):
-            source = yield source
+        source = yield from execution.call_once(execution.source, "A subscription to")
         subscription = GeneratorSubscription(
             execution, client, source, format_error=session.format_error, id=client.request.id
         )
@@ -226,7 +226,6 @@ class Subscribing:
             queue_limit=self._queue_limit(execution),
             format_error=session.format_error,
             id=client.request.id,
-            patience=self._patience,
         )
 
     def _shared_member(
@@ -238,9 +237,7 @@ class Subscribing:
         key: SharingKey,
     ) -> SharedMember:
         limit = self._queue_limit(execution)
-        subscriber = self._shared.get(
-            key, lambda: self._execution_for_all(asked, key), limit, self._patience
-        )
+        subscriber = self._shared.get(key, lambda: self._execution_for_all(asked, key), limit)
         return SharedMember(
             subscriber,
             execution,

@@ -36,7 +36,6 @@ from channels_graphql_ws.pubsub.membership import Membership, MembershipStatisti
 from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.pubsub.numbering import ANNOUNCEMENT, all_announcements
 from channels_graphql_ws.pubsub.origin import ORIGIN, Origin
-from channels_graphql_ws.pubsub.overdue import Overdue
 from channels_graphql_ws.pubsub.pump import announce_and_rest
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import Drainable, drain_all
@@ -51,6 +50,12 @@ SECONDS_AT_ONCE = 0.002
 
 RUNS_BETWEEN_CLOCK_READS = 4
 """Subscriber between two looks at the clock, which are not for free."""
+
+BLOCKS_AFTER = 0.5
+"""Seconds without another step of the event loop that are worth a warning."""
+
+WARN_EVERY = 10.0
+"""Seconds between two such warnings."""
 
 SEND_AWAY_TIMEOUT = 10.0
 """Seconds that operations may take to their end when clients are sent to another process."""
@@ -132,8 +137,6 @@ class Hub:
         self._context = context_of_nobody()
         self._backlog = Backlog(self)
         self._users = 0
-        self.overdue = Overdue(self.loop)
-        """What waits in hooks of the user's."""
         self._trackers: dict[str, Tracker] = {}
         self._checking: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -151,6 +154,7 @@ class Hub:
         self._connections: dict[Drainable, None] = {}
         self._sending_away: asyncio.Task[None] | None = None
         self._notices = 0
+        self._warned_of_block_at = float("-inf")
         self.heard = 0
         """Messages so far."""
         self.undecodable = 0
@@ -467,6 +471,7 @@ class Hub:
         audience, ready, inbox = self._pending, self._ready, self._inbox
         began, left, first = monotonic(), self._runs_left, self._runs_left
         until = began + SECONDS_AT_ONCE - self._seconds_spent
+        listener: Listener | None = None
         try:
             async_connections.close_expired()
             while left and (audience or ready or inbox):
@@ -493,10 +498,27 @@ class Hub:
             if not audience:
                 self._notification = None  # It may be large.
             # Several messages may come, and each bring us here, before the event loop breathes.
-            self._seconds_spent += monotonic() - began
+            spent = monotonic() - began
+            self._seconds_spent += spent
+            if spent > BLOCKS_AFTER:
+                self._warn_of_block(listener, spent)
             self._runs_left = left if self._seconds_spent < SECONDS_AT_ONCE else 0
             self._is_running = False
             self._go_on()
+
+    def _warn_of_block(self, listener: Listener | None, seconds: float) -> None:
+        """Name in the log, now and then, what has kept the event loop from all else."""
+        now = monotonic()
+        if now - self._warned_of_block_at < WARN_EVERY:
+            return
+        self._warned_of_block_at = now
+        log.warning(
+            "An event of %r, or one executed just before it, has blocked the event loop for %.1f "
+            "seconds: everything else in this process had to wait. Await what takes long, or use "
+            "a thread",
+            listener,
+            seconds,
+        )
 
 
 _hubs: dict[tuple[asyncio.AbstractEventLoop, int], Hub] = {}

@@ -30,6 +30,7 @@ from channels_graphql_ws.execution.graphql_core_event import CoreEventField, bin
 from channels_graphql_ws.execution.loaders import DataLoaders
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.subscription.field import Delivery, Hook, Source, current_delivery
+from channels_graphql_ws.subscription.patience import ENDLESS, HookWatch
 from channels_graphql_ws.subscription.placements import Placements
 
 
@@ -55,8 +56,8 @@ class EventExecution:
             source is none.
         info: what the hooks get as their `info`.
         arguments: what the hooks get as their keyword arguments.
-        waits_for: the hook that was last waited for.
         max_result_size: bytes that a result may have, `None` for any number.
+        patience: how long a hook may take.
     """
 
     __slots__ = (
@@ -72,10 +73,10 @@ class EventExecution:
         "delivery",
         "info",
         "max_result_size",
+        "patience",
         "source",
         "subscription_class",
         "variables",
-        "waits_for",
     )
 
     def __init__(
@@ -105,7 +106,7 @@ class EventExecution:
         Raises:
             RequestError: variables, arguments or the field do not allow to subscribe.
         """
-        self.waits_for = ""
+        self.patience = ENDLESS
         self._uses_threads = placements is not None
         self._loaders: DataLoaders | None = None
         self._is_special = placements is not None
@@ -186,6 +187,28 @@ class EventExecution:
         if self._uses_threads and not (runs_on_loop(hook) or isasyncgenfunction(hook)):
             return in_thread(call)
         return call()
+
+    def call_once(self, hook: Hook, what: str) -> Eager[Any]:
+        """Call a hook that is called once for a subscription; return what it returns.
+
+        Args:
+            hook: the hook.
+            what: what it is called for, before the name of the class: "A subscription to".
+
+        Raises:
+            HookTimeoutError: it took too long.
+            Exception: what the hook raises.
+        """
+        result = self.call(hook)
+        while is_awaitable(result):
+            result = yield self.watched(result, getattr(hook, "__name__", "a hook"), what)
+        return result
+
+    def watched(self, awaitable: Any, hook: str, what: str = "An event of") -> Any:
+        """Return a coroutine that awaits a hook, but not for ever."""
+        if self.patience.is_endless:
+            return awaitable
+        return HookWatch(f"{what} {self.name}", hook, self.patience).wait(awaitable)
 
     def call_filter(self, event: Payload) -> Any:
         """Call `filter_event`; the result may be awaitable."""
@@ -274,9 +297,14 @@ class EventExecution:
     def finish(self, result: Any) -> Eager[ExecutionResult | None]:
         """Wait for what `start` returned: the result, `None` if the event is to be skipped."""
         while is_awaitable(result):
-            self.waits_for = "initial" if self.delivery.is_initial else "publish"
-            result = yield result
+            result = yield self.watched(result, self._waits_for)
         return None if self.delivery.skipped else result
+
+    @property
+    def _waits_for(self) -> str:
+        if not isinstance(self.source, Source):
+            return "its fields"
+        return "initial" if self.delivery.is_initial else "publish"
 
     def run(self, payload: Any) -> Eager[ExecutionResult | None]:
         """Execute an event; `None` if the event is to be skipped."""

@@ -18,10 +18,12 @@ from channels_graphql_ws.execution.errors import (
     Formatter,
     describe,
     log_errors,
+    timed_out,
 )
 from channels_graphql_ws.execution.request import JsonObject, Refusal
 from channels_graphql_ws.pubsub.hub import RUNS_AT_ONCE
 from channels_graphql_ws.subscription.event import EventExecution
+from channels_graphql_ws.subscription.patience import HookTimeoutError
 from channels_graphql_ws.subscription.single import Member
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
@@ -132,6 +134,8 @@ class GeneratorSubscription:
             result: Any = eager.start(self._plan.run(payload))
             if eager.is_awaitable(result):
                 result = await result
+        except HookTimeoutError as error:
+            result = timed_out(error.seconds)
         except (Exception, asyncio.CancelledError) as error:
             if is_cancellation(error):
                 raise

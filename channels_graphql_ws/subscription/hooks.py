@@ -10,8 +10,10 @@ from graphql import ExecutionResult, located_error
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
+from channels_graphql_ws.execution.errors import timed_out
 from channels_graphql_ws.subscription.event import EventExecution, Payload
 from channels_graphql_ws.subscription.field import SKIP
+from channels_graphql_ws.subscription.patience import HookTimeoutError
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -51,9 +53,9 @@ def _call_unsubscribed(plan: EventExecution, id: object) -> Eager[None]:
     if hook is None:
         return
     try:
-        result = plan.call(hook)
-        while eager.is_awaitable(result):
-            result = yield result
+        yield from plan.call_once(hook, "The end of a subscription to")
+    except HookTimeoutError:
+        pass  # The log was told.
     # Whatever it raises, the client is still owed its `complete`.
     except (Exception, asyncio.CancelledError) as error:
         if is_cancellation(error):
@@ -74,8 +76,9 @@ def filtered(plan: EventExecution, event: Payload) -> Eager[ExecutionResult | No
     try:
         verdict = plan.call_filter(event)
         while is_awaitable(verdict):
-            plan.waits_for = "filter_event"
-            verdict = yield verdict
+            verdict = yield plan.watched(verdict, "filter_event")
+    except HookTimeoutError as error:
+        return timed_out(error.seconds)
     except (Exception, asyncio.CancelledError) as error:
         if is_cancellation(error):
             raise

@@ -16,9 +16,7 @@ from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import (
     Formatter,
-    log_errors,
     missed_events,
-    timed_out,
     too_slow,
 )
 from channels_graphql_ws.execution.results import CursorText
@@ -34,6 +32,7 @@ from channels_graphql_ws.subscription.continuity import (
     OnGap,
 )
 from channels_graphql_ws.subscription.declaration import history_of_class
+from channels_graphql_ws.subscription.error_log import error_log
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.hooks import FILTERED, await_end, filtered, wind_down
 from channels_graphql_ws.subscription.queue import NotificationQueue
@@ -46,8 +45,6 @@ from channels_graphql_ws.subscription.single import (
     first_event,
 )
 from channels_graphql_ws.subscription.subscriber import (
-    ENDLESS,
-    Patience,
     Subscriber,
     finished,
     first_executed,
@@ -144,9 +141,8 @@ class SharedSubscriber(Subscriber):
         groups: Sequence[str],
         queue_limit: int,
         closed: Callable[[SharedSubscriber], None],
-        patience: Patience = ENDLESS,
     ) -> None:
-        super().__init__(plan, hub, queue_limit, patience)
+        super().__init__(plan, hub, queue_limit)
         self.groups = groups
         self._closed = closed
         if history_of_class(plan.subscription_class) is not None:
@@ -205,9 +201,9 @@ class SharedSubscriber(Subscriber):
             return
         who = f"shared by {len(self._members)}"
         begun = started(self._plan, event, who)
-        result = yield from finished(self._plan, begun, who)
+        result = yield from finished(self._plan, begun, who, event.serial)
         if result is not None:
-            log_errors(result.errors, self.name, who)
+            error_log().errors(result.errors, self._plan, who, event.serial)
             self._dispatch_next(self._continued(result, event), event.serial)
         elif self._plan.delivery.completes:
             self._dispatch_next(None, event.serial)
@@ -217,12 +213,6 @@ class SharedSubscriber(Subscriber):
         self._missed(notice.missed, LAYER)
         result = self._continued(ExecutionResult(None), notice)
         self._dispatch_next(result, notice.serial)
-
-    def _report_timeout(self) -> None:
-        event = self._current
-        if isinstance(event, Notification):  # pragma: no branch (nothing else is waited for)
-            result = self._continued(timed_out(self._patience.timeout or 0), event)
-            self._dispatch_next(result, event.serial)
 
     def restore(self, restored: Restored) -> None:
         """Follow the history from where the first member has joined."""
@@ -456,7 +446,7 @@ class SharedMember:
         elif instead is None:
             self._member.next(result.text(self._format_error))
         else:
-            self._report(instead)
+            self._report(instead, result.notification.serial)
 
     def _send_text(self, text: str) -> Eager[None]:
         waiting = self._member.ready()
@@ -477,8 +467,8 @@ class SharedMember:
         elif self._plan.delivery.completes:
             self._finishing = True
 
-    def _report(self, result: ExecutionResult) -> None:
-        log_errors(result.errors, self._plan.name, self._id)
+    def _report(self, result: ExecutionResult, serial: int | None = None) -> None:
+        error_log().errors(result.errors, self._plan, self._id, serial)
         limit = self._plan.max_result_size
         continuity = self._continuity
         if continuity is None:

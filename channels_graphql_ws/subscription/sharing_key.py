@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from graphql import GraphQLSchema
 
 from channels_graphql_ws.client_log import ClientLog
-from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
+from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.request import Subscribe
@@ -17,7 +17,6 @@ from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.shared import SharedSubscriber
-from channels_graphql_ws.subscription.subscriber import ENDLESS, Patience
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -43,9 +42,8 @@ def sharing_key(
     groups: Sequence[str],
 ) -> Eager[SharingKey | None]:
     """Ask the `context_id` hook; `None` if this client shares with nobody."""
-    context_id: Any = plan.call(plan.subscription_class._meta.context_id)
-    while is_awaitable(context_id):
-        context_id = yield context_id
+    hook = plan.subscription_class._meta.context_id
+    context_id: Any = yield from plan.call_once(hook, "A subscription to")
     if context_id is None:
         return None
     try:
@@ -83,7 +81,6 @@ class SharedSubscribers:
         like: SharingKey,
         plan: Callable[[], EventExecution],
         queue_limit: int,
-        patience: Patience = ENDLESS,
     ) -> SharedSubscriber:
         """Give the cohort for what is alike; make it with a plan of its own."""
         cohort = self._cohorts.get(like)
@@ -92,7 +89,7 @@ class SharedSubscribers:
             # A plan keeps the context variables that it finds: they would be one client's.
             fresh = context_of_nobody().run(plan)
             forget = partial(self._forget, like)
-            cohort = SharedSubscriber(fresh, like.hub, like.groups, queue_limit, forget, patience)
+            cohort = SharedSubscriber(fresh, like.hub, like.groups, queue_limit, forget)
             self._cohorts[like] = cohort
         return cohort
 

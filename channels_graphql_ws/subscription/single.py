@@ -14,22 +14,19 @@ from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import (
     Formatter,
-    log_errors,
     missed_events,
-    timed_out,
     too_slow,
 )
 from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.subscription.continuity import LAYER, TELL, Continuity, LostEvents, OnGap
+from channels_graphql_ws.subscription.error_log import error_log
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.hooks import FILTERED, await_end, filtered, wind_down
 from channels_graphql_ws.subscription.recovery import Restored
 from channels_graphql_ws.subscription.subscriber import (
     END,
-    ENDLESS,
-    Patience,
     Subscriber,
     failed,
     finished,
@@ -105,9 +102,8 @@ class SingleSubscriber(Subscriber):
         queue_limit: int,
         format_error: Formatter,
         id: object,
-        patience: Patience = ENDLESS,
     ) -> None:
-        super().__init__(plan, hub, queue_limit, patience)
+        super().__init__(plan, hub, queue_limit)
         self.on_gap: OnGap = TELL
         """What is done when events were lost."""
         self.groups = groups
@@ -165,7 +161,7 @@ class SingleSubscriber(Subscriber):
             self._ask_for_another()
             raise
         if rest is not None:
-            self._leave_to_task(rest)
+            self._spawn(rest)
             return False
         if self._queue is None and not self._ending and not self._replay:
             self._current = None
@@ -176,11 +172,7 @@ class SingleSubscriber(Subscriber):
         await waiting
         rest = eager.start(self._run())
         if rest is not None:
-            self._wait_in_hooks()
             await rest
-
-    def _report_timeout(self) -> None:
-        self._report(timed_out(self._patience.timeout or 0))
 
     def _run_at_once(self) -> Coroutine[Any, Any, None] | None:
         """Take the turn, on the shortest way for what is most frequent."""
@@ -198,7 +190,7 @@ class SingleSubscriber(Subscriber):
         try:
             result = plan.start(event.payload(), event)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (see `started`)
-            result = failed(error, plan, self._id)
+            result = failed(error, plan, self._id, event.serial)
         if eager.is_awaitable(result):
             return eager.start(self._finish_run(result))
         if not plan.delivery.skipped:
@@ -232,7 +224,7 @@ class SingleSubscriber(Subscriber):
         return (yield from filtered(self._plan, event)) if self._filters else None
 
     def _finish_run(self, result: Any) -> Eager[None]:
-        yield from self._tell((yield from finished(self._plan, result, self._id)))
+        yield from self._tell((yield from finished(self._plan, result, self._id, self._serial)))
 
     def _tell(self, result: ExecutionResult | None) -> Eager[None]:
         # A `publish` may go on after it was cancelled, but nobody listens any more.
@@ -265,9 +257,15 @@ class SingleSubscriber(Subscriber):
             return True
         return False
 
+    @property
+    def _serial(self) -> int | None:
+        """The number of the broadcast that is being executed."""
+        event = self._current
+        return event.serial if isinstance(event, Notification) else None
+
     def _report(self, result: ExecutionResult) -> None:
         if result.errors:
-            log_errors(result.errors, self.name, self._id)
+            error_log().errors(result.errors, self._plan, self._id, self._serial)
         limit = self._plan.max_result_size
         continuity = self._continuity
         if continuity is None:

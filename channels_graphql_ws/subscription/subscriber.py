@@ -6,44 +6,26 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
 
 from graphql import ExecutionResult, GraphQLError
 
-from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_cancellation
-from channels_graphql_ws.execution.errors import INTERNAL_ERROR
+from channels_graphql_ws.execution.errors import INTERNAL_ERROR, timed_out
 from channels_graphql_ws.pubsub.hub import Hub, hubs_of_process
 from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.subscription.continuity import LAYER, SLOW, Continuity, LostEvents
 from channels_graphql_ws.subscription.declaration import Subscription
+from channels_graphql_ws.subscription.error_log import error_log
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.groups import topic_of
+from channels_graphql_ws.subscription.patience import HookTimeoutError
 from channels_graphql_ws.subscription.queue import NotificationQueue, queue_for
-
-log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 END: Final = object()
 """In the place of a notification: there will be no more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long an event may take.
-
-    Attributes:
-        warn_after: seconds until the log is told, `None`: it is not.
-        timeout: seconds until it is given up, `None`: it is not.
-    """
-
-    warn_after: float | None = None
-    timeout: float | None = None
-
-
-ENDLESS: Final = Patience()
 
 
 class Subscriber(ABC):
@@ -55,7 +37,6 @@ class Subscriber(ABC):
         plan: how one is executed.
         hub: gives turns.
         queue_limit: how many may wait.
-        patience: how long one may take.
     """
 
     __slots__ = (
@@ -65,9 +46,6 @@ class Subscriber(ABC):
         "_ended",
         "_ending",
         "_hub",
-        "_is_timed_out",
-        "_is_warned_of",
-        "_patience",
         "_plan",
         "_queue",
         "_queue_limit",
@@ -76,15 +54,7 @@ class Subscriber(ABC):
         "is_too_slow",
     )
 
-    def __init__(
-        self,
-        plan: EventExecution,
-        hub: Hub,
-        queue_limit: int,
-        patience: Patience = ENDLESS,
-    ) -> None:
-        self._patience = patience
-        self._is_warned_of = self._is_timed_out = False
+    def __init__(self, plan: EventExecution, hub: Hub, queue_limit: int) -> None:
         self._plan = plan
         self._hub = hub
         self._queue_limit = queue_limit
@@ -100,6 +70,9 @@ class Subscriber(ABC):
         """The queue was full, and that is the end."""
         self._ended = False
         self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.name}>"
 
     @property
     def name(self) -> str:
@@ -181,40 +154,8 @@ class Subscriber(ABC):
             raise
         if rest is None:
             return self._advance()
-        self._leave_to_task(rest)
-        return False
-
-    def _leave_to_task(self, rest: Coroutine[Any, Any, None]) -> None:
-        self._wait_in_hooks()
         self._spawn(rest)
-
-    def _wait_in_hooks(self) -> None:
-        """Count the time from now on: it is the user's code that is waited for."""
-        self._is_warned_of = self._is_timed_out = False
-        self._hub.overdue.begin(self)
-
-    def has_waited(self, seconds: float) -> None:
-        """Warn of an event that takes long, and end one that takes too long."""
-        patience = self._patience
-        warn_after = patience.warn_after
-        if warn_after is not None and seconds >= warn_after and not self._is_warned_of:
-            self._is_warned_of = True
-            log.warning(
-                "An event of %s has waited for `%s` for %.1f seconds",
-                self.name,
-                self._plan.waits_for,
-                seconds,
-            )
-        if patience.timeout is not None and seconds >= patience.timeout:
-            task = self._task
-            if task is not None and not self._is_timed_out:
-                self._is_timed_out = True
-                log.error("An event of %s was given up: it took too long", self.name)
-                task.cancel()
-
-    @abstractmethod
-    def _report_timeout(self) -> None:
-        """Tell the clients that the event took too long."""
+        return False
 
     def _spawn(self, rest: Coroutine[Any, Any, None]) -> None:
         loop = asyncio.get_running_loop()
@@ -231,21 +172,9 @@ class Subscriber(ABC):
     async def _go_on(self, rest: Coroutine[Any, Any, None]) -> None:
         try:
             await rest
-        except asyncio.CancelledError:
-            if not self._was_given_up():
-                raise
-            self._report_timeout()
         finally:
-            self._hub.overdue.end(self)
             self._task = None
             self._ask_for_another()
-
-    def _was_given_up(self) -> bool:
-        """Return whether this task was cancelled because its event took too long."""
-        # Not kept by who raises: a circle would stay until garbage is collected.
-        task = asyncio.current_task()
-        is_ours = self._is_timed_out and not self._ended
-        return is_ours and task is not None and not task.uncancel()
 
     def _ask_for_another(self) -> None:
         if self._advance():
@@ -320,15 +249,19 @@ def started(plan: EventExecution, notification: Notification, id: object) -> Any
     try:
         return plan.start(notification.payload(), notification)
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-        return failed(error, plan, id)
+        return failed(error, plan, id, notification.serial)
 
 
-def finished(plan: EventExecution, result: Any, id: object) -> Eager[ExecutionResult | None]:
+def finished(
+    plan: EventExecution, result: Any, id: object, serial: int | None = None
+) -> Eager[ExecutionResult | None]:
     """Wait for the result of what was started."""
     try:
         return (yield from plan.finish(result))
+    except HookTimeoutError as error:
+        return timed_out(error.seconds)
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-        return failed(error, plan, id)
+        return failed(error, plan, id, serial)
 
 
 def first_executed(plan: EventExecution, id: object) -> Eager[ExecutionResult | None]:
@@ -336,17 +269,21 @@ def first_executed(plan: EventExecution, id: object) -> Eager[ExecutionResult | 
     async_connections.close_expired()
     try:
         return (yield from plan.run_initial())
+    except HookTimeoutError as error:
+        return timed_out(error.seconds)
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
         return failed(error, plan, id)
 
 
-def failed(error: BaseException, plan: EventExecution, id: object) -> ExecutionResult:
-    """Give what a client gets when something broke that is not its fault."""
+def failed(
+    error: BaseException, plan: EventExecution, id: object, serial: int | None = None
+) -> ExecutionResult:
+    """Return what a client gets when an event broke and the client is not to blame."""
     if is_cancellation(error):
         try:
             raise error
         finally:
             # Its traceback knows this frame: a reference cycle for each event that is cancelled.
             del error
-    log.error("Lost a notification of %s (id %s)", plan.name, id, exc_info=error)
+    error_log().lost(error, plan, id, serial)
     return ExecutionResult(None, [GraphQLError(INTERNAL_ERROR["message"])])

@@ -20,7 +20,6 @@ from channels_graphql_ws.execution.request import Refusal, Subscribe
 from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.interfaces import EngineSettings
 from channels_graphql_ws.pubsub.notification import Notification
-from channels_graphql_ws.pubsub.overdue import Overdue
 from channels_graphql_ws.serializer import Serializer
 from support import wait_until
 
@@ -57,12 +56,6 @@ class FakeHub:
         for group in groups:
             if listener in self.listeners.get(group, []):
                 self.listeners[group].remove(listener)
-
-    @property
-    def overdue(self) -> Overdue:
-        """What waits: told of it, and never reminded."""
-        self._overdue = getattr(self, "_overdue", None) or Overdue(asyncio.get_running_loop())
-        return self._overdue
 
     def call(self, listener: Any) -> None:
         asyncio.get_running_loop().call_soon(self._give_turns, listener, context=Context())

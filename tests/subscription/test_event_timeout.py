@@ -10,10 +10,10 @@ import graphene
 import pytest
 
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
-from channels_graphql_ws.pubsub import overdue
-from channels_graphql_ws.pubsub.overdue import Overdue
+from channels_graphql_ws.subscription import patience
+from channels_graphql_ws.subscription.patience import HookWatch, Patience, overdue_of_loop
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
-from support import wait_until
+from support import tick, wait_until
 
 
 class Hanging(Subscription):
@@ -69,7 +69,7 @@ class Consumer(GraphqlWsConsumer):
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    monkeypatch.setattr(overdue, "EVERY", 0.01)
+    monkeypatch.setattr(patience, "EVERY", 0.01)
 
 
 async def subscribed(field: str, **options: Any) -> GraphqlWsClient:
@@ -98,6 +98,7 @@ TOO_LONG = {
         ("alone", "publish", "publish"),
         ("alone", "filter", "filter_event"),
         ("shared", "publish", "publish"),
+        ("shared", "filter", "filter_event"),
     ],
 )
 async def test_an_event_that_hangs_is_an_error_and_the_stream_goes_on(
@@ -112,7 +113,7 @@ async def test_an_event_that_hangs_is_an_error_and_the_stream_goes_on(
         assert (await payload_of(client))["errors"] == [TOO_LONG]
         assert (await payload_of(client))["data"] == {"x": {"text": "after"}}
     assert f"An event of {cls.__name__} has waited for `{hook}` for" in caplog.text
-    assert f"An event of {cls.__name__} was given up: it took too long" in caplog.text
+    assert f"An event of {cls.__name__} was given up: `{hook}` took too long" in caplog.text
     for client in clients:
         await client.finalize()
 
@@ -153,22 +154,131 @@ async def test_a_client_that_leaves_while_its_event_hangs_is_gone() -> None:
     await client.finalize()
 
 
-async def test_nothing_is_looked_after_where_nothing_waits() -> None:
-    class One:
-        told: list[float]
+class OnSetUp(Subscription):
+    """Hangs when it is set up or ended."""
 
-        def __init__(self) -> None:
-            self.told = []
+    class Arguments:
+        where = graphene.String()
 
-        def has_waited(self, seconds: float) -> None:
-            self.told.append(seconds)
+    text = graphene.String()
 
-    waiting, one, two = Overdue(asyncio.get_running_loop()), One(), One()
-    waiting.end(one)
-    waiting.begin(one)
-    waiting.begin(two)
-    await wait_until(lambda: len(one.told) >= 2 and two.told)
-    assert one.told[0] < one.told[1]
-    waiting.end(one)
-    waiting.end(two)
-    assert waiting._timer is None
+    async def subscribe(self, info, where):
+        if where == "subscribe":
+            await asyncio.Event().wait()
+
+    async def context_id(self, info, where):
+        if where == "context_id":
+            await asyncio.Event().wait()
+
+    async def unsubscribed(self, info, where):
+        if where == "unsubscribed":
+            await asyncio.Event().wait()
+
+    def publish(self, info, where):
+        return {"text": self}
+
+
+async def count(root, info, where):
+    if where == "before":
+        await asyncio.Event().wait()
+
+    async def events():
+        for number in range(2):
+            yield {"text": str(number)}
+
+    return events()
+
+
+class Item(graphene.ObjectType):
+    text = graphene.String()
+
+    async def resolve_text(self, info):
+        if self["text"] == "0":
+            await asyncio.Event().wait()
+        return self["text"]
+
+
+class SetUpRoot(graphene.ObjectType):
+    set_up = OnSetUp.Field()
+    numbers = graphene.Field(Item, where=graphene.String())
+
+    subscribe_numbers = staticmethod(count)
+
+    def resolve_numbers(self, info, where):
+        return self
+
+
+class SetUpConsumer(Consumer):
+    schema = graphene.Schema(query=Query, subscription=SetUpRoot)
+
+
+async def set_up(field: str, where: str) -> tuple[GraphqlWsClient, Any]:
+    client = GraphqlWsClient(GraphqlWsTransport(SetUpConsumer.as_asgi(), "/"))
+    await client.connect_and_init()
+    query = f'subscription {{ x: {field}(where: "{where}") {{ text }} }}'
+    await client.transport.send({"type": "subscribe", "id": "1", "payload": {"query": query}})
+    return client, await client.transport.receive()
+
+
+@pytest.mark.parametrize(
+    ("field", "where", "hook"),
+    [
+        ("setUp", "subscribe", "subscribe"),
+        ("setUp", "context_id", "context_id"),
+        ("numbers", "before", "count"),
+    ],
+)
+async def test_a_subscription_that_hangs_while_it_is_set_up_is_refused(
+    field: str, where: str, hook: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, message = await set_up(field, where)
+    assert message["type"] == "error"
+    [error] = message["payload"]
+    assert error["message"] == f"`{hook}` took longer than 0.05 seconds."
+    assert error["extensions"]["code"] == "SUBSCRIBE_TIMEOUT"
+    assert f"has waited for `{hook}`" in caplog.text
+    await client.finalize()
+
+
+async def test_an_unsubscribed_hook_that_hangs_is_given_up_and_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client, _ = await set_up("setUp", "unsubscribed")
+    await client.transport.send({"type": "complete", "id": "1"})
+    await wait_until(lambda: "was given up: `unsubscribed` took too long" in caplog.text)
+    await client.finalize()
+    assert "failed" not in caplog.text
+
+
+async def test_an_event_of_a_generator_that_hangs_is_an_error_and_it_goes_on() -> None:
+    client, _ = await set_up("numbers", "no")
+    assert (await payload_of(client))["errors"] == [TOO_LONG]
+    assert (await payload_of(client))["data"] == {"x": {"text": "1"}}
+    await client.finalize()
+
+
+async def test_a_hook_that_swallows_cancellations_is_asked_again_and_its_result_counts() -> None:
+    async def stubborn() -> str:
+        for _ in range(2):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                continue
+        return "after all"
+
+    watch = HookWatch("An event of X", "publish", Patience(timeout=0.01))
+    assert await watch.wait(stubborn()) == "after all"
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
+
+
+async def test_who_is_cancelled_by_somebody_else_is_cancelled() -> None:
+    watch = HookWatch("An event of X", "publish", Patience(timeout=0.01))
+    task = asyncio.create_task(watch.wait(asyncio.Event().wait()))
+    await tick()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert overdue_of_loop()._timer is None
+    watch.has_waited(1)

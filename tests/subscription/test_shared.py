@@ -538,7 +538,7 @@ async def test_a_shared_turn_that_breaks_costs_no_other(rig, monkeypatch):
     cohort.offer(notification(1, rig.hub.heard))
     cohort.offer(notification(2, rig.hub.heard))
     with monkeypatch.context() as patch:
-        patch.setattr(shared, "log_errors", broken)
+        patch.setattr(shared, "error_log", broken)
         with pytest.raises(RuntimeError, match="a mistake"):
             cohort.run_next()
     for client in clients:
