@@ -177,6 +177,8 @@ class Subscribing:
             subscription.restore(restored)
 
     def _on_gap(self, execution: EventExecution, session: Session) -> OnGap:
+        if execution.subscription_class._meta.on_gap is not None:
+            return OnGap(None)
         policy = gap_policy(execution.subscription_class) or self.settings.gap_policy
         return TELL if policy == "tell" else OnGap(policy, session.send_away)
 

@@ -63,11 +63,11 @@ class OnGap:
     """What is done about a gap.
 
     Attributes:
-        policy: what the class or the consumer says.
+        policy: what the class or the consumer says; `None`: the class has an `on_gap` hook.
         send_away: closes the connection, so that the client comes again.
     """
 
-    policy: GapPolicy = "tell"
+    policy: GapPolicy | None = "tell"
     send_away: Callable[[], None] = lambda: None
 
 

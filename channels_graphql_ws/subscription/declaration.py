@@ -59,6 +59,7 @@ class SubscriptionOptions(ObjectTypeOptions):
     filter_event: Hook | None = None
     context_id: Hook | None = None
     coalesce: Hook | None = None
+    on_gap: Hook | None = None
     none_skips: bool = True
     own_names: frozenset[str] = frozenset()
 
@@ -84,6 +85,9 @@ class Subscription(_ObjectType[Payload]):
       same groups share: `publish` and the fields are executed once for all of them in a
       process, with an `info.context` that knows none of them. It is called after
       `subscribe`, which is called for each client, as `filter_event` is.
+    - `on_gap(gap, info, **arguments)`: is called when events were lost for good, and returns
+      an event to send in their place, as `publish` would: the present state, for example.
+      `gap.missed` is their number, `None` if nobody knows it.
     - `unsubscribed(root, info, **arguments)`: is called once for each subscription that
       began, whatever ended it.
 
@@ -93,8 +97,8 @@ class Subscription(_ObjectType[Payload]):
       with equal keys, only the newest is kept. `None`: this one is not to be replaced.
 
     Class keywords, or names in an inner class `Meta`: those of `graphene.ObjectType`,
-    and `subscribe`, `publish`, `initial`, `filter_event`, `context_id`, `unsubscribed`,
-    `coalesce`, `output`, `arguments`, `none_skips`, `own_names`.
+    and `subscribe`, `publish`, `initial`, `filter_event`, `context_id`, `on_gap`,
+    `unsubscribed`, `coalesce`, `output`, `arguments`, `none_skips`, `own_names`.
     An inner class `Output` names another type for the fields, as in `graphene.Mutation`.
 
     A method or attribute whose name looks like a misspelt one of these is refused when the
@@ -125,9 +129,10 @@ class Subscription(_ObjectType[Payload]):
     """Seconds after the last event of a group until its history is forgotten."""
 
     gap_policy: GapPolicy | None = None
-    """When events of a subscription were lost for good: "tell" its client with the next event
-    (`extensions.gap`); "end" it with an error; "close" the connection with 1012, so that the
-    client comes again; "ignore" it. `None`: as the consumer's `gap_policy` says."""
+    """When events of a subscription were lost for good: "tell" its client (`extensions.gap` of
+    the next event, or of a message with `data: null` if there is none); "end" it with an error;
+    "close" the connection with 1012, so that the client comes again; "ignore" it. `None`: as the
+    consumer's `gap_policy` says. A class with an `on_gap` hook has that in place of a policy."""
 
     resolve_sync_in_threads: bool | None = None
     """Run the synchronous hooks of this class in threads (`True`) or on the event loop
@@ -185,6 +190,7 @@ class Subscription(_ObjectType[Payload]):
             )
         check_meta(cls, options)
         _check_queue(cls, _meta.coalesce)
+        _check_gap(cls, _meta.on_gap)
         super().__init_subclass_with_meta__(_meta=_meta, **options)
 
     @classmethod
@@ -402,18 +408,22 @@ def _check_queue(cls: type[Subscription], coalesce: Hook | None) -> None:
     if policy not in get_args(QueuePolicy):
         choices = ", ".join(map(repr, get_args(QueuePolicy)))
         raise ValueError(f"{where}_policy is {policy!r}; it must be one of {choices}")
-    if gap_policy(cls) not in (None, *get_args(GapPolicy)):
-        choices = ", ".join(map(repr, get_args(GapPolicy)))
-        raise ValueError(
-            f"Subscription {cls.__qualname__!r}: gap_policy is {cls.gap_policy!r}; it must be one "
-            f"of {choices}"
-        )
     if policy != "coalesce":
         return
     if coalesce is None:
         raise ValueError(f"{where}_policy 'coalesce' needs a method 'coalesce(payload)'")
     if iscoroutinefunction(coalesce):
         raise ValueError(f"{where}_policy 'coalesce': the method 'coalesce' must not be async")
+
+
+def _check_gap(cls: type[Subscription], on_gap: Hook | None) -> None:
+    where = f"Subscription {cls.__qualname__!r}: gap_policy is {cls.gap_policy!r}"
+    policy = gap_policy(cls)
+    if policy not in (None, *get_args(GapPolicy)):
+        choices = ", ".join(map(repr, get_args(GapPolicy)))
+        raise ValueError(f"{where}; it must be one of {choices}")
+    if policy is not None and on_gap is not None:
+        raise ValueError(f"{where}, and there is an `on_gap` hook: decide for one of them")
 
 
 for _name in ("broadcast_async", "unsubscribe_async"):

@@ -61,9 +61,9 @@ class EventExecution:
     """
 
     __slots__ = (
+        "_around_blocks",
         "_field",
         "_filter_placement",
-        "_initial_blocks",
         "_is_special",
         "_loaders",
         "_placement",
@@ -141,7 +141,7 @@ class EventExecution:
         self._publish = _direct_publish(self.source, field)
         self._placement: Placement | None = None
         self._filter_placement: Placement | None = None
-        self._initial_blocks = False
+        self._around_blocks = False
         if placements is not None:
             self._place(placements, middleware)
         self.delivery = Delivery(self.info.operation, none_skips=none_skips)
@@ -151,15 +151,14 @@ class EventExecution:
 
     def _place(self, placements: Placements, middleware: Any) -> None:
         resolver = self._field.root.definition.resolve or default_field_resolver
-        around_blocks = middleware.blocks(resolver)
-        if around_blocks:
+        self._around_blocks = middleware.blocks(resolver)
+        if self._around_blocks:
             self._placement = placements.of(self.source, self.name)
         if isinstance(self.source, Source):
             meta = self.subscription_class._meta
             if meta.filter_event is not None and not runs_on_loop(meta.filter_event):
                 name = f"`filter_event` of {self.name}"
                 self._filter_placement = placements.of(self.source, name)
-            self._initial_blocks = around_blocks or not runs_on_loop(meta.initial)
 
     @property
     def name(self) -> str:
@@ -304,23 +303,30 @@ class EventExecution:
     def _waits_for(self) -> str:
         if not isinstance(self.source, Source):
             return "its fields"
-        return "initial" if self.delivery.is_initial else "publish"
+        return self.delivery.hook
 
     def run(self, payload: Any) -> Eager[ExecutionResult | None]:
         """Execute an event; `None` if the event is to be skipped."""
         return self.finish(self.start(payload))
 
-    def run_initial(self) -> Eager[ExecutionResult | None]:
-        """Execute the first event, with the `initial` hook in place of `publish`."""
-        self.delivery.is_initial = True
+    def run_hook(self, hook: str, payload: Any = None) -> Eager[ExecutionResult | None]:
+        """Execute an event that is not a broadcast, with another hook in place of `publish`.
+
+        Args:
+            hook: the name of the hook: "initial" or "on_gap".
+            payload: the first argument of the hook.
+        """
+        self.delivery.hook = hook
         self.delivery.skipped = False
         self._forget_loaders()
-        call = partial(self._field.execute, None)
+        call = partial(self._field.execute, payload)
+        own: Any = getattr(self.subscription_class._meta, hook)
+        blocks = self._around_blocks or not runs_on_loop(own)
         try:
-            result = in_thread(call, EVENTS) if self._initial_blocks else call()
+            result = in_thread(call, EVENTS) if self._uses_threads and blocks else call()
             return (yield from self.finish(result))
         finally:
-            self.delivery.is_initial = False
+            self.delivery.hook = "publish"
 
 
 def _direct_publish(source: Hook, field: EventField | CoreEventField) -> Hook | None:

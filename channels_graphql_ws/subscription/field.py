@@ -53,10 +53,11 @@ class Delivery:
         operation: the operation that the client has subscribed with.
         skipped: the event is not to be sent.
         completes: the event ends the subscription. Nothing takes that back.
-        is_initial: the event comes from the `initial` hook, not from a broadcast.
+        hook: the name of the hook that returns what to resolve: "publish", or another one
+            for an event that is not a broadcast.
     """
 
-    __slots__ = ("_none_skips", "completes", "is_initial", "operation", "skipped")
+    __slots__ = ("_none_skips", "completes", "hook", "operation", "skipped")
 
     def __init__(self, operation: OperationDefinitionNode, *, none_skips: bool) -> None:
         """Take the operation, and what `None` means to the class."""
@@ -64,7 +65,7 @@ class Delivery:
         self._none_skips = none_skips
         self.skipped = False
         self.completes = False
-        self.is_initial = False
+        self.hook = "publish"
 
     def take_sentinel(self, result: object) -> bool:
         """Record SKIP, COMPLETE or a skipping None; return whether it was one."""
@@ -128,16 +129,19 @@ def _publisher(subscription_class: type[Subscription]) -> Hook:
     meta = subscription_class._meta
     publish: Any = meta.publish
     initial: Any = meta.initial
+    on_gap: Any = meta.on_gap
 
     def resolve(payload: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
         delivery = current_delivery.get()
         # `subscribe`, which may refuse, was called for nothing but the operation under way.
         if delivery is None or delivery.operation is not info.operation:
             raise _not_served(info, "`schema.execute()` or another view")
-        if delivery.is_initial:
+        if delivery.hook == "publish":
+            result = publish(payload, info, **arguments)
+        elif delivery.hook == "initial":
             result = initial(None, info, **arguments)
         else:
-            result = publish(payload, info, **arguments)
+            result = on_gap(payload, info, **arguments)
         return _awaited(delivery, result) if is_awaitable(result) else _kept(delivery, result)
 
     resolver: Any = resolve

@@ -22,10 +22,18 @@ from channels_graphql_ws.subscription.field import Hook
 if TYPE_CHECKING:
     from channels_graphql_ws.subscription.declaration import Subscription
 
-HOOKS: Final = ("publish", "subscribe", "unsubscribed", "initial", "filter_event", "context_id")
+HOOKS: Final = (
+    "publish",
+    "subscribe",
+    "unsubscribed",
+    "initial",
+    "filter_event",
+    "context_id",
+    "on_gap",
+)
 """Methods that are called with `info`."""
 
-NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce")
+NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce", "on_gap")
 """Hooks that the predecessor does not have: its classes may use the names for something else."""
 
 _OPTIONS: Final[Mapping[str, type]] = {
@@ -123,7 +131,7 @@ def check_hook(cls: type[Subscription], name: str, hook: Hook, arguments: Iterab
     arguments = list(arguments)
     if takes(hook, 2, arguments):
         return
-    first = "payload" if name == "filter_event" else "root"
+    first = {"filter_event": "payload", "on_gap": "gap"}.get(name, "root")
     call = f"{name}({', '.join([first, 'info', *(f'{each}=…' for each in arguments)])})"
     refuse(_error(cls, f"`{name}` is a hook, but it cannot be called as `{call}`", name))
 

@@ -46,8 +46,8 @@ from channels_graphql_ws.subscription.single import (
 )
 from channels_graphql_ws.subscription.subscriber import (
     Subscriber,
+    executed_hook,
     finished,
-    first_executed,
     started,
 )
 
@@ -396,7 +396,7 @@ class SharedMember:
             if result is not None and result is not FILTERED and not self._ended:
                 self._report(result)
 
-    def _is_over_by_gap(self, result: SharedResult) -> bool:
+    def _is_over_by_gap(self, result: SharedResult) -> Eager[bool]:
         """Do about a gap what the class or the consumer says; return whether that is the end."""
         if self._backlog.missed:
             self._miss(self._backlog.missed, SLOW)
@@ -406,7 +406,10 @@ class SharedMember:
         continuity = self._continuity
         if continuity is None or not continuity.has_gap or self.on_gap.policy == "tell":
             return False
-        continuity.forget_gap()
+        gap = continuity.take_gap()
+        if self.on_gap.policy is None:
+            yield from self._send_of_hook("on_gap", gap)
+            return self._ended or self._finishing
         if self.on_gap.policy == "end":
             self._report(missed_events())
             self._finishing = True
@@ -434,7 +437,9 @@ class SharedMember:
             if not self._continuity.is_new(result.notification.origin):
                 return
             self._continuity.advance(result.notification.origin)
-        if self._is_over_by_gap(result) or not (result.is_event or self._has_gap):
+        if (yield from self._is_over_by_gap(result)):
+            return
+        if not (result.is_event or self._has_gap):
             return
         instead = None
         if self._filters and result.is_event:
@@ -459,7 +464,11 @@ class SharedMember:
         if first is RESTART:
             self._report(ExecutionResult(None))
             return
-        result = yield from first_executed(self._plan, self._id)
+        yield from self._send_of_hook("initial")
+
+    def _send_of_hook(self, hook: str, payload: Any = None) -> Eager[None]:
+        """Execute an event that another hook than `publish` returns, for this client alone."""
+        result = yield from executed_hook(self._plan, hook, self._id, payload)
         if self._ended:
             return
         if result is not None:

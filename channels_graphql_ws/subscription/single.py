@@ -28,9 +28,9 @@ from channels_graphql_ws.subscription.recovery import Restored
 from channels_graphql_ws.subscription.subscriber import (
     END,
     Subscriber,
+    executed_hook,
     failed,
     finished,
-    first_executed,
     started,
 )
 
@@ -211,7 +211,7 @@ class SingleSubscriber(Subscriber):
             self._missed(event.missed, LAYER)
             yield from self._tell_of_gap()
         elif not isinstance(event, Notification):
-            result = yield from first_executed(self._plan, self._id)
+            result = yield from executed_hook(self._plan, "initial", self._id)
             yield from self._tell(result)
         elif not self._note(event) or (yield from self._is_over_by_gap()):
             return
@@ -247,7 +247,11 @@ class SingleSubscriber(Subscriber):
         continuity = self._continuity
         if continuity is None or not continuity.has_gap or self.on_gap.policy == "tell":
             return False
-        continuity.forget_gap()
+        gap = continuity.take_gap()
+        if self.on_gap.policy is None:
+            result = yield from executed_hook(self._plan, "on_gap", self._id, gap)
+            yield from self._tell(result)
+            return self._ended
         if self.on_gap.policy == "end":
             self._report(missed_events())
             yield from self._complete()

@@ -264,11 +264,13 @@ def finished(
         return failed(error, plan, id, serial)
 
 
-def first_executed(plan: EventExecution, id: object) -> Eager[ExecutionResult | None]:
-    """Execute the first event, that of `initial`."""
+def executed_hook(
+    plan: EventExecution, hook: str, id: object, payload: Any = None
+) -> Eager[ExecutionResult | None]:
+    """Execute an event that another hook than `publish` returns; see `run_hook`."""
     async_connections.close_expired()
     try:
-        return (yield from plan.run_initial())
+        return (yield from plan.run_hook(hook, payload))
     except HookTimeoutError as error:
         return timed_out(error.seconds)
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001

@@ -292,7 +292,7 @@ def test_a_subscribe_that_wraps_the_predecessors_private_one_is_refused() -> Non
     assert Helped._subscribe("tea") == "room tea"
 
 
-@pytest.mark.parametrize("name", ["initial", "filter_event", "context_id"])
+@pytest.mark.parametrize("name", ["initial", "filter_event", "context_id", "on_gap"])
 def test_a_helper_with_the_name_of_a_hook_is_refused_or_kept(name: str) -> None:
     body = {name: classmethod(lambda cls, user: None)}
     with pytest.raises(TypeError, match=rf"`{name}` is a hook, but it cannot be called as"):

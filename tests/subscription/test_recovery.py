@@ -95,6 +95,26 @@ class OnPlainShared(OnPlain):
         return "all"
 
 
+class OnMended(Subscription):
+    """Sends the present state in the place of what was lost."""
+
+    text = graphene.String()
+
+    def publish(self, info):
+        return {"text": self}
+
+    async def on_gap(self, info):
+        return COMPLETE if self.missed == 3 else {"text": f"{self.missed} {self.reason}"}
+
+
+class OnMendedShared(OnMended):
+    def context_id(self, info):
+        return "all"
+
+    def on_gap(self, info):
+        return COMPLETE if self.missed == 3 else {"text": f"{self.missed} {self.reason}"}
+
+
 class Query(graphene.ObjectType):
     ok = graphene.Boolean()
 
@@ -107,6 +127,8 @@ class Root(graphene.ObjectType):
     shared_first = OnSharedFirst.Field()
     plain = OnPlain.Field()
     plain_shared = OnPlainShared.Field()
+    plain_mended = OnMended.Field()
+    plain_mended_shared = OnMendedShared.Field()
 
 
 class Consumer(GraphqlWsConsumer):
@@ -536,6 +558,66 @@ async def test_a_busy_subscription_tells_of_a_lost_end_once(
         object.__setattr__(cls._meta, "publish", publish)
     assert [gap for gap in gaps(client) if gap] == [{"missed": 4, "reason": "layer"}]
     await client.client.finalize()
+
+
+MENDED = pytest.mark.parametrize(
+    ("field", "cls"), [("plainMended", OnMended), ("plainMendedShared", OnMendedShared)]
+)
+
+
+async def lose(layer: FaultyChannelLayer, cls: type[Subscription], number: int) -> None:
+    layer.is_full = True
+    for _ in range(number):
+        await cls.broadcast(payload="lost")
+    layer.is_full = False
+
+
+@MENDED
+async def test_what_a_hook_returns_takes_the_place_of_what_was_lost(
+    faulty_channel_layer: FaultyChannelLayer, room: str, field: str, cls: type[Subscription]
+) -> None:
+    clients = [await Client().subscribe(field, room) for _ in range(2)]
+    await cls.broadcast(payload="1")
+    await lose(faulty_channel_layer, cls, 2)
+    await cls.broadcast(payload="2")
+    for client in clients:
+        assert await client.gets(3) == ["1", "2 layer", "2"]
+        assert gaps(client) == [None] * 4
+        await client.client.finalize()
+
+
+@MENDED
+@pytest.mark.usefixtures("announced_soon")
+async def test_a_hook_is_asked_where_no_event_follows_the_lost_ones(
+    faulty_channel_layer: FaultyChannelLayer, room: str, field: str, cls: type[Subscription]
+) -> None:
+    client = await Client().subscribe(field, room)
+    await cls.broadcast(payload="1")
+    await client.gets(1)
+    await lose(faulty_channel_layer, cls, 2)
+    assert await client.gets(1) == ["2 layer"]
+    await client.gets_nothing()
+    await client.client.finalize()
+
+
+@MENDED
+async def test_a_hook_may_end_a_subscription_that_has_lost_events(
+    faulty_channel_layer: FaultyChannelLayer, room: str, field: str, cls: type[Subscription]
+) -> None:
+    client = await Client().subscribe(field, room)
+    await cls.broadcast(payload="1")
+    await client.gets(1)
+    await lose(faulty_channel_layer, cls, 3)
+    await cls.broadcast(payload="2")
+    assert (await client.transport.receive())["type"] == "complete"
+    await client.client.finalize()
+
+
+def test_a_class_has_a_policy_or_a_hook_for_gaps() -> None:
+    with pytest.raises(ValueError, match="'tell', and there is an `on_gap` hook"):
+
+        class OnBoth(OnMended):
+            gap_policy = "tell"
 
 
 async def test_a_history_that_vanished_is_told_without_an_event(

@@ -1079,7 +1079,7 @@ async def test_a_first_event_that_breaks_something_of_ours_is_an_internal_error(
 
     rig = Rig(schema_of(_with_initial(lambda root, info: {"number": 0})))
     with monkeypatch.context() as patched:
-        patched.setattr(EventExecution, "run_initial", breaks)
+        patched.setattr(EventExecution, "run_hook", breaks)
         client = await rig.run(NUMBERS)
     rig.hub.broadcast(1)
     await client.hears(2)
