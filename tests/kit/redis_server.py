@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from typing import Self
 
 from support import GUARD, free_port
@@ -28,12 +29,18 @@ class RedisNotFoundError(Exception):
 class RedisServer:
     """A Redis server of our own on a free port; it forgets everything when it stops.
 
+    Args:
+        options: further words of its command line; `{port}` becomes the port.
+        ready: what its log says when it may be used.
+
     Attributes:
         port: the same over `stop()` and `start()`, so that clients find it again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str, ready: str = "Ready to accept connections") -> None:
         self.port = 0
+        self._options = options
+        self._ready = ready
         self._program = find_program()
         self._process: _Process | None = None
 
@@ -46,7 +53,8 @@ class RedisServer:
         """Return when the server accepts connections."""
         ports = [self.port] if self.port else [free_port() for _ in range(_ATTEMPTS)]
         for port in ports:
-            process = _Process(self._program, port)
+            options = [option.replace("{port}", str(port)) for option in self._options]
+            process = _Process(self._program, port, options, self._ready)
             if process.is_ready():
                 self.port, self._process = port, process
                 return
@@ -89,13 +97,18 @@ def is_required() -> bool:
 class _Process:
     """One run of the program, whose log is read to the end, so that it never has to wait."""
 
-    def __init__(self, program: str, port: int) -> None:
+    def __init__(self, program: str, port: int, options: Sequence[str], sign: str) -> None:
+        self._sign = sign
+        # A configuration file, which a Sentinel needs, comes first.
+        first = [option for option in options[:1] if not option.startswith("--")]
         self._ready: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._process = subprocess.Popen(
             [
                 program,
+                *first,
                 *("--port", str(port), "--bind", "127.0.0.1"),
                 *("--save", "", "--appendonly", "no", "--dir", tempfile.gettempdir()),
+                *options[len(first) :],
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -122,6 +135,6 @@ class _Process:
         assert log is not None
         with log:
             for line in log:
-                if "Ready to accept connections" in line:
+                if self._sign in line:
                     self._ready.put(item=True)
         self._ready.put(item=False)

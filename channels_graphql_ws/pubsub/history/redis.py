@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from channels_graphql_ws.pubsub.history.interfaces import Entry, Page, Position
 
@@ -26,6 +28,20 @@ return {epoch, offset}
 """
 """Number and keep an event in one step. A history half of which is gone begins anew."""
 
+_SINCE = """
+local head = redis.call('HMGET', KEYS[2], 'epoch', 'offset')
+if not head[1] then
+    return false
+end
+return {head[1], head[2], redis.call('XRANGE', KEYS[1], ARGV[1], '+')}
+"""
+"""Read the place of the last event, and the events behind an offset, in one step."""
+
+_SHARED: Final = frozenset(
+    {"host", "port", "username", "password", "socket_timeout", "socket_connect_timeout"}
+)
+"""Arguments of connections that hold for all nodes of a cluster."""
+
 ClientOf = Callable[[str], Any]
 """Returns the client of redis-py for the host that serves a group, on the running loop."""
 
@@ -40,14 +56,15 @@ class RedisHistory:
 
     def __init__(self, client_of: ClientOf, prefix: str) -> None:
         self._client_of = client_of
+        # By the client of one of its nodes, which belongs to an event loop.
+        self._clusters: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
         self._prefix = prefix
 
     async def append(self, group: str, payload: bytes, size: int, ttl: float) -> Position:
         """Number an event and keep it."""
-        epoch, offset = await self._client_of(group).eval(
+        epoch, offset = await self._eval(
             _APPEND,
-            2,
-            *self._keys(group),
+            group,
             payload,
             size,
             max(1, int(ttl * 1_000)),
@@ -57,25 +74,61 @@ class RedisHistory:
 
     async def since(self, group: str, offset: int) -> Page | None:
         """Return the events behind an offset; `None` if there is no history."""
-        stream, meta = self._keys(group)
-        pipe = self._client_of(group).pipeline(transaction=True)
-        pipe.hmget(meta, "epoch", "offset")
-        pipe.xrange(stream, min=f"{offset + 1}-0")
-        (epoch, head), entries = await pipe.execute()
-        if epoch is None:
+        found = await self._eval(_SINCE, group, f"{offset + 1}-0")
+        if found is None:
             return None
+        epoch, head, entries = found
         return Page(Position(_text(epoch), int(head)), [_entry(*each) for each in entries])
 
     async def heads(self, groups: Sequence[str]) -> list[Position | None]:
         """Return the place of the last event of each group; `None` where there is none."""
         found: dict[str, Position | None] = {}
         for client, served in self._by_client(groups):
-            pipe = client.pipeline(transaction=False)
-            for group in served:
-                pipe.hmget(self._keys(group)[1], "epoch", "offset")
-            for group, (epoch, head) in zip(served, await pipe.execute(), strict=True):
+            for group, (epoch, head) in zip(
+                served, await self._read_heads(client, served), strict=True
+            ):
                 found[group] = None if epoch is None else Position(_text(epoch), int(head))
         return [found[group] for group in groups]
+
+    async def _read_heads(self, client: Any, groups: Sequence[str]) -> Sequence[Any]:
+        keys = [self._keys(group)[1] for group in groups]
+        cluster = self._clusters.get(client)
+        if cluster is None:
+            pipe = client.pipeline(transaction=False)
+            for key in keys:
+                pipe.hmget(key, "epoch", "offset")
+            try:
+                heads: Sequence[Any] = await pipe.execute()
+            except Exception as error:  # noqa: BLE001 (all but one kind is raised again)
+                cluster = self._cluster_behind(client, error)
+            else:
+                return heads
+        return await asyncio.gather(*(cluster.hmget(key, "epoch", "offset") for key in keys))
+
+    async def _eval(self, script: str, group: str, *arguments: Any) -> Any:
+        """Run a script on the keys of a group, in a cluster on the node that has them."""
+        client, keys = self._client_of(group), self._keys(group)
+        cluster = self._clusters.get(client)
+        if cluster is None:
+            try:
+                return await client.eval(script, len(keys), *keys, *arguments)
+            except Exception as error:  # noqa: BLE001 (all but one kind is raised again)
+                cluster = self._cluster_behind(client, error)
+        return await cluster.eval(script, len(keys), *keys, *arguments)
+
+    def _cluster_behind(self, client: Any, error: Exception) -> Any:
+        """Return a client of the whole cluster if an error says that there is one.
+
+        Raises:
+            Exception: it says something else.
+        """
+        # redis-py is here only where its channel layers are.
+        if type(error).__name__ != "MovedError":
+            raise error
+        cluster = self._clusters.get(client)
+        if cluster is None:
+            cluster = self._clusters[client] = _cluster_of(client)
+        return cluster
 
     def _by_client(self, groups: Iterable[str]) -> list[tuple[Any, list[str]]]:
         served: dict[int, tuple[Any, list[str]]] = {}
@@ -94,7 +147,20 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _entry(id: Any, fields: Any) -> Entry:
+def _cluster_of(client: Any) -> Any:
+    """Return a client of a cluster that connects as the client of one of its nodes does."""
+    from redis.asyncio.cluster import RedisCluster  # noqa: PLC0415 (redis-py is optional)
+
+    pool = client.connection_pool
+    known = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        if name in _SHARED or name.startswith("ssl_")
+    }
+    return RedisCluster(ssl="SSL" in pool.connection_class.__name__, **known)
+
+
+def _entry(id: Any, fields: Sequence[Any]) -> Entry:
     # A client may have been told to decode what it reads, but for the payload.
-    known = {_text(name): value for name, value in fields.items()}
+    known = {_text(name): value for name, value in zip(fields[::2], fields[1::2], strict=True)}
     return Entry(int(_text(id).partition("-")[0]), known["p"], int(_text(known["t"])))

@@ -8,7 +8,9 @@ import pytest
 from channels.layers import InMemoryChannelLayer
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from redis.asyncio import Redis
 
+from channels_graphql_ws.pubsub.history import redis as redis_history
 from channels_graphql_ws.pubsub.history.interfaces import Entry, Position
 from channels_graphql_ws.pubsub.history.memory import MemoryHistory
 from channels_graphql_ws.pubsub.history.of_layer import history_of
@@ -24,7 +26,7 @@ class FakeRedis:
 
     async def eval(self, script: str, *arguments: Any) -> Any:
         self.asked.append(arguments)
-        return self.answers.pop(0)
+        return self._answer()
 
     def pipeline(self, *, transaction: bool) -> FakeRedis:
         return self
@@ -32,11 +34,26 @@ class FakeRedis:
     def hmget(self, *arguments: Any) -> None:
         self.asked.append(arguments)
 
-    def xrange(self, stream: str, *, min: str) -> None:
-        self.asked.append((stream, min))
-
     async def execute(self) -> Any:
-        return self.answers.pop(0)
+        return self._answer()
+
+    def _answer(self) -> Any:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class MovedError(Exception):
+    """What redis-py raises when another node of a cluster has a key."""
+
+
+class FakeCluster(FakeRedis):
+    """A client of a whole cluster: it has no pipelines over its nodes."""
+
+    async def hmget(self, *arguments: Any) -> Any:  # type: ignore[override]
+        self.asked.append(arguments)
+        return self._answer()
 
 
 KEYS = ("p:history:{G}:events", "p:history:{G}:head")
@@ -53,12 +70,57 @@ async def test_both_keys_of_a_group_are_in_one_slot_of_a_cluster() -> None:
 
 @pytest.mark.parametrize("decodes", [True, False])
 async def test_a_client_that_decodes_is_as_good_as_one_that_does_not(decodes: bool) -> None:
-    fields = {"p": b"\xff", "t": "17"} if decodes else {b"p": b"\xff", b"t": b"17"}
+    fields = ["p", b"\xff", "t", "17"] if decodes else [b"p", b"\xff", b"t", b"17"]
     id_, epoch = ("4-0", "e1") if decodes else (b"4-0", b"e1")
-    redis = FakeRedis([[epoch, "4"], [(id_, fields)]])
+    redis = FakeRedis([epoch, "4", [[id_, fields]]])
     page = await RedisHistory(lambda _: redis, "p").since("G", 3)
     assert page == (Position("e1", 4), [Entry(4, b"\xff", 17)])
-    assert redis.asked == [(KEYS[1], "epoch", "offset"), (KEYS[0], "4-0")]
+    assert redis.asked == [(2, *KEYS, "4-0")]
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    cluster = FakeCluster()
+    monkeypatch.setattr(redis_history, "_cluster_of", lambda _: cluster)
+    return cluster
+
+
+async def test_a_node_of_a_cluster_that_has_no_such_key_is_asked_once(
+    cluster: FakeCluster,
+) -> None:
+    node = FakeRedis(MovedError("14371 127.0.0.1:7001"))
+    history = RedisHistory(lambda _: node, "p")
+    cluster.answers = [[b"e1", 1], [b"e1", b"1", []], [b"e1", b"1"], [None, None]]
+    assert await history.append("G", b"1", 10, 60) == Position("e1", 1)
+    assert await history.since("G", 1) == (Position("e1", 1), [])
+    assert await history.heads(["G", "H"]) == [Position("e1", 1), None]
+    assert len(node.asked) == 1
+
+
+async def test_a_cluster_is_found_when_heads_are_asked_for_too(cluster: FakeCluster) -> None:
+    node = FakeRedis(MovedError("14371 127.0.0.1:7001"), MovedError("again"))
+    history = RedisHistory(lambda _: node, "p")
+    cluster.answers = [[b"e1", b"1"], [b"e1", 2]]
+    assert await history.heads(["G"]) == [Position("e1", 1)]
+    assert await history.append("G", b"2", 10, 60) == Position("e1", 2)
+    # Two calls at a time may both find out.
+    assert history._cluster_behind(node, MovedError("late")) is cluster
+
+
+async def test_other_errors_of_redis_are_raised(cluster: FakeCluster) -> None:
+    history = RedisHistory(lambda _: FakeRedis(OSError("no Redis")), "p")
+    with pytest.raises(OSError, match="no Redis"):
+        await history.append("G", b"1", 10, 60)
+    with pytest.raises(OSError, match="no Redis"):
+        await history.heads(["G"])
+
+
+async def test_a_cluster_is_reached_as_one_of_its_nodes_is() -> None:
+    node = Redis.from_url("rediss://me:secret@127.0.0.1:1/0", ssl_ca_certs="ours.crt")
+    known = redis_history._cluster_of(node).connection_kwargs
+    assert known["username"] == "me"
+    assert known["password"] == "secret"  # noqa: S105 (it is none)
+    assert known["ssl_ca_certs"] == "ours.crt"
 
 
 async def test_heads_are_asked_for_once_for_each_host() -> None:
@@ -68,7 +130,7 @@ async def test_heads_are_asked_for_once_for_each_host() -> None:
 
 
 async def test_a_group_without_events_has_no_history() -> None:
-    redis = FakeRedis([[None, None], []])
+    redis = FakeRedis(None)
     assert await RedisHistory(lambda _: redis, "p").since("G", 0) is None
 
 
