@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -138,6 +140,39 @@ async def test_only_the_groups_of_the_host_that_lost_them_are_joined_again(
     assert member.doubts[0] == {1}
     await wait_until(lambda: watch.is_healthy)
     assert watch.statistics().lost_groups == 1
+
+
+@pytest.mark.parametrize("warns", [True, False])
+async def test_an_event_loop_that_stood_still_has_lost_no_groups(
+    layer: Swallowing,
+    watch: LayerWatch,
+    member: FakeMember,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    warns: bool,
+) -> None:
+    monkeypatch.setattr(layer_watch, "STOOD_STILL", 0.0 if warns else 1_000.0)
+    await wait_until(lambda: len(layer.groups) == 2)
+    loop, late = watch._loop, 50.0
+    now = loop.time
+    # As if all of the time passed at once, with a canary on its way.
+    monkeypatch.setattr(watch, "_loop", SimpleNamespace(**_clock_of(loop, now, late)))
+    before = layer.calls["group_send"]
+    await wait_until(lambda: layer.calls["group_send"] >= before + 8)
+    monkeypatch.setattr(watch, "_loop", loop)
+    assert member.doubts == []
+    assert watch.is_healthy
+    assert ("The event loop stood still" in caplog.text) is warns
+
+
+def _clock_of(loop: Any, now: Any, late: float) -> dict[str, Any]:
+    """An event loop on which much time passes between two looks at its clock."""
+    ticks = itertools.count()
+    return {
+        "time": lambda: now() + late * next(ticks),
+        "call_later": loop.call_later,
+        "create_task": loop.create_task,
+    }
 
 
 async def test_a_connection_that_swallows_is_made_anew_then_all_and_then_clients_leave(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import graphene
 import pytest
+from graphql import GraphQLError
 
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
 from channels_graphql_ws.pubsub import hub
@@ -160,3 +163,18 @@ async def test_an_event_that_blocks_the_event_loop_is_named_now_and_then(
     assert len(blocked) == 1
     assert "An event of <SingleSubscriber of OnBroken>" in blocked[0]
     await leave(clients)
+
+
+def test_an_event_that_our_own_mistake_has_broken_is_logged_once_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    execution: Any = SimpleNamespace(source=OnBroken, name="OnBroken")
+
+    async def lose_all() -> None:
+        for client in range(3):
+            error_log.error_log().lost(RuntimeError("a mistake"), execution, client, 7)
+        error_log.error_log().errors(None, execution, 1, 7)
+        error_log.error_log().errors([GraphQLError("refused")], execution, 1, 7)
+
+    asyncio.run(lose_all())
+    assert caplog.text.count("Lost a notification of OnBroken") == 1

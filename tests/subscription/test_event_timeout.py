@@ -147,6 +147,14 @@ async def test_without_a_warning_the_limit_holds(caplog: pytest.LogCaptureFixtur
     await client.finalize()
 
 
+async def test_without_both_nothing_is_watched() -> None:
+    client = await subscribed("alone", event_timeout=None, warn_operation_timeout=None)
+    await OnAlone.broadcast(payload="1")
+    assert (await payload_of(client))["data"] == {"x": {"text": "1"}}
+    assert overdue_of_loop()._timer is None
+    await client.finalize()
+
+
 async def test_a_client_that_leaves_while_its_event_hangs_is_gone() -> None:
     client = await subscribed("alone", event_timeout=20)
     await OnAlone.broadcast(payload="publish")

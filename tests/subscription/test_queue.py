@@ -11,6 +11,7 @@ import pytest
 
 from channels_graphql_ws import Subscription
 from channels_graphql_ws.subscription import queue as queue_module
+from channels_graphql_ws.subscription.continuity import LostEvents
 from channels_graphql_ws.subscription.queue import DropLog, NotificationQueue, queue_for
 from engine_fakes import notification
 
@@ -239,3 +240,11 @@ def test_the_hook_has_the_payload_for_itself():
     queue = made("coalesce", coalesce=lambda payload: payload.pop("room"))
     put(queue, {"room": "a", "n": 1})
     assert taken(queue) == [{"room": "a", "n": 1}]
+
+
+def test_a_notice_of_lost_events_is_not_coalesced_and_no_hook_is_asked() -> None:
+    queue = made("coalesce", coalesce=room)
+    for number in range(2):
+        assert queue.put(LostEvents(1, number))
+    put(queue, {"room": "a"}, {"room": "a"})
+    assert taken(queue) == [None, None, {"room": "a"}]

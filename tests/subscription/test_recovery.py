@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from asgi_socket import LEGACY, NEW
 from channels_graphql_ws import COMPLETE, GraphqlWsConsumer, Subscription, statistics
-from channels_graphql_ws.pubsub import channel_reader, numbering
+from channels_graphql_ws.pubsub import arrivals, channel_reader, numbering
 from channels_graphql_ws.pubsub.history.interfaces import Position
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.history.tracker import UNKNOWN
@@ -28,7 +28,7 @@ from channels_graphql_ws.subscription.declaration import gap_policy, history_of_
 from channels_graphql_ws.subscription.groups import layer_group as group_of
 from channels_graphql_ws.subscription.queue import drops
 from channels_graphql_ws.testing import FaultyChannelLayer, GraphqlWsClient, GraphqlWsTransport
-from support import wait_until
+from support import tick, wait_until
 
 BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
 
@@ -557,6 +557,51 @@ async def test_a_busy_subscription_tells_of_a_lost_end_once(
     finally:
         object.__setattr__(cls._meta, "publish", publish)
     assert [gap for gap in gaps(client) if gap] == [{"missed": 4, "reason": "layer"}]
+    await client.client.finalize()
+
+
+@PLAIN
+async def test_a_lost_first_event_of_a_sender_is_told_with_the_second(
+    faulty_channel_layer: FaultyChannelLayer,
+    room: str,
+    field: str,
+    cls: type[Subscription],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arrivals, "SLACK", 0.0)
+    client = await Client().subscribe(field, room)
+    await tick()
+    await lose(faulty_channel_layer, cls, 1)
+    await cls.broadcast(payload="2")
+    assert await client.gets(1) == ["2"]
+    assert gaps(client)[-1] == {"missed": 1, "reason": "layer"}
+    await client.client.finalize()
+
+
+@PLAIN
+@pytest.mark.usefixtures("announced_soon")
+async def test_a_subscription_that_has_ended_is_told_nothing_more(
+    faulty_channel_layer: FaultyChannelLayer, room: str, field: str, cls: type[Subscription]
+) -> None:
+    gate, publish = asyncio.Event(), cls._meta.publish
+
+    async def slow(payload: Any, info: Any) -> Any:
+        await gate.wait()
+        return publish(payload, info)
+
+    object.__setattr__(cls._meta, "publish", slow)
+    try:
+        client = await Client().subscribe(field, room)
+        await cls.broadcast(payload="1")
+        await wait_until(lambda: statistics().hubs[0].received == 1)
+        await cls.unsubscribe()
+        await lose(faulty_channel_layer, cls, 1)
+        await wait_until(partial(is_missed, 1))
+        gate.set()
+        assert await client.gets(1) == ["1"]
+    finally:
+        object.__setattr__(cls._meta, "publish", publish)
+    assert (await client.transport.receive())["type"] == "complete"
     await client.client.finalize()
 
 
