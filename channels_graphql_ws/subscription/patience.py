@@ -77,21 +77,25 @@ class HookWatch:
         Raises:
             HookTimeoutError: it took too long.
         """
-        task, overdue = asyncio.current_task(), overdue_of_loop()
-        assert task is not None, "hooks are awaited in tasks"
-        self._task, before = task, task.cancelling()
+        overdue = overdue_of_loop()
+        # No variable here: what is cancelled keeps this frame, and its task would keep it in turn.
+        self._task = asyncio.current_task()
+        before = self._cancelling()
         overdue.begin(self)
         try:
             return await awaitable
         except asyncio.CancelledError:
-            if not self._take_back(task) or task.cancelling() > before:
+            if not self._take_back() or self._cancelling() > before:
                 raise
             raise HookTimeoutError(self._hook, self._patience.timeout or 0) from None
         finally:
             overdue.end(self)
-            self._take_back(task)
-            # A circle would stay until garbage is collected.
+            self._take_back()
             self._task = None
+
+    def _cancelling(self) -> int:
+        assert self._task is not None, "hooks are awaited in tasks"
+        return self._task.cancelling()
 
     def has_waited(self, seconds: float) -> None:
         """Warn of a hook that takes long, and end one that takes too long."""
@@ -112,11 +116,12 @@ class HookWatch:
         self._is_warned_of = True
         log.warning("%s has waited for `%s` for %.1f seconds", self._what, self._hook, seconds)
 
-    def _take_back(self, task: asyncio.Task[Any]) -> bool:
+    def _take_back(self) -> bool:
         """Take our own cancellations back; return whether there are any."""
         number, self._cancellations = self._cancellations, 0
         for _ in range(number):
-            task.uncancel()
+            assert self._task is not None, "hooks are awaited in tasks"
+            self._task.uncancel()
         return number > 0
 
 
