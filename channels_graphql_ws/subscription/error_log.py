@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable
 from contextvars import Context
 from typing import Final
@@ -11,10 +10,11 @@ from weakref import WeakKeyDictionary
 
 from graphql import GraphQLError
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.execution.errors import log_errors
 from channels_graphql_ws.subscription.event import EventExecution
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 COUNTED_AFTER: Final = 1.0
 """Seconds after which the log is told how often an error came again."""
