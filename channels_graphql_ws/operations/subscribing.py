@@ -25,6 +25,7 @@ from channels_graphql_ws.operations.interfaces import (
 )
 from channels_graphql_ws.operations.thread_modes import ThreadModes
 from channels_graphql_ws.pubsub.hub import Hub
+from channels_graphql_ws.subscription import trail
 from channels_graphql_ws.subscription.continuity import TELL, OnGap
 from channels_graphql_ws.subscription.cursor import CursorCodec
 from channels_graphql_ws.subscription.declaration import (
@@ -143,13 +144,18 @@ class Subscribing:
         client.subscribed(subscription)
         try:
             recovery = self._recovery(asked, execution, hub, groups)
-            if hub.listen(subscription.listener, groups):
+            must_wait = hub.listen(subscription.listener, groups)
+            named = dict(zip(groups, dict.fromkeys([None, *(names or ())]), strict=True))
+            if len(groups) > 1:
+                hub.name_groups({each: name for each, name in named.items() if name is not None})
+            if must_wait:
                 yield hub.joined(groups)
             restored = None
             if recovery is not None:
                 restored = yield recovery.restored()
                 self._restore(subscription, recovery, restored)
             self._confirm(client, session, restored)
+            trail.note_subscribed(execution.name, client.request.id, named.values())
         except Exception:
             yield from subscription.end()
             raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass
 from math import inf
@@ -138,6 +138,8 @@ class Hub:
         self._backlog = Backlog(self)
         self._users = 0
         self._trackers: dict[str, Tracker] = {}
+        # What `subscribe` has called groups, for the log.
+        self._names: dict[str, str] = {}
         self._checking: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._membership: Membership | None = None
@@ -203,6 +205,35 @@ class Hub:
         for group in groups:
             self._listeners.setdefault(group, {}).setdefault(listener, self.heard)
         return self._membership is not None and self._membership.adjust(groups)
+
+    def name_groups(self, names: Mapping[str, str]) -> None:
+        """Remember what users call groups that somebody listens to.
+
+        Args:
+            names: by the names of groups on the channel layer.
+        """
+        self._names.update(names)
+
+    def count(self, group: str) -> int:
+        """Return how many listen to a group. May be called from any thread."""
+        return len(self._listeners.get(group, ()))
+
+    def names_of_others(self, group: str, limit: int) -> list[str]:
+        """Return what users call the groups of those who listen to a group, too.
+
+        Args:
+            group: the name of a group on the channel layer.
+            limit: how many names are wanted.
+        """
+        members = self._listeners.get(group, {})
+        found: list[str] = []
+        # Copies: another thread may ask.
+        for other, name in list(self._names.items()):
+            if any(each in members for each in list(self._listeners.get(other, ()))[:1]):
+                found.append(name)
+                if len(found) == limit:
+                    break
+        return found
 
     def leave(self, listener: Listener, groups: Sequence[str]) -> None:
         """Undo `listen`; harmless where it was not done."""
@@ -301,6 +332,7 @@ class Hub:
     def _forget(self, group: str) -> None:
         """Keep nothing of a group that nobody listens to any more."""
         self._listeners.pop(group, None)
+        self._names.pop(group, None)
         self._arrivals.forget(group)
         tracker = self._trackers.pop(group, None)
         if tracker is not None:
@@ -435,9 +467,19 @@ class Hub:
         except (PayloadDecodeError, KeyError) as error:
             self.lose(message, error)
             return
+        if log.isEnabledFor(logging.DEBUG):
+            self._explain(listeners, message["group"])
         notification.origin = message.get(ORIGIN)
         self._notification = notification
         self._pending.extend(listeners)
+
+    def _explain(self, listeners: list[Listener], group: str) -> None:
+        named = self._names.get(group)
+        name = getattr(listeners[0], "name", "?") if listeners else "?"
+        what = "all subscribers" if named is None else f"the group {named[:100]!r}"
+        log.debug(
+            "An event of %s has come for %s, subscribers here: %s", name, what, len(listeners)
+        )
 
     def lose(self, message: Message, error: Exception) -> None:
         """Count and log a broadcast that could not be decoded."""

@@ -27,6 +27,7 @@ from channels_graphql_ws.subscription.names import (
     is_users,
 )
 from channels_graphql_ws.subscription.sending import Addressed, AtCommit, AtOnce, sender
+from channels_graphql_ws.subscription.trail import note_broadcast
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -333,7 +334,10 @@ def _sender(
 
 def _broadcasts(cls: type[Subscription], group: str | None, payload: object) -> list[Addressed]:
     data = Serializer.serialize(payload)
-    return _outgoing(cls, group, {"type": "broadcast", "payload": data})
+    addressed = _outgoing(cls, group, {"type": "broadcast", "payload": data})
+    for layer, outgoing in addressed:
+        note_broadcast(cls, group, layer, outgoing.message["group"])
+    return addressed
 
 
 def _unsubscribes(cls: type[Subscription], group: str | None) -> list[Addressed]:

@@ -29,6 +29,7 @@ from channels_graphql_ws.execution.errors import RequestError
 from channels_graphql_ws.execution.graphql_core_event import CoreEventField, bind
 from channels_graphql_ws.execution.loaders import DataLoaders
 from channels_graphql_ws.execution.request import Subscribe
+from channels_graphql_ws.subscription import fitting as fittings
 from channels_graphql_ws.subscription.field import Delivery, Hook, Source, current_delivery
 from channels_graphql_ws.subscription.patience import ENDLESS, HookWatch
 from channels_graphql_ws.subscription.placements import Placements
@@ -64,6 +65,7 @@ class EventExecution:
         "_around_blocks",
         "_field",
         "_filter_placement",
+        "_is_new_to_dicts",
         "_is_special",
         "_loaders",
         "_placement",
@@ -131,10 +133,11 @@ class EventExecution:
             self.arguments = field.arguments()
         except GraphQLError as error:
             raise RequestError(error) from error
-        none_skips = False
+        none_skips, fitting = False, None
         if isinstance(self.source, Source):
             self.subscription_class = self.source.subscription_class
             none_skips = self.subscription_class._meta.none_skips
+            fitting = fittings.fitting_of(self.subscription_class)
         self._field: EventField | CoreEventField = field
         self.max_result_size = document.limits.max_result_size
         self.info: GraphQLResolveInfo = field.info()
@@ -144,7 +147,8 @@ class EventExecution:
         self._around_blocks = False
         if placements is not None:
             self._place(placements, middleware)
-        self.delivery = Delivery(self.info.operation, none_skips=none_skips)
+        self._is_new_to_dicts = fitting is not None and dict not in fitting.known
+        self.delivery = Delivery(self.info.operation, none_skips=none_skips, fitting=fitting)
         current_delivery.set(self.delivery)
         # User code of one event never sees what another subscription has set.
         self.variables = copy_context()
@@ -280,6 +284,10 @@ class EventExecution:
                 return None
             if is_awaitable(value):
                 return self._published(payload, value, info)
+            self.delivery.look_at(value)
+        elif self._is_new_to_dicts:
+            self._is_new_to_dicts = False
+            self.delivery.look_at(value)
         return field.complete(payload, value, info)
 
     async def _published(self, payload: Any, value: Any, info: GraphQLResolveInfo) -> Any:
@@ -291,6 +299,7 @@ class EventExecution:
             return field.failed(payload, error)
         if self.delivery.take_sentinel(value):
             return None
+        self.delivery.look_at(value)
         return field.complete(payload, value, info)
 
     def finish(self, result: Any) -> Eager[ExecutionResult | None]:

@@ -11,6 +11,7 @@ from graphql import GraphQLResolveInfo, OperationDefinitionNode
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.concurrency.threads import runs_on_loop
+from channels_graphql_ws.subscription.fitting import Fitting
 
 if TYPE_CHECKING:
     from channels_graphql_ws.subscription.declaration import Subscription
@@ -53,19 +54,33 @@ class Delivery:
         operation: the operation that the client has subscribed with.
         skipped: the event is not to be sent.
         completes: the event ends the subscription. Nothing takes that back.
+        fitting: what `publish` of the class has returned; `None` for a generator.
         hook: the name of the hook that returns what to resolve: "publish", or another one
             for an event that is not a broadcast.
     """
 
-    __slots__ = ("_none_skips", "completes", "hook", "operation", "skipped")
+    __slots__ = ("_none_skips", "completes", "fitting", "hook", "operation", "skipped")
 
-    def __init__(self, operation: OperationDefinitionNode, *, none_skips: bool) -> None:
-        """Take the operation, and what `None` means to the class."""
+    def __init__(
+        self,
+        operation: OperationDefinitionNode,
+        *,
+        none_skips: bool,
+        fitting: Fitting | None = None,
+    ) -> None:
+        """Take the operation, what `None` means to the class, and what it has returned."""
         self.operation = operation
         self._none_skips = none_skips
+        self.fitting = fitting
         self.skipped = False
         self.completes = False
         self.hook = "publish"
+
+    def look_at(self, result: object) -> None:
+        """Look at what `publish` has returned, if there was nothing of its type before."""
+        fitting = self.fitting
+        if fitting is not None and type(result) not in fitting.known:
+            fitting.look_at(result)
 
     def take_sentinel(self, result: object) -> bool:
         """Record SKIP, COMPLETE or a skipping None; return whether it was one."""
@@ -151,7 +166,10 @@ def _publisher(subscription_class: type[Subscription]) -> Hook:
 
 
 def _kept(delivery: Delivery, result: Any) -> Any:
-    return None if delivery.take_sentinel(result) else result
+    if delivery.take_sentinel(result):
+        return None
+    delivery.look_at(result)
+    return result
 
 
 async def _awaited(delivery: Delivery, result: Awaitable[Any]) -> Any:

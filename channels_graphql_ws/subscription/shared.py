@@ -50,6 +50,7 @@ from channels_graphql_ws.subscription.subscriber import (
     finished,
     started,
 )
+from channels_graphql_ws.subscription.trail import note_ended, note_filtered, note_skipped
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -207,6 +208,8 @@ class SharedSubscriber(Subscriber):
             self._dispatch_next(self._continued(result, event), event.serial)
         elif self._plan.delivery.completes:
             self._dispatch_next(None, event.serial)
+        else:
+            note_skipped(self.name, who)
 
     def _tell_of_gap(self, notice: LostEvents) -> None:
         """Tell all members of a gap, without an event."""
@@ -350,6 +353,7 @@ class SharedMember:
             return
         self._ended = True
         self._backlog.clear()
+        note_ended(self._plan.name, self._id)
         yield from wind_down(self._plan, self._id, self._task, self.listener.leave(self))
 
     def _start(self, first: Eager[None] | None) -> None:
@@ -444,7 +448,10 @@ class SharedMember:
         instead = None
         if self._filters and result.is_event:
             instead = yield from filtered(self._plan, result)
-        if self._ended or instead is FILTERED:
+        if instead is FILTERED:
+            note_filtered(self._plan.name, self._id)
+            return
+        if self._ended:
             return
         if instead is None and self._continuity is not None:
             self._member.next(result.text_for_one(self._continuity, self._format_error))

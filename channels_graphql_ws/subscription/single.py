@@ -33,6 +33,7 @@ from channels_graphql_ws.subscription.subscriber import (
     finished,
     started,
 )
+from channels_graphql_ws.subscription.trail import note_ended, note_filtered, note_skipped
 
 RESTART: Final = object()
 """In the place of a notification: the client is told that it was not recovered."""
@@ -144,6 +145,7 @@ class SingleSubscriber(Subscriber):
         self._ended = self._ending = True
         self._forget_queue()
         self._hub.leave(self, self.groups)
+        note_ended(self.name, self._id)
         yield from wind_down(self._plan, self._id, self._task)
 
     def run_next(self) -> bool:
@@ -197,6 +199,8 @@ class SingleSubscriber(Subscriber):
             self._report(result)
         elif plan.delivery.completes:
             return eager.start(self._complete())
+        else:
+            note_skipped(plan.name, self._id)
         return None
 
     def _run(self) -> Eager[None]:
@@ -219,6 +223,8 @@ class SingleSubscriber(Subscriber):
             yield from self._finish_run(started(self._plan, event, self._id))
         elif instead is not FILTERED:
             yield from self._tell(instead)
+        else:
+            note_filtered(self.name, self._id)
 
     def _objection(self, event: Notification) -> Eager[ExecutionResult | None]:
         return (yield from filtered(self._plan, event)) if self._filters else None
@@ -234,6 +240,8 @@ class SingleSubscriber(Subscriber):
             self._report(result)
         elif self._plan.delivery.completes:
             yield from self._complete()
+        else:
+            note_skipped(self.name, self._id)
 
     def _tell_of_gap(self) -> Eager[None]:
         """Do about a gap what is to be done, without an event."""

@@ -403,6 +403,7 @@ class Connection:
 
     def acknowledged(self) -> None:
         """The client was let in."""
+        log.debug("A client was accepted")
         if self._settings.send_ping_every:
             self._started_keep_alive().start()
 

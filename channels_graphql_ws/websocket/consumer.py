@@ -251,6 +251,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             )
             return
         await self.accept(subprotocol=chosen.name)
+        log.debug("A client has connected to %s: %s", self.scope.get("path"), chosen.name)
         self._connections = connections_of_loop()
         self._session = EndpointSession(self, self.scope, self._own_channel_name)
         application = ConsumerApplication(
@@ -282,6 +283,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     async def disconnect(self, code: int | None) -> None:
         """End everything that belongs to this connection."""
         self._close_code = code
+        log.debug("A client has disconnected: %s", code)
         await self._end()
 
     @default

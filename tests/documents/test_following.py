@@ -102,7 +102,7 @@ async def test_the_tutorial(reader: Reader, redis_url: str):
     with reader.serve(runserver) as visitor:
         subscription, mutation = page.take("graphql"), page.take("graphql")
         assert visitor.execute(mutation.code) == json.loads(page.take("json").code)
-        visitor.submit("/admin/login/", username="ada", password="lovelace")  # noqa: S106 (of the test)
+        visitor.submit("/admin/login/?next=/admin/", username="ada", password="lovelace")  # noqa: S106 (of the test)
         mutation = page.take("graphql")
         received = await event(visitor, subscription, visitor, mutation)
         assert received == json.loads(page.take("json").code)
@@ -120,7 +120,7 @@ async def test_the_tutorial(reader: Reader, redis_url: str):
         reader.serve(page.take("sh").code, instead=redis) as two,
     ):
         for visitor in (one, two):
-            visitor.submit("/admin/login/", username="ada", password="lovelace")  # noqa: S106 (of the test)
+            visitor.submit("/admin/login/?next=/admin/", username="ada", password="lovelace")  # noqa: S106 (of the test)
         received = await event(one, page.take("graphql"), two, page.take("graphql"))
         assert received == json.loads(page.take("json").code)
     page.assert_end()

@@ -48,6 +48,9 @@ class FakeHub:
                 known.append(listener)
         return self.joining is not None
 
+    def name_groups(self, names: dict[str, str]) -> None:
+        """Take the names for the log, which nobody reads."""
+
     async def joined(self, groups: Sequence[str]) -> None:
         assert self.joining is not None
         await self.joining

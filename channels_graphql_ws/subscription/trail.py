@@ -1,0 +1,161 @@
+"""What the log says about the way of an event, so that it answers why none arrives."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary, WeakSet
+
+from django.conf import settings
+
+from channels_graphql_ws.pubsub.hub import hubs_of_process
+from channels_graphql_ws.pubsub.layers import GroupSender, is_local
+from channels_graphql_ws.subscription.groups import layer_group
+
+if TYPE_CHECKING:
+    from channels_graphql_ws.subscription.declaration import Subscription
+
+log = logging.getLogger("channels_graphql_ws.broadcast")
+
+SHOWN: Final = 5
+"""Names of groups in one line of the log."""
+
+COMPARED: Final = 1_000
+"""Names of groups that a name which nobody has joined is compared with."""
+
+LOOKED_EVERY: Final = 10.0
+"""Seconds between two searches for what is wrong with the groups of a class."""
+
+_SEPARATORS: Final = re.compile(r"[\W_]+")
+
+# Of classes that are no more, nothing is kept.
+_warned: WeakSet[type[Subscription]] = WeakSet()
+_looked_at: WeakKeyDictionary[type[Subscription], float] = WeakKeyDictionary()
+
+
+def note_broadcast(
+    cls: type[Subscription], group: str | None, layer: GroupSender, layer_name: str
+) -> None:
+    """Log a broadcast with the number of its subscribers here; warn if its group looks wrong.
+
+    Args:
+        cls: the class.
+        group: the group as the caller named it; `None` for all subscribers of the class.
+        layer: the channel layer that carries it.
+        layer_name: the name that the channel layer has for the group.
+    """
+    count = 0
+    for hub in hubs_of_process():
+        if hub.layer is layer:
+            count += hub.count(layer_name)
+    explains = log.isEnabledFor(logging.DEBUG)
+    if explains:
+        log.debug(
+            "Broadcast of %s to %s, subscribers in this process: %s",
+            cls.__qualname__,
+            shown_groups([group]),
+            count,
+        )
+    if not count and group is not None and (explains or _is_worth_a_look(cls)):
+        _note_nobody(cls, group, layer, layer_name)
+
+
+def _is_worth_a_look(cls: type[Subscription]) -> bool:
+    if cls in _warned:
+        return False
+    now = monotonic()
+    if now - _looked_at.get(cls, -LOOKED_EVERY) < LOOKED_EVERY:
+        return False
+    _looked_at[cls] = now
+    return True
+
+
+def _note_nobody(cls: type[Subscription], group: str, layer: GroupSender, layer_name: str) -> None:
+    """Say which groups the subscribers of a class have joined, if none is in this one."""
+    hubs = [hub for hub in hubs_of_process() if hub.layer is layer]
+    everybody = layer_group(cls, layer_name.rpartition("-")[0], None)
+    subscribers = sum(hub.count(everybody) for hub in hubs)
+    if not subscribers:
+        return
+    names = {name: None for hub in hubs for name in hub.names_of_others(everybody, COMPARED)}
+    log.debug(
+        "Nobody here has joined %r of %s; subscribers here: %s, in %s",
+        group,
+        cls.__qualname__,
+        subscribers,
+        _shown_joined(names),
+    )
+    meant = _meant(group, names)
+    is_suspicious = not names or meant is not None or (settings.DEBUG and is_local(layer))
+    if cls in _warned or not is_suspicious:
+        return
+    _warned.add(cls)
+    log.warning(
+        "%s.broadcast(group=%r) reached nobody in this process. Subscribers here: %s, "
+        "in %s%s. `subscribe` must return the name that `broadcast` has for a group, letter by "
+        "letter",
+        cls.__qualname__,
+        group,
+        subscribers,
+        _shown_joined(names),
+        "" if meant is None else f"; did you mean {meant!r}?",
+    )
+
+
+def _shown_joined(names: Iterable[str]) -> str:
+    return shown_groups(names) if names else "no group, as `subscribe` has returned none"
+
+
+def note_subscribed(name: str, id: object, groups: Iterable[str | None]) -> None:
+    """Log that a client has subscribed."""
+    if log.isEnabledFor(logging.DEBUG):
+        names = [group for group in groups if group is not None]
+        where = shown_groups(names) if names else "no group: it gets broadcasts without a group"
+        log.debug("Subscribed to %s (id %s), joined %s", name, id, where)
+
+
+def note_ended(name: str, id: object) -> None:
+    """Log the end of a subscription, whatever ended it."""
+    log.debug("The subscription to %s has ended (id %s)", name, id)
+
+
+def note_skipped(name: str, id: object) -> None:
+    """Log that `publish` has kept an event from a client."""
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("An event of %s was skipped by `publish` (id %s): SKIP or None", name, id)
+
+
+def note_filtered(name: str, id: object) -> None:
+    """Log that `filter_event` has kept an event from a client."""
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("An event of %s was kept back by `filter_event` (id %s)", name, id)
+
+
+def shown_groups(groups: Iterable[str | None]) -> str:
+    """Return names of groups for the log."""
+    names = list(groups)
+    if names == [None]:
+        return "all subscribers of the class"
+    shown = ", ".join(repr(name) if name is None else repr(name[:100]) for name in names[:SHOWN])
+    return f"the group {shown}" if len(names) == 1 else f"the groups {shown}"
+
+
+def _meant(group: str, names: Iterable[str]) -> str | None:
+    """Return the name that differs in case, in separators, or in what stands before it."""
+    parts = _parts(group)
+    for name in names:
+        others = _parts(name)
+        if "".join(parts) == "".join(others) or (
+            parts
+            and others
+            and (parts[-len(others) :] == others or others[-len(parts) :] == parts)
+        ):
+            return name
+    return None
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in _SEPARATORS.split(name.casefold()) if part]
