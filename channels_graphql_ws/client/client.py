@@ -454,6 +454,10 @@ def _transport_for(
         raise TypeError(f"The transport must be a GraphqlWsTransport or a URL, not {given!r}")
     if isinstance(transport, str) and transport.startswith(("http://", "https://")):
         return GraphqlHttpTransport(transport, cookies, headers)
+    if isinstance(transport, str) and not transport.startswith(("ws://", "wss://")):
+        raise ValueError(
+            f"The URL must begin with ws://, wss://, http:// or https://, not {transport!r}"
+        )
     return GraphqlWsTransportAiohttp(transport, cookies, headers)
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
 from datetime import datetime
-from typing import Any, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 from django.http import HttpRequest, parse_cookie
 
@@ -252,10 +252,29 @@ class OperationContext(DictAsObject):
                 f"The scope of this connection has no {name!r}: "
                 "wrap the consumer in `channels.auth.AuthMiddlewareStack`"
             )
+        instead = _OF_REQUESTS.get(name)
+        hint = f". It is not a Django request: {instead}" if instead else ""
         raise AttributeError(
             f"{type(self).__name__} has no attribute {name!r}, and the scope of the connection "
-            "has no such key"
+            f"has no such key{hint}"
         )
+
+
+_HEADERS: Final = "`info.context.headers` has the headers, by names in lower case"
+
+_OF_REQUESTS: Final = {
+    "COOKIES": "`info.context.cookies` has the cookies",
+    "FILES": "files are variables of the type `Upload`",
+    "GET": "values come as arguments; over HTTP, `info.context.request` has the request",
+    "META": _HEADERS,
+    "POST": "values come as arguments; over HTTP, `info.context.request` has the request",
+    "auser": "`info.context.user` is the user",
+    "body": "over HTTP, `info.context.request` has the request",
+    "build_absolute_uri": f"{_HEADERS}, `host` among them",
+    "get_host": f"{_HEADERS}, `host` among them",
+    "is_ajax": _HEADERS,
+}
+"""What people look for who know Django's requests."""
 
 
 class SharedContext(DictAsObject):

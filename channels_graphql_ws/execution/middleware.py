@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import isfunction
+from inspect import isclass, isfunction
 from typing import Any
 
 from graphql import MiddlewareManager
@@ -32,6 +32,9 @@ def _middleware_function(middleware: Any) -> Any:
     Raises:
         TypeError: it can not be used at all.
     """
+    if isclass(middleware) and isfunction(getattr(middleware, "resolve", None)):
+        name = middleware.__name__
+        raise TypeError(f"Middleware {name} is a class: pass an object of it, `{name}()`")
     if isfunction(middleware) or hasattr(middleware, "resolve"):
         return middleware
     if not callable(middleware):

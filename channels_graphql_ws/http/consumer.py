@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, TypeAlias, Unpack
+from typing import IO, Any, Never, TypeAlias, Unpack
 
 from django.conf import settings
 from django.http import HttpResponse
@@ -23,7 +23,12 @@ from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.operations.keywords import HttpKeywords
-from channels_graphql_ws.operations.mounting import check_arguments, register_mounted
+from channels_graphql_ws.operations.mounting import (
+    check_arguments,
+    check_called,
+    check_request,
+    register_mounted,
+)
 from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, DEFAULT_TIMEOUT, yield_to_server
 
@@ -59,22 +64,26 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
 
     @classmethod
     def as_asgi(
-        cls, **options: Unpack[HttpKeywords]
+        cls, *called: Never, **options: Unpack[HttpKeywords]
     ) -> Callable[[Any, Receive, Send], Awaitable[None]]:
         """Return the ASGI application.
 
         Args:
+            called: nothing.
             options: attributes of the class.
 
         Raises:
             TypeError: there is no such attribute, or no schema.
             ValueError, TypeError: an attribute has a value that it cannot have.
         """
+        check_called(cls, called)
         consumer_class = cls._with_options(**options)
         engine_of(consumer_class())
         register_mounted(consumer_class)
 
-        async def application(scope: Any, receive: Receive, send: Send) -> None:
+        async def application(scope: Any, *receive_and_send: Any, **_path_params: Any) -> None:
+            check_request(cls.__qualname__, scope)
+            receive, send = receive_and_send
             await consumer_class()(scope, receive, send)
 
         application.consumer_class = consumer_class  # type: ignore[attr-defined]

@@ -33,6 +33,7 @@ from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.operations import mounting
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.operations.keywords import HttpKeywords
+from channels_graphql_ws.operations.mounting import check_is_request
 from channels_graphql_ws.operations.overrides import default
 from channels_graphql_ws.pubsub.layers import register_endpoint
 
@@ -60,6 +61,15 @@ class _DjangoView(GraphqlHttpEndpoint, View):
         engine_of(cls())
         mounting.register_mounted(cls)
         return super().as_view()
+
+    def setup(self, request: http.HttpRequest, *args: Any, **kwargs: Any) -> None:
+        """Take the request (Django).
+
+        Raises:
+            TypeError: it is none, as the view is not in a URLconf.
+        """
+        check_is_request(type(self).__name__, request)
+        super().setup(request, *args, **kwargs)
 
     @default
     def graphiql_config(self, request: HttpRequest) -> GraphiqlConfig:

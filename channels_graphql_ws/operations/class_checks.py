@@ -245,6 +245,8 @@ def check_schema(schema: Any, core: GraphQLSchema) -> None:
     root: Any = getattr(schema, "subscription", None)
     if isinstance(root, type) and issubclass(root, graphene.ObjectType):
         _check_mounts(root)
+    for name in ("query", "mutation"):
+        _check_other_root(getattr(schema, name, None), root)
     if core.subscription_type is not None:
         _check_topics(core.subscription_type)
     # Kept by graphql-core: the first operation would ask for it, too.
@@ -259,15 +261,47 @@ def _check_mounts(root: type[Any]) -> None:
         for each in root._meta.fields.values()
         if isinstance(each, SubscriptionField)
     }
+    for name, value in _mounted_by_type(root):
+        refuse(TypeError(_how_to_mount(root, name, value)))
     for name, value in added_names(root, graphene.ObjectType).items():
         cls = _subscription_class_of(value)
         is_declaration = isinstance(value, type) and cls in mounted
         if cls is not None and not is_declaration:
-            problem = (
-                f"{root.__qualname__}.{name} is not a field: mount the subscription with "
-                f"`{name} = {cls.__qualname__}.Field()`"
+            refuse(TypeError(_how_to_mount(root, name, cls)))
+
+
+def _how_to_mount(root: type[Any], name: str, cls: type[Any]) -> str:
+    return (
+        f"{root.__qualname__}.{name} is not a field: mount the subscription with "
+        f"`{name} = {cls.__qualname__}.Field()`"
+    )
+
+
+def _mounted_by_type(root: Any) -> list[tuple[str, type[Subscription]]]:
+    """Return the fields that have a Subscription class for their type, and do not listen."""
+    return [
+        (name, field.type)
+        for name, field in root._meta.fields.items()
+        if type(field) is graphene.Field
+        and isinstance(field.type, type)
+        and issubclass(field.type, Subscription)
+        and not hasattr(root, f"subscribe_{name}")
+    ]
+
+
+def _check_other_root(root: Any, subscriptions: Any) -> None:
+    """Refuse subscriptions that are mounted where nobody subscribes."""
+    fields = getattr(getattr(root, "_meta", None), "fields", None) or {}
+    for name, field in fields.items():
+        if isinstance(field, SubscriptionField):
+            where = getattr(subscriptions, "__qualname__", None)
+            there = f"in {where}" if where else "in a class that is the schema's `subscription`"
+            refuse(
+                TypeError(
+                    f"{root.__qualname__}.{name} is a subscription, which cannot be a query or a "
+                    f"mutation: mount it {there}"
+                )
             )
-            refuse(TypeError(problem))
 
 
 def _subscription_class_of(value: Any) -> type[Subscription] | None:

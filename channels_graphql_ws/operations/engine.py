@@ -186,6 +186,8 @@ class Engine:
             context = session.operation_context(request)
             if is_awaitable(context):
                 context = yield context
+            if context is None:
+                raise TypeError("`get_context` returned None: return the context, or another one")
             if operation.operation is not _SUBSCRIPTION:
                 root = yield session.get_root_value(context)
         except Exception as error:  # noqa: BLE001 (a hook refuses by raising anything)

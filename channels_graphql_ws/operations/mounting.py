@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
 
+from django.http import HttpRequest
+
 from channels_graphql_ws.operations import user_signals
 from channels_graphql_ws.operations.class_checks import check_replaced, check_schema
 from channels_graphql_ws.operations.defaults import warn_of_destination
@@ -40,6 +42,48 @@ def check_class(cls: type[Any]) -> None:
     schema = getattr(cls, "schema", None)
     if schema is not None and not isinstance(schema, property):
         check_schema(schema, core_schema(schema))
+
+
+def check_called(cls: type[Any], arguments: Sequence[Any]) -> None:
+    """Check that `as_asgi` is not mounted itself, and called by the server.
+
+    Raises:
+        TypeError: it is.
+    """
+    if arguments:
+        name = cls.__qualname__
+        if isinstance(arguments[0], Mapping) and "type" in arguments[0]:
+            raise TypeError(f"`{name}.as_asgi` is not called: mount `{name}.as_asgi()`")
+        raise TypeError(
+            f"{name}.as_asgi takes its options by name, such as `{name}.as_asgi(schema=schema)`"
+        )
+
+
+def check_request(name: str, request: object) -> None:
+    """Check that an ASGI application is not called as a Django view.
+
+    Raises:
+        TypeError: it is.
+    """
+    if isinstance(request, HttpRequest):
+        raise TypeError(
+            f"{name} is an ASGI application, and not a view: route it in asgi.py, see "
+            "`GraphqlProtocolTypeRouter`. In a URLconf, `GraphqlView.as_view(schema=schema)` "
+            "serves GraphQL over HTTP"
+        )
+
+
+def check_is_request(name: str, request: object) -> None:
+    """Check that a view is not called as an ASGI application.
+
+    Raises:
+        TypeError: it is.
+    """
+    if isinstance(request, Mapping):
+        raise TypeError(
+            f"{name} is a view, and not an ASGI application: route it in a URLconf, or mount "
+            "`GraphqlHttpConsumer.as_asgi(schema=schema)` here"
+        )
 
 
 def check_arguments(cls: type[Any], arguments: Sequence[Any]) -> None:

@@ -99,7 +99,24 @@ def check_options(given: dict[str, Any], known: set[str], what: str) -> None:
             same = counterpart(name, known)
             similar = [same] if same is not None else get_close_matches(name, known, 1)
             hint = f", did you mean {similar[0]!r}?" if similar else ""
+            hint = f": {_ELSEWHERE[name]}" if name in _ELSEWHERE else hint
             raise TypeError(f"{what} has no option {name!r}{hint}")
+
+
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    "batch": "`max_batch_size` says how many operations may come in one request",
+    "context": "override `get_context(context)` in a subclass",
+    "context_value": "override `get_context(context)` in a subclass",
+    "get_context": "it is a hook, override it in a subclass",
+    "get_root_value": "it is a hook, override it in a subclass",
+    "on_connect": "it is a hook, override it in a subclass",
+    "on_disconnect": "it is a hook, override it in a subclass",
+    "on_operation": "it is a hook, override it in a subclass",
+    "pretty": "clients format JSON themselves, or override `encode_json`",
+    "root": "override `get_root_value(context)` in a subclass",
+    "root_value": "override `get_root_value(context)` in a subclass",
+}
+"""What people look for who know graphene-django's view, or take a hook for an option."""
 
 
 def split_options(
@@ -154,6 +171,8 @@ def check_values(endpoint: Any) -> None:
         if value not in range_ and not (value is None and is_optional):
             or_none = " or `None`" if is_optional else ""
             raise ValueError(f"{name_of}.{name} is {value!r}, it must be {range_}{or_none}")
+    _check_flags(endpoint, cls)
+    _check_lists(endpoint, name_of)
     message = endpoint.subscription_confirmation_message
     if not isinstance(message, Mapping):
         raise TypeError(
@@ -175,6 +194,51 @@ def _check_threads(value: Any, name: str) -> None:
     if not (value is None or isinstance(value, bool)):
         raise TypeError(f"{name} is {value!r}, it must be `True`, `False` or `None`")
 
+
+def _check_flags(endpoint: Any, cls: type[Any]) -> None:
+    """Refuse a text where `True` or `False` is expected: "no" would mean yes."""
+    for name in _flags_of(cls):
+        value = getattr(endpoint, name)
+        if isinstance(value, str):
+            raise TypeError(
+                f"{cls.__qualname__}.{name} is {value!r}, it must be `True` or `False`"
+            )
+
+
+def _flags_of(cls: type[Any]) -> set[str]:
+    """Return the options that the library's classes declare as `True` or `False`."""
+    return {
+        name
+        for base in cls.__mro__
+        if base.__module__.startswith(_PACKAGE)
+        for name in inspect.get_annotations(base)
+        if isinstance(vars(base).get(name), bool)
+    }
+
+
+def _check_lists(endpoint: Any, name_of: str) -> None:
+    """Refuse one thing where a list of such things is expected."""
+    for name, what in _LISTS.items():
+        value = getattr(endpoint, name, None)
+        if isinstance(value, property) or value is None:
+            continue
+        is_many = hasattr(type(value), "__iter__") or hasattr(value, "middlewares")
+        if isinstance(value, str | bytes) or not is_many:
+            raise TypeError(
+                f"{name_of}.{name} is {value!r}, it must be a list of {what}: "
+                f"`{name} = [{_shown(value)}]`"
+            )
+
+
+def _shown(value: object) -> str:
+    return str(getattr(value, "__name__", None) or repr(value))
+
+
+_LISTS: Final[Mapping[str, str]] = {
+    "middleware": "functions, or objects with `resolve`",
+    "validation_rules": "classes of graphql-core's `ValidationRule`",
+    "subprotocols": "names",
+}
 
 _CHECKS: Final[Mapping[str, Callable[[Any, str], None]]] = {
     "allowed_origins": check_allowed_origins,

@@ -12,6 +12,7 @@ from asgiref.sync import markcoroutinefunction
 from graphene.types.objecttype import ObjectTypeOptions
 from graphene.utils.props import props
 
+from channels_graphql_ws.exceptions import PayloadTypeError
 from channels_graphql_ws.pubsub.layers import destinations
 from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
@@ -20,9 +21,11 @@ from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, Subscri
 from channels_graphql_ws.subscription.groups import layer_group
 from channels_graphql_ws.subscription.names import (
     NEW_HOOKS,
+    OLD_HOOKS,
     check_hook,
     check_meta,
     check_names,
+    check_old_hook,
     hook_named,
     is_users,
 )
@@ -189,6 +192,9 @@ class Subscription(_ObjectType[Payload]):
             raise AssertionError(
                 f"Subscription {cls.__qualname__!r} must define a method 'publish(payload, info)'"
             )
+        for name in OLD_HOOKS:
+            if name not in _meta.own_names:
+                check_old_hook(cls, name, getattr(_meta, name), _meta.arguments or {})
         check_meta(cls, options)
         _check_queue(cls, _meta.coalesce)
         _check_gap(cls, _meta.on_gap)
@@ -333,11 +339,22 @@ def _sender(
 
 
 def _broadcasts(cls: type[Subscription], group: str | None, payload: object) -> list[Addressed]:
-    data = Serializer.serialize(payload)
+    try:
+        data = Serializer.serialize(payload)
+    except PayloadTypeError as error:
+        if isinstance(payload, graphene.ObjectType):
+            error.add_note(_OBJECT_TYPE)
+        raise
     addressed = _outgoing(cls, group, {"type": "broadcast", "payload": data})
     for layer, outgoing in addressed:
         note_broadcast(cls, group, layer, outgoing.message["group"])
     return addressed
+
+
+_OBJECT_TYPE: Final = (
+    "Broadcast what `publish` needs to make the object, such as a dict or a model: each client "
+    "gets an object of its own"
+)
 
 
 def _unsubscribes(cls: type[Subscription], group: str | None) -> list[Addressed]:
@@ -347,6 +364,8 @@ def _unsubscribes(cls: type[Subscription], group: str | None) -> list[Addressed]
 def _outgoing(cls: type[Subscription], group: object, message: dict[str, Any]) -> list[Addressed]:
     if group is not None and not isinstance(group, str):
         raise TypeError(f"group must be a string or None, not {group!r}")
+    if cls is Subscription:
+        raise TypeError("Nobody can subscribe to `Subscription` itself: use a subclass of it")
     sender = cls.__qualname__
     keep = history_of_class(cls) if message["type"] == "broadcast" else None
     return [
@@ -408,6 +427,7 @@ def _check_queue(cls: type[Subscription], coalesce: Hook | None) -> None:
     limit: Any = cls.notification_queue_limit
     if not (limit is None or isinstance(limit, int | float) or is_users(limit)):
         raise ValueError(f"{where}_limit is {limit!r}; it must be a number or `None`")
+    _check_history(cls)
     policy = queue_policy(cls)
     if policy not in get_args(QueuePolicy):
         choices = ", ".join(map(repr, get_args(QueuePolicy)))
@@ -428,6 +448,17 @@ def _check_gap(cls: type[Subscription], on_gap: Hook | None) -> None:
         raise ValueError(f"{where}; it must be one of {choices}")
     if policy is not None and on_gap is not None:
         raise ValueError(f"{where}, and there is an `on_gap` hook: decide for one of them")
+
+
+def _check_history(cls: type[Subscription]) -> None:
+    size: Any = cls.history_size
+    ttl: Any = cls.history_ttl
+    where = f"Subscription {cls.__qualname__!r}: history_"
+    if not is_users(size) and (type(size) is not int or size < 0):
+        raise ValueError(f"{where}size is {size!r}; it must be a whole number ≥ 0")
+    is_number = isinstance(ttl, int | float) and not isinstance(ttl, bool)
+    if not is_users(ttl) and not (is_number and ttl > 0):
+        raise ValueError(f"{where}ttl is {ttl!r}; it must be a number of seconds > 0")
 
 
 for _name in ("broadcast_async", "unsubscribe_async"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import graphene
@@ -85,6 +86,9 @@ class Delivery:
     def take_sentinel(self, result: object) -> bool:
         """Record SKIP, COMPLETE or a skipping None; return whether it was one."""
         if result is SKIP or result is COMPLETE or (result is None and self._none_skips):
+            fitting = self.fitting
+            if result is None and fitting is not None and NoneType not in fitting.known:
+                fitting.look_at_none()
             self.skipped = True
             self.completes = result is COMPLETE
             return True

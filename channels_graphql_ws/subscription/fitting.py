@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import logging
-from inspect import isfunction
+from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, isfunction, unwrap
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -15,6 +17,24 @@ if TYPE_CHECKING:
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 
+def returns_nothing(function: Any) -> bool:
+    """Return whether a function has no `return` with a value, but comes to its end."""
+    code = getattr(unwrap(function), "__code__", None)
+    if code is None or code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR):
+        return False
+    before: dis.Instruction | None = None
+    ends = 0
+    for each in dis.get_instructions(code):
+        if each.opname.startswith("RETURN_") and each.opname != "RETURN_GENERATOR":
+            ends += 1
+            # Older Pythons load the constant first.
+            value = before if each.opname == "RETURN_VALUE" else each
+            if value is None or "CONST" not in value.opname or value.argval is not None:
+                return False
+        before = each
+    return ends > 0
+
+
 class Fitting:
     """What `publish` of a class has returned so far.
 
@@ -22,12 +42,24 @@ class Fitting:
         known: the types of it; the first object of each was looked at.
     """
 
-    __slots__ = ("_fields", "_name", "known")
+    __slots__ = ("_fields", "_name", "_publish", "known")
 
     def __init__(self, subscription_class: type[Subscription]) -> None:
         self.known: set[type[Any]] = set()
         self._name = subscription_class.__qualname__
+        self._publish = subscription_class._meta.publish
         self._fields = _plain_fields(subscription_class._meta.output)
+
+    def look_at_none(self) -> None:
+        """Warn if `publish` can return nothing but `None`, which skips the event."""
+        self.known.add(NoneType)
+        if returns_nothing(self._publish):
+            log.warning(
+                "`publish` of %s has no `return`: all events are skipped. Return %s(…) or a dict, "
+                "or SKIP where that is meant",
+                self._name,
+                self._name,
+            )
 
     def look_at(self, value: object) -> None:
         """Warn if not one of the fields can be found in an object."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from graphene.types.base import BaseType
 from graphene.types.mountedtype import MountedType
 from graphene.types.unmountedtype import UnmountedType
 
@@ -32,6 +34,9 @@ HOOKS: Final = (
     "on_gap",
 )
 """Methods that are called with `info`."""
+
+OLD_HOOKS: Final = ("publish", "subscribe", "unsubscribed")
+"""Hooks that the predecessor has, too."""
 
 NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce", "on_gap")
 """Hooks that the predecessor does not have: its classes may use the names for something else."""
@@ -81,6 +86,10 @@ def check_names(cls: type[Subscription], own_names: Collection[str], base: type[
             problem = f"`{name}` of django-channels-graphql-ws is not called: {_REPLACED[name]}"
             refuse(_error(cls, problem, name))
             continue
+        misplaced = _misplaced(cls, name, value)
+        if misplaced is not None:
+            refuse(_error(cls, misplaced, name))
+            continue
         if not name.startswith("_") and not hasattr(base, name):
             meant = _meant(cls, name, value)
             if meant is not None:
@@ -104,6 +113,25 @@ def _meant(cls: type[Subscription], name: str, value: Any) -> str | None:
     return similar_name(name, fitting)
 
 
+def _misplaced(cls: type[Subscription], name: str, value: Any) -> str | None:
+    """Return what is wrong with a name that means something, but not here."""
+    if name == "none_skips" and isinstance(value, bool):
+        return f"`none_skips` belongs into the inner class: `class Meta: none_skips = {value}`"
+    is_helper = not is_function(value) or isinstance(value, classmethod)
+    if name == "unsubscribe" and not is_helper and takes_info(getattr(cls, name)):
+        return "`unsubscribe` ends subscriptions of a group; the hook is called `unsubscribed`"
+    if name == "Input" and not hasattr(cls, "Arguments") and _holds_fields(value):
+        return "arguments stand in a class that is called `Arguments`, and not `Input`"
+    return None
+
+
+def _holds_fields(value: object) -> bool:
+    """Return whether a value is a plain class with fields: no type of its own."""
+    if not isinstance(value, type) or issubclass(value, BaseType):
+        return False
+    return any(map(is_field, vars(value).values()))
+
+
 def check_meta(cls: type[Subscription], options: Iterable[str]) -> None:
     """Refuse names in `Meta`, or class keywords, that Graphene would ignore as misspelt.
 
@@ -111,9 +139,14 @@ def check_meta(cls: type[Subscription], options: Iterable[str]) -> None:
         TypeError: there is one.
     """
     for name in options:
+        where = f"Subscription {cls.__qualname__!r}: `Meta`"
+        if name in _OPTIONS:
+            refuse(
+                TypeError(f"{where} has no {name!r}, which is an attribute of the class itself")
+            )
+            continue
         meant = None if name in _GRAPHENES_META else similar_name(name, META)
         if meant is not None:
-            where = f"Subscription {cls.__qualname__!r}: `Meta`"
             refuse(TypeError(f"{where} has no {name!r}, did you mean {meant!r}?"))
 
 
@@ -134,6 +167,30 @@ def check_hook(cls: type[Subscription], name: str, hook: Hook, arguments: Iterab
     first = {"filter_event": "payload", "on_gap": "gap"}.get(name, "root")
     call = f"{name}({', '.join([first, 'info', *(f'{each}=…' for each in arguments)])})"
     refuse(_error(cls, f"`{name}` is a hook, but it cannot be called as `{call}`", name))
+
+
+def check_old_hook(
+    cls: type[Subscription], name: str, hook: Hook | None, arguments: Mapping[str, Any]
+) -> None:
+    """Refuse a hook of the predecessor's that no call could reach.
+
+    An argument that it does not take is no mistake while clients do not send it.
+
+    Raises:
+        TypeError: it takes less than two values, or has a parameter that is no argument.
+    """
+    if hook is None or takes(hook, 2, _parameters(hook).intersection(arguments)):
+        return
+    first = "payload" if name == "publish" else "root"
+    call = f"{name}({', '.join([first, 'info', *arguments])})"
+    refuse(_error(cls, f"`{name}` is a hook, but it cannot be called as `{call}`", name))
+
+
+def _parameters(hook: Hook) -> set[str]:
+    try:
+        return set(inspect.signature(hook).parameters)
+    except (TypeError, ValueError):
+        return set()
 
 
 def is_field(value: object) -> bool:

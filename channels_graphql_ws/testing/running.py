@@ -21,6 +21,7 @@ class RunningApplication:
     """One run of an application: what goes in and what comes out."""
 
     def __init__(self, application: Any, scope: dict[str, Any]) -> None:
+        check_application(application)
         new_communicator: Any = ApplicationCommunicator  # asgiref has no types here
         communicator = new_communicator(application, scope)
         # Held because the communicator cancels the application when it is deleted.
@@ -101,7 +102,27 @@ class RunningApplication:
 
 
 def as_asgi(application: Any = None) -> Any:
-    """Give the application of a consumer class, or of the project; any other as it is."""
+    """Return the application of a consumer class, or of the project; any other as it is.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
     if application is None:
         return get_default_application()
-    return application.as_asgi() if hasattr(application, "as_asgi") else application
+    if hasattr(application, "as_asgi"):
+        return application.as_asgi()
+    check_application(application)
+    return application
+
+
+def check_application(application: Any) -> None:
+    """Refuse what no server could call.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    if not callable(application):
+        raise TypeError(
+            f"{application!r} is not an ASGI application: pass that of the project, "
+            "`MyConsumer.as_asgi()`, or `GraphqlProtocolTypeRouter(schema)`"
+        )

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import lru_cache
 from secrets import token_hex
 from time import monotonic
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, Never, Unpack
 
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
@@ -24,7 +24,7 @@ from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.graphene_settings import default_schema
 from channels_graphql_ws.operations.hook_calls import call_hook, name_of
 from channels_graphql_ws.operations.keywords import WebSocketKeywords
-from channels_graphql_ws.operations.mounting import check_arguments, check_class
+from channels_graphql_ws.operations.mounting import check_arguments, check_called, check_class
 from channels_graphql_ws.operations.option_values import (
     SettingsReader,
     split_options,
@@ -176,15 +176,19 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     @classmethod
     # Narrower than Channels' own, so that type checkers find a misspelt option.
-    def as_asgi(cls, **initkwargs: Unpack[WebSocketKeywords]) -> Any:  # type: ignore[override]
+    def as_asgi(  # type: ignore[override]
+        cls, *called: Never, **initkwargs: Unpack[WebSocketKeywords]
+    ) -> Any:
         """Return the ASGI application (Channels).
 
         Args:
+            called: nothing.
             initkwargs: options of the class, or what its own `__init__` takes.
 
         Raises:
             TypeError, ValueError: an option is not known, or makes no sense.
         """
+        check_called(cls, called)
         local.serving()
         options, own = split_options(cls, dict(initkwargs), GraphqlWsConsumer.__init__)
         made = with_options(cls, options)

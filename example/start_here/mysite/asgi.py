@@ -9,8 +9,4 @@ from channels_graphql_ws import GraphqlProtocolTypeRouter
 
 from chat.schema import schema
 
-application = GraphqlProtocolTypeRouter(
-    schema,
-    django_application=django_application,
-    resolve_sync_in_threads=True,  # Resolvers that are no coroutines may use the ORM.
-)
+application = GraphqlProtocolTypeRouter(schema, django_application=django_application)

@@ -1,0 +1,181 @@
+"""Mistakes in what is mounted say what is wrong, and what to do."""
+
+from __future__ import annotations
+
+import graphene
+import pytest
+from channels.routing import URLRouter
+from django.http import HttpRequest
+from django.urls import path
+
+from channels_graphql_ws import (
+    GraphqlHttpConsumer,
+    GraphqlProtocolTypeRouter,
+    GraphqlView,
+    GraphqlWsConsumer,
+    Subscription,
+)
+from channels_graphql_ws.testing import (
+    GraphqlHttpClient,
+    GraphqlWebsocketCommunicator,
+    LiveServer,
+    SyncGraphqlHttpClient,
+)
+
+
+class OnEvent(Subscription):
+    text = graphene.String()
+
+    @staticmethod
+    def publish(payload, info):
+        return {"text": payload}
+
+
+class Query(graphene.ObjectType):
+    ok = graphene.Boolean(default_value=True)
+
+
+class Subscriptions(graphene.ObjectType):
+    on_event = OnEvent.Field()
+
+
+SCHEMA = graphene.Schema(query=Query, subscription=Subscriptions)
+
+
+def middleware(next_, root, info, **arguments):
+    return next_(root, info, **arguments)
+
+
+class Middleware:
+    def resolve(self, next_, root, info, **arguments):
+        return next_(root, info, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"middleware": middleware},
+            r"must be a list of functions.*`middleware = \[middleware\]`",
+        ),
+        ({"middleware": [Middleware]}, r"Middleware is a class: pass an object of it"),
+        ({"validation_rules": 3}, r"must be a list of classes.*`validation_rules = \[3\]`"),
+        ({"confirm_subscriptions": "no"}, r"is 'no', it must be `True` or `False`"),
+        ({"subprotocols": "graphql-ws"}, r"must be a list of names: .*\['graphql-ws'\]`"),
+        ({"on_connect": middleware}, "no option 'on_connect': it is a hook, override it"),
+        ({"root_value": 3}, r"no option 'root_value': override `get_root_value\(context\)`"),
+        ({"batch": True}, "no option 'batch': `max_batch_size` says how many"),
+    ],
+)
+def test_a_wrong_option_says_what_to_pass(options, said):
+    with pytest.raises(TypeError, match=said):
+        GraphqlProtocolTypeRouter(SCHEMA, **options)
+
+
+def test_lists_may_be_anything_that_is_iterated_over():
+    GraphqlWsConsumer.as_asgi(
+        schema=SCHEMA, middleware=(Middleware(), middleware), subprotocols=("graphql-ws",)
+    )
+
+
+@pytest.mark.parametrize("cls", [GraphqlWsConsumer, GraphqlHttpConsumer])
+def test_options_by_position_are_refused(cls):
+    with pytest.raises(TypeError, match=r"takes its options by name, such as .*schema=schema"):
+        cls.as_asgi(SCHEMA)
+
+
+async def test_as_asgi_that_is_not_called_says_so():
+    class Consumer(GraphqlWsConsumer):
+        schema = SCHEMA
+
+    router = URLRouter([path("graphql/", Consumer.as_asgi)])
+    with pytest.raises(TypeError, match=r"Consumer\.as_asgi` is not called: mount"):
+        await GraphqlWebsocketCommunicator(router, "/graphql/").gql_init()
+
+
+def test_a_consumer_in_a_urlconf_says_where_it_belongs():
+    view = GraphqlHttpConsumer.as_asgi(schema=SCHEMA)
+    with pytest.raises(TypeError, match=r"is an ASGI application, and not a view: .*asgi\.py"):
+        view(HttpRequest()).send(None)
+
+
+def test_a_view_in_a_url_router_says_where_it_belongs():
+    router = URLRouter([path("graphql/", GraphqlView.as_view(schema=SCHEMA))])
+    with pytest.raises(TypeError, match="GraphqlView is a view, and not an ASGI application"):
+        SyncGraphqlHttpClient(router).execute("{ ok }")
+
+
+@pytest.mark.parametrize("place", ["query", "mutation"])
+def test_a_subscription_in_another_root_type_is_refused(place):
+    class Wrong(graphene.ObjectType):
+        on_event = OnEvent.Field()
+
+    roots = {"query": Query, "subscription": Subscriptions, place: Wrong}
+    with pytest.raises(TypeError, match=r"Wrong\.on_event is a subscription.*in Subscriptions"):
+        GraphqlProtocolTypeRouter(graphene.Schema(**roots))
+    del roots["subscription"]
+    with pytest.raises(TypeError, match="in a class that is the schema's `subscription`"):
+        GraphqlProtocolTypeRouter(graphene.Schema(**roots))
+
+
+def test_a_subscription_class_as_the_type_of_a_field_is_refused():
+    class Wrong(graphene.ObjectType):
+        on_event = graphene.Field(OnEvent)
+
+    with pytest.raises(TypeError, match=r"mount the subscription with `on_event = OnEvent\.Field"):
+        GraphqlProtocolTypeRouter(graphene.Schema(query=Query, subscription=Wrong))
+
+
+def test_a_generator_may_yield_objects_of_a_subscription_class():
+    class Right(graphene.ObjectType):
+        on_event = graphene.Field(OnEvent)
+
+        @staticmethod
+        async def subscribe_on_event(root, info):
+            yield OnEvent(text="Milk?")
+
+    GraphqlProtocolTypeRouter(graphene.Schema(query=Query, subscription=Right))
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_a_context_that_is_not_returned_is_told(is_async, caplog):
+    class Consumer(GraphqlWsConsumer):
+        schema = SCHEMA
+
+        if is_async:
+
+            async def get_context(self, context):
+                context.tenant = 1
+        else:
+
+            def get_context(self, context):
+                context.tenant = 1
+
+    async with GraphqlWebsocketCommunicator(Consumer.as_asgi(), "/") as client:
+        (error,) = (await client.execute("{ ok }")).errors
+    assert "`get_context` returned None: return the context" in error.message
+    assert "`get_context` returned None" in caplog.text
+
+
+async def test_a_habit_from_djangos_requests_says_what_is_here():
+    class Asking(graphene.ObjectType):
+        address = graphene.String()
+
+        @staticmethod
+        def resolve_address(root, info):
+            return info.context.META["REMOTE_ADDR"]
+
+    application = GraphqlWsConsumer.as_asgi(schema=graphene.Schema(query=Asking))
+    async with GraphqlWebsocketCommunicator(application, "/") as client:
+        (error,) = (await client.execute("{ address }")).errors
+    assert "It is not a Django request: `info.context.headers` has the headers" in error.message
+
+
+async def test_a_schema_is_no_application():
+    said = r"is not an ASGI application: .*TypeRouter\(schema\)"
+    with pytest.raises(TypeError, match=said):
+        await GraphqlWebsocketCommunicator(SCHEMA, "/graphql/").gql_init()
+    with pytest.raises(TypeError, match=said):
+        await GraphqlHttpClient(SCHEMA).execute("{ ok }")
+    with pytest.raises(TypeError, match=said):
+        LiveServer(SCHEMA)
