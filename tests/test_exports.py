@@ -20,9 +20,13 @@ import graphene
 import pytest
 from asgiref.sync import iscoroutinefunction
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.views import View
 
 import channels_graphql_ws
 from channels_graphql_ws import (
+    GraphqlHttpConsumer,
+    GraphqlView,
+    GraphqlWsConsumer,
     dict_as_object,
     exceptions,
     graphql_ws_consumer,
@@ -32,6 +36,8 @@ from channels_graphql_ws import (
 from channels_graphql_ws.client import aiohttp_transport, client, transport
 from channels_graphql_ws.execution import context
 from channels_graphql_ws.operations.defaults import settle
+from channels_graphql_ws.operations.option_values import option_names
+from channels_graphql_ws.operations.overrides import is_default
 from channels_graphql_ws.subscription import declaration as subscription
 from channels_graphql_ws.websocket import consumer
 from support import GUARD
@@ -538,3 +544,21 @@ def test_a_program_that_needs_the_client_loads_nothing_of_the_server(
 def test_the_predecessors_modules_are_attributes_of_the_package(name: str, tmp_path: Path):
     code = f"import channels_graphql_ws as package; print(package.{name}.__name__)"
     assert _run(code, tmp_path) == f"channels_graphql_ws.{name}"
+
+
+USERS = {"channel_listen", "channel_name", "connection_params", "listen_to_channel", "scope"}
+"""What `GraphqlWsConsumer` offers besides options, hooks and what Channels has."""
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "framework", "more"),
+    [
+        (GraphqlWsConsumer, AsyncJsonWebsocketConsumer, USERS),
+        (GraphqlHttpConsumer, View, {"as_asgi"}),
+        (GraphqlView, View, {"delete", "get", "post", "put"}),
+    ],
+)
+def test_the_names_of_a_consumer_belong_to_its_users(endpoint, framework, more):
+    public = {name for name in dir(endpoint) if not name.startswith("_")} - set(dir(framework))
+    hooks = {name for name in public if is_default(getattr(endpoint, name))}
+    assert public - option_names(endpoint) - hooks == more

@@ -72,6 +72,14 @@ _NO_HANDLERS: Final[Mapping[str, str]] = {
 """Its handlers of messages of the channel layer. One that does not go on to the handler of the
 library is a handler of the user's own messages."""
 
+_OF_OTHERS: Final[Mapping[str, str]] = {
+    "on_connection_init": "on_connect",
+    "on_connection_terminate": "on_disconnect",
+    "on_init": "on_connect",
+    "on_ws_disconnect": "on_disconnect",
+}
+"""Hooks of other packages that begin with `on_`, where passing one over would let people in."""
+
 _RENAMED: Final = {"send_keepalive_every": "send_ping_every"}
 
 _WITHOUT_EFFECT: Final = {
@@ -105,7 +113,8 @@ def check_names(cls: type[Any]) -> None:
             _check_hook(cls, base, name)
         elif not (name.startswith("_") or name in _OF_CHANNELS or hasattr(base, name)):
             meant = _meant_hook if is_function(value) else _meant_option
-            if spelling := meant(cls, base, name):
+            spelling = _OF_OTHERS.get(name) if is_function(value) else None
+            if hasattr(base, spelling or "") or (spelling := meant(cls, base, name)):
                 refuse(_error(cls, f"there is no {name!r}, did you mean {spelling!r}?", name))
 
 

@@ -207,6 +207,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         Raises:
             ValueError: this is not a WebSocket. Servers that ask an application for its
                 `lifespan` take that for a no.
+            TypeError: an `__init__` of a subclass does not call this class's.
         """
         if scope["type"] != "websocket":
             raise ValueError(
@@ -220,6 +221,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._place = ConnectionPlace(self)
         self._identities = Identities(scope)
         self.base_send = send
+        if not hasattr(self, "_close_code"):
+            raise TypeError(
+                f"{type(self).__qualname__}.__init__ must call `super().__init__(*args, **kwargs)`"
+            )
         self._receiver = Receiver(receive)
         self.channel_layer: Any = None
         self._own_channel_name = None

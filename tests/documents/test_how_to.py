@@ -11,6 +11,9 @@ import pytest
 @pytest.mark.parametrize(
     ("page", "tests"),
     [
+        ("login", "chat.test_login"),
+        ("permissions", "chat.test_permissions"),
+        ("transactions", "chat.test_sending"),
         ("tokens", "chat.test_tokens"),
         ("graphene-django", "chat.test_graphene_django"),
         ("celery", "chat.test_tasks"),

@@ -157,6 +157,26 @@ async def test_a_context_that_is_not_returned_is_told(is_async, caplog):
     assert "`get_context` returned None" in caplog.text
 
 
+async def test_an_init_that_forgets_its_base_says_so():
+    class Consumer(GraphqlWsConsumer):
+        schema = SCHEMA
+
+        def __init__(self):
+            self.started = True
+
+    with pytest.raises(TypeError, match=r"Consumer\.__init__ must call `super\(\)\.__init__"):
+        await GraphqlWebsocketCommunicator(Consumer.as_asgi(), "/").gql_init()
+
+
+@pytest.mark.parametrize("name", ["on_connection_init", "on_init"])
+def test_a_hook_of_another_package_lets_nobody_in_by_mistake(name):
+    with pytest.raises(TypeError, match=f"there is no '{name}', did you mean 'on_connect'"):
+        type("Consumer", (GraphqlWsConsumer,), {name: lambda self, payload: None})
+    # A view has no connections.
+    type("Consumer", (GraphqlHttpConsumer,), {name: lambda self, payload: None})
+    type("Consumer", (GraphqlWsConsumer,), {name: 3, "own_names": [name]})
+
+
 async def test_a_habit_from_djangos_requests_says_what_is_here():
     class Asking(graphene.ObjectType):
         address = graphene.String()
