@@ -8,6 +8,7 @@ layer not even that: broadcasts come straight from `broadcast`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
@@ -41,6 +42,8 @@ from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import Drainable, drain_all
 
 log = ClientLog("channels_graphql_ws.broadcast")
+# The way of each event, which is not limited to some lines a minute.
+steps = logging.getLogger("channels_graphql_ws.broadcast")
 
 RUNS_AT_ONCE = 32
 """Events that are executed before the event loop may see to other things."""
@@ -467,7 +470,7 @@ class Hub:
         except (PayloadDecodeError, KeyError) as error:
             self.lose(message, error)
             return
-        if log.isEnabledFor(logging.DEBUG):
+        if steps.isEnabledFor(logging.DEBUG):
             self._explain(listeners, message["group"])
         notification.origin = message.get(ORIGIN)
         self._notification = notification
@@ -477,7 +480,7 @@ class Hub:
         named = self._names.get(group)
         name = getattr(listeners[0], "name", "?") if listeners else "?"
         what = "all subscribers" if named is None else f"the group {named[:100]!r}"
-        log.debug(
+        steps.debug(
             "An event of %s has come for %s, subscribers here: %s", name, what, len(listeners)
         )
 

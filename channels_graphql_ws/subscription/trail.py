@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from django.conf import settings
 
+from channels_graphql_ws.client_log import shown
 from channels_graphql_ws.pubsub.hub import hubs_of_process
 from channels_graphql_ws.pubsub.layers import GroupSender, is_local
 from channels_graphql_ws.subscription.groups import layer_group
@@ -114,24 +115,27 @@ def note_subscribed(name: str, id: object, groups: Iterable[str | None]) -> None
     if log.isEnabledFor(logging.DEBUG):
         names = [group for group in groups if group is not None]
         where = shown_groups(names) if names else "no group: it gets broadcasts without a group"
-        log.debug("Subscribed to %s (id %s), joined %s", name, id, where)
+        log.debug("Subscribed to %s (id %s), joined %s", name, shown(str(id)), where)
 
 
 def note_ended(name: str, id: object) -> None:
     """Log the end of a subscription, whatever ended it."""
-    log.debug("The subscription to %s has ended (id %s)", name, id)
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("The subscription to %s has ended (id %s)", name, shown(str(id)))
 
 
 def note_skipped(name: str, id: object) -> None:
     """Log that `publish` has kept an event from a client."""
     if log.isEnabledFor(logging.DEBUG):
-        log.debug("An event of %s was skipped by `publish` (id %s): SKIP or None", name, id)
+        log.debug(
+            "An event of %s was skipped by `publish` (id %s): SKIP or None", name, shown(str(id))
+        )
 
 
 def note_filtered(name: str, id: object) -> None:
     """Log that `filter_event` has kept an event from a client."""
     if log.isEnabledFor(logging.DEBUG):
-        log.debug("An event of %s was kept back by `filter_event` (id %s)", name, id)
+        log.debug("An event of %s was kept back by `filter_event` (id %s)", name, shown(str(id)))
 
 
 def shown_groups(groups: Iterable[str | None]) -> str:

@@ -203,5 +203,5 @@ async def test_what_is_kept_from_clients_that_are_alike_is_in_the_log(caplog):
         assert await client.text() == "Milk?"
     name = cls.__qualname__
     assert f"An event of {name} was kept back by `filter_event` (id …)" in without_ids(caplog)
-    assert any("skipped by `publish` (id shared by 1)" in each for each in caplog.messages)
+    assert any("skipped by `publish` (id 'shared by 1')" in each for each in caplog.messages)
     assert f"The subscription to {name} has ended (id …)" in without_ids(caplog)
