@@ -260,19 +260,11 @@ class OperationContext(DictAsObject):
         )
 
 
-_HEADERS: Final = "`info.context.headers` has the headers, by names in lower case"
-
 _OF_REQUESTS: Final = {
-    "COOKIES": "`info.context.cookies` has the cookies",
     "FILES": "files are variables of the type `Upload`",
-    "GET": "values come as arguments; over HTTP, `info.context.request` has the request",
-    "META": _HEADERS,
     "POST": "values come as arguments; over HTTP, `info.context.request` has the request",
-    "auser": "`info.context.user` is the user",
     "body": "over HTTP, `info.context.request` has the request",
-    "build_absolute_uri": f"{_HEADERS}, `host` among them",
-    "get_host": f"{_HEADERS}, `host` among them",
-    "is_ajax": _HEADERS,
+    "is_ajax": "`info.context.headers` has the headers",
 }
 """What people look for who know Django's requests."""
 
