@@ -441,9 +441,8 @@ class SharedMember:
             if not self._continuity.is_new(result.notification.origin):
                 return
             self._continuity.advance(result.notification.origin)
-        if (yield from self._is_over_by_gap(result)):
-            return
-        if not (result.is_event or self._has_gap):
+        is_over = yield from self._is_over_by_gap(result)
+        if is_over or not (result.is_event or self._has_gap):
             return
         instead = None
         if self._filters and result.is_event:
