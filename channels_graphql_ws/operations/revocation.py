@@ -101,7 +101,8 @@ def seconds_until(expires_at: datetime | float) -> float:
     Raises:
         TypeError: it is neither.
     """
-    at = expires_at.timestamp() if isinstance(expires_at, datetime) else expires_at
+    given: Any = expires_at
+    at = given.timestamp() if isinstance(given, datetime) else given
     if isinstance(at, bool) or not isinstance(at, int | float):
         raise TypeError(
             f"expires_at is {expires_at!r}, it must be a datetime or seconds since 1970"
