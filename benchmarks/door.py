@@ -58,4 +58,4 @@ class Door:
             answer = await self._reader.readuntil(b"\r\n\r\n")
             body = await self._reader.readexactly(2)
         if not answer.startswith(b"HTTP/1.1 200") or body != b"ok":
-            raise RuntimeError(f"the server can not {order}: {answer!r}")
+            raise RuntimeError(f"the server cannot {order}: {answer!r}")

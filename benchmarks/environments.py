@@ -40,7 +40,7 @@ REDIS = "redis>=5,<8"
 
 
 class MissingError(Exception):
-    """A contender can not run on this machine."""
+    """A contender cannot run on this machine."""
 
 
 def predecessor() -> list[str]:

@@ -157,7 +157,7 @@ def is_encodable(value: object) -> bool:
 
 def lazy_text(value: object) -> str | None:
     """Return the text of one of Django's lazy texts; `None` if it is something else."""
-    # By its name: whoever has no Django has no lazy text either, and needs no import.
+    # By its name: without Django there is no lazy text, and no import is needed.
     return str(value) if _is_lazy(type(value)) else None
 
 

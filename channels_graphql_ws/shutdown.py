@@ -105,7 +105,7 @@ class Connections:
         self._connections.discard(connection)
 
     async def drain(self, timeout: float) -> None:
-        """Let nobody in any more, and bring all out."""
+        """Refuse new connections, and end all that there are."""
         self.is_draining = True
         ends_at = asyncio.get_running_loop().time() + timeout + CLOSE_TIMEOUT
         self.ends_at = min(self.ends_at, ends_at)
@@ -122,9 +122,9 @@ class Connections:
 
 
 class _SignalListener:
-    """Hears a signal before whoever has heard it so far, who hears it afterwards.
+    """Receives a signal before its former handler, which is called afterwards.
 
-    Those who use `loop.add_signal_handler` (Hypercorn, Granian) hear it at once as well:
+    Servers that use `loop.add_signal_handler` (Hypercorn, Granian) receive it at once, too:
     the event loop tells them.
     """
 
@@ -194,7 +194,7 @@ _connections: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKe
 
 
 def connections_of_loop() -> Connections:
-    """Give the connections of the running event loop."""
+    """Return the connections of the running event loop."""
     loop = asyncio.get_running_loop()
     connections = _connections.get(loop)
     if connections is None:
@@ -223,7 +223,7 @@ def remaining(seconds: float | None) -> float | None:
 
 
 async def yield_to_server() -> None:
-    """Let a server write what it was given, if it does so when it is its turn (Daphne)."""
+    """Yield so that a server which writes later (Daphne) can do so."""
     for _ in range(_WRITING_TURNS):
         await asyncio.sleep(0)
 
@@ -247,7 +247,7 @@ def shut_down_on_signals(
     """Have the process call `shut_down` when it is told to end, and only then end.
 
     Call it once, where the ASGI application is made. Who has heard the signals so far, the
-    server, hears them afterwards; a second signal goes there at once.
+    server, is called afterwards; a second signal goes there at once.
 
     Args:
         timeout: seconds that queries and mutations may take.

@@ -14,7 +14,7 @@ Message: TypeAlias = dict[str, Any]
 
 
 class OpenConnection:
-    """Carries operations, see `Carrier`; whoever waits for one reads the connection.
+    """Carries operations, see `Carrier`; a caller that waits for one reads the connection.
 
     Args:
         transport: the connection.

@@ -28,7 +28,7 @@ as `__await__` takes five times as long as to find the class here."""
 
 
 def is_awaitable(value: object) -> bool:
-    """Tell if `value` can be awaited; cheaper than `inspect.isawaitable`."""
+    """Return whether `value` can be awaited; cheaper than `inspect.isawaitable`."""
     kind = type(value)
     return kind not in _PLAIN and hasattr(kind, "__await__")
 
@@ -62,7 +62,7 @@ def cancel(task: asyncio.Task[Any]) -> None:
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Tell if this task is being cancelled.
+    """Return whether this task is being cancelled.
 
     Otherwise something was cancelled that the user's code waited for, and that is an
     error like any other: the client is owed an answer.

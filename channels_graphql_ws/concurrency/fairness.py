@@ -38,7 +38,7 @@ class Place:
         self._leave = [partial(queue.leave, owner)]
 
     def leave(self) -> None:
-        """Give it back; harmless when repeated."""
+        """Release it; harmless when repeated."""
         try:
             leave = self._leave.pop()
         except IndexError:
@@ -92,7 +92,7 @@ class FairQueue:
         return Place(self, owner)
 
     def leave(self, owner: object) -> None:
-        """Give a place back, see `Place.leave`."""
+        """Return a place back, see `Place.leave`."""
         self._taken[owner] -= 1
         if not self._taken[owner]:
             del self._taken[owner]

@@ -85,7 +85,7 @@ class Pool(Executor):
     def _work(self, inbox: SimpleQueue[_Item | None]) -> None:
         while (item := inbox.get()) is not None:
             answer = _called(item)
-            # Idle before whoever waits has the result, and may have the next call.
+            # Idle before the caller has the result, and may have the next call.
             self._next(inbox)
             answer()
             # An idle thread keeps nothing alive.
@@ -108,7 +108,7 @@ def _called(item: _Item) -> Callable[[], object]:
         return _nothing
     try:
         return partial(future.set_result, call())
-    except BaseException as error:  # noqa: BLE001 (it belongs to whoever waits for it)
+    except BaseException as error:  # noqa: BLE001 (the caller that waits for it gets it)
         return partial(future.set_exception, error)
 
 

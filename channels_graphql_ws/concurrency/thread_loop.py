@@ -108,7 +108,7 @@ class ThreadLoop(_EventLoop):
         done: asyncio.Future[T] = self._loop.create_future()
         try:
             done.set_result(self.run_until_complete(coro))
-        except Exception as error:  # noqa: BLE001 (it belongs to whoever awaits the future)
+        except Exception as error:  # noqa: BLE001 (the caller that awaits the future gets it)
             done.set_exception(error)
         return done
 

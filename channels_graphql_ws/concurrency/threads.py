@@ -206,7 +206,7 @@ class _ThreadCall:
         return self._result
 
     def leave(self) -> None:
-        """Give the place back; harmless when repeated."""
+        """Release the place; harmless when repeated."""
         if self._place is not None:
             self._place.leave()
 

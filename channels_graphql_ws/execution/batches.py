@@ -132,7 +132,7 @@ def _outcome(call: _Call) -> Outcome:
         return call.context.run(call.call), None
     except StopIteration as error:
         return None, RuntimeError(f"{call.call!r} raised StopIteration: {error}")
-    except BaseException as error:  # noqa: BLE001 (it belongs to whoever waits for it)
+    except BaseException as error:  # noqa: BLE001 (the caller that waits for it gets it)
         return None, error
 
 

@@ -34,7 +34,7 @@ class DictAsObject:
         object.__setattr__(self, "_items", dictionary)
 
     def _asdict(self) -> dict[str, Any]:
-        """Give the dictionary itself, not a copy."""
+        """Return the dictionary itself, not a copy."""
         items: dict[str, Any] = object.__getattribute__(self, "_items")
         return items
 

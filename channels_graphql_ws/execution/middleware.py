@@ -12,10 +12,10 @@ from graphql import MiddlewareManager
 def managed(
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None,
 ) -> MiddlewareManager | None:
-    """Give what graphql-core wants to have, `None` if there is no middleware.
+    """Return what graphql-core wants to have, `None` if there is no middleware.
 
     Raises:
-        TypeError: some of it can not be used at all.
+        TypeError: some of it cannot be used at all.
     """
     if not middleware:
         return None
@@ -30,7 +30,7 @@ def _middleware_function(middleware: Any) -> Any:
     """Wrap what is callable but no function: graphql-core would pass over it in silence.
 
     Raises:
-        TypeError: it can not be used at all.
+        TypeError: it cannot be used at all.
     """
     if isclass(middleware) and isfunction(getattr(middleware, "resolve", None)):
         name = middleware.__name__

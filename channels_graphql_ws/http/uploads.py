@@ -55,7 +55,7 @@ class Upload(graphene.Scalar):
     @staticmethod
     def serialize(_value: object) -> NoReturn:
         """Refuse a result: it cannot contain a file."""
-        raise GraphQLError("An upload can not be part of a result.")
+        raise GraphQLError("An upload cannot be part of a result.")
 
 
 def check_csrf(headers: Mapping[str, str]) -> None:

@@ -146,7 +146,7 @@ def check_safety(endpoint: Any, name: str) -> None:
 
 
 def settle(endpoint: Any) -> None:
-    """Give an instance the values of the options whose defaults are not fixed, once.
+    """Set the options of an instance whose defaults are not fixed, once.
 
     What the user has set on it, or on its class, stays.
     """

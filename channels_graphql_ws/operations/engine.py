@@ -94,7 +94,7 @@ def engine_of(endpoint: Any) -> Engine:
 
 
 def guarded(execute: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the same, whose errors of GraphQL are a result; it may give an awaitable."""
+    """Return the same function, with GraphQL errors as a result; it may return an awaitable."""
     return lambda **arguments: eager.start(_result(execute, arguments))
 
 
@@ -180,7 +180,7 @@ class Engine:
         client: Client,
         session: Session,
     ) -> Eager[PreparedOperation | None]:
-        """Have the hooks make context and root value; `None` if one of them has refused."""
+        """Ask the hooks for context and root value; `None` if one of them has refused."""
         root = None
         try:
             context = session.operation_context(request)
@@ -245,7 +245,7 @@ class Engine:
         return starts_in_thread(asked.schema, asked.document, asked.operation, hops)
 
     def _executor(self, asked: PreparedOperation, session: Session) -> Callable[..., Any]:
-        """Give what executes an operation: the user's, its compiled self, or graphql-core."""
+        """Return what executes it: the function of the user, the compiler, or graphql-core."""
         own = session.executor()
         if own is None and self.settings.compile_operations:
             plan = compiled(asked.schema, asked.document, asked.operation, self._middleware)

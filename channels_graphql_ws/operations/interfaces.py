@@ -52,7 +52,7 @@ class Client(Member, Protocol):
         ...
 
     def subscribed(self, live: ActiveSubscription) -> None:
-        """A subscription came to be: whoever ends the operation has to `end` it."""
+        """A subscription has begun: what ends the operation must `end` it."""
         ...
 
     def confirmed(self, result: str) -> None:
@@ -68,7 +68,7 @@ class Session(Protocol):
     """What the engine asks of a connection's consumer."""
 
     def hub(self) -> Hub:
-        """Give the hub.
+        """Return the hub.
 
         Raises:
             ChannelLayerError: there is no channel layer.
@@ -91,11 +91,11 @@ class Session(Protocol):
         ...
 
     def get_root_value(self, context: Any) -> Any:
-        """Give the root value of a query or mutation. May be awaitable, and may refuse."""
+        """Return the root value of a query or mutation. May be awaitable, and may refuse."""
         ...
 
     def executor(self) -> Callable[..., Any] | None:
-        """Give the user's own way to execute, called as `graphql.execute`, if there is one."""
+        """Return the user's own way to execute, called as `graphql.execute`, if there is one."""
         ...
 
     def send_away(self) -> None:

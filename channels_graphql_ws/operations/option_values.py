@@ -122,7 +122,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
 def split_options(
     cls: type[Any], given: dict[str, Any], init: Callable[..., None]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tell the options of a class from what an `__init__` of its own takes.
+    """Tell apart the options of a class and what an `__init__` of its own takes.
 
     What that has a parameter for is passed to it; an option is set on the class all the same.
 

@@ -58,7 +58,7 @@ class Place:
         self._keys = keys
 
     def release(self) -> None:
-        """Give the place back; harmless when repeated."""
+        """Release the place; harmless when repeated."""
         keys, self._keys = self._keys, ()
         for key in keys:
             self._taken[key] -= 1

@@ -212,7 +212,7 @@ class Lent:
             await own.close()
 
     async def close(self) -> None:
-        """Give everything back; harmless when repeated."""
+        """Release everything; harmless when repeated."""
         self.watch(None, "")
         if self._expiry is not None:
             self._expiry.cancel()
@@ -435,7 +435,7 @@ class EndpointSession:
         await self._lent.stop_listening()
 
     async def close(self) -> None:
-        """Give back what was lent; harmless when repeated."""
+        """Release what was lent; harmless when repeated."""
         await self._lent.close()
 
 

@@ -46,7 +46,7 @@ log = ClientLog("channels_graphql_ws.broadcast")
 steps = logging.getLogger("channels_graphql_ws.broadcast")
 
 RUNS_AT_ONCE = 32
-"""Events that are executed before the event loop may see to other things."""
+"""Events that are executed before the event loop goes on to other callbacks."""
 
 SECONDS_AT_ONCE = 0.002
 """How long that may take: a `publish` may be slow, and an event for many be shared."""
@@ -72,7 +72,7 @@ subscriptions, which drop what is too much, and say so."""
 
 
 class Listener(Protocol):
-    """What the hub needs to know of a cohort."""
+    """What the hub needs to know of a subscriber."""
 
     def offer(self, notification: Notification) -> bool:
         """Take a notification without waiting; tell if this calls for a turn."""
@@ -204,7 +204,7 @@ class Hub:
             await self._membership.settled(groups)
 
     def listen(self, listener: Listener, groups: Sequence[str]) -> bool:
-        """Let `listener` hear `groups`; tell if `joined` has to be waited for."""
+        """Subscribe `listener` to `groups`; return whether to wait for `joined`."""
         for group in groups:
             self._listeners.setdefault(group, {}).setdefault(listener, self.heard)
         return self._membership is not None and self._membership.adjust(groups)
@@ -388,7 +388,7 @@ class Hub:
             self._run()
 
     def deliver_soon(self, message: Message) -> None:
-        """Do as `hear` does, but soon: what runs in a turn must not see the caller's task."""
+        """Deliver soon, outside of the caller's task, which listeners must not see."""
         if self._take(message):
             self._go_on()
 
@@ -495,12 +495,12 @@ class Hub:
         self._go_on()
 
     def call(self, listener: Listener) -> None:
-        """Give `listener` a turn soon."""
+        """Schedule a run of `listener`."""
         self._ready.append(listener)
         self._go_on()
 
     def _go_on(self) -> None:
-        """See that whoever waits for a turn gets it."""
+        """Schedule the next step while listeners are ready."""
         if not self._is_running and (self._pending or self._ready or self._inbox):
             self._is_running = True
             self.loop.call_soon(self._run_refreshed, context=self._context)
@@ -511,7 +511,7 @@ class Hub:
         self._run()
 
     def _run(self) -> None:
-        """Give turns, round robin, but no more than may be until the event loop breathes."""
+        """Run ready listeners round-robin, up to the limit of one step of the event loop."""
         self._is_running = True
         audience, ready, inbox = self._pending, self._ready, self._inbox
         began, left, first = monotonic(), self._runs_left, self._runs_left
@@ -576,7 +576,7 @@ def hubs_of_process() -> list[Hub]:
 
 
 def hub_of(layer: ChannelLayer) -> Hub:
-    """Give the hub of the running event loop on that layer.
+    """Return the hub of the running event loop on that layer.
 
     A hub lives while somebody has acquired it: nothing is kept beyond that, as tests
     run each on an event loop of its own.

@@ -81,7 +81,7 @@ class JoinProof:
             )
 
     def take(self, message: Any) -> bool:
-        """Return whether a message is a probe, whoever sent it."""
+        """Return whether a message is a probe, of any sender."""
         if message.get("group") != PROBE_GROUP:
             return False
         if message.get("channel") == self._channel:

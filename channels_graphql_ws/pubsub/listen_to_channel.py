@@ -1,4 +1,4 @@
-"""`listen_to_channel`: messages that other Channels code sends, for whoever listens."""
+"""`listen_to_channel`: messages that other Channels code sends to listeners."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WARN_EVERY = 10.0
 
 
 PROBE = "channels_graphql_ws.probe"
-"""The type of a message that a connection sends to itself, to know that it hears."""
+"""The type of a message that a connection sends to itself, to prove that it receives."""
 
 PROBES = 20
 """So many are sent, until it is given up."""
@@ -65,7 +65,7 @@ class Messages:
         return self._waiting.popleft()
 
     def wants(self, message: dict[str, Any]) -> bool:
-        """Tell if this is a message to listen to."""
+        """Return whether this is a message to listen to."""
         return message.get("type") == self._type
 
     def put(self, message: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ class Messages:
             return
         self._warned_at = now
         log.warning(
-            "A listener to %r can not keep up: messages are dropped, the oldest first "
+            "A listener to %r cannot keep up: messages are dropped, the oldest first "
             "(queue limit %s, %s dropped so far)",
             self._type,
             self._limit,
@@ -106,7 +106,7 @@ class _Channel(Protocol):
     """Where messages come from."""
 
     def add(self, messages: Messages) -> None:
-        """Let somebody hear; several calls are one."""
+        """Wake the listeners; several calls are one."""
         ...
 
     async def opened(self) -> None:
@@ -119,7 +119,7 @@ class _Channel(Protocol):
 
 
 def _dispatch_next(message: dict[str, Any], listeners: Iterable[Messages]) -> bool:
-    """Give a message to those who want it; tell if there are any."""
+    """Pass a message to its listeners; return whether there are any."""
     wanting = [messages for messages in listeners if messages.wants(message)]
     for messages in wanting:
         # One who changes it must not change it for the others.
@@ -168,7 +168,7 @@ _closing: set[asyncio.Task[None]] = set()
 
 
 def _channel_of(layer: ChannelLayer, group: str) -> _GroupChannel:
-    """Give the channel of a group in the running event loop; it lives while it is used."""
+    """Return the channel of a group in the running event loop; it lives while it is used."""
     for stale in [key for key in _channels if key[0].is_closed()]:
         del _channels[stale]
     key = asyncio.get_running_loop(), id(layer), group
@@ -194,12 +194,12 @@ Dispatch: TypeAlias = Callable[[dict[str, Any], bool], Awaitable[bool]]
 
 
 class OwnChannel:
-    """The channel of one connection: is read from when somebody first wants to hear it.
+    """The channel of one connection, read from its first listener on.
 
     Args:
         layer: the channel layer.
         name: the name of the channel.
-        is_closed: who listens hears nothing, and the end at once.
+        is_closed: listeners receive nothing but the end, at once.
     """
 
     __slots__ = ("_dispatch", "_is_closed", "_listeners", "_name", "_news", "_reader", "layer")
@@ -220,7 +220,7 @@ class OwnChannel:
         self._start()
 
     def add(self, messages: Messages) -> None:
-        """Let somebody hear."""
+        """Add a listener."""
         if self._is_closed:
             messages.end()
             return
@@ -241,7 +241,7 @@ class OwnChannel:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROBE_EVERY):
                     await news.wait()
-        raise ChannelLayerError(f"Can not read from the channel {self._name}")
+        raise ChannelLayerError(f"Cannot read from the channel {self._name}")
 
     def remove(self, messages: Messages) -> None:
         """Undo `add`.

@@ -26,7 +26,7 @@ class Outgoing:
     sender: str
     """The class that it is about."""
     addressee: str | None = None
-    """The group, as whoever sends calls it."""
+    """The group, as its sender calls it."""
     keep: tuple[int, float] | None = None
     """How many events of the group its history keeps, and for how many seconds."""
 
@@ -118,12 +118,12 @@ class PendingSend(asyncio.Future[None]):
         super().add_done_callback(fn, context=context)
 
     def sent(self) -> None:
-        """Tell whoever waits that the channel layer has it."""
+        """Tell the waiting sender that the channel layer has it."""
         if not self.done():
             self.set_result(None)
 
     def fail(self, error: Exception, about: str) -> None:
-        """Tell whoever waits; if nobody does, tell the log."""
+        """Tell the waiting sender of a failure; if nobody waits, the log."""
         if self.done():
             return
         self.set_exception(error)
@@ -154,7 +154,7 @@ class SendOfAll(PendingSend):
 class LocalSend(asyncio.Future[None]):
     """A broadcast that needs no channel layer: it cannot fail, and takes one loop iteration.
 
-    What hands it over is on the event loop before whoever waits for it. So waiting takes
+    What hands it over is on the event loop before its sender waits. So waiting takes
     no callback, and no second iteration.
     """
 

@@ -142,7 +142,7 @@ class Lane:
             "layer already. It is slow or away, or takes less than is sent: await broadcasts"
         )
         pending.set_exception(error)
-        pending.exception()  # Marks it as seen; whoever awaits it is told all the same.
+        pending.exception()  # Marks it as seen; a caller that awaits it is told all the same.
         if not self._is_full and outgoing.counts:
             self._is_full = True
             log.error("Broadcasts are dropped: %s", error)

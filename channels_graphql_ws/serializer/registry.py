@@ -62,7 +62,7 @@ def register(
     for old in (_by_class.get(cls), _by_name.get(name)):
         if old is not None and old != new:
             raise ValueError(
-                f"Can not register {cls.__qualname__} as {name!r}: "
+                f"Cannot register {cls.__qualname__} as {name!r}: "
                 f"{old.cls.__qualname__} is registered as {old.name!r} already"
             )
     _by_class[cls] = _by_name[name] = new

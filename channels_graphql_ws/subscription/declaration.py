@@ -242,7 +242,7 @@ class Subscription(_ObjectType[Payload]):
             using: the alias of the database with the transaction, by default the default one.
 
         Raises:
-            PayloadTypeError: the payload holds something that can not be encoded.
+            PayloadTypeError: the payload holds something that cannot be encoded.
             ChannelLayerError: no channel layer is configured.
             TypeError: `using` is of no use without `on_commit`.
         """
@@ -261,7 +261,7 @@ class Subscription(_ObjectType[Payload]):
         """Do as `broadcast` does: encode at once; the awaiting sends.
 
         Raises:
-            PayloadTypeError: the payload holds something that can not be encoded.
+            PayloadTypeError: the payload holds something that cannot be encoded.
             ChannelLayerError: no channel layer is configured.
             TypeError: `using` is of no use without `on_commit`.
         """
@@ -280,7 +280,7 @@ class Subscription(_ObjectType[Payload]):
         """Do as `broadcast` does, in a thread where no event loop runs.
 
         Raises:
-            PayloadTypeError: the payload holds something that can not be encoded.
+            PayloadTypeError: the payload holds something that cannot be encoded.
             ChannelLayerError: no channel layer is configured.
             RuntimeError: an event loop runs in this thread.
             TypeError: `using` is of no use without `on_commit`.

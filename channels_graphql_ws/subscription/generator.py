@@ -57,7 +57,7 @@ class GeneratorSubscription:
         """Take what the user's method has returned.
 
         Raises:
-            TypeError: one can not iterate over it asynchronously.
+            TypeError: one cannot iterate over it asynchronously.
         """
         if not hasattr(source, "__aiter__"):
             raise TypeError(

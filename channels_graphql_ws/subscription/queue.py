@@ -36,7 +36,7 @@ class Queued(Protocol):
     def coalesce_key(self, key: CoalesceKey) -> None: ...
 
     def payload(self) -> Any:
-        """Give the payload."""
+        """Return the payload."""
         ...
 
 
@@ -54,13 +54,13 @@ class DropLog:
         self._warned_at = float("-inf")
 
     def warn(self, what: str, consequence: str, limit: int) -> None:
-        """Say what becomes of a subscription that is too slow, if it is time to."""
+        """Log what happens to a subscription that is too slow, if it is due."""
         now = time.monotonic()
         if now - self._warned_at < self.interval:
             return
         self._warned_at = now
         log.warning(
-            "Subscription %s can not keep up: %s "
+            "Subscription %s cannot keep up: %s "
             "(queue limit %s, %s dropped in this process so far)",
             what,
             consequence,
@@ -110,7 +110,7 @@ class NotificationQueue(Generic[T]):
         return True
 
     def take(self) -> T | None:
-        """Give the one whose turn it is, or `None`."""
+        """Return the next notification, or `None`."""
         return self._waiting.popleft() if self._waiting else None
 
     def clear(self) -> None:
@@ -193,7 +193,7 @@ class CoalescingQueue(NotificationQueue[T]):
         return True
 
     def take(self) -> T | None:
-        """Give the one whose turn it is, or `None`."""
+        """Return the next notification, or `None`."""
         return self._by_key.popitem(last=False)[1] if self._by_key else None
 
     def clear(self) -> None:

@@ -97,7 +97,7 @@ class SharedResult:
         self.notification.coalesce_key = key
 
     def text(self, format_error: Formatter) -> str:
-        """Give the JSON text. Of errors, each client is told by its own consumer."""
+        """Return the JSON text. Of errors, each client is told by its own consumer."""
         if self._text is not None:
             return self._text
         text = encode_result(self._result, format_error, self._limit)
@@ -118,7 +118,7 @@ class SharedResult:
         return text if self.cursor is None else CursorText.of(text, self.cursor)
 
     def payload(self) -> Any:
-        """Give an object for all filters, which is none that `publish` has seen."""
+        """Return a payload for all filters; never one that `publish` has seen."""
         if not self._payload:
             self._payload.append(self.notification.payload())
         return self._payload[0]
@@ -160,7 +160,7 @@ class SharedSubscriber(Subscriber):
         self._members[seat] = None
 
     def leave(self, seat: SharedMember) -> asyncio.Task[None] | None:
-        """Let a member go; the last one is given what is still under way."""
+        """Remove a member; the last one takes over what is still under way."""
         self._members.pop(seat, None)
         if self._members or self._ended:
             return None
@@ -172,7 +172,7 @@ class SharedSubscriber(Subscriber):
 
     def finish(self) -> bool:
         """End behind what was offered so far; tell if this calls for a turn."""
-        # Who comes now is to hear of what is broadcast behind the end.
+        # New members receive what is broadcast behind the end.
         self._closed(self)
         return super().finish()
 
@@ -237,12 +237,12 @@ class SharedSubscriber(Subscriber):
         return SharedResult(result, event, continuity.cursor, continuity.take_gap(), limit=limit)
 
     def _dispatch_next(self, result: SharedResult | None, serial: float = inf) -> None:
-        """Let the result, or the end, go to all who were here when it was broadcast."""
+        """Deliver the result, or the end, to all who were members when it was broadcast."""
         self._result = result
         self._waiting = iter([seat for seat in self._members if seat.since < serial])
 
     def _deliver(self, waiting: Iterator[SharedMember]) -> None:
-        """See to the next few."""
+        """Deliver to the next few members."""
         few = list(islice(waiting, DELIVERIES_AT_ONCE))
         for seat in few:
             try:
@@ -256,9 +256,9 @@ class SharedSubscriber(Subscriber):
 
 
 class SharedMember:
-    """One client's place in a cohort.
+    """One client's place in a shared subscriber.
 
-    Results that its client can not take yet wait here, in a queue of its own.
+    Results that its client cannot take yet wait here, in a queue of its own.
     """
 
     __slots__ = (
@@ -282,7 +282,7 @@ class SharedMember:
 
     def __init__(
         self,
-        cohort: SharedSubscriber,
+        subscriber: SharedSubscriber,
         plan: EventExecution,
         member: Member,
         backlog: NotificationQueue[SharedResult],
@@ -290,7 +290,7 @@ class SharedMember:
         format_error: Formatter,
         id: object,
     ) -> None:
-        self.listener = cohort
+        self.listener = subscriber
         self.on_gap: OnGap = TELL
         """What is done when events were lost."""
         self._continuity: Continuity | None = None
@@ -308,7 +308,7 @@ class SharedMember:
         self._is_too_slow = False
         self._ended = False
         self._task: asyncio.Task[None] | None = None
-        cohort.join(self)
+        subscriber.join(self)
 
     def open(self) -> None:
         """Begin: with the `initial` hook if there is one, then with what came meanwhile."""
@@ -347,7 +347,7 @@ class SharedMember:
                 self._start(self._send_text(text))
 
     def end(self) -> Eager[None]:
-        """Leave the cohort, stop what is under way, and call `unsubscribed`, once."""
+        """Leave the subscriber, stop what is under way, and call `unsubscribed`, once."""
         if self._ended:
             yield from await_end(self._task)
             return

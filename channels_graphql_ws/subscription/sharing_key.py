@@ -1,4 +1,4 @@
-"""Which subscriptions are alike: finds the cohort that a client may share."""
+"""Which subscriptions are alike: finds the subscriber that a client may share."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def sharing_key(
     # Variables that `on_operation` has put there, a `__hash__` of the user's: then alone.
     except Exception as error:  # noqa: BLE001
         log.warning(
-            "Subscription %s is not shared: its `context_id` %r or its variables can not be "
+            "Subscription %s is not shared: its `context_id` %r or its variables cannot be "
             "compared: %r",
             plan.name,
             context_id,
@@ -68,13 +68,13 @@ def sharing_key(
 
 
 class SharedSubscribers:
-    """The cohorts of one engine that take more members."""
+    """The shared subscribers of one engine that take more members."""
 
     def __init__(self) -> None:
-        self._cohorts: dict[SharingKey, SharedSubscriber] = {}
+        self._subscribers: dict[SharingKey, SharedSubscriber] = {}
 
     def __len__(self) -> int:
-        return len(self._cohorts)
+        return len(self._subscribers)
 
     def get(
         self,
@@ -82,17 +82,17 @@ class SharedSubscribers:
         plan: Callable[[], EventExecution],
         queue_limit: int,
     ) -> SharedSubscriber:
-        """Give the cohort for what is alike; make it with a plan of its own."""
-        cohort = self._cohorts.get(like)
+        """Return the shared subscriber of what is alike; make it if there is none."""
+        subscriber = self._subscribers.get(like)
         # One that has ended is forgotten, unless the hash of its `context_id` has changed.
-        if cohort is None or cohort.is_ending:
+        if subscriber is None or subscriber.is_ending:
             # A plan keeps the context variables that it finds: they would be one client's.
             fresh = context_of_nobody().run(plan)
             forget = partial(self._forget, like)
-            cohort = SharedSubscriber(fresh, like.hub, like.groups, queue_limit, forget)
-            self._cohorts[like] = cohort
-        return cohort
+            subscriber = SharedSubscriber(fresh, like.hub, like.groups, queue_limit, forget)
+            self._subscribers[like] = subscriber
+        return subscriber
 
-    def _forget(self, like: SharingKey, cohort: SharedSubscriber) -> None:
-        if self._cohorts.get(like) is cohort:
-            del self._cohorts[like]
+    def _forget(self, like: SharingKey, subscriber: SharedSubscriber) -> None:
+        if self._subscribers.get(like) is subscriber:
+            del self._subscribers[like]

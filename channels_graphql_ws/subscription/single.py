@@ -42,14 +42,14 @@ HELD: Final = object()
 """In the place of a notification: what is offered has to wait for `open`."""
 
 _INITIAL: Final = object()
-"""In the place of a notification: the first event, which is no broadcast."""
+"""Sentinel for a notification: the first event, which no broadcast caused."""
 
 
 class Member(Protocol):
     """Who gets the results."""
 
     def ready(self) -> Awaitable[None] | None:
-        """Give something to wait for before the next result, if there is need to."""
+        """Return what to wait for before the next result, or `None`."""
         ...
 
     def next(self, result: str) -> None:
@@ -89,7 +89,7 @@ def encode_continued(
 
 
 class SingleSubscriber(Subscriber):
-    """A cohort of one: the subscription of a client that shares with nobody."""
+    """The subscriber of one client that shares its events with no other."""
 
     __slots__ = ("_filters", "_format_error", "_id", "_member", "groups", "on_gap")
 

@@ -91,7 +91,7 @@ class Subscriber(ABC):
 
     @property
     def is_ending(self) -> bool:
-        """Tell if it takes no more notifications."""
+        """Return whether it takes no more notifications."""
         return self._ending
 
     def offer(self, notification: Notification) -> bool:
@@ -149,7 +149,7 @@ class Subscriber(ABC):
         try:
             rest = self._begin()
         except BaseException:
-            # Whoever's mistake it is, it costs no more than this turn.
+            # Whatever has failed, it costs no more than this event.
             self._ask_for_another()
             raise
         if rest is None:
@@ -221,7 +221,7 @@ class Subscriber(ABC):
 
 
 def refuse_namesakes(subscription_class: type[Subscription], group: str) -> None:
-    """Let no two classes share a group: each would get the events of the other.
+    """Refuse two classes that share a group: each would get the events of the other.
 
     Args:
         subscription_class: the class that is subscribed to.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -29,8 +28,6 @@ COMPARED: Final = 1_000
 
 LOOKED_EVERY: Final = 10.0
 """Seconds between two searches for what is wrong with the groups of a class."""
-
-_SEPARATORS: Final = re.compile(r"[\W_]+")
 
 # Of classes that are no more, nothing is kept.
 _warned: WeakSet[type[Subscription]] = WeakSet()
@@ -162,4 +159,4 @@ def _meant(group: str, names: Iterable[str]) -> str | None:
 
 
 def _parts(name: str) -> list[str]:
-    return [part for part in _SEPARATORS.split(name.casefold()) if part]
+    return "".join(each if each.isalnum() else " " for each in name.casefold()).split()

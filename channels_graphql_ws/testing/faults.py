@@ -177,7 +177,7 @@ class FaultyChannelLayer(InMemoryChannelLayer):
             raise error
 
     def _error(self, method: str) -> Exception | None:
-        """Give what a call is to raise now; it counts as raised."""
+        """Return what a call is to raise now; it counts as raised."""
         error = self._errors.get(method)
         if error is not None and method in self._times:
             self._times[method] -= 1
@@ -193,7 +193,7 @@ class FaultyChannelLayer(InMemoryChannelLayer):
 
 
 def _checked(methods: Collection[str]) -> Collection[str]:
-    """Give the methods that are meant.
+    """Return the methods that are meant.
 
     Raises:
         ValueError: a channel layer has no such method.

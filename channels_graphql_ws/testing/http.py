@@ -228,7 +228,7 @@ class GraphqlHttpClient:
             yield response
 
     def _state(self) -> dict[bytes, bytes]:
-        """Give the headers that carry the cookies and the token."""
+        """Return the headers that carry the cookies and the token."""
         state: dict[bytes, bytes] = {}
         if self.cookies:
             pairs = [f"{name}={morsel.coded_value}" for name, morsel in self.cookies.items()]
@@ -338,7 +338,7 @@ class _EventParser:
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> Iterator[tuple[str, str]]:
-        """Give the name and the data of each event that a piece completes."""
+        """Return the name and the data of each event that a piece completes."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             field, _, value = line.decode().rstrip("\r").partition(":")

@@ -101,7 +101,7 @@ def execution_result(payload: Any) -> ExecutionResult:
 def parts(
     payload: Any,
 ) -> tuple[dict[str, Any] | None, list[GraphQLError] | None, dict[str, Any] | None]:
-    """Give the data, the errors and the extensions of a result.
+    """Return the data, the errors and the extensions of a result.
 
     Raises:
         RemoteProtocolError: it is no result.

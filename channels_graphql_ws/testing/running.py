@@ -29,12 +29,12 @@ class RunningApplication:
         self._inputs: asyncio.Queue[Event] = communicator.input_queue
         self._outputs: asyncio.Queue[Event | None] = communicator.output_queue
         self._task: asyncio.Task[None] = communicator.future
-        # `None` behind the last event wakes whoever waits for one more.
+        # `None` behind the last event wakes a caller that waits for one more.
         self._task.add_done_callback(lambda _: self._outputs.put_nowait(None))
         self._hung_up = False
 
     def send(self, event: Event) -> None:
-        """Give the application an event.
+        """Pass an event to the application.
 
         Raises:
             ConnectionClosedError: it has ended. If it has failed: its exception.

@@ -168,7 +168,7 @@ class _Uvicorn:
 
 
 class _Daphne:
-    """Daphne. All of them share one thread: Twisted's reactor can not be started twice."""
+    """Daphne. All of them share one thread: Twisted's reactor cannot be started twice."""
 
     def __init__(self, application: Any) -> None:
         from daphne.server import Server  # noqa: PLC0415 (need not be installed)
@@ -218,7 +218,7 @@ _reactor_lock = threading.Lock()
 
 
 def _reactor() -> Any:
-    """Give the reactor that Daphne has installed, and start it the first time."""
+    """Return the reactor that Daphne has installed, started the first time."""
     from twisted.internet import reactor  # noqa: PLC0415 (comes with Daphne)
 
     running: Any = reactor

@@ -150,7 +150,7 @@ def _waited_for(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
 
 
 def _steps(results: GraphqlResults[Result]) -> _Steps[Result]:
-    """Give `None` when the subscription has begun, then results and what ended a wait."""
+    """Yield `None` when the subscription has begun, then results and what ended a wait."""
     with Portal() as portal:
         try:
             portal.run(results.__aenter__())

@@ -97,7 +97,7 @@ class WebSocketHooks:
 
     @default
     async def on_pong(self, payload: Any) -> None:
-        """See a pong of the client, asked for or not.
+        """Look at a pong of the client, asked for or not.
 
         Args:
             payload: a JSON object, or `None`; clients repeat `ping_payload`.

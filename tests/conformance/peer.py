@@ -75,7 +75,7 @@ class Peer(GraphqlWsClient):
         return {"type": self.result, "id": id, "payload": {"data": data, **rest}}
 
     def refused(self, id: Any, *errors: dict[str, Any]) -> list[dict[str, Any]]:
-        """How the dialect says that a document can not be executed."""
+        """How the dialect says that a document cannot be executed."""
         if self.is_new:
             return [{"type": "error", "id": id, "payload": list(errors)}]
         return [self.next(id, None, errors=list(errors)), complete(id)]

@@ -202,5 +202,5 @@ async def test_an_upload_has_to_be_uploaded(query, variables, message):
 
 
 def test_an_upload_is_no_part_of_a_result():
-    with pytest.raises(Exception, match="can not be part of a result"):
+    with pytest.raises(Exception, match="cannot be part of a result"):
         http_schema.Upload.serialize("x")

@@ -42,7 +42,7 @@ async def generate_count(root, info, to):
     for number in range(to):
         yield {"number": number}
     if to > 2:
-        raise ValueError("I can not count so far")
+        raise ValueError("I cannot count so far")
 
 
 @subscription.source("heard")

@@ -43,7 +43,7 @@ class Subscription:
         for number in range(to):
             yield Event(number=number)
         if to > 2:
-            raise ValueError("I can not count so far")
+            raise ValueError("I cannot count so far")
 
     @strawberry.subscription
     async def heard(self, info: strawberry.Info, group: str) -> AsyncIterator[str]:

@@ -38,7 +38,8 @@ def documented() -> dict[str, Any]:
     text = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_text()
     snippets = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {"schema": http_schema.schema}
-    exec(next(each for each in snippets if "sha256Hash" in each), names)  # noqa: S102 (ours)
+    recipe = next(each for each in snippets if "sha256Hash" in each)
+    exec(recipe.replace("from chat.schema import schema\n", ""), names)  # noqa: S102 (ours)
     return names
 
 

@@ -246,7 +246,7 @@ async def test_who_does_not_listen_loses_the_oldest_and_the_log_is_told_once(cap
     assert messages.dropped == 2
     assert await texts(messages, 2) == ["c", "d"]
     [warning] = caplog.messages
-    assert "listener to 'chat' can not keep up" in warning
+    assert "listener to 'chat' cannot keep up" in warning
     monkeypatch.setattr(listening, "WARN_EVERY", 0)
     for text in "abc":
         messages.put(chat(text))
@@ -438,7 +438,7 @@ async def test_a_channel_that_is_never_heard_is_an_error(own, layer, monkeypatch
         pass
 
     monkeypatch.setattr(layer, "send", loses_all)
-    with pytest.raises(ChannelLayerError, match=r"Can not read from the channel specific\.mine!1"):
+    with pytest.raises(ChannelLayerError, match=r"Cannot read from the channel specific\.mine!1"):
         async with hearing(own):
             raise AssertionError
 

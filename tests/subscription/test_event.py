@@ -399,7 +399,7 @@ class Odd(graphene.Scalar):
     @staticmethod
     def serialize(value):
         if value == "raise":
-            raise ValueError("can not be serialized")
+            raise ValueError("cannot be serialized")
         return {"object": object(), "big": 2**70, "nan": math.nan, "cut": "\ud83d"}[value]
 
 
@@ -416,7 +416,7 @@ class OddEvent(Subscription):
 @pytest.mark.parametrize(
     ("payload", "data", "message"),
     [
-        ("raise", {"event": {"odd": None}}, "can not be serialized"),
+        ("raise", {"event": {"odd": None}}, "cannot be serialized"),
         ("object", None, "The result has no JSON form"),
         ("big", {"event": {"odd": 2**70}}, None),
         ("nan", {"event": {"odd": None}}, None),

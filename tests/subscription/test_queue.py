@@ -125,7 +125,7 @@ def test_the_log_says_what_happens_to_a_full_queue(policy, words, caplog):
     put(made(policy, coalesce=lambda payload: None), 1, 2, 3, 4)
     [record] = caplog.records
     assert (record.levelno, record.name) == (logging.WARNING, "channels_graphql_ws.broadcast")
-    assert "OnNews can not keep up" in record.message
+    assert "OnNews cannot keep up" in record.message
     assert words in record.message
     assert "limit 3" in record.message
 

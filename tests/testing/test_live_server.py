@@ -1,4 +1,4 @@
-"""`LiveServer`: real sockets, with both servers; and what it says where it can not serve."""
+"""`LiveServer`: real sockets, with both servers; and what it says where it cannot serve."""
 
 from __future__ import annotations
 

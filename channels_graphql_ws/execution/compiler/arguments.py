@@ -1,4 +1,4 @@
-"""The arguments of a field: worked out once, where they can not differ from call to call."""
+"""The arguments of a field: worked out once, where they cannot differ from call to call."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Arguments:
         self._variables = _variables(definition, nodes)
 
     def of(self, bound: BoundOperation) -> dict[str, Any]:
-        """Give the arguments; they are not to be changed.
+        """Return the arguments; they are not to be changed.
 
         Raises:
             GraphQLError: there is none for a variable or a literal.
@@ -66,11 +66,11 @@ class Arguments:
         return values
 
     def last(self, bound: BoundOperation) -> bool:
-        """Tell if each call may get the same objects, so that they need not be asked for again."""
+        """Return whether all calls may share these arguments."""
         return self._lasts or self._from_variables(bound.variable_values) is not None
 
     def _from_variables(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Give the arguments if each is a variable that has a value; that is checked already."""
+        """Return the arguments if each is a variable that has a value; that is checked already."""
         if self._variables is None:
             return None
         arguments: dict[str, Any] = {}
@@ -85,7 +85,7 @@ class Arguments:
 def _variables(
     definition: GraphQLField, nodes: Mapping[str, ArgumentNode]
 ) -> list[tuple[str, str]] | None:
-    """Give what each argument is called by the resolver, and as a variable, if it is one."""
+    """Return what each argument is called by the resolver, and as a variable, if it is one."""
     variables: list[tuple[str, str]] = []
     for name, argument in definition.args.items():
         node = nodes.get(name)

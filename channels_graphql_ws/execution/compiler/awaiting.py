@@ -12,7 +12,7 @@ from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable
 from channels_graphql_ws.execution.heavy import marked
 
 Kinds: TypeAlias = set[type]
-"""Classes of values that can not be awaited, as far as an operation has met them."""
+"""Classes of values that cannot be awaited, as far as an operation has met them."""
 
 MOST_KINDS: Final = 100
 """Most classes that are remembered for one operation."""
@@ -21,12 +21,12 @@ _BUILT_IN: Final = (str, int, float, bool, type(None), dict, list, tuple)
 
 
 def built_in_kinds() -> Kinds:
-    """Give the classes that are known from the start."""
+    """Return the classes that are known from the start."""
     return set(_BUILT_IN)
 
 
 def has_to_wait(value: Any, kinds: Kinds) -> bool:
-    """Tell if a value can be awaited; remember its class if that tells it of all values."""
+    """Return whether a value can be awaited; remember its class if that tells it of all values."""
     if is_awaitable(value):
         return True
     kind = type(value)
@@ -36,7 +36,7 @@ def has_to_wait(value: Any, kinds: Kinds) -> bool:
 
 
 def _is_plain(kind: Any) -> bool:
-    """Tell if no value of the class can have an `__await__`."""
+    """Return whether no value of the class can have an `__await__`."""
     return (
         kind.__getattribute__ is object.__getattribute__
         and not hasattr(kind, "__getattr__")

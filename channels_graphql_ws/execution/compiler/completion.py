@@ -88,11 +88,11 @@ class Plans(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Tell if there is no room for more."""
+        """Return whether there is no room for more."""
         ...
 
     def selection(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Selection:
-        """Give the fields that are selected of an object."""
+        """Return the fields that are selected of an object."""
         ...
 
 
@@ -482,7 +482,7 @@ class _ObjectItems(_Items):
         super().__init__(item_type, place)
         self._objects = objects
         self._plain: Kinds = set()
-        """Classes of objects that are no exceptions and can not be awaited."""
+        """Classes of objects that are no exceptions and cannot be awaited."""
 
     def step(self) -> int:
         """Return how many items are completed without a look at the clock."""

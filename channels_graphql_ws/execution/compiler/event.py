@@ -74,7 +74,7 @@ class EventField:
         self._after = bound.operation, bound.variable_values, bound.context_value, is_awaitable
 
     def arguments(self) -> dict[str, Any]:
-        """Give the arguments of the field; they are not to be changed.
+        """Return the arguments of the field; they are not to be changed.
 
         Raises:
             GraphQLError: there is none for a variable or a literal.
@@ -82,14 +82,14 @@ class EventField:
         return self._field.arguments_of(self._bound)
 
     def info(self, payload: Any = None) -> GraphQLResolveInfo:
-        """Give what the resolver of the field gets for an event, and hooks without one."""
+        """Return what the resolver of the field gets for an event, and hooks without one."""
         # Faster than to unpack them.
         parts = self._before + (payload,) + self._after  # noqa: RUF005
         info: GraphQLResolveInfo = make(GraphQLResolveInfo, parts)
         return info
 
     def is_resolved_by(self, resolve: Callable[..., Any]) -> bool:
-        """Tell if it is this that resolves the field, nothing around it, by the same arguments."""
+        """Return whether only this resolves the field, always with the same arguments."""
         return self._field.resolve is resolve and self._field.has_lasting_arguments(self._bound)
 
     def execute(self, payload: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
@@ -113,7 +113,7 @@ class EventField:
         return self._response(run, data)
 
     def failed(self, payload: Any, error: Exception) -> ExecutionResult:
-        """Give the result if somebody else could not resolve the field."""
+        """Return the result if somebody else could not resolve the field."""
         return self._failure(Execution(self._bound, payload), error)
 
     def _response(self, run: Execution, data: Any) -> ExecutionResult | Awaitable[ExecutionResult]:

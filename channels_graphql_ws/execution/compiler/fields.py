@@ -167,7 +167,7 @@ class Field:
         return self.guarded(coroutine, run, path)
 
     def arguments_of(self, bound: BoundOperation) -> dict[str, Any]:
-        """Give the arguments, which are not to be changed.
+        """Return the arguments, which are not to be changed.
 
         Raises:
             GraphQLError: there is none for a variable or a literal.
@@ -175,7 +175,7 @@ class Field:
         return {} if self._arguments is None else self._arguments.of(bound)
 
     def has_lasting_arguments(self, bound: BoundOperation) -> bool:
-        """Tell if each call may get the same arguments; if not, the resolver may change them."""
+        """Return whether all calls may share the arguments; no resolver may change them then."""
         return self._arguments is None or self._arguments.last(bound)
 
     def complete(self, run: Execution, value: Any, parent_path: Path | None) -> Any:
@@ -185,7 +185,7 @@ class Field:
         return self.complete_at(run, value, path, info)
 
     def info(self, run: Execution, path: Path) -> GraphQLResolveInfo:
-        """Give what user code gets."""
+        """Return what user code gets."""
         bound = run.bound
         info: GraphQLResolveInfo = make(
             GraphQLResolveInfo,
@@ -252,7 +252,7 @@ def _read_by(resolve: Callable[..., Any], name: str) -> Read | None:
 
 
 def _needs_info(type_: Any) -> bool:
-    """Tell if completing a value of the type may call code that gets `info`."""
+    """Return whether completing a value of the type may call code that gets `info`."""
     if is_abstract_type(type_):
         return True
     is_type_of = getattr(type_, "is_type_of", None)

@@ -66,7 +66,7 @@ is_awaitable: Final[Callable[[Any], bool]] = _is_awaitable
 
 
 def is_known() -> bool:
-    """Tell if this graphql-core is one that the compiler knows."""
+    """Return whether this graphql-core is one that the compiler knows."""
     return (
         GraphQLResolveInfo._fields == _INFO
         and Path._fields == ("prev", "key", "typename")
@@ -81,7 +81,7 @@ def runtime_type(
     value: Any,
     info: GraphQLResolveInfo,
 ) -> GraphQLObjectType:
-    """Give the type that a value of an interface or union is said to have.
+    """Return the type that a value of an interface or union is said to have.
 
     Raises:
         GraphQLError: there is no such type, or it is none of the possible ones.
@@ -104,7 +104,7 @@ def wrapped(
 
 
 def is_stable(middleware: MiddlewareManager) -> bool:
-    """Tell if this always gives the same for a resolver, so that it need not be asked again.
+    """Return whether this always returns the same for a resolver, so that it is asked once.
 
     A subclass that decides for itself may say so of itself: `is_stable = True`.
     """

@@ -262,7 +262,7 @@ class CompiledOperation:
 
 
 def _length(document: DocumentNode) -> int:
-    """Give the characters of a document for each of its operations."""
+    """Return the characters of a document for each of its operations."""
     operations = [
         definition
         for definition in document.definitions

@@ -48,7 +48,7 @@ class Budget:
 
     @property
     def is_full(self) -> bool:
-        """Tell if nothing more is to be kept."""
+        """Return whether nothing more is to be kept."""
         return self._left < 0
 
     def take(self, fields: int) -> None:
@@ -129,7 +129,7 @@ class Selection:
     def execute(  # noqa: C901, PLR0912
         self, run: Execution, source: Any, path: Path | None, index: int | None = None
     ) -> Any:
-        """Give the data of an object, or a coroutine.
+        """Return the data of an object, or a coroutine.
 
         Args:
             run: the execution.
@@ -205,7 +205,7 @@ class Plans:
     """All selections of an operation, the conditions being decided.
 
     Attributes:
-        kinds: classes of values that can not be awaited.
+        kinds: classes of values that cannot be awaited.
     """
 
     def __init__(
@@ -226,11 +226,11 @@ class Plans:
 
     @property
     def is_full(self) -> bool:
-        """Tell if there is no room for more."""
+        """Return whether there is no room for more."""
         return self._room.is_full
 
     def selection(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Selection:
-        """Give the fields that nodes of one field select of an object."""
+        """Return the fields that nodes of one field select of an object."""
         key = (type_, *map(id, nodes))
         selection = self._selections.get(key)
         if selection is None:

@@ -33,12 +33,12 @@ _RANGES: Final = {
 
 
 def range_of(type_: Any) -> Range | None:
-    """Give the values that serializing leaves alone; `None` for any but a built-in scalar."""
+    """Return the values that serializing leaves alone; `None` for any but a built-in scalar."""
     return _range(type_, "serialize")
 
 
 def input_range_of(type_: Any) -> Range | None:
-    """Give the values of variables that parsing leaves alone; otherwise as `range_of`."""
+    """Return the values of variables that parsing leaves alone; otherwise as `range_of`."""
     return _range(type_, "parse_value")
 
 

@@ -58,7 +58,7 @@ class Survey:
             of them is where the client says nothing; `None` where there is no default.
 
     Raises:
-        UnknownError: the operation can not be compiled.
+        UnknownError: the operation cannot be compiled.
     """
 
     def __init__(self, document: DocumentNode, operation: OperationDefinitionNode) -> None:
@@ -161,7 +161,7 @@ class Collector:
         return meta_field(self._schema, type_, name)
 
     def collect(self, type_: GraphQLObjectType, sets: Iterable[SelectionSetNode | None]) -> Fields:
-        """Give the nodes of each field by response name, in the order of the document."""
+        """Return the nodes of each field by response name, in the order of the document."""
         fields: Fields = {}
         seen: set[str] = set()
         for node in chain.from_iterable(self._nodes(type_, each, seen) for each in sets):
@@ -184,7 +184,7 @@ class Collector:
     def _fragment(
         self, selection: SelectionNode, seen: set[str]
     ) -> FragmentDefinitionNode | InlineFragmentNode | None:
-        """Give the fragment that is to be looked into, each by its name once."""
+        """Return the fragment that is to be looked into, each by its name once."""
         if not isinstance(selection, FragmentSpreadNode):
             assert isinstance(selection, InlineFragmentNode)
             return selection if self._is_selected(selection) else None

@@ -63,7 +63,7 @@ class Variables:
         self._are_all_expected = len(self._expected) == len(expected)
 
     def coerced(self, inputs: Mapping[str, Any]) -> dict[str, Any] | list[GraphQLError]:
-        """Give what a client's values are to the operation, or what is wrong with them."""
+        """Return what a client's values are to the operation, or what is wrong with them."""
         if not self._are_all_expected:
             return self._coerced_by_core(inputs)
         values: dict[str, Any] = {}
@@ -92,7 +92,7 @@ class Variables:
 
 
 def _expected(schema: GraphQLSchema, definition: VariableDefinitionNode) -> _Expected | None:
-    """Give what is expected of a variable; `None` if it has to be left to graphql-core."""
+    """Return what is expected of a variable; `None` if it has to be left to graphql-core."""
     type_: Any = type_from_ast(schema, definition.type)
     range_ = input_range_of(get_nullable_type(type_))
     if range_ is None:

@@ -27,7 +27,7 @@ class Odd(graphene.Scalar):
     @staticmethod
     def parse_value(value: Any) -> Any:
         if value == "raise":
-            raise ValueError("can not be parsed")
+            raise ValueError("cannot be parsed")
         return value
 
     @staticmethod
@@ -104,7 +104,7 @@ Report = type("Report", (Faults, graphene.ObjectType), dict(RESOLVERS))
 
 
 def publish(payload: Any, info: Any, **arguments: Any) -> Any:
-    """Publish what is sent, or what can not be sent."""
+    """Publish what is sent, or what cannot be sent."""
     match payload:
         case "raise":
             raise LookupError("publish")

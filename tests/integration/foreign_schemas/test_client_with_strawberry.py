@@ -93,7 +93,7 @@ async def test_a_subscription_that_breaks_says_so(ws_url):
         events = client.subscription(COUNT, {"to": 3})
         assert [(await anext(events))["count"]["number"] for _ in range(3)] == [0, 1, 2]
         last = await anext(events)
-        assert last.errors[0]["message"] == "I can not count so far"
+        assert last.errors[0]["message"] == "I cannot count so far"
 
 
 async def test_a_client_without_an_event_loop_gets_the_same(ws_url, http_url):

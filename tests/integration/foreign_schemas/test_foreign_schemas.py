@@ -70,7 +70,7 @@ async def test_a_generator_is_a_subscription_over_websocket(socket):
 async def test_a_generator_that_fails_ends_its_subscription(socket):
     results = [each async for each in socket.subscribe(COUNT, {"to": 3})]
     assert results[:2] == COUNTED
-    assert "I can not count so far" in results[-1].errors[0].message
+    assert "I cannot count so far" in results[-1].errors[0].message
 
 
 async def test_other_channels_code_feeds_a_subscription(socket):

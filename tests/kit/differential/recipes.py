@@ -40,7 +40,7 @@ class Spoken(Exception):  # noqa: N818 (an error of a user's)
 
 
 class Mute(Exception):  # noqa: N818 (see above)
-    """Can not be shown."""
+    """Cannot be shown."""
 
     def __str__(self) -> str:
         raise ValueError("no words")
