@@ -241,9 +241,9 @@ class Connection:
         return self._outbox.is_full
 
     @property
-    def taken(self) -> int:
-        """How many frames the client has taken that had to wait for it."""
-        return self._outbox.taken
+    def relieved(self) -> int:
+        """How often the client, which did not read, has made room again."""
+        return self._outbox.relieved
 
     async def closed(self) -> None:
         """Wait, but not for ever, until the client has been told that we close."""

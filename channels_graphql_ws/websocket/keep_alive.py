@@ -26,8 +26,8 @@ class KeepAliveOwner(Protocol):
         ...
 
     @property
-    def taken(self) -> int:
-        """How many frames the client has taken that had to wait for it."""
+    def relieved(self) -> int:
+        """How often the client, which did not read, has made room again."""
         ...
 
     def carry_out(self, effects: list[Effect]) -> None:
@@ -142,8 +142,8 @@ class KeepAlive:
         self._owner.carry_out(self._effects())
         expects_pong = self._timeout and self._protocol.subprotocol.expects_pong
         if expects_pong and self._timeout and self._pong is None:
-            taken = self._owner.taken
-            self._pong = self._loop.call_later(self._timeout, self._timed_out, taken)
+            relieved = self._owner.relieved
+            self._pong = self._loop.call_later(self._timeout, self._timed_out, relieved)
 
     def _effects(self) -> list[Effect]:
         try:
@@ -153,10 +153,11 @@ class KeepAlive:
             log.exception("`ping_payload` failed: a ping goes without it")
             return self._protocol.ping_due()
 
-    def _timed_out(self, taken: int) -> None:
+    def _timed_out(self, relieved: int) -> None:
         self._pong = None
-        # A client that reads slowly is there, and nothing is read of it meanwhile.
-        if not self._owner.is_full and self._owner.taken == taken:
+        # Nothing is read of a client that does not read, its pong neither. What the server has
+        # taken meanwhile is no sign: it goes into the buffers of a dead peer's socket, too.
+        if not self._owner.is_full and self._owner.relieved == relieved:
             self._owner.carry_out(self._protocol.pong_timed_out())
 
     def pinged(self, payload: Any) -> None:

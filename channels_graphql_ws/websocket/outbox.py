@@ -102,6 +102,7 @@ class Outbox:
     Attributes:
         flushing: sends what waits. While it is `None`, a frame is sent at once.
         taken: how many frames the client has taken that had to wait for it.
+        relieved: how often there was room again for those who had waited for it.
         size: bytes that wait behind the frame that is being sent.
     """
 
@@ -115,6 +116,7 @@ class Outbox:
         "_waiting",
         "_watch",
         "flushing",
+        "relieved",
         "size",
         "taken",
     )
@@ -130,6 +132,7 @@ class Outbox:
         self.flushing: asyncio.Task[None] | None = None
         self.size = 0
         self.taken = 0
+        self.relieved = 0
         self._sending = 0
         self._room: asyncio.Event | None = None
         self._watch: TimerHandle | None = None
@@ -308,4 +311,5 @@ class Outbox:
     def _tell_room(self) -> None:
         if self._room is not None:
             self._room.set()
+            self.relieved += 1
             self._room = None

@@ -457,6 +457,19 @@ async def test_a_slow_reader_whose_pongs_are_not_read_is_not_taken_for_dead() ->
     await case.connection.disconnected()
 
 
+async def test_pings_that_a_server_takes_later_are_no_sign_of_life() -> None:
+    case = Case(send_ping_every=10, pong_timeout=15)
+    case.init()
+    case.socket.takes_frames.clear()
+    case.clock.advance(10)
+    case.socket.takes_frames.set()
+    await wait_until(lambda: case.socket.words[-1] == "ping")
+    case.clock.advance(15)
+    await wait_until(lambda: case.socket.closed)
+    assert case.socket.closed == [(4408, "Pong timeout")]
+    await case.connection.disconnected()
+
+
 async def test_pings_come_in_their_interval_and_the_first_after_one() -> None:
     case = Case(send_ping_every=10)
     case.init()
