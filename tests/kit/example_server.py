@@ -121,7 +121,8 @@ def _environment(database: Path) -> dict[str, str]:
     spec = importlib.util.find_spec("channels_graphql_ws")
     assert spec is not None
     assert spec.origin is not None
-    not_its_own = {"DJANGO_SETTINGS_MODULE", "REDIS_URL"}
+    # With `PYTHONSAFEPATH` a project would not find its own modules.
+    not_its_own = {"DJANGO_SETTINGS_MODULE", "PYTHONSAFEPATH", "REDIS_URL"}
     return {
         **{name: value for name, value in os.environ.items() if name not in not_its_own},
         "EXAMPLE_DATABASE": str(database),
