@@ -161,7 +161,7 @@ class Subscriber(WebSocketClient):
             return
         message = json.loads(text)
         if message["type"] != "next":
-            self.messages.put_nowait(message)
+            self.take(message)
         elif self._waiting:
             self._waiting.discard(message["id"])
             if not self._waiting:

@@ -105,8 +105,15 @@ class WebSocketClient(asyncio.Protocol):
             self.closed.set_result(self._close_code)
 
     def text_received(self, text: bytes, frame: bytes) -> None:
-        """Queue a message for `expect`; `frame` is the text together with its header."""
-        self.messages.put_nowait(json.loads(text))
+        """Take a message; `frame` is the text together with its header."""
+        self.take(json.loads(text))
+
+    def take(self, message: dict[str, Any]) -> None:
+        """Answer a ping, and queue anything else for `expect`."""
+        if message["type"] == "ping":
+            self.send({"type": "pong"})
+        else:
+            self.messages.put_nowait(message)
 
     def _take_handshake(self) -> None:
         head, end, rest = self._buffer.partition(b"\r\n\r\n")
