@@ -64,10 +64,8 @@ def option_names(cls: type[Any]) -> set[str]:
 
 def is_own(cls: type[Any], name: str) -> bool:
     """Return whether a class of the user's, and not the library, has set an option."""
-    for base in cls.__mro__:
-        if name in vars(base):
-            return not base.__module__.startswith(_PACKAGE)
-    return False
+    base = next(each for each in cls.__mro__ if name in vars(each))
+    return not base.__module__.startswith(_PACKAGE)
 
 
 _COUNTERPARTS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -105,6 +105,7 @@ class Lent:
     Args:
         alias: that of the channel layer.
         channel_name: the channel of the connection, `None` if it has none of its own.
+        is_closed: whether nobody may begin to listen any more.
     """
 
     __slots__ = (
@@ -119,9 +120,9 @@ class Lent:
         "is_closed",
     )
 
-    def __init__(self, alias: str, channel_name: str | None) -> None:
+    def __init__(self, alias: str, channel_name: str | None, *, is_closed: bool) -> None:
         self.channel_name = channel_name
-        self.is_closed = False
+        self.is_closed = is_closed
         self.drainable: Revocable | None = None
         """What is ended if nothing comes through the channel layer any more."""
         self._watched: tuple[Revocations, Revocable, Rights] | None = None
@@ -237,6 +238,7 @@ class EndpointSession:
         scope: the ASGI scope of the connection or request.
         channel_name: the channel of the connection, `None` if it has none of its own.
         more: what `info.context` has besides what every context has.
+        is_closed: whether nobody may begin to listen any more.
 
     Raises:
         TypeError, ValueError: an option of the endpoint makes no sense, see `engine_of`.
@@ -260,9 +262,11 @@ class EndpointSession:
         scope: Any,
         channel_name: str | None = None,
         more: Mapping[str, Any] | None = None,
+        *,
+        is_closed: bool = False,
     ) -> None:
         self.engine: Engine = engine_of(endpoint)
-        self._lent = Lent(endpoint.channel_layer_alias, channel_name)
+        self._lent = Lent(endpoint.channel_layer_alias, channel_name, is_closed=is_closed)
         self.connection_params: Mapping[str, Any] = {}
         self._endpoint = endpoint
         self.scope = scope
@@ -303,15 +307,6 @@ class EndpointSession:
     @channel_name.setter
     def channel_name(self, name: str | None) -> None:
         self._lent.channel_name = name
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nobody may begin to listen any more."""
-        return self._lent.is_closed
-
-    @is_closed.setter
-    def is_closed(self, is_closed: bool) -> None:
-        self._lent.is_closed = is_closed
 
     @property
     def has_resources(self) -> bool:

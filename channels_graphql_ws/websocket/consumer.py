@@ -346,8 +346,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     def _lent(self) -> EndpointSession:
         if self._session is None:
-            self._session = EndpointSession(self, self.scope, self._own_channel_name)
-            self._session.is_closed = self._is_over
+            self._session = EndpointSession(
+                self, self.scope, self._own_channel_name, is_closed=self._is_over
+            )
         return self._session
 
     def _server_protocol(
