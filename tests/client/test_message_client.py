@@ -66,6 +66,12 @@ def test_something_that_is_no_transport_is_a_type_error():
         GraphqlWsClient(7)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("url", ["ftp://x/", "x/graphql/", "WS://x/"])
+def test_a_url_of_another_scheme_is_a_value_error_which_names_the_known(url):
+    with pytest.raises(ValueError, match=f"must begin with ws://, wss://, .*, not '{url}'"):
+        GraphqlWsClient(url)
+
+
 def test_an_unknown_subprotocol_is_a_value_error_which_names_the_known(transport):
     with pytest.raises(ValueError, match="'graphql-transport-ws' or 'graphql-ws', not 'mqtt'"):
         GraphqlWsClient(transport, "mqtt")

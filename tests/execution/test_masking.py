@@ -8,7 +8,7 @@ from typing import Any
 
 import graphene
 import pytest
-from graphql import GraphQLError, parse
+from graphql import GraphQLError, ValidationRule, parse
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import (
@@ -161,6 +161,25 @@ async def test_without_the_attribute_all_stays_as_it_was() -> None:
 async def test_what_is_meant_for_clients_stays(query: str, message: str) -> None:
     assert message in str(await answer(query))
     assert HIDDEN not in str(await answer(query))
+
+
+class NoOk(ValidationRule):
+    """A rule of the user's, which suggests a name of the schema."""
+
+    def enter_field(self, node: Any, *_: Any) -> None:
+        text = "'ok' is no more. Did you mean 'okay'?"
+        self.report_error(GraphQLError(text, node, extensions={"code": "OLD"}))
+
+
+async def test_a_rule_of_ones_own_suggests_nothing_either_where_introspection_is_refused() -> None:
+    told = {"locations": [{"line": 1, "column": 3}], "extensions": {"code": "OLD"}}
+    rules = {"validation_rules": [NoOk], "mask_errors": False}
+    assert await answer("{ ok }", introspection=False, **rules) == [
+        [{"message": "'ok' is no more.", **told}]
+    ]
+    assert await answer("{ ok }", introspection=True, **rules) == [
+        [{"message": "'ok' is no more. Did you mean 'okay'?", **told}]
+    ]
 
 
 async def test_a_variable_that_a_scalar_does_not_like_is_the_clients_business() -> None:

@@ -105,6 +105,22 @@ async def test_the_instance_may_decide_about_an_option() -> None:
     assert socket.closes[0][0] == 4400
 
 
+async def test_the_instance_may_decide_whose_pages_connect() -> None:
+    class Deciding(consumer_class()):  # type: ignore[misc]
+        @property
+        def allowed_origins(self) -> list[str]:
+            return [f"https://{self.scope['path'].strip('/')}.example"]
+
+    application = Deciding.as_asgi()
+    headers = [(b"origin", b"https://ours.example")]
+    socket = AsgiSocket(application, scope={"path": "/ours/", "headers": headers})
+    await socket.acknowledged()
+    await socket.drop()
+    refused = AsgiSocket(application, scope={"path": "/theirs/", "headers": headers})
+    await refused.ended()
+    assert refused.sent == [{"type": "websocket.close"}]
+
+
 @pytest.mark.parametrize(
     ("kind", "type"), [(GraphqlWsConsumer, "websocket"), (GraphqlHttpConsumer, "http")]
 )

@@ -64,6 +64,17 @@ def test_a_program_may_configure_django_later(monkeypatch: pytest.MonkeyPatch) -
         assert asked.get("BROADCAST_TIMEOUT") == 1
 
 
+def test_a_default_that_is_a_setting_may_be_read_before_django_is_configured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
+    with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=1):
+        monkeypatch.setattr("channels_graphql_ws.operations.defaults.settings", LazySettings())
+        assert GraphqlWsConsumer.max_message_size == 2_621_440
+        monkeypatch.undo()
+        assert GraphqlWsConsumer.max_message_size == 1
+
+
 def test_a_test_may_change_the_setting() -> None:
     cls = consumer_class()
     with set_to(MAX_DEPTH=7):
