@@ -193,8 +193,8 @@ class HttpOperation:
     async def drain(self, timeout: float) -> None:
         """End the stream of a subscription without `complete`: its client connects again."""
         del timeout
-        if self.sink is not None:
-            self.sink.end()
+        assert self.sink is not None, "no subscription begins without one"
+        self.sink.end()
 
     def revoke(self, reason: str) -> None:
         """End the stream of a subscription with an error: the rights of the client have ended."""

@@ -205,8 +205,8 @@ class Reservations:
 
     def _expire(self, reservation: Reservation) -> None:
         log.info("A reserved event stream was never opened")
-        if reservation.expiry is not None:
-            reservation.expiry.cancel()
+        assert reservation.expiry is not None, "it waits to be opened"
+        reservation.expiry.cancel()
         # At once, as there may be another in its place before the task runs.
         self._reservations.pop(reservation.token, None)
         task = asyncio.get_running_loop().create_task(self.close(reservation))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 
 import graphene
 import pytest
@@ -13,6 +14,7 @@ from graphql import OperationType
 import http_schema
 from channels_graphql_ws.http import stream as stream_module
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from channels_graphql_ws.operations.revocation import disconnect_user
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.subscription import queue
 from http_client import (
@@ -34,6 +36,7 @@ from http_schema import OnEvent
 from support import tick, wait_until
 
 SUBSCRIPTION = 'subscription { onEvent(group: "a") { event } }'
+SLOW = 'subscription { onSlow(group: "a") { event } }'
 
 
 def consumer(**options):
@@ -271,8 +274,7 @@ async def test_results_on_a_stream_are_as_the_hook_leaves_them():
 
 
 async def test_a_hanging_unsubscribed_does_not_keep_the_request(gates, caplog):
-    query = 'subscription { onSlow(group: "a") { event } }'
-    async with streaming(consumer(disconnect_timeout=0.001), query) as one:
+    async with streaming(consumer(disconnect_timeout=0.001), SLOW) as one:
         await one.chunk()
         await one.leave()
     assert http_schema.calls == ["a"]
@@ -626,6 +628,31 @@ async def test_all_operations_end_with_the_stream(gates):
     assert http_schema.calls == ["a"]
     assert listeners() == 0
     assert (await start(application, token, SUBSCRIPTION)).status == 404
+
+
+async def test_an_operation_that_is_being_stopped_hears_nothing_of_rights_that_end(gates):
+    application = single()
+    ada = SimpleNamespace(is_authenticated=True, pk=7)
+    token = await reserve(application)
+    async with opened(application, token) as one:
+        await one.send()
+        await one.start()
+        await one.chunk()
+        for id, query in {"1": SLOW, "2": SUBSCRIPTION}.items():
+            request = {"query": query, "extensions": {"operationId": id}}
+            await post(application, request, headers={TOKEN: token}, user=ada)
+        stopping = asyncio.ensure_future(stop(application, token, "1"))
+        await gates["unsubscribed"].entered.wait()
+        await disconnect_user(ada)
+        text = await one.until(complete("2"))
+        assert text.count(b"RIGHTS_ENDED") == 1
+        assert b'"id":"1"' not in text
+        gates["unsubscribed"].opened.set()
+        assert (await stopping).status == 200
+        assert await one.chunk() == complete("1")
+        await one.leave()
+    assert http_schema.calls == ["a", "a"]
+    assert listeners() == 0
 
 
 async def test_a_stream_that_nobody_opens_is_given_up(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 
 import graphene
@@ -276,6 +277,22 @@ async def test_a_resolver_finds_the_request():
         "form": None,
         "consumer": "GraphqlHttpConsumer",
     }
+
+
+async def test_a_deep_copy_of_the_context_belongs_to_the_same_request():
+    class Consumer(GraphqlHttpConsumer):
+        schema = http_schema.schema
+
+        def get_context(self, context):
+            copied = copy.deepcopy(context)
+            requests.extend((context.request, copied.request))
+            return copied
+
+    requests = []
+    answer = await post(Consumer.as_asgi(), {"query": "{ hello }"})
+    assert answer.json == {"data": {"hello": "Hello world!"}}
+    given, copied = requests
+    assert copied is given
 
 
 async def test_cookies_that_come_one_by_one_are_all_there():

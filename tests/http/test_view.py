@@ -123,6 +123,26 @@ async def test_a_resolver_sets_status_headers_and_cookies():
     assert response.cookies["cup"]["httponly"]
 
 
+async def test_how_long_an_answer_is_is_not_up_to_a_resolver():
+    class Mine(View):
+        def get_context(self, context):
+            context.response["Content-Length"] = "3"
+            context.response["X-Tea"] = "Earl Grey"
+            return context
+
+    class MyUrls:
+        urlpatterns = (path("graphql/", csrf_exempt(Mine.as_view())),)
+
+    body, headers = posted({"query": "{ hello }"})
+    with override_settings(ROOT_URLCONF=MyUrls):
+        async with exchange(application(), headers=headers) as one:
+            await one.send(body)
+            answer = await one.answer()
+    assert answer.json == {"data": {"hello": "Hello world!"}}
+    assert "content-length" not in answer.headers
+    assert answer.headers["x-tea"] == "Earl Grey"
+
+
 async def test_a_resolver_finds_the_request():
     response = await posting({"query": "{ asked }"}, "/t/graphql/", **{"X-Own": "mine"})
     request = json.loads(response.json()["data"]["asked"])
