@@ -44,7 +44,7 @@ class _Process:
 _process = _Process()
 
 
-def _start_anew() -> None:
+def _start_anew() -> None:  # pragma: no cover (runs in a forked child, which is not measured)
     """Forget, in a forked worker, the hubs: their event loops stayed in the parent."""
     # It has to stand in this module: another one would rebind a name of its own.
     global _process  # noqa: PLW0603

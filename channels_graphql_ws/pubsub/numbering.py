@@ -198,7 +198,7 @@ def numbering_of(loop: Any, layer: Any, shard: int) -> Numbering:
     return _numberings.of(loop, layer, shard)
 
 
-def _start_anew() -> None:
+def _start_anew() -> None:  # pragma: no cover (runs in a forked child, which is not measured)
     """Use no numbers of the parent in a forked worker: it goes on using them."""
     # It has to stand in this module: another one would rebind a name of its own.
     global _numberings  # noqa: PLW0603

@@ -88,7 +88,7 @@ def current_sender() -> SenderThread:
     return sender
 
 
-def _start_anew() -> None:
+def _start_anew() -> None:  # pragma: no cover (runs in a forked child, which is not measured)
     """Forget, in a forked worker, threads and event loops: they stayed in the parent."""
     # It has to stand in this module: another one would rebind a name of its own.
     global sender, _parents_sender  # noqa: PLW0603

@@ -7,7 +7,7 @@ import gc
 import logging
 import threading
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +22,9 @@ from channels_graphql_ws.exceptions import ChannelLayerError, PayloadDecodeError
 from channels_graphql_ws.pubsub import hub
 from channels_graphql_ws.pubsub import local as hubs
 from channels_graphql_ws.pubsub import publisher as broadcast
+from channels_graphql_ws.pubsub.history.interfaces import Page, Position
+from channels_graphql_ws.pubsub.history.memory import MemoryHistory
+from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
 from channels_graphql_ws.pubsub.layer_traits import traits_of
 from channels_graphql_ws.pubsub.notification import Notification
@@ -631,3 +634,81 @@ async def test_doubles_are_dropped_and_losses_are_seen(local: Hub) -> None:
     assert listener.heard == [1, 2, 5]
     assert (local._arrivals.doubled, local._arrivals.missed) == (1, 2)
     local.leave(listener, ("A",))
+
+
+async def test_the_groups_of_others_are_those_in_which_somebody_listens_to_this_one_too(
+    local: Hub,
+) -> None:
+    both, other = await subscribed(local, "all", "A", "B"), await subscribed(local, "C")
+    local.name_groups({"C": "chat", "A": "news", "B": "sports"})
+    assert local.names_of_others("all", 3) == ["news", "sports"]
+    assert local.names_of_others("all", 1) == ["news"]
+    local.leave(both, ("all", "A", "B"))
+    local.leave(other, ("C",))
+
+
+class SlowHistory(MemoryHistory):
+    """Answers when it may."""
+
+    def __init__(self, layer: object) -> None:
+        super().__init__()
+        del layer
+        self.may_answer = asyncio.Event()
+        self.asked = 0
+        self.answering = 0
+
+    async def heads(self, groups: Sequence[str]) -> list[Position | None]:
+        await self._allowed()
+        return await super().heads(groups)
+
+    async def since(self, group: str, offset: int) -> Page | None:
+        await self._allowed()
+        return await super().since(group, offset)
+
+    async def _allowed(self) -> None:
+        self.asked += 1
+        self.answering += 1
+        try:
+            await self.may_answer.wait()
+        finally:
+            self.answering -= 1
+
+
+SLOW_HISTORY = f"{__name__}.SlowHistory"
+
+
+async def test_a_group_that_is_left_while_its_history_is_looked_at_disturbs_no_other(
+    settings: Any,
+) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {"HISTORY": SLOW_HISTORY, "HISTORY_CHECK_EVERY": 0.001}
+    layer = FakeLayer()
+    ear, history = hub_of(layer), history_of(layer)
+    assert isinstance(history, SlowHistory)
+    ear.acquire()
+    ear.track(("A", "B"), 60)
+    listener = await subscribed(ear, "A", "B")
+    await wait_until(lambda: history.asked)
+    ear.leave(listener, ("A",))
+    history.may_answer.set()
+    await wait_until(lambda: ear.track(("B",), 60)["B"])
+    ear.leave(listener, ("B",))
+    await ear.release()
+
+
+async def test_the_last_user_of_a_hub_waits_until_nothing_more_is_asked_of_the_history(
+    settings: Any,
+) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {"HISTORY": SLOW_HISTORY}
+    layer = FakeLayer()
+    ear, history = hub_of(layer), history_of(layer)
+    assert isinstance(history, SlowHistory)
+    ear.acquire()
+    ear.track(("A",), 60)
+    listener = await subscribed(ear, "A")
+    message = {"type": "broadcast", "group": "A", "payload": Serializer.serialize(1), "epoch": "e"}
+    for offset in (1, 3):
+        ear.deliver({**message, "offset": offset})
+    await wait_until(lambda: history.answering)
+    ear.leave(listener, ("A",))
+    await ear.release()
+    assert history.answering == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from collections.abc import AsyncIterator, Iterable
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ from channels.exceptions import ChannelFull
 
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub import channel_reader, layer_watch, membership
-from channels_graphql_ws.pubsub.channel_reader import ChannelReader, within
+from channels_graphql_ws.pubsub.channel_reader import ChannelReader, asked, within
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
 from channels_graphql_ws.pubsub.layer_traits import LayerTraits, ProvingTraits
 from channels_graphql_ws.pubsub.layer_watch import LayerWatch, watch_of
@@ -145,34 +144,55 @@ async def test_only_the_groups_of_the_host_that_lost_them_are_joined_again(
 @pytest.mark.parametrize("warns", [True, False])
 async def test_an_event_loop_that_stood_still_has_lost_no_groups(
     layer: Swallowing,
-    watch: LayerWatch,
-    member: FakeMember,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     warns: bool,
 ) -> None:
-    monkeypatch.setattr(layer_watch, "STOOD_STILL", 0.0 if warns else 1_000.0)
-    await wait_until(lambda: len(layer.groups) == 2)
-    loop, late = watch._loop, 50.0
-    now = loop.time
-    # As if all of the time passed at once, with a canary on its way.
-    monkeypatch.setattr(watch, "_loop", SimpleNamespace(**_clock_of(loop, now, late)))
-    before = layer.calls["group_send"]
-    await wait_until(lambda: layer.calls["group_send"] >= before + 8)
-    monkeypatch.setattr(watch, "_loop", loop)
+    monkeypatch.setattr(layer_watch, "CHECK_EVERY", 4.0)
+    monkeypatch.setattr(layer_watch, "STOOD_STILL", 49.0 if warns else 50.0)
+    watch, member, clock = LayerWatch(layer), FakeMember("a"), FakeClock()
+    monkeypatch.setattr(watch, "_loop", clock)
+    watch.add(member)
+    watch.acquire()
+    layer.hold("group_send")
+    await clock.passes(4.0)
+    await clock.passes(4.0 + 50.0)
+    # The canary, on its way all the time, comes back only now.
+    layer.release("group_send")
+    await wait_until(lambda: layer.calls["receive"] == 2)
+    await clock.passes(4.0)
+    await clock.is_waited_for()
     assert member.doubts == []
     assert watch.is_healthy
     assert ("The event loop stood still" in caplog.text) is warns
+    await watch.release()
 
 
-def _clock_of(loop: Any, now: Any, late: float) -> dict[str, Any]:
-    """An event loop on which much time passes between two looks at its clock."""
-    ticks = itertools.count()
-    return {
-        "time": lambda: now() + late * next(ticks),
-        "call_later": loop.call_later,
-        "create_task": loop.create_task,
-    }
+class FakeClock:
+    """An event loop on which time passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.alarm: Any = None
+        self.create_task = asyncio.get_running_loop().create_task
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, callback: Any) -> Any:
+        del seconds
+        self.alarm = callback
+        return SimpleNamespace(cancel=lambda: None)
+
+    async def is_waited_for(self) -> None:
+        await wait_until(lambda: self.alarm)
+
+    async def passes(self, seconds: float) -> None:
+        """Let time pass at once, with all that it ends."""
+        await self.is_waited_for()
+        self.now += seconds
+        alarm, self.alarm = self.alarm, None
+        alarm()
 
 
 async def test_a_connection_that_swallows_is_made_anew_then_all_and_then_clients_leave(
@@ -475,3 +495,14 @@ async def test_who_waits_for_a_call_may_be_cancelled() -> None:
     await asyncio.wait([waiting])
     assert waiting.cancelled()
     await wait_until(lambda: not channel_reader._abandoned)
+
+
+async def test_what_does_not_answer_in_time_is_asked_no_third_time() -> None:
+    errors = [OSError("idle for too long"), ChannelLayerError("too slow")]
+
+    async def fail() -> None:
+        raise errors.pop(0)
+
+    with pytest.raises(ChannelLayerError, match=r"^too slow$"):
+        await asked(fail, "answer")
+    assert errors == []

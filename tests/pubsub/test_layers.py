@@ -14,7 +14,11 @@ from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.pubsub import layers as destinations
 from channels_graphql_ws.pubsub.hub import hub_of
-from channels_graphql_ws.pubsub.layers import forget_cached, register_endpoint
+from channels_graphql_ws.pubsub.layers import (
+    check_destination,
+    forget_cached,
+    register_endpoint,
+)
 from news_schema import consumer_class
 
 IN_MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
@@ -178,3 +182,12 @@ async def test_a_consumer_class_begins_to_listen_when_a_layer_is_listened_to(
     ear.acquire()
     assert found() == [("default", "GQLWS"), ("other", "GQLWS")]
     await ear.release()
+
+
+@pytest.mark.parametrize("name", ["group_name_prefix", "channel_layer_alias"])
+def test_an_endpoint_may_not_listen_elsewhere_than_its_class(name: str) -> None:
+    endpoint = Owner()
+    check_destination(endpoint)
+    setattr(endpoint, name, "mine")
+    with pytest.raises(TypeError, match=rf"Owner\.{name} is 'mine' on an instance"):
+        check_destination(endpoint)

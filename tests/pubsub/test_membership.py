@@ -238,6 +238,19 @@ async def test_a_refusal_which_nobody_waits_for_makes_no_noise(
     assert caplog.records == []
 
 
+async def test_a_join_that_takes_too_long_is_not_tried_twice(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The channel is made before the time is short.
+    await process.join("B")
+    monkeypatch.setattr(membership, "CALL_TIMEOUT", 0.001)
+    process.layer.hold("group_add")
+    with pytest.raises(ChannelLayerError, match="did not join a group within"):
+        await process.join("A")
+    assert process.layer.calls["group_add"] == 2
+    process.layer.release("group_add")
+
+
 async def test_a_group_that_was_refused_can_be_joined_later(process: Process) -> None:
     process.layer.errors["group_add"] = OSError("no Redis")
     with pytest.raises(ChannelLayerError):
