@@ -9,6 +9,7 @@ import graphene
 import pytest
 
 from channels_graphql_ws import Subscription
+from channels_graphql_ws.spelling import collecting
 from channels_graphql_ws.subscription.declaration import SubscriptionOptions
 from engine_fakes import Rig, schema_of
 
@@ -323,6 +324,24 @@ def test_a_hook_that_does_not_tell_its_parameters_is_taken() -> None:
         def __call__(self, *args: Any, **_: Any) -> Any: ...
 
     assert declared(initial=Opaque())._meta.initial
+    assert declared(publish=Opaque())._meta.publish
+
+
+def test_all_that_is_wrong_with_a_class_is_told_at_once_to_who_collects_it() -> None:
+    meta = type("Meta", (), {"history_size": 3, "none_skip": False})
+    with collecting() as refused:
+        declared(_group_name=function, none_skips=False, subcribe=function)
+        declared(Meta=meta)
+    said = [str(error) for _, error in refused]
+    expected = [
+        "`_group_name` of django-channels-graphql-ws is not called",
+        "`none_skips` belongs into the inner class",
+        "there is no 'subcribe', did you mean 'subscribe'?",
+        "`Meta` has no 'history_size', which is an attribute of the class itself",
+        "`Meta` has no 'none_skip', did you mean 'none_skips'?",
+    ]
+    for part in expected:
+        assert any(part in each for each in said), (part, said)
 
 
 @pytest.mark.parametrize("limit", ["many", [1], {}])

@@ -15,7 +15,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_socket import LEGACY, NEW
+from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import COMPLETE, GraphqlWsConsumer, Subscription, statistics
 from channels_graphql_ws.pubsub import arrivals, channel_reader, numbering
 from channels_graphql_ws.pubsub.history.interfaces import Position
@@ -28,6 +28,7 @@ from channels_graphql_ws.subscription.declaration import gap_policy, history_of_
 from channels_graphql_ws.subscription.groups import layer_group as group_of
 from channels_graphql_ws.subscription.queue import drops
 from channels_graphql_ws.testing import FaultyChannelLayer, GraphqlWsClient, GraphqlWsTransport
+from channels_graphql_ws.websocket import outbox
 from support import tick, wait_until
 
 BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
@@ -679,6 +680,29 @@ async def test_a_history_that_vanished_is_told_without_an_event(
     await client.leave()
 
 
+@FIELDS
+async def test_a_history_that_comes_back_repeats_nothing(
+    faulty_channel_layer: FaultyChannelLayer,
+    room: str,
+    settings: Any,
+    field: str,
+    cls: type[Subscription],
+) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {"HISTORY_CHECK_EVERY": 0.01}
+    client = await Client().subscribe(field, room)
+    await say(cls, room, "1")
+    assert await client.gets(1) == ["1"]
+    history: Any = history_of(faulty_channel_layer)
+    kept = dict(history._groups)
+    history._groups.clear()
+    assert await client.gets(1) == [None]
+    history._groups.update(kept)
+    await say(cls, room, "2")
+    assert await client.gets(1) == ["2"]
+    await client.gets_nothing()
+    await client.leave()
+
+
 @pytest.mark.parametrize("where", ["class", "consumer"])
 @pytest.mark.parametrize("field", ["plain", "shared"])
 @pytest.mark.parametrize("policy", ["ignore", "end", "close"])
@@ -815,6 +839,80 @@ async def test_what_is_broadcast_while_a_client_subscribes_comes_once_and_with_i
     again = await Client().subscribe(field, room, cursor)
     await again.gets_nothing()
     await again.leave()
+
+
+@FIELDS
+async def test_what_is_broadcast_while_the_missed_is_fetched_comes_once(
+    faulty_channel_layer: FaultyChannelLayer, room: str, field: str, cls: type[Subscription]
+) -> None:
+    first = await Client().subscribe(field, room)
+    cursor = await first.leave()
+    await say(cls, room, "1")
+    history: Any = history_of(faulty_channel_layer)
+    is_asked, may_answer, since = asyncio.Event(), asyncio.Event(), history.since
+
+    async def slow_since(group: str, offset: int) -> Any:
+        is_asked.set()
+        await may_answer.wait()
+        return await since(group, offset)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "since", slow_since)
+        client = Client()
+        subscribing = asyncio.create_task(client.subscribe(field, room, cursor))
+        await is_asked.wait()
+        await say(cls, room, "2", "3")
+        may_answer.set()
+        await subscribing
+    await say(cls, room, "4")
+    assert await client.gets(4) == ["1", "2", "3", "4"]
+    await client.gets_nothing()
+    await client.leave()
+
+
+@FIELDS
+async def test_what_a_slow_client_has_missed_is_executed_when_it_reads(
+    room: str, field: str, cls: type[Subscription], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "FULL_AT", 2)
+    first = await Client().subscribe(field, room)
+    cursor = await first.leave()
+    await say(cls, room, "1", "2", "3")
+    gate, publish = asyncio.Event(), cls._meta.publish
+    sends: list[Any] = []
+    executed: list[Any] = []
+    gate.set()
+
+    async def send_slowly(event: Any) -> None:
+        sends.append(event)
+        await gate.wait()
+
+    def counted(payload: Any, info: Any, room: str) -> Any:
+        executed.append(payload)
+        return publish(payload, info, room)
+
+    object.__setattr__(cls._meta, "publish", counted)
+    try:
+        socket = AsgiSocket(Consumer.as_asgi(), NEW, on_send=send_slowly)
+        await socket.acknowledged()
+        gate.clear()
+        sends.clear()
+        query = f'subscription {{ x: {field}(room: "{room}") {{ text }} }}'
+        socket.start("1", query, extensions={"cursor": cursor})
+        await wait_until(lambda: len(executed) == 2)
+        await tick(5)
+        # The confirmation is on its way, and two events wait behind it.
+        assert (len(sends), executed) == (1, ["1", "2"])
+        gate.set()
+        await wait_until(lambda: len(socket.results("1")) == 4)
+        await socket.drop()
+    finally:
+        object.__setattr__(cls._meta, "publish", publish)
+    assert [each["data"] for each in socket.results("1")[1:]] == [
+        {"x": {"text": "1"}},
+        {"x": {"text": "2"}},
+        {"x": {"text": "3"}},
+    ]
 
 
 async def test_a_history_that_cannot_be_read_refuses_a_subscription_and_no_running_one(

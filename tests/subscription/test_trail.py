@@ -7,10 +7,14 @@ import re
 
 import graphene
 import pytest
+from channels.layers import InMemoryChannelLayer
 
 from channels_graphql_ws import SKIP, GraphqlWsConsumer, Subscription
+from channels_graphql_ws.pubsub.hub import hub_of
 from channels_graphql_ws.subscription import trail
+from channels_graphql_ws.subscription.groups import layer_group
 from channels_graphql_ws.testing import GraphqlWebsocketCommunicator
+from support import FakeListener
 
 LOGGER = "channels_graphql_ws"
 
@@ -139,6 +143,23 @@ async def test_nothing_is_said_where_the_class_has_no_subscribers(caplog):
         await cls.broadcast(group="Tea", payload="Milk?")
     assert other is not cls
     assert warnings(caplog) == []
+
+
+async def test_only_subscribers_on_the_layer_of_the_broadcast_are_counted(caplog):
+    caplog.set_level(logging.DEBUG, LOGGER)
+    cls, consumer = made()
+    groups, elsewhere = [layer_group(cls, "GQLWS", "tea")], hub_of(InMemoryChannelLayer())
+    listener = FakeListener()
+    elsewhere.acquire()
+    elsewhere.listen(listener, groups)
+    async with subscribed(consumer, "tea") as client:
+        await cls.broadcast(group="tea", payload="Milk?")
+        assert await client.text() == "Milk?"
+    elsewhere.leave(listener, groups)
+    await elsewhere.release()
+    said = f"Broadcast of {cls.__qualname__} to the group 'tea', subscribers in this process: 1"
+    assert said in caplog.messages
+    assert listener.heard == []
 
 
 async def test_the_way_of_an_event_is_in_the_log(caplog):
