@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from inspect import iscoroutinefunction
 from types import CodeType
 from typing import Any, Protocol
@@ -46,10 +46,9 @@ class ChannelMessages:
             wanted = bool(consumer.groups) or self._uses_channel()
         self.is_wanted: bool = wanted
 
-    def listen(self, own_channel: Callable[[], OwnChannel]) -> None:
-        """Begin to receive, if anybody wants to."""
-        if self.is_wanted:
-            own_channel().dispatch_to(self._dispatch)
+    def listen(self, own_channel: OwnChannel) -> None:
+        """Begin to receive."""
+        own_channel.dispatch_to(self._dispatch)
 
     def _is_handler(self, name: str) -> bool:
         """Return whether a method is a handler that the user's class has."""

@@ -421,7 +421,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                     return False
                 await handle(event)
                 if messages is not None and messages.is_wanted:
-                    messages.listen(self._lent().own_channel)
+                    messages.listen(self._lent().own_channel())
             case "websocket.disconnect":
                 self._close_code = event.setdefault("code")
                 self.close_reason = event.get("reason") or ""

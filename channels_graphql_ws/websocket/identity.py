@@ -93,10 +93,8 @@ class Identities:
         return self.accepted.scope.get("user") is not self._user
 
     def has_left(self) -> bool:
-        """Return whether an operation has logged the user out, or another one in."""
+        """Return, once it `has_changed`, whether the user is logged out, or another one in."""
         user = self.accepted.scope.get("user")
-        if user is self._user:
-            return False
         before, self._user = _user_key(self._user), user
         return before is not None and before != _user_key(user)
 

@@ -135,7 +135,7 @@ class ClientOperation:
     def cancel(self) -> None:
         """Cancel what is under way, and begin nothing more."""
         self.is_cancelled = True
-        if self.task is not None and not self.task.done():
+        if self.task is not None and not self.task.done():  # pragma: no branch (it is running)
             eager.cancel(self.task)
 
     def _admission(self) -> Awaitable[None] | None:

@@ -139,6 +139,20 @@ async def test_a_class_that_uses_its_channel_has_a_real_one(base: Any) -> None:
     await socket.drop()
 
 
+@pytest.mark.parametrize("base", [InConnect, InOnConnect, InPart, Asking])
+async def test_a_class_has_its_channel_without_any_handler_too(base: Any) -> None:
+    class Mine(base):  # type: ignore[misc]
+        pass
+
+    layer: Any = get_channel_layer()
+    known = set(layer.groups.get("readers", ()))
+    socket = await opened(Mine)
+    (name,) = set(layer.groups["readers"]) - known
+    # Somebody reads what is sent there.
+    await wait_until(lambda: name in layer.channels)
+    await socket.drop()
+
+
 async def test_a_class_without_a_channel_is_told_which_option_gives_one() -> None:
     class Mine(GraphqlWsConsumer):
         problems: list[Exception] = []
@@ -195,3 +209,16 @@ def test_the_name_may_be_set() -> None:
     consumer._has_channel = True
     consumer.channel_name = "mine"
     assert consumer.channel_name == "mine"
+
+
+def test_the_scope_may_be_set_to_try_a_method_without_a_connection() -> None:
+    class Mine(GraphqlWsConsumer):
+        def is_staff(self) -> bool:
+            return self.scope["user"] == "staff"
+
+    Mine.schema = schema
+    consumer = Mine()
+    consumer.scope = {"type": "websocket", "user": "staff"}
+    assert consumer.is_staff()
+    consumer.scope = {"type": "websocket", "user": "guest"}
+    assert not consumer.is_staff()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
@@ -325,6 +326,26 @@ async def test_a_decision_that_takes_too_long_is_a_no_and_the_log_names_the_hook
     assert case.application.answer.cancelled()
 
 
+async def test_a_decision_on_a_client_that_was_closed_meanwhile_is_not_complained_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The hook may log out the very user whose client it is asked about."""
+
+    class LoggingOut(FakeApplication):
+        def accept_client(self, payload: Any) -> Iterator[Any]:
+            case.connection.revoke("Logged out")
+            yield asyncio.Event().wait()
+
+    case = Case(on_connect_timeout=30, disconnect_timeout=0)
+    case.connection._admission._application = LoggingOut()
+    case.init()
+    case.clock.advance(31)
+    await case.connection.closed()
+    assert case.socket.closed == [(4403, "Logged out")]
+    assert "took longer" not in caplog.text
+    await case.connection.disconnected()
+
+
 @pytest.mark.parametrize("is_late", [False, True])
 async def test_a_decision_in_time_leaves_no_timer(is_late: bool) -> None:
     case = Case(on_connect_timeout=30, connection_init_wait_timeout=10)
@@ -427,6 +448,21 @@ async def test_a_connection_that_is_too_old_is_closed_when_what_is_under_way_has
     assert case.clock.pending == []
 
 
+async def test_a_connection_may_be_idle_for_as_long_as_it_may_live() -> None:
+    case = Case(max_connection_age=100)
+    case.application.operations["q"] = at_once
+    case.connection.opened()
+    case.init()
+    case.start("1", "q")
+    case.clock.advance(89)
+    await tick(3)
+    assert case.socket.closed == []
+    case.clock.advance(12)
+    await wait_until(lambda: case.socket.closed)
+    assert case.socket.closed == [(1012, "Service restart")]
+    await case.connection.disconnected()
+
+
 async def test_keep_alives_that_nobody_has_asked_for_do_not_come_with_the_acknowledgement() -> (
     None
 ):
@@ -438,23 +474,38 @@ async def test_keep_alives_that_nobody_has_asked_for_do_not_come_with_the_acknow
     await case.connection.disconnected()
 
 
-async def test_a_slow_reader_whose_pongs_are_not_read_is_not_taken_for_dead() -> None:
-    case = Case(send_ping_every=10, pong_timeout=15)
-    case.application.operations["q"] = at_once
+@pytest.mark.parametrize("has_read", [False, True])
+async def test_a_slow_reader_whose_pongs_are_not_read_is_not_taken_for_dead(
+    has_read: bool,
+) -> None:
+    case, live = Case(send_ping_every=10, pong_timeout=15), list[Any]()
+
+    def subscribe(client: Any) -> Iterator[Any]:
+        live.append(client)
+        return subscribing(FakeCohort())(client)
+
+    case.application.operations["s"] = subscribe
     case.init()
+    case.start("1", "s")
     case.clock.advance(10)
     assert case.socket.words[-1] == "ping"
+    # Later, so that it has longer to read than to answer.
+    case.clock.advance(2)
     case.socket.takes_frames.clear()
-    reading, number = None, 0
-    while reading is None:
-        reading, number = case.start(str(number), "q"), number + 1
-    case.clock.advance(14)
-    case.socket.takes_frames.set()
-    await reading
-    # It has taken something since the ping.
-    case.clock.advance(5)
+    while not case.connection.is_full:
+        live[0].next(RESULT)
+    # The next event waits for its turn.
+    waiting = asyncio.ensure_future(_await(live[0].ready()))
+    await tick()
+    case.clock.advance(12)
+    if has_read:
+        case.socket.takes_frames.set()
+        await waiting
+    case.clock.advance(2)
+    await tick(3)
     assert case.socket.closed == []
     await case.connection.disconnected()
+    await waiting
 
 
 async def test_pings_that_a_server_takes_later_are_no_sign_of_life() -> None:
@@ -774,6 +825,29 @@ async def test_a_failure_that_is_nobodys_fault_closes_with_4500_and_is_logged(
         "Closing a connection: 4500 'Internal server error'",
     ]
     await case.connection.disconnected()
+
+
+async def test_a_task_that_fails_long_after_the_disconnect_is_still_logged(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "CANCEL_TIMEOUT", 0)
+    gate = asyncio.Event()
+
+    def stubborn(client: Any) -> Iterator[Any]:
+        while not gate.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                yield gate.wait()
+        raise LookupError("broken")
+
+    case = Case(disconnect_timeout=0)
+    case.application.operations["stubborn"] = stubborn
+    case.init()
+    case.start("1", "stubborn")
+    await tick(3)
+    await case.connection.disconnected()
+    gate.set()
+    await wait_until(lambda: "A task of a connection failed" in caplog.messages)
+    assert case.socket.closed == []
 
 
 async def test_a_normal_close_is_not_worth_a_warning(caplog: pytest.LogCaptureFixture) -> None:

@@ -123,6 +123,19 @@ async def test_a_class_may_prefer_one_subprotocol_and_switch_off_the_other() -> 
     await prefers.drop()
 
 
+async def test_a_class_may_decide_on_the_subprotocols_for_each_connection() -> None:
+    class Mine(GraphqlWsConsumer):
+        @property
+        def subprotocols(self) -> list[str]:  # type: ignore[override]
+            return [LEGACY] if self.scope["path"] == "/graphql/" else [NEW]
+
+    Mine.schema = schema
+    socket = AsgiSocket(Mine.as_asgi(), NEW, LEGACY)
+    await wait_until(lambda: socket.sent)
+    assert socket.sent == [{"type": "websocket.accept", "subprotocol": LEGACY}]
+    await socket.drop()
+
+
 async def test_a_subprotocol_that_nobody_knows_is_a_mistake_in_the_class(
     log: pytest.LogCaptureFixture,
 ) -> None:

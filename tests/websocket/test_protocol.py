@@ -565,6 +565,31 @@ def test_a_client_that_does_not_answer_pings_is_closed(dialect: Any) -> None:
 
 
 @BOTH
+def test_a_client_that_is_not_decided_on_in_time_is_closed(dialect: Any) -> None:
+    protocol = ServerProtocol(dialect)
+    protocol.received(INIT)
+
+    assert protocol.decision_timed_out() == [
+        Close(CloseCode.TIMEOUT, "Connection initialisation timeout")
+    ]
+
+
+@BOTH
+def test_the_time_for_the_decision_ends_with_it(dialect: Any) -> None:
+    protocol = ready(dialect)
+
+    assert protocol.decision_timed_out() == protocol.full({"message": "full"}, "full") == []
+
+
+@BOTH
+def test_a_client_whose_rights_have_ended_is_closed_once(dialect: Any) -> None:
+    protocol = ready(dialect)
+
+    assert protocol.revoked("Logged out") == [Close(CloseCode.FORBIDDEN, "Logged out")]
+    assert protocol.revoked("Logged out") == []
+
+
+@BOTH
 def test_a_fault_of_ours_closes(dialect: Any) -> None:
     assert ready(dialect).crashed() == [Close(CloseCode.INTERNAL_ERROR, "Internal server error")]
 
