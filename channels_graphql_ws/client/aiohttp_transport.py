@@ -153,6 +153,9 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
             socket = await self._open_socket(session, offered, headers)
             on_failure.push_async_callback(_drop, socket)
             await _require_subprotocol(socket, offered)
+            # A time-out may have come together with the answer: then it is raised here, and not
+            # in what follows, to which the connection would be lost.
+            await asyncio.sleep(0)
             on_failure.pop_all()
         owned = None if session is self._session else session
         self._connection = _AiohttpConnection(owned, socket, self._max_unread)
