@@ -170,16 +170,21 @@ class ParserQueue(Generic[T]):
             self._workers.pool.submit(self._run, client, job)
 
     def _run(self, client: Hashable, job: Job[T]) -> None:
-        """Work on a job, in a thread."""
+        """Work on a job, in a thread; its place is free before its result is there."""
         try:
-            job.future.set_result(job.work())
+            result = job.work()
         # A parser of the user may raise anything; it is raised again where it is awaited.
         except BaseException as error:  # noqa: BLE001
+            self._end(client, job)
             job.future.set_exception(error)
-        finally:
-            with self._lock:
-                del self._jobs[job.key]
-                self._busy.discard(client)
-                if client in self._queues:
-                    self._queues.move_to_end(client)
-                self._start()
+        else:
+            self._end(client, job)
+            job.future.set_result(result)
+
+    def _end(self, client: Hashable, job: Job[T]) -> None:
+        with self._lock:
+            del self._jobs[job.key]
+            self._busy.discard(client)
+            if client in self._queues:
+                self._queues.move_to_end(client)
+            self._start()

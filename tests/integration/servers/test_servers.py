@@ -159,8 +159,8 @@ async def test_a_server_that_is_told_to_end_ends_without_a_traceback(
             async with asyncio.timeout(GUARD):
                 message = await socket.receive()
             assert message.type is not aiohttp.WSMsgType.TEXT
-            # Some drop their clients, unless we hear the signal first, see below.
-            assert message.data == server.kind.close_at_the_end
+            # Some drop their clients, unless we learn of the signal first and say that we restart.
+            assert message.data in (server.kind.close_at_the_end, 1012, 4012)
         code = await stopping
     # Uvicorn ends by the signal that it has caught, once it has cleaned up.
     assert code in (0, -15), server.log
