@@ -751,6 +751,7 @@ async def test_a_gap_is_what_class_or_consumer_say(
         await client.client.wait_disconnect(assert_code=1012)
 
 
+@COMPILED
 @pytest.mark.parametrize("field", ["text", "shared"])
 async def test_a_slow_client_is_told_what_its_queue_has_dropped(
     field: str, room: str, monkeypatch: pytest.MonkeyPatch
@@ -877,6 +878,7 @@ async def test_what_is_broadcast_while_the_missed_is_fetched_comes_once(
     await client.leave()
 
 
+@COMPILED
 @FIELDS
 async def test_what_a_slow_client_has_missed_is_executed_when_it_reads(
     room: str, field: str, cls: type[Subscription], monkeypatch: pytest.MonkeyPatch
