@@ -88,7 +88,11 @@ def rights_of(scope: Mapping[str, Any]) -> Rights | None:
             return None
         session = getattr(scope.get("session"), "session_key", None)
         return Rights(user_key(user), session, password_of(user) if session else None)
-    except Exception:  # noqa: BLE001 (another kind of user, or a query on the event loop)
+    except KeyError:
+        return None
+    # Another kind of user, or one whose attributes would take a query on the event loop.
+    except Exception as error:  # noqa: BLE001
+        log.debug("A logout will not end this connection, its user cannot be told: %r", error)
         return None
 
 

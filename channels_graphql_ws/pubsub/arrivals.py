@@ -56,7 +56,7 @@ class _Sender:
 
 
 class _Group:
-    """The senders of one group, those that were heard of last."""
+    """The senders of one group, the latest ones."""
 
     __slots__ = ("has_forgotten", "senders")
 
@@ -148,7 +148,7 @@ class Arrivals:
         return missed
 
     def _missed_before(self, group: str, serial: int, age: float) -> int | None:
-        """Return how many are missing up to a number of a sender that was not heard of."""
+        """Return how many are missing up to a number of a sender that was not known."""
         known = self._groups.get(group)
         has_forgotten = known is not None and known.has_forgotten
         if not serial or has_forgotten or self._joined_for(group) <= age + SLACK:

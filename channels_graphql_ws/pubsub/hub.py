@@ -75,11 +75,11 @@ class Listener(Protocol):
     """What the hub needs to know of a subscriber."""
 
     def offer(self, notification: Notification) -> bool:
-        """Take a notification without waiting; tell if this calls for a turn."""
+        """Take a notification without waiting; return whether to run this listener."""
         ...
 
     def finish(self) -> bool:
-        """End behind what was offered so far; tell if this calls for a turn."""
+        """End behind what was offered so far; return whether to run this listener."""
         ...
 
     def lost(self, missed: int | None, serial: int) -> bool:
@@ -87,7 +87,7 @@ class Listener(Protocol):
         ...
 
     def run_next(self) -> bool:
-        """Execute one notification; tell if this calls for another turn."""
+        """Execute one notification; return whether to run this listener again."""
         ...
 
 
@@ -127,11 +127,11 @@ class Hub:
     def __init__(self, layer: ChannelLayer) -> None:
         self.layer = layer
         self.loop = asyncio.get_running_loop()
-        # With what was `heard` before they began to listen.
+        # With the number of messages that had come before they began to listen.
         self._listeners: dict[str, dict[Listener, int]] = {}
         self._inbox: deque[tuple[int, Message]] = deque()
         self._ready: deque[Listener] = deque()
-        # Those who have not heard the notification yet that is being handed out.
+        # Listeners that the current notification has not been offered to yet.
         self._pending: deque[Listener] = deque()
         self._notification: Any = None
         self._is_running = False
@@ -378,11 +378,11 @@ class Hub:
         return {"groups": len(self._listeners), "listeners": len(listeners)}
 
     def deliver(self, message: Message) -> None:
-        """Take a message for those who listen to its group now, and give them their turns.
+        """Take a message for those who listen to its group now, and run them.
 
         To be called in a callback of the event loop. A message is handed to those who
         listen when those before it are seen to: a burst of thousands would overrun the
-        queue of each of them before the first has had a turn.
+        queue of each of them before the first has run.
         """
         if self._take(message) and not self._is_running:
             self._run()
@@ -435,7 +435,7 @@ class Hub:
     def _dispatch_next(self) -> None:
         """Hand the next message to those who listened when it came."""
         while self._pending:
-            # No time for turns: the inbox is full.
+            # No time to run any: the inbox is full.
             listener = self._pending.popleft()
             try:
                 if listener.offer(self._notification):
@@ -506,41 +506,41 @@ class Hub:
             self.loop.call_soon(self._run_refreshed, context=self._context)
 
     def _run_refreshed(self) -> None:
-        """Run: the event loop has seen to other things since the last turns."""
+        """Run: the event loop has served other callbacks since the last runs."""
         self._runs_left, self._seconds_spent = RUNS_AT_ONCE, 0.0
         self._run()
 
     def _run(self) -> None:
         """Run ready listeners round-robin, up to the limit of one step of the event loop."""
         self._is_running = True
-        audience, ready, inbox = self._pending, self._ready, self._inbox
+        pending, ready, inbox = self._pending, self._ready, self._inbox
         began, left, first = monotonic(), self._runs_left, self._runs_left
         until = began + SECONDS_AT_ONCE - self._seconds_spent
         listener: Listener | None = None
         try:
             async_connections.close_expired()
-            while left and (audience or ready or inbox):
+            while left and (pending or ready or inbox):
                 if left % RUNS_BETWEEN_CLOCK_READS == 0 and left != first and monotonic() > until:
                     break
                 left -= 1
-                if audience:
-                    listener, take_sentinel = audience.popleft(), True
+                if pending:
+                    listener, is_offered = pending.popleft(), False
                 elif ready:
-                    listener, take_sentinel = ready.popleft(), False
+                    listener, is_offered = ready.popleft(), True
                 else:
                     self._dispatch_next()
                     continue
                 try:
-                    # Who has just heard has its turn while the processor's caches hold it.
-                    calls = not take_sentinel or listener.offer(self._notification)
-                    if calls and listener.run_next():
+                    # What was offered just now runs while the processor's caches hold it.
+                    runs = is_offered or listener.offer(self._notification)
+                    if runs and listener.run_next():
                         ready.append(listener)
-                # It is a mistake of ours, and must not cost the others their turns. Nobody
+                # It is a mistake of ours, and must not cost the others their runs. Nobody
                 # cancels what is no task: that comes from what something has waited for.
                 except (Exception, asyncio.CancelledError):
                     log.exception("Lost a turn of %r", listener)
         finally:
-            if not audience:
+            if not pending:
                 self._notification = None  # It may be large.
             # Several messages may come, and each bring us here, before the event loop breathes.
             spent = monotonic() - began

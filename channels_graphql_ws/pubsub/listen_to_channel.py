@@ -110,7 +110,7 @@ class _Channel(Protocol):
         ...
 
     async def opened(self) -> None:
-        """Wait until what is sent from now on is heard."""
+        """Wait until what is sent from now on is received."""
         ...
 
     def remove(self, messages: Messages) -> asyncio.Task[None] | None:

@@ -109,7 +109,7 @@ class AtCommit:
             error = RuntimeError("The event loop has ended: await broadcasts of the last moment")
             failures.add(error, about)
             raise
-        # Whoever awaits it is told, or else the log.
+        # The caller that awaits it is told, or else the log.
         except Exception as error:  # noqa: BLE001 (whatever a layer or a database raises)
             pending.fail(error, about)
         else:

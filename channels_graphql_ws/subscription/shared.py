@@ -55,7 +55,7 @@ from channels_graphql_ws.subscription.trail import note_ended, note_filtered, no
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 DELIVERIES_AT_ONCE: Final = 16
-"""Clients that get a result in one turn; see also `hub.RUNS_AT_ONCE`."""
+"""Clients that get a result in one run; see also `hub.RUNS_AT_ONCE`."""
 
 
 class SharedResult:
@@ -171,7 +171,7 @@ class SharedSubscriber(Subscriber):
         return self._task
 
     def finish(self) -> bool:
-        """End behind what was offered so far; tell if this calls for a turn."""
+        """End behind what was offered so far; return whether to run."""
         # New members receive what is broadcast behind the end.
         self._closed(self)
         return super().finish()

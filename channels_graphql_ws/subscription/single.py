@@ -1,10 +1,11 @@
-"""One client's subscription to broadcasts: its turns and its end."""
+"""One client's subscription to broadcasts: its runs and its end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Coroutine, Sequence
+from logging import DEBUG
 from typing import Any, Final, Protocol
 
 from graphql import ExecutionResult
@@ -33,13 +34,14 @@ from channels_graphql_ws.subscription.subscriber import (
     finished,
     started,
 )
+from channels_graphql_ws.subscription.trail import log as steps
 from channels_graphql_ws.subscription.trail import note_ended, note_filtered, note_skipped
 
 RESTART: Final = object()
-"""In the place of a notification: the client is told that it was not recovered."""
+"""Sentinel for a notification: the client is told that it was not recovered."""
 
 HELD: Final = object()
-"""In the place of a notification: what is offered has to wait for `open`."""
+"""Sentinel for a notification: what is offered has to wait for `open`."""
 
 _INITIAL: Final = object()
 """Sentinel for a notification: the first event, which no broadcast caused."""
@@ -177,7 +179,7 @@ class SingleSubscriber(Subscriber):
             await rest
 
     def _run_at_once(self) -> Coroutine[Any, Any, None] | None:
-        """Take the turn, on the shortest way for what is most frequent."""
+        """Run once, on the shortest way for what is most frequent."""
         event = self._current
         queue = self._queue
         if (
@@ -199,7 +201,8 @@ class SingleSubscriber(Subscriber):
             self._report(result)
         elif plan.delivery.completes:
             return eager.start(self._complete())
-        else:
+        # Asked here, as a skipped event costs little more than a call.
+        elif steps.isEnabledFor(DEBUG):
             note_skipped(plan.name, self._id)
         return None
 
@@ -244,7 +247,7 @@ class SingleSubscriber(Subscriber):
             note_skipped(self.name, self._id)
 
     def _tell_of_gap(self) -> Eager[None]:
-        """Do about a gap what is to be done, without an event."""
+        """Act on a gap as the policy says, without an event."""
         is_over = yield from self._is_over_by_gap()
         continuity = self._continuity
         if not is_over and continuity is not None and continuity.has_gap:

@@ -1,4 +1,4 @@
-"""What all who listen to broadcasts have in common: a queue, and one turn after another."""
+"""What all subscribers have in common: a queue, and one run after another."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Subscriber(ABC):
 
     Args:
         plan: how one is executed.
-        hub: gives turns.
+        hub: runs it.
         queue_limit: how many may wait.
     """
 
@@ -95,7 +95,7 @@ class Subscriber(ABC):
         return self._ending
 
     def offer(self, notification: Notification) -> bool:
-        """Take a notification without waiting; tell if this calls for a turn."""
+        """Take a notification without waiting; return whether to run."""
         if self._ending:
             return False
         if self._current is None:
@@ -109,7 +109,7 @@ class Subscriber(ABC):
         return False
 
     def finish(self) -> bool:
-        """End behind what was offered so far; tell if this calls for a turn."""
+        """End behind what was offered so far; return whether to run."""
         self._ending = True
         if self._current is not None:
             return False
@@ -139,7 +139,7 @@ class Subscriber(ABC):
         return False
 
     def run_next(self) -> bool:
-        """Execute one notification; tell if this calls for another turn.
+        """Execute one notification; return whether to run again.
 
         What can be done at once is done at once. Only what has to wait, in the user's
         code or for a slow client, is left to a task.
@@ -162,7 +162,7 @@ class Subscriber(ABC):
         self._task = loop.create_task(self._go_on(rest), context=self._plan.variables)
 
     def _begin(self) -> Coroutine[Any, Any, None] | None:
-        """Take the turn; give what is left of it, if that has to wait."""
+        """Run once; return the rest of the run, if it has to wait."""
         return self._plan.variables.run(eager.start, self._run())
 
     @abstractmethod
