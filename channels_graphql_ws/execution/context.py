@@ -156,6 +156,12 @@ class OperationContext(DictAsObject):
             object.__setattr__(other, name, object.__getattribute__(self, name))
         return other
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # What is set on it is sent: a copy of it would take that in silence.
+        response = self._asdict().get("response")
+        memo[id(response)] = response
+        return super().__deepcopy__(memo)
+
     def renew(self, expires_at: datetime | float | None) -> None:
         """Let the rights of this connection end at another time than they were to end.
 

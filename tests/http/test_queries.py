@@ -295,6 +295,18 @@ async def test_a_deep_copy_of_the_context_belongs_to_the_same_request():
     assert copied is given
 
 
+async def test_what_is_set_on_the_response_of_a_deep_copy_is_sent():
+    class Consumer(GraphqlHttpConsumer):
+        schema = http_schema.schema
+
+        def get_context(self, context):
+            copied = copy.deepcopy(context)
+            copied.response.status_code = 418
+            return copied
+
+    assert (await post(Consumer.as_asgi(), {"query": "{ hello }"})).status == 418
+
+
 async def test_cookies_that_come_one_by_one_are_all_there():
     headers = [
         (b"content-type", b"application/json"),
