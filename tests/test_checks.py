@@ -63,6 +63,8 @@ class Remote:
     """Stands for a layer that connects processes."""
 
 
+# The checks of models ask the database what it can do.
+@pytest.mark.django_db(databases="__all__")
 def test_the_app_registers_them() -> None:
     app = ChannelsGraphqlWsConfig("channels_graphql_ws", sys.modules["channels_graphql_ws"])
     app.ready()
