@@ -30,6 +30,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "HISTORY_CHECK_EVERY": 10.0,
     # Whether options that protect against strangers are "safe" or "compatible".
     "SAFETY": "safe",
+    # Most threads of a process for operations, and as many again for events.
+    "THREADS": 32,
 }
 """Keys that are no options of consumers and views; each of those is a key, too."""
 
@@ -54,6 +56,7 @@ _VALUES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "HISTORY": (_is_text, f"a dotted path, {_OR_NONE}"),
     "HISTORY_CHECK_EVERY": (_is_number, "a number of seconds > 0"),
     "SAFETY": (lambda value: value in ("safe", "compatible"), "'safe' or 'compatible'"),
+    "THREADS": (lambda value: _is_number(value) and isinstance(value, int), "an integer > 0"),
 }
 """What each key may be, and what to call it. `None` is allowed where a text says so."""
 

@@ -63,11 +63,16 @@ class FairQueue:
     Args:
         places: how many there are.
         share: how many one owner may have.
+
+    Attributes:
+        places: how many there are now.
     """
 
-    __slots__ = ("_free", "_share", "_taken", "_waiting")
+    __slots__ = ("_free", "_share", "_taken", "_waiting", "places")
 
     def __init__(self, places: int, share: int) -> None:
+        self.places = places
+        # Less than none, where there were more places before.
         self._free = places
         self._share = share
         self._taken: dict[object, int] = {}
@@ -76,7 +81,7 @@ class FairQueue:
     async def enter(self, owner: object) -> Place:
         """Wait for a place, and take it."""
         # Nobody waits who could have it: those who wait have their share.
-        if self._free and self._has_less_than_its_share(owner):
+        if self._free > 0 and self._has_less_than_its_share(owner):
             self._take(owner)
             return Place(self, owner)
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -92,20 +97,35 @@ class FairQueue:
         return Place(self, owner)
 
     def leave(self, owner: object) -> None:
-        """Return a place back, see `Place.leave`."""
+        """Take a place back, see `Place.leave`."""
         self._taken[owner] -= 1
         if not self._taken[owner]:
             del self._taken[owner]
         self._free += 1
-        next_owner = next(self._entitled(), None) if self._waiting else None
-        if next_owner is not None:
-            waiting = self._waiting[next_owner]
-            self._take(next_owner)
-            waiting.popleft().set_result(None)
-            if waiting:
-                self._waiting.move_to_end(next_owner)
-            else:
-                del self._waiting[next_owner]
+        self._grant_next()
+
+    def resize(self, places: int, share: int) -> None:
+        """Change the number of places and the share; nobody loses a place that it has."""
+        self._free += places - self.places
+        self.places, self._share = places, share
+        while self._grant_next():
+            pass
+
+    def _grant_next(self) -> bool:
+        """Grant a free place to the next owner that may have it; return whether there is one."""
+        if self._free <= 0 or not self._waiting:
+            return False
+        next_owner = next(self._entitled(), None)
+        if next_owner is None:
+            return False
+        waiting = self._waiting[next_owner]
+        self._take(next_owner)
+        waiting.popleft().set_result(None)
+        if waiting:
+            self._waiting.move_to_end(next_owner)
+        else:
+            del self._waiting[next_owner]
+        return True
 
     def _take(self, owner: object) -> None:
         self._free -= 1

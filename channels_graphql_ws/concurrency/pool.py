@@ -31,7 +31,7 @@ class Pool(Executor):
 
     def __init__(self, name: str, count: int) -> None:
         self._name = name
-        self._count = count
+        self.count = count
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._idle: list[SimpleQueue[_Item | None]] = []
@@ -52,7 +52,7 @@ class Pool(Executor):
                 raise RuntimeError("This pool of threads is shut down")
             if self._idle:
                 self._idle.pop().put(item)
-            elif len(self._threads) < self._count:
+            elif len(self._threads) < self.count:
                 self._start_thread(item)
             else:
                 self._waiting.append(item)

@@ -26,14 +26,24 @@ class Workers:
         purpose: for the names of the threads.
         count: the most threads that there may be.
         share: the most of them that one connection may use at a time; all by default.
+
+    Attributes:
+        count: the most threads that there may be now.
     """
 
     def __init__(self, purpose: str, count: int, share: int | None = None) -> None:
         self._purpose = purpose
-        self._count = count
+        self.count = count
         self._share = count if share is None else share
         self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, FairQueue] = WeakKeyDictionary()
         self._made: tuple[int, Pool] | None = None
+
+    def limit(self, count: int, share: int | None = None) -> None:
+        """Change the number of threads and the share, see the class; existing threads stay."""
+        self._share = count if share is None else share
+        self.count = count
+        if self._made is not None:
+            self._made[1].count = count
 
     @property
     def pool(self) -> Pool:
@@ -41,7 +51,7 @@ class Workers:
         process = os.getpid()
         if self._made is None or self._made[0] != process:
             name = f"channels-graphql-ws-{self._purpose}"
-            self._made = process, Pool(name, self._count)
+            self._made = process, Pool(name, self.count)
         return self._made[1]
 
     @property
@@ -50,7 +60,10 @@ class Workers:
         loop = asyncio.get_running_loop()
         queue = self._queues.get(loop)
         if queue is None:
-            queue = self._queues[loop] = FairQueue(self._count, self._share)
+            queue = self._queues[loop] = FairQueue(self.count, self._share)
+        elif queue.places != self.count:
+            # Here, and not in `limit`: a queue belongs to its event loop.
+            queue.resize(self.count, self._share)
         return queue
 
 
@@ -58,13 +71,20 @@ THREADS: Final = 32
 """Most threads of each pool in a process. Each may hold a connection to each database."""
 
 SHARE: Final = 8
-"""Most threads of each pool that one connection may use at a time."""
+"""Most threads of each pool that one connection may use at a time: a quarter of them."""
 
 OPERATIONS: Final = Workers("resolvers", THREADS, SHARE)
 """For queries, mutations, and the hooks that decide on connections and operations."""
 
 EVENTS: Final = Workers("events", THREADS, SHARE)
 """For the hooks and resolvers of events: slow queries do not hold them up."""
+
+
+def limit_threads(count: int) -> None:
+    """Limit each of the two pools to so many threads; a connection may use a quarter."""
+    for workers in (OPERATIONS, EVENTS):
+        workers.limit(count, max(1, count * SHARE // THREADS))
+
 
 sync_in_callers_thread: ContextVar[bool] = ContextVar("sync_in_callers_thread", default=False)
 """Run synchronous code in asgiref's thread-sensitive thread, and not in a pool. Set by test

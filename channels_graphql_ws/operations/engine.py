@@ -20,7 +20,7 @@ from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
-from channels_graphql_ws.concurrency.threads import in_thread, runs_on_loop
+from channels_graphql_ws.concurrency.threads import in_thread, limit_threads, runs_on_loop
 from channels_graphql_ws.execution.blocking import starts_in_thread
 from channels_graphql_ws.execution.documents import Document, compiled, documents_of
 from channels_graphql_ws.execution.encoding import encode_answer
@@ -53,6 +53,7 @@ from channels_graphql_ws.operations.subscribing import Subscribing
 from channels_graphql_ws.operations.thread_modes import ThreadModes
 from channels_graphql_ws.operations.transactions import atomic_databases, in_transactions
 from channels_graphql_ws.pubsub.layers import check_destination, forget_cached
+from channels_graphql_ws.settings import project_settings
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -122,6 +123,7 @@ class Engine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
+        limit_threads(project_settings.get("THREADS"))
         threads = ThreadModes(managed(settings.middleware))
         self._middleware, _ = threads.of(mode=settings.resolve_sync_in_threads)
         self._documents = documents_of(settings.schema, settings.rules)

@@ -48,6 +48,26 @@ async def test_one_owner_never_has_more_than_its_share() -> None:
     assert all(task.done() for task in door.tasks)
 
 
+async def test_more_places_are_granted_at_once_and_fewer_as_they_are_left() -> None:
+    door = Door(places=1, share=1)
+    await door.come("a", "b", "c", "d", "a")
+    door.queue.resize(3, 1)
+    await tick(2)
+    assert door.inside == ["a", "b", "c"]
+    door.queue.resize(1, 1)
+    await door.go("b")
+    await door.go("c")
+    assert door.inside == ["a"]
+    await door.come("e")
+    assert door.inside == ["a"]
+    await door.go("a")
+    assert door.inside == ["d"]
+    await door.go("d")
+    await door.go("a")
+    await door.go("e")
+    assert all(task.done() for task in door.tasks)
+
+
 async def test_the_next_place_goes_to_each_owner_in_rotation() -> None:
     door = Door(places=1, share=1)
     await door.come("a", "a", "a", "a", "b", "b", "c")

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from channels_graphql_ws.concurrency.threads import Workers, in_thread
+from support import GUARD
 
 
 def _name() -> str:
@@ -19,6 +20,24 @@ def test_the_threads_are_named_after_their_purpose_and_kept():
     with workers.pool as pool:
         assert workers.pool is pool
         assert pool.submit(_name).result().startswith("channels-graphql-ws-testing")
+
+
+def test_their_number_may_change_while_they_work() -> None:
+    workers = Workers("testing", 1)
+    workers.limit(2)
+    with workers.pool as pool:
+        workers.limit(3)
+        together = threading.Barrier(3)
+        calls = [pool.submit(together.wait, GUARD) for _ in range(3)]
+        assert sorted(call.result() for call in calls) == [0, 1, 2]
+
+
+async def test_connections_share_as_many_threads_as_there_are_now() -> None:
+    workers = Workers("testing", 4, 2)
+    assert workers.queue.places == 4
+    workers.limit(2)
+    queue = workers.queue
+    assert (queue.places, workers.queue) == (2, queue)
 
 
 def test_a_forked_process_makes_threads_of_its_own(monkeypatch: pytest.MonkeyPatch):

@@ -16,8 +16,10 @@ from channels_graphql_ws import (
     GraphqlView,
     GraphqlWsConsumer,
 )
+from channels_graphql_ws.concurrency.threads import EVENTS, OPERATIONS, limit_threads
 from channels_graphql_ws.operations.defaults import settled
-from channels_graphql_ws.operations.engine import engine_of
+from channels_graphql_ws.operations.engine import Engine, engine_of
+from channels_graphql_ws.operations.interfaces import EngineSettings
 from channels_graphql_ws.operations.mounting import mounted
 from channels_graphql_ws.operations.project_options import check_project_settings
 from channels_graphql_ws.pubsub.layers import destinations
@@ -209,3 +211,17 @@ async def test_a_layer_in_the_setting_carries_broadcasts_of_all_classes(settings
         assert (await client.receive())["data"] == {"news": {"text": "hot"}}
         await client.finalize()
     assert destinations() == before
+
+
+@pytest.mark.parametrize("count", [0, 1.5, True, "8", None])
+def test_a_number_of_threads_that_makes_no_sense_is_refused(count: Any) -> None:
+    with set_to(THREADS=count), pytest.raises(Exception, match="must be an integer > 0"):
+        GraphqlWsConsumer.as_asgi(schema=schema)
+
+
+def test_the_number_of_threads_is_that_of_the_setting() -> None:
+    before = OPERATIONS.count
+    with set_to(THREADS=8):
+        Engine(EngineSettings(schema=schema.graphql_schema))
+    assert (OPERATIONS.count, EVENTS.count) == (8, 8)
+    limit_threads(before)
