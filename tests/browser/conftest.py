@@ -42,6 +42,28 @@ class Example(ExampleServer):
         """Say something from another process, as `manage.py say` does."""
         self.manage("say", "lobby", text, "--as", name)
 
+    def kill(self) -> None:
+        """End the server as a crash would: nobody is told."""
+        self._server.kill()
+        self.stop()
+
+    def keep(self, room: str, count: int) -> None:
+        """Put new messages into a room without telling anybody, as if said meanwhile."""
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            connection.executemany(
+                "INSERT INTO chat_message (room_id, author_key, author_name, text, sent_at)"
+                " VALUES (?, 'house', 'The house', ?, '2026-01-02 12:00:00')",
+                [(room, f"Meanwhile {number}") for number in range(1, count + 1)],
+            )
+
+    def texts(self, room: str) -> list[str]:
+        """Return what was said in a room, oldest first."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            rows = connection.execute(
+                "SELECT text FROM chat_message WHERE room_id = ? ORDER BY id", [room]
+            )
+            return [text for (text,) in rows]
+
     def fill(self, count: int) -> None:
         """Put old messages into the lobby, before those that are there."""
         with closing(sqlite3.connect(self.database)) as connection, connection:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import pytest
 if os.environ.get("CI_BROWSER_REQUIRED") != "1":
     pytest.importorskip("playwright.async_api", reason="playwright is not installed")
 
-from playwright.async_api import expect
+import aiohttp
+from playwright.async_api import Page, expect
 
 from chat_page import expect_live, expect_message, say
+from support import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -162,6 +166,100 @@ async def test_the_page_recovers_when_the_server_is_restarted(example, member, g
     await expect(ada.locator("#offline")).to_be_hidden()
     await ada.get_by_role("button", name="Send").click()
     await expect_message(owl, "Kept while the line is down")
+
+
+class Talker:
+    """Talks on over HTTP, whatever becomes of the server; repeats what was not taken."""
+
+    def __init__(self, example) -> None:
+        self._example = example
+        self._headers = {**example.guest("Magpie"), "content-type": "application/json"}
+        self._end = asyncio.Event()
+        self.said: list[str] = []
+
+    async def talk(self) -> None:
+        """Say one thing after another until `stop`."""
+        async with aiohttp.ClientSession(headers=self._headers) as session:
+            while not self._end.is_set():
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    await self._say(session, f"Word {len(self.said) + 1}")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._end.wait(), 0.02)
+
+    async def _say(self, session: aiohttp.ClientSession, text: str) -> None:
+        query = f'mutation {{ sendMessage(room: "lobby", text: "{text}") {{ message {{ id }} }} }}'
+        url = f"{self._example.url}/graphql/"
+        limit = aiohttp.ClientTimeout(2)
+        async with session.post(url, json={"query": query}, timeout=limit) as response:
+            if response.status == 200:
+                answer = await response.json()
+                assert "errors" not in answer
+                self.said.append(text)
+
+    async def has_said(self, more: int) -> None:
+        """Wait until so many more messages were taken."""
+        wanted = len(self.said) + more
+        await wait_until(lambda: len(self.said) >= wanted)
+
+    def stop(self) -> None:
+        """Say nothing more."""
+        self._end.set()
+
+
+async def texts_of(page: Page) -> list[str]:
+    """Read the conversation, once all that was said earlier is there."""
+    conversation = page.get_by_role("region", name="Conversation")
+    while await page.locator("#earlier").is_visible():
+        await conversation.evaluate("node => { node.scrollTop = 0; }")
+        await page.evaluate("new Promise(requestAnimationFrame)")
+    texts: list[str] = await page.locator("#messages article .bubble").all_inner_texts()
+    return texts
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_no_message_is_lost_when_the_server_is_restarted_while_people_talk(
+    example, guest, end
+):
+    owl = await guest()
+    await expect_live(owl)
+    talker = Talker(example)
+    talking = asyncio.create_task(talker.talk())
+    for _ in range(2):
+        await talker.has_said(5)
+        await asyncio.to_thread(getattr(example, end))
+        # More than a page, of which no event tells.
+        example.keep("lobby", 60)
+        await asyncio.to_thread(example.start)
+        await talker.has_said(5)
+        await expect_live(owl)
+    talker.stop()
+    await talking
+    await expect_message(owl, talker.said[-1])
+    texts = await texts_of(owl)
+    assert texts == example.texts("lobby")
+    assert set(talker.said) <= set(texts)
+
+
+async def test_a_room_that_was_not_open_shows_all_that_was_said_over_a_restart(
+    example, member, guest
+):
+    ada, owl = await member(), await guest()
+    await expect_live(ada)
+    await expect_live(owl)
+    await ada.get_by_role("link", name="Tea kitchen").click()
+    await expect_message(ada, "The kettle is on.")
+    await say(ada, "Before the restart")
+    await expect(owl.get_by_role("link", name="Tea kitchen")).to_contain_text("1 unread")
+    example.stop()
+    await expect(owl.locator("#status")).to_have_text("Reconnecting…")
+    example.keep("tea-kitchen", 60)
+    example.start()
+    await expect_live(owl)
+    await expect(ada.locator("#status")).to_have_text("Live")
+    await say(ada, "After the restart")
+    await owl.get_by_role("link", name="Tea kitchen").click()
+    await expect_message(owl, "After the restart")
+    assert await texts_of(owl) == example.texts("tea-kitchen")
 
 
 async def test_a_message_that_is_too_long_is_refused_with_a_reason(guest):

@@ -9,6 +9,7 @@ import { showWire } from "./wire.js";
 const TYPING_REPEAT = 2000; // Milliseconds: somebody who types says so this often…
 const TYPING_LIFETIME = 4000; // …and no longer counts as typing after this long.
 const CATCH_UP_PAGES = 5;
+const CATCH_UP_AGAIN = 2000;
 
 const MESSAGE = `id author { id name isGuest } text picture sentAt`;
 const BEGIN = `query Begin { me { id name isGuest } rooms { slug name topic } }`;
@@ -80,7 +81,7 @@ socket.addEventListener("state", () => {
   if (socket.state === "ready") {
     if (rooms.size === 0) begin().catch(report);
   } else {
-    for (const room of rooms.values()) room.live = false;
+    for (const room of rooms.values()) fallBehind(room);
   }
   enableSending();
 });
@@ -93,14 +94,18 @@ async function begin() {
     const room = {
       slug, name, topic,
       messages: new Map(), outbox: [], typing: new Map(),
-      unread: 0, draft: "", live: false, loaded: false, loading: false, hasEarlier: false,
+      unread: 0, draft: "", live: false, loaded: false, hasEarlier: false,
+      // Without a hole up to this message, once there was an outage; `null`: up to the newest.
+      completeTo: null,
+      // One after another: they must not change the same piece of history at once.
+      loading: Promise.resolve(), isLoading: false,
     };
     rooms.set(slug, room);
     // Subscribed to all rooms, so that the list can show where something is going on.
     socket.subscribe(ON_MESSAGE, { room: slug }, {
       live: () => {
         room.live = true;
-        if (room === current || room.loaded) catchUp(room).catch(report);
+        if (room === current || room.loaded) catchUp(room);
       },
       next: ({ onMessage }) => take(room, [onMessage.message]),
       error: report,
@@ -118,7 +123,7 @@ function report(error) {
 
 /** Put messages where they belong; each is shown once, however often it arrives. */
 function take(room, found, { history = false } = {}) {
-  const newest = newestId(room);
+  const newest = room.completeTo ?? newestId(room);
   for (const raw of found) {
     const id = Number(raw.id);
     if (room.messages.has(id)) continue;
@@ -139,37 +144,62 @@ function settle(room, message) {
   if (sent) discard(room, sent);
 }
 
+/** What is said from now on is missed, until `catchUp`. */
+function fallBehind(room) {
+  room.live = false;
+  if (room.loaded) room.completeTo ??= newestId(room);
+  // Nobody has looked yet, so there is nothing to fill up: all is loaded when somebody does.
+  else room.messages.clear();
+}
+
 /** Load what was said while there was no subscription: everything at first, the gap later on. */
 async function catchUp(room) {
-  if (room.loading) return;
-  room.loading = true;
   try {
-    const known = newestId(room);
-    let found = [];
-    let page;
-    let closed = false;
-    for (let count = 0; !closed && count < CATCH_UP_PAGES; count += 1) {
-      ({ history: page } = await socket.request(HISTORY, { room: room.slug, before: found[0]?.id }));
-      found = [...page.messages, ...found];
-      closed = !room.loaded || !page.hasEarlier || Number(found[0]?.id ?? 0) <= known;
-    }
-    if (!closed) {
-      // Too much was missed: start again from the end rather than show a hole.
-      for (const id of [...room.messages.keys()]) if (id <= known) room.messages.delete(id);
-    }
-    if (!room.loaded || !closed) room.hasEarlier = page.hasEarlier;
-    take(room, found, { history: true });
-    room.loaded = true;
-    draw(room, { quietly: true });
-  } finally {
-    room.loading = false;
+    await inTurn(room, () => loadMissed(room));
+  } catch (error) {
+    report(error);
+    // Without a connection the next one brings us here again.
+    if (room.live) setTimeout(() => room.live && catchUp(room), CATCH_UP_AGAIN);
   }
 }
 
+function inTurn(room, load) {
+  const done = room.loading.then(async () => {
+    room.isLoading = true;
+    try {
+      await load();
+    } finally {
+      room.isLoading = false;
+    }
+  });
+  room.loading = done.catch(() => {});
+  return done;
+}
+
+async function loadMissed(room) {
+  const known = room.completeTo ?? newestId(room);
+  let found = [];
+  let page;
+  let closed = false;
+  for (let count = 0; !closed && count < CATCH_UP_PAGES; count += 1) {
+    ({ history: page } = await socket.request(HISTORY, { room: room.slug, before: found[0]?.id }));
+    found = [...page.messages, ...found];
+    closed = !room.loaded || !page.hasEarlier || Number(found[0]?.id ?? 0) <= known;
+  }
+  if (!closed) {
+    // Too much was missed: start again from the end rather than show a hole.
+    for (const id of [...room.messages.keys()]) if (id <= known) room.messages.delete(id);
+  }
+  if (!room.loaded || !closed) room.hasEarlier = page.hasEarlier;
+  take(room, found, { history: true });
+  room.loaded = true;
+  room.completeTo = null;
+  draw(room, { quietly: true });
+}
+
 async function loadEarlier(room) {
-  if (room.loading || !room.hasEarlier) return;
-  room.loading = true;
-  try {
+  if (room.isLoading || !room.hasEarlier) return;
+  await inTurn(room, async () => {
     const before = String(Math.min(...room.messages.keys()));
     const { history } = await socket.request(HISTORY, { room: room.slug, before });
     room.hasEarlier = history.hasEarlier;
@@ -178,9 +208,7 @@ async function loadEarlier(room) {
       room.messages.set(id, { ...raw, id, sentAt: new Date(raw.sentAt) });
     }
     draw(room, { quietly: true });
-  } finally {
-    room.loading = false;
-  }
+  });
 }
 
 function newestId(room) {
@@ -267,7 +295,7 @@ function open(room) {
   markRead(room);
   draw(room, { quietly: true });
   conversation.scrollToEnd();
-  if (room.live && !room.loaded) catchUp(room).catch(report);
+  if (room.live && !room.loaded) catchUp(room);
 }
 
 function draw(room, options) {
