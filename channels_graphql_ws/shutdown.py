@@ -16,7 +16,7 @@ import signal
 import threading
 from collections.abc import Iterable
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 from weakref import WeakKeyDictionary, ref
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
@@ -105,11 +105,16 @@ class Connections:
         self._connections.discard(connection)
 
     async def drain(self, timeout: float) -> None:
-        """Refuse new connections, and end all that there are."""
+        """Refuse new connections, and end all that there are; return by the deadline.
+
+        A second call has the deadline of the first: servers tell of their end more than once.
+        """
         self.is_draining = True
         ends_at = asyncio.get_running_loop().time() + timeout + CLOSE_TIMEOUT
         self.ends_at = min(self.ends_at, ends_at)
-        await drain_all(list(self._connections), timeout)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self.ends_at):
+                await drain_all(list(self._connections), timeout)
 
     def listen_for_signals(self, timeout: float, signals: Iterable[signal.Signals]) -> None:
         """Leave when the process gets one of these signals, and pass it on then."""
@@ -207,6 +212,14 @@ def connections_of_process() -> list[Drainable]:
     # A list in one step: other threads may begin to serve meanwhile.
     loops = [loop for reference in _connections.keyrefs() if (loop := reference()) is not None]
     return [each for loop in loops for each in _connections[loop].all()]
+
+
+@overload
+def remaining(seconds: float) -> float: ...
+
+
+@overload
+def remaining(seconds: float | None) -> float | None: ...
 
 
 def remaining(seconds: float | None) -> float | None:

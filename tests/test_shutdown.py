@@ -161,6 +161,19 @@ async def test_a_hook_that_hangs_does_not_keep_the_process_from_ending(
     assert socket.closes == [RESTART]
 
 
+async def test_what_does_not_leave_is_given_up_at_the_deadline_which_is_one_for_all_calls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shutdown, "CLOSE_TIMEOUT", 0.01)
+    connections, stuck = Connections(), Drainable()
+    connections.add(stuck)
+    await connections.drain(0.01)
+    # The server tells of its end once more.
+    deadline = connections.ends_at
+    await connections.drain(3600)
+    assert connections.ends_at == deadline
+
+
 @BOTH
 async def test_clients_of_a_channel_layer_that_is_given_up_are_closed_with_1012(
     subprotocol: str,

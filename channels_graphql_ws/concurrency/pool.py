@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import logging
+import sys
 import threading
+import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -11,6 +15,11 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakSet
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+EXIT_TIMEOUT = 5.0
+"""Seconds that calls may take when the process ends: one that hangs must not keep it."""
 
 T = TypeVar("T")
 
@@ -73,6 +82,16 @@ class Pool(Executor):
             for thread in self._threads:
                 thread.join()
 
+    def join(self, ends_at: float) -> list[threading.Thread]:
+        """Wait for the threads; return those that go on.
+
+        Args:
+            ends_at: until when to wait, by `time.monotonic`.
+        """
+        for thread in self._threads:
+            thread.join(max(0.0, ends_at - time.monotonic()))
+        return [thread for thread in self._threads if thread.is_alive()]
+
     def _start_thread(self, item: _Item) -> None:
         name = f"{self._name}_{len(self._threads)}"
         inbox: SimpleQueue[_Item | None] = SimpleQueue()
@@ -121,6 +140,13 @@ _pools: WeakSet[Pool] = WeakSet()
 
 @atexit.register
 def _at_exit() -> None:
-    """Let calls come to their end: a mutation may be half-way."""
-    for pool in list(_pools):
-        pool.shutdown()
+    """Let calls come to their end, within `EXIT_TIMEOUT`: a mutation may be half-way."""
+    ends_at = time.monotonic() + EXIT_TIMEOUT
+    pools = list(_pools)
+    for pool in pools:
+        pool.shutdown(wait=False)
+    for pool in pools:
+        for thread in pool.join(ends_at):
+            frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 (documented)
+            stack = "".join(traceback.format_stack(frame)) if frame is not None else "unknown\n"
+            log.error("The process ends while a call goes on in a thread:\n%s", stack)

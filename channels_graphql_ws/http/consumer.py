@@ -30,7 +30,7 @@ from channels_graphql_ws.operations.mounting import (
     register_mounted,
 )
 from channels_graphql_ws.pubsub.layers import register_endpoint
-from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, DEFAULT_TIMEOUT, yield_to_server
+from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, DEFAULT_TIMEOUT, remaining, yield_to_server
 
 log = ClientLog("channels_graphql_ws.http")
 
@@ -208,8 +208,9 @@ class _Client:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             # Daphne is shutting down, and waits for this to end.
-            await answer.finish(DEFAULT_TIMEOUT)
-            await asyncio.wait(ends, timeout=CLOSE_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+            await answer.finish(remaining(DEFAULT_TIMEOUT))
+            left = remaining(CLOSE_TIMEOUT)
+            await asyncio.wait(ends, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             await yield_to_server()
         finally:
             sending.cancel()

@@ -14,7 +14,7 @@ from channels_graphql_ws.http.negotiation import MediaType
 from channels_graphql_ws.http.operation import HttpOperation, Outcome
 from channels_graphql_ws.http.stream import ResponseStream
 from channels_graphql_ws.json_text import dumps
-from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, connections_of_loop
+from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, connections_of_loop, remaining
 
 _STATUSES = {
     Outcome.EXECUTED: HTTPStatus.OK,
@@ -77,7 +77,7 @@ class StreamingResponse:
         """`finish` the stream, and wait until it is read."""
         await self.finish(timeout)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._gone.wait(), CLOSE_TIMEOUT)
+            await asyncio.wait_for(self._gone.wait(), remaining(CLOSE_TIMEOUT))
 
     async def finish(self, timeout: float) -> None:
         """End the stream as soon as only subscriptions feed it.

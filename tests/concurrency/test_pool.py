@@ -86,3 +86,22 @@ def test_at_exit_calls_come_to_their_end(monkeypatch):
     threading.Thread(target=gate.set).start()
     module._at_exit()
     assert ended == [1, 2]
+
+
+def test_at_exit_a_call_that_hangs_is_given_up_and_told(monkeypatch, caplog):
+    pool = Pool("hanging", 1)
+    monkeypatch.setattr(module, "_pools", [pool])
+    monkeypatch.setattr(module, "EXIT_TIMEOUT", 0.0)
+    gate, begun = threading.Event(), threading.Event()
+
+    def a_hook_that_hangs() -> None:
+        begun.set()
+        gate.wait(GUARD)
+
+    future = pool.submit(a_hook_that_hangs)
+    begun.wait(GUARD)
+    module._at_exit()
+    assert not future.done()
+    assert "in a_hook_that_hangs" in caplog.text
+    gate.set()
+    future.result(GUARD)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -30,7 +30,9 @@ ALL_REQUIRED = bool(os.environ.get("CI_SERVERS_REQUIRED"))
 _START_GUARD = 3 * GUARD
 
 # Which port it is says the log, but not that of Granian.
-_ADDRESS = re.compile(r"(?:Listening on TCP address |[Rr]unning on http://)127\.0\.0\.1:(\d+)")
+_ADDRESS = re.compile(
+    r"(?:Listening on TCP address |(?:[Rr]unning on|Listening at:) http://)127\.0\.0\.1:(\d+)"
+)
 
 
 @dataclass(frozen=True)
@@ -96,15 +98,57 @@ KINDS = {
     ),
 }
 
+MANAGED = {
+    # Runs Uvicorn, which the other tests have.
+    "gunicorn": Kind(
+        ("gunicorn", "-k", "uvicorn_worker.UvicornWorker", "-b", "127.0.0.1:{port}"),
+        "uvicorn_worker",
+    )
+}
 
 # What Uvicorn takes by itself is one of the three that are named.
 NAMES = [name for name in KINDS if name != "uvicorn"] if ALL_REQUIRED else ["daphne", "uvicorn"]
 
 
+@dataclass(frozen=True)
+class Form:
+    """A way to run a server, with the flag that bounds its shutdown.
+
+    Attributes:
+        server: a key of `KINDS` or `MANAGED`.
+        flags: what its command has besides.
+        code: what its clients are closed with.
+        tells_all: those, too, whose operation has taken too long.
+        outlasts_readers: ends by itself, even if a client reads nothing.
+    """
+
+    server: str
+    flags: tuple[str, ...] = ()
+    code: int = 1012
+    tells_all: bool = True
+    outlasts_readers: bool = True
+
+
+_UVICORN_FLAGS = ("--timeout-graceful-shutdown", "1")
+
+FORMS = {
+    "uvicorn": Form("uvicorn", _UVICORN_FLAGS),
+    "uvicorn-workers": Form("uvicorn", ("--workers", "2", *_UVICORN_FLAGS)),
+    "uvicorn-reload": Form("uvicorn", ("--reload", "--reload-dir", str(HERE), *_UVICORN_FLAGS)),
+    "gunicorn": Form("gunicorn", ("--graceful-timeout", "3")),
+    "daphne": Form("daphne", code=4012),
+    "hypercorn": Form("hypercorn", ("--graceful-timeout", "1"), outlasts_readers=False),
+    "granian": Form("granian", ("--workers-kill-timeout", "3"), tells_all=False),
+}
+"""The cells of the table of docs/reference/shutdown.md."""
+
+
 class LiveServer:
     """A server process; its log is a file."""
 
-    def __init__(self, name: str, log: Path, site: str = "live_site") -> None:
+    def __init__(
+        self, name: str, log: Path, site: str = "live_site", flags: Iterable[str] = ()
+    ) -> None:
         self.name = name
         self.kind = _installed(name)
         self._log = log
@@ -115,7 +159,7 @@ class LiveServer:
         command = [each.format(port=self.port) for each in self.kind.command]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command, f"{site}:application"],
+                [sys.executable, "-m", *command, *flags, f"{site}:application"],
                 env=os.environ | paths,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -183,7 +227,7 @@ class LiveServer:
 
 def _installed(name: str) -> Kind:
     """Give what is known of a server, or skip the test."""
-    kind = KINDS[name]
+    kind = (KINDS | MANAGED)[name]
     if find_spec(kind.needs) is None:
         reason = f"{name} is not installed: no module {kind.needs}"
         if ALL_REQUIRED:
@@ -223,3 +267,12 @@ def start_server(
     yield start
     for live in servers:
         live.kill()
+
+
+@pytest.fixture(params=FORMS if ALL_REQUIRED else ["uvicorn", "daphne"])
+def ending(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[LiveServer, Form]]:
+    """Start a server that is to be ended, in one of the ways to run it."""
+    form = FORMS[request.param]
+    server = LiveServer(form.server, tmp_path / "log", "deadline_site", form.flags)
+    yield server, form
+    server.kill()
