@@ -52,7 +52,11 @@ class EventStreamParser:
             RemoteProtocolError: an event is too large, or not UTF-8.
         """
         buffer = self._rest + chunk
-        if self._is_first and len(buffer) >= len(_BOM):
+        if self._is_first:
+            if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
+                # A byte order mark may still become whole, at the very beginning only.
+                self._rest = buffer
+                return []
             buffer = buffer.removeprefix(_BOM)
             self._is_first = False
         *lines, self._rest = _lines(buffer)

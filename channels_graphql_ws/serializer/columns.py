@@ -298,6 +298,10 @@ _LONGEST_SHOWN: Final = 50
 
 
 def _reason(error: Exception) -> str:
-    messages = getattr(error, "messages", None)
-    text = " ".join(map(str, messages)) if messages else str(error)
+    """Return what an error says; its text may show a foreign object, whose `repr` may raise."""
+    try:
+        messages = getattr(error, "messages", None)
+        text = " ".join(map(str, messages)) if messages else str(error)
+    except Exception:  # noqa: BLE001 (the error behind it shall be known nevertheless)
+        return type(error).__name__
     return f"{type(error).__name__}: {text}"
