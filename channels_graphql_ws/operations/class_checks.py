@@ -65,6 +65,8 @@ _REPLACED: Final[Mapping[str, str]] = {
 """Private methods of django-channels-graphql-ws that people override, and what to do instead.
 The longest that a name begins with counts."""
 
+_PRIVATE: Final = tuple(_REPLACED)
+
 _NO_HANDLERS: Final[Mapping[str, str]] = {
     "broadcast": "override `filter_event` or `publish` of the Subscription class",
     "unsubscribe": "override `unsubscribed` of the Subscription class",
@@ -127,8 +129,24 @@ def check_replaced(cls: type[Any]) -> None:
     for name in [each for each in dir(cls) if each.startswith("_") or each in _NO_HANDLERS]:
         instead = _replacement(name, inspect.getattr_static(cls, name, None))
         if instead is not None and name not in cls.own_names:
-            problem = f"`{name}` of django-channels-graphql-ws is not called: {instead}."
-            refuse(_error(cls, problem, name))
+            refuse(_not_called(cls, name, instead))
+
+
+def check_instance(consumer: Any) -> None:
+    """Refuse private methods of the predecessor that are set on a consumer itself.
+
+    Raises:
+        TypeError: there is one; the text names what takes its place.
+    """
+    cls = type(consumer)
+    for name, value in vars(consumer).items():
+        if name.startswith(_PRIVATE) and callable(value) and name not in cls.own_names:
+            raise _not_called(cls, name, _instead_of(name))
+
+
+def _not_called(cls: type[Any], name: str, instead: str | None) -> TypeError:
+    problem = f"`{name}` of django-channels-graphql-ws is not called: {instead}."
+    return _error(cls, problem, name)
 
 
 def _check_hook(cls: type[Any], base: type[Any], name: str) -> None:
@@ -188,6 +206,10 @@ def _replacement(name: str, value: object) -> str | None:
         return None
     if name in _NO_HANDLERS:
         return _NO_HANDLERS[name] if calls_super(value) else None
+    return _instead_of(name)
+
+
+def _instead_of(name: str) -> str | None:
     known = [each for each in _REPLACED if name.startswith(each)]
     return _REPLACED[max(known, key=len)] if known else None
 

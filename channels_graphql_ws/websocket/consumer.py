@@ -18,7 +18,7 @@ from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import fairness
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.exceptions import ChannelLayerError, InvalidMessageError
-from channels_graphql_ws.operations.class_checks import check_names
+from channels_graphql_ws.operations.class_checks import check_instance, check_names
 from channels_graphql_ws.operations.defaults import is_set, settle, settled
 from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.graphene_settings import default_schema
@@ -231,6 +231,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._overridden = frozenset([name for name in _HOOKS if overridden(self, name)])
         self._takes_frames = _RECEIVING.isdisjoint(self._overridden)
         try:
+            check_instance(self)
             await self._serve()
         except StopConsumer:
             pass

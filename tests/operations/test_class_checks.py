@@ -150,6 +150,38 @@ def test_a_private_hook_that_is_set_later_is_refused_where_the_class_is_mounted(
         GraphqlWsConsumer.as_asgi(schema=schema)
 
 
+class SetsHook(GraphqlWsConsumer):
+    """Sets a private hook of the predecessor where no check of the class finds it."""
+
+    schema = graphene.Schema(query=Query)
+
+    def __init__(self, name: str, hook: Any) -> None:
+        super().__init__()
+        setattr(self, name, hook)
+
+
+@pytest.mark.parametrize("hook", [one, partial(one, None)])
+async def test_a_private_hook_of_an_instance_is_refused_when_a_client_connects(
+    hook: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    socket = AsgiSocket(SetsHook("_on_gql_start", hook))
+    await socket.ended()
+    assert socket.closes == [(4500, "Internal server error")]
+    assert "`_on_gql_start` of django-channels-graphql-ws" in caplog.text
+    assert "`on_operation(op_id, payload)`" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("_on_gql_start", "no method"), ("_is_mine", one), ("_on_gql_stop", one)]
+)
+async def test_other_attributes_of_an_instance_are_the_users(name: str, value: Any) -> None:
+    cls = type("Mine", (SetsHook,), {"own_names": ["_on_gql_stop"]})
+    socket = AsgiSocket(cls(name, value))
+    socket.init()
+    await socket.acknowledged()
+    await socket.drop()
+
+
 def test_a_handler_that_goes_on_to_the_predecessors_is_refused() -> None:
     with pytest.raises(TypeError, match=r"`broadcast` of django-.* override `filter_event`"):
 
