@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         WebSocketKeywords,
     )
     from channels_graphql_ws.operations.revocation import disconnect_session, disconnect_user
+    from channels_graphql_ws.process_statistics import Statistics, statistics
     from channels_graphql_ws.pubsub.hub import HubStatistics
     from channels_graphql_ws.pubsub.layer_watch import LayerStatistics
     from channels_graphql_ws.pubsub.membership import MembershipStatistics
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
     from channels_graphql_ws.routing import GraphqlProtocolTypeRouter
     from channels_graphql_ws.serializer import register
     from channels_graphql_ws.shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
-    from channels_graphql_ws.statistics import Statistics, statistics
     from channels_graphql_ws.subscription.declaration import GapPolicy, QueuePolicy, Subscription
     from channels_graphql_ws.subscription.field import COMPLETE, SKIP, SubscriptionField
     from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
@@ -196,7 +196,7 @@ _HOMES = {
     "RouterKeywords": "operations.keywords",
     "SKIP": "subscription.field",
     "SharedContextError": "exceptions",
-    "Statistics": "statistics",
+    "Statistics": "process_statistics",
     "SubprotocolMismatchError": "client.errors",
     "Subscription": "subscription.declaration",
     "SubscriptionEvent": "client.operations",
@@ -211,7 +211,7 @@ _HOMES = {
     "register": "serializer",
     "shut_down": "shutdown",
     "shut_down_on_signals": "shutdown",
-    "statistics": "statistics",
+    "statistics": "process_statistics",
 }
 
 # The predecessor's modules, which `import channels_graphql_ws` alone makes reachable.

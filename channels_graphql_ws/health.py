@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.http import HttpRequest, JsonResponse
 
+from channels_graphql_ws.process_statistics import statistics
 from channels_graphql_ws.shutdown import connections_of_loop
-from channels_graphql_ws.statistics import statistics
 
 
 async def live(request: HttpRequest) -> JsonResponse:

@@ -77,6 +77,12 @@ def test_type_checkers_are_told_of_each_listed_name_and_where_it_really_is():
     assert homes == channels_graphql_ws._HOMES
 
 
+def test_no_name_is_that_of_another_module_which_would_take_its_place_when_it_is_imported():
+    folder = Path(str(channels_graphql_ws.__file__)).parent
+    modules = {each.stem for each in folder.iterdir()}
+    assert modules.isdisjoint(channels_graphql_ws.__all__)
+
+
 def test_dir_names_everything_that_is_listed_and_the_modules_of_the_predecessor():
     expected = {*channels_graphql_ws.__all__, "client", "transport", "serializer", "subscription"}
     assert expected <= set(dir(channels_graphql_ws))

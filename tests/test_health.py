@@ -9,7 +9,7 @@ import pytest
 from django.test import AsyncRequestFactory
 
 from channels_graphql_ws import health, shut_down
-from channels_graphql_ws.statistics import Statistics
+from channels_graphql_ws.process_statistics import Statistics
 
 
 async def _asked(view: Any) -> tuple[int, dict[str, Any]]:
