@@ -34,7 +34,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layer_watch, "CHECK_EVERY", 0.3)
     monkeypatch.setattr(channel_reader, "LONGEST_PAUSE", 0.3)
     for module in ("layer_watch", "membership", "join_proof"):
-        monkeypatch.setattr(f"channels_graphql_ws.pubsub.{module}.CALL_TIMEOUT", 1.0)
+        monkeypatch.setattr(f"channels_graphql_ws.pubsub.{module}.CALL_TIMEOUT", 2.0)
 
 
 @contextlib.asynccontextmanager

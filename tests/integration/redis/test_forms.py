@@ -21,6 +21,7 @@ from channels_graphql_ws.pubsub import channel_reader, layer_watch, publisher
 from channels_graphql_ws.pubsub.history.interfaces import Position
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
+from channels_graphql_ws.pubsub.layer_traits import traits_of
 from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from redis_server import RedisServer
@@ -46,9 +47,15 @@ async def subscribed(kind: Any, host: Any) -> AsyncIterator[tuple[Any, Hub, Fake
         await hub.release()
         for client in list(getattr(history_of(layer), "_clusters", {}).values()):
             await client.aclose()
+        sentinels = getattr(
+            traits_of(layer).redis_client(0).connection_pool, "sentinel_manager", None
+        )
         with suppress(Exception):
             # Redis may be gone; its connections are closed all the same.
             await layer.flush()
+        # A layer closes its connections to the master, and leaves those to the Sentinels open.
+        for sentinel in sentinels.sentinels if sentinels is not None else ():
+            await sentinel.aclose()
 
 
 async def send(layer: Any, payload: object) -> None:
