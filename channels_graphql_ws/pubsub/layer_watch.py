@@ -131,6 +131,8 @@ class LayerWatch:
         self._canary_groups: dict[int, str] = {}
         self._joined: set[int] = set()
         """Hosts whose canary group is joined."""
+        self._unguarded: set[int] = set()
+        """Hosts where groups may have been lost before the canary's group was joined."""
         self._releasing: set[asyncio.Task[None]] = set()
         self.is_heard = True
         """Set by memberships with each message: where others come, the canary was only dropped."""
@@ -238,7 +240,7 @@ class LayerWatch:
             await self._miss(missing, is_heard=is_heard)
         elif not self._doubted:
             self._recovered()
-        if self._doubted:
+        if self._doubted or self._unguarded:
             await self._rejoin()
 
     async def _miss(self, missing: list[int], *, is_heard: bool) -> None:
@@ -311,11 +313,12 @@ class LayerWatch:
 
     async def _rejoin(self) -> None:
         """Have the groups in doubt joined again; they stay in doubt if one of them fails."""
-        shards, self._doubted = self._doubted, set()
+        self._joined -= self._doubted
+        shards = self._doubted | self._unguarded
+        self._doubted, self._unguarded = set(), set()
         members = list(self._members)
         for member in members:
             member.doubt(shards)
-        self._joined -= shards
         results = await asyncio.gather(
             *(member.rejoin() for member in members), return_exceptions=True
         )
@@ -346,6 +349,9 @@ class LayerWatch:
             if shard not in self._joined:
                 await within(CALL_TIMEOUT, self._layer.group_add(group, channel), "join a group")
                 self._joined.add(shard)
+                if self._traits.forgets_members:
+                    # Of what was joined earlier, the canary says nothing.
+                    self._unguarded.add(shard)
             message = {"type": CANARY, "shard": shard}
             await within(CALL_TIMEOUT, self._layer.group_send(group, message), "answer")
         except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
