@@ -27,6 +27,10 @@ CHARACTERS_FOR_A_FIELD: Final = 100
 ARGUMENT_NODES_FOR_A_FIELD: Final = 4
 """Parts of an argument that is written out, for each of which a call counts as a field more."""
 
+ITEMS_FOR_A_FIELD: Final = 32
+"""Items of a list that count as a field more, where they are scalars or lists. Of an object
+its fields count."""
+
 HEAVY: Final = 128
 """Fields from which on a part of a result is encoded by itself, see `encoding`."""
 
@@ -139,7 +143,7 @@ class Meter:
     async def pause(self) -> None:
         """Let the event loop go on to others."""
         pace = self._paced()
-        pace.until = await breathe()
+        pace.until = await breathe(pace)
         if not pace.is_exceeded:
             self.granted -= self.left
             self.left = 0

@@ -14,7 +14,9 @@ from graphql import (
     FieldNode,
     GraphQLError,
     get_named_type,
+    get_nullable_type,
     is_leaf_type,
+    is_list_type,
 )
 from graphql.pyutils import Path, is_iterable
 
@@ -22,6 +24,7 @@ from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.execution.budget import (
     ARGUMENT_NODES_FOR_A_FIELD,
     HEAVY,
+    ITEMS_FOR_A_FIELD,
     ExecutionLimits,
     Meter,
     some_of,
@@ -82,7 +85,9 @@ class MeteredContext(ExecutionContext):
         size = self._sizes.get(id(fields))
         if size is None:
             arguments = (written_out(nodes[0]) for nodes in fields.values())
-            size = len(fields) + sum(each // ARGUMENT_NODES_FOR_A_FIELD for each in arguments)
+            size = max(1, len(fields)) + sum(
+                each // ARGUMENT_NODES_FOR_A_FIELD for each in arguments
+            )
             self._sizes[id(fields)] = size
         return size
 
@@ -97,7 +102,13 @@ class MeteredContext(ExecutionContext):
         """Complete a list: a long one in slices, with pauses between them."""
         is_leaf = is_leaf_type(get_named_type(return_type))
         step = LEAVES_AT_ONCE if is_leaf else VALUES_AT_ONCE
+        item_type = get_nullable_type(return_type.of_type)
+        items_for_a_field = (
+            ITEMS_FOR_A_FIELD if is_leaf_type(item_type) or is_list_type(item_type) else 0
+        )
         is_short = isinstance(result, list | tuple) and len(result) <= step
+        if is_short and items_for_a_field:
+            self.meter.take(len(result) // items_for_a_field)
         if not is_iterable(result) or (is_short and self.meter.left >= 0):
             return super().complete_list_value(return_type, field_nodes, info, path, result)
 
@@ -106,7 +117,7 @@ class MeteredContext(ExecutionContext):
             complete_list_value = super(MeteredContext, self).complete_list_value
             return complete_list_value(return_type, field_nodes, info, shifted, some)
 
-        return _Slices(self.meter, complete, result, step).complete()
+        return _Slices(self.meter, complete, result, step, items_for_a_field).complete()
 
     def build_response(  # type: ignore[override]
         self, data: dict[str, Any] | None, errors: list[GraphQLError]
@@ -145,13 +156,22 @@ class _Slices:
         complete: completes a slice, which begins at an index.
         values: the items.
         step: how many are a slice.
+        items_for_a_field: how many count as a field; 0 for none, where they are objects.
     """
 
-    def __init__(self, meter: Meter, complete: Any, values: Iterable[Any], step: int) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        complete: Any,
+        values: Iterable[Any],
+        step: int,
+        items_for_a_field: int,
+    ) -> None:
         self._meter = meter
         self._complete = complete
         self._values: Iterator[Any] = iter(values)
         self._step = step
+        self._items_for_a_field = items_for_a_field
         self._before = meter.executed
         self._count = 0
         self._parts: list[Any] = []
@@ -177,7 +197,10 @@ class _Slices:
         while self._meter.left >= 0:
             some, failure = some_of(self._values, self._step)
             self._parts.append(self._complete(some, self._count))
-            self._count += len(some)
+            before, self._count = self._count, self._count + len(some)
+            if self._items_for_a_field:
+                each = self._items_for_a_field
+                self._meter.take(self._count // each - before // each)
             if failure is not None:
                 raise failure
             if len(some) < self._step:

@@ -272,3 +272,53 @@ async def test_one_at_a_time_goes_on_in_each_iteration():
         turns.append(len(went_on))
     assert went_on == ["a", "b"] * 3
     assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(turns))
+
+
+async def test_the_part_that_came_last_goes_on_first_and_others_are_served_in_between():
+    went_on: list[str] = []
+    execution = object()
+
+    async def part(name: str, of: object) -> None:
+        await breathe(of)
+        went_on.append(name)
+
+    tasks = [asyncio.create_task(part(name, execution)) for name in "abc"]
+    tasks.append(asyncio.create_task(part("other", None)))
+    await asyncio.wait(tasks)
+    assert sorted(went_on) == ["a", "b", "c", "other"]
+    assert went_on[0] == "other"  # Nothing more of it comes to wait.
+    assert went_on[1:] == ["c", "b", "a"]
+
+
+async def test_an_execution_whose_parts_come_in_every_iteration_goes_on_all_the_same():
+    execution = object()
+    went_on: list[int] = []
+
+    async def part(number: int) -> None:
+        await breathe(execution)
+        went_on.append(number)
+
+    tasks: list[asyncio.Task[None]] = []
+    while not went_on:
+        tasks.append(asyncio.create_task(part(len(tasks))))
+        await tick()
+    assert len(tasks) < 3 * breathing.MOST_DELAYS
+    await asyncio.wait(tasks)
+    assert len(went_on) == len(tasks)
+
+
+async def test_lists_in_lists_leave_few_tasks_at_a_time():
+    most = 0
+
+    async def count() -> None:
+        nonlocal most
+        while True:
+            most = max(most, len(asyncio.all_tasks()))
+            await tick()
+
+    counting = asyncio.create_task(count())
+    query = "{ item " + "{ items(count: 6) " * 5 + "{ number }" + " }" * 5 + " }"
+    answer = await Rig(SCHEMA).answer(query)
+    counting.cancel()
+    assert "errors" not in answer
+    assert most < 300

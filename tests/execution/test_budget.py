@@ -58,6 +58,9 @@ class Item(graphene.ObjectType):
     expected = graphene.String()
     boom = graphene.String()
     takes = graphene.String(values=graphene.List(graphene.Int))
+    numbers = graphene.List(graphene.Int, count=graphene.Int(required=True))
+    yielded = graphene.List(graphene.Int, count=graphene.Int(required=True))
+    tables = graphene.List(graphene.List(graphene.Int), count=graphene.Int(required=True))
 
     def resolve_name(self, info):
         called.append("name")
@@ -99,6 +102,15 @@ class Item(graphene.ObjectType):
 
     def resolve_boom(self, info):
         raise ValueError("Boom")
+
+    def resolve_numbers(self, info, count):
+        return [1] * count
+
+    def resolve_yielded(self, info, count):
+        return iter([1] * count)
+
+    def resolve_tables(self, info, count):
+        return [[]] * count
 
     def resolve_takes(self, info, values):
         return str(len(values))
@@ -166,6 +178,16 @@ COUNTED = [
     ("{ takes(values: [1, 2, 3, 4, 5, 6, 7, 8]) }", 3),
     ("{ items { takes(values: [1, 2, 3, 4]) } }", 5),
     ("mutation { a: item { items(count: 0) { name } } b: item { name } }", 4),
+    ("{ items(count: 40) { ...@skip(if: true) { name } } }", 41),
+    ("{ items(count: 40) { name @include(if: false) } }", 41),
+    ("{ items(count: 40) { items(count: 40) { ...@skip(if: true) { name } } } }", 1 + 40 + 1600),
+    ("query($is: Boolean = true) { items(count: 40) { name @skip(if: $is) } }", 41),
+    ("{ numbers(count: 31) }", 1),
+    ("{ numbers(count: 64) }", 1 + 2),
+    ("{ numbers(count: 3000) }", 1 + 93),
+    ("{ yielded(count: 3000) }", 1 + 93),
+    ("{ tables(count: 320) }", 1 + 10),
+    ("{ items(count: 40) { numbers(count: 100) } }", 1 + 40 * 4),
     ("{ boom }", 21),
     ("{ items { boom } }", 43),
 ]

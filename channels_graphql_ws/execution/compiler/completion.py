@@ -28,7 +28,7 @@ from graphql.pyutils import Path, is_iterable
 
 from channels_graphql_ws.concurrency.placement import needs_sync, on_event_loop
 from channels_graphql_ws.execution.batches import in_batch, is_at_hand, taken
-from channels_graphql_ws.execution.budget import HEAVY, some_of
+from channels_graphql_ws.execution.budget import HEAVY, ITEMS_FOR_A_FIELD, some_of
 from channels_graphql_ws.execution.compiler.awaiting import (
     Kinds,
     awaited,
@@ -381,6 +381,7 @@ class _Items:
         inner = item_type if self._is_nullable else item_type.of_type
         self._range = range_of(inner) or NEVER
         self._step = LEAVES_AT_ONCE if is_leaf_type(inner) else VALUES_AT_ONCE
+        self._is_counted = is_leaf_type(inner) or is_list_type(inner)
         self._complete_value = completer(item_type, place)
         self._kinds = place.plans.kinds
         self._nodes = place.nodes
@@ -393,6 +394,8 @@ class _Items:
         before = run.granted - run.left
         results: list[Any] = []
         waiting: list[int] = []
+        if len(values) >= ITEMS_FOR_A_FIELD:
+            self.count(run, 0, len(values))
         self.complete_some(run, values, 0, results, waiting, path, info)
         if run.granted - run.left - before > HEAVY and run.is_heavy(before):
             results = heavy_list(results, run, before, waiting)
@@ -401,6 +404,11 @@ class _Items:
     def step(self) -> int:
         """Return how many items are completed without a look at the clock."""
         return self._step
+
+    def count(self, run: Execution, before: int, after: int) -> None:
+        """Count the items of a list, of which some were counted before."""
+        if self._is_counted:
+            run.take(after // ITEMS_FOR_A_FIELD - before // ITEMS_FOR_A_FIELD)
 
     def complete_some(
         self,
@@ -574,6 +582,7 @@ class _Slices:
             index = len(results)
             some, failure = self._some(index)
             self._items.complete_some(run, some, index, results, self._waiting, *self._place)
+            self._items.count(run, index, len(results))
             if failure is not None:
                 raise failure
             if len(some) < self._step:

@@ -109,7 +109,8 @@ class Selection:
     ) -> None:
         self.fields = fields
         compiled = [field for field in fields.values() if isinstance(field, Field)]
-        self.size = len(fields) + sum(field.extra_size for field in compiled)
+        # An object is made even if all of its fields are skipped.
+        self.size = max(1, len(fields)) + sum(field.extra_size for field in compiled)
         called = sum(field.read is None for field in compiled)
         weight = self.size + FIELDS_FOR_A_CALL * called
         self.step = max(1, FIELDS_AT_ONCE // max(1, weight))
