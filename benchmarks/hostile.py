@@ -456,7 +456,7 @@ def hostile(size: int) -> dict[str, Message]:
             "{nodes" + "{nodes" * 4 + "{...@skip(if:true){name}}" + "}" * 5
         ),
         "execute: nothing of many objects": subscribe(
-            "{" + numbered("a{n}:many{{...@skip(if:true){{name}}}}", 33_000) + "}"
+            "{" + numbered("a{n}:many{{...@skip(if:true){{name}}}}", min(room, 33_000)) + "}"
         ),
         "execute: lists of scalars": subscribe("{" + numbered("a{n}:numbers ", 15_000) + "}"),
         "execute: a text under aliases": subscribe(
