@@ -59,7 +59,13 @@ if TYPE_CHECKING:
         WebSocketKeywords,
     )
     from channels_graphql_ws.operations.revocation import disconnect_session, disconnect_user
-    from channels_graphql_ws.process_statistics import Statistics, statistics
+    from channels_graphql_ws.process_statistics import (
+        EventStatistics,
+        LatencyStatistics,
+        OperationStatistics,
+        Statistics,
+        statistics,
+    )
     from channels_graphql_ws.pubsub.hub import HubStatistics
     from channels_graphql_ws.pubsub.layer_watch import LayerStatistics
     from channels_graphql_ws.pubsub.membership import MembershipStatistics
@@ -85,6 +91,7 @@ __all__ = [
     "ConnectionRejectionError",
     "ConnectionState",
     "ErrorDetails",
+    "EventStatistics",
     "FileUpload",
     "Gap",
     "GapPolicy",
@@ -109,12 +116,14 @@ __all__ = [
     "HttpKeywords",
     "HttpRequest",
     "HubStatistics",
+    "LatencyStatistics",
     "LayerStatistics",
     "MembershipStatistics",
     "MessagesLostError",
     "MutationInterruptedError",
     "NoDataError",
     "OperationContext",
+    "OperationStatistics",
     "PayloadDecodeError",
     "PayloadError",
     "PayloadTypeError",
@@ -155,6 +164,7 @@ _HOMES = {
     "ConnectionRejectionError": "exceptions",
     "ConnectionState": "client.listeners",
     "ErrorDetails": "client.errors",
+    "EventStatistics": "process_statistics",
     "FileUpload": "client.variables",
     "Gap": "client.operations",
     "GapPolicy": "subscription.declaration",
@@ -179,12 +189,14 @@ _HOMES = {
     "HttpKeywords": "operations.keywords",
     "HttpRequest": "http.request",
     "HubStatistics": "pubsub.hub",
+    "LatencyStatistics": "process_statistics",
     "LayerStatistics": "pubsub.layer_watch",
     "MembershipStatistics": "pubsub.membership",
     "MessagesLostError": "client.errors",
     "MutationInterruptedError": "client.errors",
     "NoDataError": "client.errors",
     "OperationContext": "execution.context",
+    "OperationStatistics": "process_statistics",
     "PayloadDecodeError": "exceptions",
     "PayloadError": "exceptions",
     "PayloadTypeError": "exceptions",

@@ -54,6 +54,7 @@ from channels_graphql_ws.operations.thread_modes import ThreadModes
 from channels_graphql_ws.operations.transactions import atomic_databases, in_transactions
 from channels_graphql_ws.pubsub.layers import check_destination, forget_cached
 from channels_graphql_ws.settings import project_settings
+from channels_graphql_ws.tally import operations
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -225,6 +226,7 @@ class Engine:
         answer: ExecutionResult = result
         what = request.operation_name or "an operation"
         log_errors(answer.errors, what, request.id, self.settings.mask)
+        _count(asked.operation, answer)
         limit = self.settings.rules.max_result_size
         text: Any = encode_answer(answer, session.format_error, limit)
         client.next((yield text) if is_awaitable(text) else text)
@@ -289,6 +291,11 @@ def _execute_shallowly(execute: Callable[..., Any], asked: PreparedOperation) ->
     except RecursionError:
         error = GraphQLError("The operation is nested too deeply.")
         return ExecutionResult(None, [error])
+
+
+def _count(operation: OperationDefinitionNode, answer: ExecutionResult) -> None:
+    name = None if operation.name is None else operation.name.value
+    operations.add(operation.operation.value, name, failed=bool(answer.errors))
 
 
 def _operation(document: Document, request: Subscribe) -> OperationDefinitionNode:

@@ -83,6 +83,7 @@ class Subscribing:
             client.failed([describe(error, session.format_error)], refusal)
             return
         asked.request.release()
+        execution.tally.subscribed += 1
         subscription.open()
 
     def _execution(self, asked: PreparedOperation, context: Any) -> EventExecution:

@@ -40,6 +40,7 @@ from channels_graphql_ws.pubsub.origin import ORIGIN, Origin
 from channels_graphql_ws.pubsub.pump import announce_and_rest
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import Drainable, drain_all
+from channels_graphql_ws.tally import latencies
 
 log = ClientLog("channels_graphql_ws.broadcast")
 # The way of each event, which is not limited to some lines a minute.
@@ -371,11 +372,14 @@ class Hub:
             layer=None if membership is None else membership.layer_statistics(),
         )
 
+    def all_listeners(self) -> list[Listener]:
+        """Return those who listen, each once. May be called from any thread."""
+        groups = list(self._listeners.values())
+        return list(dict.fromkeys(one for members in groups for one in list(members)))
+
     def counts(self) -> dict[str, int]:
         """Count what the hub holds: for tests, benchmarks and the curious."""
-        groups = list(self._listeners.values())
-        listeners = {id(one) for members in groups for one in list(members)}
-        return {"groups": len(self._listeners), "listeners": len(listeners)}
+        return {"groups": len(self._listeners), "listeners": len(self.all_listeners())}
 
     def deliver(self, message: Message) -> None:
         """Take a message for those who listen to its group now, and run them.
@@ -473,6 +477,8 @@ class Hub:
         if steps.isEnabledFor(logging.DEBUG):
             self._explain(listeners, message["group"])
         notification.origin = message.get(ORIGIN)
+        if latencies.is_on:
+            notification.sent_at = message.get("at")
         self._notification = notification
         self._pending.extend(listeners)
 

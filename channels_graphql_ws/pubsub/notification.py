@@ -23,10 +23,11 @@ class Notification:
 
     Attributes:
         coalesce_key: the `coalesce` hook and the key that it returned, once it was called.
+        sent_at: when it was broadcast, if anybody wants to know; a Unix time.
         origin: its place in a history and what was lost before it, if there is any of that.
     """
 
-    __slots__ = ("_again", "_data", "_first", "coalesce_key", "origin", "serial")
+    __slots__ = ("_again", "_data", "_first", "coalesce_key", "origin", "sent_at", "serial")
 
     def __init__(self, data: bytes, serial: int = 0) -> None:
         """Decode once, to know that it can be done.
@@ -45,6 +46,7 @@ class Notification:
         self._again: Callable[[], Any] | None = None
         self.coalesce_key: CoalesceKey = None
         self.origin: Origin | None = None
+        self.sent_at: float | None = None
 
     @classmethod
     def decoded_in_thread(cls, data: bytes, serial: int) -> Notification:

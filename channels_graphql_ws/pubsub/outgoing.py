@@ -51,6 +51,11 @@ class Outgoing:
         if "pause" in self.message:
             self.message["pause"] += seconds
 
+    def restart(self) -> None:
+        """Let the message count as sent now, and not when its sender was called."""
+        if "at" in self.message:
+            self.message["at"] = time.time()
+
     @property
     def size(self) -> int:
         """How many bytes it holds while it waits."""

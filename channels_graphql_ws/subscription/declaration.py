@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Coroutine
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, get_args
@@ -31,6 +32,7 @@ from channels_graphql_ws.subscription.names import (
 )
 from channels_graphql_ws.subscription.sending import Addressed, AtCommit, AtOnce, sender
 from channels_graphql_ws.subscription.trail import note_broadcast
+from channels_graphql_ws.tally import tallies
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -345,7 +347,9 @@ def _broadcasts(cls: type[Subscription], group: str | None, payload: object) -> 
         if isinstance(payload, graphene.ObjectType):
             error.add_note(_OBJECT_TYPE)
         raise
-    addressed = _outgoing(cls, group, {"type": "broadcast", "payload": data})
+    message = {"type": "broadcast", "payload": data, "at": time.time()}
+    addressed = _outgoing(cls, group, message)
+    tallies.of(cls.__qualname__).broadcasts += 1
     for layer, outgoing in addressed:
         note_broadcast(cls, group, layer, outgoing.message["group"])
     return addressed

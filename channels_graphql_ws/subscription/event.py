@@ -33,6 +33,7 @@ from channels_graphql_ws.subscription import fitting as fittings
 from channels_graphql_ws.subscription.field import Delivery, Hook, Source, current_delivery
 from channels_graphql_ws.subscription.patience import ENDLESS, HookWatch
 from channels_graphql_ws.subscription.placements import Placements
+from channels_graphql_ws.tally import tallies
 
 
 class Payload(Protocol):
@@ -59,6 +60,7 @@ class EventExecution:
         arguments: what the hooks get as their keyword arguments.
         max_result_size: bytes that a result may have, `None` for any number.
         patience: how long a hook may take.
+        tally: counts what becomes of the events.
     """
 
     __slots__ = (
@@ -78,6 +80,7 @@ class EventExecution:
         "patience",
         "source",
         "subscription_class",
+        "tally",
         "variables",
     )
 
@@ -141,6 +144,7 @@ class EventExecution:
         self._field: EventField | CoreEventField = field
         self.max_result_size = document.limits.max_result_size
         self.info: GraphQLResolveInfo = field.info()
+        self.tally = tallies.of(self.name)
         self._publish = _direct_publish(self.source, field)
         self._placement: Placement | None = None
         self._filter_placement: Placement | None = None
@@ -237,6 +241,7 @@ class EventExecution:
                 out to need a thread.
         """
         self.delivery.skipped = False
+        self.tally.executed += 1
         if self._is_special:
             return self._start_special(payload, event)
         return self._start_here(payload)
@@ -327,6 +332,7 @@ class EventExecution:
         """
         self.delivery.hook = hook
         self.delivery.skipped = False
+        self.tally.executed += 1
         self._forget_loaders()
         call = partial(self._field.execute, payload)
         own: Any = getattr(self.subscription_class._meta, hook)

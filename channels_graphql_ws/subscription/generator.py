@@ -143,6 +143,8 @@ class GeneratorSubscription:
             return
         # A `None` would be one to skip: only classes know of that.
         answer: ExecutionResult = result
+        self._plan.tally.sent += 1
+        self._plan.tally.failed += bool(answer.errors)
         log_errors(answer.errors, self._plan.name, self._id)
         limit = self._plan.max_result_size
         self._member.next(encode_result(answer, self._format_error, limit))

@@ -20,6 +20,7 @@ from channels_graphql_ws.subscription.declaration import (
     queue_policy,
 )
 from channels_graphql_ws.subscription.field import Hook
+from channels_graphql_ws.tally import tallies
 
 log = ClientLog("channels_graphql_ws.broadcast")
 
@@ -113,6 +114,11 @@ class NotificationQueue(Generic[T]):
         """Return the next notification, or `None`."""
         return self._waiting.popleft() if self._waiting else None
 
+    def __len__(self) -> int:
+        """Return how many wait. May be called from any thread."""
+        waiting = self._waiting
+        return 0 if waiting is None else len(waiting)
+
     def clear(self) -> None:
         """Forget all of them."""
         self._waiting = None
@@ -126,6 +132,7 @@ class NotificationQueue(Generic[T]):
     def _drop(self, number: int) -> None:
         self.dropped += number
         drops.count += number
+        tallies.of(self._name).dropped += number
         if self.tells_of_gaps and self._limit > 1:
             self.missed += number
         if self._limit > self.silent_limit:
@@ -195,6 +202,11 @@ class CoalescingQueue(NotificationQueue[T]):
     def take(self) -> T | None:
         """Return the next notification, or `None`."""
         return self._by_key.popitem(last=False)[1] if self._by_key else None
+
+    def __len__(self) -> int:
+        """Return how many wait. May be called from any thread."""
+        waiting = self._by_key
+        return 0 if waiting is None else len(waiting)
 
     def clear(self) -> None:
         """Forget all of them."""

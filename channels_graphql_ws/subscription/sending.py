@@ -122,6 +122,8 @@ _running: set[asyncio.Task[None]] = set()
 
 def _send_committed(outgoing: Sequence[Addressed]) -> None:
     """Send after the commit, which is done: a failure is not one of the transaction."""
+    for _, each in outgoing:
+        each.restart()
     try:
         send(outgoing)
     except Exception as error:  # noqa: BLE001 (whatever a layer raises)

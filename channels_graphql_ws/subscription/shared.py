@@ -48,9 +48,11 @@ from channels_graphql_ws.subscription.subscriber import (
     Subscriber,
     executed_hook,
     finished,
+    measure,
     started,
 )
 from channels_graphql_ws.subscription.trail import note_ended, note_filtered, note_skipped
+from channels_graphql_ws.tally import latencies
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -154,6 +156,16 @@ class SharedSubscriber(Subscriber):
         self._waiting: Iterator[SharedMember] | None = None
         """Who is to get the result."""
 
+    @property
+    def queued(self) -> int:
+        """How many notifications wait, and results for slow members."""
+        return super().queued + sum(member.queued for member in list(self._members))
+
+    @property
+    def members(self) -> int:
+        """How many clients share it."""
+        return len(self._members)
+
     def join(self, seat: SharedMember) -> None:
         """Take one more member; it gets what is broadcast from now on."""
         seat.since = self._hub.heard
@@ -204,11 +216,13 @@ class SharedSubscriber(Subscriber):
         begun = started(self._plan, event, who)
         result = yield from finished(self._plan, begun, who, event.serial)
         if result is not None:
+            self._plan.tally.failed += bool(result.errors)
             error_log().errors(result.errors, self._plan, who, event.serial)
             self._dispatch_next(self._continued(result, event), event.serial)
         elif self._plan.delivery.completes:
             self._dispatch_next(None, event.serial)
         else:
+            self._plan.tally.skipped += 1
             note_skipped(self.name, who)
 
     def _tell_of_gap(self, notice: LostEvents) -> None:
@@ -244,14 +258,18 @@ class SharedSubscriber(Subscriber):
     def _deliver(self, waiting: Iterator[SharedMember]) -> None:
         """Deliver to the next few members."""
         few = list(islice(waiting, DELIVERIES_AT_ONCE))
+        sent = 0
         for seat in few:
             try:
-                seat.take(self._result)
+                sent += seat.take(self._result)
             # It is a mistake of ours, or a hook that was cancelled from inside, and must
             # not cost the others their result.
             except (Exception, asyncio.CancelledError):
                 log.exception("Lost a notification of %s (shared)", self.name)
+        self._plan.tally.sent += sent
         if len(few) < DELIVERIES_AT_ONCE:
+            if latencies.is_on and self._result is not None:
+                measure(self._result.notification)
             self._result = self._waiting = None
 
 
@@ -316,6 +334,11 @@ class SharedMember:
             first = first_event(self._plan, self._continuity)
             self._start(None if first is None else self._send_first(first))
 
+    @property
+    def queued(self) -> int:
+        """How many results wait for the client. May be called from any thread."""
+        return len(self._backlog)
+
     def restore(self, places: Restored, restored: Restored) -> None:
         """Begin where a client was, see `Recovery`; to be called before `open`.
 
@@ -327,12 +350,17 @@ class SharedMember:
         continuity.places.update(restored.places)
         continuity.recovered = restored.recovered
         self._replay = restored.missed
+        self._plan.tally.recovered += len(restored.missed)
         self.listener.restore(places)
 
-    def take(self, result: SharedResult | None) -> None:
-        """Send a result, `None` for the end, as soon as the client can take it."""
+    def take(self, result: SharedResult | None) -> bool:
+        """Send a result, `None` for the end, as soon as the client can take it.
+
+        Returns:
+            Whether it was sent at once.
+        """
         if self._ended or self._finishing:
-            return
+            return False
         if result is None:
             self._finishing = True
             if not self._busy:
@@ -343,8 +371,10 @@ class SharedMember:
             self._start(self._send(result))
         else:
             text = result.text(self._format_error)
-            if not self._member.next_at_once(text):
-                self._start(self._send_text(text))
+            if self._member.next_at_once(text):
+                return True
+            self._start(self._send_text(text))
+        return False
 
     def end(self) -> Eager[None]:
         """Leave the subscriber, stop what is under way, and call `unsubscribed`, once."""
@@ -448,22 +478,26 @@ class SharedMember:
         if self._filters and result.is_event:
             instead = yield from filtered(self._plan, result)
         if instead is FILTERED:
+            self._plan.tally.skipped += 1
             note_filtered(self._plan.name, self._id)
             return
         if self._ended:
             return
-        if instead is None and self._continuity is not None:
-            self._member.next(result.text_for_one(self._continuity, self._format_error))
-        elif instead is None:
-            self._member.next(result.text(self._format_error))
-        else:
+        if instead is not None:
             self._report(instead, result.notification.serial)
+            return
+        self._plan.tally.sent += 1
+        if self._continuity is not None:
+            self._member.next(result.text_for_one(self._continuity, self._format_error))
+        else:
+            self._member.next(result.text(self._format_error))
 
     def _send_text(self, text: str) -> Eager[None]:
         waiting = self._member.ready()
         if waiting is not None:
             yield waiting
         if not self._ended:
+            self._plan.tally.sent += 1
             self._member.next(text)
 
     def _send_first(self, first: object) -> Eager[None]:
@@ -483,6 +517,8 @@ class SharedMember:
             self._finishing = True
 
     def _report(self, result: ExecutionResult, serial: int | None = None) -> None:
+        self._plan.tally.sent += 1
+        self._plan.tally.failed += bool(result.errors)
         error_log().errors(result.errors, self._plan, self._id, serial)
         limit = self._plan.max_result_size
         continuity = self._continuity

@@ -32,10 +32,12 @@ from channels_graphql_ws.subscription.subscriber import (
     executed_hook,
     failed,
     finished,
+    measure,
     started,
 )
 from channels_graphql_ws.subscription.trail import log as steps
 from channels_graphql_ws.subscription.trail import note_ended, note_filtered, note_skipped
+from channels_graphql_ws.tally import latencies
 
 RESTART: Final = object()
 """Sentinel for a notification: the client is told that it was not recovered."""
@@ -127,6 +129,7 @@ class SingleSubscriber(Subscriber):
         continuity.places.update(restored.places)
         continuity.recovered = restored.recovered
         self._replay = deque(restored.missed)
+        self._plan.tally.recovered += len(restored.missed)
 
     def open(self) -> None:
         """Begin: with the `initial` hook if there is one, then with what was offered so far."""
@@ -201,9 +204,11 @@ class SingleSubscriber(Subscriber):
             self._report(result)
         elif plan.delivery.completes:
             return eager.start(self._complete())
-        # Asked here, as a skipped event costs little more than a call.
-        elif steps.isEnabledFor(DEBUG):
-            note_skipped(plan.name, self._id)
+        else:
+            plan.tally.skipped += 1
+            # Asked here, as a skipped event costs little more than a call.
+            if steps.isEnabledFor(DEBUG):
+                note_skipped(plan.name, self._id)
         return None
 
     def _run(self) -> Eager[None]:
@@ -227,6 +232,7 @@ class SingleSubscriber(Subscriber):
         elif instead is not FILTERED:
             yield from self._tell(instead)
         else:
+            self._plan.tally.skipped += 1
             note_filtered(self.name, self._id)
 
     def _objection(self, event: Notification) -> Eager[ExecutionResult | None]:
@@ -244,6 +250,7 @@ class SingleSubscriber(Subscriber):
         elif self._plan.delivery.completes:
             yield from self._complete()
         else:
+            self._plan.tally.skipped += 1
             note_skipped(self.name, self._id)
 
     def _tell_of_gap(self) -> Eager[None]:
@@ -279,7 +286,11 @@ class SingleSubscriber(Subscriber):
         return event.serial if isinstance(event, Notification) else None
 
     def _report(self, result: ExecutionResult) -> None:
+        self._plan.tally.sent += 1
+        if latencies.is_on:
+            measure(self._current)
         if result.errors:
+            self._plan.tally.failed += 1
             error_log().errors(result.errors, self._plan, self._id, self._serial)
         limit = self._plan.max_result_size
         continuity = self._continuity

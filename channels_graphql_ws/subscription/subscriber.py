@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Coroutine
@@ -23,6 +24,7 @@ from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.groups import topic_of
 from channels_graphql_ws.subscription.patience import HookTimeoutError
 from channels_graphql_ws.subscription.queue import NotificationQueue, queue_for
+from channels_graphql_ws.tally import latencies
 
 END: Final = object()
 """In the place of a notification: there will be no more."""
@@ -83,6 +85,11 @@ class Subscriber(ABC):
     def dropped(self) -> int:
         """How many notifications the queue has dropped."""
         return 0 if self._queue is None else self._queue.dropped
+
+    @property
+    def queued(self) -> int:
+        """How many notifications wait. May be called from any thread."""
+        return 0 if self._queue is None else len(self._queue)
 
     @property
     def subscription_class(self) -> type[Subscription]:
@@ -209,6 +216,8 @@ class Subscriber(ABC):
 
     def _missed(self, number: int | None, reason: str) -> None:
         """Remember that events were lost."""
+        if reason == LAYER:
+            self._plan.tally.missed += number or 1
         if self._continuity is None:
             self._continuity = Continuity()
         self._continuity.miss(number, reason)
@@ -238,6 +247,13 @@ def refuse_namesakes(subscription_class: type[Subscription], group: str) -> None
                 "and each would get the events of the other: give them names of their own, by "
                 "`name` in the inner class `Meta`"
             )
+
+
+def measure(event: object) -> None:
+    """Count how long an event took from its broadcast to its client, if it was broadcast."""
+    sent_at = getattr(event, "sent_at", None)
+    if sent_at is not None:
+        latencies.add(time.time() - sent_at)
 
 
 # What follows lets a subscription outlive whatever one event may bring.

@@ -640,7 +640,7 @@ async def test_the_messages_are_those_which_other_processes_know(fake_layer: Fak
     await OnEvent.unsubscribe(group="g")
     first, second = fake_layer.sent
     # The first three are the predecessor's, which looks at no others.
-    assert sorted(first) == ["group", "payload", "sender", "serial", "type"]
+    assert sorted(first) == ["at", "group", "payload", "sender", "serial", "type"]
     assert isinstance(first["payload"], bytes)
     assert second == {"type": "unsubscribe", "group": layer_group(OnEvent, "GQLWS", "g")}
 
