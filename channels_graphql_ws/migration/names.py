@@ -10,11 +10,20 @@ OLD_DISTRIBUTION: Final = "django-channels-graphql-ws"
 
 ATTRIBUTES: Final[Mapping[str, str]] = {
     "GraphqlWsConsumer.SKIP": "use `Subscription.SKIP`, or `from channels_graphql_ws import SKIP`",
-    "context._asdict": (
-        "it returns what is set on the context; the scope is `info.context.channels_scope`"
+    "subscription.Serializer": (
+        "payloads are not encoded by it: `register` the type in `channels_graphql_ws.serializer`, "
+        "or broadcast what a function of yours returns"
     ),
 }
-"""Attributes by the last two parts of the expression that reads them."""
+"""Attributes by the last two parts of the expression that reads or sets them."""
+
+NOTED: Final[Mapping[str, str]] = {
+    "context._asdict": (
+        "it returns what is set on the context, as in 1.0; where the scope is meant, as in 0.x, "
+        "write `info.context.channels_scope`"
+    ),
+}
+"""Attributes, as in `ATTRIBUTES`, that are right or wrong by what the code expects."""
 
 MODULES: Final[Mapping[str, str]] = {
     "graphene_subscriptions": (

@@ -14,6 +14,7 @@ from channels_graphql_ws.migration.names import (
     ATTRIBUTES,
     DISTRIBUTION,
     MODULES,
+    NOTED,
     OLD_DISTRIBUTION,
 )
 
@@ -61,29 +62,37 @@ def _in_python(path: Path) -> Iterator[Finding]:
         )
         return
     found = [
-        (getattr(node, "lineno", 0), text) for node in ast.walk(tree) for text in _in_node(node)
+        (getattr(node, "lineno", 0), text, is_note)
+        for node in ast.walk(tree)
+        for text, is_note in _in_node(node)
     ]
-    for line, text in sorted(found):
-        yield Finding(f"{path}:{line}", text)
+    for line, text, is_note in sorted(found):
+        yield Finding(f"{path}:{line}", text, is_note)
 
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def _in_node(node: ast.AST) -> Iterator[str]:
+def _in_node(node: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Yield what is to be said about a node, and whether it is a note."""
     match node:
         case ast.Import(names=names):
             for each in names:
-                yield from _in_import(each.name, [])
+                yield from _changes(_in_import(each.name, []))
         case ast.ImportFrom(module=str() as module, names=names, level=0):
-            yield from _in_import(module, [each.name for each in names])
+            yield from _changes(_in_import(module, [each.name for each in names]))
         case ast.Attribute():
             name = ".".join(ast.unparse(node).split(".")[-2:])
-            if name in ATTRIBUTES:
-                yield f"`{name}`: {ATTRIBUTES[name]}"
+            for known, is_note in ((ATTRIBUTES, False), (NOTED, True)):
+                if name in known:
+                    yield f"`{name}`: {known[name]}", is_note
         case _:
             pass
+
+
+def _changes(texts: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    return ((text, False) for text in texts)
 
 
 def _in_import(module: str, names: list[str]) -> Iterator[str]:

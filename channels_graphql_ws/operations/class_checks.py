@@ -28,6 +28,7 @@ from channels_graphql_ws.spelling import (
     similar_name,
     takes,
 )
+from channels_graphql_ws.subscription import names
 from channels_graphql_ws.subscription.declaration import Subscription
 from channels_graphql_ws.subscription.field import Source, SubscriptionField
 from channels_graphql_ws.subscription.groups import topic_of
@@ -344,12 +345,17 @@ def _subscription_class_of(value: Any) -> type[Subscription] | None:
 
 
 def _check_topics(root: GraphQLObjectType) -> None:
-    """Refuse classes that cannot be told from each other: events of one would reach both."""
+    """Refuse classes whose groups are not what users of them think.
+
+    Two that cannot be told from each other, events of one would reach both; and one that
+    names its groups by a method that is not called.
+    """
     known: dict[Any, type[Any]] = {}
     for name, field in root.fields.items():
         if not isinstance(field.subscribe, Source):
             continue
         cls = field.subscribe.subscription_class
+        names.check_replaced(cls, cls._meta.own_names)
         if known.setdefault(topic_of(cls), cls) is not cls:
             raise TypeError(
                 f"Field {name!r}: there are two classes {cls.__module__}.{cls.__qualname__!r}, "

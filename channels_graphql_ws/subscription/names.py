@@ -82,9 +82,8 @@ def check_names(cls: type[Subscription], own_names: Collection[str], base: type[
     for name, value in added_names(cls, base).items():
         if name in own_names or is_field(value):
             continue
-        if name in _REPLACED and is_function(value) and _is_theirs(name, value):
-            problem = f"`{name}` of django-channels-graphql-ws is not called: {_REPLACED[name]}"
-            refuse(_error(cls, problem, name))
+        if _is_replaced(name, value):
+            refuse(_not_called(cls, name))
             continue
         misplaced = _misplaced(cls, name, value)
         if misplaced is not None:
@@ -96,9 +95,27 @@ def check_names(cls: type[Subscription], own_names: Collection[str], base: type[
                 refuse(_error(cls, f"there is no {name!r}, did you mean {meant!r}?", name))
 
 
-def _is_theirs(name: str, method: Any) -> bool:
-    """Return whether a method overrides the predecessor's, and is no helper of that name."""
-    return name != "_subscribe" or calls_super(method)
+def check_replaced(cls: type[Subscription], own_names: Collection[str]) -> None:
+    """Refuse methods of the predecessor that are not called here, whenever they were set.
+
+    Raises:
+        TypeError: there is one; the text names what takes its place.
+    """
+    for name in _REPLACED:
+        if name not in own_names and _is_replaced(name, inspect.getattr_static(cls, name, None)):
+            refuse(_not_called(cls, name))
+
+
+def _is_replaced(name: str, value: object) -> bool:
+    """Return whether a value overrides a method of the predecessor, and is no helper."""
+    if name not in _REPLACED or not is_function(value):
+        return False
+    return name != "_subscribe" or calls_super(value)
+
+
+def _not_called(cls: type[Subscription], name: str) -> TypeError:
+    problem = f"`{name}` of django-channels-graphql-ws is not called: {_REPLACED[name]}"
+    return _error(cls, problem, name)
 
 
 def _meant(cls: type[Subscription], name: str, value: Any) -> str | None:

@@ -122,6 +122,7 @@ OLD = """
         return info.context._asdict()["user"]
 
     warnings.warn("of others", DeprecationWarning)
+    channels_graphql_ws.subscription.Serializer = None
     application = Consumer.as_asgi()
 """
 
@@ -143,9 +144,10 @@ def test_everything_that_has_to_change_is_named_with_its_place(check: Check) -> 
         (20, "note: Consumer.on_disconnect is called here"),
         (20, "Consumer.broadcast"),
         (20, "note: Consumer: synchronous resolvers and hooks run on the event loop"),
-        (38, "Root.on_event is not a field: mount the subscription with `on_event = OnEvent"),
+        (39, "Root.on_event is not a field: mount the subscription with `on_event = OnEvent"),
         (32, "`GraphqlWsConsumer.SKIP`: use `Subscription.SKIP`"),
-        (35, "`context._asdict`: it returns what is set on the context"),
+        (35, "note: `context._asdict`: it returns what is set on the context"),
+        (38, "`subscription.Serializer`: payloads are not encoded by it"),
     ]:
         assert any(f"{name}.py:{number}: " in line and text in line for line in lines), (
             number,

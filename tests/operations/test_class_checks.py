@@ -150,6 +150,26 @@ def test_a_private_hook_that_is_set_later_is_refused_where_the_class_is_mounted(
         GraphqlWsConsumer.as_asgi(schema=schema)
 
 
+def test_a_private_method_that_a_subscription_gets_later_is_refused_where_it_is_mounted() -> None:
+    class OnEvent(Subscription):
+        text = graphene.String()
+
+        def publish(self, info: Any) -> Any: ...
+
+    class OnMine(OnEvent):
+        class Meta:
+            own_names = ("_group_name",)
+
+    OnEvent._group_name = classmethod(one)  # type: ignore[attr-defined]
+    for cls in (OnMine, OnEvent):
+        root = type("Root", (graphene.ObjectType,), {"on_event": cls.Field()})
+        late = declared(schema=graphene.Schema(query=Query, subscription=root))
+        if cls is OnMine:
+            assert late.as_asgi()
+    with pytest.raises(TypeError, match=r"`_group_name` of django-.* `group_name_prefix`"):
+        late.as_asgi()
+
+
 class SetsHook(GraphqlWsConsumer):
     """Sets a private hook of the predecessor where no check of the class finds it."""
 
