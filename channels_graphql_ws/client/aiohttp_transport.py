@@ -362,16 +362,22 @@ class _AiohttpConnection:
             raise
 
     async def _close(self, code: int) -> None:
-        try:
-            await self.socket.close(code=code)
-        finally:
-            self.reader.cancel()
-            await asyncio.gather(self.reader, return_exceptions=True)
-            if not self.socket.closed:
-                # Cancelled before it began to close: aiohttp then holds the socket.
-                await _drop(self.socket, seconds=0)
+        # Wherever it is cancelled, all of it is let go.
+        async with contextlib.AsyncExitStack() as at_last:
             if self.session is not None:
-                await self.session.close()
+                at_last.push_async_callback(self.session.close)
+            at_last.push_async_callback(self._drop_if_open)
+            at_last.push_async_callback(self._end_reading)
+            await self.socket.close(code=code)
+
+    async def _end_reading(self) -> None:
+        self.reader.cancel()
+        await asyncio.gather(self.reader, return_exceptions=True)
+
+    async def _drop_if_open(self) -> None:
+        if not self.socket.closed:
+            # Cancelled before it began to close: aiohttp then holds the socket.
+            await _drop(self.socket, seconds=0)
 
     async def _read(self) -> None:
         # Nobody cancels this in mid-read: aiohttp would then forget the close code.

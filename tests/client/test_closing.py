@@ -130,6 +130,29 @@ async def test_a_session_that_is_cancelled_while_it_closes_leaves_nothing(
     assert sessions
 
 
+async def test_a_transport_that_is_cancelled_when_its_socket_has_closed_leaves_nothing(
+    server: SilentServer,
+    sessions: list[aiohttp.ClientSession],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = asyncio.all_tasks()
+    transport = GraphqlWsTransportAiohttp(f"ws{server.url}/socket")
+    await transport.connect()
+    closing = asyncio.ensure_future(transport.disconnect())
+    original = aiohttp.ClientWebSocketResponse.close
+
+    async def close(self: aiohttp.ClientWebSocketResponse, **options: Any) -> bool:
+        was_open = await original(self, **options)
+        closing.cancel()
+        return was_open
+
+    monkeypatch.setattr(aiohttp.ClientWebSocketResponse, "close", close)
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert [each.closed for each in sessions] == [True]
+    await wait_until(lambda: is_idle(known))
+
+
 def is_idle(known: set[asyncio.Task[Any]]) -> bool:
     """Return whether no task of the client is left; those of the server are not ours."""
     left = asyncio.all_tasks() - known - {asyncio.current_task()}
