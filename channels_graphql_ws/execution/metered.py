@@ -109,6 +109,7 @@ class MeteredContext(ExecutionContext):
         is_short = isinstance(result, list | tuple) and len(result) <= step
         if is_short and items_for_a_field:
             self.meter.take(len(result) // items_for_a_field)
+            items_for_a_field = 0  # Slices, which there are if a pause is due, do not count again.
         if not is_iterable(result) or (is_short and self.meter.left >= 0):
             return super().complete_list_value(return_type, field_nodes, info, path, result)
 

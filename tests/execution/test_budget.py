@@ -204,6 +204,16 @@ async def test_the_fields_of_each_object_count(query, count, in_threads):
     assert is_exceeded(result, count - 1)
 
 
+@pytest.mark.parametrize(("query", "count"), COUNTED)
+async def test_pauses_change_nothing_of_what_counts(monkeypatch, query, count):
+    for module in ("budget", "breathing"):
+        monkeypatch.setattr(f"channels_graphql_ws.execution.{module}.WINDOW", 0.0)
+    free = await rig(None).answer(query)
+    just = await rig(count).answer(query)
+    assert just == free
+    assert is_exceeded(await rig(count - 1).answer(query), count - 1)
+
+
 async def test_nothing_is_executed_where_nothing_may_be():
     assert is_exceeded(await rig(0).answer("{ name }"), 0)
     assert called == []
