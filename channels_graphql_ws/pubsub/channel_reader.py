@@ -127,12 +127,16 @@ class ChannelReader:
         self._take = take
         self._failed = failed
         self._restarts = False
+        self._is_interruptible = False
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._read(), context=Context())
         _readers.setdefault(loop, {}).setdefault(id(layer), WeakSet()).add(self)
 
     def restart(self) -> None:
         """Ask the channel layer anew: it has forgotten the channel."""
+        if self._restarts or not self._is_interruptible:
+            # It is about to read anew in any case, and a message is not interrupted.
+            return
         self._restarts = True
         self._task.cancel()
 
@@ -145,24 +149,33 @@ class ChannelReader:
         failures = 0
         while True:
             try:
-                message = await self._layer.receive(self.channel)
+                failures = await self._read_once(failures)
             except asyncio.CancelledError:
+                # It may come anywhere, also in the pause after an error.
                 if not self._restarts:
                     raise
+            if self._restarts:
                 self._restarts = False
                 self._task.uncancel()
-            except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
-                failures += 1
-                await self._recover(error, failures)
-            else:
-                failures = 0
-                try:
-                    rest = self._take(message)
-                    if rest is not None:
-                        await rest
-                # Anybody may write to a channel layer, and no message may end the reading.
-                except Exception:
-                    log.exception("A message of the channel layer was lost")
+
+    async def _read_once(self, failures: int) -> int:
+        """Read and take one message; return how many reads in a row have failed."""
+        self._is_interruptible = True
+        try:
+            message = await self._layer.receive(self.channel)
+        except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
+            await self._recover(error, failures + 1)
+            return failures + 1
+        finally:
+            self._is_interruptible = False
+        try:
+            rest = self._take(message)
+            if rest is not None:
+                await rest
+        # Anybody may write to a channel layer, and no message may end the reading.
+        except Exception:
+            log.exception("A message of the channel layer was lost")
+        return 0
 
     async def _recover(self, error: Exception, failures: int) -> None:
         """Wait a little before the next read."""

@@ -24,6 +24,7 @@ class TcpProxy:
         self.accepted = 0
         self._target = target
         self._connections: set[_Connection] = set()
+        self._is_closed = False
         self._server: asyncio.Server | None = None
 
     @property
@@ -48,11 +49,16 @@ class TcpProxy:
         try:
             yield self
         finally:
+            self._is_closed = True
             self._server.close()
             self.cut()
             await wait_until(lambda: not self._connections)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_closed:
+            # The loop had accepted it before the end.
+            writer.transport.abort()
+            return
         self.accepted += 1
         connection = _Connection(self, writer)
         connection.swallows = self.swallows_new

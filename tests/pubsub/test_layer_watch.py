@@ -488,6 +488,45 @@ async def test_a_reader_asks_anew_for_a_channel_that_its_layer_has_forgotten(
     assert channel_reader.readers_of(layer) == []
 
 
+async def test_a_reader_that_pauses_after_an_error_asks_anew_as_well(
+    layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Any] = []
+    failed = asyncio.Event()
+    monkeypatch.setattr(channel_reader, "pause_after", lambda _: 600.0)
+    layer.put("mine", OSError("connection lost"))
+    reader = ChannelReader(layer, "mine", heard.append, failed.set)
+    await failed.wait()
+    await tick(3)
+    reader.restart()
+    reader.restart()
+    layer.put("mine", {"type": "a"})
+    await wait_until(lambda: heard)
+    await reader.close()
+
+
+async def test_a_message_that_is_being_taken_is_not_interrupted_by_asking_anew(
+    layer: FakeLayer,
+) -> None:
+    heard: list[Any] = []
+    goes_on = asyncio.Event()
+
+    async def take(message: Any) -> None:
+        heard.append("begun")
+        await goes_on.wait()
+        heard.append(message["type"])
+
+    reader = ChannelReader(layer, "mine", take)
+    reader.restart()
+    layer.put("mine", {"type": "a"})
+    await wait_until(lambda: heard)
+    reader.restart()
+    goes_on.set()
+    layer.put("mine", {"type": "b"})
+    await wait_until(lambda: heard == ["begun", "a", "begun", "b"])
+    await reader.close()
+
+
 async def test_a_call_that_swallows_its_cancellation_is_not_waited_for() -> None:
     ending = asyncio.Event()
 
