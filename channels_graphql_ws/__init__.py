@@ -48,6 +48,8 @@ if TYPE_CHECKING:
         SharedContextError,
     )
     from channels_graphql_ws.execution.context import OperationContext
+    from channels_graphql_ws.execution.permissions import BasePermission
+    from channels_graphql_ws.execution.protected_fields import ProtectedField, permission_classes
     from channels_graphql_ws.graphiql import GraphiqlConfig
     from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
     from channels_graphql_ws.http.request import HttpRequest
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COMPLETE",
     "SKIP",
+    "BasePermission",
     "ChannelLayerError",
     "ClientSubscription",
     "CloseCode",
@@ -127,6 +130,7 @@ __all__ = [
     "PayloadDecodeError",
     "PayloadError",
     "PayloadTypeError",
+    "ProtectedField",
     "PublisherStatistics",
     "QueuePolicy",
     "RemoteProtocolError",
@@ -146,6 +150,7 @@ __all__ = [
     "WebSocketStatistics",
     "disconnect_session",
     "disconnect_user",
+    "permission_classes",
     "register",
     "shut_down",
     "shut_down_on_signals",
@@ -154,6 +159,7 @@ __all__ = [
 
 # Where each name is defined. A test compares it with the imports for type checkers above.
 _HOMES = {
+    "BasePermission": "execution.permissions",
     "COMPLETE": "subscription.field",
     "ChannelLayerError": "exceptions",
     "ClientSubscription": "client.subscriptions",
@@ -200,6 +206,7 @@ _HOMES = {
     "PayloadDecodeError": "exceptions",
     "PayloadError": "exceptions",
     "PayloadTypeError": "exceptions",
+    "ProtectedField": "execution.protected_fields",
     "PublisherStatistics": "pubsub.pump",
     "QueuePolicy": "subscription.declaration",
     "RemoteProtocolError": "exceptions",
@@ -220,6 +227,7 @@ _HOMES = {
     "disconnect_user": "operations.revocation",
     "WebSocketKeywords": "operations.keywords",
     "WebSocketStatistics": "websocket.statistics",
+    "permission_classes": "execution.protected_fields",
     "register": "serializer",
     "shut_down": "shutdown",
     "shut_down_on_signals": "shutdown",

@@ -118,7 +118,7 @@ class Hop:
         if self.is_async:
             return self._resolved(root, info, arguments)
         value = self.call(root, info, **arguments)
-        return _iterated(value, info) if is_awaitable(value) else value
+        return iterated(value, info) if is_awaitable(value) else value
 
     def call(self, root: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
         """Resolve; give a coroutine on the event loop if that takes a thread."""
@@ -135,7 +135,7 @@ class Hop:
         return self._in_thread(partial(placement.watched, call), info, EVENTS)
 
     async def _resolved(self, root: Any, info: GraphQLResolveInfo, arguments: Any) -> Any:
-        return await _iterated(self.resolve(root, info, **arguments), info)
+        return await iterated(self.resolve(root, info, **arguments), info)
 
     async def _in_thread(
         self, call: Callable[[], Any], info: GraphQLResolveInfo, workers: Workers = OPERATIONS
@@ -146,7 +146,7 @@ class Hop:
         return await in_batch(resolve, info.variable_values, self, workers)
 
 
-async def _iterated(awaitable: Any, info: GraphQLResolveInfo) -> Any:
+async def iterated(awaitable: Any, info: GraphQLResolveInfo) -> Any:
     """Return the value as a list where one is wanted, and iterate where that may be done.
 
     A QuerySet has an asynchronous form for the event loop; a generator may use the ORM.

@@ -12,8 +12,11 @@ from graphql import ExecutionResult
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.context import SharedContext
 from channels_graphql_ws.execution.encoding import encode_result
-from channels_graphql_ws.execution.errors import describe, log_errors
+from channels_graphql_ws.execution.errors import describe, log_errors, log_refusal
 from channels_graphql_ws.execution.loaders import DataLoaders
+from channels_graphql_ws.execution.masking import NO_MASK
+from channels_graphql_ws.execution.permissions import BasePermission, denial
+from channels_graphql_ws.execution.protected_fields import selects_protected
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.json_text import loads
 from channels_graphql_ws.operations.interfaces import (
@@ -125,6 +128,8 @@ class Subscribing:
     ) -> Eager[SingleSubscriber | SharedMember]:
         """Set up a subscription to broadcasts."""
         hub = session.hub()
+        if execution.permissions:
+            yield from _ask_permissions(execution, client)
         hook = execution.subscription_class._meta.subscribe
         names = None
         if hook is not None:
@@ -132,7 +137,9 @@ class Subscribing:
         groups = self._groups(execution.subscription_class, names)
         refuse_namesakes(execution.subscription_class, groups[0])
         key = None
-        if execution.subscription_class._meta.context_id is not None:
+        if execution.subscription_class._meta.context_id is not None and not selects_protected(
+            asked.schema, asked.document, asked.operation
+        ):
             key = yield from sharing_key(
                 execution, hub, asked.schema, asked.document, asked.request, groups
             )
@@ -302,6 +309,26 @@ def _extensions(restored: Restored) -> dict[str, Any]:
     if restored.recovered is None:
         return {"cursor": cursor}
     return {"cursor": cursor, "recovered": restored.recovered}
+
+
+def _ask_permissions(execution: EventExecution, client: Client) -> Eager[None]:
+    """Ask the permissions of the class whether the client may subscribe.
+
+    Raises:
+        GraphQLError: it may not.
+    """
+
+    def ask(permission: type[BasePermission]) -> Any:
+        return execution.call_permission(permission, None)
+
+    denied = yield from denial(execution.permissions, ask)
+    if denied is None:
+        return
+    if denied.cause is not None:
+        text = "Permission %s of a subscription to %s (id %s) was denied"
+        names = denied.permission.__qualname__, execution.name, client.request.id
+        log_refusal(text, denied.exception, NO_MASK, *names)
+    raise denied.error
 
 
 def _own_mode(execution: EventExecution) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Sequence
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, get_args
 
@@ -14,10 +14,16 @@ from graphene.types.objecttype import ObjectTypeOptions
 from graphene.utils.props import props
 
 from channels_graphql_ws.exceptions import PayloadTypeError
+from channels_graphql_ws.execution.permissions import (
+    BasePermission,
+    Permissions,
+    checked_permissions,
+)
 from channels_graphql_ws.pubsub.layers import destinations
 from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.settings import project_settings
+from channels_graphql_ws.spelling import refuse
 from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, SubscriptionField
 from channels_graphql_ws.subscription.groups import layer_group
 from channels_graphql_ws.subscription.names import (
@@ -28,6 +34,7 @@ from channels_graphql_ws.subscription.names import (
     check_names,
     check_old_hook,
     hook_named,
+    is_field,
     is_users,
 )
 from channels_graphql_ws.subscription.sending import Addressed, AtCommit, AtOnce, sender
@@ -68,6 +75,7 @@ class SubscriptionOptions(ObjectTypeOptions):
     on_gap: Hook | None = None
     none_skips: bool = True
     own_names: frozenset[str] = frozenset()
+    permissions: Permissions = ()
 
 
 class Subscription(_ObjectType[Payload]):
@@ -140,6 +148,10 @@ class Subscription(_ObjectType[Payload]):
     "close" the connection with 1012, so that the client comes again; "ignore" it. `None`: as the
     consumer's `gap_policy` says. A class with an `on_gap` hook has that in place of a policy."""
 
+    permission_classes: Sequence[type[BasePermission]] = ()
+    """Who may subscribe, and gets an event: asked in this order when a client subscribes, and for
+    each client and event. A client that lacks one is refused, or does not get the event."""
+
     resolve_sync_in_threads: bool | None = None
     """Run the synchronous hooks of this class in threads (`True`) or on the event loop
     (`False`). `None`: as the consumer does."""
@@ -176,7 +188,8 @@ class Subscription(_ObjectType[Payload]):
         Raises:
             AssertionError: there is no `publish`.
             ValueError: there is no such queue policy, or it lacks its hook.
-            TypeError: a name is misspelt, or a method overrides what is not called here.
+            TypeError: a name is misspelt, a method overrides what is not called here, or
+                `permission_classes` are none.
         """
         _meta = _meta or SubscriptionOptions(cls)
         _meta.own_names = frozenset(own_names).union(*_inherited_own_names(cls))
@@ -189,6 +202,7 @@ class Subscription(_ObjectType[Payload]):
         for name in NEW_HOOKS:
             setattr(_meta, name, _new_hook(cls, name, options.pop(name, None), _meta))
         _meta.none_skips = none_skips
+        _meta.permissions = _permissions(cls, _meta.arguments)
         if _meta.publish is None:
             # The error that users of `graphene.Mutation` know for a missing `mutate`.
             raise AssertionError(
@@ -397,6 +411,18 @@ def gap_policy(cls: type[Subscription]) -> GapPolicy | None:
 def _arguments(cls: type[Subscription]) -> dict[str, Any]:
     declared = getattr(cls, "Arguments", None)
     return props(declared) if declared else {}
+
+
+def _permissions(cls: type[Subscription], arguments: Collection[str] | None) -> Permissions:
+    given: Any = cls.permission_classes
+    if is_field(given):
+        return ()
+    where = f"Subscription {cls.__qualname__!r}: `permission_classes`"
+    try:
+        return checked_permissions(where, given, arguments or ())
+    except TypeError as error:
+        refuse(error)
+        return ()
 
 
 def _new_hook(

@@ -8,11 +8,14 @@ from contextvars import Context
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from django.core.exceptions import PermissionDenied
 from graphql import GraphQLError
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.execution.errors import log_errors
+from channels_graphql_ws.execution.permissions import Denial
 from channels_graphql_ws.subscription.event import EventExecution
+from channels_graphql_ws.subscription.patience import HookTimeoutError
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -94,6 +97,19 @@ class ErrorLog:
         if self._is_new(type(error), execution, serial):
             name = execution.name
             log.error("Lost a notification of %s (id %s)", name, id, exc_info=error)
+
+    def denied(
+        self, denied: Denial, execution: EventExecution, id: object, serial: int | None
+    ) -> None:
+        """Log that a permission raised, which keeps an event from a client."""
+        cause = denied.cause
+        if cause is None or isinstance(cause, HookTimeoutError | GraphQLError | PermissionDenied):
+            # The log was told, or it is a way to say no.
+            return
+        if self._is_new(type(cause), execution, serial):
+            text = "Permission %s raised, which keeps events of %s from a client (id %s): %r"
+            name = denied.permission.__qualname__
+            log.warning(text, name, execution.name, id, cause, exc_info=cause)
 
     def _is_new(
         self, kind: type[BaseException], execution: EventExecution, serial: int | None

@@ -28,6 +28,7 @@ from channels_graphql_ws.execution.documents import Document, compiled
 from channels_graphql_ws.execution.errors import RequestError
 from channels_graphql_ws.execution.graphql_core_event import CoreEventField, bind
 from channels_graphql_ws.execution.loaders import DataLoaders
+from channels_graphql_ws.execution.permissions import BasePermission, Permissions, call_of
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.subscription import fitting as fittings
 from channels_graphql_ws.subscription.field import Delivery, Hook, Source, current_delivery
@@ -60,6 +61,7 @@ class EventExecution:
         arguments: what the hooks get as their keyword arguments.
         max_result_size: bytes that a result may have, `None` for any number.
         patience: how long a hook may take.
+        permissions: what is asked for each event, see `Subscription.permission_classes`.
         tally: counts what becomes of the events.
     """
 
@@ -71,6 +73,7 @@ class EventExecution:
         "_is_special",
         "_loaders",
         "_placement",
+        "_placements",
         "_publish",
         "_uses_threads",
         "arguments",
@@ -78,6 +81,7 @@ class EventExecution:
         "info",
         "max_result_size",
         "patience",
+        "permissions",
         "source",
         "subscription_class",
         "tally",
@@ -113,6 +117,7 @@ class EventExecution:
         """
         self.patience = ENDLESS
         self._uses_threads = placements is not None
+        self._placements = placements
         self._loaders: DataLoaders | None = None
         self._is_special = placements is not None
         field: EventField | CoreEventField | list[GraphQLError] | None = None
@@ -137,9 +142,11 @@ class EventExecution:
         except GraphQLError as error:
             raise RequestError(error) from error
         none_skips, fitting = False, None
+        self.permissions: Permissions = ()
         if isinstance(self.source, Source):
             self.subscription_class = self.source.subscription_class
             none_skips = self.subscription_class._meta.none_skips
+            self.permissions = self.subscription_class._meta.permissions
             fitting = fittings.fitting_of(self.subscription_class)
         self._field: EventField | CoreEventField = field
         self.max_result_size = document.limits.max_result_size
@@ -176,8 +183,8 @@ class EventExecution:
 
     @property
     def has_filter(self) -> bool:
-        """Whether the class has a `filter_event`, which is called for each client."""
-        return self.subscription_class._meta.filter_event is not None
+        """Whether the class decides for each client: by a `filter_event`, or permissions."""
+        return bool(self.permissions) or self.subscription_class._meta.filter_event is not None
 
     def use_loaders(self, loaders: DataLoaders) -> None:
         """Have the data loaders of the context made anew for each event."""
@@ -221,16 +228,21 @@ class EventExecution:
         """Call `filter_event`; the result may be awaitable."""
         self._forget_loaders()
         hook = self.subscription_class._meta.filter_event
-        call = partial(hook, event.payload(), self.info, **self.arguments)
-        placement = self._filter_placement
-        if placement is None:
-            return call()
-        if placement.on_loop:
-            verdict, is_done = placement.tried(call)
-            if is_done:
-                return verdict
-            call = partial(hook, event.payload(), self.info, **self.arguments)
-        return in_thread(partial(placement.watched, call), EVENTS)
+
+        def call() -> Any:
+            return hook(event.payload(), self.info, **self.arguments)
+
+        return _placed(call, self._filter_placement)
+
+    def call_permission(self, permission: type[BasePermission], payload: Any) -> Any:
+        """Ask a permission about an event; the result may be awaitable."""
+        call = call_of(permission, payload, self.info, self.arguments)
+        placement = None
+        if self._placements is not None and not runs_on_loop(permission.has_permission):
+            name = f"Permission {permission.__qualname__} of {self.name}"
+            placement = self._placements.of(self.source, name)
+        answer = _placed(call, placement)
+        return self.watched(answer, "has_permission") if is_awaitable(answer) else answer
 
     def start(self, payload: Any, event: Payload | None = None) -> Any:
         """Begin to execute an event; return what `finish` makes the result of.
@@ -342,6 +354,17 @@ class EventExecution:
             return (yield from self.finish(result))
         finally:
             self.delivery.hook = "publish"
+
+
+def _placed(call: Callable[[], Any], placement: Placement | None) -> Any:
+    """Call where that may be done; the result may be awaitable."""
+    if placement is None:
+        return call()
+    if placement.on_loop:
+        answer, is_done = placement.tried(call)
+        if is_done:
+            return answer
+    return in_thread(partial(placement.watched, call), EVENTS)
 
 
 def _direct_publish(source: Hook, field: EventField | CoreEventField) -> Hook | None:

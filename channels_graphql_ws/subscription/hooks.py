@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from graphql import ExecutionResult, located_error
@@ -11,6 +12,8 @@ from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.execution.errors import timed_out
+from channels_graphql_ws.execution.permissions import denial
+from channels_graphql_ws.subscription.error_log import error_log
 from channels_graphql_ws.subscription.event import EventExecution, Payload
 from channels_graphql_ws.subscription.field import SKIP
 from channels_graphql_ws.subscription.patience import HookTimeoutError
@@ -67,12 +70,46 @@ FILTERED: Final = ExecutionResult(None)
 """The filtered of who does not want the notification at all."""
 
 
-def filtered(plan: EventExecution, event: Payload) -> Eager[ExecutionResult | None]:
-    """Ask the `filter_event` hook whether the client gets a notification.
+def filtered(
+    plan: EventExecution, event: Payload, id: object, serial: int | None = None
+) -> Eager[ExecutionResult | None]:
+    """Ask the `filter_event` hook and the permissions whether the client gets a notification.
+
+    The permissions come last: nothing waits between their answer and what is sent.
 
     Returns:
         `None` if nothing is to be said against it, `FILTERED`, or an error to send instead.
     """
+    verdict = None
+    if plan.subscription_class._meta.filter_event is not None:
+        verdict = yield from _of_filter(plan, event)
+    if plan.permissions and verdict is not FILTERED:
+        is_permitted = yield from permitted(plan, event, id, serial)
+        return verdict if is_permitted else FILTERED
+    return verdict
+
+
+def permitted(
+    plan: EventExecution, event: Payload | None, id: object, serial: int | None = None
+) -> Eager[bool]:
+    """Ask the permissions of the class about an event.
+
+    Args:
+        plan: knows the client.
+        event: `None` for one that is not a broadcast.
+        id: that of the operation, for the log.
+        serial: the number of the broadcast.
+    """
+    payload = None if event is None else event.payload()
+    denied = yield from denial(plan.permissions, partial(plan.call_permission, payload=payload))
+    if denied is None:
+        return True
+    if denied.cause is not None:
+        error_log().denied(denied, plan, id, serial)
+    return False
+
+
+def _of_filter(plan: EventExecution, event: Payload) -> Eager[ExecutionResult | None]:
     try:
         verdict = plan.call_filter(event)
         while is_awaitable(verdict):

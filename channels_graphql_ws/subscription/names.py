@@ -10,6 +10,7 @@ from graphene.types.base import BaseType
 from graphene.types.mountedtype import MountedType
 from graphene.types.unmountedtype import UnmountedType
 
+from channels_graphql_ws.execution.permissions import BasePermission
 from channels_graphql_ws.spelling import (
     added_names,
     calls_super,
@@ -41,13 +42,14 @@ OLD_HOOKS: Final = ("publish", "subscribe", "unsubscribed")
 NEW_HOOKS: Final = ("initial", "filter_event", "context_id", "coalesce", "on_gap")
 """Hooks that the predecessor does not have: its classes may use the names for something else."""
 
-_OPTIONS: Final[Mapping[str, type]] = {
-    "notification_queue_limit": int,
-    "notification_queue_policy": str,
-    "history_size": int,
-    "history_ttl": int,
-    "gap_policy": str,
-    "broadcast_on_commit": bool,
+_OPTIONS: Final[Mapping[str, tuple[type, ...]]] = {
+    "notification_queue_limit": (int,),
+    "notification_queue_policy": (str,),
+    "history_size": (int,),
+    "history_ttl": (int,),
+    "gap_policy": (str,),
+    "broadcast_on_commit": (bool,),
+    "permission_classes": (list, tuple),
 }
 
 _INNER_CLASSES: Final = ("Arguments", "Output", "Meta")
@@ -122,12 +124,20 @@ def _meant(cls: type[Subscription], name: str, value: Any) -> str | None:
     """Return the hook, option or inner class that a name may be a misspelling of."""
     if name in META or name in _INNER_CLASSES:
         return None
+    if _holds_permissions(value):
+        return "permission_classes"
     if isinstance(value, type):
         return similar_name(name, _INNER_CLASSES)
     if is_function(value):
         return similar_name(name, HOOKS) if takes_info(getattr(cls, name)) else None
-    fitting = [option for option, kind in _OPTIONS.items() if type(value) is kind]
+    fitting = [option for option, kinds in _OPTIONS.items() if type(value) in kinds]
     return similar_name(name, fitting)
+
+
+def _holds_permissions(value: object) -> bool:
+    """Return whether a value is a permission class, or a list of nothing else."""
+    values = value if isinstance(value, list | tuple) and value else [value]
+    return all(isinstance(each, type) and issubclass(each, BasePermission) for each in values)
 
 
 def _misplaced(cls: type[Subscription], name: str, value: Any) -> str | None:

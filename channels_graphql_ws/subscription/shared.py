@@ -12,7 +12,7 @@ from graphql import ExecutionResult
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
-from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import (
     Formatter,
@@ -34,7 +34,13 @@ from channels_graphql_ws.subscription.continuity import (
 from channels_graphql_ws.subscription.declaration import history_of_class
 from channels_graphql_ws.subscription.error_log import error_log
 from channels_graphql_ws.subscription.event import EventExecution
-from channels_graphql_ws.subscription.hooks import FILTERED, await_end, filtered, wind_down
+from channels_graphql_ws.subscription.hooks import (
+    FILTERED,
+    await_end,
+    filtered,
+    permitted,
+    wind_down,
+)
 from channels_graphql_ws.subscription.queue import NotificationQueue
 from channels_graphql_ws.subscription.recovery import Restored
 from channels_graphql_ws.subscription.single import (
@@ -423,10 +429,14 @@ class SharedMember:
             continuity.advance(event.origin)
             result: ExecutionResult | None = None
             if self._filters:
-                result = yield from filtered(self._plan, event)
+                result = yield from filtered(self._plan, event, self._id, event.serial)
             if result is None:
                 begun = started(self._plan, event, self._id)
+                has_waited = is_awaitable(begun)
                 result = yield from finished(self._plan, begun, self._id)
+                if has_waited and result is not None and self._plan.permissions:
+                    is_permitted = yield from permitted(self._plan, event, self._id)
+                    result = result if is_permitted else None
             if result is not None and result is not FILTERED and not self._ended:
                 self._report(result)
 
@@ -476,7 +486,8 @@ class SharedMember:
             return
         instead = None
         if self._filters and result.is_event:
-            instead = yield from filtered(self._plan, result)
+            serial = result.notification.serial
+            instead = yield from filtered(self._plan, result, self._id, serial)
         if instead is FILTERED:
             self._plan.tally.skipped += 1
             note_filtered(self._plan.name, self._id)

@@ -24,7 +24,13 @@ from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.subscription.continuity import LAYER, TELL, Continuity, LostEvents, OnGap
 from channels_graphql_ws.subscription.error_log import error_log
 from channels_graphql_ws.subscription.event import EventExecution
-from channels_graphql_ws.subscription.hooks import FILTERED, await_end, filtered, wind_down
+from channels_graphql_ws.subscription.hooks import (
+    FILTERED,
+    await_end,
+    filtered,
+    permitted,
+    wind_down,
+)
 from channels_graphql_ws.subscription.recovery import Restored
 from channels_graphql_ws.subscription.subscriber import (
     END,
@@ -236,10 +242,20 @@ class SingleSubscriber(Subscriber):
             note_filtered(self.name, self._id)
 
     def _objection(self, event: Notification) -> Eager[ExecutionResult | None]:
-        return (yield from filtered(self._plan, event)) if self._filters else None
+        if not self._filters:
+            return None
+        return (yield from filtered(self._plan, event, self._id, event.serial))
 
     def _finish_run(self, result: Any) -> Eager[None]:
-        yield from self._tell((yield from finished(self._plan, result, self._id, self._serial)))
+        event = self._current
+        has_waited = eager.is_awaitable(result)
+        outcome = yield from finished(self._plan, result, self._id, self._serial)
+        # The permission may have gone meanwhile.
+        if has_waited and outcome is not None and self._plan.permissions:
+            payload = event if isinstance(event, Notification) else None
+            if not (yield from permitted(self._plan, payload, self._id, self._serial)):
+                outcome = None
+        yield from self._tell(outcome)
 
     def _tell(self, result: ExecutionResult | None) -> Eager[None]:
         # A `publish` may go on after it was cancelled, but nobody listens any more.

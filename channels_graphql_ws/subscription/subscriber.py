@@ -22,6 +22,7 @@ from channels_graphql_ws.subscription.declaration import Subscription
 from channels_graphql_ws.subscription.error_log import error_log
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.groups import topic_of
+from channels_graphql_ws.subscription.hooks import permitted
 from channels_graphql_ws.subscription.patience import HookTimeoutError
 from channels_graphql_ws.subscription.queue import NotificationQueue, queue_for
 from channels_graphql_ws.tally import latencies
@@ -286,11 +287,14 @@ def executed_hook(
     """Execute an event that another hook than `publish` returns; see `run_hook`."""
     async_connections.close_expired()
     try:
-        return (yield from plan.run_hook(hook, payload))
+        result = yield from plan.run_hook(hook, payload)
     except HookTimeoutError as error:
-        return timed_out(error.seconds)
+        result = timed_out(error.seconds)
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
-        return failed(error, plan, id)
+        result = failed(error, plan, id)
+    if result is not None and plan.permissions and not (yield from permitted(plan, None, id)):
+        return None
+    return result
 
 
 def failed(

@@ -1,0 +1,258 @@
+"""Permission classes: who may subscribe, get an event, or read a field."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from inspect import Parameter, signature
+from types import UnionType
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
+
+from graphql import GraphQLError
+
+from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
+from channels_graphql_ws.spelling import takes
+
+
+class PermissionMeta(type):
+    """The class of permission classes: `&`, `|` and `~` make other ones of them."""
+
+    operator: str
+    operands: tuple[type[BasePermission], ...]
+
+    def __and__(cls, other: type[BasePermission]) -> type[BasePermission]:
+        """Return a permission that those have who have both."""
+        return _combined("&", cls, other) if isinstance(other, PermissionMeta) else NotImplemented
+
+    def __or__(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, other: type[BasePermission]
+    ) -> type[BasePermission]:
+        """Return a permission that those have who have one of the two."""
+        if isinstance(other, PermissionMeta):
+            return _combined("|", cls, other)
+        # In an annotation: `IsStaff | None`.
+        union: Any = super().__or__(other)
+        return union  # type: ignore[no-any-return]
+
+    def __invert__(cls) -> type[BasePermission]:
+        """Return a permission that those have who do not have this one."""
+        return _combined("~", cls)
+
+
+class BasePermission(metaclass=PermissionMeta):
+    """Base of permission classes, for `permission_classes`.
+
+    `has_permission(self, source, info, **arguments)` says whether a client may have something. It
+    may be async. `source` is `None` when a client subscribes, the payload for each event, and the
+    object whose field is read for a field. `arguments` are those of the subscription or field;
+    only those are passed that the method takes. To raise is to deny.
+
+    `IsStaff & IsMember`, `IsStaff | IsOwner` and `~IsBanned` are permission classes, too. A
+    permission that raises is denied on both sides of a `~`.
+
+    Attributes:
+        message: what a client is told that lacks the permission.
+        code: `extensions.code` of that error.
+    """
+
+    message: ClassVar[Any] = "You do not have permission to do this."
+    code: ClassVar[str] = "FORBIDDEN"
+
+    operator: ClassVar[str] = ""
+    operands: ClassVar[tuple[type[BasePermission], ...]] = ()
+
+    def has_permission(self, *args: Any, **kwargs: Any) -> Any:
+        """Return whether the client may; to be overridden, see the class."""
+        raise NotImplementedError
+
+
+def _combined(operator: str, *operands: Any) -> type[BasePermission]:
+    names = [each.__qualname__ for each in operands]
+    name = f"~{names[0]}" if operator == "~" else f"({f' {operator} '.join(names)})"
+    contents = {"operator": operator, "operands": operands, "__module__": operands[0].__module__}
+    combined: Any = PermissionMeta(name, (BasePermission,), contents)
+    return combined  # type: ignore[no-any-return]
+
+
+Permissions: TypeAlias = tuple[type[BasePermission], ...]
+
+Ask: TypeAlias = Callable[[type[BasePermission]], Any]
+"""Calls `has_permission` of a class; the result may be awaitable."""
+
+
+class Denial(NamedTuple):
+    """A permission that a client does not have.
+
+    Attributes:
+        permission: the class.
+        cause: what `has_permission` has raised, `None` if it has returned.
+    """
+
+    permission: type[BasePermission]
+    cause: BaseException | None = None
+
+    @property
+    def exception(self) -> Exception:
+        """The cause, for the log."""
+        cause = self.cause
+        return cause if isinstance(cause, Exception) else RuntimeError("It was cancelled")
+
+    @property
+    def error(self) -> GraphQLError:
+        """What the client is told."""
+        if isinstance(self.cause, GraphQLError):
+            return self.cause
+        permission = self.permission
+        return GraphQLError(str(permission.message), extensions={"code": permission.code})
+
+
+def denial(permissions: Iterable[type[BasePermission]], ask: Ask) -> Eager[Denial | None]:
+    """Ask permissions, one after another; return the first that is denied, `None` if none is."""
+    for permission in permissions:
+        denied = yield from _asked(permission, ask)
+        if denied is not None:
+            return denied
+    return None
+
+
+def _asked(permission: type[BasePermission], ask: Ask) -> Eager[Denial | None]:
+    if permission.operator == "":
+        return (yield from _of_one(permission, ask))
+    if permission.operator == "&":
+        return (yield from denial(permission.operands, ask))
+    if permission.operator == "|":
+        return (yield from _of_either(permission, ask))
+    denied = yield from _asked(permission.operands[0], ask)
+    if denied is None:
+        return Denial(permission)
+    # Nobody knows what one that has raised would have said.
+    return None if denied.cause is None else denied
+
+
+def _of_either(permission: type[BasePermission], ask: Ask) -> Eager[Denial | None]:
+    worst: Denial | None = None
+    for each in permission.operands:
+        denied = yield from _asked(each, ask)
+        if denied is None:
+            return None
+        if worst is None or denied.cause is not None:
+            worst = denied
+    return worst
+
+
+def _of_one(permission: type[BasePermission], ask: Ask) -> Eager[Denial | None]:
+    try:
+        allowed = ask(permission)
+        while is_awaitable(allowed):
+            allowed = yield allowed
+        return None if allowed else Denial(permission)
+    # Whatever it raises, nobody gets what is protected.
+    except (Exception, asyncio.CancelledError) as error:
+        if is_cancellation(error):
+            raise
+        return Denial(permission, error)
+
+
+def call_of(
+    permission: type[BasePermission], source: Any, info: Any, arguments: dict[str, Any]
+) -> Callable[[], Any]:
+    """Return a call of `has_permission`, with those of the arguments that it takes."""
+    hook = permission().has_permission
+    if arguments and (names := _names_of(permission)) is not None:
+        arguments = {name: value for name, value in arguments.items() if name in names}
+    return partial(_answer, partial(hook, source, info, **arguments))
+
+
+def _names_of(permission: type[BasePermission]) -> frozenset[str] | None:
+    """Return the arguments that `has_permission` takes, `None` for all."""
+    if permission not in _names:
+        own = list(signature(permission().has_permission).parameters.values())
+        takes_all = any(each.kind is each.VAR_KEYWORD for each in own)
+        _names[permission] = None if takes_all else frozenset(each.name for each in own[2:])
+    return _names[permission]
+
+
+_names: WeakKeyDictionary[type[BasePermission], frozenset[str] | None] = WeakKeyDictionary()
+
+
+def _answer(call: Callable[[], Any]) -> Any:
+    answer = call()
+    # Asked here, in a thread perhaps: a QuerySet makes a query of it.
+    return answer if is_awaitable(answer) else bool(answer)
+
+
+def checked_permissions(
+    where: str, given: object, arguments: Collection[str] | None = None
+) -> Permissions:
+    """Return permission classes as a tuple.
+
+    Args:
+        where: they were given, for the error.
+        given: what the user gave.
+        arguments: names that `has_permission` may be called with, `None` if nobody knows.
+
+    Raises:
+        TypeError: it is not a list of permission classes; the text says what to write.
+    """
+    if not isinstance(given, list | tuple):
+        name = getattr(given, "__name__", type(given).__name__)
+        raise TypeError(
+            f"{where} is {given!r}, it must be a list of classes: `permission_classes = [{name}]`"
+        )
+    for each in given:
+        problem = _problem_of(each, arguments)
+        if problem is not None:
+            raise TypeError(f"{where}: {problem}")
+    return tuple(given)
+
+
+def _problem_of(given: Any, arguments: Collection[str] | None) -> str | None:
+    """Return what is wrong with a permission class, and the cure; `None` if nothing is."""
+    if isinstance(given, BasePermission):
+        name = type(given).__qualname__
+        return f"{name}() is an instance: write the class, `{name}` without `()`"
+    if isinstance(given, UnionType):
+        return f"`{given}` combines what is not a permission class: derive both from {_BASE}"
+    if not isinstance(given, type):
+        return f"{given!r} is not a class: write a class that derives from {_BASE}"
+    name = given.__qualname__
+    if not issubclass(given, BasePermission):
+        return f"{name} is not a permission class: derive it from {_BASE}"
+    if given.operands:
+        problems = (_problem_of(each, arguments) for each in given.operands)
+        return next(filter(None, problems), None)
+    return _problem_of_hook(given, arguments)
+
+
+def _problem_of_hook(
+    permission: type[BasePermission], arguments: Collection[str] | None
+) -> str | None:
+    name = permission.__qualname__
+    if permission.has_permission is BasePermission.has_permission:
+        return f"{name} has no `has_permission`: add {_HOOK}"
+    try:
+        hook: Any = permission().has_permission
+    except Exception as error:  # noqa: BLE001 (whatever the user's code raises)
+        return (
+            f"{name}() cannot be made: {error!r}. It is made without arguments, for each question"
+        )
+    if not callable(hook):
+        return f"`has_permission` of {name} is not a method: write {_HOOK}"
+    names = [
+        each.name for each in list(signature(hook).parameters.values())[2:] if _is_named(each)
+    ]
+    known = names if arguments is None else [each for each in names if each in arguments]
+    if not takes(hook, 2, known):
+        call = ", ".join(["source", "info", *(f"{each}=…" for each in arguments or ())])
+        return f"`has_permission` of {name} cannot be called as `({call})`: write {_HOOK}"
+    return None
+
+
+def _is_named(parameter: Parameter) -> bool:
+    return parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+
+
+_BASE: Final = "`channels_graphql_ws.BasePermission`"
+_HOOK: Final = "`def has_permission(self, source, info, **arguments): return …`"
