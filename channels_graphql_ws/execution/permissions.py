@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from inspect import Parameter, signature
+from inspect import Parameter, isasyncgen, isgenerator, signature
 from types import UnionType
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from graphql import GraphQLError
 
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
+from channels_graphql_ws.concurrency.placement import on_event_loop
 from channels_graphql_ws.spelling import takes
 
 
@@ -22,12 +23,12 @@ class PermissionMeta(type):
     operator: str
     operands: tuple[type[BasePermission], ...]
 
-    def __and__(cls, other: type[BasePermission]) -> type[BasePermission]:
+    def __and__(cls, other: Any) -> type[BasePermission]:
         """Return a permission that those have who have both."""
         return _combined("&", cls, other) if isinstance(other, PermissionMeta) else NotImplemented
 
-    def __or__(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
-        cls, other: type[BasePermission]
+    def __or__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, other: Any
     ) -> type[BasePermission]:
         """Return a permission that those have who have one of the two."""
         if isinstance(other, PermissionMeta):
@@ -63,6 +64,22 @@ class BasePermission(metaclass=PermissionMeta):
     operator: ClassVar[str] = ""
     operands: ClassVar[tuple[type[BasePermission], ...]] = ()
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse what would not be asked, or would be mistaken for a combination.
+
+        Raises:
+            TypeError: `has_permission` of a combination, or a reserved name.
+        """
+        super().__init_subclass__(**options)
+        for name in ("operator", "operands"):
+            if name in vars(cls):
+                raise TypeError(f"{cls.__qualname__}: `{name}` is reserved, choose another name")
+        if cls.operands and "has_permission" in vars(cls):
+            raise TypeError(
+                f"`has_permission` of {cls.__qualname__} would not be asked: its base combines "
+                "permissions. Combine it with a class of its own"
+            )
+
     def has_permission(self, *args: Any, **kwargs: Any) -> Any:
         """Return whether the client may; to be overridden, see the class."""
         raise NotImplementedError
@@ -71,8 +88,8 @@ class BasePermission(metaclass=PermissionMeta):
 def _combined(operator: str, *operands: Any) -> type[BasePermission]:
     names = [each.__qualname__ for each in operands]
     name = f"~{names[0]}" if operator == "~" else f"({f' {operator} '.join(names)})"
-    contents = {"operator": operator, "operands": operands, "__module__": operands[0].__module__}
-    combined: Any = PermissionMeta(name, (BasePermission,), contents)
+    combined: Any = PermissionMeta(name, (BasePermission,), {"__module__": operands[0].__module__})
+    combined.operator, combined.operands = operator, operands
     return combined  # type: ignore[no-any-return]
 
 
@@ -118,12 +135,19 @@ def denial(permissions: Iterable[type[BasePermission]], ask: Ask) -> Eager[Denia
 
 
 def _asked(permission: type[BasePermission], ask: Ask) -> Eager[Denial | None]:
-    if permission.operator == "":
+    if not permission.operands:
         return (yield from _of_one(permission, ask))
-    if permission.operator == "&":
-        return (yield from denial(permission.operands, ask))
-    if permission.operator == "|":
-        return (yield from _of_either(permission, ask))
+    if permission.operator == "~":
+        return (yield from _of_opposite(permission, ask))
+    all_or_one = denial if permission.operator == "&" else _of_either
+    denied = yield from all_or_one(permission.operands, ask)
+    # A class that derives from a combination speaks for it.
+    if denied is not None and "operands" not in vars(permission):
+        return Denial(permission, denied.cause)
+    return denied
+
+
+def _of_opposite(permission: type[BasePermission], ask: Ask) -> Eager[Denial | None]:
     denied = yield from _asked(permission.operands[0], ask)
     if denied is None:
         return Denial(permission)
@@ -131,9 +155,9 @@ def _asked(permission: type[BasePermission], ask: Ask) -> Eager[Denial | None]:
     return None if denied.cause is None else denied
 
 
-def _of_either(permission: type[BasePermission], ask: Ask) -> Eager[Denial | None]:
+def _of_either(permissions: Iterable[type[BasePermission]], ask: Ask) -> Eager[Denial | None]:
     worst: Denial | None = None
-    for each in permission.operands:
+    for each in permissions:
         denied = yield from _asked(each, ask)
         if denied is None:
             return None
@@ -147,10 +171,11 @@ def _of_one(permission: type[BasePermission], ask: Ask) -> Eager[Denial | None]:
         allowed = ask(permission)
         while is_awaitable(allowed):
             allowed = yield allowed
-        return None if allowed else Denial(permission)
+        return None if _verdict(allowed) else Denial(permission)
     # Whatever it raises, nobody gets what is protected.
     except (Exception, asyncio.CancelledError) as error:
-        if is_cancellation(error):
+        # There is no task to cancel in a thread.
+        if on_event_loop() and is_cancellation(error):
             raise
         return Denial(permission, error)
 
@@ -180,7 +205,14 @@ _names: WeakKeyDictionary[type[BasePermission], frozenset[str] | None] = WeakKey
 def _answer(call: Callable[[], Any]) -> Any:
     answer = call()
     # Asked here, in a thread perhaps: a QuerySet makes a query of it.
-    return answer if is_awaitable(answer) else bool(answer)
+    return answer if is_awaitable(answer) else _verdict(answer)
+
+
+def _verdict(answer: Any) -> bool:
+    """Return an answer as a boolean; refuse what is true by mistake only."""
+    if callable(answer) or isgenerator(answer) or isasyncgen(answer):
+        raise TypeError(f"`has_permission` returned {answer!r}: return `True` or `False`")
+    return bool(answer)
 
 
 def checked_permissions(

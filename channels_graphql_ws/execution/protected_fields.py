@@ -90,6 +90,11 @@ class ProtectedField(graphene.Field):
         """Return the resolver, with the permissions before it."""
         return protected(super().wrap_resolve(parent_resolver), self.permission_classes)
 
+    def wrap_subscribe(self, parent_subscribe: Any) -> Any:
+        """Return the method that yields events, if any, with the permissions before it."""
+        subscribe = super().wrap_subscribe(parent_subscribe)
+        return None if subscribe is None else protected(subscribe, self.permission_classes)
+
 
 def _checked(where: str, given: object) -> Permissions:
     permissions = checked_permissions(where, given)

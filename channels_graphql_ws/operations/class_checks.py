@@ -11,6 +11,7 @@ from typing import Any, Final
 import graphene
 from graphql import GraphQLObjectType, GraphQLSchema, validate_schema
 
+from channels_graphql_ws.execution.permissions import BasePermission
 from channels_graphql_ws.operations.option_values import (
     Range,
     counterpart,
@@ -108,7 +109,9 @@ def check_names(cls: type[Any]) -> None:
     for name, value in added_names(cls, base).items():
         if name in cls.own_names:
             continue
-        if name in _RENAMED:
+        if name == "permission_classes" and name in vars(cls):
+            _refuse_permissions(cls, name)
+        elif name in _RENAMED:
             _rename(cls, name, value)
         elif name in _WITHOUT_EFFECT and name in vars(cls):
             _warn(f"{cls.__qualname__}.{name} has no effect: {_WITHOUT_EFFECT[name]}")
@@ -119,6 +122,16 @@ def check_names(cls: type[Any]) -> None:
             spelling = _OF_OTHERS.get(name) if is_function(value) else None
             if hasattr(base, spelling or "") or (spelling := meant(cls, base, name)):
                 refuse(_error(cls, f"there is no {name!r}, did you mean {spelling!r}?", name))
+
+
+def _refuse_permissions(cls: type[Any], name: str) -> None:
+    # A base of another library may look at it.
+    if not any(hasattr(each, name) for each in cls.__bases__):
+        problem = (
+            f"`{name}` is asked on Subscription classes and fields, not here: set it there, or "
+            "raise in `on_operation(op_id, payload)` to refuse any operation."
+        )
+        refuse(_error(cls, problem, name))
 
 
 def check_replaced(cls: type[Any]) -> None:
@@ -272,7 +285,8 @@ def check_schema(schema: Any, core: GraphQLSchema) -> None:
         core: graphql-core's schema of it.
 
     Raises:
-        TypeError: it is not valid, or a subscription is not mounted as it should be.
+        TypeError: it is not valid, a subscription is not mounted as it should be, or a type has
+            permissions that are not asked.
     """
     root: Any = getattr(schema, "subscription", None)
     if isinstance(root, type) and issubclass(root, graphene.ObjectType):
@@ -281,9 +295,31 @@ def check_schema(schema: Any, core: GraphQLSchema) -> None:
         _check_other_root(getattr(schema, name, None), root)
     if core.subscription_type is not None:
         _check_topics(core.subscription_type)
+    _check_permissions(core)
     # Kept by graphql-core: the first operation would ask for it, too.
     if errors := validate_schema(core):
         refuse(TypeError(f"The schema is not valid: {' '.join(each.message for each in errors)}"))
+
+
+def _check_permissions(core: GraphQLSchema) -> None:
+    """Refuse permissions of mutations and types, which nobody would ask."""
+    for each in core.type_map.values():
+        cls: Any = getattr(each, "graphene_type", None)
+        given = getattr(cls, "permission_classes", None)
+        if not _are_permissions(given) or issubclass(cls, Subscription):
+            continue
+        refuse(
+            TypeError(
+                f"{cls.__qualname__}: `permission_classes` of a mutation or type is not asked: "
+                "put `@permission_classes(…)` before the resolver or `mutate`, or declare a "
+                "`ProtectedField`"
+            )
+        )
+
+
+def _are_permissions(given: object) -> bool:
+    values = given if isinstance(given, list | tuple) else [given]
+    return any(isinstance(each, type) and issubclass(each, BasePermission) for each in values)
 
 
 def _check_mounts(root: type[Any]) -> None:

@@ -202,7 +202,7 @@ class Subscription(_ObjectType[Payload]):
         for name in NEW_HOOKS:
             setattr(_meta, name, _new_hook(cls, name, options.pop(name, None), _meta))
         _meta.none_skips = none_skips
-        _meta.permissions = _permissions(cls, _meta.arguments)
+        _meta.permissions = _permissions(cls, _meta)
         if _meta.publish is None:
             # The error that users of `graphene.Mutation` know for a missing `mutate`.
             raise AssertionError(
@@ -413,16 +413,25 @@ def _arguments(cls: type[Subscription]) -> dict[str, Any]:
     return props(declared) if declared else {}
 
 
-def _permissions(cls: type[Subscription], arguments: Collection[str] | None) -> Permissions:
+def _permissions(cls: type[Subscription], meta: SubscriptionOptions) -> Permissions:
     given: Any = cls.permission_classes
-    if is_field(given):
+    if is_field(given) or "permission_classes" in meta.own_names:
         return ()
     where = f"Subscription {cls.__qualname__!r}: `permission_classes`"
     try:
-        return checked_permissions(where, given, arguments or ())
+        return checked_permissions(where, given, meta.arguments or ())
     except TypeError as error:
         refuse(error)
-        return ()
+        # The errors are collected, and the class exists: it must not be open to all.
+        return (_Misdeclared,)
+
+
+class _Misdeclared(BasePermission):
+    """Denied to all: nobody knows who should have it."""
+
+    def has_permission(self, *_: Any, **__: Any) -> bool:
+        """Deny."""
+        return False
 
 
 def _new_hook(

@@ -13,6 +13,7 @@ from graphql import build_schema
 
 from asgi_socket import AsgiSocket
 from channels_graphql_ws import (
+    BasePermission,
     GraphqlHttpConsumer,
     GraphqlProtocolTypeRouter,
     GraphqlView,
@@ -469,3 +470,52 @@ def test_hooks_may_be_static_or_class_methods(kind: Any) -> None:
 
 def test_hooks_of_odd_kinds_are_left_alone() -> None:
     assert declared(on_connect=partial(one, None), schema=schema).as_asgi()
+
+
+class Staff(BasePermission):
+    def has_permission(self, source, info):
+        return True
+
+
+@EVERY
+def test_permissions_of_a_consumer_or_view_are_refused(base):
+    with pytest.raises(TypeError, match="is asked on Subscription classes and fields, not here"):
+        declared(base, permission_classes=[Staff])
+    assert declared(base, permission_classes=[Staff], own_names=["permission_classes"])
+
+
+def test_permissions_that_another_base_has_are_its_own():
+    class OfAnother:
+        permission_classes: Any = ()
+
+    assert type("Mine", (OfAnother, GraphqlView), {"permission_classes": [int]})
+
+
+class Guarded(graphene.ObjectType):
+    permission_classes = Staff
+    ok = graphene.Boolean()
+
+
+class Guard(graphene.Mutation):
+    permission_classes = (Staff,)
+    ok = graphene.Boolean()
+
+    def mutate(self, info): ...
+
+
+class OfAnotherLibrary(graphene.ObjectType):
+    permission_classes = [int]
+    ok = graphene.Boolean()
+
+
+@pytest.mark.parametrize("field", [graphene.Field(Guarded), Guard.Field()])
+def test_permissions_of_a_type_or_mutation_are_refused(field):
+    root = type("Root", (graphene.ObjectType,), {"it": field})
+    guarded = graphene.Schema(query=Query, mutation=root)
+    with pytest.raises(TypeError, match=r"Guard.*of a mutation or type is not asked"):
+        GraphqlWsConsumer.as_asgi(schema=guarded)
+
+
+def test_other_permissions_of_a_type_are_left_alone():
+    root = type("Root", (graphene.ObjectType,), {"it": graphene.Field(OfAnotherLibrary)})
+    assert GraphqlWsConsumer.as_asgi(schema=graphene.Schema(query=root))

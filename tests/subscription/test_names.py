@@ -28,6 +28,7 @@ PUBLIC_NAMES = {
     "is_type_of": "Graphene's name",
     "notification_queue_limit": "the predecessor's name; a field or method of it is the user's",
     "notification_queue_policy": "an option; a field or method of it is the user's",
+    "permission_classes": "an option; a field of it is the user's",
     "resolve_sync_in_threads": "an option; a field or method of it is the user's",
     "unsubscribe": "the predecessor's name",
     "unsubscribe_async": "the predecessor's name",
