@@ -17,7 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
-from channels_graphql_ws import COMPLETE, GraphqlWsConsumer, Subscription, statistics
+from channels_graphql_ws import (
+    COMPLETE,
+    BasePermission,
+    GraphqlWsConsumer,
+    Subscription,
+    statistics,
+)
 from channels_graphql_ws.pubsub import arrivals, channel_reader, numbering
 from channels_graphql_ws.pubsub.history.interfaces import Position
 from channels_graphql_ws.pubsub.history.of_layer import history_of
@@ -83,6 +89,32 @@ class OnSharedFirst(OnFirst):
         return self != "hidden"
 
 
+taken: set[str] = set()
+"""Events to which the right has been taken away."""
+
+
+class MayRead(BasePermission):
+    def has_permission(self, source, info):
+        return source not in taken
+
+
+class OnGuarded(Kept):
+    """Takes the right to an event away while `publish` waits."""
+
+    permission_classes = (MayRead,)
+
+    async def publish(self, info, room):
+        await tick()
+        if self == "revoked":
+            taken.add(self)
+        return {"text": self}
+
+
+class OnGuardedShared(OnGuarded):
+    def context_id(self, info, room):
+        return "all"
+
+
 class OnPlain(Subscription):
     """No history."""
 
@@ -131,6 +163,8 @@ class Root(graphene.ObjectType):
     plain_shared = OnPlainShared.Field()
     plain_mended = OnMended.Field()
     plain_mended_shared = OnMendedShared.Field()
+    guarded = OnGuarded.Field()
+    guarded_shared = OnGuardedShared.Field()
 
 
 class Consumer(GraphqlWsConsumer):
@@ -1025,3 +1059,20 @@ async def test_a_history_that_does_not_answer_refuses_a_subscription_in_time(
         message = await refused.transport.receive()
     assert "did not give its history within 0.01 seconds" in message["payload"][0]["message"]
     await refused.client.finalize()
+
+
+@pytest.mark.parametrize(
+    ("field", "cls"), [("guarded", OnGuarded), ("guardedShared", OnGuardedShared)]
+)
+async def test_what_was_missed_is_kept_from_a_client_without_the_right(
+    field: str, cls: type[Subscription], room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "taken", {"hidden"})
+    first = await Client().subscribe(field, room)
+    await say(cls, room, "1")
+    assert await first.gets(1) == ["1"]
+    cursor = await first.leave()
+    await say(cls, room, "hidden", "revoked", "2")
+    second = await Client().subscribe(field, room, cursor)
+    assert await second.gets(1) == ["2"]
+    await second.leave()
