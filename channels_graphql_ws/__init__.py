@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     )
     from channels_graphql_ws.execution.context import OperationContext
     from channels_graphql_ws.execution.permissions import BasePermission
-    from channels_graphql_ws.execution.protected_fields import ProtectedField, permission_classes
+    from channels_graphql_ws.execution.protected_fields import ProtectedField, protected
     from channels_graphql_ws.graphiql import GraphiqlConfig
     from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
     from channels_graphql_ws.http.request import HttpRequest
@@ -150,7 +150,7 @@ __all__ = [
     "WebSocketStatistics",
     "disconnect_session",
     "disconnect_user",
-    "permission_classes",
+    "protected",
     "register",
     "shut_down",
     "shut_down_on_signals",
@@ -227,7 +227,7 @@ _HOMES = {
     "disconnect_user": "operations.revocation",
     "WebSocketKeywords": "operations.keywords",
     "WebSocketStatistics": "websocket.statistics",
-    "permission_classes": "execution.protected_fields",
+    "protected": "execution.protected_fields",
     "register": "serializer",
     "shut_down": "shutdown",
     "shut_down_on_signals": "shutdown",

@@ -192,14 +192,19 @@ def call_of(
 
 def _names_of(permission: type[BasePermission]) -> frozenset[str] | None:
     """Return the arguments that `has_permission` takes, `None` for all."""
-    if permission not in _names:
+    hook = permission.has_permission
+    known = _names.get(permission)
+    # A test may have replaced the method.
+    if known is None or known[0] != hook:
         own = list(signature(permission().has_permission).parameters.values())
         takes_all = any(each.kind is each.VAR_KEYWORD for each in own)
-        _names[permission] = None if takes_all else frozenset(each.name for each in own[2:])
-    return _names[permission]
+        names = None if takes_all else frozenset(each.name for each in own[2:])
+        _names[permission] = known = hook, names
+    return known[1]
 
 
-_names: WeakKeyDictionary[type[BasePermission], frozenset[str] | None] = WeakKeyDictionary()
+_names: WeakKeyDictionary[type[BasePermission], tuple[Any, frozenset[str] | None]]
+_names = WeakKeyDictionary()
 
 
 def _answer(call: Callable[[], Any]) -> Any:
@@ -229,9 +234,9 @@ def checked_permissions(
         TypeError: it is not a list of permission classes; the text says what to write.
     """
     if not isinstance(given, list | tuple):
-        name = getattr(given, "__name__", type(given).__name__)
+        example = f"[{given.__qualname__}]" if isinstance(given, PermissionMeta) else "[IsStaff]"
         raise TypeError(
-            f"{where} is {given!r}, it must be a list of classes: `permission_classes = [{name}]`"
+            f"{where} is {given!r}, it must be a list of classes: `permission_classes = {example}`"
         )
     for each in given:
         problem = _problem_of(each, arguments)

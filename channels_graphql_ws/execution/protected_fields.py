@@ -35,7 +35,7 @@ _COROUTINE_MARKS: Final = ("_is_coroutine", "_is_coroutine_mark")
 _MARK: Final = "_channels_graphql_ws_permissions"
 
 
-def permission_classes(
+def protected(
     *permissions: type[BasePermission] | Sequence[type[BasePermission]],
 ) -> Callable[[Resolver], Resolver]:
     """Protect a resolver: who lacks a permission gets an error in place of the field.
@@ -53,12 +53,12 @@ def permission_classes(
     given: Any = permissions
     if len(permissions) == 1 and isinstance(permissions[0], list | tuple):
         given = permissions[0]
-    checked = _checked("@permission_classes(…)", given)
+    checked = _checked("@protected(…)", given)
 
     def decorate(resolver: Any) -> Any:
         if isinstance(resolver, staticmethod):
-            return staticmethod(protected(resolver.__func__, checked))
-        return protected(resolver, checked)
+            return staticmethod(guarded(resolver.__func__, checked))
+        return guarded(resolver, checked)
 
     return decorate
 
@@ -68,7 +68,7 @@ class ProtectedField(graphene.Field):
 
     Args:
         type_: as of `graphene.Field`, which takes the other arguments, too.
-        permission_classes: see the decorator of that name.
+        permission_classes: see `protected`, which takes them one by one, too.
 
     Raises:
         TypeError: there are none, or one of them is not a permission class.
@@ -82,18 +82,21 @@ class ProtectedField(graphene.Field):
         **options: Any,
     ) -> None:
         super().__init__(type_, *args, **options)
-        self.permission_classes = _checked(
-            "ProtectedField: `permission_classes`", permission_classes
-        )
+        self._permissions = _checked("ProtectedField: `permission_classes`", permission_classes)
+
+    @property
+    def permission_classes(self) -> Permissions:
+        """What is asked."""
+        return self._permissions
 
     def wrap_resolve(self, parent_resolver: Any) -> Any:
         """Return the resolver, with the permissions before it."""
-        return protected(super().wrap_resolve(parent_resolver), self.permission_classes)
+        return guarded(super().wrap_resolve(parent_resolver), self._permissions)
 
     def wrap_subscribe(self, parent_subscribe: Any) -> Any:
         """Return the method that yields events, if any, with the permissions before it."""
         subscribe = super().wrap_subscribe(parent_subscribe)
-        return None if subscribe is None else protected(subscribe, self.permission_classes)
+        return None if subscribe is None else guarded(subscribe, self.permission_classes)
 
 
 def _checked(where: str, given: object) -> Permissions:
@@ -103,7 +106,7 @@ def _checked(where: str, given: object) -> Permissions:
     return permissions
 
 
-def protected(resolver: Callable[..., Any], permissions: Permissions) -> Callable[..., Any]:
+def guarded(resolver: Callable[..., Any], permissions: Permissions) -> Callable[..., Any]:
     """Return a resolver that asks permissions first."""
 
     def resolve(root: Any, info: Any, **arguments: Any) -> Any:

@@ -31,6 +31,7 @@ from channels_graphql_ws.spelling import (
 )
 from channels_graphql_ws.subscription import names
 from channels_graphql_ws.subscription.declaration import Subscription
+from channels_graphql_ws.subscription.declared_permissions import check_permissions
 from channels_graphql_ws.subscription.field import Source, SubscriptionField
 from channels_graphql_ws.subscription.groups import topic_of
 
@@ -109,8 +110,8 @@ def check_names(cls: type[Any]) -> None:
     for name, value in added_names(cls, base).items():
         if name in cls.own_names:
             continue
-        if name == "permission_classes" and name in vars(cls):
-            _refuse_permissions(cls, name)
+        if name == _PERMISSIONS and name in vars(cls):
+            _refuse_permissions(cls)
         elif name in _RENAMED:
             _rename(cls, name, value)
         elif name in _WITHOUT_EFFECT and name in vars(cls):
@@ -124,14 +125,32 @@ def check_names(cls: type[Any]) -> None:
                 refuse(_error(cls, f"there is no {name!r}, did you mean {spelling!r}?", name))
 
 
-def _refuse_permissions(cls: type[Any], name: str) -> None:
+def _refuse_permissions(cls: type[Any]) -> None:
     # A base of another library may look at it.
-    if not any(hasattr(each, name) for each in cls.__bases__):
-        problem = (
-            f"`{name}` is asked on Subscription classes and fields, not here: set it there, or "
-            "raise in `on_operation(op_id, payload)` to refuse any operation."
-        )
-        refuse(_error(cls, problem, name))
+    if not any(hasattr(each, _PERMISSIONS) for each in cls.__bases__):
+        refuse(_not_asked(cls))
+
+
+def check_no_permissions(endpoint: Any) -> None:
+    """Refuse permission classes of a consumer or view, whenever they were set.
+
+    Raises:
+        TypeError: there are some; the text names what takes their place.
+    """
+    given = getattr(endpoint, _PERMISSIONS, None)
+    if _are_permissions(given) and _PERMISSIONS not in endpoint.own_names:
+        raise _not_asked(type(endpoint))
+
+
+def _not_asked(cls: type[Any]) -> TypeError:
+    problem = (
+        f"`{_PERMISSIONS}` is asked on Subscription classes and fields, not here: set it there, "
+        "or raise in `on_operation(op_id, payload)` to refuse any operation."
+    )
+    return _error(cls, problem, _PERMISSIONS)
+
+
+_PERMISSIONS: Final = "permission_classes"
 
 
 def check_replaced(cls: type[Any]) -> None:
@@ -311,7 +330,7 @@ def _check_permissions(core: GraphQLSchema) -> None:
         refuse(
             TypeError(
                 f"{cls.__qualname__}: `permission_classes` of a mutation or type is not asked: "
-                "put `@permission_classes(…)` before the resolver or `mutate`, or declare a "
+                "put `@protected(…)` before the resolver or `mutate`, or declare a "
                 "`ProtectedField`"
             )
         )
@@ -392,6 +411,7 @@ def _check_topics(root: GraphQLObjectType) -> None:
             continue
         cls = field.subscribe.subscription_class
         names.check_replaced(cls, cls._meta.own_names)
+        check_permissions(cls)
         if known.setdefault(topic_of(cls), cls) is not cls:
             raise TypeError(
                 f"Field {name!r}: there are two classes {cls.__module__}.{cls.__qualname__!r}, "

@@ -38,7 +38,7 @@ from channels_graphql_ws.execution.middleware import managed
 from channels_graphql_ws.execution.request import Refusal, Subscribe
 from channels_graphql_ws.execution.rules import Rules
 from channels_graphql_ws.execution.sync_resolvers import Hops
-from channels_graphql_ws.operations.class_checks import check_schema
+from channels_graphql_ws.operations.class_checks import check_no_permissions, check_schema
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.interfaces import (
     Client,
@@ -72,11 +72,13 @@ def engine_of(endpoint: Any) -> Engine:
         endpoint: a consumer or view. Its options count wherever they were set.
 
     Raises:
-        TypeError: it has no `schema`, or an option of its own that belongs to the class.
+        TypeError: it has no `schema`, or an option of its own that belongs to the class; or it
+            has permission classes, see `check_no_permissions`.
         ValueError, TypeError: a value makes no sense, see `check_values`.
         ImproperlyConfigured: the Django setting does not, see `check_project_settings`.
     """
     settle(endpoint)
+    check_no_permissions(endpoint)
     values = _reader.values(endpoint)
     cls = type(endpoint)
     known: list[tuple[Any, Engine]] = cls.__dict__.get("_engines") or []

@@ -14,16 +14,12 @@ from graphene.types.objecttype import ObjectTypeOptions
 from graphene.utils.props import props
 
 from channels_graphql_ws.exceptions import PayloadTypeError
-from channels_graphql_ws.execution.permissions import (
-    BasePermission,
-    Permissions,
-    checked_permissions,
-)
+from channels_graphql_ws.execution.permissions import BasePermission, Permissions
 from channels_graphql_ws.pubsub.layers import destinations
 from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.settings import project_settings
-from channels_graphql_ws.spelling import refuse
+from channels_graphql_ws.subscription.declared_permissions import declared_permissions
 from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, SubscriptionField
 from channels_graphql_ws.subscription.groups import layer_group
 from channels_graphql_ws.subscription.names import (
@@ -34,7 +30,6 @@ from channels_graphql_ws.subscription.names import (
     check_names,
     check_old_hook,
     hook_named,
-    is_field,
     is_users,
 )
 from channels_graphql_ws.subscription.sending import Addressed, AtCommit, AtOnce, sender
@@ -202,7 +197,7 @@ class Subscription(_ObjectType[Payload]):
         for name in NEW_HOOKS:
             setattr(_meta, name, _new_hook(cls, name, options.pop(name, None), _meta))
         _meta.none_skips = none_skips
-        _meta.permissions = _permissions(cls, _meta)
+        _meta.permissions = declared_permissions(cls, _meta)
         if _meta.publish is None:
             # The error that users of `graphene.Mutation` know for a missing `mutate`.
             raise AssertionError(
@@ -411,27 +406,6 @@ def gap_policy(cls: type[Subscription]) -> GapPolicy | None:
 def _arguments(cls: type[Subscription]) -> dict[str, Any]:
     declared = getattr(cls, "Arguments", None)
     return props(declared) if declared else {}
-
-
-def _permissions(cls: type[Subscription], meta: SubscriptionOptions) -> Permissions:
-    given: Any = cls.permission_classes
-    if is_field(given) or "permission_classes" in meta.own_names:
-        return ()
-    where = f"Subscription {cls.__qualname__!r}: `permission_classes`"
-    try:
-        return checked_permissions(where, given, meta.arguments or ())
-    except TypeError as error:
-        refuse(error)
-        # The errors are collected, and the class exists: it must not be open to all.
-        return (_Misdeclared,)
-
-
-class _Misdeclared(BasePermission):
-    """Denied to all: nobody knows who should have it."""
-
-    def has_permission(self, *_: Any, **__: Any) -> bool:
-        """Deny."""
-        return False
 
 
 def _new_hook(

@@ -31,6 +31,7 @@ from channels_graphql_ws.execution.loaders import DataLoaders
 from channels_graphql_ws.execution.permissions import BasePermission, Permissions, call_of
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.subscription import fitting as fittings
+from channels_graphql_ws.subscription.declared_permissions import permissions_of
 from channels_graphql_ws.subscription.field import Delivery, Hook, Source, current_delivery
 from channels_graphql_ws.subscription.patience import ENDLESS, HookWatch
 from channels_graphql_ws.subscription.placements import Placements
@@ -146,7 +147,7 @@ class EventExecution:
         if isinstance(self.source, Source):
             self.subscription_class = self.source.subscription_class
             none_skips = self.subscription_class._meta.none_skips
-            self.permissions = self.subscription_class._meta.permissions
+            self.permissions = permissions_of(self.subscription_class)
             fitting = fittings.fitting_of(self.subscription_class)
         self._field: EventField | CoreEventField = field
         self.max_result_size = document.limits.max_result_size

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from graphql import GraphQLError
 
-from channels_graphql_ws import BasePermission, permission_classes
+from channels_graphql_ws import BasePermission, protected
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.permissions import Denial, call_of, checked_permissions, denial
 from support import tick
@@ -232,7 +232,10 @@ class NeedsMore(BasePermission):
     ("given", "cure"),
     [
         (Yes, "`permission_classes = [Yes]`"),
-        (None, "must be a list of classes"),
+        (None, "`permission_classes = [IsStaff]`"),
+        ("Yes", "it must be a list of classes"),
+        ({Yes}, "it must be a list of classes"),
+        ([None], "None is not a class"),
         ([Yes()], "write the class, `Yes` without `()`"),
         ([Yes | int], "combines what is not a permission class"),
         (["Yes"], "'Yes' is not a class"),
@@ -272,9 +275,19 @@ def test_a_combination_has_no_hook_of_its_own():
 @pytest.mark.parametrize("given", [(), ([],)])
 def test_a_decorator_without_permissions_is_refused(given):
     with pytest.raises(TypeError, match="would protect nothing"):
-        permission_classes(*given)
+        protected(*given)
 
 
 def test_the_base_decides_nothing():
     with pytest.raises(NotImplementedError):
         BasePermission().has_permission(None, None)
+
+
+async def test_a_method_that_is_replaced_gets_the_arguments_that_it_takes(monkeypatch):
+    class Which(BasePermission):
+        def has_permission(self, source, info):
+            return False
+
+    assert await asked(Which, room="tea") == Denial(Which)
+    monkeypatch.setattr(Which, "has_permission", lambda self, source, info, room: room == "tea")
+    assert await asked(Which, room="tea") is None

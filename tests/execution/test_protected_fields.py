@@ -9,8 +9,8 @@ from typing import Any
 import graphene
 import pytest
 
-from channels_graphql_ws import BasePermission, ProtectedField, Subscription, permission_classes
-from channels_graphql_ws.execution.protected_fields import is_protected, protected
+from channels_graphql_ws import BasePermission, ProtectedField, Subscription, protected
+from channels_graphql_ws.execution.protected_fields import guarded, is_protected
 from engine_fakes import Rig, here, schema_of
 from support import tick
 
@@ -60,17 +60,17 @@ class Person(graphene.ObjectType):
     def is_type_of(cls, value, info):
         return True
 
-    @permission_classes(Staff)
+    @protected(Staff)
     def resolve_salary(self, info):
         return 7
 
     @staticmethod
-    @permission_classes(StaffLater & ~~StaffLater)
+    @protected(StaffLater & ~~StaffLater)
     async def resolve_bonus(root, info):
         await tick()
         return 8
 
-    @permission_classes([StaffLater])
+    @protected([StaffLater])
     @staticmethod
     def resolve_notes(root, info):
         return (each for each in ["a"])
@@ -86,7 +86,7 @@ class Query(graphene.ObjectType):
 
     resolve_named = resolve_person
 
-    @permission_classes(Staff)
+    @protected(Staff)
     def resolve_double(self, info, number):
         return 2 * number
 
@@ -95,7 +95,7 @@ class Pay(graphene.Mutation):
     ok = graphene.Boolean()
     done: Any = []
 
-    @permission_classes(Staff)
+    @protected(Staff)
     def mutate(self, info):
         Pay.done.append(1)
         return {"ok": True}
@@ -217,7 +217,7 @@ async def test_a_method_that_yields_events_is_protected():
         async def subscribe_ticks(self, info):
             yield 1
 
-        @permission_classes(StaffLater)
+        @protected(StaffLater)
         async def subscribe_beats(self, info):
             yield 1
 
@@ -253,6 +253,23 @@ async def test_a_blocking_permission_runs_in_a_thread():
     assert here() not in threads
 
 
+def test_permissions_hold_where_graphene_executes_the_schema(rig):
+    schema = graphene.Schema(query=Query, types=[Person])
+    allowed = schema.execute("{ person { salary secret } }")
+    assert allowed.data == {"person": {"salary": 7, "secret": "s"}}
+    verdict[0] = False
+    denied = schema.execute("{ person { salary secret } }")
+    assert denied.data == {"person": {"salary": None, "secret": None}}
+    assert len(denied.errors) == 2
+
+
+def test_permissions_of_a_protected_field_are_its_own():
+    field = ProtectedField(graphene.Int, permission_classes=[Staff])
+    assert field.permission_classes == (Staff,)
+    with pytest.raises(AttributeError):
+        field.permission_classes = ()  # type: ignore[misc]
+
+
 def test_a_protected_field_needs_permissions():
     with pytest.raises(TypeError, match="would protect nothing"):
         ProtectedField(graphene.Int, permission_classes=[])
@@ -261,7 +278,7 @@ def test_a_protected_field_needs_permissions():
 
 
 def test_partial_functions_are_looked_into():
-    guarded = protected(partial(lambda root, info: 1), (Staff,))
-    assert is_protected(partial(guarded))
-    assert is_protected(partial(print, guarded))
+    field = guarded(partial(lambda root, info: 1), (Staff,))
+    assert is_protected(partial(field))
+    assert is_protected(partial(print, field))
     assert not is_protected(partial(print))

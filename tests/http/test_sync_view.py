@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import graphene
 import pytest
 from django.core.handlers.asgi import ASGIHandler
 from django.test import AsyncClient, Client, override_settings
@@ -13,7 +14,7 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
 import http_schema
-from channels_graphql_ws import SyncGraphqlView, shut_down
+from channels_graphql_ws import BasePermission, ProtectedField, SyncGraphqlView, shut_down
 from http_client import EVENTS, Gate, exchange, listeners, posted, streaming
 from http_schema import OnEvent
 from support import tick, wait_until
@@ -23,8 +24,34 @@ WHERE = "/graphql/"
 SUBSCRIPTION = 'subscription { onEvent(group: "a") { event } }'
 
 
+class Staff(BasePermission):
+    def has_permission(self, source: Any, info: Any) -> bool:
+        return bool(info.context.headers.get("X-Staff"))
+
+
+class StaffLater(BasePermission):
+    async def has_permission(self, source: Any, info: Any) -> bool:
+        await tick()
+        return bool(info.context.headers.get("X-Staff"))
+
+
+class Guarded(graphene.ObjectType):
+    secret = ProtectedField(graphene.String, permission_classes=[Staff])
+    later = ProtectedField(graphene.String, permission_classes=[StaffLater & Staff])
+
+    @staticmethod
+    def resolve_secret(_root: Any, _info: Any) -> str:
+        return "s"
+
+    resolve_later = resolve_secret
+
+
 class Urls:
     urlpatterns = (
+        path(
+            "guarded/",
+            csrf_exempt(SyncGraphqlView.as_view(schema=graphene.Schema(query=Guarded))),
+        ),
         path(
             "graphql/",
             csrf_exempt(
@@ -77,6 +104,18 @@ def test_it_answers_under_wsgi(content: Any, expected: Any) -> None:
 @pytest.mark.parametrize(("content", "expected"), ANSWERS)
 async def test_it_answers_under_asgi(content: Any, expected: Any) -> None:
     assert (await ask(AsyncClient(), content)).json() == expected
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("field", ["secret", "later"])
+def test_permissions_are_asked_under_wsgi(field: str) -> None:
+    query = {"query": f"{{ {field} }}"}
+    assert ask(Client(headers={"X-Staff": "1"}), query, "/guarded/").json() == {
+        "data": {field: "s"}
+    }
+    refused = ask(Client(), query, "/guarded/").json()
+    assert refused["data"] == {field: None}
+    assert refused["errors"][0]["extensions"] == {"code": "FORBIDDEN"}
 
 
 @pytest.mark.django_db

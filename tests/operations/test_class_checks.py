@@ -20,6 +20,7 @@ from channels_graphql_ws import (
     GraphqlWsConsumer,
     Subscription,
 )
+from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.operations.option_values import option_names
 from channels_graphql_ws.operations.overrides import overridden
 
@@ -489,6 +490,40 @@ def test_permissions_that_another_base_has_are_its_own():
         permission_classes: Any = ()
 
     assert type("Mine", (OfAnother, GraphqlView), {"permission_classes": [int]})
+
+
+@EVERY
+def test_permissions_that_a_consumer_or_view_gets_later_are_refused(base):
+    later = declared(base, schema=schema)
+    later.permission_classes = [Staff]
+    with pytest.raises(TypeError, match="is asked on Subscription classes and fields, not here"):
+        engine_of(later())
+    later.own_names = ["permission_classes"]
+    assert engine_of(later())
+
+
+@EVERY
+def test_permissions_of_one_consumer_or_view_are_refused(base):
+    one = declared(base, schema=schema)()
+    one.permission_classes = Staff
+    with pytest.raises(TypeError, match="is asked on Subscription classes and fields, not here"):
+        engine_of(one)
+
+
+def test_a_mistake_in_permissions_is_found_where_the_class_is_mounted(monkeypatch):
+    class Guarded(Subscription):
+        ok = graphene.Boolean()
+
+        @staticmethod
+        def publish(payload, info): ...
+
+    root = type("Root", (graphene.ObjectType,), {"it": Guarded.Field()})
+    guarded = graphene.Schema(query=Query, subscription=root)
+    monkeypatch.setattr(Guarded, "permission_classes", [Staff])
+    assert GraphqlWsConsumer.as_asgi(schema=guarded)
+    monkeypatch.setattr(Guarded, "permission_classes", [Staff()])
+    with pytest.raises(TypeError, match="write the class, `Staff` without"):
+        GraphqlWsConsumer.as_asgi(schema=guarded)
 
 
 class Guarded(graphene.ObjectType):

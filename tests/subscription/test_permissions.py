@@ -318,6 +318,14 @@ def test_a_name_of_the_users_own_is_left_alone():
     assert type("Mine", (Subscription,), body)._meta.permissions == ()
 
 
+def test_a_field_of_that_name_does_not_hide_the_permissions_of_a_base():
+    body = {"permission_classes": [Member], "publish": staticmethod(lambda payload, info: None)}
+    parent = type("Parent", (Subscription,), body)
+    child = type("Child", (parent,), {"permission_classes": graphene.List(graphene.String)})
+    assert child._meta.permissions == (Member,)
+    assert type("Grandchild", (child,), {})._meta.permissions == (Member,)
+
+
 def test_permissions_are_inherited():
     body = {"permission_classes": [Member], "publish": staticmethod(lambda payload, info: None)}
     parent = type("Parent", (Subscription,), body)
@@ -335,3 +343,52 @@ async def test_a_class_whose_mistake_is_only_collected_is_open_to_nobody():
     assert len(found) == 1
     client = await Rig(schema_of(mistaken)).run("subscription { event { ok } }")
     assert client.errors[0]["extensions"] == {"code": "FORBIDDEN"}
+
+
+class Open(Event):
+    pass
+
+
+class OpenToo(Open):
+    pass
+
+
+@pytest.mark.parametrize("named_on", [OpenToo, Open, Subscription])
+async def test_permissions_that_are_set_later_count_from_the_next_operation(named_on, monkeypatch):
+    rig = Rig(schema_of(OpenToo))
+    before = await rig.run(NUMBERS)
+    monkeypatch.setattr(named_on, "permission_classes", [MemberLater])
+    answers.verdict = lambda source: False
+    refused = await rig.run(NUMBERS)
+    assert refused.errors[0]["extensions"] == {"code": "MEMBERS"}
+    rig.hub.broadcast(1)
+    await before.hears(1)
+
+
+async def test_permissions_that_are_added_to_the_list_count(rig, monkeypatch):
+    named: list[Any] = []
+    monkeypatch.setattr(OpenToo, "permission_classes", named)
+    rig = Rig(schema_of(OpenToo))
+    named.append(Member)
+    answers.verdict = lambda source: False
+    assert (await rig.run(NUMBERS)).errors[0]["extensions"] == {"code": "MEMBERS"}
+
+
+@pytest.mark.parametrize("given", [None, Member, "Member", [int], [Member()], {Member}])
+async def test_a_mistake_that_is_made_later_opens_the_class_to_nobody(given, monkeypatch, caplog):
+    rig = Rig(schema_of(OpenToo))
+    monkeypatch.setattr(OpenToo, "permission_classes", given)
+    client = await rig.run(NUMBERS)
+    assert client.errors[0]["extensions"] == {"code": "FORBIDDEN"}
+    assert "Subscription 'OpenToo': `permission_classes`" in caplog.text
+
+
+async def test_a_field_of_that_name_is_no_permission():
+    body = {
+        "permission_classes": graphene.List(graphene.String),
+        "publish": staticmethod(lambda payload, info: {"permission_classes": ["a"]}),
+    }
+    rig = Rig(schema_of(type("Fielded", (Subscription,), body)))
+    client = await rig.run("subscription { event { permissionClasses } }")
+    rig.hub.broadcast(1)
+    assert (await client.hears(1))[0]["data"]["event"] == {"permissionClasses": ["a"]}

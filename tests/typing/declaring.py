@@ -11,9 +11,12 @@ import graphene
 from channels_graphql_ws import (
     COMPLETE,
     SKIP,
+    BasePermission,
     PayloadTypeError,
+    ProtectedField,
     Subscription,
     SubscriptionField,
+    protected,
 )
 from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.subscription.declaration import QueuePolicy, SubscriptionOptions
@@ -50,6 +53,49 @@ class OnMessage(Subscription):
         """Broadcast from a class method, by way of `super()` too."""
         cls.broadcast(group="lobby", payload=text)
         super().broadcast(payload={"text": text})
+
+
+class IsStaff(BasePermission):
+    """Takes no arguments."""
+
+    message = "Staff only."
+
+    def has_permission(self, source: object, info: graphene.ResolveInfo) -> bool:
+        return bool(source or info)
+
+
+class IsMember(BasePermission):
+    """Takes an argument, and has to wait."""
+
+    async def has_permission(self, source: object, info: graphene.ResolveInfo, room: str) -> bool:
+        return bool(source or info or room)
+
+
+class OnSecret(Subscription):
+    """Permissions combine, in lists and in tuples, on classes, fields and resolvers."""
+
+    permission_classes = [IsStaff | IsMember, ~(IsStaff & IsMember)]
+
+    text = ProtectedField(graphene.String, permission_classes=(IsStaff | ~IsMember,))
+
+    @staticmethod
+    def publish(payload: str, _info: graphene.ResolveInfo) -> object:
+        return OnSecret(text=payload)
+
+    @protected(IsStaff | IsMember, IsStaff)
+    def resolve_text(self, _info: graphene.ResolveInfo) -> str:
+        return "text"
+
+
+def combine_permissions(optional: type[IsStaff] | None, either: IsStaff | None) -> None:
+    """Combinations are permission classes, and annotations stay annotations."""
+    assert_type(IsStaff | IsMember, type[BasePermission])
+    assert_type(IsStaff & IsMember, type[BasePermission])
+    assert_type(~IsStaff, type[BasePermission])
+    assert_type((IsStaff | IsMember) & ~IsStaff, type[BasePermission])
+    assert_type(optional, type[IsStaff] | None)
+    assert_type(either, IsStaff | None)
+    OnSecret.permission_classes = [IsStaff]
 
 
 class WithMeta(Subscription):
