@@ -110,15 +110,33 @@ class MeteredContext(ExecutionContext):
         if is_short and items_for_a_field:
             self.meter.take(len(result) // items_for_a_field)
             items_for_a_field = 0  # Slices, which there are if a pause is due, do not count again.
+        counts_nulls = not (is_leaf_type(item_type) or is_list_type(item_type))
         if not is_iterable(result) or (is_short and self.meter.left >= 0):
+            if is_short and counts_nulls:
+                result = self._with_nulls_counted(result)
             return super().complete_list_value(return_type, field_nodes, info, path, result)
 
         def complete(some: list[Any], index: int) -> Any:
             shifted: Any = _ShiftedPath(path, index)
+            if counts_nulls:
+                some = self._with_nulls_counted(some)
             complete_list_value = super(MeteredContext, self).complete_list_value
             return complete_list_value(return_type, field_nodes, info, shifted, some)
 
         return _Slices(self.meter, complete, result, step, items_for_a_field).complete()
+
+    def _with_nulls_counted(self, items: list[Any] | tuple[Any, ...]) -> list[Any]:
+        """Count the nulls in a list of objects, those that are still awaited once they are there."""
+        nulls = sum(item is None for item in items)
+        if nulls:
+            self.meter.take(nulls)
+        return [self._awaited(item) if self.is_awaitable(item) else item for item in items]
+
+    async def _awaited(self, item: Awaitable[Any]) -> Any:
+        value = await item
+        if value is None:
+            self.meter.take(1)
+        return value
 
     def build_response(  # type: ignore[override]
         self, data: dict[str, Any] | None, errors: list[GraphQLError]

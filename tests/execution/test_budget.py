@@ -28,6 +28,10 @@ async def promise() -> dict[str, Any]:
     return {}
 
 
+async def nothing() -> None:
+    """Return what stands in the place of an object."""
+
+
 class Named(graphene.Interface):
     name = graphene.String()
 
@@ -37,7 +41,7 @@ class Named(graphene.Interface):
 
 
 class Item(graphene.ObjectType):
-    """Refers to itself in all ways."""
+    """Refers to itself in all ways, and to nothing."""
 
     class Meta:
         interfaces = (Named,)
@@ -61,6 +65,10 @@ class Item(graphene.ObjectType):
     numbers = graphene.List(graphene.Int, count=graphene.Int(required=True))
     yielded = graphene.List(graphene.Int, count=graphene.Int(required=True))
     tables = graphene.List(graphene.List(graphene.Int), count=graphene.Int(required=True))
+    holes = graphene.List(lambda: Item, count=graphene.Int(default_value=2))
+    named_holes = graphene.List(Named, count=graphene.Int(default_value=2))
+    later_holes = graphene.List(lambda: Item, count=graphene.Int(default_value=2))
+    rows_of_holes = graphene.List(graphene.List(lambda: Item), required=True)
 
     def resolve_name(self, info):
         called.append("name")
@@ -111,6 +119,18 @@ class Item(graphene.ObjectType):
 
     def resolve_tables(self, info, count):
         return [[]] * count
+
+    def resolve_holes(self, info, count):
+        return [None] * count
+
+    def resolve_named_holes(self, info, count):
+        return (None,) * count
+
+    def resolve_later_holes(self, info, count):
+        return (nothing() for _ in range(count))
+
+    def resolve_rows_of_holes(self, info):
+        return [[None, {}, None], None, [nothing()]]
 
     def resolve_takes(self, info, values):
         return str(len(values))
@@ -188,6 +208,13 @@ COUNTED = [
     ("{ yielded(count: 3000) }", 1 + 93),
     ("{ tables(count: 320) }", 1 + 10),
     ("{ items(count: 40) { numbers(count: 100) } }", 1 + 40 * 4),
+    ("{ holes { name } }", 1 + 2),
+    ("{ holes(count: 300) { name number } }", 1 + 300),
+    ("{ namedHoles { name } }", 1 + 2),
+    ("{ namedHoles(count: 300) { name } }", 1 + 300),
+    ("{ laterHoles { name } }", 1 + 2),
+    ("{ laterHoles(count: 300) { name } }", 1 + 300),
+    ("{ rowsOfHoles { name } }", 1 + 2 + 1 + 1),
     ("{ boom }", 21),
     ("{ items { boom } }", 43),
 ]

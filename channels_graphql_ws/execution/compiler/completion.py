@@ -444,11 +444,18 @@ class _Items:
     def _complete_item(self, run: Execution, item: Any, path: Path, info: Any) -> Any:
         if type(item) not in self._kinds and has_to_wait(item, self._kinds):
             return self._complete_awaited(item, run, path, info)
+        if item is None:
+            self._count_null(run)
         try:
             data = self._complete_value(run, item, path, info)
         except Exception as error:  # noqa: BLE001 (user code raises anything)
             return self._rescued(run, error, item, path, info)
         return self._guarded(data, run, path) if type(data) is CoroutineType else data
+
+    def _count_null(self, run: Execution) -> None:
+        """Count a null in the place of an object; items of other lists are counted together."""
+        if not self._is_counted:
+            run.take(1)
 
     def _rescued(self, run: Execution, error: Exception, item: Any, path: Path, info: Any) -> Any:
         """Return a coroutine for an item that only has to be completed in a thread, or a null."""
@@ -463,6 +470,8 @@ class _Items:
             return not_awaited(item)
         try:
             item = await item
+            if item is None:
+                self._count_null(run)
             try:
                 data = self._complete_value(run, item, path, info)
             except Exception as error:
