@@ -126,7 +126,7 @@ class MeteredContext(ExecutionContext):
         return _Slices(self.meter, complete, result, step, items_for_a_field).complete()
 
     def _with_nulls_counted(self, items: list[Any] | tuple[Any, ...]) -> list[Any]:
-        """Count the nulls in a list of objects, those that are still awaited once they are there."""
+        """Count the nulls in a list of objects; awaited ones once they are there."""
         nulls = sum(item is None for item in items)
         if nulls:
             self.meter.take(nulls)

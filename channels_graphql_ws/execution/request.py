@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 OperationId: TypeAlias = str | int
 """A string; the legacy subprotocol also takes integers, as its servers always did."""
 
 JsonObject: TypeAlias = Mapping[str, Any]
+
+MAX_ID_LENGTH: Final = 1_000
+"""Characters of the id that a client has chosen for an operation: each event repeats it."""
 
 
 class Refusal(Enum):

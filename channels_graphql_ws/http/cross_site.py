@@ -75,10 +75,18 @@ class CrossSiteCheck:
                 return
             # Links and images come without `Origin`. A page may leave this out, not forge it.
             origin = _origin_of(self._request.headers_by_name.get("referer", ""))
-        if self._server.trust(origin, self._allowed) is None:
-            problem = f"Refused a request {self._server.explain(origin, self._allowed)}"
+        if self._server.trust(origin or "", self._allowed) is None:
+            problem = f"Refused a request {self._explain(origin)}"
             log.warning("%s", Sentence(problem))
             raise _error("Requests of other sites are refused", problem, HTTPStatus.FORBIDDEN)
+
+    def _explain(self, origin: str | None) -> str:
+        if origin is not None:
+            return self._server.explain(origin, self._allowed)
+        return (
+            "of another site (`Sec-Fetch-Site: cross-site`) that says no more of itself, neither "
+            "in `Origin` nor in `Referer`: such links and images execute nothing"
+        )
 
     def preflight(self, methods: str) -> HttpResponse:
         """Answer a preflight.
@@ -123,9 +131,10 @@ def _error(message: str, explanation: str, status: int) -> HttpError:
     return HttpError(explanation if is_debug() else message, status)
 
 
-def _origin_of(address: str) -> str:
+def _origin_of(address: str) -> str | None:
+    """Return the origin of a page, `None` if its address has none."""
     try:
         parts = urlsplit(address)
     except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc}"
+        return None
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else None

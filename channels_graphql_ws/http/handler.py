@@ -17,7 +17,7 @@ from channels_graphql_ws import graphiql
 from channels_graphql_ws.client_log import ClientLog, Sentence
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH, problem_of_headers
-from channels_graphql_ws.execution.request import Subscribe
+from channels_graphql_ws.execution.request import MAX_ID_LENGTH, Subscribe
 from channels_graphql_ws.http import negotiation, pages, parsing, uploads
 from channels_graphql_ws.http import responses as answers
 from channels_graphql_ws.http import stream_formats as formats
@@ -57,9 +57,6 @@ log = ClientLog("channels_graphql_ws.http")
 
 RESTARTING = "The server is about to restart, try again"
 RETRY = {"Retry-After": "1"}
-
-MAX_ID_LENGTH = 1_000
-"""Characters of the id of an operation on a reserved stream: each event repeats it."""
 
 Answer: TypeAlias = HttpResponse | StreamingResponse
 

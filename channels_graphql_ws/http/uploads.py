@@ -81,7 +81,12 @@ def parse_form(request: HttpRequest, body: Any, length: int) -> None:
     meta = {"CONTENT_TYPE": request.content_type, "CONTENT_LENGTH": length}
     handlers = [load_handler(path, request) for path in settings.FILE_UPLOAD_HANDLERS]
     try:
-        fields, files = MultiPartParser(meta, body, handlers, "utf-8").parse()
+        parser = MultiPartParser(meta, body, handlers, "utf-8")
+    # An encoding that Python does not know (RFC 2231) is one or the other, by release.
+    except (MultiPartParserError, ValueError, LookupError) as error:
+        raise HttpError(f"The form is malformed: {error}") from None
+    try:
+        fields, files = parser.parse()
     except RequestDataTooBig as error:
         raise HttpError(str(error), HTTPStatus.REQUEST_ENTITY_TOO_LARGE) from None
     except (MultiPartParserError, SuspiciousOperation) as error:

@@ -15,6 +15,9 @@ from channels_graphql_ws.pubsub.history.interfaces import Position
 LONGEST: Final = 8_192
 """Characters of a cursor that are looked at; ours are shorter."""
 
+_MOST: Final = 2**63 - 1
+"""The largest offset. Redis takes no ids of more than 64 bits."""
+
 _VERSION: Final = 1
 
 
@@ -46,11 +49,18 @@ class CursorCodec:
             padded = cursor.encode() + b"=" * (-len(cursor) % 4)
             content: Any = msgpack.unpackb(urlsafe_b64decode(padded))
             version, mark, ordered = content
-            places = [Position(str(epoch), int(offset)) for epoch, offset in ordered]
+            places = [Position(epoch, offset) for epoch, offset in ordered]
         except (ValueError, TypeError, binascii.Error, msgpack.UnpackException):
             return None
         if version != _VERSION or mark != self._mark or len(places) != len(self._groups):
             return None
-        if any(place.offset < 0 for place in places):
+        # Anybody can make one up.
+        if not all(map(_is_place, places)):
             return None
         return dict(zip(sorted(self._groups), places, strict=True))
+
+
+def _is_place(place: Position) -> bool:
+    epoch: object = place.epoch
+    offset: object = place.offset
+    return isinstance(epoch, str) and type(offset) is int and 0 <= offset <= _MOST

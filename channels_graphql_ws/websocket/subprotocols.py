@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from channels_graphql_ws.exceptions import InvalidMessageError, UnknownMessageTypeError
-from channels_graphql_ws.execution.request import OperationId, Refusal, Subscribe
+from channels_graphql_ws.execution.request import MAX_ID_LENGTH, OperationId, Refusal, Subscribe
 from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.websocket import messages
 from channels_graphql_ws.websocket.messages import CloseCode
@@ -68,8 +68,15 @@ class Subprotocol:
             raise InvalidMessageError("Message must have a string 'type'")
         if word not in self.decoders:
             raise UnknownMessageTypeError(word, self._lenient_id(content))
-        if word in self.identified and self._lenient_id(content) is None:
-            raise InvalidMessageError(f"'id' of {word!r} must be a non-empty string")
+        if word in self.identified:
+            id = self._lenient_id(content)
+            if id is None:
+                raise InvalidMessageError(f"'id' of {word!r} must be a non-empty string")
+            # An integer has fewer digits, or Python does not read it.
+            if isinstance(id, str) and len(id) > MAX_ID_LENGTH:
+                raise InvalidMessageError(
+                    f"'id' of {word!r} is longer than {MAX_ID_LENGTH} characters"
+                )
         return self.decoders[word](content)
 
     def encode(self, message: messages.FromServer) -> list[str]:

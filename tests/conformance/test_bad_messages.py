@@ -122,6 +122,18 @@ async def test_an_unknown_type_is_one_error_for_a_legacy_client_and_the_connecti
     assert await peer.heard() == {"type": "connection_ack"}
 
 
+@pytest.mark.parametrize("word", ["start_word", "stop_word"])
+async def test_an_id_that_each_event_would_have_to_repeat_closes_4400(
+    peers: Peers, stage: Stage, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = await peers.connect(consumer(stage))
+
+    await peer.say(getattr(peer, word), id="x" * 1_000_000, payload={"query": "{ hello }"})
+
+    assert "is longer than 1000 characters" in await assert_bad_request(peer, caplog)
+    assert stage.executed == []
+
+
 ODD_IDS: list[Any] = ["", None, [], {}, ["1"], {"a": 1}, 1.5, True]
 
 

@@ -96,6 +96,16 @@ async def test_the_log_and_a_developer_are_told_what_was_compared(caplog):
     assert "Refused a request of the origin http://localhost:5173: it was" in caplog.text
 
 
+@pytest.mark.parametrize("more", [{}, {"Referer": "https://[evil"}, {"Referer": "no address"}])
+async def test_of_a_link_without_an_origin_the_log_says_so(more, caplog):
+    assert (await get(consumer(), {**CROSS_SITE, **more})).status == 403
+    assert caplog.messages[-1] == (
+        "Refused a request of another site (`Sec-Fetch-Site: cross-site`) that says no more of "
+        "itself, neither in `Origin` nor in `Referer`: such links and images execute nothing"
+    )
+    assert (await get(consumer(allowed_origins=["*"]), {**CROSS_SITE, **more})).status == 200
+
+
 @pytest.mark.parametrize("debug", [False, True])
 async def test_a_host_that_is_not_ours_is_refused_as_by_django(debug, caplog):
     with override_settings(CHANNELS_GRAPHQL_WS={"DEBUG": debug}):

@@ -155,6 +155,18 @@ async def test_a_form_without_a_boundary_is_refused():
     assert answer.message.startswith("The form is malformed: ")
 
 
+@pytest.mark.parametrize("charset", ["nonsense", "x" * 900, "a\\b"])
+async def test_a_boundary_in_an_encoding_that_does_not_exist_is_refused(charset, caplog):
+    body, headers = store()
+    headers["Content-Type"] = headers["Content-Type"].replace(
+        "boundary=", f"boundary*={charset}''"
+    )
+    answer = await ask(consumer(), headers=headers, body=body)
+    assert answer.status == 400
+    assert answer.message.startswith("The form is malformed: ")
+    assert not caplog.records
+
+
 async def test_a_form_that_is_cut_off_is_refused():
     body, headers = store(b"x" * 1_000)
     answer = await ask(consumer(), headers=headers, body=body[:-500])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import os
 import threading
 import uuid
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from functools import partial
 from typing import Any
 
 import graphene
+import msgpack
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 from hypothesis import given
@@ -384,6 +387,41 @@ async def test_nonsense_in_the_place_of_a_cursor_is_told_politely(cursor: Any, r
     await say(OnText, room, "1")
     assert await first.gets(1) == ["1"]
     assert first.told == [False, False, None]
+    await first.leave()
+
+
+FORGED_PLACES: list[Any] = [
+    ["", math.inf],
+    ["", -math.inf],
+    ["", math.nan],
+    ["", 1.0],
+    ["", True],
+    ["", None],
+    ["", "0"],
+    ["", -1],
+    # One more than Redis takes with what is added to it.
+    ["", 2**64 - 1],
+    [0, 0],
+    [None, 0],
+    [[[]], 0],
+    ["", 0, 0],
+    0,
+]
+
+
+@pytest.mark.parametrize("place", FORGED_PLACES, ids=repr)
+async def test_a_forged_cursor_is_told_politely(
+    place: Any, room: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cursor = await (await Client().subscribe("text", room)).leave()
+    _, mark, places = msgpack.unpackb(urlsafe_b64decode(cursor + "=="))
+    data: Any = msgpack.packb([1, mark, [place] * len(places)])
+    first = await Client().subscribe("text", room, urlsafe_b64encode(data).decode())
+    assert await first.gets(1) == [None]
+    await say(OnText, room, "1")
+    assert await first.gets(1) == ["1"]
+    assert first.told == [False, False, None]
+    assert not caplog.records
     await first.leave()
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from channels_graphql_ws.exceptions import InvalidMessageError, UnknownMessageTypeError
 from channels_graphql_ws.execution import request
-from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.execution.request import MAX_ID_LENGTH, Refusal
 from channels_graphql_ws.websocket import messages
 from channels_graphql_ws.websocket.subprotocols import (
     GRAPHQL_TRANSPORT_WS,
@@ -124,6 +124,15 @@ def test_an_odd_id_is_refused(dialect: Subprotocol, words: dict[str, str], id: A
     message = {**start(dialect), "type": words[dialect.name], "id": id}
 
     with pytest.raises(InvalidMessageError, match=r"'id' of .* must be a non-empty string"):
+        dialect.decode(message)
+
+
+@pytest.mark.parametrize("words", [START, STOP], ids=["start", "stop"])
+def test_a_long_id_is_refused(dialect: Subprotocol, words: dict[str, str]) -> None:
+    message = {**start(dialect), "type": words[dialect.name], "id": "x" * MAX_ID_LENGTH}
+    assert dialect.decode(message)
+    message["id"] += "x"
+    with pytest.raises(InvalidMessageError, match=r"'id' of .* is longer than 1000 characters"):
         dialect.decode(message)
 
 
