@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, Unpack
 
+from asgiref.sync import markcoroutinefunction
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
@@ -18,6 +19,7 @@ from channels_graphql_ws.client_log import shown
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.operations.defaults import is_debug, option_defaults
 from channels_graphql_ws.operations.keywords import RouterKeywords
+from channels_graphql_ws.operations.mounting import check_request
 from channels_graphql_ws.operations.option_values import (
     check_options,
     is_own,
@@ -50,10 +52,10 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
         django_application: serves HTTP at all other addresses; `None`: nothing is there. If it
             is a `ProtocolTypeRouter` itself, perhaps another one of these, it serves
             WebSockets at other addresses and other protocols, too.
-        websocket_application: serves WebSockets at all other addresses; `None`: those of
-            `django_application`, if there are any.
         url_pattern: a regular expression for the path, without the first slash. Its named
             groups are arguments of the route.
+        websocket_application: serves WebSockets at all other addresses; `None`: those of
+            `django_application`, if there are any.
         http_consumer: class to serve HTTP; `None` leaves it to Django.
         websocket_consumer: class to serve WebSocket.
         middleware_stack: puts users and sessions into the scope; `None` for none.
@@ -72,10 +74,10 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
     def __init__(  # noqa: PLR0913 (each is an option of its own, given by keyword)
         self,
         schema: Any = None,
-        *,
         django_application: Any = None,
-        websocket_application: Any = None,
         url_pattern: str = r"^graphql/?$",
+        *,
+        websocket_application: Any = None,
         http_consumer: type[GraphqlHttpConsumer] | None = GraphqlHttpConsumer,
         websocket_consumer: type[GraphqlWsConsumer] = GraphqlWsConsumer,
         middleware_stack: Callable[[Any], Any] | None = AuthMiddlewareStack,
@@ -116,6 +118,20 @@ class GraphqlProtocolTypeRouter(ProtocolTypeRouter):
             # Daphne has no lifespan. A developer's Ctrl-C is left alone.
             shut_down_on_signals(shutdown_timeout, (signal.SIGTERM,))
         super().__init__(protocols)
+        # Django awaits what it takes for an asynchronous view, and is told then.
+        markcoroutinefunction(self)
+
+    # Django calls it with a request alone, Daphne by these names.
+    async def __call__(
+        self, scope: Any, receive: Any = None, send: Any = None, **_path_params: Any
+    ) -> None:
+        """Serve a connection or request (ASGI).
+
+        Raises:
+            TypeError: this is a request of Django, as the router is in a URLconf.
+        """
+        check_request(type(self).__name__, scope)
+        await super().__call__(scope, receive, send)
 
 
 class OriginCheck:

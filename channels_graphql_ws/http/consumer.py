@@ -81,9 +81,10 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
         engine_of(consumer_class())
         register_mounted(consumer_class)
 
-        async def application(scope: Any, *receive_and_send: Any, **_path_params: Any) -> None:
+        async def application(
+            scope: Any, receive: Any = None, send: Any = None, **_path_params: Any
+        ) -> None:
             check_request(cls.__qualname__, scope)
-            receive, send = receive_and_send
             await consumer_class()(scope, receive, send)
 
         application.consumer_class = consumer_class  # type: ignore[attr-defined]

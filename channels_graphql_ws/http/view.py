@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from functools import wraps
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, Never, Unpack
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django import http
@@ -43,6 +43,18 @@ class _DjangoView(GraphqlHttpEndpoint, View):
 
     _keeps_thread: ClassVar[bool] = True
     """Whether hooks of a stream have the thread of the request as long as that goes on."""
+
+    def __init__(self, *called: Never, **attributes: Any) -> None:
+        """Make the view of one request (Django).
+
+        Raises:
+            TypeError: a server or Django has made it, so the class was mounted.
+        """
+        if called:
+            name = type(self).__name__
+            check_is_request(name, called[0])
+            raise TypeError(f"{name} is a class: route `{name}.as_view(schema=schema)`")
+        super().__init__(**attributes)
 
     @classmethod
     def as_view(  # type: ignore[override]

@@ -80,18 +80,23 @@ def check_is_request(name: str, request: object) -> None:
         TypeError: it is.
     """
     if isinstance(request, Mapping):
+        is_websocket = request.get("type") == "websocket"
+        consumer = "GraphqlWsConsumer" if is_websocket else "GraphqlHttpConsumer"
         raise TypeError(
             f"{name} is a view, and not an ASGI application: route it in a URLconf, or mount "
-            "`GraphqlHttpConsumer.as_asgi(schema=schema)` here"
+            f"`{consumer}.as_asgi(schema=schema)` here"
         )
 
 
 def check_arguments(cls: type[Any], arguments: Sequence[Any]) -> None:
-    """Check that an instance is not made of what a server passes to an application.
+    """Check that an instance is not made of what a server or Django calls with.
 
     Raises:
         TypeError: it is, so the class was mounted and not its `as_asgi()`.
     """
-    if arguments and isinstance(arguments[0], Mapping) and "type" in arguments[0]:
-        name = cls.__qualname__
+    if not arguments:
+        return
+    name = cls.__qualname__
+    check_request(name, arguments[0])
+    if isinstance(arguments[0], Mapping) and "type" in arguments[0]:
         raise TypeError(f"{name} is not an ASGI application: mount `{name}.as_asgi()`")

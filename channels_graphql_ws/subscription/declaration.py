@@ -19,6 +19,7 @@ from channels_graphql_ws.pubsub.layers import destinations
 from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.settings import project_settings
+from channels_graphql_ws.subscription.calls import by_name
 from channels_graphql_ws.subscription.declared_permissions import declared_permissions
 from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, SubscriptionField
 from channels_graphql_ws.subscription.groups import layer_group
@@ -229,6 +230,7 @@ class Subscription(_ObjectType[Payload]):
         )
 
     @classmethod
+    @by_name
     def broadcast(
         cls,
         *,
@@ -261,6 +263,7 @@ class Subscription(_ObjectType[Payload]):
         return way.send(_broadcasts(cls, group, payload))
 
     @classmethod
+    @by_name
     def broadcast_async(
         cls,
         *,
@@ -280,6 +283,7 @@ class Subscription(_ObjectType[Payload]):
         return way.send_async(_broadcasts(cls, group, payload))
 
     @classmethod
+    @by_name
     def broadcast_sync(
         cls,
         *,
@@ -300,6 +304,7 @@ class Subscription(_ObjectType[Payload]):
         way.send_sync(_broadcasts(cls, group, payload))
 
     @classmethod
+    @by_name
     def unsubscribe(
         cls,
         *,
@@ -315,6 +320,7 @@ class Subscription(_ObjectType[Payload]):
         return _sender(cls, using, on_commit=on_commit).send(_unsubscribes(cls, group))
 
     @classmethod
+    @by_name
     def unsubscribe_async(
         cls,
         *,
@@ -326,6 +332,7 @@ class Subscription(_ObjectType[Payload]):
         return _sender(cls, using, on_commit=on_commit).send_async(_unsubscribes(cls, group))
 
     @classmethod
+    @by_name
     def unsubscribe_sync(
         cls,
         *,

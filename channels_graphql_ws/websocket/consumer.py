@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import lru_cache
+from functools import lru_cache, wraps
 from secrets import token_hex
 from time import monotonic
 from typing import Any, ClassVar, Never, Unpack
@@ -24,7 +24,12 @@ from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.graphene_settings import default_schema
 from channels_graphql_ws.operations.hook_calls import call_hook, name_of
 from channels_graphql_ws.operations.keywords import WebSocketKeywords
-from channels_graphql_ws.operations.mounting import check_arguments, check_called, check_class
+from channels_graphql_ws.operations.mounting import (
+    check_arguments,
+    check_called,
+    check_class,
+    check_request,
+)
 from channels_graphql_ws.operations.option_values import (
     SettingsReader,
     split_options,
@@ -197,7 +202,15 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             named(settled(made).subprotocols, cls.__qualname__)
         # `super()` would look for the method above the class that was made.
         application: Any = super(GraphqlWsConsumer, made).as_asgi(**own)
-        return application
+
+        @wraps(application)
+        async def checked(
+            scope: Any, receive: Any = None, send: Any = None, **_path_params: Any
+        ) -> None:
+            check_request(cls.__qualname__, scope)
+            await application(scope, receive, send)
+
+        return checked
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one connection (ASGI, WebSocket).

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import graphene
 import pytest
+from asgiref.sync import sync_to_async
 from channels.routing import URLRouter
 from django.http import HttpRequest
+from django.test import AsyncClient, Client
 from django.urls import path
 
 from channels_graphql_ws import (
@@ -15,6 +19,7 @@ from channels_graphql_ws import (
     GraphqlWsConsumer,
     Subscription,
 )
+from channels_graphql_ws.routing import OriginCheck
 from channels_graphql_ws.testing import (
     GraphqlHttpClient,
     GraphqlWebsocketCommunicator,
@@ -199,3 +204,86 @@ async def test_a_schema_is_no_application():
         await GraphqlHttpClient(SCHEMA).execute("{ ok }")
     with pytest.raises(TypeError, match=said):
         LiveServer(SCHEMA)
+
+
+@pytest.mark.parametrize("name", ["broadcast", "broadcast_async", "broadcast_sync", "unsubscribe"])
+def test_arguments_of_a_broadcast_have_names(name):
+    call = getattr(OnEvent, name)
+    with pytest.raises(TypeError, match=rf"\.{name} takes its arguments by name.*\(group="):
+        call("tea")
+    with pytest.raises(TypeError, match="no argument 'groups', did you mean 'group'"):
+        call(groups=["tea"])
+    with pytest.raises(TypeError, match=r"no argument 'data': it takes group, .*on_commit, using"):
+        call(group="tea", data="Milk?")
+    with pytest.raises(TypeError, match="group must be a string or None, not 7"):
+        call(group=7)
+
+
+class Chat(GraphqlWsConsumer):
+    schema = SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("name", "view"),
+    [
+        ("Chat", Chat.as_asgi()),
+        ("GraphqlHttpConsumer", GraphqlHttpConsumer.as_asgi(schema=SCHEMA)),
+        ("GraphqlProtocolTypeRouter", GraphqlProtocolTypeRouter(SCHEMA)),
+    ],
+)
+async def test_what_belongs_into_asgi_py_says_so_in_a_urlconf(name, view, settings):
+    settings.ROOT_URLCONF = ModuleType("urls")
+    settings.ROOT_URLCONF.urlpatterns = [path("graphql/", view)]
+    settings.MIDDLEWARE = []
+    said = f"{name} is an ASGI application, and not a view: route it in asgi.py"
+    with pytest.raises(TypeError, match=said):
+        await AsyncClient().get("/graphql/")
+    with pytest.raises(TypeError, match=said):
+        await sync_to_async(Client().get)("/graphql/")
+
+
+@pytest.mark.parametrize("cls", [Chat, GraphqlHttpConsumer])
+def test_a_class_in_a_urlconf_says_where_it_belongs(cls):
+    with pytest.raises(TypeError, match=f"{cls.__name__} is an ASGI application, and not a view"):
+        cls(HttpRequest())
+
+
+@pytest.mark.parametrize("view", [GraphqlView.as_view(schema=SCHEMA), GraphqlView])
+async def test_a_view_among_websockets_names_the_consumer(view):
+    router = URLRouter([path("graphql/", view)])
+    said = r"GraphqlView is a view, and not .* mount `GraphqlWsConsumer\.as_asgi\(schema=schema\)`"
+    with pytest.raises(TypeError, match=said):
+        await GraphqlWebsocketCommunicator(router, "/graphql/").gql_init()
+
+
+def test_a_view_without_as_view_says_so():
+    with pytest.raises(TypeError, match=r"GraphqlView is a class: route `GraphqlView\.as_view\("):
+        GraphqlView(HttpRequest())
+    with pytest.raises(TypeError, match="has no option 'shema'"):
+        GraphqlView.as_view(shema=SCHEMA)
+
+
+def test_the_router_takes_what_strawberrys_takes_by_position():
+    application = GraphqlProtocolTypeRouter(SCHEMA, None, r"^api/$")
+    result = SyncGraphqlHttpClient(application, "/api/").execute("{ ok }")
+    assert result.data == {"ok": True}
+
+
+@pytest.mark.parametrize(
+    "application", [Chat.as_asgi(), GraphqlProtocolTypeRouter(SCHEMA), OriginCheck(Chat.as_asgi())]
+)
+async def test_servers_may_call_what_serves_websockets_by_name(application):
+    async with GraphqlWebsocketCommunicator(by_name(application), "/graphql/") as client:
+        assert (await client.execute("{ ok }")).data == {"ok": True}
+
+
+async def test_servers_may_call_what_serves_http_by_name():
+    application = GraphqlHttpConsumer.as_asgi(schema=SCHEMA)
+    assert (await GraphqlHttpClient(by_name(application)).execute("{ ok }")).data == {"ok": True}
+
+
+def by_name(application):
+    async def called_as_by_daphne(scope, receive, send):
+        await application(scope=scope, receive=receive, send=send)
+
+    return called_as_by_daphne
