@@ -112,7 +112,7 @@ async def test_a_connection_that_swallows_is_made_anew(
         await is_heard(other, listener)
         proxy.swallow()
         await is_heard(other, listener)
-        assert "has fallen silent" in caplog.text
+        assert "has lost our groups" in caplog.text
 
 
 @BOTH
