@@ -252,7 +252,7 @@ _MODULES = frozenset(
 __version__: str
 """The version of the installed distribution, as in `pip show channels-graphql-ws`."""
 
-if not TYPE_CHECKING:  # pragma: no branch (type checkers shall still report a misspelt name)
+if not TYPE_CHECKING:  # pragma: no branch (type checkers must still report a misspelt name)
 
     def __getattr__(name: str) -> Any:
         if name in _MODULES:

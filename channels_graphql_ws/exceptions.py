@@ -52,7 +52,7 @@ class SharedContextError(GraphqlWsError):
 
 
 class InvalidMessageError(GraphqlWsError):
-    """A frame is no message of the subprotocol; the text says what is wrong."""
+    """A frame is not a message of the subprotocol; the text says what is wrong."""
 
 
 class UnknownMessageTypeError(InvalidMessageError):
@@ -78,7 +78,7 @@ class PayloadTypeError(PayloadError, TypeError):
 
 
 class PayloadDecodeError(PayloadError, ValueError):
-    """Bytes from the channel layer are no payload of ours."""
+    """Bytes from the channel layer are not one of our payloads."""
 
 
 class GraphqlWsClientError(GraphqlWsError):

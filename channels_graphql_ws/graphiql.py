@@ -27,7 +27,7 @@ ASSET_PARAMETER = "graphiql-asset"
 TEMPLATE = "channels_graphql_ws/graphiql.html"
 """The page's template: the first one of this name in the project's template folders wins."""
 
-# The editor writes styles, hence 'unsafe-inline'.
+# The editor writes styles, which needs 'unsafe-inline'.
 _POLICY = (
     "default-src 'self'",
     "style-src 'self' 'unsafe-inline'",

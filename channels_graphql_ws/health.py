@@ -9,7 +9,7 @@ from channels_graphql_ws.shutdown import connections_of_loop
 
 
 async def live(request: HttpRequest) -> JsonResponse:
-    """Answer 200: the event loop runs. Whoever gets no answer may restart the process."""
+    """Answer 200: the event loop runs. Without an answer the process may be restarted."""
     del request
     return _answer({"live": True}, 200)
 

@@ -96,7 +96,7 @@ class ProjectSettings:
         """Return a value, or its default.
 
         Raises:
-            KeyError: there is no such setting; a mistake of ours.
+            KeyError: there is no such setting; a bug of this package.
         """
         default = DEFAULTS[name]
         return self.given.get(name, default)

@@ -1,4 +1,4 @@
-"""Graceful shutdown: clients are told to come again, and what they have begun may end.
+"""Graceful shutdown: let operations finish, then close with 1012.
 
 ASGI servers tell applications little of their end. Those that know `lifespan` say it when
 the connections are gone, and may wait for event streams for ever; Hypercorn and, if it has
@@ -119,7 +119,7 @@ class Connections:
     def listen_for_signals(self, timeout: float, signals: Iterable[signal.Signals]) -> None:
         """Leave when the process gets one of these signals, and pass it on then."""
         self._listens = True
-        # Only there can Python's signals be heard; another thread is none of a server's.
+        # Only the main thread can handle signals; elsewhere a server does not run.
         if threading.current_thread() is threading.main_thread():
             for number in signals:
                 listener = _listeners.setdefault(number, _SignalListener(number))
@@ -139,7 +139,7 @@ class _SignalListener:
         self._frame: Any = None
         self._timeout = DEFAULT_TIMEOUT
         self._has_begun = False
-        # Nothing here may keep an event loop alive that has had its time.
+        # Nothing here may keep a finished event loop alive.
         self._loop: ref[asyncio.AbstractEventLoop] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -161,7 +161,7 @@ class _SignalListener:
     def _received(self, _number: int, frame: Any) -> None:
         self._frame = frame
         loop = self._loop() if self._loop is not None else None
-        # Who says it twice means it.
+        # A second signal goes to the server at once.
         if self._has_begun or loop is None or not loop.is_running():
             self._pass_on()
             return
@@ -259,8 +259,8 @@ def shut_down_on_signals(
 ) -> None:
     """Have the process call `shut_down` when it is told to end, and only then end.
 
-    Call it once, where the ASGI application is made. Who has heard the signals so far, the
-    server, is called afterwards; a second signal goes there at once.
+    Call it once, where the ASGI application is made. The server's own handler
+    is called afterwards; a second signal goes there at once.
 
     Args:
         timeout: seconds that queries and mutations may take.

@@ -1,4 +1,4 @@
-"""Names that may be misspelt, and what becomes of a class that has one."""
+"""Names that may be misspelt, and how a class that has one is refused."""
 
 from __future__ import annotations
 

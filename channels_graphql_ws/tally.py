@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Final
 
 MOST_NAMES: Final = 200
-"""Names that are counted apart: clients choose those of operations."""
+"""Names that are counted apart: clients choose the names of operations."""
 
 LONGEST_NAME: Final = 100
 """Characters of a name that is counted apart."""

@@ -75,7 +75,7 @@ class HttpEndpoint:
     async def request(
         self, method: str, accept: str, *, headers: Mapping[str, str], **arguments: Any
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """Send a request, and give the answer to read.
+        """Send a request and return its answer, still to be read.
 
         Raises:
             ConnectionRejectedError: the server cannot be reached.

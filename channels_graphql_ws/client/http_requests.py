@@ -93,7 +93,7 @@ def _described(file: Any) -> FileUpload:
 
 
 class _KeptOpen(io.IOBase):
-    """A file that is read, and not closed, by who sends it."""
+    """A file that its sender reads, and does not close."""
 
     def __init__(self, file: Any) -> None:
         self._file = file

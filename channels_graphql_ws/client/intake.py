@@ -54,7 +54,7 @@ class Intake:
             self.inbox.put(error)
 
     def finish(self, closed: Exception) -> None:
-        """Raise an error to who wants more than there is."""
+        """Raise an error for callers that want more than there is."""
         self.inbox.fail(closed)
         if self._end is not None and not self._end.done():
             self._end.set_exception(closed)

@@ -423,7 +423,7 @@ class LiveSubscription(Operation):
             event.gap = Gap(missed if isinstance(missed, int) else None, str(gap.get("reason")))
 
     def _is_confirmation(self, event: SubscriptionEvent[Any]) -> bool:
-        """Take the first result on a connection; return whether it is no event."""
+        """Take the first result on a connection; return whether it is not an event."""
         self._has_begun = True
         is_first, self._awaited = self._awaited, False
         if is_first and self._confirms and not event.errors:

@@ -168,7 +168,7 @@ class Router:
         if self.on_message is not None:
             self.on_message(message)
         id = message.get("id")
-        # Only strings are ids of ours; looking up an unhashable value would raise.
+        # Our ids are strings; looking up an unhashable value would raise.
         operation = self.operations.get(id) if type(id) is str else None
         if operation is None:
             self._deliver_to_callers(message, id)
@@ -307,7 +307,7 @@ async def interruptible_by(future: asyncio.Future[Any]) -> AsyncGenerator[None]:
 
 
 class Reader:
-    """Reads a transport for all who wait for messages.
+    """Reads a transport for everything that waits for messages.
 
     It has no task of its own: one of the waiting calls reads for all, then the next one does. So
     a program that never closes its client leaves nothing behind.

@@ -106,7 +106,7 @@ class Session:
         self.state = ConnectionState.CLOSED
         self.ack_payload: Any = None
         self.last_error: Exception | None = None
-        """Why there is no connection, `None` if that is as it should be."""
+        """Why there is no connection, `None` if none is needed."""
         self._transport = transport
         self._router = router
         self._listeners = listeners
@@ -306,7 +306,7 @@ class Session:
         self.spawn(self._send_operations())
 
     async def _leave(self, error: Exception) -> None:
-        """Let go of the connection, whatever has become of it."""
+        """Drop the connection, whatever its state."""
         self._connection = None
         self._router.on_lost = fail_operation
         if self._keep_alive is not None:
@@ -409,7 +409,7 @@ class Session:
             await self._send_operation(operation)
 
     def _delay(self, error: Exception) -> float | None:
-        """Return seconds until the next attempt, `None` if there shall be none."""
+        """Return the seconds until the next attempt, `None` if there is none."""
         if isinstance(error, _OnPurposeError):
             return 0
         self._failures += 1

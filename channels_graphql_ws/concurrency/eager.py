@@ -2,7 +2,7 @@
 
 Most of what the server does for a message needs no waiting: the document is cached,
 the hook is an ordinary function, the group is joined already. Written as a coroutine
-it would need a task anyhow. Written as a generator which yields whatever *may* be
+it would need a task in any case. Written as a generator which yields whatever *may* be
 awaitable, it runs to its end in the caller's turn, and only the rest of one that
 really waits becomes a coroutine. User code is called, never half-run: a coroutine of
 a user is always awaited inside a task.
@@ -19,7 +19,7 @@ from graphql import ExecutionResult
 T = TypeVar("T")
 
 Eager = Generator[Any, Any, T]
-"""Yields values or awaitables; is sent the value or what the awaitable gave."""
+"""Yields values or awaitables; is sent the value or the result of the awaitable."""
 
 
 _PLAIN: Final = frozenset({type(None), bool, int, str, dict, list, tuple, ExecutionResult})

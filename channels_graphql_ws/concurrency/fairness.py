@@ -34,7 +34,7 @@ class Place:
 
     def __init__(self, queue: FairQueue, owner: object) -> None:
         self._loop = asyncio.get_running_loop()
-        # Who takes it out is the only one to call it, whichever thread that is in.
+        # `pop` is atomic: only one thread takes it out and calls it.
         self._leave = [partial(queue.leave, owner)]
 
     def leave(self) -> None:
@@ -50,7 +50,7 @@ class Place:
                 self._loop.call_soon_threadsafe(leave)
 
     def __del__(self) -> None:
-        # A thread that was to use it was called off before it has begun.
+        # The thread that should have used it was cancelled before it began.
         if self._leave:
             self.leave()
 
@@ -80,7 +80,7 @@ class FairQueue:
 
     async def enter(self, owner: object) -> Place:
         """Wait for a place, and take it."""
-        # Nobody waits who could have it: those who wait have their share.
+        # All that wait have used up their share.
         if self._free > 0 and self._has_less_than_its_share(owner):
             self._take(owner)
             return Place(self, owner)

@@ -22,7 +22,7 @@ Outcome: TypeAlias = tuple[Any, BaseException | None]
 
 
 class _Call(NamedTuple):
-    """A call, and who waits for it."""
+    """A call, and the futures that wait for it."""
 
     call: Callable[[], Any]
     context: Context
@@ -106,7 +106,7 @@ class _Batch:
 
 
 def is_at_hand(value: Any) -> bool:
-    """Return whether a value is no iterable that works while somebody iterates over it."""
+    """Return whether a value can be iterated over without a query or other code."""
     if isinstance(value, _COLLECTIONS):
         return True
     return isinstance(value, QuerySet) and value._result_cache is not None  # noqa: SLF001

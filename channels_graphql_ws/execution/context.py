@@ -163,7 +163,7 @@ class OperationContext(DictAsObject):
         return super().__deepcopy__(memo)
 
     def renew(self, expires_at: datetime | float | None) -> None:
-        """Let the rights of this connection end at another time than they were to end.
+        """Change the time at which the rights of this connection end.
 
         Args:
             expires_at: a date and time, or seconds since 1970, as `exp` of a JWT; `None`: they
@@ -272,7 +272,7 @@ _OF_REQUESTS: Final = {
     "body": "over HTTP, `info.context.request` has the request",
     "is_ajax": "`info.context.headers` has the headers",
 }
-"""What people look for who know Django's requests."""
+"""Attributes that those who know Django's requests look for."""
 
 
 class SharedContext(DictAsObject):

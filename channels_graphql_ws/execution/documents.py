@@ -107,7 +107,7 @@ class Document:
 
 
 ParsingShare: TypeAlias = Callable[[], tuple[Hashable, int | None]]
-"""Returns who has sent a document, and how many large ones may wait for that sender."""
+"""Returns the sender of a document, and how many large ones may wait for it."""
 
 
 def _nobody() -> tuple[Hashable, int | None]:
@@ -262,7 +262,7 @@ MOST_CACHES: Final = 8
 
 
 def documents_of(schema: GraphQLSchema, rules: Rules = NO_RULES) -> DocumentCache:
-    """Return the cache that everybody who serves this schema by these rules shares.
+    """Return the cache of this schema and these rules, one for all that serve it.
 
     It is an attribute of the schema: in a table, however weak, a compiled document from
     which one comes to the schema would keep that alive.

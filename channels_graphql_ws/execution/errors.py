@@ -163,6 +163,6 @@ class NoDocumentError(RequestError):
 
 
 class TooManyError(RequestError):
-    """There is no room for one operation more."""
+    """The limit of operations is reached."""
 
     refusal = Refusal.OPERATION

@@ -214,7 +214,7 @@ class DocumentRule(ASTValidationRule):
     """A rule that looks at a document as a whole, valid or not, before all other rules."""
 
     def enter_document(self, document: DocumentNode, *_args: Any) -> VisitorAction:
-        """Report what is wrong; for those who ask it as any other rule."""
+        """Report what is wrong, as any other validation rule does."""
         for error in self.problems(document):
             self.report_error(error)
         return BREAK

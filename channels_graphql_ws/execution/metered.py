@@ -194,7 +194,7 @@ class _Slices:
         self._before = meter.executed
         self._count = 0
         self._parts: list[Any] = []
-        """Lists, and coroutines that give lists."""
+        """Lists, and coroutines that return lists."""
 
     def complete(self) -> Any:
         """Return the list, or a coroutine."""

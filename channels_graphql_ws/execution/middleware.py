@@ -12,7 +12,7 @@ from graphql import MiddlewareManager
 def managed(
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None,
 ) -> MiddlewareManager | None:
-    """Return what graphql-core wants to have, `None` if there is no middleware.
+    """Return the middleware manager for graphql-core, `None` if there is no middleware.
 
     Raises:
         TypeError: some of it cannot be used at all.

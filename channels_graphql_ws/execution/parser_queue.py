@@ -46,7 +46,7 @@ class Job(Generic[T]):
         self.work = work
         self.is_large = is_large
         self.future: Future[T] = Future()
-        # One who gives up must not cancel it for the others.
+        # If one caller gives up, the others still wait for it.
         self.future.set_running_or_notify_cancel()
         self.clients: list[Hashable] = []
         self.waiters = 0

@@ -13,7 +13,7 @@ from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList
 from channels_graphql_ws.json_text import dumps
 
 PIECE: Final = 65_536
-"""Characters that a piece is to have, more or less."""
+"""Characters that a piece should have, more or less."""
 
 _FIRST_STEP: Final = 1
 """Items or fields of the first piece, before it is known how long one is."""
@@ -35,7 +35,7 @@ def encode(content: dict[str, Any], limit: int | None) -> str:
         TypeError, ValueError, RecursionError: it has no JSON form.
     """
     text = dumps(content)
-    # A character has one to four bytes. Whether all of them have one takes no time to tell.
+    # A character has one to four bytes: short texts need not be counted.
     if limit is not None and 4 * len(text) > limit and _bytes(text) > limit:
         raise TooLargeError
     return text

@@ -1,4 +1,4 @@
-"""The JSON text of a result, and what a transport may have to know of it."""
+"""The JSON text of a result, and what a transport has to know of it."""
 
 from __future__ import annotations
 

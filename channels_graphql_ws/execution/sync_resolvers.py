@@ -121,7 +121,7 @@ class Hop:
         return iterated(value, info) if is_awaitable(value) else value
 
     def call(self, root: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
-        """Resolve; give a coroutine on the event loop if that takes a thread."""
+        """Resolve; return a coroutine on the event loop if that takes a thread."""
         if not on_event_loop() or (self.reads and _is_there(self.resolve, root)):
             return self.resolve(root, info, **arguments)
         call = partial(self.resolve, root, info, **arguments)

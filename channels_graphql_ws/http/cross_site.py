@@ -1,4 +1,4 @@
-"""Requests of web pages: which are refused, and what browsers may show to pages of others."""
+"""Requests of web pages: which are refused, and which answers other origins may read."""
 
 from __future__ import annotations
 

@@ -489,7 +489,7 @@ class RequestHandler:
 
 
 def _recovering(wanted: Subscribe, request: HttpRequest) -> Subscribe:
-    """Take the id of the last event that a browser has had for the cursor (HTML, EventSource)."""
+    """Use the id of the last event that a browser received as the cursor (HTML, EventSource)."""
     last = request.headers_by_name.get("last-event-id")
     if not last or "cursor" in (wanted.extensions or {}):
         return wanted

@@ -359,7 +359,7 @@ class _Session(EndpointSession):
     def operation_context(self, request: Subscribe) -> Any:
         """Return the `info.context` of one operation."""
         on_context = self.on_context
-        # The operation has this session: no circle is to stay.
+        # The operation has this session: leave no reference cycle.
         del self.on_context
         context = super().operation_context(request)
         if eager.is_awaitable(context):

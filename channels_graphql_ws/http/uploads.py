@@ -62,7 +62,7 @@ def check_csrf(headers: Mapping[str, str]) -> None:
     """Refuse a form that any page may have sent.
 
     Raises:
-        HttpError: it has none of `CSRF_HEADERS`.
+        HttpError: it does not have any of `CSRF_HEADERS`.
     """
     if not any(name.lower() in headers for name in CSRF_HEADERS):
         raise HttpError(

@@ -78,7 +78,7 @@ class _DjangoView(GraphqlHttpEndpoint, View):
         """Take the request (Django).
 
         Raises:
-            TypeError: it is none, as the view is not in a URLconf.
+            TypeError: it is not one, as where the view is not in a URLconf.
         """
         check_is_request(type(self).__name__, request)
         super().setup(request, *args, **kwargs)

@@ -11,7 +11,7 @@ class Finding:
 
     Attributes:
         where: a file and a line, a module, or what else has it.
-        text: what is the matter, and what to do.
+        text: what is wrong, and what to do.
         is_note: the project works without a change.
     """
 

@@ -253,7 +253,7 @@ def _meant_hook(cls: type[Any], base: type[Any], name: str) -> str | None:
     if hook is None:
         return None
     expected = _arguments(base, hook)
-    # Who is let in depends on some of these, and people call the parameters what they like.
+    # Some of these decide on access; their parameters may have any name.
     if hook.startswith("on_"):
         return hook if _takes(cls, name, len(expected)) else None
     own = list(inspect.signature(getattr(cls, name)).parameters)

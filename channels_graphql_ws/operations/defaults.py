@@ -30,7 +30,7 @@ _DESTINATION: Final = {
     "channel_layer_alias": "CHANNEL_LAYER_ALIAS",
     "group_name_prefix": "GROUP_NAME_PREFIX",
 }
-"""Options whose setting wins over attributes: who sends must not have to know the classes."""
+"""Options whose setting wins over attributes: senders need not know the classes."""
 
 _PACKAGE: Final = "channels_graphql_ws."
 

@@ -83,7 +83,7 @@ class Session(Protocol):
         ...
 
     def parsing_share(self) -> tuple[Hashable, int | None]:
-        """Return who sends documents, and how many large ones may wait to be parsed."""
+        """Return the sender of documents, and how many large ones may wait to be parsed."""
         ...
 
     def operation_context(self, request: Subscribe) -> Any:

@@ -114,7 +114,7 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "root": "override `get_root_value(context)` in a subclass",
     "root_value": "override `get_root_value(context)` in a subclass",
 }
-"""What people look for who know graphene-django's view, or take a hook for an option."""
+"""Names from graphene-django's view, and hooks that are taken for options."""
 
 
 def split_options(

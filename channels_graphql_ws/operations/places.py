@@ -30,7 +30,7 @@ class Limit(NamedTuple):
     """How many places there are for one key.
 
     Attributes:
-        key: who it is; `None` is not counted.
+        key: whose places they are; `None` is not counted.
         most: how many; `None`: any number.
         option: the option that says so, for the error.
     """

@@ -27,7 +27,7 @@ def replaced(
     Args:
         request: what the client asked for.
         schema: of the consumer.
-        changes: what the hook returned. What is no mapping changes nothing: hooks
+        changes: what the hook returned. Anything but a mapping changes nothing: hooks
             may return what they like, and always could.
 
     Raises:

@@ -115,7 +115,7 @@ def seconds_until(expires_at: datetime | float) -> float:
 
 
 class Revocations:
-    """What one hub hears about rights, and who is to end. See `revocations_of`."""
+    """What one hub is told about rights, and the sessions it can end. See `revocations_of`."""
 
     def __init__(self, hub: Hub, group: str) -> None:
         self._hub = hub

@@ -78,15 +78,15 @@ class Endpoint(Protocol):
 
 
 OBSERVER: Final = "channels_graphql_ws.observer"
-"""The name of an ASGI extension: who wants to know which operations are dealt with. No server
-has it; a test that calls the application itself may."""
+"""The name of an ASGI extension that is told which operations are done. No server has it; a
+test that calls the application itself may."""
 
 
 class Observer(Protocol):
     """What a test puts into the `extensions` of a scope."""
 
     def attached(self) -> None:
-        """The application will tell of its operations."""
+        """The application will report its operations."""
         ...
 
     def settled(self, id: object) -> None:
@@ -169,7 +169,7 @@ class Lent:
         return old
 
     def expire(self, expires_at: Any) -> None:
-        """End the connection then, and not when it was to end before.
+        """End the connection then, instead of at the time set before.
 
         Args:
             expires_at: see `seconds_until`; `None`: it does not expire.
@@ -376,7 +376,7 @@ class EndpointSession:
         return listen(own, type, timeout=timeout, groups=groups, prefix=prefix, queue_limit=limit)
 
     def parsing_share(self) -> tuple[Hashable, int | None]:
-        """Return who sends documents, and how many large ones may wait to be parsed.
+        """Return the sender of documents, and how many large ones may wait to be parsed.
 
         A connection has a share of its own, whichever identities it takes. Requests over HTTP
         share that of their user or address, which is not limited here: many may come at once.

@@ -71,7 +71,7 @@ class Subscribing:
         return len(self._shared)
 
     def start(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:
-        """Set a subscription up and open it, or tell the client why not."""
+        """Set up and open a subscription, or tell the client why not."""
         execution = self._execution(asked, asked.context)
         is_class = isinstance(execution.source, Source)
         subscription: ActiveSubscription

@@ -1,4 +1,4 @@
-"""Django's signals about users: a logout, another password, an account that is no more."""
+"""Django's signals about users: a logout, a new password, a deleted account."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ LONGEST_PAUSE = 5.0
 """Seconds between two attempts to use a channel layer that is out of order."""
 
 CANCELLATIONS = 100
-"""Attempts to end a task of ours before it is given up."""
+"""Attempts to end one of our tasks before it is given up."""
 
 CANCEL_AGAIN_AFTER = 0.05
 """Seconds between two of them."""

@@ -161,8 +161,8 @@ class Hub:
         self._sending_away: asyncio.Task[None] | None = None
         self._notices = 0
         self._warned_of_block_at = float("-inf")
-        self.heard = 0
-        """Messages so far."""
+        self.received = 0
+        """Messages so far: the serial number of the last one."""
         self.undecodable = 0
         """Those of them that could not be decoded."""
 
@@ -207,7 +207,7 @@ class Hub:
     def listen(self, listener: Listener, groups: Sequence[str]) -> bool:
         """Subscribe `listener` to `groups`; return whether to wait for `joined`."""
         for group in groups:
-            self._listeners.setdefault(group, {}).setdefault(listener, self.heard)
+            self._listeners.setdefault(group, {}).setdefault(listener, self.received)
         return self._membership is not None and self._membership.adjust(groups)
 
     def name_groups(self, names: Mapping[str, str]) -> None:
@@ -223,7 +223,7 @@ class Hub:
         return len(self._listeners.get(group, ()))
 
     def names_of_others(self, group: str, limit: int) -> list[str]:
-        """Return what users call the groups of those who listen to a group, too.
+        """Return the public names of all groups of a group's listeners.
 
         Args:
             group: the name of a group on the channel layer.
@@ -314,14 +314,14 @@ class Hub:
                     self._trackers[group].check(head)
 
     def _take_numbered(self, group: str, message: Message) -> bool:
-        """Take a message with a place in a history, and what it had to wait for."""
+        """Take a message with a place in a history, and those that waited for it."""
         tracker = self._trackers.get(group)
         if tracker is None:
             place = Position(str(message["epoch"]), int(message["offset"]))
             return self._accept({**message, ORIGIN: Origin(group, place)})
-        before = self.heard
+        before = self.received
         tracker.take(message)
-        return self.heard != before
+        return self.received != before
 
     def _deliver_tracked(self, message: Message, origin: Origin) -> None:
         """Take what a tracker has put in order."""
@@ -352,7 +352,7 @@ class Hub:
             await asyncio.wait(self._closing)
 
     def first_listener(self, group: str) -> Listener | None:
-        """Return one of those who listen to a group, if there are any."""
+        """Return one listener of a group, if there are any."""
         return next(iter(self._listeners.get(group, ())), None)
 
     def statistics(self) -> HubStatistics:
@@ -362,7 +362,7 @@ class Hub:
         return HubStatistics(
             groups=counts["groups"],
             subscribers=counts["listeners"],
-            received=self.heard - self._notices,
+            received=self.received - self._notices,
             waiting=len(self._inbox),
             undecodable=self.undecodable,
             missed=self._arrivals.missed,
@@ -373,7 +373,7 @@ class Hub:
         )
 
     def all_listeners(self) -> list[Listener]:
-        """Return those who listen, each once. May be called from any thread."""
+        """Return the listeners, each once. May be called from any thread."""
         groups = list(self._listeners.values())
         return list(dict.fromkeys(one for members in groups for one in list(members)))
 
@@ -382,7 +382,7 @@ class Hub:
         return {"groups": len(self._listeners), "listeners": len(self.all_listeners())}
 
     def deliver(self, message: Message) -> None:
-        """Take a message for those who listen to its group now, and run them.
+        """Take a message for the present listeners of its group, and run them.
 
         To be called in a callback of the event loop. A message is handed to those who
         listen when those before it are seen to: a burst of thousands would overrun the
@@ -397,7 +397,7 @@ class Hub:
             self._go_on()
 
     def _take(self, message: Message) -> bool:
-        """Take a message; tell if anybody listens to its group."""
+        """Take a message; return whether its group has listeners."""
         group = message.get("group", "")
         if not self._listeners.get(group):
             return message.get("type") == ANNOUNCEMENT and self._take_announcement(message)
@@ -424,20 +424,20 @@ class Hub:
         return calls
 
     def _tell_gap(self, group: str, missed: int | None) -> bool:
-        """Tell all who listen to a group that events were lost, without waiting for the next."""
+        """Tell all listeners of a group that events were lost, without waiting for the next."""
         self._notices += 1
         return self._accept({"type": GAP, "group": group, ORIGIN: Origin(group, None, missed)})
 
     def _accept(self, message: Message) -> bool:
         """Let a message in; return whether anybody has to run for it."""
-        self.heard += 1
-        self._inbox.append((self.heard, message))
+        self.received += 1
+        self._inbox.append((self.received, message))
         if not self._is_running or len(self._inbox) > INBOX_LIMIT:
             self._dispatch_next()
         return True
 
     def _dispatch_next(self) -> None:
-        """Hand the next message to those who listened when it came."""
+        """Hand the next message to those that listened when it came."""
         while self._pending:
             # No time to run any: the inbox is full.
             listener = self._pending.popleft()

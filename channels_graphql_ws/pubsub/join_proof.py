@@ -129,7 +129,7 @@ class JoinProof:
                 await within(CALL_TIMEOUT, self._layer.group_add(group, self._channel), "join")
             await within(CALL_TIMEOUT, self._layer.group_send(group, probe), "send a probe")
         except Exception as error:  # noqa: BLE001 (whatever a layer may raise)
-            # It is sent again; who waits is told when the time is over.
+            # It is sent again; the caller is told when the time is over.
             log.debug("A probe could not be sent: %r", error)
 
     async def _leave_fence(self, lane: Hashable, joined: _Joined) -> None:

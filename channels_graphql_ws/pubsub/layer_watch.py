@@ -204,7 +204,7 @@ class LayerWatch:
             try:
                 await self._look()
             except Exception:
-                # An end of the watch would be the very silence that it is to find.
+                # A watch that ended would be the very silence that it has to find.
                 log.exception("The channel layer could not be looked after")
             self._release_canaries()
             failures = failures + 1 if self._doubted else 0
@@ -230,7 +230,7 @@ class LayerWatch:
             self._wake.clear()
 
     async def _look(self) -> None:
-        """Judge by the canaries, and mend what is amiss."""
+        """Judge by the canaries, and repair what is wrong."""
         missing = [shard for shard, state in self._canaries.items() if state is not _Canary.BACK]
         is_heard, self.is_heard = self.is_heard and self._traits.shards == 1, False
         if missing and await self._is_full():

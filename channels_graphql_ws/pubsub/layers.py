@@ -19,7 +19,7 @@ Owners: TypeAlias = tuple[ref[Any], ...]
 
 
 class _Known(NamedTuple):
-    """The one destination of all classes, and what this knowledge rests on."""
+    """The one destination of all classes, and what it was derived from."""
 
     owners: Owners
     alias: str
@@ -29,7 +29,7 @@ class _Known(NamedTuple):
 
 _DEFAULT: Final = ("default", "GQLWS")
 """Where consumers and views listen unless told otherwise: a process that only broadcasts
-may have imported none of them."""
+may not have imported any of them."""
 
 _lock = threading.Lock()
 _owners: Owners = ()

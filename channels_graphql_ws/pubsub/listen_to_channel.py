@@ -114,7 +114,7 @@ class _Channel(Protocol):
         ...
 
     def remove(self, messages: Messages) -> asyncio.Task[None] | None:
-        """Undo `add`; when the last one leaves, give a task that closes the channel."""
+        """Undo `add`; return the task that closes the channel after the last one."""
         ...
 
 
@@ -122,7 +122,7 @@ def _dispatch_next(message: dict[str, Any], listeners: Iterable[Messages]) -> bo
     """Pass a message to its listeners; return whether there are any."""
     wanting = [messages for messages in listeners if messages.wants(message)]
     for messages in wanting:
-        # One who changes it must not change it for the others.
+        # A listener that changes it must not change it for the others.
         messages.put(deepcopy(message))
     return bool(wanting)
 
@@ -132,7 +132,7 @@ _Key: TypeAlias = tuple[asyncio.AbstractEventLoop, int, str]
 
 
 class _GroupChannel:
-    """This process's own channel for one group, and those who listen to the group.
+    """This process's own channel for one group, and the group's listeners.
 
     A message does not tell through which group it came. So there is a channel for each.
     """
@@ -154,7 +154,7 @@ class _GroupChannel:
         self._listeners.pop(messages, None)
         if self._listeners:
             return None
-        # Before it is closed: who comes now needs another one.
+        # Before it is closed: a new listener needs another one.
         _channels.pop(self._key, None)
         return _close_soon(self._membership.close())
 
@@ -179,7 +179,7 @@ def _channel_of(layer: ChannelLayer, group: str) -> _GroupChannel:
 
 
 def _close_soon(close: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Close in a task of its own: who waits for it may be cancelled, this may not.
+    """Close in a task of its own: the caller may be cancelled, this may not.
 
     It takes at most some seconds: `Membership` sees to that.
     """
@@ -246,8 +246,8 @@ class OwnChannel:
     def remove(self, messages: Messages) -> None:
         """Undo `add`.
 
-        It is read on: the in-memory layer does not bear that one reader is cancelled
-        while another begins.
+        Reading goes on: InMemoryChannelLayer breaks if one reader is cancelled while
+        another begins.
         """
         self._listeners.pop(messages, None)
 

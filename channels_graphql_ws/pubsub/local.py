@@ -1,4 +1,4 @@
-"""The hubs of this process, for channel layers that end at its border."""
+"""The hubs of this process, for channel layers that do not leave it."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def hand_over(
         if receiver.loop is here:
             receiver.deliver(message)
         else:
-            # A loop that is closed has nobody left who could miss the message.
+            # Nobody is left on a closed loop to miss the message.
             with suppress(RuntimeError):
                 receiver.loop.call_soon_threadsafe(receiver.deliver, message, context=Context())
 

@@ -59,7 +59,7 @@ class Membership:
         layer: the channel layer.
         wanted: the groups to be a member of; read, never changed.
         deliver: is called with each message that arrives, and must not wait.
-        is_foreign: the groups belong to other Channels code, so nothing of ours may pass them.
+        is_foreign: the groups belong to other Channels code, so none of our messages may go there.
         given_up: is called when the channel layer stays silent whatever is tried.
         always: further groups to be a member of once there is a channel.
     """
@@ -301,7 +301,7 @@ class Membership:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # Marks it as seen: who waits for it has been told.
+            task.exception()  # Marks it as seen: the caller has been told.
 
 
 _warned: set[str] = set()

@@ -37,7 +37,7 @@ class Notification:
             serial: its number among the broadcasts that the hub received.
 
         Raises:
-            PayloadDecodeError: the bytes are not a payload of ours.
+            PayloadDecodeError: the bytes are not one of our payloads.
             SynchronousOnlyOperation: decode it in a thread, see `decoded_in_thread`.
         """
         self.serial = serial
@@ -55,7 +55,7 @@ class Notification:
         The objects for the executions are copies: they are made on the event loop.
 
         Raises:
-            PayloadDecodeError: the bytes are not a payload of ours.
+            PayloadDecodeError: the bytes are not one of our payloads.
         """
         notification = cls(data, serial)
         notification._again = partial(deepcopy, notification._first.pop())

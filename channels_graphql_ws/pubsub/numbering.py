@@ -89,7 +89,7 @@ class Numbering:
         return max(0.0, self._due_at - self._clock())
 
     def announcements(self) -> list[Mapping[str, Any]]:
-        """Return what is to be announced now; to be called when no `seconds_left`."""
+        """Return the announcements that are due; call it when `seconds_left` is 0."""
         now = self._clock()
         # Nobody may have been there to call in time.
         intervals = 1 + int(max(0.0, now - self._due_at) / ANNOUNCE_EVERY)
@@ -155,14 +155,14 @@ class _Taken(NamedTuple):
 
 
 class _Numberings:
-    """Who uses which numbers in this process."""
+    """The numberings that the event loops of this process use."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken: list[_Taken] = []
 
     def of(self, loop: Any, layer: Any, shard: int) -> Numbering:
-        """Return numbers that no other event loop uses: those of a closed one, or new ones."""
+        """Return numbers that no other event loop uses: a closed loop's, or new ones."""
         with self._lock:
             self._taken = [taken for taken in self._taken if taken.layer() is not None]
             for index, taken in enumerate(self._taken):

@@ -1,4 +1,4 @@
-"""A message on its way to a group, and what its sender may wait for."""
+"""A message on its way to a group, and the future of its sender."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Outgoing:
 
 
 def _shortened(group: str | None) -> str | None:
-    """Cut a long name of a group to what a log line can bear."""
+    """Shorten a long name of a group for a log line."""
     return (
         group if group is None or len(group) <= _LONGEST_IN_LOG else f"{group[:_LONGEST_IN_LOG]}…"
     )

@@ -72,7 +72,7 @@ def send_on(
         return pump_of(loop, layer, send_elsewhere).put(loop, outgoing)
     sent = LocalSend(loop=loop)
     # Behind what clients have sent before this call. And in an empty context: that of the
-    # sender is of no concern to those who listen.
+    # sender does not concern the listeners.
     loop.call_soon(_deliver, layer, outgoing, sent, context=Context())
     return sent
 
@@ -123,7 +123,7 @@ def send_elsewhere(layer: GroupSender, outgoing: Outgoing) -> Future[None]:
 
 
 def _sent_where_heard(layer: GroupSender, outgoing: Outgoing) -> bool:
-    """Send on the event loop of those who listen, if only there they would wake up."""
+    """Send on the event loop of the listeners, if nothing else would wake them."""
     listening = local.receivers(layer)
     if not listening or not isinstance(layer, InMemoryChannelLayer):
         return False

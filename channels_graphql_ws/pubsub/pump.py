@@ -96,7 +96,7 @@ class Lane:
             self._refuse(pending, outgoing)
             return pending
         message = outgoing.message
-        # One that is sent again has its number already: who got it before drops it then.
+        # A message that is sent again keeps its number: who got it before drops it.
         is_new = message.get("type") == "broadcast" and "serial" not in message
         if is_new and outgoing.keep is None:
             self._numbering.number(message)
@@ -113,14 +113,14 @@ class Lane:
         self._announcing = loop.call_later(left, self._announce, loop, context=Context())
 
     def _announce(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Tell the last numbers of groups that are silent, behind all that waits."""
+        """Announce the last numbers of silent groups, behind all that waits."""
         self._announcing = None
         self._put_all(loop, self._numbering.announcements())
         if not self._numbering.is_idle:
             self._announce_later(loop)
 
     def announce_and_rest(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Tell the last numbers now, and no more of them until the next broadcast."""
+        """Announce the last numbers now, and no more of them until the next broadcast."""
         if self._announcing is not None:
             self._announcing.cancel()
             self._announcing = None
@@ -135,7 +135,7 @@ class Lane:
             self.put(loop, Outgoing(message, "Numbers")).add_done_callback(_ignore)
 
     def _refuse(self, pending: PendingSend, outgoing: Outgoing) -> None:
-        """Take no more: fail at once, and tell the log once until there is room again."""
+        """Refuse at once, and log it once until there is room again."""
         _counters.refused += outgoing.counts
         error = ChannelLayerError(
             f"{outgoing.about} was dropped: {len(self._queue)} broadcasts wait for the channel "
@@ -343,7 +343,7 @@ def pump_of(loop: asyncio.AbstractEventLoop, layer: GroupSender, elsewhere: Send
 
 
 def announce_and_rest(loop: asyncio.AbstractEventLoop, layer: GroupSender) -> None:
-    """Tell the last numbers that this event loop has sent: nobody uses it any more."""
+    """Announce the last numbers of this event loop: nobody uses it any more."""
     pump = _pumps.get(loop, {}).get(id(layer))
     if pump is not None and pump.layer is layer:
         for lane in pump.lanes:

@@ -302,6 +302,6 @@ def _reason(error: Exception) -> str:
     try:
         messages = getattr(error, "messages", None)
         text = " ".join(map(str, messages)) if messages else str(error)
-    except Exception:  # noqa: BLE001 (the error behind it shall be known nevertheless)
+    except Exception:  # noqa: BLE001 (the error behind it must be known nevertheless)
         return type(error).__name__
     return f"{type(error).__name__}: {text}"

@@ -124,7 +124,7 @@ def _converted(shape: _Shape, values: dict[str, Any], names: list[str]) -> dict[
 
 
 def _database_defaults(cls: type[Model], shape: _Shape, pending: list[str]) -> dict[str, Any]:
-    """Return what an unsaved instance holds where the database shall fill in a default."""
+    """Return what an unsaved instance holds where the database fills in a default."""
     return {
         name: cast("Field[Any, Any]", cls._meta.get_field(name)).get_default()
         for name in shape.database_defaults

@@ -1,4 +1,4 @@
-"""Own types: who turns them into something that can be sent, and back."""
+"""Own types: the functions that pack and unpack them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def register(
         name: its name on the wire; must not change while payloads are on their way.
         encode: returns anything that can be serialized, registered types included.
         decode: gets back what `encode` returned, and returns the instance. The channel
-            layer is the only judge of who wrote it, so do not trust it blindly.
+            layer alone decides who may write it, so do not trust it blindly.
 
     Raises:
         ValueError: the class or the name is registered differently already, or the class

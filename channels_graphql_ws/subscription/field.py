@@ -1,4 +1,4 @@
-"""The field of a mounted `Subscription` class, and what its resolver says of an event."""
+"""The field of a mounted `Subscription` class, and the verdict of its resolver on an event."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Source:
         self.resolver = resolver
 
     def __call__(self, _root: object, info: GraphQLResolveInfo, **_arguments: object) -> Any:
-        """Tell graphql-core's own `subscribe` that it cannot serve this field."""
+        """Refuse graphql-core's own `subscribe`, which cannot serve this field."""
         raise _not_served(info, "`schema.subscribe()`")
 
 

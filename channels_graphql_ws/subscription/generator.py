@@ -30,7 +30,7 @@ log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 
 class GeneratorMember(Member, Protocol):
-    """Who gets the results, and is told when there can be no more."""
+    """Receives the results, and is told when there can be no more."""
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
         """Say that the stream has broken off."""
@@ -101,7 +101,7 @@ class GeneratorSubscription:
             try:
                 await self._iterate()
             finally:
-                # Who ends it from here on has but to wait.
+                # From here on, ending it only means waiting.
                 self._ended = True
                 await self._close()
         # The client is owed an answer, whatever the user's code may raise.
@@ -128,7 +128,7 @@ class GeneratorSubscription:
                 await asyncio.sleep(0)
 
     async def _execute(self, payload: Any) -> None:
-        """Execute one event; a failure of ours or of middleware costs no more than it."""
+        """Execute one event; an internal failure or one of middleware costs only this event."""
         async_connections.close_expired()
         try:
             result: Any = eager.start(self._plan.run(payload))

@@ -40,7 +40,7 @@ def wind_down(plan: EventExecution, id: object, *tasks: asyncio.Task[None] | Non
 
 
 def await_end(task: asyncio.Task[None] | None) -> Eager[None]:
-    """Wait for an end that has begun; who has no more patience with it ends that, too."""
+    """Wait for an end that has begun; a cancellation ends the waiting, too."""
     if task is None or task is asyncio.current_task():
         return
     try:
@@ -67,7 +67,7 @@ def _call_unsubscribed(plan: EventExecution, id: object) -> Eager[None]:
 
 
 FILTERED: Final = ExecutionResult(None)
-"""The filtered of who does not want the notification at all."""
+"""Returned when `filter_event` rejects the notification."""
 
 
 def filtered(

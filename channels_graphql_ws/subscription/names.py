@@ -1,4 +1,4 @@
-"""What the body of a `Subscription` class may be called, and what it may not."""
+"""Names in the body of a `Subscription` class: allowed and refused ones."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def check_replaced(cls: type[Subscription], own_names: Collection[str]) -> None:
 
 
 def _is_replaced(name: str, value: object) -> bool:
-    """Return whether a value overrides a method of the predecessor, and is no helper."""
+    """Return whether a value overrides a method of the predecessor, and is not a helper."""
     if name not in _REPLACED or not is_function(value):
         return False
     return name != "_subscribe" or calls_super(value)
@@ -204,7 +204,7 @@ def check_old_hook(
     An argument that it does not take is no mistake while clients do not send it.
 
     Raises:
-        TypeError: it takes less than two values, or has a parameter that is no argument.
+        TypeError: it takes less than two values, or has a parameter that is not an argument.
     """
     if hook is None or takes(hook, 2, _parameters(hook).intersection(arguments)):
         return

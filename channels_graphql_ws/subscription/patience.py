@@ -133,7 +133,7 @@ class Overdue:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, watch: HookWatch) -> None:
-        """Tell a watch now and then how long its hook has taken, until `end`."""
+        """Report now and then how long a hook has taken, until `end`."""
         loop = asyncio.get_running_loop()
         self._since[watch] = loop.time()
         if self._timer is None:

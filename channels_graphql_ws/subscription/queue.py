@@ -1,4 +1,4 @@
-"""The notifications that wait for a subscription, and what gives way when they are too many.
+"""The queue of a subscription, and its policy when it is full.
 
 Nothing here knows of clients or event loops: put in, take out. Every subscription has a
 queue, and most are always empty: such a one holds next to nothing.
@@ -102,7 +102,7 @@ class NotificationQueue(Generic[T]):
         self._waiting: deque[T] | None = None
 
     def put(self, notification: T) -> bool:
-        """Take a notification; tell if the subscription may go on."""
+        """Take a notification; return whether the subscription may go on."""
         if self._waiting is None:
             self._waiting = deque()
         if len(self._waiting) >= self._limit:

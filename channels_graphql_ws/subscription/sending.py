@@ -22,7 +22,7 @@ from channels_graphql_ws.pubsub.outgoing import (
 )
 
 Addressed: TypeAlias = tuple[GroupSender, Outgoing]
-"""A message, and the channel layer that is to carry it."""
+"""A message, and the channel layer for it."""
 
 
 def send(outgoing: Sequence[Addressed]) -> asyncio.Future[None] | Sent:
@@ -149,7 +149,7 @@ def sender(using: str | None, *, on_commit: bool) -> AtCommit | AtOnce:
         on_commit: whether to wait for the commit.
 
     Raises:
-        TypeError: a database was named, and nothing is to wait for its commit.
+        TypeError: a database was named, but nothing waits for its commit.
         ConnectionDoesNotExist: there is no such database.
     """
     if on_commit:

@@ -67,7 +67,7 @@ DELIVERIES_AT_ONCE: Final = 16
 
 
 class SharedResult:
-    """What came of one notification, for all who share it."""
+    """The outcome of one notification, for all that share it."""
 
     __slots__ = ("_limit", "_payload", "_result", "_text", "cursor", "gap", "notification")
 
@@ -92,7 +92,7 @@ class SharedResult:
 
     @property
     def is_event(self) -> bool:
-        """Return whether there is an event, and not only a gap to tell of."""
+        """Return whether there is an event, and not only a gap to report."""
         return not isinstance(self.notification, LostEvents)
 
     @property
@@ -160,7 +160,7 @@ class SharedSubscriber(Subscriber):
         self._is_over = False
         self._result: SharedResult | None = None
         self._waiting: Iterator[SharedMember] | None = None
-        """Who is to get the result."""
+        """Receives the result."""
 
     @property
     def queued(self) -> int:
@@ -174,7 +174,7 @@ class SharedSubscriber(Subscriber):
 
     def join(self, seat: SharedMember) -> None:
         """Take one more member; it gets what is broadcast from now on."""
-        seat.since = self._hub.heard
+        seat.since = self._hub.received
         self._members[seat] = None
 
     def leave(self, seat: SharedMember) -> asyncio.Task[None] | None:
@@ -204,7 +204,7 @@ class SharedSubscriber(Subscriber):
         """Go on with the deliveries, or with the next notification."""
         if self._waiting is not None:
             return True
-        # Who has been told of the end may still have something to do before it.
+        # A member that was told of the end may still have something to do before it.
         return not self._is_over and super()._advance()
 
     def _run(self) -> Eager[None]:
@@ -257,7 +257,7 @@ class SharedSubscriber(Subscriber):
         return SharedResult(result, event, continuity.cursor, continuity.take_gap(), limit=limit)
 
     def _dispatch_next(self, result: SharedResult | None, serial: float = inf) -> None:
-        """Deliver the result, or the end, to all who were members when it was broadcast."""
+        """Deliver the result, or the end, to all that were members when it was broadcast."""
         self._result = result
         self._waiting = iter([seat for seat in self._members if seat.since < serial])
 
@@ -268,7 +268,7 @@ class SharedSubscriber(Subscriber):
         for seat in few:
             try:
                 sent += seat.take(self._result)
-            # It is a mistake of ours, or a hook that was cancelled from inside, and must
+            # It is a bug of this package, or a hook that was cancelled from inside, and must
             # not cost the others their result.
             except (Exception, asyncio.CancelledError):
                 log.exception("Lost a notification of %s (shared)", self.name)

@@ -56,7 +56,7 @@ _INITIAL: Final = object()
 
 
 class Member(Protocol):
-    """Who gets the results."""
+    """Receives the results."""
 
     def ready(self) -> Awaitable[None] | None:
         """Return what to wait for before the next result, or `None`."""
@@ -67,7 +67,7 @@ class Member(Protocol):
         ...
 
     def next_at_once(self, result: str) -> bool:
-        """Send a result on a short way, if nothing is in it; tell if that was done."""
+        """Send a result by the fast path, if nothing prevents it; return whether it was sent."""
         ...
 
     def completed(self) -> None:
@@ -126,7 +126,7 @@ class SingleSubscriber(Subscriber):
 
     @property
     def listener(self) -> SingleSubscriber:
-        """Who listens to the groups."""
+        """Listens to the groups."""
         return self
 
     def restore(self, restored: Restored) -> None:

@@ -189,7 +189,7 @@ class Subscriber(ABC):
             self._hub.call(self)
 
     def _advance(self) -> bool:
-        """Take the next notification from the queue; tell if there is one."""
+        """Take the next notification from the queue; return whether there is one."""
         if self._replay:
             self._current = self._replay.popleft()
         else:

@@ -136,7 +136,7 @@ class GraphqlWsClient(client.GraphqlWsClient):
             raise AssertionError(f"{text}\n{message}")
 
     async def settle(self) -> list[dict[str, Any]]:
-        """Return every message the server sends until it answers a question of ours.
+        """Return every message the server sends until it answers our ping.
 
         The question is a ping, in `graphql-ws` a trivial query; the answer itself,
         pings, pongs and `ka` are not in the list. `await client.settle() == []`

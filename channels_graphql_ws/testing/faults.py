@@ -46,7 +46,7 @@ class FaultyChannelLayer(InMemoryChannelLayer):
     def fail(
         self, *methods: str, error: Exception | None = None, times: int | None = None
     ) -> None:
-        """Let methods raise until `heal`. Who waits in `receive` is interrupted.
+        """Let methods raise until `heal`. A waiting `receive` is interrupted.
 
         Args:
             methods: `group_add`, `group_discard`, `group_send`, `send`, `receive` or
@@ -177,7 +177,7 @@ class FaultyChannelLayer(InMemoryChannelLayer):
             raise error
 
     def _error(self, method: str) -> Exception | None:
-        """Return what a call is to raise now; it counts as raised."""
+        """Return the error that a call raises now; it counts as raised."""
         error = self._errors.get(method)
         if error is not None and method in self._times:
             self._times[method] -= 1

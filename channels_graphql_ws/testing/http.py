@@ -124,7 +124,7 @@ class GraphqlHttpClient:
             method: "GET" puts all into the query string.
 
         Raises:
-            RemoteProtocolError: the answer is no JSON object.
+            RemoteProtocolError: the answer is not a JSON object.
         """
         wanted = _operation(query, variables, operation_name, parameters)
         if files:
@@ -145,7 +145,7 @@ class GraphqlHttpClient:
             headers: for this request.
 
         Raises:
-            RemoteProtocolError: the answer is no JSON array, as where batches are refused.
+            RemoteProtocolError: the answer is not a JSON array, as where batches are refused.
         """
         wanted = [{"query": one} if isinstance(one, str) else dict(one) for one in operations]
         body = dumps(wanted).encode()
@@ -164,7 +164,7 @@ class GraphqlHttpClient:
         """Subscribe by server-sent events: `async for result in client.subscribe(…)`.
 
         Raises (with the first iteration):
-            RemoteProtocolError: the answer is no stream.
+            RemoteProtocolError: the answer is not a stream.
         """
         wanted = _operation(query, variables, operation_name, parameters)
         return GraphqlResults(self._results(wanted, headers))
@@ -283,7 +283,7 @@ class _Response:
         """Read the answer.
 
         Raises:
-            RemoteProtocolError: it is no JSON object.
+            RemoteProtocolError: it is not a JSON object.
         """
         content, body = await self._json()
         if not isinstance(content, dict):
@@ -294,7 +294,7 @@ class _Response:
         """Read the answer to a batch.
 
         Raises:
-            RemoteProtocolError: it is no JSON array.
+            RemoteProtocolError: it is not a JSON array.
         """
         content, body = await self._json()
         if not isinstance(content, list):
@@ -375,7 +375,7 @@ def _query_string(wanted: Mapping[str, Any]) -> str:
 
 def _form(wanted: dict[str, Any], files: Mapping[str, Any]) -> bytes:
     """Write a form (GraphQL multipart request specification)."""
-    # What is no part of a list or an object needs not be given twice.
+    # Values outside lists and objects need not be given twice.
     missing = {name: None for name in files if "." not in name}
     operations = {**wanted, "variables": {**missing, **wanted.get("variables", {})}}
     paths = {str(number): [f"variables.{name}"] for number, name in enumerate(files)}

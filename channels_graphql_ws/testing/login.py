@@ -9,7 +9,7 @@ from django.test import AsyncClient, Client
 
 
 def login_headers(user: Any, backend: str | None = None) -> list[tuple[bytes, bytes]]:
-    """Begin a session for a user, and give the headers that carry it.
+    """Begin a session for a user, and return the headers that carry it.
 
     They are for all clients of this package. A backend is needed where there are several.
     """

@@ -32,7 +32,7 @@ class OperationObserver:
         self.is_attached = True
 
     def settled(self, id: object) -> None:
-        """Note that an operation is dealt with; wake who waits for it."""
+        """Note that an operation is done; wake those that wait for it."""
         for each in (id, ANY):
             self._settled.add(each)
             waiting = self._waiting.get(each)

@@ -104,7 +104,7 @@ def parts(
     """Return the data, the errors and the extensions of a result.
 
     Raises:
-        RemoteProtocolError: it is no result.
+        RemoteProtocolError: it is not a result.
     """
     if not isinstance(payload, dict):
         raise RemoteProtocolError(f"Expected a result, the application sent {payload!r}")

@@ -56,7 +56,7 @@ class RunningApplication:
         return event
 
     def hang_up(self, event: Event) -> None:
-        """Tell the application, once, that its client has gone."""
+        """Tell the application, once, that its client has left."""
         if not self._hung_up:
             self._hung_up = True
             self._inputs.put_nowait(event)

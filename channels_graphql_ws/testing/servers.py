@@ -79,12 +79,12 @@ class LiveServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop; who is still connected is sent away."""
+        """Stop; clients that are still connected are closed."""
         try:
             self._server.stop()
         finally:
             self._settings.disable()
-            # Those of the thread where asgiref has put what was synchronous.
+            # Those of the thread where asgiref ran synchronous code.
             SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
     async def __aenter__(self) -> Self:
@@ -98,7 +98,7 @@ class LiveServer:
 
 class _Server(Protocol):
     def start(self) -> int:
-        """Start, and give the port."""
+        """Start, and return the port."""
         ...
 
     def stop(self) -> None:
@@ -111,7 +111,7 @@ def _server(name: str | None) -> Callable[[Any], _Server]:
 
     Raises:
         RuntimeError: it is not installed, or none is.
-        ValueError: it is none of ours.
+        ValueError: it is not one of ours.
     """
     servers: dict[str, Callable[[Any], _Server]] = {"uvicorn": _Uvicorn, "daphne": _Daphne}
     if name is not None and name not in servers:

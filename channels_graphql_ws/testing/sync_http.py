@@ -88,7 +88,7 @@ class SyncGraphqlHttpClient:
 
     @property
     def cookies(self) -> SimpleCookie:
-        """Those of the client, to read and to set."""
+        """The cookies of the client, to read and to set."""
         return self._client.cookies
 
     def force_login(self, user: Any, backend: str | None = None) -> None:

@@ -55,7 +55,7 @@ class ConsumerApplication:
         consumer: whose socket it is.
         hooks: the same, as far as its hooks are concerned.
         session: what its operations are lent.
-        identities: who the client is.
+        identities: the client's identity.
         place: its place among the connections of its user and of its address.
         overridden: names of the hooks that are the user's.
         crash: is called when a frame cannot be encoded.

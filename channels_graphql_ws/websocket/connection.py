@@ -311,7 +311,7 @@ class Connection:
         """Count one more subscription.
 
         Raises:
-            TooManyError: there is no room for it.
+            TooManyError: the limit is reached.
         """
         limit = self._settings.max_operations_per_connection
         if limit is not None and self._subscriptions >= limit:
@@ -350,7 +350,7 @@ class Connection:
         self, decide: Callable[[Any], list[Effect]], content: object
     ) -> Awaitable[None] | None:
         if self._keep_alive is not None:
-            self._keep_alive.heard()
+            self._keep_alive.note_activity()
         order = self._order
         if order is None or self._is_deciding():
             self.carry_out(decide(content))

@@ -69,7 +69,7 @@ class PlaceOptions(Protocol):
 
 
 class ConnectionPlace:
-    """The place of one connection among those of its user, and of its address.
+    """The place of one connection in the limits of its user, and of its address.
 
     Args:
         options: the consumer, for its limits. It is not kept: it would be a reference cycle.

@@ -258,7 +258,7 @@ class HookedClient:
 
 
 def _result(answer: Any) -> str:
-    # Clients close the connection when a result is no object.
+    # Clients close the connection when a result is not an object.
     if not isinstance(answer, dict):
         raise TypeError(f"`on_next` returned {answer!r}, it must return a dict or `None`")
     return dumps(answer)

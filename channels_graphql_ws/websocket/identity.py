@@ -1,4 +1,4 @@
-"""Who a client is: what `on_connect` has accepted, and what it is still deciding on."""
+"""The identity of a client: what `on_connect` accepted, and what it is still deciding on."""
 
 from __future__ import annotations
 

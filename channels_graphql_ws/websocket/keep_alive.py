@@ -117,13 +117,13 @@ class KeepAlive:
 
     def stop(self) -> None:
         """End."""
-        self.heard()
+        self.note_activity()
         if self._next is not None:
             self._next.cancel()
         if self._queue is not None:
             self._queue.clear()
 
-    def heard(self) -> None:
+    def note_activity(self) -> None:
         """Note that a frame has come: the client is there."""
         if self._pong is not None:
             self._pong.cancel()
@@ -148,7 +148,7 @@ class KeepAlive:
     def _effects(self) -> list[Effect]:
         try:
             return self._protocol.ping_due(_object(self._hooks.ping_payload_now(), "ping_payload"))
-        # It may be the user's method, and what it returns may have no JSON form.
+        # It may be the user's method, and its result may have no JSON form.
         except Exception:
             log.exception("`ping_payload` failed: a ping goes without it")
             return self._protocol.ping_due()
@@ -156,7 +156,7 @@ class KeepAlive:
     def _timed_out(self, relieved: int) -> None:
         self._pong = None
         # Nothing is read of a client that does not read, its pong neither. What the server has
-        # taken meanwhile is no sign: it goes into the buffers of a dead peer's socket, too.
+        # taken meanwhile is not a sign: it goes into the buffers of a dead peer's socket, too.
         if not self._owner.is_full and self._owner.relieved == relieved:
             self._owner.carry_out(self._protocol.pong_timed_out())
 

@@ -97,7 +97,7 @@ class ClientOperation:
         self.is_started = False
         self.is_stopping = False
         self.at_end: Callable[[], Eager[None]] | None = None
-        """What is to be done when it is ended from outside."""
+        """Called when it is ended from outside."""
 
     @property
     def request(self) -> Subscribe:

@@ -102,7 +102,7 @@ class Outbox:
     Attributes:
         flushing: sends what waits. While it is `None`, a frame is sent at once.
         taken: how many frames the client has taken that had to wait for it.
-        relieved: how often there was room again for those who had waited for it.
+        relieved: how often there was room again for those that had waited for it.
         size: bytes that wait behind the frame that is being sent.
     """
 
@@ -173,7 +173,7 @@ class Outbox:
             # With a default, as most have nothing to wait for: an exception that says so would
             # cost more than all the rest here.
             waiting_for = next(steps, _DONE)
-        # Servers raise what they like, and what is around them.
+        # Servers raise errors of any class.
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             self._fail(error, send, event)
             return

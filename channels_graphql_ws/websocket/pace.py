@@ -1,4 +1,4 @@
-"""Bound the rate at which one client is read, and have its bursts give way to others."""
+"""Limit the rate at which one client is read, and let others run during its bursts."""
 
 from __future__ import annotations
 

@@ -332,7 +332,7 @@ class ServerProtocol:
         return self._close(CloseCode.TIMEOUT, "Connection initialisation timeout")
 
     def full(self, error: JsonObject, reason: str) -> list[Effect]:
-        """The application lets the client in, but there is no room for it now."""
+        """The application accepts the client, but a limit is reached."""
         if self.state is not _INITIALISING:
             return []
         answer = self._send(messages.ConnectionError(error))
@@ -374,7 +374,7 @@ class ServerProtocol:
         self._takes_operations = False
 
     def shut_down(self, *, completes: bool) -> list[Effect]:
-        """The server goes; with `completes`, tell the client that it has had everything."""
+        """The server goes; with `completes`, tell the client that it received everything."""
         if self.state is _CLOSED:
             return []
         last_words = [messages.Complete(id) for id in self._operations] if completes else []

@@ -58,8 +58,8 @@ class Subprotocol:
         """Turn a decoded JSON value into a message.
 
         Raises:
-            UnknownMessageTypeError: its `type` is no word of this dialect.
-            InvalidMessageError: it is no message at all; the text says why.
+            UnknownMessageTypeError: its `type` does not belong to this dialect.
+            InvalidMessageError: it is not a message at all; the text says why.
         """
         if not isinstance(content, dict):
             raise InvalidMessageError("Message must be a JSON object")

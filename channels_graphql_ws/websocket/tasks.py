@@ -23,7 +23,7 @@ class ConnectionTasks:
 
     Args:
         loop: the event loop of the connection.
-        failed: called when a task has failed, which is a mistake of ours.
+        failed: called when a task has failed, which is a bug of this package.
     """
 
     __slots__ = ("_failed", "_loop", "_tasks")

@@ -57,7 +57,7 @@ def not_awaited(value: Any) -> None:
 
 
 async def gathered(results: Any, waiting: list[Any]) -> Any:
-    """Wait for items of a dictionary or list, all at once, and put in what they give."""
+    """Await items of a dictionary or list concurrently, and store their results."""
     values = await gather(*[results[key] for key in waiting])
     for key, value in zip(waiting, values, strict=True):
         results[key] = value
@@ -65,7 +65,7 @@ async def gathered(results: Any, waiting: list[Any]) -> Any:
 
 
 async def one_by_one(results: dict[str, Any], waiting: list[str]) -> Any:
-    """Wait for items of a dictionary, one after another, and put in what they give."""
+    """Await items of a dictionary one after another, and store their results."""
     for key in waiting:
         results[key] = await results[key]
     return marked(results)

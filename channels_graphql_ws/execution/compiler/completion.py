@@ -179,7 +179,7 @@ def _leaf(type_: Any, place: FieldPosition) -> Complete:
         result = complete_leaf(type_, value)
         if type(result) in kinds or not is_awaitable(result):
             return result
-        # Who would let a scalar wait? But graphql-core does.
+        # Awaitable scalars are odd, but graphql-core accepts them.
         return awaited(result)
 
     return complete

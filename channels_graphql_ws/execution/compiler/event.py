@@ -1,4 +1,4 @@
-"""A subscription with its variables: what is there before the first event comes."""
+"""A subscription with its variables, before its first event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One field: resolve it, and complete what the resolver gave."""
+"""One field: resolve it, and complete what the resolver returned."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Field:
         self._kinds = plans.kinds
 
     def execute(self, run: Execution, source: Any, parent_path: Path | None) -> Any:
-        """Resolve the field; give data or a coroutine. `failed` knows what to do with errors."""
+        """Resolve the field; return data or a coroutine. Errors go to `failed`."""
         return self.execute_at(run, source, make(Path, (parent_path, self.key, self._type_name)))
 
     def execute_at(self, run: Execution, source: Any, path: Path) -> Any:
@@ -239,7 +239,7 @@ class Field:
 
 
 def _read_by(resolve: Callable[..., Any], name: str) -> Read | None:
-    """Tell what a resolver reads, if that is all it does."""
+    """Return what a resolver reads, if that is all it does."""
     if resolve is default_field_resolver:
         return Read(name, None, of_dicts=True, of_objects=False)
     if not isinstance(resolve, partial) or resolve.keywords:

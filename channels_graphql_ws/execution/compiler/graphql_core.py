@@ -53,7 +53,7 @@ CollectedErrors: Final[Callable[[], Any]] = _execute.CollectedErrors
 """Collects errors, without those below a position that is null already."""
 
 complete_leaf: Final[Callable[..., Any]] = ExecutionContext.complete_leaf_value
-"""Serialize a value of a scalar or enum type, and see that it gave something."""
+"""Serialize a value of a scalar or enum type; fail if the result is undefined."""
 
 build_response: Final[Callable[..., ExecutionResult]] = ExecutionContext.build_response
 """Put data and errors, in order, into a result."""
@@ -84,7 +84,7 @@ def runtime_type(
     """Return the type that a value of an interface or union is said to have.
 
     Raises:
-        GraphQLError: there is no such type, or it is none of the possible ones.
+        GraphQLError: there is no such type, or it is not one of the possible ones.
     """
     context: Any = SimpleNamespace(schema=schema)
     return ExecutionContext.ensure_valid_runtime_type(

@@ -1,4 +1,4 @@
-"""Answers about the schema, which depend on nobody: kept for all who ask the same."""
+"""Answers about the schema, which are the same for every client: kept for all."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class LastingResult(HeavyResult):
         self._key = key
 
     def keep(self, text: str) -> None:
-        """Take the text for all who ask the same."""
+        """Keep the text for everybody who sends the same document."""
         self._answers.keep(self._key, text)
 
 

@@ -163,7 +163,7 @@ class CompiledOperation:
     def _answer(
         self, answers: Answers, run: Execution, plan: _Plan
     ) -> ExecutionResult | Awaitable[ExecutionResult]:
-        """Execute what asks for nothing but the schema, or return what it gave before."""
+        """Execute pure introspection, or return its kept result."""
         values = tuple(run.bound.variable_values.items())
         key = self, plan, values
         try:

@@ -64,7 +64,7 @@ class _Entry(NamedTuple):
     """A field, as the loop over an object's fields wants it.
 
     Attributes:
-        attribute: what to read, if reading is all there is to do.
+        attribute: what to read, if only reading is needed.
         default: what to take where that is missing, or the constant.
         kind, low, high: values that are data already.
     """

@@ -79,7 +79,7 @@ class Survey:
             raise UnknownError("too many conditions")
 
     def _height(self, selections: SelectionSetNode, level: int) -> int:
-        """Tell how deep selections are nested."""
+        """Return how deep selections are nested."""
         if level > MAX_DEPTH:
             raise UnknownError("nested too deeply")
         self._selections += len(selections.selections)

@@ -36,7 +36,7 @@ def history_of(layer: Any) -> History:
 
 
 def history_in_process(layer: Any) -> MemoryHistory:
-    """Return the history of a layer that ends at the border of this process."""
+    """Return the history of a layer that does not leave this process."""
     history = history_of(layer)
     assert isinstance(history, MemoryHistory), "such a layer has no other history"
     return history

@@ -35,7 +35,7 @@ class Tracker:
         ttl: seconds without an event after which the history expires.
         deliver: is called with each message and where it comes from.
         lost: is called with the number of events that no history has any more.
-        tell_gap: is called with the same when there is no event to tell it with.
+        tell_gap: is called with the same when there is no event to carry the gap.
 
     Attributes:
         place: that of the last event which came, `None` if it is not known yet.
@@ -66,7 +66,7 @@ class Tracker:
         self._is_silent = True
         self._held: list[Message] = []
         self._mending: asyncio.Task[None] | None = None
-        # What is to be told with the next event.
+        # Reported with the next event.
         self._missed: int | None = 0
 
     def take(self, message: Message) -> None:
@@ -77,7 +77,7 @@ class Tracker:
         place = Position(str(message["epoch"]), int(message["offset"]))
         now = self.place
         if now is None:
-            # What came before anybody listened is none of our business.
+            # Nothing that came before the first subscriber counts as lost.
             now = self.place = Position(place.epoch, place.offset - 1)
             self._first = self._first or now
         elif place.epoch != now.epoch:
