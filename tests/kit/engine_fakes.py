@@ -39,7 +39,7 @@ class FakeHub:
     def __init__(self) -> None:
         self.listeners: dict[str, list[Any]] = {}
         self.joining: Awaitable[None] | None = None
-        self.heard = 0
+        self.received = 0
 
     def listen(self, listener: Any, groups: Sequence[str]) -> bool:
         for group in groups:
@@ -71,9 +71,9 @@ class FakeHub:
         return {one for listeners in self.listeners.values() for one in listeners}
 
     def broadcast(self, payload: object = None) -> None:
-        self.heard += 1
+        self.received += 1
         for listener in self.all_listeners():
-            if listener.offer(notification(payload, self.heard)):
+            if listener.offer(notification(payload, self.received)):
                 self._give_turns(listener)
 
     def unsubscribe(self) -> None:

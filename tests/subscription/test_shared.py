@@ -520,8 +520,8 @@ async def test_a_turn_sees_to_a_few_clients_only(rig):
     clients = await several(rig, DELIVERIES_AT_ONCE + 1)
     [cohort] = rig.hub.all_listeners()
 
-    rig.hub.heard += 1
-    assert cohort.offer(notification(1, rig.hub.heard))
+    rig.hub.received += 1
+    assert cohort.offer(notification(1, rig.hub.received))
     assert cohort.run_next()
     assert sum(len(client.results) for client in clients) == DELIVERIES_AT_ONCE
     assert not cohort.run_next()
@@ -534,9 +534,9 @@ async def test_a_shared_turn_that_breaks_costs_no_other(rig, monkeypatch):
 
     clients = await several(rig, 2)
     [cohort] = rig.hub.all_listeners()
-    rig.hub.heard += 2
-    cohort.offer(notification(1, rig.hub.heard))
-    cohort.offer(notification(2, rig.hub.heard))
+    rig.hub.received += 2
+    cohort.offer(notification(1, rig.hub.received))
+    cohort.offer(notification(2, rig.hub.received))
     with monkeypatch.context() as patch:
         patch.setattr(shared, "error_log", broken)
         with pytest.raises(RuntimeError, match="a mistake"):
@@ -923,8 +923,8 @@ async def test_what_waits_for_a_slow_client_is_coalesced_where_the_class_says_so
 async def test_who_leaves_between_two_turns_gets_nothing_more(rig):
     clients = await several(rig, DELIVERIES_AT_ONCE + 1)
     [cohort] = rig.hub.all_listeners()
-    rig.hub.heard += 1
-    cohort.offer(notification(1, rig.hub.heard))
+    rig.hub.received += 1
+    cohort.offer(notification(1, rig.hub.received))
     assert cohort.run_next()
     await rig.end(clients[-1])
     assert not cohort.run_next()
