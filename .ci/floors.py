@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+
+FOLLOWERS = {"opentelemetry-api": "opentelemetry-sdk"}
+"""Packages of the tests that take one version of a dependency only: that of their own."""
 
 REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)(\[.*\])?>=(?P<floor>[\d.]+)")
 
@@ -18,14 +22,17 @@ def main(target: Path) -> None:
     for extra in project["optional-dependencies"].values():
         requirements += extra
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("".join(f"{_pin(each)}\n" for each in requirements), encoding="utf-8")
+    pins = [pin for each in requirements for pin in _pins(each)]
+    target.write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
 
 
-def _pin(requirement: str) -> str:
+def _pins(requirement: str) -> Iterator[str]:
     found = REQUIREMENT.match(requirement)
     if found is None:
         sys.exit(f"{requirement!r} has no floor")
-    return f"{found['name']}=={found['floor']}"
+    yield f"{found['name']}=={found['floor']}"
+    if found["name"] in FOLLOWERS:
+        yield f"{FOLLOWERS[found['name']]}=={found['floor']}"
 
 
 main(Path(sys.argv[1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import importlib.util
 import re
 import signal
 import sys
@@ -15,13 +16,20 @@ import pytest
 
 from channels_graphql_ws import GraphqlWsConsumer
 from channels_graphql_ws.serializer import Serializer, unregister
+from channels_graphql_ws.tracing import tracing
 from pages import blocks
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")])
 TESTING = ROOT / "docs" / "reference" / "testing.md"
 PAYLOADS = ROOT / "docs" / "reference" / "payloads.md"
+TRACES = ROOT / "docs" / "reference" / "traces.md"
 LINES_OF_THREE_SCREENS = 160
+
+# What these two say is done by tests of their own.
+NOT_RUN = {TESTING, PAYLOADS}
+if importlib.util.find_spec("opentelemetry") is None:
+    NOT_RUN.add(TRACES)
 
 
 def snippets(document: Path) -> list[str]:
@@ -52,7 +60,7 @@ def test_every_snippet_is_python(document: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The modules of a project that snippets import, and its signals as they were."""
+    """The modules of a project that snippets import; its signals and traces as they were."""
     quick_start: dict[str, Any] = {}
     exec(snippets(ROOT / "README.md")[0], quick_start)  # noqa: S102 (our own document)
     schema = quick_start["schema"]
@@ -68,15 +76,15 @@ def project(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         vars(module).update(contents)
         monkeypatch.setitem(sys.modules, name, module)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(tracing, "tracer", None)
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
-# What these two say is done by tests of their own.
 @pytest.mark.parametrize(
     "page",
-    sorted({*(ROOT / "docs" / "reference").glob("*.md")} - {TESTING, PAYLOADS}),
+    sorted({*(ROOT / "docs" / "reference").glob("*.md")} - NOT_RUN),
     ids=lambda page: page.stem,
 )
 def test_every_snippet_of_the_reference_runs(

@@ -48,6 +48,7 @@ from channels_graphql_ws.operations.interfaces import (
 )
 from channels_graphql_ws.operations.option_values import SettingsReader, check_values
 from channels_graphql_ws.operations.project_options import check_project_settings
+from channels_graphql_ws.operations.refusing import refuse
 from channels_graphql_ws.operations.replacement import replaced
 from channels_graphql_ws.operations.subscribing import Subscribing
 from channels_graphql_ws.operations.thread_modes import ThreadModes
@@ -55,6 +56,7 @@ from channels_graphql_ws.operations.transactions import atomic_databases, in_tra
 from channels_graphql_ws.pubsub.layers import check_destination, forget_cached
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.tally import operations
+from channels_graphql_ws.tracing import tracing
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -138,13 +140,13 @@ class Engine:
             yield from self._start(client, session)
         except RequestError as error:
             errors = [describe(each, session.format_error) for each in error.errors]
-            client.failed(errors, error.refusal)
+            refuse(client, errors, error.refusal)
         # Our own mistake: the client is told that much, and the log the rest.
         except (Exception, asyncio.CancelledError) as error:
             if is_cancellation(error):
                 raise
             log.exception("Operation %r failed", client.request.id)
-            client.failed([INTERNAL_ERROR], Refusal.INTERNAL)
+            refuse(client, [INTERNAL_ERROR], Refusal.INTERNAL)
 
     def _start(self, client: Client, session: Session) -> Eager[None]:
         request, schema = client.request, self.settings.schema
@@ -212,7 +214,7 @@ class Engine:
 
     def _refuse(self, client: Client, session: Session, error: Exception) -> None:
         log_refusal("Operation %r was refused", error, self.settings.mask, client.request.id)
-        client.failed([describe(error, session.format_error)], Refusal.OPERATION)
+        refuse(client, [describe(error, session.format_error)], Refusal.OPERATION)
 
     def _execute(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:
         request = asked.request
@@ -296,12 +298,20 @@ def _execute_shallowly(execute: Callable[..., Any], asked: PreparedOperation) ->
 
 
 def _count(operation: OperationDefinitionNode, answer: ExecutionResult) -> None:
-    name = None if operation.name is None else operation.name.value
-    operations.add(operation.operation.value, name, failed=bool(answer.errors))
+    operations.add(operation.operation.value, _name(operation), failed=bool(answer.errors))
+    if tracing.tracer is not None:
+        tracing.tracer.executed(answer.errors)
+
+
+def _name(operation: OperationDefinitionNode) -> str | None:
+    return None if operation.name is None else operation.name.value
 
 
 def _operation(document: Document, request: Subscribe) -> OperationDefinitionNode:
     try:
-        return document.operation(request.operation_name)
+        operation = document.operation(request.operation_name)
     except GraphQLError as error:
         raise RequestError(error) from error
+    if tracing.tracer is not None:
+        tracing.tracer.began(operation.operation.value, _name(operation))
+    return operation

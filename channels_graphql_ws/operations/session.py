@@ -42,6 +42,9 @@ from channels_graphql_ws.pubsub.hub import SEND_AWAY_TIMEOUT, Hub, hub_of
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
 from channels_graphql_ws.shutdown import drain_all
+from channels_graphql_ws.tracing import Tracer, tracing
+
+_TRACE_HEADERS: Final = frozenset({b"traceparent", b"tracestate"})
 
 _going: set[asyncio.Task[None]] = set()
 """Held here, or the garbage collector may end one half-way."""
@@ -290,9 +293,20 @@ class EndpointSession:
     def start(self, client: Client) -> Eager[None]:
         """Start an operation, see `Engine.start`."""
         running = self.engine.start(client, self)
+        if tracing.tracer is not None:
+            running = self._traced(tracing.tracer, running, client.request)
         if self._observer is None:
             return running
         return _observed(running, self._observer, client.request.id)
+
+    def _traced(self, tracer: Tracer, running: Eager[None], request: Subscribe) -> Eager[None]:
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in self.scope.get("headers", ())
+            if name in _TRACE_HEADERS
+        }
+        sources = [request.extensions or {}, self.connection_params, headers]
+        return tracer.operation(running, sources, self.scope["type"])
 
     @property
     def mask(self) -> Mask:

@@ -26,6 +26,7 @@ from channels_graphql_ws.operations.interfaces import (
     PreparedOperation,
     Session,
 )
+from channels_graphql_ws.operations.refusing import refuse
 from channels_graphql_ws.operations.thread_modes import ThreadModes
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.subscription import trail
@@ -83,7 +84,7 @@ class Subscribing:
         except Exception as error:  # noqa: BLE001 (the hook may raise anything)
             log_errors([error], execution.name, client.request.id, self.settings.mask)
             refusal = Refusal.SUBSCRIBE if is_class else Refusal.STREAM
-            client.failed([describe(error, session.format_error)], refusal)
+            refuse(client, [describe(error, session.format_error)], refusal)
             return
         asked.request.release()
         execution.tally.subscribed += 1

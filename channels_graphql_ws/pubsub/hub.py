@@ -16,7 +16,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from django.core.exceptions import SynchronousOnlyOperation
 
@@ -41,6 +41,7 @@ from channels_graphql_ws.pubsub.pump import announce_and_rest
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import Drainable, drain_all
 from channels_graphql_ws.tally import latencies
+from channels_graphql_ws.tracing import HEADER, Tracer, tracing
 
 log = ClientLog("channels_graphql_ws.broadcast")
 # The way of each event, which is not limited to some lines a minute.
@@ -481,6 +482,25 @@ class Hub:
             notification.sent_at = message.get("at")
         self._notification = notification
         self._pending.extend(listeners)
+        if tracing.tracer is not None and HEADER in message:
+            self._trace(tracing.tracer, notification, message, listeners)
+
+    def _trace(
+        self,
+        tracer: Tracer,
+        notification: Notification,
+        message: Message,
+        listeners: list[Listener],
+    ) -> None:
+        """Begin the span of an event in this process."""
+        name = getattr(listeners[0], "name", "?") if listeners else "?"
+        trace = tracer.event(message[HEADER], name, len(listeners))
+        if trace is None:
+            return
+        origin = notification.origin or Origin(message["group"])
+        notification.origin = origin._replace(trace=trace)
+        # It is offered the event last, which is when its span ends, and it never runs.
+        self._pending.append(cast("Listener", trace))
 
     def _explain(self, listeners: list[Listener], group: str) -> None:
         named = self._names.get(group)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Coroutine, Sequence
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, get_args
 
@@ -36,6 +37,7 @@ from channels_graphql_ws.subscription.names import (
 from channels_graphql_ws.subscription.sending import Addressed, AtCommit, AtOnce, sender
 from channels_graphql_ws.subscription.trail import note_broadcast
 from channels_graphql_ws.tally import tallies
+from channels_graphql_ws.tracing import tracing
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -260,7 +262,13 @@ class Subscription(_ObjectType[Payload]):
             TypeError: `using` is of no use without `on_commit`.
         """
         way = _sender(cls, using, on_commit=on_commit)
-        return way.send(_broadcasts(cls, group, payload))
+        addressed = _broadcasts(cls, group, payload)
+        tracer = tracing.tracer
+        if tracer is None:
+            return way.send(addressed)
+        return tracer.broadcast(
+            cls.__qualname__, _messages(addressed), partial(way.send, addressed)
+        )
 
     @classmethod
     @by_name
@@ -280,7 +288,13 @@ class Subscription(_ObjectType[Payload]):
             TypeError: `using` is of no use without `on_commit`.
         """
         way = _sender(cls, using, on_commit=on_commit)
-        return way.send_async(_broadcasts(cls, group, payload))
+        addressed = _broadcasts(cls, group, payload)
+        tracer = tracing.tracer
+        if tracer is None:
+            return way.send_async(addressed)
+        return tracer.broadcast_async(
+            cls.__qualname__, _messages(addressed), partial(way.send_async, addressed)
+        )
 
     @classmethod
     @by_name
@@ -301,7 +315,14 @@ class Subscription(_ObjectType[Payload]):
             TypeError: `using` is of no use without `on_commit`.
         """
         way = _sender(cls, using, on_commit=on_commit)
-        way.send_sync(_broadcasts(cls, group, payload))
+        addressed = _broadcasts(cls, group, payload)
+        tracer = tracing.tracer
+        if tracer is None:
+            way.send_sync(addressed)
+        else:
+            tracer.broadcast(
+                cls.__qualname__, _messages(addressed), partial(way.send_sync, addressed)
+            )
 
     @classmethod
     @by_name
@@ -369,6 +390,10 @@ def _broadcasts(cls: type[Subscription], group: str | None, payload: object) -> 
     for layer, outgoing in addressed:
         note_broadcast(cls, group, layer, outgoing.message["group"])
     return addressed
+
+
+def _messages(addressed: Sequence[Addressed]) -> list[dict[str, Any]]:
+    return [outgoing.message for _, outgoing in addressed]
 
 
 _OBJECT_TYPE: Final = (

@@ -36,6 +36,7 @@ from channels_graphql_ws.subscription.field import Delivery, Hook, Source, curre
 from channels_graphql_ws.subscription.patience import ENDLESS, HookWatch
 from channels_graphql_ws.subscription.placements import Placements
 from channels_graphql_ws.tally import tallies
+from channels_graphql_ws.tracing import tracing
 
 
 class Payload(Protocol):
@@ -164,6 +165,8 @@ class EventExecution:
         current_delivery.set(self.delivery)
         # User code of one event never sees what another subscription has set.
         self.variables = copy_context()
+        if tracing.tracer is not None:
+            self.variables.run(tracing.tracer.leave_operation)
 
     def _place(self, placements: Placements, middleware: Any) -> None:
         resolver = self._field.root.definition.resolve or default_field_resolver

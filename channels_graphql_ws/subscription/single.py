@@ -183,7 +183,7 @@ class SingleSubscriber(Subscriber):
 
     async def _run_after(self, waiting: Awaitable[None]) -> None:
         await waiting
-        rest = eager.start(self._run())
+        rest = eager.start(self._traced_run())
         if rest is not None:
             await rest
 
@@ -198,7 +198,7 @@ class SingleSubscriber(Subscriber):
             or self._continuity is not None
             or (queue is not None and queue.missed)
         ):
-            return eager.start(self._run())
+            return eager.start(self._traced_run())
         plan = self._plan
         try:
             result = plan.start(event.payload(), event)

@@ -171,7 +171,15 @@ class Subscriber(ABC):
 
     def _begin(self) -> Coroutine[Any, Any, None] | None:
         """Run once; return the rest of the run, if it has to wait."""
-        return self._plan.variables.run(eager.start, self._run())
+        return self._plan.variables.run(eager.start, self._traced_run())
+
+    def _traced_run(self) -> Eager[None]:
+        """Execute what is current, within its trace if it has one."""
+        origin = getattr(self._current, "origin", None)
+        if origin is None or origin.trace is None:
+            return self._run()
+        run: Eager[None] = origin.trace.around(self._run(), self.name)
+        return run
 
     @abstractmethod
     def _run(self) -> Eager[None]:
