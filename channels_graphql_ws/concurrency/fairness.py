@@ -113,19 +113,27 @@ class FairQueue:
 
     def _grant_next(self) -> bool:
         """Grant a free place to the next owner that may have it; return whether there is one."""
-        if self._free <= 0 or not self._waiting:
-            return False
-        next_owner = next(self._entitled(), None)
-        if next_owner is None:
-            return False
-        waiting = self._waiting[next_owner]
-        self._take(next_owner)
-        waiting.popleft().set_result(None)
+        while self._free > 0:
+            next_owner = next(self._entitled(), None)
+            if next_owner is None:
+                return False
+            granted = self._next_of(next_owner)
+            # Many may be cancelled at once, and not have got to know of it yet.
+            if not granted.done():
+                self._take(next_owner)
+                granted.set_result(None)
+                return True
+        return False
+
+    def _next_of(self, owner: object) -> asyncio.Future[None]:
+        """Take out what waits first, and let other owners be next."""
+        waiting = self._waiting[owner]
+        granted = waiting.popleft()
         if waiting:
-            self._waiting.move_to_end(next_owner)
+            self._waiting.move_to_end(owner)
         else:
-            del self._waiting[next_owner]
-        return True
+            del self._waiting[owner]
+        return granted
 
     def _take(self, owner: object) -> None:
         self._free -= 1
@@ -139,10 +147,11 @@ class FairQueue:
         return (each for each in self._waiting if self._has_less_than_its_share(each))
 
     def _forget(self, owner: object, granted: asyncio.Future[None]) -> None:
-        waiting = self._waiting[owner]
-        waiting.remove(granted)
-        if not waiting:
-            del self._waiting[owner]
+        waiting = self._waiting.get(owner, ())
+        if waiting and granted in waiting:
+            waiting.remove(granted)
+            if not waiting:
+                del self._waiting[owner]
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

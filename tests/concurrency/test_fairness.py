@@ -100,6 +100,25 @@ async def test_who_is_cancelled_with_a_place_already_given_gives_it_back() -> No
     assert door.inside == ["a", "c"]
 
 
+@pytest.mark.parametrize("first_is_inside", [False, True])
+async def test_all_of_an_owner_may_be_cancelled_at_once(first_is_inside: bool) -> None:
+    """As when a client goes: each gives its place to the next, which is cancelled as well."""
+    door = Door(places=2, share=1)
+    await door.come("b", "a", "a", "a", "a", "b")
+    if first_is_inside:
+        door.places["a"].pop().leave()
+        door.inside.remove("a")
+    for task in door.tasks[1:5]:
+        task.cancel()
+    door.places["a"].clear()
+    await asyncio.wait(door.tasks[1:5])
+    assert all(task.cancelled() for task in door.tasks[2:5])
+    await door.come("c")
+    assert door.inside[-1] == "c"
+    await door.go("b")
+    assert door.inside[-1] == "b"
+
+
 @pytest.mark.parametrize("in_thread", [False, True])
 async def test_a_place_is_given_back_once_and_with_its_end_at_the_latest(in_thread: bool) -> None:
     door = Door(places=1, share=1)
