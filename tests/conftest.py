@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
@@ -69,9 +69,16 @@ def redis_outage() -> Iterator[redis_server.RedisServer]:
         yield server
 
 
-def _redis() -> redis_server.RedisServer:
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """The URL of a Valkey server of our own."""
+    with _redis(redis_server.find_valkey) as server:
+        yield server.url
+
+
+def _redis(find: Callable[[], str] = redis_server.find_program) -> redis_server.RedisServer:
     try:
-        return redis_server.RedisServer()
+        return redis_server.RedisServer(program=find())
     except redis_server.RedisNotFoundError as error:
         if redis_server.is_required():
             pytest.fail(str(error), pytrace=False)

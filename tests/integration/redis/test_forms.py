@@ -1,4 +1,4 @@
-"""The forms in which Redis is run: password, TLS, Sentinel, Cluster. Broadcasts, histories."""
+"""Broadcasts and histories in each form of Redis: password, TLS, Sentinel, Cluster, Valkey."""
 
 from __future__ import annotations
 
@@ -76,6 +76,13 @@ async def check_all(kind: Any, host: Any) -> None:
         assert page is not None
         assert [entry.payload for entry in page.entries] == [b"1", b"2"]
         assert await history.heads(["G", "H"]) == [Position(places[0].epoch, 3), None]
+
+
+@BOTH
+async def test_a_valkey(kind: Any, valkey_url: str) -> None:
+    async with Redis.from_url(valkey_url) as client:
+        assert (await client.info())["server_name"] == "valkey"
+    await check_all(kind, valkey_url)
 
 
 @BOTH

@@ -25,6 +25,7 @@ KINDS = [
     pytest.param("core", marks=pytest.mark.redis),
     pytest.param("pubsub", marks=pytest.mark.redis),
     pytest.param("hosts", marks=pytest.mark.redis),
+    pytest.param("valkey", marks=pytest.mark.redis),
 ]
 
 
@@ -33,7 +34,8 @@ async def history(request: pytest.FixtureRequest) -> AsyncIterator[History]:
     if request.param == "memory":
         yield history_of(InMemoryChannelLayer())
         return
-    url = request.getfixturevalue("redis_url")
+    server = "valkey_url" if request.param == "valkey" else "redis_url"
+    url = request.getfixturevalue(server)
     kind: Any = RedisPubSubChannelLayer if request.param == "pubsub" else RedisChannelLayer
     hosts = [url, url.replace("/0", "/1")] if request.param == "hosts" else [url]
     layer = kind(hosts=hosts, prefix=uuid.uuid4().hex)
