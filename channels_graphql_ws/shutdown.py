@@ -27,6 +27,9 @@ DEFAULT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
 """Seconds that a client may take to be told, and what belongs to it to end."""
 
+TRAILING_TIMEOUT = 2.0
+"""Seconds that receivers of signals may take at the end."""
+
 CLOSED_PER_SECOND = 1_000
 """Clients that are sent away in a second, unless the time is too short for that: they come
 again as they go, and a deploy of ten thousand must not come back as one wave."""
@@ -84,6 +87,8 @@ class Connections:
         """Whether nobody else may come in."""
         self.ends_at = inf
         """When all has to be over, by the clock of the event loop."""
+        self.trailing: set[asyncio.Task[None]] = set()
+        """What is still to be told of connections, to receivers of signals for example."""
         self._connections: set[Drainable] = set()
         self._listens = False
 
@@ -104,6 +109,16 @@ class Connections:
         """A connection has gone; harmless for one that is not known."""
         self._connections.discard(connection)
 
+    def finishes(self, task: asyncio.Task[None]) -> None:
+        """Keep a task that a shutdown waits for, but not long."""
+        self.trailing.add(task)
+        task.add_done_callback(self.trailing.discard)
+
+    async def finish(self) -> None:
+        """Wait for the tasks that `finishes` has got, `TRAILING_TIMEOUT` seconds at most."""
+        if self.trailing:
+            await asyncio.wait(self.trailing, timeout=remaining(TRAILING_TIMEOUT))
+
     async def drain(self, timeout: float) -> None:
         """Refuse new connections, and end all that there are; return by the deadline.
 
@@ -115,6 +130,7 @@ class Connections:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(self.ends_at):
                 await drain_all(list(self._connections), timeout)
+        await self.finish()
 
     def listen_for_signals(self, timeout: float, signals: Iterable[signal.Signals]) -> None:
         """Leave when the process gets one of these signals, and pass it on then."""

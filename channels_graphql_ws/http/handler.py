@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from django.http import HttpResponse
 from graphql import OperationType
@@ -51,12 +51,18 @@ from channels_graphql_ws.operations.places import (
     places_of_loop,
     user_of,
 )
+from channels_graphql_ws.operations.session import signals_of
 from channels_graphql_ws.shutdown import connections_of_loop
 
 log = ClientLog("channels_graphql_ws.http")
 
 RESTARTING = "The server is about to restart, try again"
 RETRY = {"Retry-After": "1"}
+
+REFUSED: Final = frozenset(
+    {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+)
+"""Statuses that say that a client may not do what it asks for, or not now."""
 
 Answer: TypeAlias = HttpResponse | StreamingResponse
 
@@ -139,6 +145,7 @@ class RequestHandler:
             self._accepted = self._negotiate()
             return await self._serve()
         except HttpError as error:
+            self._tell_refused(error)
             self._request.close()
             return answers.refusal(self._response, error, self._accepted.single)
         except ClientGoneError:
@@ -148,6 +155,12 @@ class RequestHandler:
             log.exception("A request failed")
             self._request.close()
             return self._internal_error()
+
+    def _tell_refused(self, error: HttpError) -> None:
+        """Tell receivers of signals, if it is the client and not the request that is refused."""
+        if error.status in REFUSED:
+            scope, status = self._request.scope, int(error.status)
+            signals_of(self._endpoint).refuse(scope, "request", error.message, code=status)
 
     def _internal_error(self) -> HttpResponse:
         error = HttpError("Internal server error", HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -373,6 +386,7 @@ class RequestHandler:
         try:
             self._place = self._take_place()
         except HttpError as error:
+            self._tell_refused(error)
             raise UnsuitableError(error.message, error.status, error.headers) from None
         return OwnStream(self._stream(accepted.stream))
 
@@ -431,7 +445,8 @@ class RequestHandler:
         reservations = self._reservations
         reservations.make_room(owner, endpoint.max_event_streams)
         stream, most = self._stream(MediaType.EVENT_STREAM), endpoint.max_operations_per_connection
-        reservation = Reservation(stream, most, self._take_place(), owner)
+        place, signals = self._take_place(), signals_of(endpoint)
+        reservation = Reservation(stream, most, place, signals, scope, owner)
         reservations.add(reservation, endpoint.reservation_timeout)
         self._response.status_code = HTTPStatus.CREATED
         self._response.headers["Content-Type"] = "text/plain; charset=utf-8"
@@ -455,15 +470,17 @@ class RequestHandler:
             raise HttpError(
                 f'"extensions.operationId" must be a string of 1 to {MAX_ID_LENGTH} characters'
             )
+        signals = self._reservations.find(token).signals
         operation = HttpOperation(
             self._endpoint,
             self._request,
             self._response,
             wanted,
             lambda _type: SharedStream(reservation, id),
+            signals,
         )
         await operation.prepare_to_listen()
-        # Not before: it may be closed while this waits.
+        # Again: it may be closed while this waits.
         reservation = self._reservations.find(token)
         reservation.add(id, operation)
         response = HttpResponse(status=HTTPStatus.ACCEPTED)

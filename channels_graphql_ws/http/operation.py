@@ -26,6 +26,7 @@ from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
 from channels_graphql_ws.shutdown import remaining
+from channels_graphql_ws.signals import ConnectionSignals
 
 log = ClientLog("channels_graphql_ws.http")
 
@@ -90,6 +91,7 @@ class HttpOperation:
             operation, or with `None` where that cannot be known; it returns `None` where
             there will be one result, and raises `UnsuitableError` where such an operation
             is not served.
+        signals: those about the reserved stream that it belongs to, if it does.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class HttpOperation:
         response: HttpResponse,
         request: Subscribe,
         choose_sink: Callable[[OperationType | None], Sink | None],
+        signals: ConnectionSignals | None = None,
     ) -> None:
         self.http = http
         self.request = request
@@ -111,8 +114,9 @@ class HttpOperation:
         self.unsuitable: UnsuitableError | None = None
         self._endpoint = endpoint
         self._session = _Session(
-            endpoint, http.scope, more={"request": http, "response": response}
+            endpoint, http.scope, more={"request": http, "response": response}, signals=signals
         )
+        self._has_own_stream = signals is None
         self._session.on_context = self._has_context
         self._processes = overridden(endpoint, "process_result")
         self._encodes = overridden(endpoint, "encode_json")
@@ -154,6 +158,13 @@ class HttpOperation:
 
         What takes longer than `disconnect_timeout` is cancelled.
         """
+        try:
+            await self._end()
+        finally:
+            if self._has_own_stream:
+                self._session.signals.closed(self.http.scope, None)
+
+    async def _end(self) -> None:
         self._is_over = True
         # A hook may have refused the operation before there was a context.
         self._session.on_context = _nothing
@@ -219,6 +230,7 @@ class HttpOperation:
             raise RequestError(error) from error
         self.type = type
         if type is OperationType.SUBSCRIPTION:
+            self._session.signals.opened(self.http.scope)
             self._session.send_away_with_hub(self)
             self._session.watch_rights()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Collection, Coroutine, Hashable
+from collections.abc import Collection, Coroutine, Hashable, Mapping
 from http import HTTPStatus
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,6 +14,7 @@ from channels_graphql_ws.http.errors import HttpError
 from channels_graphql_ws.http.operation import HttpOperation
 from channels_graphql_ws.http.stream import ResponseStream, Text, chunk_of
 from channels_graphql_ws.operations.places import Place
+from channels_graphql_ws.signals import ConnectionSignals
 
 log = ClientLog("channels_graphql_ws.http")
 
@@ -53,6 +54,8 @@ class Reservation:
         stream: what the client will read.
         max_operations: how many there may be at a time; `None`: any number.
         place: is released when it is closed.
+        signals: tell receivers of its beginning and its end.
+        scope: of the request that has reserved it.
         owner: the user or the address.
     """
 
@@ -61,9 +64,14 @@ class Reservation:
         stream: ResponseStream,
         max_operations: int | None,
         place: Place,
+        signals: ConnectionSignals,
+        scope: Mapping[str, Any],
         owner: Hashable = None,
     ) -> None:
         self.owner = owner
+        self.signals = signals
+        self._scope = scope
+        signals.opened(scope)
         self.token = secrets.token_urlsafe(32)
         self.stream = stream
         self.expiry: asyncio.TimerHandle | None = None
@@ -107,8 +115,11 @@ class Reservation:
         operations, self._operations = list(self._operations.values()), {}
         for operation in operations:
             self._spawn(operation.end())
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        try:
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            self.signals.closed(self._scope, None)
 
     def _check(self, id: str) -> None:
         if id in self._operations:

@@ -36,6 +36,7 @@ from channels_graphql_ws.operations.keywords import HttpKeywords
 from channels_graphql_ws.operations.mounting import check_is_request
 from channels_graphql_ws.operations.overrides import default
 from channels_graphql_ws.pubsub.layers import register_endpoint
+from channels_graphql_ws.shutdown import connections_of_loop
 
 
 class _DjangoView(GraphqlHttpEndpoint, View):
@@ -110,6 +111,9 @@ class _DjangoView(GraphqlHttpEndpoint, View):
             operations_in_request_thread.reset(token)
             # An operation may go on without the request: Django's thread is not there for it.
             thread.is_open = keeps_thread
+            if not hasattr(request, "scope"):
+                # The event loop ends with the request.
+                await connections_of_loop().finish()
         return answer if isinstance(answer, http.HttpResponse) else _streaming_response(answer)
 
 

@@ -139,6 +139,8 @@ class Engine:
         try:
             yield from self._start(client, session)
         except RequestError as error:
+            if error.refusal is Refusal.OPERATION:
+                session.refused(client.request, error.errors[0])
             errors = [describe(each, session.format_error) for each in error.errors]
             refuse(client, errors, error.refusal)
         # Our own mistake: the client is told that much, and the log the rest.
@@ -214,6 +216,7 @@ class Engine:
 
     def _refuse(self, client: Client, session: Session, error: Exception) -> None:
         log_refusal("Operation %r was refused", error, self.settings.mask, client.request.id)
+        session.refused(client.request, error)
         refuse(client, [describe(error, session.format_error)], Refusal.OPERATION)
 
     def _execute(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:

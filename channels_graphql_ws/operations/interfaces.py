@@ -15,12 +15,18 @@ from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.rules import NO_RULES, Rules
 from channels_graphql_ws.operations.transactions import AtomicMutations
 from channels_graphql_ws.pubsub.hub import Hub
+from channels_graphql_ws.signals import ClientSignal
 from channels_graphql_ws.subscription.declaration import GapPolicy
+from channels_graphql_ws.subscription.signals import SubscriptionSignals
 from channels_graphql_ws.subscription.single import Member
 
 
 class ActiveSubscription(Protocol):
     """A subscription that came to be."""
+
+    def tell(self, signals: SubscriptionSignals) -> None:
+        """Tell receivers of signals what becomes of it; to be called before `open`."""
+        ...
 
     def open(self) -> None:
         """Begin to send events."""
@@ -102,6 +108,18 @@ class Session(Protocol):
         """Close the connection, so that its client comes again."""
         ...
 
+    def send_signal(self, signal: ClientSignal, **arguments: Any) -> None:
+        """Send a Django signal about the client."""
+
+    def refused(self, request: Subscribe, error: Exception, name: str | None = None) -> None:
+        """Tell receivers of signals that an operation was refused.
+
+        Args:
+            request: what the client asked for.
+            error: why.
+            name: that of the operation, where the request names none.
+        """
+
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
         ...
@@ -138,3 +156,9 @@ class PreparedOperation(NamedTuple):
     operation: OperationDefinitionNode
     context: Any
     root: Any
+
+    @property
+    def name(self) -> str | None:
+        """The name of the operation, as the request or else the document has it."""
+        name = self.operation.name
+        return self.request.operation_name or (None if name is None else name.value)

@@ -285,7 +285,18 @@ def with_options(cls: type[T], options: dict[str, Any]) -> type[T]:
     }
     subclass: Any = type(cls.__name__, (cls,), {"__module__": cls.__module__, **attributes})
     check_values(subclass)
+    _declared_classes[subclass] = cls
     return subclass  # type: ignore[no-any-return]
+
+
+_declared_classes: WeakKeyDictionary[type[Any], type[Any]] = WeakKeyDictionary()
+
+
+def declared_class(cls: type[Any]) -> type[Any]:
+    """Return the class as it was written, for one that `with_options` has made."""
+    while cls in _declared_classes:
+        cls = _declared_classes[cls]
+    return cls
 
 
 def core_schema(schema: Any) -> GraphQLSchema:

@@ -27,6 +27,7 @@ from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.operations.engine import Engine, engine_of
 from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import Client
+from channels_graphql_ws.operations.option_values import declared_class
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import address_of, user_of
 from channels_graphql_ws.operations.revocation import (
@@ -42,6 +43,7 @@ from channels_graphql_ws.pubsub.hub import SEND_AWAY_TIMEOUT, Hub, hub_of
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
 from channels_graphql_ws.shutdown import drain_all
+from channels_graphql_ws.signals import ClientSignal, ConnectionSignals
 from channels_graphql_ws.tracing import Tracer, tracing
 
 _TRACE_HEADERS: Final = frozenset({b"traceparent", b"tracestate"})
@@ -108,6 +110,7 @@ class Lent:
     Args:
         alias: that of the channel layer.
         channel_name: the channel of the connection, `None` if it has none of its own.
+        signals: tell receivers of Django signals about the connection.
         is_closed: whether nobody may begin to listen any more.
     """
 
@@ -121,9 +124,18 @@ class Lent:
         "channel_name",
         "drainable",
         "is_closed",
+        "signals",
     )
 
-    def __init__(self, alias: str, channel_name: str | None, *, is_closed: bool) -> None:
+    def __init__(
+        self,
+        alias: str,
+        channel_name: str | None,
+        signals: ConnectionSignals,
+        *,
+        is_closed: bool,
+    ) -> None:
+        self.signals = signals
         self.channel_name = channel_name
         self.is_closed = is_closed
         self.drainable: Revocable | None = None
@@ -241,6 +253,7 @@ class EndpointSession:
         scope: the ASGI scope of the connection or request.
         channel_name: the channel of the connection, `None` if it has none of its own.
         more: what `info.context` has besides what every context has.
+        signals: those about the connection, if it has begun before.
         is_closed: whether nobody may begin to listen any more.
 
     Raises:
@@ -266,10 +279,13 @@ class EndpointSession:
         channel_name: str | None = None,
         more: Mapping[str, Any] | None = None,
         *,
+        signals: ConnectionSignals | None = None,
         is_closed: bool = False,
     ) -> None:
         self.engine: Engine = engine_of(endpoint)
-        self._lent = Lent(endpoint.channel_layer_alias, channel_name, is_closed=is_closed)
+        signals = signals or signals_of(endpoint)
+        alias = endpoint.channel_layer_alias
+        self._lent = Lent(alias, channel_name, signals, is_closed=is_closed)
         self.connection_params: Mapping[str, Any] = {}
         self._endpoint = endpoint
         self.scope = scope
@@ -435,6 +451,20 @@ class EndpointSession:
         """Return `execute_operation` if it is the user's."""
         return self._endpoint.execute_operation if self._executes else None
 
+    @property
+    def signals(self) -> ConnectionSignals:
+        """What tells receivers of Django signals about the connection."""
+        return self._lent.signals
+
+    def send_signal(self, signal: ClientSignal, **arguments: Any) -> None:
+        """Send a Django signal about the client."""
+        self._lent.signals.send(signal, self.scope, **arguments)
+
+    def refused(self, request: Subscribe, error: Exception, name: str | None = None) -> None:
+        """Tell receivers of signals that an operation was refused, see `Session`."""
+        named = {"operation_id": request.id, "operation_name": request.operation_name or name}
+        self._lent.signals.refuse(self.scope, "operation", error, error=error, **named)
+
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Return what a client is told of an error."""
         return self._endpoint._format_error(self.mask(error))  # noqa: SLF001 (its public name)
@@ -446,6 +476,11 @@ class EndpointSession:
     async def close(self) -> None:
         """Release what was lent; harmless when repeated."""
         await self._lent.close()
+
+
+def signals_of(endpoint: object) -> ConnectionSignals:
+    """Return what tells receivers about one connection to an endpoint."""
+    return ConnectionSignals(declared_class(type(endpoint)))
 
 
 async def _lending(made: Awaitable[Any]) -> Any:

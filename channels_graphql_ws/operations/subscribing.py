@@ -47,6 +47,7 @@ from channels_graphql_ws.subscription.queue import queue_for
 from channels_graphql_ws.subscription.recovery import Recovery, Restored
 from channels_graphql_ws.subscription.shared import SharedMember
 from channels_graphql_ws.subscription.sharing_key import SharedSubscribers, SharingKey, sharing_key
+from channels_graphql_ws.subscription.signals import SubscriptionSignals, has_receivers
 from channels_graphql_ws.subscription.single import SingleSubscriber
 from channels_graphql_ws.subscription.subscriber import refuse_namesakes
 
@@ -75,19 +76,23 @@ class Subscribing:
         """Set up and open a subscription, or tell the client why not."""
         execution = self._execution(asked, asked.context)
         is_class = isinstance(execution.source, Source)
+        signals = _signals(asked, execution, client, session) if has_receivers() else None
         subscription: ActiveSubscription
         try:
             if is_class:
-                subscription = yield from self._listen(asked, execution, client, session)
+                subscription = yield from self._listen(asked, execution, client, session, signals)
             else:
-                subscription = yield from self._iterate(execution, client, session)
+                subscription = yield from self._iterate(execution, client, session, signals)
         except Exception as error:  # noqa: BLE001 (the hook may raise anything)
+            session.refused(client.request, error, asked.name)
             log_errors([error], execution.name, client.request.id, self.settings.mask)
             refusal = Refusal.SUBSCRIBE if is_class else Refusal.STREAM
             refuse(client, [describe(error, session.format_error)], refusal)
             return
         asked.request.release()
         execution.tally.subscribed += 1
+        if signals is not None:
+            signals.begin()
         subscription.open()
 
     def _execution(self, asked: PreparedOperation, context: Any) -> EventExecution:
@@ -126,6 +131,7 @@ class Subscribing:
         execution: EventExecution,
         client: Client,
         session: Session,
+        signals: SubscriptionSignals | None,
     ) -> Eager[SingleSubscriber | SharedMember]:
         """Set up a subscription to broadcasts."""
         hub = session.hub()
@@ -150,6 +156,9 @@ class Subscribing:
         else:
             subscription = self._shared_member(asked, execution, client, session, key)
         subscription.on_gap = self._on_gap(execution, session)
+        if signals is not None:
+            signals.joined(name for name in names or () if name is not None)
+            subscription.tell(signals)
         client.subscribed(subscription)
         try:
             recovery = self._recovery(asked, execution, hub, groups)
@@ -198,13 +207,19 @@ class Subscribing:
         return TELL if policy == "tell" else OnGap(policy, session.send_away)
 
     def _iterate(
-        self, execution: EventExecution, client: Client, session: Session
+        self,
+        execution: EventExecution,
+        client: Client,
+        session: Session,
+        signals: SubscriptionSignals | None,
     ) -> Eager[GeneratorSubscription]:
         """Set up a subscription to what the user's method yields."""
         source = yield from execution.call_once(execution.source, "A subscription to")
         subscription = GeneratorSubscription(
             execution, client, source, format_error=session.format_error, id=client.request.id
         )
+        if signals is not None:
+            subscription.tell(signals)
         client.subscribed(subscription)
         try:
             self._confirm(client, session)
@@ -296,6 +311,21 @@ class Subscribing:
             if not result.errors:
                 self._confirmation = dict(message), text
         client.confirmed(text)
+
+
+def _signals(
+    asked: PreparedOperation, execution: EventExecution, client: Client, session: Session
+) -> SubscriptionSignals:
+    is_class = isinstance(execution.source, Source)
+    return SubscriptionSignals(
+        session.send_signal,
+        operation_id=client.request.id,
+        operation_name=asked.name,
+        subscription=execution.subscription_class if is_class else None,
+        name=execution.name,
+        context=asked.context,
+        groups=[],
+    )
 
 
 def _confirmation(

@@ -24,6 +24,7 @@ from channels_graphql_ws.execution.request import JsonObject, Refusal
 from channels_graphql_ws.pubsub.hub import RUNS_AT_ONCE
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.patience import HookTimeoutError
+from channels_graphql_ws.subscription.signals import SubscriptionSignals
 from channels_graphql_ws.subscription.single import Member
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
@@ -71,6 +72,11 @@ class GeneratorSubscription:
         self._id = id
         self._ended = False
         self._task: asyncio.Task[None] | None = None
+        self._signals: SubscriptionSignals | None = None
+
+    def tell(self, signals: SubscriptionSignals) -> None:
+        """Tell receivers of signals what becomes of it; to be called before `open`."""
+        self._signals = signals
 
     def open(self) -> None:
         """Begin to iterate."""
@@ -81,6 +87,7 @@ class GeneratorSubscription:
     def end(self) -> Eager[None]:
         """Stop, and wait until the `finally` of the generator has run."""
         task, was_ended = self._task, self._ended
+        self._end_signals()
         self._ended = True
         if task is None:
             if not was_ended:
@@ -101,6 +108,7 @@ class GeneratorSubscription:
             try:
                 await self._iterate()
             finally:
+                self._end_signals()
                 # From here on, ending it only means waiting.
                 self._ended = True
                 await self._close()
@@ -111,6 +119,10 @@ class GeneratorSubscription:
             self._fail(error)
         else:
             self._member.completed()
+
+    def _end_signals(self) -> None:
+        if not self._ended and self._signals is not None:
+            self._signals.end()
 
     async def _iterate(self) -> None:
         events = 0

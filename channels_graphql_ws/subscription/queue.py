@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from channels_graphql_ws.client_log import ClientLog
@@ -80,9 +80,10 @@ class NotificationQueue(Generic[T]):
     Attributes:
         dropped: how many were.
         missed: how many of them the client was not told of.
+        on_drop: is called with the number of those that are dropped, unless it is `None`.
     """
 
-    __slots__ = ("_limit", "_name", "_waiting", "dropped", "missed")
+    __slots__ = ("_limit", "_name", "_waiting", "dropped", "missed", "on_drop")
 
     tells_of_gaps = True
     """Whether dropping is a loss, and not what the policy is for."""
@@ -96,6 +97,7 @@ class NotificationQueue(Generic[T]):
     def __init__(self, name: str, limit: int) -> None:
         """Take the name of the subscription class, and how many may wait."""
         self.dropped = self.missed = 0
+        self.on_drop: Callable[[int], None] | None = None
         self._name = name
         self._limit = limit
         # An empty deque has room for 64, in each of thousands of idle subscriptions.
@@ -133,6 +135,8 @@ class NotificationQueue(Generic[T]):
         self.dropped += number
         drops.count += number
         tallies.of(self._name).dropped += number
+        if self.on_drop is not None:
+            self.on_drop(number)
         if self.tells_of_gaps and self._limit > 1:
             self.missed += number
         if self._limit > self.silent_limit:

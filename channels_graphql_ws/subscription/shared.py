@@ -22,6 +22,7 @@ from channels_graphql_ws.execution.errors import (
 from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import CoalesceKey, Notification
+from channels_graphql_ws.signals import dropped
 from channels_graphql_ws.subscription.continuity import (
     LAYER,
     SLOW,
@@ -43,6 +44,7 @@ from channels_graphql_ws.subscription.hooks import (
 )
 from channels_graphql_ws.subscription.queue import NotificationQueue
 from channels_graphql_ws.subscription.recovery import Restored
+from channels_graphql_ws.subscription.signals import Drops, SubscriptionSignals
 from channels_graphql_ws.subscription.single import (
     HELD,
     RESTART,
@@ -194,6 +196,13 @@ class SharedSubscriber(Subscriber):
         self._closed(self)
         return super().finish()
 
+    def _on_drop(self) -> Callable[[int], None] | None:
+        return Drops(self._lost_for_all).add if dropped.receivers else None
+
+    def _lost_for_all(self, number: int) -> None:
+        for member in list(self._members):
+            member.lost_by_all(number)
+
     def _begin(self) -> Coroutine[Any, Any, None] | None:
         rest = super()._begin() if self._waiting is None else None
         if self._waiting is not None:
@@ -298,6 +307,7 @@ class SharedMember:
         "_member",
         "_plan",
         "_replay",
+        "_signals",
         "_task",
         "listener",
         "on_gap",
@@ -332,7 +342,18 @@ class SharedMember:
         self._is_too_slow = False
         self._ended = False
         self._task: asyncio.Task[None] | None = None
+        self._signals: SubscriptionSignals | None = None
         subscriber.join(self)
+
+    def tell(self, signals: SubscriptionSignals) -> None:
+        """Tell receivers of signals what becomes of it; to be called before `open`."""
+        self._signals = signals
+        self._backlog.on_drop = signals.dropped
+
+    def lost_by_all(self, number: int) -> None:
+        """Tell receivers of signals what was dropped before it was executed."""
+        if self._signals is not None:
+            self._signals.lost(number)
 
     def open(self) -> None:
         """Begin: with the `initial` hook if there is one, then with what came meanwhile."""
@@ -389,7 +410,7 @@ class SharedMember:
             return
         self._ended = True
         self._backlog.clear()
-        note_ended(self._plan.name, self._id)
+        note_ended(self._plan.name, self._id, self._signals)
         yield from wind_down(self._plan, self._id, self._task, self.listener.leave(self))
 
     def _start(self, first: Eager[None] | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from logging import DEBUG
 from typing import Any, Final, Protocol
 
@@ -32,6 +32,7 @@ from channels_graphql_ws.subscription.hooks import (
     wind_down,
 )
 from channels_graphql_ws.subscription.recovery import Restored
+from channels_graphql_ws.subscription.signals import SubscriptionSignals
 from channels_graphql_ws.subscription.subscriber import (
     END,
     Subscriber,
@@ -101,7 +102,7 @@ def encode_continued(
 class SingleSubscriber(Subscriber):
     """The subscriber of one client that shares its events with no other."""
 
-    __slots__ = ("_filters", "_format_error", "_id", "_member", "groups", "on_gap")
+    __slots__ = ("_filters", "_format_error", "_id", "_member", "_signals", "groups", "on_gap")
 
     def __init__(
         self,
@@ -122,7 +123,12 @@ class SingleSubscriber(Subscriber):
         self._format_error = format_error
         self._id = id
         self._filters = plan.has_filter
+        self._signals: SubscriptionSignals | None = None
         self._current = HELD
+
+    def tell(self, signals: SubscriptionSignals) -> None:
+        """Tell receivers of signals what becomes of it; to be called before `open`."""
+        self._signals = signals
 
     @property
     def listener(self) -> SingleSubscriber:
@@ -156,7 +162,7 @@ class SingleSubscriber(Subscriber):
         self._ended = self._ending = True
         self._forget_queue()
         self._hub.leave(self, self.groups)
-        note_ended(self.name, self._id)
+        note_ended(self.name, self._id, self._signals)
         yield from wind_down(self._plan, self._id, self._task)
 
     def run_next(self) -> bool:
@@ -320,3 +326,6 @@ class SingleSubscriber(Subscriber):
     def _complete(self) -> Eager[None]:
         yield from self.end()
         self._member.completed()
+
+    def _on_drop(self) -> Callable[[int], None] | None:
+        return None if self._signals is None else self._signals.dropped

@@ -6,7 +6,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from graphql import ExecutionResult, GraphQLError
@@ -111,6 +111,7 @@ class Subscriber(ABC):
             return True
         if self._queue is None:
             self._queue = queue_for(self._plan.subscription_class, self._queue_limit)
+            self._queue.on_drop = self._on_drop()
         if not self._queue.put(notification):
             self.is_too_slow = True
             self.finish()
@@ -231,11 +232,16 @@ class Subscriber(ABC):
             self._continuity = Continuity()
         self._continuity.miss(number, reason)
 
+    @abstractmethod
+    def _on_drop(self) -> Callable[[int], None] | None:
+        """Return what is to be told of dropped notifications, if anything is."""
+
     def _forget_queue(self) -> None:
         """Nobody is left for what waits."""
         self._replay = None
         if self._queue is not None:
             self._queue.clear()
+            self._queue.on_drop = None
 
 
 def refuse_namesakes(subscription_class: type[Subscription], group: str) -> None:

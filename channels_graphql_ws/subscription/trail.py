@@ -14,6 +14,7 @@ from channels_graphql_ws.client_log import shown
 from channels_graphql_ws.pubsub.hub import hubs_of_process
 from channels_graphql_ws.pubsub.layers import GroupSender, is_local
 from channels_graphql_ws.subscription.groups import layer_group
+from channels_graphql_ws.subscription.signals import SubscriptionSignals
 
 if TYPE_CHECKING:
     from channels_graphql_ws.subscription.declaration import Subscription
@@ -115,8 +116,10 @@ def note_subscribed(name: str, id: object, groups: Iterable[str | None]) -> None
         log.debug("Subscribed to %s (id %s), joined %s", name, shown(str(id)), where)
 
 
-def note_ended(name: str, id: object) -> None:
-    """Log the end of a subscription, whatever ended it."""
+def note_ended(name: str, id: object, signals: SubscriptionSignals | None = None) -> None:
+    """Log the end of a subscription, whatever ended it, and tell receivers of signals."""
+    if signals is not None:
+        signals.end()
     if log.isEnabledFor(logging.DEBUG):
         log.debug("The subscription to %s has ended (id %s)", name, shown(str(id)))
 

@@ -15,7 +15,7 @@ from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.execution.errors import describe, log_refusal
 from channels_graphql_ws.operations.places import NoPlaceError
 from channels_graphql_ws.websocket.interfaces import Application, ConnectionSettings
-from channels_graphql_ws.websocket.protocol import Effect, ServerProtocol, State
+from channels_graphql_ws.websocket.protocol import Close, Effect, ServerProtocol, State
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -165,12 +165,19 @@ class Admission:
         else:
             log_refusal("A client was rejected", error, self._application.mask)
             answer, reason = describe(error, self._application.format_error), "Forbidden"
-        self._owner.carry_out(self._protocol.rejected(answer, reason))
+        self._refuse(self._protocol.rejected(answer, reason), error, error)
 
     def _refuse_for_now(self, error: NoPlaceError) -> None:
         text = f"Too many connections: {error}"
         log.warning("Closing a connection of %r: %s", error.limit.key, text)
-        self._owner.carry_out(self._protocol.full({"message": text}, text))
+        self._refuse(self._protocol.full({"message": text}, text), text)
+
+    def _refuse(
+        self, effects: list[Effect], reason: object, error: Exception | None = None
+    ) -> None:
+        code = next((int(each.code) for each in effects if isinstance(each, Close)), None)
+        self._application.refused(reason, code, error)
+        self._owner.carry_out(effects)
 
     def _init_timed_out(self) -> None:
         self._timer = None
@@ -183,4 +190,4 @@ class Admission:
             hook = self._application.name_of("on_connect")
             seconds = self._settings.on_connect_timeout
             log.warning("%s took longer than %s seconds: the client is refused", hook, seconds)
-            self._owner.carry_out(effects)
+            self._refuse(effects, f"{hook} took longer than {seconds} seconds")

@@ -133,6 +133,11 @@ class ConsumerApplication:
         self._renew_session(is_first=is_first)
         return Acceptance(_acknowledgement(answer), is_another=is_another)
 
+    def refused(self, reason: object, code: int | None, error: Exception | None = None) -> None:
+        """Tell receivers of signals that the client was refused."""
+        session = self._session
+        session.signals.refuse(session.scope, "connection", reason, code=code, error=error)
+
     def name_of(self, hook: str) -> str:
         """Return what to call a hook in the log."""
         return name_of(self._consumer, hook)
@@ -180,6 +185,7 @@ class ConsumerApplication:
         else:
             self._session = self._session.for_identity(accepted.scope, accepted.connection_params)
         self._session.watch_rights()
+        self._session.signals.opened(accepted.scope)
 
     async def _send_json(self, event: dict[str, Any]) -> None:
         """Send a frame by the user's `send_json`."""

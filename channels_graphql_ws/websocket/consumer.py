@@ -37,7 +37,7 @@ from channels_graphql_ws.operations.option_values import (
 )
 from channels_graphql_ws.operations.overrides import default, overridden
 from channels_graphql_ws.operations.places import NoPlaceError
-from channels_graphql_ws.operations.session import EndpointSession
+from channels_graphql_ws.operations.session import EndpointSession, signals_of
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import (
@@ -268,10 +268,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         chosen = choose(offered, named(self.subprotocols, type(self).__qualname__))
         if chosen is None:
             log.warning("Refused a client, none of its subprotocols is ours: %s", offered)
+            code, reason = CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable"
+            signals_of(self).refuse(self.scope, "connection", reason, code=int(code))
             await self.accept()
-            await self.close(
-                int(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE), "Subprotocol not acceptable"
-            )
+            await self.close(int(code), reason)
             return
         await self.accept(subprotocol=chosen.name)
         log.debug("A client has connected to %s: %s", self.scope.get("path"), chosen.name)
@@ -404,6 +404,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             except NoPlaceError as error:
                 refusal = problem_of_place(error)
         if refusal is not None:
+            status, reason = int(refusal.status), refusal.reason
+            signals_of(self).refuse(self.scope, "handshake", reason, code=status)
             await refuse(refusal, self.scope, self.base_send)
         return refusal is not None
 
@@ -475,6 +477,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                     await self._end_connection(connection)
             finally:
                 if session is not None:
+                    scope = self._identities.accepted.scope
+                    session.signals.closed(scope, self._close_code, self.close_reason)
                     await session.close()
 
     async def _end_connection(self, connection: Connection) -> None:

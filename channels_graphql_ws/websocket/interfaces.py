@@ -64,6 +64,9 @@ class Application(KeepAliveHooks, Protocol):
         """Refuse a client by raising, or let it in."""
         ...
 
+    def refused(self, reason: object, code: int | None, error: Exception | None = None) -> None:
+        """Tell receivers of signals that the client was refused."""
+
     def has_left(self) -> bool:
         """Return whether an operation has logged the client out, or in as somebody else."""
         ...

@@ -13,6 +13,7 @@ from channels_graphql_ws.http.reservations import Reservation
 from channels_graphql_ws.http.stream import ResponseStream
 from channels_graphql_ws.http.stream_formats import EVENT_STREAM
 from channels_graphql_ws.operations.places import Places
+from channels_graphql_ws.signals import ConnectionSignals
 from http_client import scope_of
 
 
@@ -48,6 +49,7 @@ async def test_what_comes_after_the_end_is_not_heard():
 
 
 async def test_an_operation_that_is_not_there_can_be_forgotten():
-    reservation = Reservation(ResponseStream(EVENT_STREAM), 1, Places().take(()))
+    place, signals = Places().take(()), ConnectionSignals(Consumer)
+    reservation = Reservation(ResponseStream(EVENT_STREAM), 1, place, signals, {})
     reservation.forget("unknown")
     await reservation.close()

@@ -157,6 +157,7 @@ class FakeSession:
         self.formatter: Callable[[Exception], Any] = format_error
         self.own_executor: Callable[..., Any] | None = None
         self.contexts: list[OperationContext] = []
+        self.refusals: list[Exception] = []
 
     def hub(self) -> FakeHub:
         return self.the_hub
@@ -176,6 +177,12 @@ class FakeSession:
 
     def executor(self) -> Callable[..., Any] | None:
         return self.own_executor
+
+    def send_signal(self, signal: Any, **arguments: Any) -> None:
+        """Send no signal."""
+
+    def refused(self, request: Subscribe, error: Exception, name: str | None = None) -> None:
+        self.refusals.append(error)
 
     def format_error(self, error: Exception) -> Any:
         return self.formatter(error)

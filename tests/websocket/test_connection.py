@@ -91,6 +91,9 @@ class FakeApplication:
             raise answer
         return Acceptance((yield answer), is_another=False)
 
+    def refused(self, reason: object, code: int | None, error: Exception | None = None) -> None:
+        """Tell nobody."""
+
     def name_of(self, hook: str) -> str:
         return f"the {hook} of this test"
 
