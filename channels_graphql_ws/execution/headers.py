@@ -34,6 +34,11 @@ def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def has_header(scope: Mapping[str, Any], wanted: bytes) -> bool:
+    """Return whether there is a header of a lower-case name, without reading the others."""
+    return any(name.lower() == wanted for name, _ in scope.get("headers", ()))
+
+
 def problem_of_headers(scope: Mapping[str, Any]) -> str | None:
     """Return why the headers are too large to be read, `None` if they are not."""
     raw: Iterable[tuple[bytes, bytes]] = scope.get("headers", ())

@@ -10,6 +10,7 @@ import inspect
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from weakref import WeakSet
 
@@ -223,7 +224,13 @@ def is_set(endpoint: Any, name: str) -> bool:
 
 def _is_own(cls: type[Any], name: str) -> bool:
     base = next(each for each in cls.__mro__ if name in vars(each))
-    return not (_is_ours(base) and name in inspect.get_annotations(base))
+    return not (_is_ours(base) and name in _annotated(base))
+
+
+@lru_cache(maxsize=64)
+def _annotated(cls: type[Any]) -> frozenset[str]:
+    """Return the annotated names of a class of this package, which does not change."""
+    return frozenset(inspect.get_annotations(cls))
 
 
 def _is_ours(cls: type[Any]) -> bool:

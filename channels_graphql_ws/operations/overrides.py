@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -36,3 +36,22 @@ def overridden(endpoint: object, name: str) -> bool:
     """
     is_own = not is_default(getattr(endpoint, name))
     return is_own and name not in getattr(endpoint, "own_names", ())
+
+
+def all_overridden(endpoint: object, names: Iterable[str]) -> frozenset[str]:
+    """Return those of several names for which `overridden` is true.
+
+    Args:
+        endpoint: the instance.
+        names: of methods that are marked as a `default`.
+    """
+    own, cls = vars(endpoint), type(endpoint)
+    # Most hooks are the library's, which is seen without making a bound method of each.
+    return frozenset(
+        [
+            name
+            for name in names
+            if (name in own or id(getattr(cls, name)) not in _defaults)
+            and overridden(endpoint, name)
+        ]
+    )

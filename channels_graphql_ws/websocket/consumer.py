@@ -35,7 +35,7 @@ from channels_graphql_ws.operations.option_values import (
     split_options,
     with_options,
 )
-from channels_graphql_ws.operations.overrides import default, overridden
+from channels_graphql_ws.operations.overrides import all_overridden, default
 from channels_graphql_ws.operations.places import NoPlaceError
 from channels_graphql_ws.operations.session import EndpointSession, signals_of
 from channels_graphql_ws.pubsub import local
@@ -241,7 +241,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._receiver = Receiver(receive)
         self.channel_layer: Any = None
         self._own_channel_name = None
-        self._overridden = frozenset([name for name in _HOOKS if overridden(self, name)])
+        self._overridden = all_overridden(self, _HOOKS)
         self._takes_frames = _RECEIVING.isdisjoint(self._overridden)
         try:
             check_instance(self)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from channels_graphql_ws.client_log import ClientLog, Sentence
-from channels_graphql_ws.execution.headers import problem_of_headers
+from channels_graphql_ws.execution.headers import has_header, problem_of_headers
 from channels_graphql_ws.operations.defaults import is_debug
 from channels_graphql_ws.operations.origins import Server
 from channels_graphql_ws.operations.places import (
@@ -48,6 +48,8 @@ def problem_of_origin(
     scope: Mapping[str, Any], allowed_origins: Sequence[str] | None
 ) -> Refusal | None:
     """Return the refusal of the page of another site, see the option `allowed_origins`."""
+    if not has_header(scope, b"origin"):
+        return None
     server = Server(scope)
     origin = server.origin
     if origin is None or server.trust(origin, allowed_origins) is not None:
