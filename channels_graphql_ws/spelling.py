@@ -103,6 +103,11 @@ def is_function(value: object) -> bool:
     return inspect.isroutine(value)
 
 
+def is_bound(cls: type[Any], name: str) -> bool:
+    """Return whether a method of a class is called without an instance."""
+    return isinstance(inspect.getattr_static(cls, name), staticmethod | classmethod)
+
+
 def takes(function: Callable[..., Any], count: int, names: Iterable[str] = ()) -> bool:
     """Return whether a function can be called with so many values and these keywords."""
     signature = _signature(function)

@@ -126,9 +126,11 @@ class OperationContext(DictAsObject):
         dictionary: is kept, not copied.
         listen: `listen_to_channel` of the connection.
         renew: `renew` of the connection.
+        consumer: over WebSocket, what Strawberry's resolvers expect as the items `ws` and
+            `request`.
     """
 
-    __slots__ = ("_listen", "_renew", "_request")
+    __slots__ = ("_consumer", "_listen", "_renew", "_request")
 
     _FROM_SCOPE = frozenset({"user", "session"})
 
@@ -137,8 +139,10 @@ class OperationContext(DictAsObject):
         dictionary: dict[str, Any],
         listen: Listen | None = None,
         renew: Renew | None = None,
+        consumer: object = None,
     ) -> None:
         super().__init__(dictionary)
+        object.__setattr__(self, "_consumer", consumer)
         object.__setattr__(self, "_listen", listen)
         object.__setattr__(self, "_renew", renew)
         object.__setattr__(self, "_request", None)
@@ -146,6 +150,7 @@ class OperationContext(DictAsObject):
     def __setstate__(self, dictionary: dict[str, Any]) -> None:
         super().__setstate__(dictionary)
         # Another process has no part in the connection.
+        object.__setattr__(self, "_consumer", None)
         object.__setattr__(self, "_listen", None)
         object.__setattr__(self, "_renew", None)
         object.__setattr__(self, "_request", None)
@@ -213,13 +218,21 @@ class OperationContext(DictAsObject):
         try:
             return self.__getattr__(name)
         except AttributeError as error:
+            if name in _OF_STRAWBERRY and self._has_consumer:
+                return object.__getattribute__(self, "_consumer")
             raise KeyError(name) from error
 
     def __contains__(self, name: object) -> bool:
         if name in self._asdict() or name in {"headers", "cookies"}:
             return True
+        if name in _OF_STRAWBERRY and self._has_consumer:
+            return True
         scope = self._scope
         return name in scope or (name in REQUEST_NAMES and bool(scope))
+
+    @property
+    def _has_consumer(self) -> bool:
+        return object.__getattribute__(self, "_consumer") is not None
 
     @property
     def _scope(self) -> Mapping[str, Any]:
@@ -266,11 +279,15 @@ class OperationContext(DictAsObject):
         )
 
 
+_OF_STRAWBERRY: Final = frozenset({"request", "ws"})
+"""Items of a context over WebSocket that resolvers written for Strawberry ask for."""
+
 _OF_REQUESTS: Final = {
     "FILES": "files are variables of the type `Upload`",
     "POST": "values come as arguments; over HTTP, `info.context.request` has the request",
     "body": "over HTTP, `info.context.request` has the request",
     "is_ajax": "`info.context.headers` has the headers",
+    "request": "over HTTP, this is the request; over WebSocket, `info.context` has what there is",
 }
 """Attributes that those who know Django's requests look for."""
 
@@ -297,6 +314,7 @@ class SharedContext(DictAsObject):
             "response",
             "session",
             "user",
+            "ws",
             *REQUEST_NAMES,
         }
     )

@@ -68,12 +68,15 @@ class BasePermission(metaclass=PermissionMeta):
         """Refuse what would not be asked, or would be mistaken for a combination.
 
         Raises:
-            TypeError: `has_permission` of a combination, or a reserved name.
+            TypeError: `has_permission` of a combination, a reserved name, or one of Strawberry's.
         """
         super().__init_subclass__(**options)
         for name in ("operator", "operands"):
             if name in vars(cls):
                 raise TypeError(f"{cls.__qualname__}: `{name}` is reserved, choose another name")
+        for name, instead in _OF_STRAWBERRY.items():
+            if name in vars(cls):
+                raise TypeError(f"{cls.__qualname__}: `{name}` is not read here: {instead}")
         if cls.operands and "has_permission" in vars(cls):
             raise TypeError(
                 f"`has_permission` of {cls.__qualname__} would not be asked: its base combines "
@@ -83,6 +86,15 @@ class BasePermission(metaclass=PermissionMeta):
     def has_permission(self, *args: Any, **kwargs: Any) -> Any:
         """Return whether the client may; to be overridden, see the class."""
         raise NotImplementedError
+
+
+_RAISE: Final = "raise a `GraphQLError` with your text and extensions in `has_permission`"
+_OF_STRAWBERRY: Final = {
+    "error_extensions": f"set `code`, or {_RAISE}",
+    "error_class": _RAISE,
+    "on_unauthorized": _RAISE,
+}
+"""What permissions written for Strawberry have, and what takes its place."""
 
 
 def _combined(operator: str, *operands: Any) -> type[BasePermission]:

@@ -215,7 +215,9 @@ class RequestHandler:
             if self._accepted.html:
                 return await pages.page(self._endpoint, self._request, self._response)
         if not self._endpoint.allow_queries_via_get:
-            raise method_not_allowed("Queries by GET are switched off", self._methods)
+            raise method_not_allowed(
+                "Queries by GET are switched off, see `allow_queries_via_get`", self._methods
+            )
         self._cross_site.check_origin()
         operation = parsing.operation_of_parameters(parameters, by_name=self._looks_up)
         return await self._run(operation)
@@ -286,7 +288,10 @@ class RequestHandler:
     def _check_form(self) -> int | None:
         """Refuse forms that are not wanted; return the limit of the length."""
         if not self._endpoint.multipart_uploads_enabled:
-            raise HttpError("Uploads are switched off", HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+            raise HttpError(
+                "Uploads are switched off, see `multipart_uploads_enabled`",
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            )
         uploads.check_csrf(self._request.headers_by_name)
         return self._endpoint.max_upload_size
 

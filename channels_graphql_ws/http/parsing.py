@@ -67,7 +67,9 @@ def operations_of(
     if not isinstance(content, list):
         return operation_of(content, by_name=by_name)
     if not max_batch_size:
-        raise HttpError("Batches are switched off: send one operation, not an array")
+        raise HttpError(
+            "Batches are switched off, see `max_batch_size`: send one operation, not an array"
+        )
     if not content:
         raise HttpError("The batch is empty")
     if len(content) > max_batch_size:

@@ -19,10 +19,12 @@ from channels_graphql_ws.operations.option_values import (
     ranges_of,
 )
 from channels_graphql_ws.operations.overrides import is_default
+from channels_graphql_ws.operations.strawberry_hooks import problem_of
 from channels_graphql_ws.spelling import (
     OldNameWarning,
     added_names,
     calls_super,
+    is_bound,
     is_function,
     place_of_user,
     refuse,
@@ -112,6 +114,8 @@ def check_names(cls: type[Any]) -> None:
             continue
         if name == _PERMISSIONS and name in vars(cls):
             _refuse_permissions(cls)
+        elif problem := problem_of(cls, base, name):
+            refuse(_error(cls, problem, name))
         elif name in _RENAMED:
             _rename(cls, name, value)
         elif name in _WITHOUT_EFFECT and name in vars(cls):
@@ -199,16 +203,12 @@ def _check_hook(cls: type[Any], base: type[Any], name: str) -> None:
 def _arguments(base: type[Any], hook: str) -> list[inspect.Parameter]:
     """Return what a hook is called with, the instance or class aside."""
     parameters = list(inspect.signature(getattr(base, hook)).parameters.values())
-    return parameters if _is_bound(base, hook) else parameters[1:]
+    return parameters if is_bound(base, hook) else parameters[1:]
 
 
 def _takes(cls: type[Any], name: str, count: int, by_name: Iterable[str] = ()) -> bool:
     """Return whether a method takes so many values beside the instance or class."""
-    return takes(getattr(cls, name), count + (not _is_bound(cls, name)), by_name)
-
-
-def _is_bound(cls: type[Any], name: str) -> bool:
-    return isinstance(inspect.getattr_static(cls, name), staticmethod | classmethod)
+    return takes(getattr(cls, name), count + (not is_bound(cls, name)), by_name)
 
 
 _BY_NAME: Final = {"on_operation": "payload"}
@@ -257,7 +257,7 @@ def _meant_hook(cls: type[Any], base: type[Any], name: str) -> str | None:
     if hook.startswith("on_"):
         return hook if _takes(cls, name, len(expected)) else None
     own = list(inspect.signature(getattr(cls, name)).parameters)
-    return hook if own[not _is_bound(cls, name) :] == [each.name for each in expected] else None
+    return hook if own[not is_bound(cls, name) :] == [each.name for each in expected] else None
 
 
 def _meant_option(cls: type[Any], base: type[Any], name: str) -> str | None:
@@ -270,7 +270,7 @@ def _meant_option(cls: type[Any], base: type[Any], name: str) -> str | None:
     return similar_name(name, fitting)
 
 
-_PLAIN: Final = (bool, float, int, list, str, timedelta, tuple)
+_PLAIN: Final = (bool, float, int, list, str, timedelta, tuple, type(None))
 """What options of other packages are."""
 
 

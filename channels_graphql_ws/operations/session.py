@@ -438,7 +438,8 @@ class EndpointSession:
         factories = self.engine.settings.data_loaders
         if factories:
             items["data_loaders"] = DataLoaders(factories)
-        context = OperationContext(items, self.listen_to_channel, self.renew)
+        consumer = None if self._more else self._endpoint
+        context = OperationContext(items, self.listen_to_channel, self.renew, consumer)
         made = call_hook(self._endpoint, "get_context", context)
         lends = self._endpoint.resolve_sync_in_threads is not False
         return _lending(made) if lends and is_awaitable(made) else made

@@ -89,7 +89,10 @@ def test_a_body_that_is_no_json_is_refused(body, message):
 
 def test_a_batch_is_refused_unless_switched_on():
     message = refused(parsing.operations_of, [{"query": "{ a }"}], max_batch_size=0)
-    assert message == "Batches are switched off: send one operation, not an array"
+    assert (
+        message
+        == "Batches are switched off, see `max_batch_size`: send one operation, not an array"
+    )
 
 
 def test_a_batch_keeps_its_order():

@@ -69,7 +69,7 @@ async def test_queries_by_get_can_be_switched_off():
     answer = await get(consumer(allow_queries_via_get=False, graphiql=False), query="{ hello }")
     assert answer.status == 405
     assert answer.headers["allow"] == "POST"
-    assert answer.message == "Queries by GET are switched off"
+    assert answer.message == "Queries by GET are switched off, see `allow_queries_via_get`"
 
 
 async def test_a_mutation_by_get_is_not_executed(gate):
@@ -111,7 +111,10 @@ async def test_a_content_type_that_any_page_may_send_is_refused(content_type):
         (b"", "The body is empty"),
         (b'{"query": "\xff\xfe"}', "The body is not UTF-8"),
         (b'{"query": "{ hel', "The body is not JSON: "),
-        (b"[]", "Batches are switched off: send one operation, not an array"),
+        (
+            b"[]",
+            "Batches are switched off, see `max_batch_size`: send one operation, not an array",
+        ),
         (b"{}", '"query" is missing'),
     ],
 )

@@ -93,7 +93,10 @@ async def test_a_resolver_finds_the_form():
 
 async def test_uploads_are_switched_off_at_first():
     answer = await upload(store(), multipart_uploads_enabled=False)
-    assert (answer.status, answer.message) == (415, "Uploads are switched off")
+    assert (answer.status, answer.message) == (
+        415,
+        "Uploads are switched off, see `multipart_uploads_enabled`",
+    )
 
 
 async def test_a_form_that_any_page_may_have_sent_is_refused():

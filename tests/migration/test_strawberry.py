@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+from copy import copy
 from typing import Any
 
 import graphene
+import pytest
 from graphql import GraphQLError, ValidationRule
 
 from asgi_socket import AsgiSocket
-from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer
+from channels_graphql_ws import (
+    BasePermission,
+    GraphqlHttpConsumer,
+    GraphqlWsConsumer,
+    OperationContext,
+)
 from http_client import post
 from support import wait_until
 
@@ -20,7 +28,10 @@ class Query(graphene.ObjectType):
 
     @staticmethod
     def resolve_hello(_root: Any, info: Any) -> str:
-        return f"{info.context['connection_params']['token']} at {info.context.ws.scope['path']}"
+        assert info.context["request"] is info.context["ws"]
+        return (
+            f"{info.context['connection_params']['token']} at {info.context['ws'].scope['path']}"
+        )
 
     @staticmethod
     def resolve_place(_root: Any, info: Any) -> str:
@@ -50,10 +61,6 @@ class Consumer(GraphqlWsConsumer):
     async def accept(self, subprotocol: Any = None, headers: Any = None) -> None:
         await super().accept(subprotocol, headers=[(b"x-served-by", b"me")])
 
-    def get_context(self, context: Any) -> Any:
-        context.ws = self
-        return context
-
     @classmethod
     def validate_document(cls, schema: Any, document: Any, rules: Any) -> Any:
         errors = super().validate_document(schema, document, rules)
@@ -75,11 +82,36 @@ async def test_the_handshake_may_have_headers_of_ones_own() -> None:
     assert socket.sent[0]["headers"] == [(b"x-served-by", b"me")]
 
 
-async def test_the_context_has_items_and_takes_the_consumer() -> None:
+async def test_the_context_has_items_and_among_them_the_consumer() -> None:
     _, [result] = await answers("{ hello }")
     assert result == {"data": {"hello": "t at /graphql/"}}
     http = await post(GraphqlHttpConsumer.as_asgi(schema=schema), {"query": "{ place }"})
     assert http.json == {"data": {"place": "POST HttpResponse"}}
+
+
+def test_items_of_strawberry_are_those_of_a_live_websocket() -> None:
+    consumer = object()
+    context = OperationContext({}, consumer=consumer)
+    for name in ("request", "ws"):
+        assert name in context
+        assert copy(context)[name] is consumer
+        assert name not in context._asdict()
+        elsewhere = pickle.loads(pickle.dumps(context))  # noqa: S301 (our own bytes)
+        for without in (OperationContext({}), elsewhere):
+            assert name not in without
+            with pytest.raises(KeyError):
+                without[name]
+    with pytest.raises(AttributeError, match=r"over WebSocket, `info\.context` has what there is"):
+        _ = context.request
+    context["ws"] = "mine"
+    assert context["ws"] == "mine"
+
+
+def test_names_of_its_permissions_say_what_takes_their_place() -> None:
+    with pytest.raises(TypeError, match=r"IsStaff: `error_extensions` is not read.* set `code`"):
+        type("IsStaff", (BasePermission,), {"error_extensions": {"code": "UNAUTHORIZED"}})
+    with pytest.raises(TypeError, match="`error_class` is not read here: raise a `GraphQLError`"):
+        type("IsStaff", (BasePermission,), {"error_class": ValueError})
 
 
 async def test_suggestions_can_be_left_out_and_aliases_limited() -> None:

@@ -554,3 +554,43 @@ def test_permissions_of_a_type_or_mutation_are_refused(field):
 def test_other_permissions_of_a_type_are_left_alone():
     root = type("Root", (graphene.ObjectType,), {"it": graphene.Field(OfAnotherLibrary)})
     assert GraphqlWsConsumer.as_asgi(schema=graphene.Schema(query=root))
+
+
+STRAWBERRYS: list[tuple[str, str]] = [
+    ("is_request_allowed", r"not called: raise in `on_operation\(op_id, payload\)`"),
+    ("get_sub_response", r"not called: set status, .* of `info\.context\.response`"),
+    ("parse_json", "not called: override `decode_json`"),
+    ("process_errors", r"not called: override `_format_error\(error\)`"),
+    ("should_render_graphql_ide", "not called: set `graphiql`"),
+]
+
+
+@pytest.mark.parametrize(("name", "instead"), STRAWBERRYS)
+def test_a_hook_of_strawberry_says_what_takes_its_place(name: str, instead: str) -> None:
+    with pytest.raises(TypeError, match=f"Mine: `{name}` of Strawberry is {instead}"):
+        declared(GraphqlHttpConsumer, **{name: one})
+    declared(GraphqlHttpConsumer, **{name: one, "own_names": [name]})
+    declared(GraphqlHttpConsumer, **{name: "a text"})
+
+
+def test_helpers_of_a_websocket_may_have_names_that_strawberry_uses_over_http() -> None:
+    declared(parse_json=one, create_response=two)
+    with pytest.raises(TypeError, match="set `subprotocols`, the preferred one first"):
+        declared(pick_websocket_subprotocol=two)
+
+
+@EVERY
+def test_classes_of_strawberrys_inside_are_refused(base: Any) -> None:
+    with pytest.raises(TypeError, match=r"`graphql_ws_handler_class` of Strawberry is not used"):
+        declared(base, graphql_ws_handler_class=dict)
+
+
+@EVERY
+def test_an_execute_operation_that_cannot_be_called_is_refused(base: Any) -> None:
+    async def strawberrys(self, request, context, root_value, sub_response): ...
+    async def some(self, schema, document, **others): ...
+
+    with pytest.raises(TypeError, match=r"gets the arguments of `graphql\.execute` by name"):
+        declared(base, execute_operation=strawberrys)
+    declared(base, execute_operation=some)
+    declared(base, execute_operation=classmethod(lambda cls, **arguments: None))
