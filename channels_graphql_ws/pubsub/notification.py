@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from copy import deepcopy
 from functools import partial
+from logging import DEBUG, getLogger
 from typing import Any, Final, TypeAlias
 
 from channels_graphql_ws.pubsub.origin import Origin
 from channels_graphql_ws.serializer import Serializer
+
+log = getLogger("channels_graphql_ws.broadcast")
 
 CoalesceKey: TypeAlias = tuple[object, Hashable] | None
 """A `coalesce` hook, and the key that it returned."""
@@ -23,11 +26,21 @@ class Notification:
 
     Attributes:
         coalesce_key: the `coalesce` hook and the key that it returned, once it was called.
+        is_traced: whether the log shows what becomes of it.
         sent_at: when it was broadcast, if anybody wants to know; a Unix time.
         origin: its place in a history and what was lost before it, if there is any of that.
     """
 
-    __slots__ = ("_again", "_data", "_first", "coalesce_key", "origin", "sent_at", "serial")
+    __slots__ = (
+        "_again",
+        "_data",
+        "_first",
+        "coalesce_key",
+        "is_traced",
+        "origin",
+        "sent_at",
+        "serial",
+    )
 
     def __init__(self, data: bytes, serial: int = 0) -> None:
         """Decode once, to know that it can be done.
@@ -41,6 +54,8 @@ class Notification:
             SynchronousOnlyOperation: decode it in a thread, see `decoded_in_thread`.
         """
         self.serial = serial
+        # Asked once for all subscribers: a skipped event costs little more than a call.
+        self.is_traced = log.isEnabledFor(DEBUG)
         self._data = data
         self._first: list[Any] = [Serializer.deserialize(data)]
         self._again: Callable[[], Any] | None = None

@@ -61,6 +61,7 @@ class EventExecution:
             source is none.
         info: what the hooks get as their `info`.
         arguments: what the hooks get as their keyword arguments.
+        is_special: whether events have data loaders, or may need a thread.
         max_result_size: bytes that a result may have, `None` for any number.
         patience: how long a hook may take.
         permissions: what is asked for each event, see `Subscription.permission_classes`.
@@ -72,7 +73,6 @@ class EventExecution:
         "_field",
         "_filter_placement",
         "_is_new_to_dicts",
-        "_is_special",
         "_loaders",
         "_placement",
         "_placements",
@@ -81,6 +81,7 @@ class EventExecution:
         "arguments",
         "delivery",
         "info",
+        "is_special",
         "max_result_size",
         "patience",
         "permissions",
@@ -121,7 +122,7 @@ class EventExecution:
         self._uses_threads = placements is not None
         self._placements = placements
         self._loaders: DataLoaders | None = None
-        self._is_special = placements is not None
+        self.is_special = placements is not None
         field: EventField | CoreEventField | list[GraphQLError] | None = None
         plan = compiled(schema, document, operation, middleware) if compiles else None
         try:
@@ -193,7 +194,7 @@ class EventExecution:
     def use_loaders(self, loaders: DataLoaders) -> None:
         """Have the data loaders of the context made anew for each event."""
         self._loaders = loaders
-        self._is_special = True
+        self.is_special = True
 
     def _forget_loaders(self) -> None:
         if self._loaders is not None:
@@ -256,21 +257,19 @@ class EventExecution:
             event: has more of them, as `publish` may have changed the first one when it turns
                 out to need a thread.
         """
-        self.delivery.skipped = False
-        self.tally.executed += 1
-        if self._is_special:
+        if self.is_special:
             return self._start_special(payload, event)
-        return self._start_here(payload)
+        return self.start_here(payload)
 
     def _start_special(self, payload: Any, event: Payload | None) -> Any:
         """Begin to execute an event that has data loaders, or may need a thread."""
         self._forget_loaders()
         placement = self._placement
         if placement is None:
-            return self._start_here(payload)
+            return self.start_here(payload)
         if placement.on_loop:
             refused, started = placement.refusals(), perf_counter()
-            result = self._start_here(payload)
+            result = self.start_here(payload)
             placement.took(perf_counter() - started)
             if placement.refusals() == refused and not _wants_thread(result):
                 return result
@@ -278,6 +277,8 @@ class EventExecution:
             payload = payload if event is None else event.payload()
             call = partial(placement.watched, partial(self._field.execute, payload))
             return self._again(result, call)
+        self.delivery.skipped = False
+        self.tally.executed += 1
         call = partial(self._field.execute, payload)
         return in_thread(partial(placement.watched, call), EVENTS)
 
@@ -290,7 +291,10 @@ class EventExecution:
         self.delivery.skipped = False
         return await in_thread(call, EVENTS)
 
-    def _start_here(self, payload: Any) -> Any:
+    def start_here(self, payload: Any) -> Any:
+        """Do as `start` where the plan is not special; most subscribers take this path."""
+        self.delivery.skipped = False
+        self.tally.executed += 1
         publish = self._publish
         if publish is None:
             return self._field.execute(payload)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from logging import DEBUG
 from typing import Any, Final, Protocol
 
 from graphql import ExecutionResult
@@ -42,7 +41,6 @@ from channels_graphql_ws.subscription.subscriber import (
     measure,
     started,
 )
-from channels_graphql_ws.subscription.trail import log as steps
 from channels_graphql_ws.subscription.trail import note_ended, note_filtered, note_skipped
 from channels_graphql_ws.tally import latencies
 
@@ -207,7 +205,10 @@ class SingleSubscriber(Subscriber):
             return eager.start(self._traced_run())
         plan = self._plan
         try:
-            result = plan.start(event.payload(), event)
+            if plan.is_special:
+                result = plan.start(event.payload(), event)
+            else:
+                result = plan.start_here(event.payload())
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (see `started`)
             result = failed(error, plan, self._id, event.serial)
         if eager.is_awaitable(result):
@@ -218,8 +219,7 @@ class SingleSubscriber(Subscriber):
             return eager.start(self._complete())
         else:
             plan.tally.skipped += 1
-            # Asked here, as a skipped event costs little more than a call.
-            if steps.isEnabledFor(DEBUG):
+            if event.is_traced:
                 note_skipped(plan.name, self._id)
         return None
 

@@ -293,12 +293,12 @@ async def test_alike_notifications_are_coalesced_while_they_wait_and_not_before(
 
 
 async def test_an_event_that_breaks_execution_itself_is_lost_alone(rig, caplog, monkeypatch):
-    def broken(plan, payload, again):
+    def broken(plan, payload):
         raise LookupError
 
     client = await rig.subscribe(NUMBERS, id="77")
     with monkeypatch.context() as patched:
-        patched.setattr(EventExecution, "start", broken)
+        patched.setattr(EventExecution, "start_here", broken)
         rig.hub.broadcast(1)
     rig.hub.broadcast(2)
     lost, found = client.results
