@@ -46,6 +46,8 @@ class CommonKeywords(TypedDict, total=False):
     operation_timeout: float | None
     own_names: Collection[str]
     resolve_sync_in_threads: bool | None
+    revalidate_every: float | None
+    revalidate_operations_every: float | None
     safety: str | None
     subscription_confirmation_message: Mapping[str, Any]
     subscription_notification_queue_limit: int

@@ -159,6 +159,15 @@ class OperationOptions:
     stream may have; one more gets an error. Queries and mutations over WebSocket are not
     counted. `None`: no limit."""
 
+    revalidate_every: Annotated[float | None, NOT_NEGATIVE] = 60.0
+    """Seconds between two look-ups whether the users of connections and event streams, and the
+    sessions that they came by, are still there: what ends without a signal of Django's is found
+    by it. One query each for all in a process. 0 or `None`: never."""
+
+    revalidate_operations_every: Annotated[float | None, NOT_NEGATIVE] = 0.0
+    """Seconds that such a look-up counts for operations over the same WebSocket; then the next
+    operation waits for another. 0: each operation does. `None`: none does."""
+
     trusted_proxies: Sequence[str] = ()
     """Addresses and networks ("10.0.0.0/8") of proxies whose `X-Forwarded-For` is believed
     when clients are counted by address. A client whose own address is not known, because it

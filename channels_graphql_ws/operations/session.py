@@ -30,6 +30,13 @@ from channels_graphql_ws.operations.interfaces import Client
 from channels_graphql_ws.operations.option_values import declared_class
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import address_of, user_of
+from channels_graphql_ws.operations.revalidation import (
+    Claim,
+    Revalidation,
+    Watched,
+    claim_of,
+    revalidation_of,
+)
 from channels_graphql_ws.operations.revocation import (
     EXPIRED,
     Revocable,
@@ -42,6 +49,7 @@ from channels_graphql_ws.operations.revocation import (
 from channels_graphql_ws.pubsub.hub import SEND_AWAY_TIMEOUT, Hub, hub_of
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
+from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import drain_all
 from channels_graphql_ws.signals import ClientSignal, ConnectionSignals
 from channels_graphql_ws.tracing import Tracer, tracing
@@ -58,6 +66,8 @@ class Endpoint(Protocol):
     channel_layer_alias: str
     max_waiting_documents: int | None
     resolve_sync_in_threads: bool | None
+    revalidate_every: float | None
+    revalidate_operations_every: float | None
     subscription_notification_queue_limit: int
     trusted_proxies: Sequence[str]
 
@@ -104,6 +114,17 @@ def _observed(running: Eager[None], observer: Observer, id: object) -> Eager[Non
     observer.settled(id)
 
 
+def _after_look_up(
+    running: Eager[None], revalidation: Revalidation, watched: Watched, trust: float
+) -> Eager[None]:
+    """Start an operation if the rights of its connection have not ended."""
+    waiting = revalidation.before_operation(watched, trust)
+    if waiting is not None:
+        yield waiting
+    if not watched.has_ended:
+        yield from running
+
+
 class Lent:
     """What all sessions of a connection or request lend: the hub, and its own channel.
 
@@ -124,6 +145,7 @@ class Lent:
         "channel_name",
         "drainable",
         "is_closed",
+        "looked_up",
         "signals",
     )
 
@@ -141,6 +163,8 @@ class Lent:
         self.drainable: Revocable | None = None
         """What is ended if nothing comes through the channel layer any more."""
         self._watched: tuple[Revocations, Revocable, Rights] | None = None
+        self.looked_up: tuple[Revalidation, Watched] | None = None
+        """What is looked up again: what the rights of the connection depend on."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._alias = alias
@@ -182,6 +206,25 @@ class Lent:
         if old != rights:
             known.discard(holder, old)
         return old
+
+    def look_up(self, claim: Claim | None, every: float | None) -> None:
+        """Look up whether a claim holds still, and no longer what was claimed before.
+
+        Args:
+            claim: `None` for one that nothing is known of.
+            every: seconds between two look-ups; 0 or `None`: never.
+        """
+        before, connection = self.looked_up, self.drainable
+        if before is not None:
+            if before[1].claim == claim and before[1].connection is connection:
+                return
+            before[0].discard(before[1])
+            self.looked_up = None
+        if claim is not None and every and connection is not None and not self.is_closed:
+            revalidation = revalidation_of(every)
+            watched = Watched(connection, claim)
+            revalidation.add(watched)
+            self.looked_up = revalidation, watched
 
     def expire(self, expires_at: Any) -> None:
         """End the connection then, instead of at the time set before.
@@ -230,6 +273,7 @@ class Lent:
     async def close(self) -> None:
         """Release everything; harmless when repeated."""
         self.watch(None, "")
+        self.look_up(None, None)
         if self._expiry is not None:
             self._expiry.cancel()
         hub, self._hub = self._hub, None
@@ -309,6 +353,9 @@ class EndpointSession:
     def start(self, client: Client) -> Eager[None]:
         """Start an operation, see `Engine.start`."""
         running = self.engine.start(client, self)
+        trust = self._endpoint.revalidate_operations_every
+        if self._lent.looked_up is not None and trust is not None:
+            running = _after_look_up(running, *self._lent.looked_up, trust)
         if tracing.tracer is not None:
             running = self._traced(tracing.tracer, running, client.request)
         if self._observer is None:
@@ -354,7 +401,12 @@ class EndpointSession:
             The rights that it had before.
         """
         self._lent.expire(self.scope.get("expires_at"))
-        return self._lent.watch(rights_of(self.scope), self.engine.settings.group_name_prefix)
+        rights = rights_of(self.scope)
+        claim = None
+        if rights is not None and project_settings.get("END_CONNECTIONS_OF_USERS"):
+            claim = claim_of(self.scope, rights)
+        self._lent.look_up(claim, self._endpoint.revalidate_every)
+        return self._lent.watch(rights, self.engine.settings.group_name_prefix)
 
     def renew(self, expires_at: Any) -> None:
         """Let the rights of the connection end at another time, see `OperationContext.renew`."""

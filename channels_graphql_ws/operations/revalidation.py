@@ -1,0 +1,280 @@
+"""Find users and sessions that have ended without a signal, and end what is theirs.
+
+An account that was closed by `QuerySet.update()`, a row that was deleted in SQL, a session that is
+gone from its store: all connections of an event loop are looked up together, every
+`revalidate_every` seconds, and those that begin an operation before it. While one look-up is under
+way, others wait and share the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY, get_user_model
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.cache import SessionStore as CacheSessions
+from django.contrib.sessions.backends.db import SessionStore as DatabaseSessions
+from django.core.cache import caches
+from django.db import connections, router
+from django.utils import timezone
+
+from channels_graphql_ws.concurrency.threads import context_of_nobody, in_thread
+from channels_graphql_ws.operations.revocation import REVOKED, Revocable, Rights, password_of
+
+log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+PATIENCE: Final = 5.0
+"""Seconds that operations wait for a look-up. Then they go on, as nobody knows better."""
+
+MOST_KEYS: Final = 500
+"""Most sessions that one query asks for."""
+
+
+Login: TypeAlias = tuple[type[Any], str]
+"""The class and the key of a session."""
+
+
+class Claim(NamedTuple):
+    """What a connection says of its user, to be looked up.
+
+    Attributes:
+        user: the primary key.
+        password: the fingerprint of the password, `None` if the user did not log in by session.
+        is_active: whether the account was open; some backends let in others, too.
+        session: the session that the user came by, if any.
+    """
+
+    user: Any
+    password: str | None
+    is_active: bool
+    session: Login | None
+
+
+def claim_of(scope: Mapping[str, Any], rights: Rights) -> Claim | None:
+    """Return what there is to look up; `None` for a user that no database knows."""
+    try:
+        user: Any = scope["user"]
+        if not isinstance(user, get_user_model()) or user._state.adding:
+            return None
+        session: Any = scope.get("session")
+        # One that was not read is not what the user came by, and would be read here.
+        is_login = session is not None and session.accessed and SESSION_KEY in session
+        by = (session.__class__, str(rights.session)) if is_login and rights.session else None
+        return Claim(user.pk, rights.password, bool(getattr(user, "is_active", True)), by)
+    # Another kind of user, or of session.
+    except Exception as error:  # noqa: BLE001
+        log.debug("A user is not looked up again: %r", error)
+        return None
+
+
+class Watched:
+    """A connection whose rights are looked up.
+
+    Attributes:
+        connection: what ends with them.
+        claim: what is looked up.
+        checked_at: when that was done last, on the clock of the event loop.
+        has_ended: the rights have.
+    """
+
+    __slots__ = ("checked_at", "claim", "connection", "has_ended")
+
+    def __init__(self, connection: Revocable, claim: Claim) -> None:
+        self.connection = connection
+        self.claim = claim
+        self.checked_at = float("-inf")
+        self.has_ended = False
+
+
+class Revalidation:
+    """Looks up the rights of connections of one event loop; see `revalidation_of`.
+
+    Args:
+        every: seconds between two look-ups of all.
+    """
+
+    def __init__(self, every: float) -> None:
+        self._every = every
+        self._loop = asyncio.get_running_loop()
+        self._watched: dict[Watched, None] = {}
+        self._wanted: dict[Watched, None] = {}
+        self._answered: asyncio.Future[None] | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[Collection[Claim]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_blind = False
+
+    def add(self, watched: Watched) -> None:
+        """Look a connection up, from now on."""
+        self._watched[watched] = None
+        if self._timer is None:
+            self._set_timer()
+
+    def discard(self, watched: Watched) -> None:
+        """Undo `add`; harmless when repeated."""
+        self._watched.pop(watched, None)
+        if not self._watched and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def before_operation(self, watched: Watched, trust: float) -> asyncio.Future[None] | None:
+        """Return what to wait for before an operation, if there is need to.
+
+        Args:
+            watched: whose operation it is.
+            trust: seconds that a look-up counts.
+        """
+        if self._loop.time() - watched.checked_at < trust:
+            return None
+        self._wanted[watched] = None
+        # Who is cancelled waits for nothing, and the others still do.
+        return asyncio.shield(self._begin())
+
+    def _set_timer(self) -> None:
+        self._timer = self._loop.call_later(self._every, self._tick, context=context_of_nobody())
+
+    def _tick(self) -> None:
+        self._set_timer()
+        self._wanted.update(self._watched)
+        self._begin()
+
+    def _begin(self) -> asyncio.Future[None]:
+        if self._answered is None:
+            self._answered = self._loop.create_future()
+        if self._running is None:
+            self._running = self._loop.create_task(self._run(), context=context_of_nobody())
+        return self._answered
+
+    async def _run(self) -> None:
+        try:
+            while self._answered is not None:
+                wanted, self._wanted = self._wanted, {}
+                answered, self._answered = self._answered, None
+                try:
+                    self._end(wanted, await self._answers({each.claim for each in wanted}))
+                finally:
+                    answered.set_result(None)
+        finally:
+            self._running = None
+
+    def _end(self, wanted: Iterable[Watched], gone: Collection[Claim]) -> None:
+        now = self._loop.time()
+        for each in wanted:
+            each.checked_at = now
+            each.has_ended = each.claim in gone
+            # It may be another client's by now, or closed.
+            if each.has_ended and each in self._watched:
+                each.connection.revoke(REVOKED)
+
+    async def _answers(self, claims: Collection[Claim]) -> Collection[Claim]:
+        """Return the claims that hold no longer; none while nobody answers."""
+        if self._asking is not None and not self._asking.done():
+            # It hangs: another thread would, too.
+            return ()
+        self._asking = task = self._loop.create_task(refuted(claims))
+        task.add_done_callback(_retrieve)
+        await asyncio.wait([task], timeout=PATIENCE)
+        error = task.exception() if task.done() else TimeoutError(f"no answer in {PATIENCE} s")
+        if error is None:
+            self._is_blind = False
+            return task.result()
+        if not self._is_blind:
+            self._is_blind = True
+            text = "Users and sessions cannot be looked up, connections stay until they can: %r"
+            log.warning(text, error)
+        return ()
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    # One that comes too late is of no interest, and must not be told of as never retrieved.
+    if not task.cancelled():
+        task.exception()
+
+
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, Revalidation]]
+_of_loops = WeakKeyDictionary()
+
+
+def revalidation_of(every: float) -> Revalidation:
+    """Return what looks up rights every so many seconds, on this event loop."""
+    known = _of_loops.setdefault(asyncio.get_running_loop(), {})
+    if every not in known:
+        known[every] = Revalidation(every)
+    return known[every]
+
+
+async def refuted(claims: Collection[Claim]) -> Collection[Claim]:
+    """Return the claims that hold no longer."""
+    if not is_in_memory():
+        claims = await in_thread(partial(look_up, claims))
+    # Coroutines have their database connection in one thread. If what they see there is not
+    # committed, as in a test case of Django, no other thread sees it.
+    return await database_sync_to_async(look_up)(claims) if claims else claims
+
+
+def is_in_memory() -> bool:
+    """Return whether users are in an SQLite database in memory, as in tests.
+
+    There, one thread that reads makes others that write fail.
+    """
+    database: Any = connections[router.db_for_read(get_user_model())]
+    return database.vendor == "sqlite" and bool(database.is_in_memory_db())
+
+
+def look_up(claims: Collection[Claim]) -> list[Claim]:
+    """Return the claims that hold no longer; to be called in a thread."""
+    users = get_user_model()._base_manager.in_bulk(  # noqa: SLF001 (Django documents it)
+        {each.user for each in claims}
+    )
+    living = _living_sessions(each.session for each in claims if each.session is not None)
+    return [
+        each
+        for each in claims
+        if not _may_stay(each, users.get(each.user)) or each.session not in living
+    ]
+
+
+def _may_stay(claim: Claim, user: Any) -> bool:
+    if user is None or (claim.is_active and not getattr(user, "is_active", True)):
+        return False
+    return claim.password is None or claim.password == password_of(user)
+
+
+def _living_sessions(sessions: Iterable[Login]) -> set[Login | None]:
+    keys: dict[type[Any], set[str]] = {}
+    for store, key in sessions:
+        keys.setdefault(store, set()).add(key)
+    living: set[Login | None] = {None}
+    for store, known in keys.items():
+        living.update((store, key) for key in _living_keys(store, known))
+    return living
+
+
+def _living_keys(store: type[Any], keys: Collection[str]) -> Iterable[str]:
+    if issubclass(store, DatabaseSessions):
+        return _keys_in_database(store, sorted(keys))
+    if issubclass(store, CacheSessions):
+        prefix = store.cache_key_prefix
+        found = caches[settings.SESSION_CACHE_ALIAS].get_many([prefix + key for key in keys])
+        return [key for key in keys if prefix + key in found]
+    return [key for key in keys if _is_kept(store(key))]
+
+
+def _keys_in_database(store: type[DatabaseSessions], keys: list[str]) -> Iterator[str]:
+    rows = store.get_model_class().objects.filter(expire_date__gt=timezone.now())
+    for start in range(0, len(keys), MOST_KEYS):
+        part = keys[start : start + MOST_KEYS]
+        yield from rows.filter(session_key__in=part).values_list("session_key", flat=True)
+
+
+def _is_kept(session: SessionBase) -> bool:
+    # One that is gone forgets its key.
+    session.load()
+    return session.session_key is not None
