@@ -6,7 +6,9 @@ import asyncio
 import logging
 import sys
 import traceback
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
@@ -39,6 +41,81 @@ def shown(text: str) -> str:
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     is_plain = text.isascii() and text.isprintable() and " " not in text and text
     return text if is_plain else repr(text)
+
+
+class LogFields:
+    """What the records of the running code are about, besides their text.
+
+    Args:
+        connection: returns `connection` and `user_id`; it is called for each record.
+        operation_id: the client's id of the operation.
+        operation_name: that of the operation, as soon as it is known.
+    """
+
+    __slots__ = ("_connection", "operation_id", "operation_name")
+
+    def __init__(
+        self,
+        connection: Callable[[], tuple[str, object]],
+        operation_id: object = None,
+        operation_name: str | None = None,
+    ) -> None:
+        self._connection = connection
+        self.operation_id = operation_id
+        self.operation_name = operation_name
+
+    def values(self) -> Mapping[str, object]:
+        """Return the fields; what a client has chosen is cut, and breaks no line."""
+        connection, user_id = self._connection()
+        return {
+            "connection": connection,
+            "user_id": _safe(user_id),
+            "operation_id": _safe(self.operation_id),
+            "operation_name": _safe(self.operation_name),
+        }
+
+
+log_fields: ContextVar[LogFields | None] = ContextVar(
+    "channels_graphql_ws_log_fields", default=None
+)
+"""What the records of the running code are about."""
+
+_NO_FIELDS: Final[Mapping[str, object]] = dict.fromkeys(
+    ("connection", "user_id", "operation_id", "operation_name")
+)
+
+
+@contextmanager
+def logs_about(fields: LogFields | None) -> Iterator[None]:
+    """Have records be about something else than the running code is."""
+    token = log_fields.set(fields)
+    try:
+        yield
+    finally:
+        log_fields.reset(token)
+
+
+class ClientFields(logging.Filter):
+    """Adds to each record which client it is about.
+
+    The loggers of this package have it. Give it to a handler, and records of your own resolvers
+    and hooks have the same attributes: `connection`, `user_id`, `operation_id` and
+    `operation_name`, each `None` where there is none.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the attributes that the record does not have yet."""
+        fields = log_fields.get()
+        for name, value in (_NO_FIELDS if fields is None else fields.values()).items():
+            vars(record).setdefault(name, value)
+        return True
+
+
+_FIELDS: Final = ClientFields()
+
+# Of these, whichever module logs by them.
+for _name in ("graphql_ws_consumer", "broadcast", "http"):
+    logging.getLogger(f"channels_graphql_ws.{_name}").addFilter(_FIELDS)
 
 
 class ClientLog:
@@ -122,6 +199,10 @@ class _Shown:
         if isinstance(value, str):
             value = value[: self._longest + 1]
         return _cut(_text(repr, value), self._longest)
+
+
+def _safe(value: object) -> object:
+    return _cut(_one_line(value[: LONGEST + 1]), LONGEST) if isinstance(value, str) else value
 
 
 def _shown(value: object) -> object:

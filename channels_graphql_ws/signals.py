@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import asgiref.sync
 from django.dispatch import Signal
 
-from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.client_log import ClientLog, log_fields
 from channels_graphql_ws.concurrency.eager import is_cancellation
 from channels_graphql_ws.concurrency.threads import Workers, context_of_nobody, in_thread
 from channels_graphql_ws.shutdown import connections_of_loop
@@ -151,8 +151,9 @@ class ConnectionSignals:
         sent = _Waiting(signal, {"connection": self.id, "scope": scope, **arguments})
         if self._waiting is None:
             self._waiting = deque([sent])
-            loop = asyncio.get_running_loop()
-            task = loop.create_task(self._send_all(), context=context_of_nobody())
+            loop, context = asyncio.get_running_loop(), context_of_nobody()
+            context.run(log_fields.set, log_fields.get())
+            task = loop.create_task(self._send_all(), context=context)
             connections_of_loop().finishes(task)
         # The end of a connection is told in any case.
         elif len(self._waiting) < MOST_WAITING or signal is disconnected:

@@ -7,9 +7,9 @@ from typing import Any, Final, TypeAlias
 
 from django.core.exceptions import PermissionDenied
 from django.db import Error as DatabaseFailure
-from graphql import ExecutionResult, GraphQLError
+from graphql import ExecutionResult, GraphQLError, Lexer, Source, TokenKind
 
-from channels_graphql_ws.client_log import ClientLog, Sentence, shown
+from channels_graphql_ws.client_log import LONGEST_TEXT, ClientLog, Sentence, shown
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.placement import needs_sync
 from channels_graphql_ws.exceptions import ConnectionRejectionError
@@ -139,6 +139,22 @@ def log_refusal(what: str, error: Exception, mask: Mask, *values: object) -> Non
         hidden = Sentence(HIDDEN if mask.hides(error) else "")
         hint = Sentence(f" {SWITCH}" if is_misplaced else "")
         log.warning(text, *values, hidden, error, hint, exc_info=error)
+
+
+def without_values(document: str) -> str:
+    """Return the beginning of a document for the log: its strings may be secrets."""
+    lexer, parts, at = Lexer(Source(document)), [], 0
+    try:
+        while (token := lexer.advance()).kind is not TokenKind.EOF and at < LONGEST_TEXT:
+            if token.kind in (TokenKind.STRING, TokenKind.BLOCK_STRING):
+                parts.append(f'{document[at : token.start]}"…"')
+            else:
+                parts.append(document[at : token.end])
+            at = token.end
+    # `parse_document` of the user's own may take what GraphQL does not.
+    except GraphQLError:
+        parts.append("…")
+    return "".join(parts)
 
 
 class RequestError(Exception):

@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from graphql import OperationType
 
 from channels_graphql_ws import graphiql
-from channels_graphql_ws.client_log import ClientLog, Sentence
+from channels_graphql_ws.client_log import ClientLog, LogFields, Sentence, logs_about
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH, problem_of_headers
 from channels_graphql_ws.execution.request import MAX_ID_LENGTH, Subscribe
@@ -49,6 +49,7 @@ from channels_graphql_ws.operations.places import (
     Place,
     address_of,
     places_of_loop,
+    user_id_of,
     user_of,
 )
 from channels_graphql_ws.operations.session import signals_of
@@ -100,6 +101,7 @@ class RequestHandler:
         self._response = HttpResponse()
         self._accepted = Accepted()
         self._place: Place | None = None
+        self._signals = signals_of(endpoint)
         self._cross_site = CrossSiteCheck(request, endpoint.allowed_origins)
 
     async def answer(self) -> Answer:
@@ -122,6 +124,13 @@ class RequestHandler:
         Raises:
             ClientGoneError: the client has gone.
         """
+        with logs_about(LogFields(self._log_fields)):
+            return await self._answer_and_headers()
+
+    def _log_fields(self) -> tuple[str, object]:
+        return self._signals.id, user_id_of(self._request.scope)
+
+    async def _answer_and_headers(self) -> tuple[Answer, dict[str, str]]:
         try:
             self._check_sizes()
         except HttpError as error:
@@ -160,7 +169,7 @@ class RequestHandler:
         """Tell receivers of signals, if it is the client and not the request that is refused."""
         if error.status in REFUSED:
             scope, status = self._request.scope, int(error.status)
-            signals_of(self._endpoint).refuse(scope, "request", error.message, code=status)
+            self._signals.refuse(scope, "request", error.message, code=status)
 
     def _internal_error(self) -> HttpResponse:
         error = HttpError("Internal server error", HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -347,7 +356,12 @@ class RequestHandler:
 
     def _operation(self, wanted: Subscribe) -> HttpOperation:
         return HttpOperation(
-            self._endpoint, self._request, self._response, wanted, self._choose_sink
+            self._endpoint,
+            self._request,
+            self._response,
+            wanted,
+            self._choose_sink,
+            self._signals,
         )
 
     async def _start(self, operations: Sequence[HttpOperation]) -> None:
@@ -450,8 +464,7 @@ class RequestHandler:
         reservations = self._reservations
         reservations.make_room(owner, endpoint.max_event_streams)
         stream, most = self._stream(MediaType.EVENT_STREAM), endpoint.max_operations_per_connection
-        place, signals = self._take_place(), signals_of(endpoint)
-        reservation = Reservation(stream, most, place, signals, scope, owner)
+        reservation = Reservation(stream, most, self._take_place(), self._signals, scope, owner)
         reservations.add(reservation, endpoint.reservation_timeout)
         self._response.status_code = HTTPStatus.CREATED
         self._response.headers["Content-Type"] = "text/plain; charset=utf-8"
@@ -483,6 +496,7 @@ class RequestHandler:
             wanted,
             lambda _type: SharedStream(reservation, id),
             signals,
+            is_on_reserved_stream=True,
         )
         await operation.prepare_to_listen()
         # Again: it may be closed while this waits.

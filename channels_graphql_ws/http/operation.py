@@ -91,7 +91,8 @@ class HttpOperation:
             operation, or with `None` where that cannot be known; it returns `None` where
             there will be one result, and raises `UnsuitableError` where such an operation
             is not served.
-        signals: those about the reserved stream that it belongs to, if it does.
+        signals: those about the request, or the reserved stream that it belongs to.
+        is_on_reserved_stream: it belongs to one.
     """
 
     def __init__(
@@ -101,7 +102,9 @@ class HttpOperation:
         response: HttpResponse,
         request: Subscribe,
         choose_sink: Callable[[OperationType | None], Sink | None],
-        signals: ConnectionSignals | None = None,
+        signals: ConnectionSignals,
+        *,
+        is_on_reserved_stream: bool = False,
     ) -> None:
         self.http = http
         self.request = request
@@ -116,7 +119,7 @@ class HttpOperation:
         self._session = _Session(
             endpoint, http.scope, more={"request": http, "response": response}, signals=signals
         )
-        self._has_own_stream = signals is None
+        self._has_own_stream = not is_on_reserved_stream
         self._session.on_context = self._has_context
         self._processes = overridden(endpoint, "process_result")
         self._encodes = overridden(endpoint, "encode_json")
@@ -126,6 +129,7 @@ class HttpOperation:
         self._answered: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
+        self._variables = copy_context()
 
     async def prepare_to_listen(self) -> None:
         """Get a channel of its own, so that other Channels code can send to it."""
@@ -135,14 +139,13 @@ class HttpOperation:
 
     def start(self) -> asyncio.Future[None] | None:
         """Start it; return something to wait for if it is not known yet how to answer."""
-        variables = copy_context()
-        session = self._session
+        variables, session = self._variables, self._session
         rest = variables.run(eager.start, session.start(self))
         if rest is not None:
             loop = asyncio.get_running_loop()
             self._answered = None if self._is_answered else loop.create_future()
             self.task = loop.create_task(rest, context=variables)
-            self.task.add_done_callback(self._finished)
+            self.task.add_done_callback(self._finished, context=variables)
             seconds = self._endpoint.operation_timeout
             if seconds is not None:
                 self._timer = loop.call_later(seconds, self._time_out, self.task)
@@ -175,7 +178,8 @@ class HttpOperation:
             async with asyncio.timeout(seconds):
                 await self._wind_down()
         except TimeoutError:
-            log.warning("Gave up waiting for the end of an operation (id %s)", self.request.id)
+            text = "Gave up waiting for the end of an operation (id %s)"
+            self._variables.run(log.warning, text, self.request.id)
         finally:
             if self.task is not None and not self.task.done():
                 self.task.cancel()
@@ -336,8 +340,11 @@ class HttpOperation:
             encode = self._endpoint.encode_json if self._encodes else dumps
             text = str(await _awaited(encode(changed)))
             return CursorText.of(text, result.cursor) if isinstance(result, CursorText) else text
-        except Exception:
-            log.exception("`process_result` or `encode_json` failed (id %s)", self.request.id)
+        except Exception:  # noqa: BLE001 (it is logged)
+            # It runs in the stream, perhaps with other operations.
+            self._variables.run(
+                log.exception, "`process_result` or `encode_json` failed (id %s)", self.request.id
+            )
             return INTERNAL_ERROR
 
     def _tell_answered(self) -> None:

@@ -16,7 +16,7 @@ from graphql import (
     OperationType,
 )
 
-from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.client_log import ClientLog, LogFields
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
@@ -31,6 +31,7 @@ from channels_graphql_ws.execution.errors import (
     describe,
     log_errors,
     log_refusal,
+    without_values,
 )
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.execution.metered import execute
@@ -136,8 +137,9 @@ class Engine:
 
     def start(self, client: Client, session: Session) -> Eager[None]:
         """Execute a query or mutation, or set up a subscription."""
+        fields = session.log_about(client.request)
         try:
-            yield from self._start(client, session)
+            yield from self._start(client, session, fields)
         except RequestError as error:
             if error.refusal is Refusal.OPERATION:
                 session.refused(client.request, error.errors[0])
@@ -150,7 +152,7 @@ class Engine:
             log.exception("Operation %r failed", client.request.id)
             refuse(client, [INTERNAL_ERROR], Refusal.INTERNAL)
 
-    def _start(self, client: Client, session: Session) -> Eager[None]:
+    def _start(self, client: Client, session: Session, fields: LogFields) -> Eager[None]:
         request, schema = client.request, self.settings.schema
         async_connections.close_expired()
         try:
@@ -168,6 +170,7 @@ class Engine:
         if document.errors:
             raise RequestError(*document.errors)
         operation = _operation(document, request)
+        fields.operation_name = _name(operation)
         if (waiting := client.began(operation.operation)) is not None:
             yield waiting
         asked = yield from self._prepare(request, schema, document, operation, client, session)
@@ -281,7 +284,10 @@ class Engine:
         log.warning(
             "Operation %s (id %s) took %.3f seconds", request.operation_name, request.id, seconds
         )
-        log.debug("It was: %s with variables %s", request.query, request.variables)
+        kinds = {name: type(value).__name__ for name, value in request.variables.items()}
+        log.debug(
+            "It was: %s with variables of the types %s", without_values(request.query), kinds
+        )
 
 
 def _execute_shallowly(execute: Callable[..., Any], asked: PreparedOperation) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from graphql import GraphQLSchema, MiddlewareManager, OperationDefinitionNode, OperationType
 
+from channels_graphql_ws.client_log import LogFields
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.masking import NO_MASK, Mask
@@ -106,6 +107,10 @@ class Session(Protocol):
 
     def send_away(self) -> None:
         """Close the connection, so that its client comes again."""
+        ...
+
+    def log_about(self, request: Subscribe) -> LogFields:
+        """Have the records of the running code be about an operation."""
         ...
 
     def send_signal(self, signal: ClientSignal, **arguments: Any) -> None:

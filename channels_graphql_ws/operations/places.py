@@ -17,6 +17,8 @@ from ipaddress import (
 from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
+from django.utils.functional import LazyObject, empty
+
 from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH, headers_of
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -107,6 +109,17 @@ def user_of(scope: Mapping[str, Any]) -> tuple[str, str] | None:
         user = scope["user"]
         return ("user", str(user.pk)) if user.is_authenticated else None
     except Exception:  # noqa: BLE001 (another kind of user, or a query on the event loop)
+        return None
+
+
+def user_id_of(scope: Mapping[str, Any]) -> Any:
+    """Return the primary key of who is logged in, without a query; `None` if it is not known."""
+    user = scope.get("user")
+    if isinstance(user, LazyObject) and vars(user).get("_wrapped") is empty:
+        return None
+    try:
+        return user.pk if user is not None and user.is_authenticated else None
+    except Exception:  # noqa: BLE001 (another kind of user)
         return None
 
 

@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from copy import copy
 from typing import Any, Final, Protocol
 
+from channels_graphql_ws.client_log import LogFields, log_fields
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.concurrency.thread_loop import lend_to_loaders
 from channels_graphql_ws.concurrency.threads import context_of_nobody
@@ -29,7 +30,7 @@ from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import Client
 from channels_graphql_ws.operations.option_values import declared_class
 from channels_graphql_ws.operations.overrides import overridden
-from channels_graphql_ws.operations.places import address_of, user_of
+from channels_graphql_ws.operations.places import address_of, user_id_of, user_of
 from channels_graphql_ws.operations.revalidation import (
     Claim,
     Revalidation,
@@ -503,6 +504,15 @@ class EndpointSession:
     def executor(self) -> Callable[..., Any] | None:
         """Return `execute_operation` if it is the user's."""
         return self._endpoint.execute_operation if self._executes else None
+
+    def log_about(self, request: Subscribe) -> LogFields:
+        """Have the records of the running code be about an operation."""
+        fields = LogFields(self._connection_fields, request.id, request.operation_name)
+        log_fields.set(fields)
+        return fields
+
+    def _connection_fields(self) -> tuple[str, object]:
+        return self._lent.signals.id, user_id_of(self.scope)
 
     @property
     def signals(self) -> ConnectionSignals:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from graphql import ExecutionResult
 
-from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_cancellation
@@ -172,7 +172,8 @@ class GeneratorSubscription:
         except (Exception, asyncio.CancelledError) as error:
             if is_cancellation(error):
                 raise
-            log.exception("%s could not be closed (id %s)", self._plan.name, self._id)
+            with logs_about(self._plan.variables.get(log_fields)):
+                log.exception("%s could not be closed (id %s)", self._plan.name, self._id)
 
     def _fail(self, error: BaseException) -> None:
         if isinstance(error, Exception):

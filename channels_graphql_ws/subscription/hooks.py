@@ -8,7 +8,7 @@ from typing import Final
 
 from graphql import ExecutionResult, located_error
 
-from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.execution.errors import timed_out
@@ -63,7 +63,8 @@ def _call_unsubscribed(plan: EventExecution, id: object) -> Eager[None]:
     except (Exception, asyncio.CancelledError) as error:
         if is_cancellation(error):
             raise
-        log.exception("`unsubscribed` of %s failed (id %s)", plan.name, id)
+        with logs_about(plan.variables.get(log_fields)):
+            log.exception("`unsubscribed` of %s failed (id %s)", plan.name, id)
 
 
 FILTERED: Final = ExecutionResult(None)

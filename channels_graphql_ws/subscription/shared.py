@@ -410,7 +410,7 @@ class SharedMember:
             return
         self._ended = True
         self._backlog.clear()
-        note_ended(self._plan.name, self._id, self._signals)
+        note_ended(self._plan, self._id, self._signals)
         yield from wind_down(self._plan, self._id, self._task, self.listener.leave(self))
 
     def _start(self, first: Eager[None] | None) -> None:

@@ -160,7 +160,7 @@ class SingleSubscriber(Subscriber):
         self._ended = self._ending = True
         self._forget_queue()
         self._hub.leave(self, self.groups)
-        note_ended(self.name, self._id, self._signals)
+        note_ended(self._plan, self._id, self._signals)
         yield from wind_down(self._plan, self._id, self._task)
 
     def run_next(self) -> bool:

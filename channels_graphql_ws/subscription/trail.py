@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from django.conf import settings
 
-from channels_graphql_ws.client_log import shown
+from channels_graphql_ws.client_log import log_fields, logs_about, shown
 from channels_graphql_ws.pubsub.hub import hubs_of_process
 from channels_graphql_ws.pubsub.layers import GroupSender, is_local
 from channels_graphql_ws.subscription.groups import layer_group
@@ -18,6 +18,7 @@ from channels_graphql_ws.subscription.signals import SubscriptionSignals
 
 if TYPE_CHECKING:
     from channels_graphql_ws.subscription.declaration import Subscription
+    from channels_graphql_ws.subscription.event import EventExecution
 
 log = logging.getLogger("channels_graphql_ws.broadcast")
 
@@ -116,12 +117,13 @@ def note_subscribed(name: str, id: object, groups: Iterable[str | None]) -> None
         log.debug("Subscribed to %s (id %s), joined %s", name, shown(str(id)), where)
 
 
-def note_ended(name: str, id: object, signals: SubscriptionSignals | None = None) -> None:
+def note_ended(plan: EventExecution, id: object, signals: SubscriptionSignals | None) -> None:
     """Log the end of a subscription, whatever ended it, and tell receivers of signals."""
     if signals is not None:
         signals.end()
     if log.isEnabledFor(logging.DEBUG):
-        log.debug("The subscription to %s has ended (id %s)", name, shown(str(id)))
+        with logs_about(plan.variables.get(log_fields)):
+            log.debug("The subscription to %s has ended (id %s)", plan.name, shown(str(id)))
 
 
 def note_skipped(name: str, id: object) -> None:

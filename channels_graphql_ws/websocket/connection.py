@@ -11,7 +11,7 @@ from typing import Any, Final, assert_never
 
 from graphql import OperationType
 
-from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.errors import TIMED_OUT, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
@@ -83,6 +83,7 @@ class Connection:
         "_idle",
         "_keep_alive",
         "_lifetime",
+        "_log_fields",
         "_loop",
         "_operations",
         "_order",
@@ -114,6 +115,7 @@ class Connection:
         self._application = application
         self._settings = settings
         self._loop = asyncio.get_running_loop()
+        self._log_fields = log_fields.get()
         self._operations: dict[Operation, ClientOperation] = {}
         self._subscriptions = 0
         self._stopping = 0
@@ -473,7 +475,9 @@ class Connection:
 
     def _close(self, code: CloseCode, reason: str) -> None:
         if code not in EXPECTED_CODES:
-            log.warning("Closing a connection: %s %r", int(code), reason)
+            # Whichever code has found out.
+            with logs_about(self._log_fields):
+                log.warning("Closing a connection: %s %r", int(code), reason)
         # A client that is gone does not read what waits before the close.
         at_once = code is CloseCode.TIMEOUT
         self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)

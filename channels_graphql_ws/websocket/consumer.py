@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from secrets import token_hex
 from time import monotonic
 from typing import Any, ClassVar, Never, Unpack
@@ -14,7 +14,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from channels.layers import get_channel_layer
 
-from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.client_log import ClientLog, LogFields, log_fields
 from channels_graphql_ws.concurrency import fairness
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.exceptions import ChannelLayerError, InvalidMessageError
@@ -36,7 +36,7 @@ from channels_graphql_ws.operations.option_values import (
     with_options,
 )
 from channels_graphql_ws.operations.overrides import all_overridden, default
-from channels_graphql_ws.operations.places import NoPlaceError
+from channels_graphql_ws.operations.places import NoPlaceError, user_id_of
 from channels_graphql_ws.operations.session import EndpointSession, signals_of
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.layers import register_endpoint
@@ -47,6 +47,7 @@ from channels_graphql_ws.shutdown import (
     remaining,
     yield_to_server,
 )
+from channels_graphql_ws.signals import ConnectionSignals
 from channels_graphql_ws.websocket.application import ConsumerApplication
 from channels_graphql_ws.websocket.channel_messages import ChannelMessages
 from channels_graphql_ws.websocket.connection import Connection
@@ -93,6 +94,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     _engines: ClassVar[list[tuple[Any, Engine]]]
 
     _identities: Identities
+    _signals: ConnectionSignals
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Check the names of the class, and let broadcasts reach its groups."""
@@ -233,6 +235,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         settle(self)
         self._place = ConnectionPlace(self)
         self._identities = Identities(scope)
+        self._signals = signals_of(self)
+        log_fields.set(LogFields(partial(_log_fields, self._signals, self._identities)))
         self.base_send = send
         if not hasattr(self, "_close_code"):
             raise TypeError(
@@ -269,14 +273,14 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         if chosen is None:
             log.warning("Refused a client, none of its subprotocols is ours: %s", offered)
             code, reason = CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable"
-            signals_of(self).refuse(self.scope, "connection", reason, code=int(code))
+            self._signals.refuse(self.scope, "connection", reason, code=int(code))
             await self.accept()
             await self.close(int(code), reason)
             return
         await self.accept(subprotocol=chosen.name)
         log.debug("A client has connected to %s: %s", self.scope.get("path"), chosen.name)
         self._connections = connections_of_loop()
-        self._session = EndpointSession(self, self.scope, self._own_channel_name)
+        self._session = self._new_session()
         application = ConsumerApplication(
             self,
             self,
@@ -360,10 +364,17 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     def _lent(self) -> EndpointSession:
         if self._session is None:
-            self._session = EndpointSession(
-                self, self.scope, self._own_channel_name, is_closed=self._is_over
-            )
+            self._session = self._new_session()
         return self._session
+
+    def _new_session(self) -> EndpointSession:
+        return EndpointSession(
+            self,
+            self.scope,
+            self._own_channel_name,
+            signals=self._signals,
+            is_closed=self._is_over,
+        )
 
     def _server_protocol(
         self, subprotocol: Subprotocol, settings: ProtocolSettings
@@ -405,7 +416,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 refusal = problem_of_place(error)
         if refusal is not None:
             status, reason = int(refusal.status), refusal.reason
-            signals_of(self).refuse(self.scope, "handshake", reason, code=status)
+            self._signals.refuse(self.scope, "handshake", reason, code=status)
             await refuse(refusal, self.scope, self.base_send)
         return refusal is not None
 
@@ -476,9 +487,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 if connection is not None:
                     await self._end_connection(connection)
             finally:
+                scope = self._identities.accepted.scope
+                self._signals.closed(scope, self._close_code, self.close_reason)
                 if session is not None:
-                    scope = self._identities.accepted.scope
-                    session.signals.closed(scope, self._close_code, self.close_reason)
                     await session.close()
 
     async def _end_connection(self, connection: Connection) -> None:
@@ -516,6 +527,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 await self.close(int(CloseCode.INTERNAL_ERROR), "Internal server error")
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
             log.debug("Cannot close: %r", error)
+
+
+def _log_fields(signals: ConnectionSignals, identities: Identities) -> tuple[str, object]:
+    return signals.id, user_id_of(identities.accepted.scope)
 
 
 def _text(name: str | bytes) -> str:

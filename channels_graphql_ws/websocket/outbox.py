@@ -9,7 +9,7 @@ from functools import partial
 from sys import getsizeof
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency.eager import is_cancellation
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
@@ -108,6 +108,7 @@ class Outbox:
 
     __slots__ = (
         "_closed",
+        "_log_fields",
         "_max_size",
         "_owner",
         "_room",
@@ -125,6 +126,8 @@ class Outbox:
         self, owner: OutboxOwner, *, max_size: int | None = None, timeout: float | None = None
     ) -> None:
         self._owner = owner
+        # A frame is sent by whichever code has one, perhaps for many clients.
+        self._log_fields = log_fields.get()
         self._max_size = max_size
         self._timeout = timeout
         # No deque: it takes ten times the memory for a client that keeps up.
@@ -291,7 +294,8 @@ class Outbox:
 
     def _break(self, error: BaseException) -> None:
         """Treat OSError as a disconnect (ASGI); close the socket after any other error."""
-        log.debug("Cannot send to a client: %r", error)
+        with logs_about(self._log_fields):
+            log.debug("Cannot send to a client: %r", error)
         was_closed, self._closed = self._closed, True
         self._waiting.clear()
         self.size = 0
@@ -306,7 +310,8 @@ class Outbox:
         except Exception as gone:  # noqa: BLE001 (servers raise what they like)
             log.debug("Cannot even close: %r", gone)
         else:
-            log.warning("Closed a connection: a message could not be sent: %r", error)
+            with logs_about(self._log_fields):
+                log.warning("Closed a connection: a message could not be sent: %r", error)
 
     def _tell_room(self) -> None:
         if self._room is not None:

@@ -26,7 +26,12 @@ def operation(query="{ hello }"):
     consumer = Consumer()
     request = HttpRequest(scope_of("POST", "/", {}), consumer)
     return HttpOperation(
-        consumer, request, HttpResponse(), operation_of({"query": query}), lambda _type: None
+        consumer,
+        request,
+        HttpResponse(),
+        operation_of({"query": query}),
+        lambda _type: None,
+        ConnectionSignals(Consumer),
     )
 
 

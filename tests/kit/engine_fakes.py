@@ -13,6 +13,7 @@ import graphene
 from graphql import GraphQLSchema, OperationType
 
 from channels_graphql_ws import Subscription
+from channels_graphql_ws.client_log import LogFields
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.errors import format_error
@@ -177,6 +178,9 @@ class FakeSession:
 
     def executor(self) -> Callable[..., Any] | None:
         return self.own_executor
+
+    def log_about(self, request: Subscribe) -> LogFields:
+        return LogFields(lambda: ("fake", None), request.id)
 
     def send_signal(self, signal: Any, **arguments: Any) -> None:
         """Send no signal."""
