@@ -13,13 +13,13 @@ from channels_graphql_ws.client_log import ClientLog
 log = ClientLog("channels_graphql_ws.broadcast")
 
 DOUBLE: Final = -1
-"""Sentinel for a number of lost messages: this one has come before."""
+"""Sentinel for a number of lost messages: this one has come before, or is told to be lost."""
+
+OVERTAKEN: Final = -2
+"""Sentinel for a number of lost messages: this one is lost, as a later one has come before."""
 
 MOST_SENDERS = 256
 """Senders of one group that are remembered; commands and tasks come and go."""
-
-MOST_MISSING = 1_000
-"""Numbers of one sender that may still come late."""
 
 SLACK = 1.0
 """Seconds that a message may take on its way."""
@@ -29,30 +29,18 @@ WARN_EVERY = 10.0
 
 
 class _Sender:
-    """The numbers that came from one sender through one group."""
+    """The numbers that came from one sender through one group.
 
-    __slots__ = ("last", "missing")
+    Attributes:
+        first: the lowest of those that came, or were told to be lost.
+        last: the highest.
+    """
 
-    def __init__(self, last: int) -> None:
+    __slots__ = ("first", "last")
+
+    def __init__(self, first: int, last: int) -> None:
+        self.first = first
         self.last = last
-        self.missing: OrderedDict[int, None] | None = None
-
-    def unusual(self, serial: int) -> int:
-        """Take a number that is not the next one; return how many are missing before it."""
-        if serial <= self.last:
-            if self.missing is None or serial not in self.missing:
-                return DOUBLE
-            # Late, and not lost.
-            del self.missing[serial]
-            return 0
-        missed = serial - self.last - 1
-        self.missing = self.missing or OrderedDict()
-        for number in range(max(self.last + 1, serial - MOST_MISSING), serial):
-            self.missing[number] = None
-        while len(self.missing) > MOST_MISSING:
-            self.missing.popitem(last=False)
-        self.last = serial
-        return missed
 
 
 class _Group:
@@ -64,10 +52,11 @@ class _Group:
         self.senders: OrderedDict[str, _Sender] = OrderedDict()
         self.has_forgotten = False
 
-    def add(self, name: str, last: int, late: int | None) -> None:
-        sender = self.senders[name] = _Sender(last)
-        if late is not None:
-            sender.missing = OrderedDict({late: None})
+    def add(self, name: str, sender: _Sender) -> None:
+        if self.has_forgotten:
+            # Perhaps this one, and nobody knows what has come from it.
+            sender.first = 1
+        self.senders[name] = sender
         if len(self.senders) > MOST_SENDERS:
             self.senders.popitem(last=False)
             self.has_forgotten = True
@@ -81,7 +70,7 @@ class Arrivals:
 
     Attributes:
         missed: messages that a channel layer has lost.
-        doubled: messages that came twice, and were dropped.
+        doubled: messages that came twice, or behind later ones, and were dropped.
     """
 
     def __init__(self, joined_for: Callable[[str], float] = lambda _: 0.0) -> None:
@@ -92,9 +81,10 @@ class Arrivals:
         self._warned_at = float("-inf")
 
     def check(self, group: str, sender: str, serial: int, pause: float = inf) -> int | None:
-        """Take a number; return how many are missing before it, or `DOUBLE`.
+        """Take a number; return how many are missing before it, `DOUBLE` or `OVERTAKEN`.
 
-        What a sender sent before anybody listened is not missing.
+        What a sender sent before anybody listened is not missing. What comes behind a later
+        one is dropped: the later one has told that it is lost, and the order is kept.
 
         Args:
             group: the group that the message came through.
@@ -109,17 +99,24 @@ class Arrivals:
         last = None if known is None else known.senders.get(sender)
         if last is None:
             missed = self._missed_before(group, serial - 1, pause)
-            self._add(group, sender, serial, late=serial - 1 if missed != 0 else None)
+            self._add(group, sender, _Sender(serial if missed == 0 else 1, serial))
             return missed
-        if serial == last.last + 1:
-            last.last = serial
-            return 0
-        missed = last.unusual(serial)
-        if missed == DOUBLE:
-            self.doubled += 1
-        elif missed:
+        if serial <= last.last:
+            return self._came_late(group, last, serial)
+        missed = serial - last.last - 1
+        last.last = serial
+        if missed:
             self.lost(group, missed)
         return missed
+
+    def _came_late(self, group: str, sender: _Sender, serial: int) -> int:
+        self.doubled += 1
+        if serial >= sender.first:
+            return DOUBLE
+        # Nothing was told of it, nor of what is between it and the first that came.
+        self.lost(group, sender.first - serial)
+        sender.first = serial
+        return OVERTAKEN
 
     def announced(self, group: str, sender: str, serial: int, age: float) -> int | None:
         """Take the last number that a sender has sent; return how many never came.
@@ -138,11 +135,11 @@ class Arrivals:
         if last is None:
             missed = self._missed_before(group, serial, age)
             if missed != 0:
-                self._add(group, sender, serial, late=serial)
+                self._add(group, sender, _Sender(1, serial))
             return missed
-        if serial <= last.last:
+        missed = serial - last.last
+        if missed <= 0:
             return 0
-        missed = last.unusual(serial + 1)
         last.last = serial
         self.lost(group, missed)
         return missed
@@ -158,11 +155,11 @@ class Arrivals:
         self.lost(group, missed)
         return missed
 
-    def _add(self, group: str, sender: str, serial: int, late: int | None) -> None:
+    def _add(self, group: str, name: str, sender: _Sender) -> None:
         known = self._groups.get(group)
         if known is None:
             known = self._groups[group] = _Group()
-        known.add(sender, serial, late)
+        known.add(name, sender)
 
     def lost(self, group: str, missed: int | None) -> None:
         """Count what is lost for good, and say so now and then."""

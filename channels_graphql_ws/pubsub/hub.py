@@ -24,7 +24,7 @@ from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.exceptions import PayloadDecodeError
-from channels_graphql_ws.pubsub.arrivals import DOUBLE, Arrivals
+from channels_graphql_ws.pubsub.arrivals import DOUBLE, OVERTAKEN, Arrivals
 from channels_graphql_ws.pubsub.backlog import Backlog
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, asked, cancel, within
 from channels_graphql_ws.pubsub.history.interfaces import Position
@@ -104,7 +104,7 @@ class HubStatistics:
         waiting: those that nobody was offered yet.
         undecodable: those that could not be decoded.
         missed: messages that the channel layer has lost for good.
-        doubled: messages that came twice, and were dropped.
+        doubled: messages that came twice, or behind later ones, and were dropped.
         mended: messages that the channel layer had lost and a history had not.
         membership: the groups on the channel layer; `None` for the in-memory layer.
         layer: what is known of the channel layer; `None` for the in-memory layer, and until
@@ -409,6 +409,8 @@ class Hub:
             if missed != 0:
                 if missed == DOUBLE:
                     return False
+                if missed == OVERTAKEN:
+                    return self._tell_gap(group, None)
                 message = {**message, ORIGIN: Origin(group, None, missed)}
         elif "offset" in message:
             return self._take_numbered(group, message)

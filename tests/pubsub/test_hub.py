@@ -636,6 +636,17 @@ async def test_doubles_are_dropped_and_losses_are_seen(local: Hub) -> None:
     local.leave(listener, ("A",))
 
 
+async def test_what_was_overtaken_is_not_delivered_and_told_as_a_gap(local: Hub) -> None:
+    listener = await subscribed(local, "A")
+    for number in (2, 1, 3):
+        data = Serializer.serialize(number)
+        sender = {"sender": "s", "serial": number}
+        local.deliver({"type": "broadcast", "group": "A", "payload": data, **sender})
+    await wait_until(lambda: len(listener.heard) == 3)
+    assert listener.heard == [2, ("lost", None), 3]
+    local.leave(listener, ("A",))
+
+
 async def test_the_groups_of_others_are_those_in_which_somebody_listens_to_this_one_too(
     local: Hub,
 ) -> None:
