@@ -53,7 +53,7 @@ def check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
     del app_configs
     if any(True for _ in problems()):
         return []
-    _load_application()
+    load_application()
     return [*_of_deployed_layers(), *_of_deployed_endpoints()]
 
 
@@ -85,7 +85,7 @@ def _of_application() -> Iterator[CheckMessage]:
             hint='Set it, for example ASGI_APPLICATION = "mysite.asgi.application".',
             id=f"{_ID}.W001",
         )
-    elif (error := _load_application()) is not None:
+    elif (error := load_application()) is not None:
         yield Warning(
             f"ASGI_APPLICATION cannot be imported: {error!r}",
             hint="The checks see no consumers; see what the module needs.",
@@ -100,7 +100,7 @@ def _of_application() -> Iterator[CheckMessage]:
         )
 
 
-def _load_application() -> Exception | None:
+def load_application() -> Exception | None:
     """Import the ASGI application, which makes consumers known; return what went wrong."""
     has_served = local.is_serving()
     try:

@@ -1,0 +1,1 @@
+"""Commands of `manage.py`, for projects with `"channels_graphql_ws"` in INSTALLED_APPS."""
