@@ -8,18 +8,89 @@ from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
+from typing import Final
 
-_owner: ContextVar[object] = ContextVar("channels_graphql_ws_owner")
+MOST_LONG_EXECUTIONS: Final = 2
+"""Long executions of one owner that are under way, or being encoded, before no more begin."""
+
+
+class Owner:
+    """One client, as far as others must not wait for it.
+
+    Attributes:
+        long_executions: how many wait for their next window on the event loop, or have just
+            got it. Each of them may hold a large result.
+    """
+
+    __slots__ = ("_in_threads", "_waiting", "long_executions")
+
+    def __init__(self) -> None:
+        self.long_executions = 0
+        self._in_threads: asyncio.Semaphore | None = None
+        self._waiting: deque[asyncio.Future[None]] | None = None
+
+    def in_threads(self, share: int) -> asyncio.Semaphore:
+        """Return the places of executions in threads, each held until its result is sent.
+
+        Args:
+            share: how many there are.
+        """
+        if self._in_threads is None:
+            self._in_threads = asyncio.Semaphore(share)
+        return self._in_threads
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more executions should begin."""
+        return self.long_executions >= MOST_LONG_EXECUTIONS
+
+    async def has_room(self) -> None:
+        """Wait until another execution may begin: one of those that wait, in their order."""
+        loop = asyncio.get_running_loop()
+        if self._waiting is None:
+            self._waiting = deque()
+        future = loop.create_future()
+        self._waiting.append(future)
+        await future
+
+    def rest(self) -> None:
+        """Count a long execution that waits for its next window."""
+        self.long_executions += 1
+
+    def resume(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Count it no more, unless it rests again in this iteration of the event loop."""
+        loop.call_soon(self._resumed, loop)
+
+    def _resumed(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.long_executions -= 1
+        self._wake_next(loop)
+
+    def _wake_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        # One in an iteration: whether it is a long one is seen when it has begun.
+        while self._waiting and not self.is_full:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                loop.call_soon(loop.call_soon, self._wake_next, loop)
+                return
+
+
+_owner: ContextVar[Owner | None] = ContextVar("channels_graphql_ws_owner", default=None)
 
 
 def own() -> None:
     """Make the running code, and what it starts, the owner of the places that it takes."""
-    _owner.set(object())
+    _owner.set(Owner())
 
 
-def owner() -> object:
+def owner() -> Owner:
     """Return whose places the running code takes: what nobody owns is an owner of its own."""
-    return _owner.get(None) or object()
+    return _owner.get() or Owner()
+
+
+def known_owner() -> Owner | None:
+    """Return whose places the running code takes, `None` if nobody's."""
+    return _owner.get()
 
 
 class Place:

@@ -29,18 +29,19 @@ class Workers:
 
     Attributes:
         count: the most threads that there may be now.
+        share: the most of them that one connection may use.
     """
 
     def __init__(self, purpose: str, count: int, share: int | None = None) -> None:
         self._purpose = purpose
         self.count = count
-        self._share = count if share is None else share
+        self.share = count if share is None else share
         self._queues: WeakKeyDictionary[asyncio.AbstractEventLoop, FairQueue] = WeakKeyDictionary()
         self._made: tuple[int, Pool] | None = None
 
     def limit(self, count: int, share: int | None = None) -> None:
         """Change the number of threads and the share, see the class; existing threads stay."""
-        self._share = count if share is None else share
+        self.share = count if share is None else share
         self.count = count
         if self._made is not None:
             self._made[1].count = count
@@ -60,10 +61,10 @@ class Workers:
         loop = asyncio.get_running_loop()
         queue = self._queues.get(loop)
         if queue is None:
-            queue = self._queues[loop] = FairQueue(self.count, self._share)
+            queue = self._queues[loop] = FairQueue(self.count, self.share)
         elif queue.places != self.count:
             # Here, and not in `limit`: a queue belongs to its event loop.
-            queue.resize(self.count, self._share)
+            queue.resize(self.count, self.share)
         return queue
 
 

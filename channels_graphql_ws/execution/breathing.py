@@ -7,6 +7,8 @@ from time import monotonic
 from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
+from channels_graphql_ws.concurrency.fairness import known_owner
+
 WINDOW: Final = 0.002
 """Seconds that an execution runs before it lets the event loop go on to others."""
 
@@ -104,7 +106,15 @@ async def breathe(execution: object = None) -> float:
     waiting = _waiting.get(loop)
     if waiting is None:
         waiting = _waiting[loop] = _Waiting()
-    await waiting.join(loop, execution or object())
+    owner = known_owner()
+    if owner is None:
+        await waiting.join(loop, execution or object())
+        return monotonic() + WINDOW
+    owner.rest()
+    try:
+        await waiting.join(loop, execution or object())
+    finally:
+        owner.resume(loop)
     return monotonic() + WINDOW
 
 

@@ -20,7 +20,13 @@ from channels_graphql_ws.client_log import ClientLog, LogFields
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
-from channels_graphql_ws.concurrency.threads import in_thread, limit_threads, runs_on_loop
+from channels_graphql_ws.concurrency.fairness import known_owner
+from channels_graphql_ws.concurrency.threads import (
+    OPERATIONS,
+    in_thread,
+    limit_threads,
+    runs_on_loop,
+)
 from channels_graphql_ws.execution.blocking import starts_in_thread
 from channels_graphql_ws.execution.documents import Document, compiled, documents_of
 from channels_graphql_ws.execution.encoding import encode_answer
@@ -223,11 +229,34 @@ class Engine:
         refuse(client, [describe(error, session.format_error)], Refusal.OPERATION)
 
     def _execute(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:
-        request = asked.request
         call = partial(_execute_shallowly, self._executor(asked, session), asked)
+        if not self._blocks(asked, session):
+            yield from self._answer(asked, client, session, call)
+            return
+        call_in_thread = partial(self._in_thread, call, asked)
+        owner = known_owner()
+        if owner is None:
+            yield from self._answer(asked, client, session, call_in_thread)
+            return
+        # Threads are faster than the client is at taking results.
+        places = owner.in_threads(OPERATIONS.share)
+        yield places.acquire()
+        try:
+            yield from self._answer(asked, client, session, call_in_thread)
+        finally:
+            places.release()
+
+    def _answer(
+        self,
+        asked: PreparedOperation,
+        client: Client,
+        session: Session,
+        call: Callable[[], Any],
+    ) -> Eager[None]:
+        """Execute, and send the result."""
+        request = asked.request
         started = time.monotonic()
-        blocks = self._blocks(asked, session)
-        result: Any = self._in_thread(call, asked) if blocks else call()
+        result: Any = call()
         while is_awaitable(result):
             result = yield result
         self._warn_if_slow(request, time.monotonic() - started)
@@ -239,7 +268,12 @@ class Engine:
         _count(asked.operation, answer)
         limit = self.settings.rules.max_result_size
         text: Any = encode_answer(answer, session.format_error, limit)
-        client.next((yield text) if is_awaitable(text) else text)
+        if is_awaitable(text):
+            text = yield text
+            # Others were encoded meanwhile.
+            while (waiting := client.room()) is not None:
+                yield waiting
+        client.next(text)
         client.completed()
 
     def _in_thread(self, call: Callable[[], Any], asked: PreparedOperation) -> Any:

@@ -11,6 +11,7 @@ from graphql import OperationType
 
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.concurrency.fairness import known_owner
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.websocket.protocol import Operation
@@ -122,13 +123,17 @@ class ClientOperation:
 
     def starting(self) -> Awaitable[None] | None:
         """Return something to wait for before it is executed; `None`: it is, from now on."""
-        if self._connection.is_clear and not self.is_cancelled:
-            self.is_started = True
-            return None
-        waiting = self._admission()
+        waiting = None
+        if not self._connection.is_clear or self.is_cancelled:
+            waiting = self._admission()
+            if waiting is None and self.type is not SUBSCRIPTION:
+                # Its result would wait, and nobody knows how large it is.
+                waiting = self._connection.room()
         if waiting is None and self.type is not SUBSCRIPTION:
-            # Its result would wait, and nobody knows how large it is.
-            waiting = self._connection.room()
+            owner = known_owner()
+            if owner is not None and owner.is_full:
+                # For the same reason.
+                waiting = owner.has_room()
         self.is_started = waiting is None
         return waiting
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels_graphql_ws.concurrency import fairness
-from channels_graphql_ws.concurrency.fairness import FairQueue, Place
+from channels_graphql_ws.concurrency.fairness import MOST_LONG_EXECUTIONS, FairQueue, Place
 from support import tick, wait_until
 
 
@@ -158,6 +158,40 @@ def test_code_that_nobody_owns_is_an_owner_of_its_own() -> None:
     assert one is not other
     mine, my_tasks = asyncio.run(of_a_connection())
     assert mine is my_tasks
+
+
+async def test_executions_begin_one_by_one_while_few_long_ones_are_under_way() -> None:
+    fairness.own()
+    owner = fairness.owner()
+    loop = asyncio.get_running_loop()
+    for _ in range(MOST_LONG_EXECUTIONS):
+        assert not owner.is_full
+        owner.rest()
+    assert owner.is_full
+    begun: list[int] = []
+
+    async def begin(number: int) -> None:
+        await owner.has_room()
+        begun.append(number)
+        if number == 1:
+            # A long one.
+            owner.rest()
+
+    tasks = [asyncio.create_task(begin(number)) for number in range(4)]
+    await tick()
+    tasks[0].cancel()
+    owner.resume(loop)
+    await tick(10)
+    assert begun == [1]
+    owner.resume(loop)
+    # One that waits again at once has never made room.
+    owner.rest()
+    await tick(10)
+    assert begun == [1]
+    owner.resume(loop)
+    await tick(10)
+    assert begun == [1, 2, 3]
+    assert not owner.is_full
 
 
 @given(

@@ -15,6 +15,8 @@ import pytest
 
 from asgi_socket import LEGACY, NEW, AsgiSocket, Event
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws.concurrency.threads import SHARE
+from channels_graphql_ws.execution import breathing, budget, pieces
 from channels_graphql_ws.websocket.outbox import MEBIBYTE
 from support import tick, wait_until
 
@@ -270,6 +272,54 @@ async def test_results_that_wait_are_encoded_one_after_the_other() -> None:
     assert after - before < 5 * MEBIBYTE
     slow.takes_frames.set()
     await wait_until(lambda: len(socket.words) == 61)
+    await socket.drop()
+
+
+class Wide(graphene.ObjectType):
+    """Takes long, and makes much of little."""
+
+    begin = graphene.String()
+    text = graphene.String()
+
+    @staticmethod
+    def resolve_begin(root: Any, info: Any) -> str:
+        seen.append(ref(info.context))
+        return ""
+
+    @staticmethod
+    def resolve_text(root: Any, info: Any) -> str:
+        return "x" * 100
+
+
+WIDE = "{ begin " + " ".join(f"a{number}: text" for number in range(250)) + "}"
+
+
+@BOTH
+@pytest.mark.parametrize("in_threads", [False, True])
+async def test_few_long_queries_of_a_client_are_under_way_at_a_time(
+    subprotocol: str, in_threads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty messages of a few kilobytes do not become forty large results at once."""
+    for module in (budget, breathing, pieces):
+        monkeypatch.setattr(module, "WINDOW", 0.0)
+    slow = SlowSocket()
+    schema = graphene.Schema(query=Wide)
+    options = {"schema": schema, "resolve_sync_in_threads": in_threads}
+    socket = await connect(subprotocol, slow, max_unsent_bytes=10_000, **options)
+    slow.takes_frames.clear()
+    for number in range(40):
+        socket.start(str(number), WIDE)
+        await tick()
+    # One result is being sent, and one waits. Of the others, few are there or will soon be.
+    most = 2 + (SHARE if in_threads else 4)
+    await wait_until(lambda: len(seen) >= 2)
+    await tick(1_000)
+    assert len(seen) <= most
+
+    slow.takes_frames.set()
+    await wait_until(lambda: len(socket.sent) == 2 + 2 * 40)
+    assert len(seen) == 40
+    assert not socket.closes
     await socket.drop()
 
 
