@@ -20,6 +20,7 @@ from channels_graphql_ws.client.errors import (
 from channels_graphql_ws.client.handshake import NOT_OPEN, resolved, time_limit
 from channels_graphql_ws.client.intake import Intake
 from channels_graphql_ws.client.router import MAX_UNREAD
+from channels_graphql_ws.client.tasks import begin_soon
 from channels_graphql_ws.client.transport import (
     DEFAULT_SUBPROTOCOL,
     GraphqlWsTransport,
@@ -341,7 +342,7 @@ class _AiohttpConnection:
         self.intake = Intake(max_unread)
         self.session = session
         self._answers_pings = socket.protocol == DEFAULT_SUBPROTOCOL  # the other has no ping
-        self.reader = asyncio.create_task(self._read())
+        self.reader = begin_soon(self._read())
 
     async def send_text(self, text: str) -> None:
         try:
@@ -353,7 +354,7 @@ class _AiohttpConnection:
 
     async def close(self, code: int) -> None:
         # However often the caller is cancelled, the task is cancelled once, and then ends at once.
-        closing = asyncio.create_task(self._close(code))
+        closing = begin_soon(self._close(code))
         try:
             await asyncio.shield(closing)
         except asyncio.CancelledError:

@@ -21,6 +21,7 @@ from channels_graphql_ws.client.handshake import (
     time_limit,
 )
 from channels_graphql_ws.client.router import Mailbox, Reader, Router, log_dropped
+from channels_graphql_ws.client.tasks import begin_soon
 from channels_graphql_ws.client.transport import OPERATION_LOST, GraphqlWsTransport, pong_for
 from channels_graphql_ws.client.variables import json_variables
 from channels_graphql_ws.exceptions import (
@@ -394,7 +395,7 @@ class MessageClient:
             await self._send({"type": self._dialect.stop_type, "id": op_id})
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(coroutine)
+        task = begin_soon(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -14,6 +14,7 @@ from channels_graphql_ws.client.handshake import time_limit
 from channels_graphql_ws.client.http_endpoint import HttpEndpoint
 from channels_graphql_ws.client.intake import Intake
 from channels_graphql_ws.client.router import MAX_UNREAD
+from channels_graphql_ws.client.tasks import begin_soon
 from channels_graphql_ws.client.transport import OPERATION_LOST, GraphqlWsTransport, pong_for
 from channels_graphql_ws.exceptions import (
     ConnectionClosedError,
@@ -162,11 +163,11 @@ class OverHttp(GraphqlWsTransport):
 
     def _run(self, id: Any, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine of an operation; its errors are raised in the waiting caller."""
-        self._keep(id, asyncio.create_task(self._guarded(id, work)))
+        self._keep(id, begin_soon(self._guarded(id, work)))
 
     def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine that belongs to no single operation and handles its own errors."""
-        task = asyncio.create_task(work)
+        task = begin_soon(work)
         self._keep(task, task)
 
     def _keep(self, key: Any, task: asyncio.Task[None]) -> None:

@@ -30,6 +30,7 @@ from channels_graphql_ws.client.listeners import ConnectionEvent, ConnectionStat
 from channels_graphql_ws.client.operations import Operation
 from channels_graphql_ws.client.retry import BAD_RESPONSE_CODE, Retry, is_about_credentials
 from channels_graphql_ws.client.router import Router, fail_operation
+from channels_graphql_ws.client.tasks import begin_soon
 from channels_graphql_ws.client.transport import GraphqlWsTransport, pong_for
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 from channels_graphql_ws.websocket.messages import CloseCode
@@ -143,7 +144,7 @@ class Session:
     def start(self) -> None:
         """Connect, unless that is under way."""
         if not self.is_running:
-            self._main = asyncio.create_task(self._run())
+            self._main = begin_soon(self._run())
 
     async def submit(self, operation: Operation) -> None:
         """Send an operation, now or as soon as there is a connection."""
@@ -210,7 +211,7 @@ class Session:
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something small beside; closing the session ends it."""
-        task = asyncio.create_task(coroutine)
+        task = begin_soon(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -275,7 +276,7 @@ class Session:
     async def _read(self) -> None:
         """Read until the end, which is raised; operations are sent meanwhile."""
         self._fault = asyncio.get_running_loop().create_future()
-        reading = asyncio.create_task(self._transport.read_all(self._router.deliver))
+        reading = begin_soon(self._transport.read_all(self._router.deliver))
         self._begin()
         try:
             await asyncio.wait((reading, self._fault), return_when=asyncio.FIRST_COMPLETED)

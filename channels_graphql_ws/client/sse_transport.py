@@ -10,6 +10,7 @@ from typing import Any, Final
 from channels_graphql_ws.client.event_stream import ServerSentEvent
 from channels_graphql_ws.client.http_requests import EVENT_STREAM, json_body
 from channels_graphql_ws.client.over_http import OverHttp, event_data, result_message
+from channels_graphql_ws.client.tasks import begin_soon
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 
 _NEVER: Final = 0  # a status that no answer has
@@ -54,7 +55,7 @@ class GraphqlSseTransport(OverHttp):
         async with self._endpoint.request("PUT", "text/plain", headers={}) as response:
             self._token = await self._endpoint.require(response, _CREATED)
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._stream = asyncio.create_task(self._read(opened))
+        self._stream = begin_soon(self._read(opened))
         await opened
 
     async def _start(self, id: Any, payload: Mapping[str, Any], files: Mapping[str, Any]) -> None:

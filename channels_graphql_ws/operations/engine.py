@@ -106,6 +106,22 @@ def engine_of(endpoint: Any) -> Engine:
     return engine
 
 
+def engine_by_now(endpoint: Any, engine: Engine) -> Engine:
+    """Return the engine of an endpoint after a hook that may have set options.
+
+    Args:
+        endpoint: a consumer.
+        engine: the one that it had before.
+
+    Raises:
+        TypeError, ValueError, ImproperlyConfigured: see `engine_of`.
+    """
+    values = _reader.values(endpoint)
+    if (values, engine) in (type(endpoint).__dict__.get("_engines") or []):
+        return engine
+    return engine_of(endpoint)
+
+
 def guarded(execute: Callable[..., Any]) -> Callable[..., Any]:
     """Return the same function, with GraphQL errors as a result; it may return an awaitable."""
     return lambda **arguments: eager.start(_result(execute, arguments))

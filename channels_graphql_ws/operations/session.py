@@ -25,7 +25,7 @@ from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.loaders import DataLoaders
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.execution.request import Subscribe
-from channels_graphql_ws.operations.engine import Engine, engine_of
+from channels_graphql_ws.operations.engine import Engine, engine_by_now, engine_of
 from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import Client
 from channels_graphql_ws.operations.option_values import declared_class
@@ -350,6 +350,14 @@ class EndpointSession:
         session.scope = scope
         session.connection_params = connection_params
         return session
+
+    def engine_by_now(self) -> Engine:
+        """Return the engine for the options that the endpoint has by now.
+
+        Raises:
+            TypeError, ValueError: one makes no sense, see `engine_of`.
+        """
+        return engine_by_now(self._endpoint, self.engine)
 
     def start(self, client: Client) -> Eager[None]:
         """Start an operation, see `Engine.start`."""

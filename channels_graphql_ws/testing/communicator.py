@@ -12,6 +12,7 @@ from typing import Any, Final, Self, TypeAlias
 from graphql import ExecutionResult
 
 from channels_graphql_ws.client.handshake import time_limit
+from channels_graphql_ws.client.tasks import begin_soon
 from channels_graphql_ws.client.transport import DEFAULT_SUBPROTOCOL
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 from channels_graphql_ws.testing.client import GraphqlWsClient
@@ -131,7 +132,7 @@ class GraphqlWebsocketCommunicator:
         except BaseException:
             await self.disconnect()
             raise
-        self._reader = asyncio.create_task(self._read())
+        self._reader = begin_soon(self._read())
         return self.connection_ack_payload
 
     async def execute(

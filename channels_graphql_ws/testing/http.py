@@ -246,7 +246,7 @@ class _Response:
         self, application: Any, scope: dict[str, Any], body: bytes, timeout: float
     ) -> None:
         self._running = RunningApplication(application, scope)
-        self._running.send({"type": "http.request", "body": body, "more_body": False})
+        self._running.begin({"type": "http.request", "body": body, "more_body": False})
         self._timeout = timeout
         self.status = 0
         self.headers: Mapping[str, str] = {}

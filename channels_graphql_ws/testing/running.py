@@ -33,6 +33,10 @@ class RunningApplication:
         self._task.add_done_callback(lambda _: self._outputs.put_nowait(None))
         self._hung_up = False
 
+    def begin(self, event: Event) -> None:
+        """Pass the first event, also to an application that had no need of it."""
+        self._inputs.put_nowait(event)
+
     def send(self, event: Event) -> None:
         """Pass an event to the application.
 

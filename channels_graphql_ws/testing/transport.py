@@ -133,7 +133,7 @@ class GraphqlWsTransport(transport.GraphqlWsTransport):
         return self._running
 
     async def _open(self, running: _RunningSocket) -> None:
-        running.send({"type": "websocket.connect"})
+        running.begin({"type": "websocket.connect"})
         event = await running.next_event()
         accepted = event["type"] == "websocket.accept"
         if accepted and event.get("subprotocol") == self._subprotocol:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import fields
 from typing import Any, Final, Protocol
 
 from channels_graphql_ws.client_log import ClientLog
@@ -10,15 +11,17 @@ from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.json_text import culprit, is_encodable, loads
 from channels_graphql_ws.operations.hook_calls import call_hook, call_hook_in_time, name_of
+from channels_graphql_ws.operations.interfaces import EngineSettings
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.revocation import disconnect_session
 from channels_graphql_ws.operations.session import EndpointSession
 from channels_graphql_ws.websocket.handshake import ConnectionPlace
 from channels_graphql_ws.websocket.hooks import RESULT_HOOKS, HookedClient, WebSocketHooks
 from channels_graphql_ws.websocket.identity import Identities
-from channels_graphql_ws.websocket.interfaces import Acceptance
+from channels_graphql_ws.websocket.interfaces import Acceptance, ConnectionSettings
 from channels_graphql_ws.websocket.messages import CloseCode
 from channels_graphql_ws.websocket.operation import ClientOperation
+from channels_graphql_ws.websocket.protocol import ProtocolSettings
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -28,6 +31,12 @@ _OF_APPLICATION: Final[Mapping[int, int]] = {
     int(CloseCode.SERVICE_RESTART): int(CloseCode.SERVICE_RESTART_OF_APPLICATION),
     int(CloseCode.TRY_AGAIN_LATER): int(CloseCode.TRY_AGAIN_LATER_OF_APPLICATION),
 }
+
+_TOO_LATE: Final = frozenset(
+    {each.name for kind in (ConnectionSettings, ProtocolSettings) for each in fields(kind)}
+    - {each.name for each in fields(EngineSettings)}
+)
+"""Options that `on_connect` cannot set any more."""
 
 SendEvent = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -123,14 +132,18 @@ class ConsumerApplication:
             self._renew_session(is_first=is_first)
             return _ACCEPTED
         handshake = identities.propose(params)
+        before = vars(self._consumer).copy()
         try:
             answer: Any = yield call_hook(self._hooks, "on_connect", payload)
+            engine = self._session.engine_by_now()
             self._place.take_for_user(handshake.identity.scope)
         except BaseException:
             handshake.reject()
             raise
         is_another = identities.accept(handshake)
         self._renew_session(is_first=is_first)
+        self._session.engine = engine
+        self._warn_of_late_options(before)
         return Acceptance(_acknowledgement(answer), is_another=is_another)
 
     def refused(self, reason: object, code: int | None, error: Exception | None = None) -> None:
@@ -186,6 +199,16 @@ class ConsumerApplication:
             self._session = self._session.for_identity(accepted.scope, accepted.connection_params)
         self._session.watch_rights()
         self._session.signals.opened(accepted.scope)
+
+    def _warn_of_late_options(self, before: Mapping[str, Any]) -> None:
+        now = vars(self._consumer)
+        for name in _TOO_LATE.intersection(now):
+            if name not in before or before[name] != now[name]:
+                log.warning(
+                    "%s is set when the connection is open already, which has no effect: set "
+                    "it on the class, in `__init__` or in `connect`",
+                    name_of(self._consumer, name),
+                )
 
     async def _send_json(self, event: dict[str, Any]) -> None:
         """Send a frame by the user's `send_json`."""

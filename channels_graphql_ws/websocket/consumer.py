@@ -85,7 +85,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     """Serves GraphQL over WebSocket: subclass it, set `schema`, mount `as_asgi()`.
 
     Speaks both subprotocols, `graphql-transport-ws` and the legacy `graphql-ws`. All
-    options may be set on the class or the instance until the connection opens.
+    options may be set on the class or the instance until the connection opens; those of what is
+    executed, such as `schema`, `middleware` and `max_depth`, in `on_connect`, too.
 
     Attributes:
         close_reason: the reason of the client's close, where the server tells it.

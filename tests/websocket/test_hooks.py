@@ -674,3 +674,74 @@ def test_depth_is_counted(query: str, depth: int) -> None:
 def test_an_unknown_fragment_is_no_matter_of_depth() -> None:
     [error] = load(DEEP, "{ ...F }", Rules(max_depth=1)).errors
     assert error.message == "Unknown fragment 'F'."
+
+
+def refuse(_next: Any, _root: Any, _info: Any, **_arguments: Any) -> Any:
+    raise GraphQLError("Not for you")
+
+
+async def test_on_connect_may_set_options_of_what_is_executed() -> None:
+    async def on_connect(self: Any, payload: Any) -> None:
+        self.middleware = [refuse] if payload["strict"] else None
+
+    strict, lenient = connect(NEW, on_connect=on_connect), connect(NEW, on_connect=on_connect)
+    await strict.acknowledged(payload={"strict": True})
+    await lenient.acknowledged(payload={"strict": False})
+    assert (await answer(strict))["errors"][0]["message"] == "Not for you"
+    assert "errors" not in await answer(lenient)
+    await strict.drop()
+    await lenient.drop()
+
+
+async def test_an_option_may_be_a_property_of_what_on_connect_has_learnt() -> None:
+    async def on_connect(self: Any, _payload: Any) -> None:
+        self.scope["is_stranger"] = True
+
+    strangers = property(lambda self: [refuse] if self.scope.get("is_stranger") else None)
+    socket = await ready(NEW, on_connect=on_connect, middleware=strangers)
+    assert (await answer(socket))["errors"][0]["message"] == "Not for you"
+    await socket.drop()
+
+
+async def test_options_that_on_connect_sets_count_from_then_on() -> None:
+    async def on_connect(self: Any, payload: Any) -> None:
+        self.introspection = payload["introspection"]
+
+    socket = connect(LEGACY, on_connect=on_connect)
+    await socket.acknowledged(payload={"introspection": True})
+    assert "errors" not in await answer(socket, "{ __schema { __typename } }")
+    socket.init(payload={"introspection": False})
+    await wait_until(lambda: socket.words.count("connection_ack") == 2)
+    socket.start("2", "{ __schema { __typename } }")
+    await wait_until(lambda: socket.results("2"))
+    assert "introspection is disabled" in str(socket.results("2")[0])
+    await socket.drop()
+
+
+async def test_an_option_that_makes_no_sense_lets_nobody_in(caplog: Any) -> None:
+    async def on_connect(self: Any, _payload: Any) -> None:
+        self.max_depth = "deep"
+
+    socket = connect(NEW, on_connect=on_connect)
+    socket.init()
+    await socket.ended()
+    assert socket.closes == [(4403, "Forbidden")]
+    assert "max_depth is 'deep'" in caplog.text
+
+
+async def test_an_option_that_is_set_too_late_is_told(caplog: Any) -> None:
+    async def on_connect(self: Any, _payload: Any) -> None:
+        self.send_ping_every = 7
+        self.pong_timeout = 3.0
+        self.mine = 1
+
+    class Late(consumer_class(on_connect=on_connect)):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.pong_timeout = 3.0
+
+    socket = AsgiSocket(Late.as_asgi(), NEW)
+    await socket.acknowledged()
+    [record] = [each for each in caplog.records if "open already" in each.message]
+    assert "`send_ping_every` of " in record.message
+    await socket.drop()
