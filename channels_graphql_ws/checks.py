@@ -16,7 +16,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands
 
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
-from channels_graphql_ws.operations.defaults import other_destination, safety_of, settled
+from channels_graphql_ws.operations.defaults import (
+    is_debug,
+    other_destination,
+    safety_of,
+    settled,
+)
 from channels_graphql_ws.operations.graphene_settings import default_schema
 from channels_graphql_ws.operations.mounting import mounted
 from channels_graphql_ws.operations.origins import ANY_ORIGIN
@@ -172,6 +177,12 @@ def _of_deployed_layers() -> Iterator[CheckMessage]:
             yield Warning(f"CHANNEL_LAYERS[{alias!r}]: {text}.", id=f"{_ID}.W011")
 
 
+def _debug_or(cls: type[Any], name: str, hint: str) -> str:
+    """Return what to do about an option: if it only follows DEBUG, that is to be off."""
+    follows = getattr(cls, name) is None and is_debug()
+    return "It follows DEBUG: set `DEBUG = False` in deployment." if follows else hint
+
+
 def _of_deployed_endpoints() -> Iterator[CheckMessage]:
     for cls in _checked():
         options, name = settled(cls), cls.__qualname__
@@ -184,13 +195,19 @@ def _of_deployed_endpoints() -> Iterator[CheckMessage]:
         if issubclass(cls, GraphqlHttpEndpoint) and options.graphiql is True:
             yield Warning(
                 f"{name} shows GraphiQL to everybody.",
-                hint="Leave `graphiql` alone: it follows DEBUG. Or silence this check.",
+                hint=_debug_or(
+                    cls,
+                    "graphiql",
+                    "Leave `graphiql` alone: it follows DEBUG. Or silence this check.",
+                ),
                 id=f"{_ID}.W013",
             )
         if options.mask_errors is False:
             yield Warning(
                 f"{name} shows clients the texts of unexpected errors.",
-                hint=f"Set mask_errors, also as {NAME}['MASK_ERRORS'].",
+                hint=_debug_or(
+                    cls, "mask_errors", f"Set mask_errors, also as {NAME}['MASK_ERRORS']."
+                ),
                 id=f"{_ID}.W014",
             )
         if safety_of(options) != "safe" or ANY_ORIGIN in (options.allowed_origins or ()):

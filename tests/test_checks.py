@@ -52,6 +52,11 @@ def found(**options: Any) -> list[str]:
     return [str(each).removeprefix("channels_graphql_ws.") for each in ids]
 
 
+def hints() -> list[str]:
+    """What the deployment checks advise."""
+    return [str(each.hint) for each in checks.check_deployment(None)]
+
+
 def test_a_project_that_is_right_passes(project: Any, settings: Any) -> None:
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.Remote"}}
     project.application = GraphqlProtocolTypeRouter(schema, shutdown_timeout=None)
@@ -183,4 +188,17 @@ def test_what_is_open_to_strangers(settings: Any) -> None:
     )
     of_http, of_websocket = ["W013", "W014", "W015"], ["W012", "W014", "W015"]
     assert found(deploy=True) == [*of_http, *of_websocket]
+    assert not any("DEBUG = False" in hint for hint in hints())
+    del application
+
+
+def test_what_only_debug_opens_is_closed_without_it(settings: Any) -> None:
+    settings.DEBUG = True
+    settings.CHANNELS_GRAPHQL_WS = {}
+    application = GraphqlProtocolTypeRouter(schema, shutdown_timeout=None)
+    assert {"W013", "W014"} <= set(found(deploy=True))
+    opened = [hint for hint in hints() if "DEBUG = False" in hint]
+    assert len(opened) == 3
+    settings.DEBUG = False
+    assert not {"W013", "W014"} & set(found(deploy=True))
     del application
