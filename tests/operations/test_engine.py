@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from graphql import GraphQLError, OperationType
 
 from channels_graphql_ws import ConnectionRejectionError, Subscription
+from channels_graphql_ws.execution import breathing, budget, pieces
 from channels_graphql_ws.execution.documents import INLINE_LIMIT
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.operations import engine as engine_module
@@ -328,3 +329,23 @@ async def test_an_execution_that_runs_out_of_stack_is_an_error_of_the_operation(
     monkeypatch.setattr(engine_module, "execute", run_out)
     result = await rig(compile_operations=False).answer("{ ok }")
     assert result["errors"] == [{"message": "The operation is nested too deeply."}]
+
+
+async def test_a_result_that_took_long_to_encode_waits_for_room_once_more(monkeypatch):
+    """Others were sent meanwhile, and the client has not read them yet."""
+    for module in (breathing, budget, pieces):
+        monkeypatch.setattr(module, "WINDOW", 0.0)
+    client, rest = Rig(graphene.Schema(query=Read).graphql_schema).begin(
+        "{ " + " ".join(f"a{number}: ok" for number in range(200)) + " }"
+    )
+    has_room = asyncio.get_running_loop().create_future()
+    before_and_after_encoding = iter([None, has_room])
+    client.room = lambda: next(before_and_after_encoding, None)
+    task = asyncio.create_task(rest)
+    await tick(500)
+    assert client.heard == []
+    has_room.set_result(None)
+    await task
+    [(_, result), end] = client.heard
+    assert len(result["data"]) == 200
+    assert end == ("completed", None)
