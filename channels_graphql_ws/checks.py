@@ -29,6 +29,7 @@ from channels_graphql_ws.operations.project_options import problems
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.layer_traits import warning_of
 from channels_graphql_ws.pubsub.layers import is_local
+from channels_graphql_ws.pubsub.redis_cluster import refuses_cluster
 from channels_graphql_ws.settings import NAME
 from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
 
@@ -172,6 +173,13 @@ def _of_deployed_layers() -> Iterator[CheckMessage]:
                 "clients of other processes.",
                 hint=f"Take a layer that connects processes, {_REDIS}.",
                 id=f"{_ID}.W010",
+            )
+        elif refuses_cluster(layer):
+            yield Error(
+                f"CHANNEL_LAYERS[{alias!r}] is a RedisChannelLayer on a Redis Cluster, which it "
+                "cannot use: subscriptions and broadcasts fail.",
+                hint="Take channels_redis.pubsub.RedisPubSubChannelLayer.",
+                id=f"{_ID}.E010",
             )
         elif (text := warning_of(layer)) is not None:
             yield Warning(f"CHANNEL_LAYERS[{alias!r}]: {text}.", id=f"{_ID}.W011")

@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from channels_graphql_ws.pubsub import outgoing
 from channels_graphql_ws.pubsub.hub import HubStatistics, hubs_of_process
+from channels_graphql_ws.pubsub.join_failures import join_failures
 from channels_graphql_ws.pubsub.pump import PublisherStatistics, publisher_statistics
 from channels_graphql_ws.shutdown import connections_of_process
 from channels_graphql_ws.subscription.queue import drops
@@ -94,6 +95,8 @@ class Statistics:
         events: of each subscription, by its name; at most 200 names, and "(others)".
         operations: queries and mutations, by type and name.
         queued: events that wait in queues of subscriptions.
+        joins_fail: whether a client could not join a group in the last 15 seconds, and none
+            could since.
         latency: of broadcasts; `None` until somebody collects it, see `prometheus.register`.
     """
 
@@ -105,12 +108,15 @@ class Statistics:
     events: Mapping[str, EventStatistics]
     operations: tuple[OperationStatistics, ...]
     queued: int
+    joins_fail: bool
     latency: LatencyStatistics | None
 
     @property
     def is_healthy(self) -> bool:
-        """Return whether what channel layers carry arrives here."""
-        return all(hub.layer is None or hub.layer.is_healthy for hub in self.hubs)
+        """Return whether clients can join groups, and what channel layers carry arrives here."""
+        return not self.joins_fail and all(
+            hub.layer is None or hub.layer.is_healthy for hub in self.hubs
+        )
 
 
 def statistics() -> Statistics:
@@ -132,6 +138,7 @@ def statistics() -> Statistics:
             for (type, name), executed in list(operations.executed.items())
         ),
         queued=sum(each.queued for each in subscribers),
+        joins_fail=join_failures.are_recent,
         latency=_latency() if latencies.is_on else None,
     )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from weakref import WeakSet
 
 import pytest
+from channels.layers import InMemoryChannelLayer
+from channels_redis.core import RedisChannelLayer
 from django.apps import apps
 from django.core.checks import Tags, run_checks
 from django.test import override_settings
@@ -22,6 +24,7 @@ from channels_graphql_ws import (
 from channels_graphql_ws.apps import ChannelsGraphqlWsConfig
 from channels_graphql_ws.operations import mounting
 from channels_graphql_ws.pubsub import local
+from channels_graphql_ws.pubsub.redis_cluster import refuses_cluster
 from news_schema import consumer_class, schema
 
 MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
@@ -173,6 +176,43 @@ def test_a_core_redis_layer_that_holds_little(settings: Any) -> None:
     assert found(deploy=True) == ["W011"]
     settings.CHANNEL_LAYERS = {"default": {**redis, "CONFIG": {"capacity": 10_000}}}
     assert found(deploy=True) == []
+
+
+class InCluster(RedisChannelLayer):
+    """A core layer whose Redis answers a check with `answer`, or raises it."""
+
+    answer: Any = None
+
+    def connection(self, index: int) -> Any:
+        async def info(section: str) -> Any:
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return self.answer[section]
+
+        async def disconnect() -> None: ...
+
+        return SimpleNamespace(info=info, connection_pool=SimpleNamespace(disconnect=disconnect))
+
+
+@pytest.mark.parametrize(
+    ("answer", "ids"),
+    [
+        ({"cluster": {"cluster_enabled": 1}}, ["E010"]),
+        ({"cluster": {"cluster_enabled": 0}}, []),
+        (OSError("out of reach"), []),
+    ],
+)
+def test_a_core_redis_layer_on_a_cluster(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, answer: Any, ids: list[str]
+) -> None:
+    monkeypatch.setattr(InCluster, "answer", answer)
+    config = {"BACKEND": f"{__name__}.InCluster", "CONFIG": {"capacity": 10_000}}
+    settings.CHANNEL_LAYERS = {"default": config}
+    assert found(deploy=True) == ids
+
+
+def test_a_layer_that_is_not_redis_is_not_asked() -> None:
+    assert not refuses_cluster(InMemoryChannelLayer())
 
 
 def test_what_is_open_to_strangers(settings: Any) -> None:

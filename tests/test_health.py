@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import graphene
 import pytest
 from django.test import AsyncRequestFactory
 
-from channels_graphql_ws import health, shut_down
+from asgi_socket import NEW, AsgiSocket
+from channels_graphql_ws import GraphqlWsConsumer, Subscription, health, shut_down, statistics
 from channels_graphql_ws.process_statistics import Statistics
+from channels_graphql_ws.pubsub import join_failures, membership
+from channels_graphql_ws.pubsub.join_failures import JoinFailures
+from channels_graphql_ws.testing import FaultyChannelLayer
+from support import GUARD, wait_until
 
 
 async def _asked(view: Any) -> tuple[int, dict[str, Any]]:
@@ -28,6 +34,77 @@ async def test_a_process_that_shuts_down_is_alive_and_not_ready() -> None:
     assert await _asked(health.live) == (200, {"live": True})
     expected = {"ready": False, "problems": ["the process is shutting down"]}
     assert await _asked(health.ready) == (503, expected)
+
+
+class OnText(Subscription):
+    text = graphene.String()
+
+    def publish(self, info):
+        return {"text": self}
+
+
+class Query(graphene.ObjectType):
+    ok = graphene.Boolean()
+
+
+class Root(graphene.ObjectType):
+    text = OnText.Field()
+
+
+class Consumer(GraphqlWsConsumer):
+    schema = graphene.Schema(query=Query, subscription=Root)
+    confirm_subscriptions = True
+
+
+async def _told() -> str:
+    """Subscribe, and return how that was answered."""
+    socket = AsgiSocket(Consumer.as_asgi(), NEW)
+    await socket.acknowledged()
+    socket.start("1", "subscription { text { text } }")
+    await wait_until(lambda: socket.results("1"))
+    await socket.drop()
+    return socket.words[-1]
+
+
+UNJOINABLE = {"ready": False, "problems": ["the channel layer does not carry messages"]}
+
+
+async def test_a_process_whose_clients_cannot_join_groups_is_not_ready(
+    faulty_channel_layer: FaultyChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "JOIN_TIMEOUT", 0.05)
+    faulty_channel_layer.hold("group_add")
+    assert await _told() == "error:1"
+    assert await _asked(health.ready) == (503, UNJOINABLE)
+    assert (await _asked(health.live))[0] == 200
+    faulty_channel_layer.release()
+    monkeypatch.setattr(membership, "JOIN_TIMEOUT", GUARD)
+    assert await _told() == "next:1"
+    assert (await _asked(health.ready))[0] == 200
+
+
+async def test_a_process_whose_layer_refuses_joins_is_not_ready(
+    faulty_channel_layer: FaultyChannelLayer,
+) -> None:
+    faulty_channel_layer.fail("group_add")
+    assert await _told() == "error:1"
+    assert statistics().joins_fail
+    assert await _asked(health.ready) == (503, UNJOINABLE)
+
+
+async def test_a_failure_to_join_counts_for_a_while(
+    faulty_channel_layer: FaultyChannelLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = JoinFailures()
+    assert not failures.are_recent
+    failures.add(faulty_channel_layer, ValueError("a name that no layer takes"))
+    assert not failures.are_recent
+    failures.add(faulty_channel_layer)
+    assert failures.are_recent
+    monkeypatch.setattr(join_failures, "COUNTS_FOR", 0.0)
+    assert not failures.are_recent
+    failures.forget(faulty_channel_layer)
+    failures.forget(faulty_channel_layer)
 
 
 async def test_a_process_whose_channel_layer_is_silent_is_not_ready(

@@ -174,9 +174,14 @@ _KINDS: tuple[tuple[str, str, type[LayerTraits]], ...] = (
 
 def warning_of(layer: Any) -> str | None:
     """Return what should be said of the way a layer is set up, without an event loop."""
-    module, name, kind = _KINDS[0]
+    return RedisTraits(layer).warning if is_redis_core(layer) else None
+
+
+def is_redis_core(layer: Any) -> bool:
+    """Return whether a layer is that of `channels_redis.core`."""
+    module, name, _ = _KINDS[0]
     base = getattr(sys.modules.get(module), name, None)
-    return kind(layer).warning if base is not None and isinstance(layer, base) else None
+    return base is not None and isinstance(layer, base)
 
 
 def traits_of(layer: Any) -> LayerTraits:

@@ -11,6 +11,7 @@ from typing import Any
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, cancel, within
+from channels_graphql_ws.pubsub.join_failures import join_failures
 from channels_graphql_ws.pubsub.join_proof import JoinProof
 from channels_graphql_ws.pubsub.layer_traits import LayerTraits, traits_of
 from channels_graphql_ws.pubsub.layer_watch import LayerStatistics, LayerWatch, watch_of
@@ -135,10 +136,12 @@ class Membership:
         # The waiting may be cancelled; what is under way goes on.
         _, late = await asyncio.wait(tasks, timeout=JOIN_TIMEOUT)
         if late:
+            join_failures.add(self._layer)
             raise ChannelLayerError(f"Cannot join a group within {JOIN_TIMEOUT:g} seconds")
         for task in tasks:
             error = None if task.cancelled() else task.exception()
             if error is not None:
+                join_failures.add(self._layer, error)
                 raise ChannelLayerError(f"Cannot join a group: {error!r}") from error
 
     def doubt(self, shards: Collection[int]) -> None:
@@ -240,6 +243,7 @@ class Membership:
             await proof.of(group)
         if doubts == self._doubts:
             self._proven.add(group)
+            join_failures.forget(self._layer)
             self._proven_at.setdefault(group, self._loop.time())
 
     async def _add(self, group: str, channel: str) -> None:

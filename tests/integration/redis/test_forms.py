@@ -23,6 +23,7 @@ from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
 from channels_graphql_ws.pubsub.layer_traits import traits_of
 from channels_graphql_ws.pubsub.outgoing import Outgoing
+from channels_graphql_ws.pubsub.redis_cluster import refuses_cluster
 from channels_graphql_ws.serializer import Serializer
 from redis_server import RedisServer
 from support import FakeListener, wait_until
@@ -210,6 +211,16 @@ async def _is_complete(node: RedisServer) -> None:
             info = str(await redis.execute_command("CLUSTER", "INFO"))
 
 
-async def test_broadcasts_and_histories_in_a_cluster(cluster: list[RedisServer]) -> None:
+async def test_a_cluster_carries_the_pubsub_layer_and_a_check_refuses_the_core_layer(
+    cluster: list[RedisServer], redis_url: str
+) -> None:
     for node in cluster:
         await check_all(RedisPubSubChannelLayer, node.url)
+    url = cluster[0].url
+    layers = [
+        RedisChannelLayer([url]),
+        RedisPubSubChannelLayer([url]),
+        RedisChannelLayer([redis_url]),
+    ]
+    refused = [await asyncio.to_thread(refuses_cluster, layer) for layer in layers]
+    assert refused == [True, False, False]
