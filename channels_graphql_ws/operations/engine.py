@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
@@ -246,33 +247,43 @@ class Engine:
 
     def _execute(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:
         call = partial(_execute_shallowly, self._executor(asked, session), asked)
-        if not self._blocks(asked, session):
-            yield from self._answer(asked, client, session, call)
-            return
-        call_in_thread = partial(self._in_thread, call, asked)
-        owner = known_owner()
-        if owner is None:
-            yield from self._answer(asked, client, session, call_in_thread)
-            return
-        # Threads are faster than the client is at taking results.
-        places = owner.in_threads(OPERATIONS.share)
-        yield places.acquire()
-        try:
-            yield from self._answer(asked, client, session, call_in_thread)
-        finally:
-            places.release()
+        if self._blocks(asked, session):
+            yield from self._execute_in_thread(asked, client, session, call)
+        else:
+            started = time.monotonic()
+            yield from self._answer(asked, client, session, call(), started)
 
-    def _answer(
+    def _execute_in_thread(
         self,
         asked: PreparedOperation,
         client: Client,
         session: Session,
         call: Callable[[], Any],
     ) -> Eager[None]:
-        """Execute, and send the result."""
+        with ExitStack() as held:
+            owner = known_owner()
+            if owner is not None:
+                # Threads are faster than the client is at taking results.
+                places = owner.in_threads(OPERATIONS.share)
+                yield places.acquire()
+                held.callback(places.release)
+            started = time.monotonic()
+            result = yield self._in_thread(call, asked)
+            if is_awaitable(result):
+                # What goes on outside of the thread may wait for anything.
+                held.close()
+            yield from self._answer(asked, client, session, result, started)
+
+    def _answer(
+        self,
+        asked: PreparedOperation,
+        client: Client,
+        session: Session,
+        result: Any,
+        started: float,
+    ) -> Eager[None]:
+        """Wait for the result, if need be, and send it."""
         request = asked.request
-        started = time.monotonic()
-        result: Any = call()
         while is_awaitable(result):
             result = yield result
         self._warn_if_slow(request, time.monotonic() - started)

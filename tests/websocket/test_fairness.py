@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,7 @@ BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
 
 gates: dict[str, threading.Event] = {}
 inside: list[str] = []
+waiting: list[asyncio.Future[None]] = []
 
 
 def pass_gate(name: str) -> None:
@@ -43,6 +45,13 @@ class Query(graphene.ObjectType):
     """Answers when the test wants it."""
 
     hold = graphene.String(at=graphene.String())
+    late = graphene.String()
+
+    @staticmethod
+    async def resolve_late(root: Any, info: Any) -> str:
+        waiting.append(asyncio.get_running_loop().create_future())
+        await waiting[-1]
+        return "late"
 
     @staticmethod
     def resolve_hold(root: Any, info: Any, at: str | None = None) -> str:
@@ -106,6 +115,20 @@ async def test_threads_that_work_on_though_nobody_waits_count_as_the_clients(
     gate.set()
     await answered(greedy, "more")
     await greedy.drop()
+
+
+@BOTH
+async def test_what_waits_outside_of_a_thread_keeps_no_other_from_it(subprotocol: str) -> None:
+    waiting.clear()
+    client = await connected(subprotocol)
+    ids = [str(number) for number in range(2 * SHARE)]
+    for id in ids:
+        client.start(id, "{ hold late }")
+    await wait_until(lambda: len(waiting) == len(ids))
+    for each in waiting:
+        each.set_result(None)
+    await answered(client, *ids)
+    await client.drop()
 
 
 @BOTH
