@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ _NO_FIELDS: Final[Mapping[str, object]] = dict.fromkeys(
 
 
 @contextmanager
-def logs_about(fields: LogFields | None) -> Iterator[None]:
+def logs_about(fields: LogFields | None) -> Generator[None, None, None]:
     """Have records be about something else than the running code is."""
     token = log_fields.set(fields)
     try:

@@ -60,7 +60,6 @@ class CursorCodec:
         return dict(zip(sorted(self._groups), places, strict=True))
 
 
-def _is_place(place: Position) -> bool:
-    epoch: object = place.epoch
-    offset: object = place.offset
+def _is_place(place: Any) -> bool:
+    epoch, offset = place.epoch, place.offset
     return isinstance(epoch, str) and type(offset) is int and 0 <= offset <= _MOST
