@@ -150,6 +150,9 @@ class Revocations:
         """Ignore the end of subscriptions."""
         return False
 
+    def revoke(self) -> None:
+        """Ignore the end of rights to subscriptions."""
+
     def lost(self, missed: int | None, serial: int) -> bool:
         """Log it: a connection whose rights have ended may go on."""
         del serial

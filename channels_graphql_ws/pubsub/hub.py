@@ -84,6 +84,10 @@ class Listener(Protocol):
         """End behind what was offered so far; return whether to run this listener."""
         ...
 
+    def revoke(self) -> None:
+        """End now: its clients may no longer have what it gets."""
+        ...
+
     def lost(self, missed: int | None, serial: int) -> bool:
         """Learn that so many events were lost; return whether `run_next` is to be called."""
         ...
@@ -458,6 +462,8 @@ class Hub:
         match message.get("type"):
             case "broadcast":
                 self._notify(listeners, message, serial)
+            case "unsubscribe" if message.get("revokes"):
+                _revoke(listeners)
             case "unsubscribe":
                 self._ready.extend([listener for listener in listeners if listener.finish()])
             case kind if kind is GAP:
@@ -596,6 +602,14 @@ class Hub:
 
 _hubs: dict[tuple[asyncio.AbstractEventLoop, int], Hub] = {}
 _hubs_lock = threading.Lock()
+
+
+def _revoke(listeners: Sequence[Listener]) -> None:
+    for listener in listeners:
+        try:
+            listener.revoke()
+        except Exception:  # The others must end, too.
+            log.exception("Could not end %r, whose rights have ended", listener)
 
 
 def hubs_of_process() -> list[Hub]:

@@ -33,7 +33,8 @@ class Outgoing:
     @property
     def about(self) -> str:
         """What to call it in the log, where few ever come."""
-        return f"{self.sender}.{self.message['type']}(group={_shortened(self.addressee)!r})"
+        call = "disconnect" if self.message.get("revokes") else self.message["type"]
+        return f"{self.sender}.{call}(group={_shortened(self.addressee)!r})"
 
     @property
     def group(self) -> str:

@@ -364,6 +364,47 @@ class Subscription(_ObjectType[Payload]):
         """Do as `unsubscribe` does, in a thread where no event loop runs."""
         _sender(cls, using, on_commit=on_commit).send_sync(_unsubscribes(cls, group))
 
+    @classmethod
+    @by_name
+    def disconnect(
+        cls,
+        *,
+        group: str | None = None,
+        on_commit: bool | None = None,
+        using: str | None = None,
+    ) -> asyncio.Future[None] | Any:
+        """Close the connections that subscribe to the class or, with `group`, to that group.
+
+        WebSockets are closed with 4403, event streams get an error, and end. Notifications that
+        were sent before and have not been delivered are not any more. See `broadcast` for the
+        arguments, and for what is returned and raised.
+        """
+        return _sender(cls, using, on_commit=on_commit).send(_disconnects(cls, group))
+
+    @classmethod
+    @by_name
+    def disconnect_async(
+        cls,
+        *,
+        group: str | None = None,
+        on_commit: bool | None = None,
+        using: str | None = None,
+    ) -> Coroutine[Any, Any, None]:
+        """Do as `disconnect` does, when awaited."""
+        return _sender(cls, using, on_commit=on_commit).send_async(_disconnects(cls, group))
+
+    @classmethod
+    @by_name
+    def disconnect_sync(
+        cls,
+        *,
+        group: str | None = None,
+        on_commit: bool | None = None,
+        using: str | None = None,
+    ) -> None:
+        """Do as `disconnect` does, in a thread where no event loop runs."""
+        _sender(cls, using, on_commit=on_commit).send_sync(_disconnects(cls, group))
+
 
 def _sender(
     cls: type[Subscription], using: str | None, *, on_commit: bool | None
@@ -404,6 +445,11 @@ _OBJECT_TYPE: Final = (
 
 def _unsubscribes(cls: type[Subscription], group: str | None) -> list[Addressed]:
     return _outgoing(cls, group, {"type": "unsubscribe"})
+
+
+def _disconnects(cls: type[Subscription], group: str | None) -> list[Addressed]:
+    # A process with an older release ends the subscriptions only.
+    return _outgoing(cls, group, {"type": "unsubscribe", "revokes": True})
 
 
 def _outgoing(cls: type[Subscription], group: object, message: dict[str, Any]) -> list[Addressed]:
@@ -506,5 +552,5 @@ def _check_history(cls: type[Subscription]) -> None:
         raise ValueError(f"{where}ttl is {ttl!r}; it must be a number of seconds > 0")
 
 
-for _name in ("broadcast_async", "unsubscribe_async"):
+for _name in ("broadcast_async", "disconnect_async", "unsubscribe_async"):
     markcoroutinefunction(vars(Subscription)[_name].__func__)

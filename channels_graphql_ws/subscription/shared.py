@@ -48,6 +48,7 @@ from channels_graphql_ws.subscription.signals import Drops, SubscriptionSignals
 from channels_graphql_ws.subscription.single import (
     HELD,
     RESTART,
+    REVOKED,
     Member,
     encode_continued,
     first_event,
@@ -195,6 +196,11 @@ class SharedSubscriber(Subscriber):
         # New members receive what is broadcast behind the end.
         self._closed(self)
         return super().finish()
+
+    def revoke(self) -> None:
+        """End the connections of all members."""
+        for member in list(self._members):
+            member.revoke()
 
     def _on_drop(self) -> Callable[[int], None] | None:
         return Drops(self._lost_for_all).add if dropped.receivers else None
@@ -354,6 +360,10 @@ class SharedMember:
         """Tell receivers of signals what was dropped before it was executed."""
         if self._signals is not None:
             self._signals.lost(number)
+
+    def revoke(self) -> None:
+        """End the connection of the client."""
+        self._member.revoke(REVOKED)
 
     def open(self) -> None:
         """Begin: with the `initial` hook if there is one, then with what came meanwhile."""

@@ -50,6 +50,9 @@ RESTART: Final = object()
 HELD: Final = object()
 """Sentinel for a notification: what is offered has to wait for `open`."""
 
+REVOKED: Final = "The rights of this user have ended"
+"""What a client is told whose right to a subscription was taken away."""
+
 _INITIAL: Final = object()
 """Sentinel for a notification: the first event, which no broadcast caused."""
 
@@ -71,6 +74,10 @@ class Member(Protocol):
 
     def completed(self) -> None:
         """Say that there are no more results."""
+        ...
+
+    def revoke(self, reason: str) -> None:
+        """End the connection or stream: the client may no longer have what it gets."""
         ...
 
 
@@ -162,6 +169,10 @@ class SingleSubscriber(Subscriber):
         self._hub.leave(self, self.groups)
         note_ended(self._plan, self._id, self._signals)
         yield from wind_down(self._plan, self._id, self._task)
+
+    def revoke(self) -> None:
+        """End the connection of the client."""
+        self._member.revoke(REVOKED)
 
     def run_next(self) -> bool:
         """Run as `Subscriber` does, in fewer calls: most runs are no longer than a few calls."""

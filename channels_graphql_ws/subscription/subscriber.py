@@ -233,6 +233,10 @@ class Subscriber(ABC):
         self._continuity.miss(number, reason)
 
     @abstractmethod
+    def revoke(self) -> None:
+        """End the connections of its clients, which may no longer have what it gets."""
+
+    @abstractmethod
     def _on_drop(self) -> Callable[[int], None] | None:
         """Return what is to be told of dropped notifications, if anything is."""
 

@@ -177,6 +177,10 @@ class HookedClient:
         """Send the end of the operation."""
         self._put(self._completed())
 
+    def revoke(self, reason: str) -> None:
+        """Close the connection at once."""
+        self._client.revoke(reason)
+
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
         """Send the errors of an operation that could not be executed."""
         self._put(self._failed(errors, refusal))

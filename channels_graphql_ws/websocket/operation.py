@@ -44,6 +44,9 @@ class OperationOwner(Protocol):
         """Send a result if nothing has to be waited for; return whether it was sent."""
         ...
 
+    def revoke(self, reason: str) -> None:
+        """Close the connection: the client may no longer have what it gets."""
+
     def run(self, work: Eager[None]) -> object:
         """Take steps on behalf of an operation."""
 
@@ -195,6 +198,10 @@ class ClientOperation:
         """Send the end of the operation."""
         self._connection.report("completed", self.operation)
         self._over()
+
+    def revoke(self, reason: str) -> None:
+        """Close the connection: the client may no longer have what it gets."""
+        self._connection.revoke(reason)
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
         """Send the errors of an operation that could not be executed."""

@@ -124,6 +124,9 @@ class FakeClient:
     def completed(self) -> None:
         self.heard.append(("completed", None))
 
+    def revoke(self, reason: str) -> None:
+        self.heard.append(("revoked", reason))
+
     def failed(self, errors: Sequence[Any], refusal: Refusal) -> None:
         self.refusal = refusal
         self.heard.append(("failed", json.loads(json.dumps(errors))))

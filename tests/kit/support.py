@@ -151,6 +151,7 @@ class FakeListener:
     """Who listens at a hub: keeps what it heard, in `END` that it is over."""
 
     END = "END"
+    REVOKED = "REVOKED"
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
@@ -166,6 +167,9 @@ class FakeListener:
 
     def finish(self) -> bool:
         return self.offer(None)
+
+    def revoke(self) -> None:
+        self.heard.append(self.REVOKED)
 
     def lost(self, missed: int | None, serial: int) -> bool:
         del serial

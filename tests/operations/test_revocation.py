@@ -380,10 +380,11 @@ def test_how_much_time_is_left() -> None:
             seconds_until(wrong)  # type: ignore[arg-type]
 
 
-async def test_an_end_of_subscriptions_concerns_no_rights(stage: Stage) -> None:
+@pytest.mark.parametrize("more", [{}, {"revokes": True}])
+async def test_an_end_of_subscriptions_concerns_no_rights(stage: Stage, more: Any) -> None:
     client = await stage.connected()
     for layer, message in revocation.revocation("user 0"):
-        message.message["type"] = "unsubscribe"
+        message.message.update(more, type="unsubscribe")
         await publisher.send_soon(layer, message)
     await stays(client)
 

@@ -723,3 +723,17 @@ async def test_the_last_user_of_a_hub_waits_until_nothing_more_is_asked_of_the_h
     ear.leave(listener, ("A",))
     await ear.release()
     assert history.answering == 0
+
+
+async def test_all_listeners_are_revoked_whatever_one_of_them_raises(
+    layer: Any, ear: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, other = await subscribed(ear, "A"), await subscribed(ear, "A")
+    monkeypatch.setattr(broken, "revoke", lambda: 1 / 0)
+    message = {"type": "unsubscribe", "group": "A", "revokes": True}
+    await broadcast.send_soon(layer, Outgoing(message, "a test"))
+    await wait_until(lambda: other.heard)
+    assert other.heard == [FakeListener.REVOKED]
+    assert "whose rights have ended" in caplog.text
+    for each in (broken, other):
+        ear.leave(each, ("A",))

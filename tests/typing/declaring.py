@@ -159,6 +159,8 @@ def plain_code_may_not_care_for_what_comes_back() -> None:
     assert_type(OnMessage.unsubscribe(group="lobby"), asyncio.Future[None] | Any)
     OnMessage.broadcast_sync(group="lobby", payload={"any": ("thing", 1)})
     OnMessage.unsubscribe_sync()
+    assert_type(OnMessage.disconnect(group="lobby"), asyncio.Future[None] | Any)
+    OnMessage.disconnect_sync()
 
 
 async def a_coroutine_may_wait() -> None:
@@ -166,6 +168,7 @@ async def a_coroutine_may_wait() -> None:
     await assert_type(OnMessage.broadcast_async(payload="hi"), Coroutine[Any, Any, None])
     await OnMessage.broadcast_async(group="lobby", payload="hi")
     await OnMessage.unsubscribe_async(group="lobby")
+    await OnMessage.disconnect_async(group="lobby")
     await OnMessage.broadcast(payload="hi")
 
 
