@@ -21,6 +21,9 @@ PUBLIC_NAMES = {
     "broadcast_async": "the predecessor's name",
     "broadcast_sync": "the predecessor's name",
     "create_type": "Graphene's name",
+    "disconnect": "ends connections; a field or method of it is the user's",
+    "disconnect_async": "the same, to be awaited",
+    "disconnect_sync": "the same, without an event loop",
     "gap_policy": "an option; a field or method of it is the user's",
     "broadcast_on_commit": "an option; a field or method of it is the user's",
     "history_size": "an option; a field or method of it is the user's",
@@ -61,6 +64,13 @@ class Base(Subscription):
 def declared(**body: Any) -> type[Subscription]:
     """Declare a class with this in its body."""
     return type("OnEvent", (Base,), body)
+
+
+async def test_a_field_or_method_that_is_called_disconnect_is_the_users() -> None:
+    methods = declared(disconnect=staticmethod(lambda: "mine"))
+    assert methods.disconnect() == "mine"
+    fields = declared(disconnect=graphene.Int())
+    assert await received(fields) == [{"value": 0}]
 
 
 async def received(cls: type[Subscription], count: int = 1) -> Any:
