@@ -11,10 +11,13 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from copy import copy
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
+
+from django.contrib.auth import get_user_model
 
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.hub import Hub
@@ -114,37 +117,84 @@ def seconds_until(expires_at: datetime | float) -> float:
     return at - time.time()
 
 
+class Holder(NamedTuple):
+    """What is known of a connection.
+
+    Attributes:
+        rights: the rights that it has.
+        scope: its scope, with the user.
+    """
+
+    rights: Rights
+    scope: dict[str, Any]
+
+
+def refresh(scope: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Put a user into a scope that has read no permissions yet.
+
+    Another object: what a thread is reading for the old one does not end up in the new one.
+
+    Args:
+        scope: has the user of before.
+        values: attributes that have changed.
+    """
+    if not isinstance(scope["user"], get_user_model()):
+        return
+    user = copy(scope["user"])
+    for name in [each for each in vars(user) if each.endswith(_CACHES)]:
+        delattr(user, name)
+    for name, value in values.items():
+        setattr(user, name, value)
+    scope["user"] = user
+
+
+_CACHES: Final = ("_perm_cache", "_perms_cache", "_prefetched_objects_cache")
+"""Ends of the names under which a user object keeps the permissions that were read."""
+
+
 class Revocations:
     """What one hub is told about rights, and the sessions it can end. See `revocations_of`."""
 
     def __init__(self, hub: Hub, group: str) -> None:
         self._hub = hub
         self._groups = [group]
-        self._known: dict[str, dict[Revocable, Rights]] = {}
+        self._known: dict[str, dict[Revocable, Holder]] = {}
 
-    def add(self, connection: Revocable, rights: Rights) -> None:
-        """End a connection when its rights do."""
+    def add(self, connection: Revocable, rights: Rights, scope: dict[str, Any]) -> None:
+        """End a connection when its rights do, and refresh its user."""
         if not self._known:
             self._hub.listen(self, self._groups)
         for key in rights.keys:
-            self._known.setdefault(key, {})[connection] = rights
+            self._known.setdefault(key, {})[connection] = Holder(rights, scope)
 
     def discard(self, connection: Revocable, rights: Rights) -> None:
         """Undo `add`; harmless when repeated."""
         for key in rights.keys:
             connections = self._known.get(key, {})
-            connections.pop(connection, None)
+            holder = connections.get(connection)
+            # The rights that it has now may have some keys in common with those of before.
+            if holder is not None and holder.rights == rights:
+                del connections[connection]
             if not connections and self._known.pop(key, None) is not None and not self._known:
                 self._hub.leave(self, self._groups)
 
     def offer(self, notification: Notification) -> bool:
         """Take a message: what it ends, it ends before any later event is looked at."""
         message: Mapping[str, Any] = notification.payload()
+        if message["key"] == _PERMISSIONS:
+            self._refresh(message["users"], message["values"])
+            return False
         password = message.get("password")
-        for connection, rights in list(self._known.get(message["key"], {}).items()):
-            if password is None or rights.password not in (None, password):
+        for connection, holder in list(self._known.get(message["key"], {}).items()):
+            if password is None or holder.rights.password not in (None, password):
                 connection.revoke(REVOKED)
         return False
+
+    def _refresh(self, users: Collection[str] | None, values: Mapping[str, Any]) -> None:
+        for key in self._known if users is None else users:
+            for holder in self._known.get(key, {}).values():
+                if key == holder.rights.user:
+                    refresh(holder.scope, values)
 
     def finish(self) -> bool:
         """Ignore the end of subscriptions."""
@@ -226,7 +276,31 @@ def revoke(key: str, password: str | None = None) -> asyncio.Future[None] | Sent
 
 def revocation(key: str, password: str | None = None) -> list[Addressed]:
     """Return the messages that `revoke` sends."""
-    data = Serializer.serialize({"key": key, "password": password})
+    return _messages({"key": key, "password": password})
+
+
+def tell_permissions(
+    users: Collection[str] | None, values: Mapping[str, Any]
+) -> asyncio.Future[None] | Sent:
+    """Tell all processes that users have other permissions.
+
+    Args:
+        users: see `user_key`; `None`: nobody knows which.
+        values: their attributes that have changed.
+
+    Raises:
+        ChannelLayerError: no channel layer is configured, or it failed.
+    """
+    messages = _messages({"key": _PERMISSIONS, "users": users, "values": values})
+    return send(messages) if messages else SENT
+
+
+_PERMISSIONS: Final = "permissions"
+"""The key of a message that ends nothing."""
+
+
+def _messages(content: Mapping[str, Any]) -> list[Addressed]:
+    data = Serializer.serialize(content)
     return [
         (layer, Outgoing(_message(prefix, data), "disconnect_user"))
         for layer, prefix in destinations()

@@ -183,12 +183,15 @@ class Lent:
             self._hub.acquire(self.drainable)
         return self._hub
 
-    def watch(self, rights: Rights | None, prefix: str) -> Rights | None:
+    def watch(
+        self, rights: Rights | None, prefix: str = "", scope: dict[str, Any] | None = None
+    ) -> Rights | None:
         """End the connection when these rights do, and no longer when those before do.
 
         Args:
             rights: `None` for nobody's.
             prefix: that of the groups.
+            scope: has the user whose rights they are.
 
         Returns:
             The rights of before.
@@ -196,10 +199,11 @@ class Lent:
         before, self._watched = self._watched, None
         connection = self.drainable
         if rights is not None and connection is not None and not self.is_closed:
+            assert scope is not None, "rights come out of one"
             # Nothing can arrive without a layer.
             with suppress(ChannelLayerError):
                 revocations = revocations_of(self.hub(), prefix)
-                revocations.add(connection, rights)
+                revocations.add(connection, rights, scope)
                 self._watched = (revocations, connection, rights)
         if before is None:
             return None
@@ -273,7 +277,7 @@ class Lent:
 
     async def close(self) -> None:
         """Release everything; harmless when repeated."""
-        self.watch(None, "")
+        self.watch(None)
         self.look_up(None, None)
         if self._expiry is not None:
             self._expiry.cancel()
@@ -415,7 +419,8 @@ class EndpointSession:
         if rights is not None and project_settings.get("END_CONNECTIONS_OF_USERS"):
             claim = claim_of(self.scope, rights)
         self._lent.look_up(claim, self._endpoint.revalidate_every)
-        return self._lent.watch(rights, self.engine.settings.group_name_prefix)
+        prefix = self.engine.settings.group_name_prefix
+        return self._lent.watch(rights, prefix, self.scope)
 
     def renew(self, expires_at: Any) -> None:
         """Let the rights of the connection end at another time, see `OperationContext.renew`."""

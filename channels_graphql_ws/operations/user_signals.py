@@ -1,15 +1,16 @@
-"""Django's signals about users: a logout, a new password, a deleted account."""
+"""Django's signals about users: a logout, a new password, a deleted account, permissions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import connections, transaction
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution.context import OperationContext
@@ -17,6 +18,7 @@ from channels_graphql_ws.operations.revocation import (
     password_of,
     revoke,
     session_key,
+    tell_permissions,
     user_key,
 )
 from channels_graphql_ws.pubsub.outgoing import failures
@@ -24,6 +26,12 @@ from channels_graphql_ws.settings import project_settings
 
 _FIELDS: Final = frozenset({"password", "is_active"})
 """Columns of users that decide on their rights."""
+
+_FLAGS: Final = frozenset({"is_staff", "is_superuser"})
+"""Columns of users that decide on their permissions."""
+
+_RELATIONS: Final = ("{user}_groups", "{user}_user_permissions", "auth.Group_permissions")
+"""Models that Django makes for relations. Signals of one that is never made never come."""
 
 
 def connect() -> None:
@@ -34,6 +42,11 @@ def connect() -> None:
     model = settings.AUTH_USER_MODEL
     post_save.connect(_saved, sender=model, dispatch_uid=__name__)
     post_delete.connect(_deleted, sender=model, dispatch_uid=__name__)
+    for relation in _RELATIONS:
+        sender = relation.format(user=model)
+        m2m_changed.connect(_relation_changed, sender=sender, dispatch_uid=__name__)
+    for each in ("auth.Group", "auth.Permission"):
+        post_delete.connect(_group_deleted, sender=each, dispatch_uid=__name__)
 
 
 def _logged_in(request: Any, user: Any, **_: Any) -> None:
@@ -54,7 +67,7 @@ def _logged_out(request: Any, **_: Any) -> None:
     # That of `channels.auth` has no request.
     key = getattr(getattr(request, "session", None), "session_key", None)
     if key is not None:
-        _revoke(session_key(key))
+        _tell(lambda: revoke(session_key(key)))
 
 
 def _saved(
@@ -66,28 +79,53 @@ def _saved(
     update_fields: Collection[str] | None,
     **_: Any,
 ) -> None:
-    if created or raw or (update_fields is not None and _FIELDS.isdisjoint(update_fields)):
+    if created or raw:
         return
-    password = password_of(instance) if getattr(instance, "is_active", True) else None
-    _at_commit(using, user_key(instance), password)
+    key = user_key(instance)
+    if update_fields is None or not _FIELDS.isdisjoint(update_fields):
+        password = password_of(instance) if getattr(instance, "is_active", True) else None
+        _at_commit(using, lambda: revoke(key, password))
+    saved = _FLAGS if update_fields is None else _FLAGS.intersection(update_fields)
+    values = {name: value for name, value in vars(instance).items() if name in saved}
+    if values:
+        _at_commit(using, lambda: tell_permissions([key], values))
 
 
 def _deleted(instance: Any, using: str, **_: Any) -> None:
-    _at_commit(using, user_key(instance))
+    # Once it is deleted, it has no key any more.
+    key = user_key(instance)
+    _at_commit(using, lambda: revoke(key))
 
 
-def _at_commit(using: str, key: str, password: str | None = None) -> None:
+def _relation_changed(
+    instance: Any, action: str, using: str, *, model: Any, pk_set: Any, **_: Any
+) -> None:
+    if not action.startswith("post_"):
+        return
+    users: list[str] | None = None
+    if isinstance(instance, get_user_model()):
+        users = [user_key(instance)]
+    elif pk_set is not None and issubclass(get_user_model(), model):
+        users = [f"user {each}" for each in pk_set]
+    _at_commit(using, lambda: tell_permissions(users, {}))
+
+
+def _group_deleted(using: str, **_: Any) -> None:
+    _at_commit(using, lambda: tell_permissions(None, {}))
+
+
+def _at_commit(using: str, tell: Callable[[], object]) -> None:
     if connections[using].in_atomic_block:
-        transaction.on_commit(partial(_revoke, key, password), using=using)
+        transaction.on_commit(partial(_tell, tell), using=using)
     else:
-        _revoke(key, password)
+        _tell(tell)
 
 
-def _revoke(key: str, password: str | None = None) -> None:
-    """Revoke; a channel layer that is away fails no logout, and no save of a user."""
+def _tell(tell: Callable[[], object]) -> None:
+    """Tell; a channel layer that is away fails no logout, and no save of a user."""
     if not project_settings.get("END_CONNECTIONS_OF_USERS"):
         return
     try:
-        revoke(key, password)
+        tell()
     except ChannelLayerError as error:
         failures.add(error, "disconnect_user()")

@@ -145,7 +145,7 @@ async def test_an_operation_of_who_may_no_longer_is_not_executed(
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", [deleted, session_deleted])
 async def test_who_does_nothing_is_found_all_the_same(
     stage: Stage, change: Callable[[User], object]
 ) -> None:

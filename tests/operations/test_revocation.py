@@ -34,7 +34,9 @@ from channels_graphql_ws.operations.revocation import rights_of, seconds_until
 from channels_graphql_ws.pubsub import publisher
 from channels_graphql_ws.pubsub.hub import hub_of
 from channels_graphql_ws.pubsub.layers import channel_layer
+from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.pubsub.outgoing import failures
+from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.testing import (
     GraphqlHttpClient,
     GraphqlWsClient,
@@ -371,6 +373,29 @@ async def test_over_http_there_is_nothing_to_renew() -> None:
 def test_a_context_of_no_connection_cannot_be_renewed() -> None:
     with pytest.raises(RuntimeError, match="belongs to no connection"):
         OperationContext({}).renew(None)
+
+
+async def test_rights_that_take_the_place_of_others_have_their_keys() -> None:
+    class Connection:
+        reasons: Any = []
+
+        def revoke(self, reason: str) -> None:
+            self.reasons.append(reason)
+
+        async def drain(self, timeout: float) -> None: ...
+
+    connection = Connection()
+    hub = hub_of(channel_layer())
+    revocations = revocation.Revocations(hub, "group")
+    before, after = (revocation.Rights("user 1", key, None) for key in ("one", "two"))
+    revocations.add(connection, before, {})
+    revocations.add(connection, after, {})
+    revocations.discard(connection, before)
+    data = Serializer.serialize({"key": "user 1"})
+    revocations.offer(Notification(data, 1))
+    assert connection.reasons == [revocation.REVOKED]
+    revocations.discard(connection, after)
+    assert hub.counts()["listeners"] == 0
 
 
 def test_how_much_time_is_left() -> None:
