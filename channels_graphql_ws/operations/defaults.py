@@ -14,10 +14,12 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from weakref import WeakSet
 
+from channels.layers import channel_layers
 from django.conf import global_settings, settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from channels_graphql_ws.pubsub.layers import DEFAULT_DESTINATION
 from channels_graphql_ws.settings import DEFAULTS, NAME, project_settings
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
@@ -32,6 +34,8 @@ _DESTINATION: Final = {
     "group_name_prefix": "GROUP_NAME_PREFIX",
 }
 """Options whose setting wins over attributes: senders need not know the classes."""
+
+_IN_MEMORY: Final = "channels.layers.InMemoryChannelLayer"
 
 _PACKAGE: Final = "channels_graphql_ws."
 
@@ -194,17 +198,29 @@ def warn_of_destination(cls: type[Any]) -> None:
 
 
 def other_destination(cls: type[Any]) -> str | None:
-    """Return what a class says otherwise than the settings of where broadcasts go."""
-    for name, key in _DESTINATION.items():
+    """Return what a class says otherwise than processes know that do not import it."""
+    for (name, key), usual in zip(_DESTINATION.items(), DEFAULT_DESTINATION, strict=True):
         value, own = project_settings.get(key), getattr(cls, name)
-        is_own = not isinstance(own, property) and _is_own(cls, name)
-        if value is not None and is_own and own != value:
+        if isinstance(own, property) or not _is_own(cls, name):
+            continue
+        what = f"{cls.__qualname__}.{name} is {own!r}"
+        if value is not None and own != value:
             return (
-                f"{cls.__qualname__}.{name} is {own!r}, and {NAME}[{key!r}] {value!r}: the "
-                "setting wins, as processes that do not import the class broadcast by it. Remove "
-                "one of them"
+                f"{what}, and {NAME}[{key!r}] {value!r}: the setting wins, as processes that do "
+                "not import the class broadcast by it. Remove one of them"
+            )
+        if value is None and own != usual and _crosses_processes(cls):
+            return (
+                f"{what}: what a process broadcasts that does not import the class, such as a "
+                f"worker of Celery, does not reach its clients. Set {NAME}[{key!r}] instead, or "
+                "let workers import the class"
             )
     return None
+
+
+def _crosses_processes(cls: type[Any]) -> bool:
+    config = channel_layers.configs.get(cls.channel_layer_alias, {})
+    return bool(config.get("BACKEND", _IN_MEMORY) != _IN_MEMORY)
 
 
 def settled(cls: type[Any]) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from weakref import WeakSet
 
 from django.http import HttpRequest
@@ -13,6 +14,15 @@ from channels_graphql_ws.operations.class_checks import check_replaced, check_sc
 from channels_graphql_ws.operations.defaults import warn_of_destination
 from channels_graphql_ws.operations.option_values import check_values, core_schema
 from channels_graphql_ws.operations.project_options import check_project_settings
+from channels_graphql_ws.serializer import Serializer
+from channels_graphql_ws.spelling import refuse
+
+_MODULES: Final = (
+    "channels_graphql_ws.graphql_ws_consumer",
+    "channels_graphql_ws.serializer",
+    "channels_graphql_ws.subscription",
+)
+"""Where the predecessor looks for its serializer."""
 
 mounted: WeakSet[type[Any]] = WeakSet()
 """The classes of consumers and views that serve, for the system checks."""
@@ -20,8 +30,29 @@ mounted: WeakSet[type[Any]] = WeakSet()
 
 def register_mounted(cls: type[Any]) -> None:
     """Note that a class serves, and that its clients may lose their rights."""
+    warn_of_destination(cls)
+    _check_serializer()
     mounted.add(cls)
     user_signals.connect()
+
+
+def _check_serializer() -> None:
+    """Refuse another serializer in its place: in the predecessor's modules it had an effect.
+
+    Raises:
+        TypeError: there is one.
+    """
+    for name in _MODULES:
+        module = sys.modules.get(name)
+        found = Serializer if module is None else vars(module).get("Serializer", Serializer)
+        if found is not Serializer:
+            refuse(
+                TypeError(
+                    f"`{name}.Serializer` is replaced by {found!r}, which has no effect: "
+                    "`register` types in `channels_graphql_ws.serializer`, or broadcast what a "
+                    "function of yours returns"
+                )
+            )
 
 
 def check_class(cls: type[Any]) -> None:
@@ -37,7 +68,6 @@ def check_class(cls: type[Any]) -> None:
     check_project_settings()
     check_values(cls)
     check_replaced(cls)
-    warn_of_destination(cls)
     register_mounted(cls)
     schema = getattr(cls, "schema", None)
     if schema is not None and not isinstance(schema, property):

@@ -27,7 +27,7 @@ class _Known(NamedTuple):
     destinations: list[Destination]
 
 
-_DEFAULT: Final = ("default", "GQLWS")
+DEFAULT_DESTINATION: Final = ("default", "GQLWS")
 """Where consumers and views listen unless told otherwise: a process that only broadcasts
 may not have imported any of them."""
 
@@ -108,7 +108,7 @@ def _found(owners: Owners) -> list[Destination]:
     }
     found = {
         (each_alias if alias is None else alias, each_prefix if prefix is None else prefix)
-        for each_alias, each_prefix in said or {_DEFAULT}
+        for each_alias, each_prefix in said or {DEFAULT_DESTINATION}
     }
     # A class that nobody uses may name a layer that nobody has.
     configured = [pair for pair in sorted(found) if pair[0] in channel_layers]

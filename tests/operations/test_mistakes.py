@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from types import ModuleType
 
 import graphene
@@ -287,3 +288,17 @@ def by_name(application):
         await application(scope=scope, receive=receive, send=send)
 
     return called_as_by_daphne
+
+
+class OwnSerializer:
+    """One that an application has written for the predecessor."""
+
+
+@pytest.mark.parametrize("name", ["graphql_ws_consumer", "serializer", "subscription"])
+@pytest.mark.parametrize("cls", [Chat, GraphqlHttpConsumer])
+def test_a_serializer_that_is_replaced_in_vain_is_refused(name, cls, monkeypatch):
+    module = importlib.import_module(f"channels_graphql_ws.{name}")
+    monkeypatch.setattr(module, "Serializer", OwnSerializer, raising=False)
+    said = rf"`channels_graphql_ws\.{name}\.Serializer` is replaced by .*OwnSerializer.*no effect"
+    with pytest.raises(TypeError, match=said):
+        cls.as_asgi(schema=SCHEMA)

@@ -199,6 +199,34 @@ def test_a_class_that_differs_is_warned_about_once(caplog: pytest.LogCaptureFixt
     assert "the setting wins" in record.getMessage()
 
 
+@pytest.mark.parametrize("name", ["group_name_prefix", "channel_layer_alias"])
+@pytest.mark.parametrize("base", [GraphqlWsConsumer, GraphqlHttpConsumer])
+def test_a_class_that_workers_may_not_know_is_warned_about_once(
+    name: str, base: Any, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis = {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}
+    settings.CHANNEL_LAYERS = {"default": redis, "live": redis, "SHOP": redis}
+    other = type("Other", (base,), {name: "SHOP", "schema": schema})
+    other.as_asgi()
+    other.as_asgi()
+    (record,) = caplog.records
+    assert f"Other.{name} is 'SHOP': what a process broadcasts that" in record.getMessage()
+    assert f"Set CHANNELS_GRAPHQL_WS['{name.upper()}'] instead" in record.getMessage()
+
+
+def test_a_class_of_one_process_is_not_warned_about(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+    settings.CHANNEL_LAYERS = {"default": memory}
+    type("Other", (consumer_class(),), {"group_name_prefix": "SHOP"}).as_asgi()
+    settings.CHANNEL_LAYERS = {"default": {**memory, "BACKEND": "channels_redis.x.Layer"}}
+    type("Same", (consumer_class(),), {"group_name_prefix": "GQLWS"}).as_asgi()
+    computed = {"group_name_prefix": property(lambda self: "SHOP")}
+    type("Computed", (consumer_class(),), computed).as_asgi()
+    assert not caplog.records
+
+
 async def test_a_layer_in_the_setting_carries_broadcasts_of_all_classes(settings: Any) -> None:
     memory = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
     settings.CHANNEL_LAYERS = {"default": memory, "live": memory}
