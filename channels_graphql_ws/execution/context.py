@@ -116,7 +116,8 @@ class OperationContext(DictAsObject):
       such as what `on_connect` or a middleware put there: read from the scope each time.
 
     - what code of Django expects of a request: `META`, `COOKIES`, `GET`, `method`, `path`,
-      `build_absolute_uri()`, `get_host()`, `is_secure()`, …; in a view, those of its request.
+      `build_absolute_uri()`, `get_host()`, `is_secure()`, …; in a view, those of its request,
+      and what middleware has put there.
 
     An attribute that is set hides the one which is read from the scope.
     `django.contrib.auth.login` and `logout`, and their asynchronous forms, take it in place of
@@ -228,7 +229,8 @@ class OperationContext(DictAsObject):
         if name in _OF_STRAWBERRY and self._has_consumer:
             return True
         scope = self._scope
-        return name in scope or (name in REQUEST_NAMES and bool(scope))
+        of_request = (name in REQUEST_NAMES and bool(scope)) or name in self._of_middleware()
+        return name in scope or of_request
 
     @property
     def _has_consumer(self) -> bool:
@@ -248,6 +250,12 @@ class OperationContext(DictAsObject):
             object.__setattr__(self, "_request", request)
         return request
 
+    def _of_middleware(self) -> Mapping[str, Any]:
+        """Return what is on Django's own request in a view, such as middleware has put there."""
+        request = self._scope.get("django_request")
+        named = {} if request is None else vars(request)
+        return {name: value for name, value in named.items() if not name.startswith("_")}
+
     async def _auser(self) -> Any:
         return self.user
 
@@ -266,6 +274,8 @@ class OperationContext(DictAsObject):
             return scope[name]
         if name == "auser" and "user" in scope:
             return self._auser
+        if name in (of_middleware := self._of_middleware()):
+            return of_middleware[name]
         if name in self._FROM_SCOPE:
             raise AttributeError(
                 f"The scope of this connection has no {name!r}: "

@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
+import graphene
 import pytest
 from django.contrib.auth.models import User
 from django.core.handlers.asgi import ASGIHandler
@@ -388,3 +389,41 @@ async def test_the_page_knows_whether_its_server_may_have_websockets():
     assert b'"isWsgi": true' in page.content
     page = await AsyncClient().get("/graphql/", headers=browser)
     assert b'"isWsgi": false' in page.content
+
+
+def tenants(get_response):
+    def middleware(request):
+        request.tenant = "acme"
+        request._inside = 1
+        return get_response(request)
+
+    return middleware
+
+
+class Tenant(graphene.ObjectType):
+    tenant = graphene.String()
+    has = graphene.Boolean()
+    inside = graphene.Boolean()
+
+    @staticmethod
+    def resolve_tenant(root, info):
+        return info.context.tenant
+
+    @staticmethod
+    def resolve_has(root, info):
+        return "tenant" in info.context and "other" not in info.context
+
+    @staticmethod
+    def resolve_inside(root, info):
+        return hasattr(info.context, "_inside")
+
+
+async def test_what_middleware_puts_on_the_request_is_there(settings):
+    view = GraphqlView.as_view(schema=graphene.Schema(query=Tenant))
+    settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": [path("tenant/", csrf_exempt(view))]})
+    settings.MIDDLEWARE = [f"{__name__}.tenants"]
+
+    answer = await AsyncClient().post(
+        "/tenant/", {"query": "{ tenant has inside }"}, content_type=JSON
+    )
+    assert answer.json() == {"data": {"tenant": "acme", "has": True, "inside": False}}
