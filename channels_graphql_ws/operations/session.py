@@ -115,7 +115,7 @@ def _observed(running: Eager[None], observer: Observer, id: object) -> Eager[Non
     observer.settled(id)
 
 
-def _after_look_up(
+def after_look_up(
     running: Eager[None], revalidation: Revalidation, watched: Watched, trust: float
 ) -> Eager[None]:
     """Start an operation if the rights of its connection have not ended."""
@@ -368,7 +368,7 @@ class EndpointSession:
         running = self.engine.start(client, self)
         trust = self._endpoint.revalidate_operations_every
         if self._lent.looked_up is not None and trust is not None:
-            running = _after_look_up(running, *self._lent.looked_up, trust)
+            running = after_look_up(running, *self._lent.looked_up, trust)
         if tracing.tracer is not None:
             running = self._traced(tracing.tracer, running, client.request)
         if self._observer is None:

@@ -22,6 +22,8 @@ from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
 
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
+from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.operations import revalidation
 from channels_graphql_ws.operations.revalidation import (
     Claim,
@@ -33,6 +35,7 @@ from channels_graphql_ws.operations.revalidation import (
     refuted,
 )
 from channels_graphql_ws.operations.revocation import REVOKED, Rights, rights_of
+from channels_graphql_ws.operations.session import after_look_up
 from channels_graphql_ws.testing import (
     GraphqlHttpClient,
     GraphqlWsClient,
@@ -455,3 +458,20 @@ async def test_a_look_up_that_is_cancelled_is_none(answers: Answers) -> None:
     (task,) = [each for each in asyncio.all_tasks() if "Answers.__call__" in repr(each.get_coro())]
     task.cancel()
     await waiting
+
+
+async def test_an_operation_that_outlives_its_connection_is_not_begun(answers: Answers) -> None:
+    looks = Revalidation(1_000)
+    one, owner = watched(looks, 1)
+    begun: list[int] = []
+
+    def running() -> Eager[None]:
+        begun.append(1)
+        yield tick()
+
+    answers.gone = {1}
+    waiting = eager.start(after_look_up(running(), looks, one, 0))
+    assert waiting is not None
+    await waiting
+    assert owner.reasons == [REVOKED]
+    assert not begun
