@@ -16,8 +16,14 @@ import redis_server
 
 pytest_plugins = ["both_executors", "task_leaks", "pytest_channels_graphql_ws", "pytester"]
 
-# A deadline for each example would be a timed assertion.
-hypothesis.settings.register_profile("suite", deadline=None)
+# A deadline for each example would be a timed assertion. The suite tries the same examples each
+# time, so that luck lands nothing and holds up nothing; other ones are tried by `tox run -e fuzz`,
+# and where CHANNELS_GRAPHQL_WS_TEST_THOROUGH asks for more of them.
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize="CHANNELS_GRAPHQL_WS_TEST_THOROUGH" not in os.environ,
+)
 hypothesis.settings.load_profile("suite")
 
 if eager_tasks.REQUESTED:
