@@ -223,7 +223,9 @@ class Outbox:
         self._waiting.append(Waiting(partial(send, event), size))
 
     def _flush_in_task(self, rest: Awaitable[None] | None = None) -> None:
-        self.flushing = self._owner.spawn(self._flush(rest))
+        task = self._owner.spawn(self._flush(rest))
+        # With eager tasks it may have ended already: what comes next has to be sent, too.
+        self.flushing = None if task.done() else task
         if self._timeout and self._watch is None:
             self._look_later()
 
