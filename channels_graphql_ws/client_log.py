@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 LONGEST: Final = 100
 """Characters of a value in a line."""
@@ -47,26 +47,30 @@ class LogFields:
     """What the records of the running code are about, besides their text.
 
     Args:
-        connection: returns `connection` and `user_id`; it is called for each record.
+        owner: what knows the connection. It is not kept alive: contexts keep what is in them.
+        connection: returns `connection` and `user_id` of the owner; called for each record.
         operation_id: the client's id of the operation.
         operation_name: that of the operation, as soon as it is known.
     """
 
-    __slots__ = ("_connection", "operation_id", "operation_name")
+    __slots__ = ("_connection", "_owner", "operation_id", "operation_name")
 
     def __init__(
         self,
-        connection: Callable[[], tuple[str, object]],
+        owner: object,
+        connection: Callable[[Any], tuple[str | None, object]],
         operation_id: object = None,
         operation_name: str | None = None,
     ) -> None:
+        self._owner = ref(owner)
         self._connection = connection
         self.operation_id = operation_id
         self.operation_name = operation_name
 
     def values(self) -> Mapping[str, object]:
         """Return the fields; what a client has chosen is cut, and breaks no line."""
-        connection, user_id = self._connection()
+        owner = self._owner()
+        connection, user_id = (None, None) if owner is None else self._connection(owner)
         return {
             "connection": connection,
             "user_id": _safe(user_id),

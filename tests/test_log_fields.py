@@ -246,7 +246,7 @@ def test_what_a_client_has_chosen_is_cut_and_breaks_no_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log = ClientLog("channels_graphql_ws.http")
-    with logs_about(LogFields(lambda: ("c", "u\n"), "1\n2", "n" * 1_000)):
+    with logs_about(LogFields(log, lambda _: ("c", "u\n"), "1\n2", "n" * 1_000)):
         log.warning("a line")
     fields = fields_of(caplog, "a line")
     assert fields["operation_id"] == "1\\n2"

@@ -124,7 +124,7 @@ class RequestHandler:
         Raises:
             ClientGoneError: the client has gone.
         """
-        with logs_about(LogFields(self._log_fields)):
+        with logs_about(LogFields(self, RequestHandler._log_fields)):
             return await self._answer_and_headers()
 
     def _log_fields(self) -> tuple[str, object]:

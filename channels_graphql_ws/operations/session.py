@@ -310,6 +310,7 @@ class EndpointSession:
     """
 
     __slots__ = (
+        "__weakref__",
         "_asks",
         "_endpoint",
         "_executes",
@@ -520,7 +521,9 @@ class EndpointSession:
 
     def log_about(self, request: Subscribe) -> LogFields:
         """Have the records of the running code be about an operation."""
-        fields = LogFields(self._connection_fields, request.id, request.operation_name)
+        fields = LogFields(
+            self, EndpointSession._connection_fields, request.id, request.operation_name
+        )
         log_fields.set(fields)
         return fields
 

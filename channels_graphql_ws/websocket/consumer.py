@@ -237,7 +237,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._place = ConnectionPlace(self)
         self._identities = Identities(scope)
         self._signals = signals_of(self)
-        log_fields.set(LogFields(partial(_log_fields, self._signals, self._identities)))
+        log_fields.set(LogFields(self._identities, partial(_log_fields, self._signals)))
         self.base_send = send
         if not hasattr(self, "_close_code"):
             raise TypeError(

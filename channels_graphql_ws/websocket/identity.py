@@ -46,7 +46,7 @@ class Identities:
         scope: the ASGI scope of the connection.
     """
 
-    __slots__ = ("_user", "accepted", "is_first")
+    __slots__ = ("__weakref__", "_user", "accepted", "is_first")
 
     def __init__(self, scope: Scope) -> None:
         self.accepted = Identity(scope, scope, {})

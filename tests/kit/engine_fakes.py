@@ -183,7 +183,7 @@ class FakeSession:
         return self.own_executor
 
     def log_about(self, request: Subscribe) -> LogFields:
-        return LogFields(lambda: ("fake", None), request.id)
+        return LogFields(self, lambda _: ("fake", None), request.id)
 
     def send_signal(self, signal: Any, **arguments: Any) -> None:
         """Send no signal."""
