@@ -20,6 +20,7 @@ from channels_graphql_ws import (
     GraphqlWsConsumer,
     Subscription,
 )
+from channels_graphql_ws.operations.mounting import check_arguments
 from channels_graphql_ws.routing import OriginCheck
 from channels_graphql_ws.testing import (
     GraphqlHttpClient,
@@ -302,3 +303,7 @@ def test_a_serializer_that_is_replaced_in_vain_is_refused(name, cls, monkeypatch
     said = rf"`channels_graphql_ws\.{name}\.Serializer` is replaced by .*OwnSerializer.*no effect"
     with pytest.raises(TypeError, match=said):
         cls.as_asgi(schema=SCHEMA)
+
+
+def test_arguments_of_another_kind_are_the_class_s_own_affair() -> None:
+    check_arguments(GraphqlHttpConsumer, ["something of a subclass"])

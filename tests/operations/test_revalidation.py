@@ -35,7 +35,8 @@ from channels_graphql_ws.operations.revalidation import (
     refuted,
 )
 from channels_graphql_ws.operations.revocation import REVOKED, Rights, rights_of
-from channels_graphql_ws.operations.session import after_look_up
+from channels_graphql_ws.operations.session import Lent, after_look_up
+from channels_graphql_ws.signals import ConnectionSignals
 from channels_graphql_ws.testing import (
     GraphqlHttpClient,
     GraphqlWsClient,
@@ -343,6 +344,19 @@ def watched(looks: Revalidation, user: int) -> tuple[Watched, Connection]:
     one = Watched(owner, Claim(user, None, True, None))
     looks.add(one)
     return one, owner
+
+
+async def test_the_same_claim_of_the_same_connection_is_looked_up_once(answers: Answers) -> None:
+    lent = Lent("default", None, ConnectionSignals(GraphqlWsConsumer), is_closed=False)
+    lent.drainable = Connection()
+    claim = Claim(1, None, True, None)
+    lent.look_up(claim, 60)
+    known = lent.looked_up
+    assert known is not None
+    lent.look_up(claim, 60)
+    assert lent.looked_up is known
+    lent.look_up(None, 60)
+    assert lent.looked_up is None
 
 
 async def test_operations_that_come_meanwhile_share_the_next_look_up(answers: Answers) -> None:

@@ -101,6 +101,13 @@ def payloads() -> list[Any]:
     return [payload for payload, _ in Event.executed]
 
 
+async def test_a_member_loses_events_in_silence_where_no_receiver_is_told(rig):
+    [client] = await several(rig, 1)
+    client.cohort.lost_by_all(2)
+    rig.hub.broadcast(1)
+    assert client.results == [{"data": {"event": {"number": 1}}}]
+
+
 async def test_a_thousand_alike_are_executed_once(rig):
     clients = await several(rig, 1000)
     rig.hub.broadcast(7)
