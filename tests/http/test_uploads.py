@@ -161,9 +161,10 @@ async def test_a_form_without_a_boundary_is_refused():
 @pytest.mark.parametrize("charset", ["nonsense", "x" * 900, "a\\b"])
 async def test_a_boundary_in_an_encoding_that_does_not_exist_is_refused(charset, caplog):
     body, headers = store()
-    headers["Content-Type"] = headers["Content-Type"].replace(
-        "boundary=", f"boundary*={charset}''"
-    )
+    kind, boundary = headers["Content-Type"].split("boundary=")
+    # Without an escape Django's older releases need no encoding, and accept the form.
+    escaped = "".join(f"%{ord(letter):02X}" for letter in boundary)
+    headers["Content-Type"] = f"{kind}boundary*={charset}''{escaped}"
     answer = await ask(consumer(), headers=headers, body=body)
     assert answer.status == 400
     assert answer.message.startswith("The form is malformed: ")
