@@ -27,7 +27,7 @@ from channels_graphql_ws.operations.mounting import mounted
 from channels_graphql_ws.operations.origins import ANY_ORIGIN
 from channels_graphql_ws.operations.project_options import problems
 from channels_graphql_ws.pubsub import local
-from channels_graphql_ws.pubsub.layer_traits import warning_of
+from channels_graphql_ws.pubsub.layer_traits import warnings_of
 from channels_graphql_ws.pubsub.layers import is_local
 from channels_graphql_ws.pubsub.redis_cluster import refuses_cluster
 from channels_graphql_ws.settings import NAME
@@ -181,8 +181,9 @@ def _of_deployed_layers() -> Iterator[CheckMessage]:
                 hint="Take channels_redis.pubsub.RedisPubSubChannelLayer.",
                 id=f"{_ID}.E010",
             )
-        elif (text := warning_of(layer)) is not None:
-            yield Warning(f"CHANNEL_LAYERS[{alias!r}]: {text}.", id=f"{_ID}.W011")
+        else:
+            for number, text in warnings_of(layer):
+                yield Warning(f"CHANNEL_LAYERS[{alias!r}]: {text}.", id=f"{_ID}.{number}")
 
 
 def _debug_or(cls: type[Any], name: str, hint: str) -> str:

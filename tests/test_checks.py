@@ -170,12 +170,21 @@ def test_an_in_memory_layer_with_several_processes(
     assert found(deploy=True) == ["W010"]
 
 
-def test_a_core_redis_layer_that_holds_little(settings: Any) -> None:
-    redis: dict[str, Any] = {"BACKEND": "channels_redis.core.RedisChannelLayer"}
-    settings.CHANNEL_LAYERS = {"default": redis}
-    assert found(deploy=True) == ["W011"]
-    settings.CHANNEL_LAYERS = {"default": {**redis, "CONFIG": {"capacity": 10_000}}}
-    assert found(deploy=True) == []
+@pytest.mark.parametrize(
+    ("config", "ids"),
+    [
+        ({}, ["W011", "W016"]),
+        ({"capacity": 10_000}, ["W016"]),
+        ({"capacity": 10_000, "group_expiry": 10}, ["W016"]),
+        ({"capacity": 10_000, "group_expiry": 300}, []),
+    ],
+)
+def test_a_core_redis_layer_that_holds_little_or_keeps_the_dead(
+    settings: Any, config: dict[str, Any], ids: list[str]
+) -> None:
+    backend = "channels_redis.core.RedisChannelLayer"
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": backend, "CONFIG": config}}
+    assert found(deploy=True) == ids
 
 
 class InCluster(RedisChannelLayer):
@@ -206,7 +215,8 @@ def test_a_core_redis_layer_on_a_cluster(
     settings: Any, monkeypatch: pytest.MonkeyPatch, answer: Any, ids: list[str]
 ) -> None:
     monkeypatch.setattr(InCluster, "answer", answer)
-    config = {"BACKEND": f"{__name__}.InCluster", "CONFIG": {"capacity": 10_000}}
+    options = {"capacity": 10_000, "group_expiry": 300}
+    config = {"BACKEND": f"{__name__}.InCluster", "CONFIG": options}
     settings.CHANNEL_LAYERS = {"default": config}
     assert found(deploy=True) == ids
 

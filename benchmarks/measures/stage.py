@@ -44,8 +44,8 @@ class Setting:
     options: dict[str, Any]
 
 
-EXPECTED: Final = "WARNING:channels_graphql_ws.broadcast:A RedisChannelLayer with a capacity of "
-"""The layers have the capacity that users begin with, of which ours warns."""
+EXPECTED: Final = "WARNING:channels_graphql_ws.broadcast:A RedisChannelLayer with a "
+"""The layers have the options that users begin with, of which ours warns."""
 
 
 class Stage:

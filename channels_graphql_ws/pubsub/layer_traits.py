@@ -9,10 +9,28 @@ import hashlib
 import sys
 from collections.abc import Hashable, Iterable
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 DEFAULT_CAPACITY = 100
 """Messages that a channel of Channels' layers holds, unless they are told otherwise."""
+
+SHORTEST_GROUP_EXPIRY = 60
+"""Seconds: what a busy process, or one whose clock is off, needs to keep its memberships."""
+
+LONGEST_GROUP_EXPIRY = 3_600
+"""Seconds that members which were killed may stay without a warning."""
+
+
+class LayerWarning(NamedTuple):
+    """What should be said of the way a channel layer is set up.
+
+    Attributes:
+        number: of the system check that says it, such as `W011`.
+        text: a sentence without its full stop.
+    """
+
+    number: str
+    text: str
 
 
 class LayerTraits:
@@ -45,9 +63,9 @@ class LayerTraits:
         return group
 
     @property
-    def warning(self) -> str | None:
+    def warnings(self) -> tuple[LayerWarning, ...]:
         """What should be said of the way the channel layer is set up."""
-        return None
+        return ()
 
     def group_on(self, shard: int, text: str) -> str:
         """Make the name of a group that is served by that host."""
@@ -87,8 +105,12 @@ class RedisTraits(ProvingTraits):
         self.shards = layer.ring_size
 
     @property
-    def warning(self) -> str | None:
+    def warnings(self) -> tuple[LayerWarning, ...]:
         """What should be said of the way the channel layer is set up."""
+        found = (("W011", self._of_capacity()), ("W016", self._of_group_expiry()))
+        return tuple(LayerWarning(number, text) for number, text in found if text is not None)
+
+    def _of_capacity(self) -> str | None:
         if self.layer.capacity > DEFAULT_CAPACITY:
             return None
         return (
@@ -96,6 +118,23 @@ class RedisTraits(ProvingTraits):
             "are broadcast at a time than that, also one after another: take "
             "channels_redis.pubsub.RedisPubSubChannelLayer, or set `capacity` to 10_000"
         )
+
+    def _of_group_expiry(self) -> str | None:
+        expiry = self.layer.group_expiry
+        if expiry > LONGEST_GROUP_EXPIRY:
+            return (
+                f"A RedisChannelLayer with a group_expiry of {expiry} seconds writes each "
+                "broadcast for that long to processes that were killed, too: take "
+                "channels_redis.pubsub.RedisPubSubChannelLayer, or set `group_expiry` to 300. "
+                "Memberships of subscriptions are renewed; other consumers on this layer would "
+                "need one of their own"
+            )
+        if expiry < SHORTEST_GROUP_EXPIRY:
+            return (
+                f"A RedisChannelLayer with a group_expiry of {expiry} seconds loses events when "
+                "a process is busy for that long or its clock is off: set `group_expiry` to 300"
+            )
+        return None
 
     def redis_client(self, shard: int) -> Any:
         """Return the client of redis-py for a host, on the running event loop."""
@@ -172,9 +211,9 @@ _KINDS: tuple[tuple[str, str, type[LayerTraits]], ...] = (
 )
 
 
-def warning_of(layer: Any) -> str | None:
+def warnings_of(layer: Any) -> tuple[LayerWarning, ...]:
     """Return what should be said of the way a layer is set up, without an event loop."""
-    return RedisTraits(layer).warning if is_redis_core(layer) else None
+    return RedisTraits(layer).warnings if is_redis_core(layer) else ()
 
 
 def is_redis_core(layer: Any) -> bool:

@@ -129,8 +129,8 @@ class LayerWatch:
         self._reader: ChannelReader | None = None
         self._canaries: dict[int, _Canary] = {}
         self._canary_groups: dict[int, str] = {}
-        self._joined: set[int] = set()
-        """Hosts whose canary group is joined."""
+        self._joined: dict[int, float] = {}
+        """Hosts whose canary group is joined, and the times when it was."""
         self._unguarded: set[int] = set()
         """Hosts where groups may have been lost before the canary's group was joined."""
         self._releasing: set[asyncio.Task[None]] = set()
@@ -145,6 +145,9 @@ class LayerWatch:
         self._wake = asyncio.Event()
         self._back_at = self._loop.time()
         self._lost_groups = self._reconnects = self._overloads = 0
+        # A member is dropped `group_expiry` seconds after it joined, without a word.
+        expiry: float = getattr(layer, "group_expiry", 86_400)
+        self._renew_every = max(SHORTEST_RENEWAL, min(RENEW_EVERY, expiry / 3))
 
     @property
     def is_healthy(self) -> bool:
@@ -313,7 +316,8 @@ class LayerWatch:
 
     async def _rejoin(self) -> None:
         """Have the groups in doubt joined again; they stay in doubt if one of them fails."""
-        self._joined -= self._doubted
+        for shard in self._doubted:
+            self._joined.pop(shard, None)
         shards = self._doubted | self._unguarded
         self._doubted, self._unguarded = set(), set()
         members = list(self._members)
@@ -335,9 +339,11 @@ class LayerWatch:
             return
         for shard in range(self._traits.shards):
             self._canaries[shard] = _Canary.SENT
-            task = self._loop.create_task(self._release(shard), context=Context())
-            self._releasing.add(task)
-            task.add_done_callback(self._releasing.discard)
+            self._track(self._loop.create_task(self._release(shard), context=Context()))
+
+    def _track(self, task: asyncio.Task[None]) -> None:
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
 
     async def _release(self, shard: int) -> None:
         try:
@@ -347,8 +353,7 @@ class LayerWatch:
                 group = self._traits.group_on(shard, f"canary {channel}")
                 self._canary_groups[shard] = group
             if shard not in self._joined:
-                await within(CALL_TIMEOUT, self._layer.group_add(group, channel), "join a group")
-                self._joined.add(shard)
+                await self._join(shard, group, channel)
                 # Of what was joined earlier, the canary says nothing.
                 self._unguarded.update([shard] * self._traits.forgets_members)
             message = {"type": CANARY, "shard": shard}
@@ -357,6 +362,10 @@ class LayerWatch:
             is_silent = isinstance(error, ChannelLayerError)
             self._canaries[shard] = _Canary.SILENT if is_silent else _Canary.REFUSED
             log.warning("The channel layer does not answer: %r", error)
+
+    async def _join(self, shard: int, group: str, channel: str) -> None:
+        await within(CALL_TIMEOUT, self._layer.group_add(group, channel), "join a group")
+        self._joined[shard] = self._loop.time()
 
     async def _channel(self) -> str:
         async with self._opening:
@@ -368,12 +377,24 @@ class LayerWatch:
     def _take(self, message: Any) -> None:
         if message.get("type") == CANARY and "shard" in message:
             self._canaries[message["shard"]] = _Canary.BACK
+            self._keep_joined(message["shard"])
+
+    def _keep_joined(self, shard: int) -> None:
+        """Renew the membership in a canary's group if it is time.
+
+        Only when the canary has come back: a group that Redis has lost must not be joined
+        again before that was seen.
+        """
+        joined_at = self._joined.get(shard)
+        is_due = joined_at is not None and self._loop.time() - joined_at >= self._renew_every
+        if is_due and self._reader is not None and self._traits.forgets_members:
+            group, channel = self._canary_groups[shard], self._reader.channel
+            renewal = _quietly(self._join(shard, group, channel), "renew a membership")
+            self._track(self._loop.create_task(renewal, context=Context()))
 
     async def _renew_for_ever(self) -> None:
         """Renew all memberships in time, a few at a time."""
-        # A member is dropped `group_expiry` seconds after it joined, without a word.
-        expiry: float = getattr(self._layer, "group_expiry", 86_400)
-        every = max(SHORTEST_RENEWAL, min(RENEW_EVERY, expiry / 3))
+        every = self._renew_every
         while True:
             await asyncio.sleep(every)
             due = [(member, member.groups()) for member in self._members]

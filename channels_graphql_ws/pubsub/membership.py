@@ -13,7 +13,7 @@ from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, cancel, within
 from channels_graphql_ws.pubsub.join_failures import join_failures
 from channels_graphql_ws.pubsub.join_proof import JoinProof
-from channels_graphql_ws.pubsub.layer_traits import LayerTraits, traits_of
+from channels_graphql_ws.pubsub.layer_traits import LayerTraits, LayerWarning, traits_of
 from channels_graphql_ws.pubsub.layer_watch import LayerStatistics, LayerWatch, watch_of
 from channels_graphql_ws.pubsub.layers import ChannelLayer
 from channels_graphql_ws.pubsub.local import Message
@@ -277,7 +277,7 @@ class Membership:
         """Return the channel; the first call makes it and starts to read."""
         async with self._opening:
             if self._reader is None or self._proof is None:
-                _warn_once(self._traits.warning)
+                _warn_once(self._traits.warnings)
                 call = self._layer.new_channel()
                 channel = await within(CALL_TIMEOUT, call, "make a channel")
                 self._watch = watch_of(self._layer)
@@ -311,8 +311,9 @@ class Membership:
 _warned: set[str] = set()
 
 
-def _warn_once(warning: str | None) -> None:
+def _warn_once(warnings: Iterable[LayerWarning]) -> None:
     """Tell the log how a channel layer is set up, once in this process."""
-    if warning is not None and warning not in _warned:
-        _warned.add(warning)
-        log.warning("%s", warning)
+    for _, text in warnings:
+        if text not in _warned:
+            _warned.add(text)
+            log.warning("%s", text)

@@ -112,9 +112,24 @@ def test_a_layer_of_an_unknown_kind_has_no_redis_behind_it() -> None:
         traits_of(object()).redis_client(0)
 
 
-async def test_a_core_layer_that_holds_little_is_worth_a_warning_and_others_are_not() -> None:
-    warning = traits_of(RedisChannelLayer(hosts=HOSTS)).warning
-    assert warning is not None
-    assert "capacity of 100 loses events" in warning
-    assert traits_of(RedisChannelLayer(hosts=HOSTS, capacity=10_000)).warning is None
-    assert traits_of(RedisPubSubChannelLayer(hosts=HOSTS)).warning is None
+@pytest.mark.parametrize(
+    ("options", "texts"),
+    [
+        ({}, ["capacity of 100 loses events", "group_expiry of 86400 seconds writes"]),
+        ({"capacity": 10_000, "group_expiry": 59}, ["group_expiry of 59 seconds loses events"]),
+        ({"capacity": 101, "group_expiry": 60}, []),
+        ({"capacity": 10_000, "group_expiry": 3_600}, []),
+    ],
+)
+async def test_a_core_layer_is_worth_a_warning_if_it_holds_little_or_keeps_the_dead(
+    options: dict[str, Any], texts: list[str]
+) -> None:
+    warnings = traits_of(RedisChannelLayer(hosts=HOSTS, **options)).warnings
+    assert len(warnings) == len(texts)
+    for warning, text in zip(warnings, texts, strict=True):
+        assert text in warning.text
+
+
+async def test_other_layers_are_not_worth_a_warning() -> None:
+    assert traits_of(RedisPubSubChannelLayer(hosts=HOSTS)).warnings == ()
+    assert traits_of(InMemoryChannelLayer()).warnings == ()

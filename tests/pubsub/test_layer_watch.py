@@ -180,6 +180,30 @@ async def test_an_event_loop_that_stood_still_has_lost_no_groups(
     await watch.release()
 
 
+@pytest.mark.parametrize("forgets", [True, False])
+async def test_the_canary_stays_in_its_group_for_as_long_as_it_comes_back(
+    layer: Swallowing, monkeypatch: pytest.MonkeyPatch, forgets: bool
+) -> None:
+    monkeypatch.setattr(layer_watch, "CHECK_EVERY", 20.0)
+    monkeypatch.setattr(ProvingTraits, "forgets_members", forgets)
+    watch, clock = LayerWatch(layer), FakeClock()
+    monkeypatch.setattr(watch, "_loop", clock)
+    watch.acquire()
+    joins = []
+    for checks in range(1, 9):
+        await clock.passes(20.0)
+        # The next read is begun when the canary was taken.
+        await wait_until(lambda: layer.calls["receive"] == checks + 1)  # noqa: B023
+        await clock.is_waited_for()
+        # A renewal takes no time, but some steps.
+        await tick(50)
+        joins.append(layer.calls["group_add"])
+    # `RENEW_EVERY` is a minute: joined in the 1st round, and three rounds later each time.
+    assert joins == ([1, 1, 1, 2, 2, 2, 3, 3] if forgets else [1] * 8)
+    assert watch.statistics().lost_groups == 0
+    await watch.release()
+
+
 class FakeClock:
     """An event loop on which time passes when a test says so."""
 

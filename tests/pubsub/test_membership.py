@@ -12,7 +12,7 @@ import pytest
 
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub import channel_reader, layer_watch, membership
-from channels_graphql_ws.pubsub.layer_traits import ProvingTraits
+from channels_graphql_ws.pubsub.layer_traits import LayerWarning, ProvingTraits
 from channels_graphql_ws.pubsub.membership import Membership
 from support import GUARD, FakeLayer, tick, wait_until
 
@@ -54,7 +54,7 @@ class Process:
 
 
 class Doubtful(ProvingTraits):
-    warning = "It holds too little"
+    warnings = (LayerWarning("W011", "It holds too little"), LayerWarning("W016", "It forgets"))
 
 
 FENCE = "fence"
@@ -98,7 +98,7 @@ async def test_a_layer_that_is_set_up_badly_is_told_of_once(
         process = Process(FakeLayer())
         await process.join("A")
         await process.membership.close()
-    assert [record.message for record in caplog.records] == ["It holds too little"]
+    assert [record.message for record in caplog.records] == ["It holds too little", "It forgets"]
 
 
 async def test_what_is_settled_already_takes_no_time(process: Process) -> None:

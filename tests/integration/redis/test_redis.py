@@ -167,11 +167,36 @@ async def test_a_membership_outlives_its_expiry(redis_url: str) -> None:
         await wait_until(lambda: listener.heard)
 
 
+async def test_members_that_were_killed_are_gone_when_their_time_is_over_and_others_stay(
+    redis_url: str,
+) -> None:
+    options: dict[str, Any] = {"prefix": uuid.uuid4().hex, "group_expiry": 2}
+    layer = Counting(hosts=[redis_url], **options)
+    async with listening(layer) as (_, listener), Redis.from_url(redis_url) as redis:
+        killed = RedisChannelLayer(hosts=[redis_url], **options)
+        for _ in range(20):
+            # It stops without a word, as a process that is killed does.
+            await killed.group_add("group", await killed.new_channel())
+        await killed.close_pools()
+        key = f"{layer.prefix}:group:group"
+        assert await redis.zcard(key) == 21
+        sent = 0
+        async with asyncio.timeout(GUARD):
+            while await redis.zcard(key) > 1:
+                await send(layer, sent)
+                sent += 1
+                await asyncio.sleep(0.05)  # noqa: TID251 (Redis's time is waited for)
+        await send(layer, "last")
+        await wait_until(lambda: listener.heard[-1:] == ["last"])
+        assert listener.heard == [*range(sent), "last"]
+
+
 async def test_an_idle_connection_that_times_out_loses_nothing_and_is_no_news(
     redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = {"address": redis_url, "socket_timeout": 0.1}
-    layer = Counting(hosts=[host], prefix=uuid.uuid4().hex)
+    options = {"capacity": 10_000, "group_expiry": 300}
+    layer = Counting(hosts=[host], prefix=uuid.uuid4().hex, **options)
     async with listening(layer) as (_, listener):
         await wait_until(lambda: layer.calls["TimeoutError"] >= 3)
         await send(layer, "still here")
