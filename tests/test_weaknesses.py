@@ -531,7 +531,7 @@ async def test_weakness_18_a_second_init_of_a_legacy_client_starts_no_second_pin
 def ping_timers() -> list[Any]:
     loop: Any = asyncio.get_running_loop()
     timers = [timer for timer in loop._scheduled if not timer.cancelled()]
-    return [timer for timer in timers if "KeepAlive._ping" in repr(timer)]
+    return [timer for timer in timers if "_Queue._look" in repr(timer)]
 
 
 async def test_weakness_19_the_time_for_the_init_ends_with_the_init() -> None:

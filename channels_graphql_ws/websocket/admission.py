@@ -32,11 +32,14 @@ class AdmissionOwner(Protocol):
         """Run eagerly on behalf of the connection; return a task if something has to wait."""
         ...
 
-    def call_later(
-        self, seconds: float, call: Callable[..., None], *args: Any
-    ) -> asyncio.TimerHandle:
-        """Set a timer."""
-        ...
+    def start_timeout(self, seconds: float, expired: Callable[[Any], None], owner: object) -> None:
+        """Call `expired(owner)` later."""
+
+    def stop_timeout(self, seconds: float, expired: Callable[[Any], None], owner: object) -> None:
+        """Undo `start_timeout`."""
+
+    def resume(self) -> None:
+        """Have the running code be about the connection."""
 
     def end_operations_of_before(self) -> None:
         """End what began under another identity."""
@@ -65,7 +68,7 @@ class Admission:
         "_protocol",
         "_settings",
         "_task",
-        "_timer",
+        "_timeout",
         "variables",
     )
 
@@ -80,23 +83,27 @@ class Admission:
         self._protocol = protocol
         self._application = application
         self._settings = settings
-        self._timer: asyncio.TimerHandle | None = None
+        self._timeout: tuple[float, Callable[[Any], None]] | None = None
         self._task: asyncio.Task[None] | None = None
         self._decided: asyncio.Event | None = None
         self.variables: Sequence[VariableChange] = ()
 
     def opened(self) -> None:
         """Wait for `connection_init`."""
-        self._set_timer(self._settings.connection_init_wait_timeout, self._init_timed_out)
+        self._start_timeout(
+            self._settings.connection_init_wait_timeout, Admission._init_timed_out
+        )
 
     def begin(self, payload: Any) -> None:
         """Ask the application, as `connection_init` has come."""
         # The hook's variables are its own until it has accepted.
         variables = copy_context()
-        self._cancel_timer()
+        self._stop_timeout()
         self._task = self._owner.run(self._decide(payload, variables), variables)
         if self._task is not None:
-            self._set_timer(self._settings.on_connect_timeout, self._decision_timed_out)
+            self._start_timeout(
+                self._settings.on_connect_timeout, Admission._decision_timed_out
+            )
 
     def waiting(self) -> Awaitable[None] | None:
         """Return something to wait for while the application decides on the client."""
@@ -111,7 +118,7 @@ class Admission:
 
     def stop(self) -> None:
         """Cancel what is under way."""
-        self._cancel_timer()
+        self._stop_timeout()
         if self._task is not None:
             eager.cancel(self._task)
 
@@ -120,14 +127,15 @@ class Admission:
         del self._owner
         self._task = None
 
-    def _set_timer(self, seconds: float | None, call: Callable[[], None]) -> None:
+    def _start_timeout(self, seconds: float | None, expired: Callable[[Any], None]) -> None:
         if seconds:
-            self._timer = self._owner.call_later(seconds, call)
+            self._timeout = seconds, expired
+            self._owner.start_timeout(seconds, expired, self)
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _stop_timeout(self) -> None:
+        if self._timeout is not None:
+            self._owner.stop_timeout(*self._timeout, self)
+            self._timeout = None
 
     async def _wait(self) -> None:
         while self._protocol.state is State.INITIALISING:
@@ -147,7 +155,7 @@ class Admission:
                 raise
             self._reject(error if isinstance(error, Exception) else RuntimeError("Cancelled"))
             return
-        self._cancel_timer()
+        self._stop_timeout()
         if acceptance.is_another:
             self._owner.end_operations_of_before()
         self.variables = changes(before, variables)
@@ -180,11 +188,13 @@ class Admission:
         self._owner.carry_out(effects)
 
     def _init_timed_out(self) -> None:
-        self._timer = None
+        self._timeout = None
+        self._owner.resume()
         self._owner.carry_out(self._protocol.init_timed_out())
 
     def _decision_timed_out(self) -> None:
-        self._timer = None
+        self._timeout = None
+        self._owner.resume()
         effects = self._protocol.decision_timed_out()
         if effects:
             hook = self._application.name_of("on_connect")

@@ -13,6 +13,7 @@ from graphql import OperationType
 
 from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.concurrency.timeouts import Expired, start_timeout, stop_timeout
 from channels_graphql_ws.execution.errors import TIMED_OUT, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.request import Refusal
@@ -233,6 +234,19 @@ class Connection:
         """Set a timer."""
         return self._loop.call_later(seconds, call, *args)
 
+    def start_timeout(self, seconds: float, expired: Expired, owner: object) -> None:
+        """Call `expired(owner)` later, in a context of its own; see `resume`."""
+        start_timeout(self._loop, seconds, expired, owner)
+
+    def stop_timeout(self, seconds: float, expired: Expired, owner: object) -> None:
+        """Undo `start_timeout`; harmless when repeated."""
+        stop_timeout(self._loop, seconds, expired, owner)
+
+    def resume(self) -> None:
+        """Have the running code be about this connection, as code that a timeout has called."""
+        log_fields.set(self._log_fields)
+        self.enter()
+
     def stalled(self) -> None:
         """Close, as the client does not read what it is sent."""
         self.carry_out(self._protocol.stalled())
@@ -416,7 +430,6 @@ class Connection:
                 self._protocol,
                 self,
                 self._application,
-                self._loop,
                 every=self._settings.send_ping_every,
                 timeout=self._settings.pong_timeout,
                 at_once=self._pings_at_once,

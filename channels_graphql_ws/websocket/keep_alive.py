@@ -36,6 +36,15 @@ class KeepAliveOwner(Protocol):
     def run(self, work: Eager[None]) -> object:
         """Take steps on behalf of the connection."""
 
+    def start_timeout(self, seconds: float, expired: Callable[[Any], None], owner: object) -> None:
+        """Call `expired(owner)` later."""
+
+    def stop_timeout(self, seconds: float, expired: Callable[[Any], None], owner: object) -> None:
+        """Undo `start_timeout`."""
+
+    def resume(self) -> None:
+        """Have the running code be about the connection."""
+
 
 class KeepAliveHooks(Protocol):
     """What is asked of the application about pings."""
@@ -64,7 +73,6 @@ class KeepAlive:
         protocol: decides what is sent.
         owner: the connection.
         hooks: the user's.
-        loop: the event loop of the connection.
         every: seconds between pings; `None` sends none.
         timeout: seconds after a ping in which something must come; `None` waits for ever.
         at_once: send the first one with the acknowledgement, if the dialect does that.
@@ -73,13 +81,12 @@ class KeepAlive:
     __slots__ = (
         "_at_once",
         "_every",
+        "_has_begun",
         "_hooks",
-        "_loop",
-        "_next",
         "_owner",
-        "_pong",
         "_protocol",
         "_queue",
+        "_relieved",
         "_timeout",
     )
 
@@ -88,7 +95,6 @@ class KeepAlive:
         protocol: ServerProtocol,
         owner: KeepAliveOwner,
         hooks: KeepAliveHooks,
-        loop: asyncio.AbstractEventLoop,
         *,
         every: float | None,
         timeout: float | None,
@@ -100,16 +106,17 @@ class KeepAlive:
         self._every = every
         self._timeout = timeout
         self._at_once = at_once
-        self._loop = loop
-        self._next: asyncio.TimerHandle | None = None
-        self._pong: asyncio.TimerHandle | None = None
+        self._has_begun = False
+        # While a pong is waited for: how often the client had made room when we asked.
+        self._relieved: int | None = None
         # What waits for a hook, while one is called; few users have any.
         self._queue: list[Eager[None]] | None = None
 
     def start(self) -> None:
         """Begin, once the client is acknowledged; harmless if it has begun."""
-        if self._next is not None or not self._every or self._protocol.state is not State.READY:
+        if self._has_begun or not self._every or self._protocol.state is not State.READY:
             return
+        self._has_begun = True
         if self._at_once and self._protocol.subprotocol.pings_at_once:
             self._ping()
         else:
@@ -118,20 +125,24 @@ class KeepAlive:
     def stop(self) -> None:
         """End."""
         self.note_activity()
-        if self._next is not None:
-            self._next.cancel()
+        if self._has_begun and self._every:
+            self._owner.stop_timeout(self._every, KeepAlive._ping_due, self)
         if self._queue is not None:
             self._queue.clear()
 
     def note_activity(self) -> None:
         """Note that a frame has come: the client is there."""
-        if self._pong is not None:
-            self._pong.cancel()
-            self._pong = None
+        if self._relieved is not None and self._timeout:
+            self._relieved = None
+            self._owner.stop_timeout(self._timeout, KeepAlive._timed_out, self)
 
     def _schedule(self) -> None:
         assert self._every is not None, "it does not start without an interval"
-        self._next = self._loop.call_later(self._every, self._ping)
+        self._owner.start_timeout(self._every, KeepAlive._ping_due, self)
+
+    def _ping_due(self) -> None:
+        self._owner.resume()
+        self._ping()
 
     def _ping(self) -> None:
         self._schedule()
@@ -141,9 +152,9 @@ class KeepAlive:
             return
         self._owner.carry_out(self._effects())
         expects_pong = self._timeout and self._protocol.subprotocol.expects_pong
-        if expects_pong and self._timeout and self._pong is None:
-            relieved = self._owner.relieved
-            self._pong = self._loop.call_later(self._timeout, self._timed_out, relieved)
+        if expects_pong and self._timeout and self._relieved is None:
+            self._relieved = self._owner.relieved
+            self._owner.start_timeout(self._timeout, KeepAlive._timed_out, self)
 
     def _effects(self) -> list[Effect]:
         try:
@@ -153,8 +164,9 @@ class KeepAlive:
             log.exception("`ping_payload` failed: a ping goes without it")
             return self._protocol.ping_due()
 
-    def _timed_out(self, relieved: int) -> None:
-        self._pong = None
+    def _timed_out(self) -> None:
+        self._owner.resume()
+        relieved, self._relieved = self._relieved, None
         # Nothing is read of a client that does not read, its pong neither. What the server has
         # taken meanwhile is not a sign: it goes into the buffers of a dead peer's socket, too.
         if not self._owner.is_full and self._owner.relieved == relieved:

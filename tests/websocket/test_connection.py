@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import Any
 
 import pytest
@@ -139,7 +139,12 @@ class FakeClock:
     def call_later(
         self, seconds: float, call: Callable[..., None], *args: Any
     ) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(self._now + seconds, call, args, self._loop)
+        return self.call_at(self._now + seconds, call, *args)
+
+    def call_at(
+        self, when: float, call: Callable[..., None], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, call, args, self._loop, context)
         self.timers.append(timer)
         return timer
 
