@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import deepcopy
 from datetime import datetime
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Protocol, Self
 
 from django.http import HttpRequest, parse_cookie
 
@@ -14,8 +14,18 @@ from channels_graphql_ws.exceptions import ChannelLayerError, SharedContextError
 from channels_graphql_ws.execution.django_request import REQUEST_NAMES, Headers, request_of
 from channels_graphql_ws.execution.headers import headers_of
 
-Listen: TypeAlias = Callable[..., AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]]
-Renew: TypeAlias = Callable[["datetime | float | None"], None]
+
+class ContextOwner(Protocol):
+    """The connection or request, as far as the contexts of its operations need it."""
+
+    def listen_to_channel(
+        self, type: str, *, timeout: float | None, groups: Iterable[str], prefix: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
+        """Listen to other Channels code."""
+        ...
+
+    def renew(self, expires_at: datetime | float | None) -> None:
+        """Change the time at which the rights of the connection end."""
 
 
 class DictAsObject:
@@ -125,35 +135,31 @@ class OperationContext(DictAsObject):
 
     Args:
         dictionary: is kept, not copied.
-        listen: `listen_to_channel` of the connection.
-        renew: `renew` of the connection.
+        owner: the connection, for `listen_to_channel` and `renew`.
         consumer: over WebSocket, what Strawberry's resolvers expect as the items `ws` and
             `request`.
     """
 
-    __slots__ = ("_consumer", "_listen", "_renew", "_request")
+    __slots__ = ("_consumer", "_owner", "_request")
 
     _FROM_SCOPE = frozenset({"user", "session"})
 
     def __init__(
         self,
         dictionary: dict[str, Any],
-        listen: Listen | None = None,
-        renew: Renew | None = None,
+        owner: ContextOwner | None = None,
         consumer: object = None,
     ) -> None:
         super().__init__(dictionary)
         object.__setattr__(self, "_consumer", consumer)
-        object.__setattr__(self, "_listen", listen)
-        object.__setattr__(self, "_renew", renew)
+        object.__setattr__(self, "_owner", owner)
         object.__setattr__(self, "_request", None)
 
     def __setstate__(self, dictionary: dict[str, Any]) -> None:
         super().__setstate__(dictionary)
         # Another process has no part in the connection.
         object.__setattr__(self, "_consumer", None)
-        object.__setattr__(self, "_listen", None)
-        object.__setattr__(self, "_renew", None)
+        object.__setattr__(self, "_owner", None)
         object.__setattr__(self, "_request", None)
 
     def _with(self, dictionary: dict[str, Any]) -> Self:
@@ -179,10 +185,10 @@ class OperationContext(DictAsObject):
             TypeError: it is not a time.
             RuntimeError: this is a request over HTTP.
         """
-        renew: Renew | None = object.__getattribute__(self, "_renew")
-        if renew is None:
+        owner: ContextOwner | None = object.__getattribute__(self, "_owner")
+        if owner is None:
             raise RuntimeError("This context belongs to no connection that could be renewed")
-        renew(expires_at)
+        owner.renew(expires_at)
 
     def listen_to_channel(
         self,
@@ -205,10 +211,10 @@ class OperationContext(DictAsObject):
         Raises:
             ChannelLayerError: there is no channel layer, or it refused.
         """
-        listen: Listen | None = object.__getattribute__(self, "_listen")
-        if listen is None:
+        owner: ContextOwner | None = object.__getattribute__(self, "_owner")
+        if owner is None:
             raise ChannelLayerError("This context belongs to no connection that could listen")
-        return listen(type, timeout=timeout, groups=groups, prefix=prefix)
+        return owner.listen_to_channel(type, timeout=timeout, groups=groups, prefix=prefix)
 
     def __getattr__(self, name: str) -> Any:
         if name in self._asdict():

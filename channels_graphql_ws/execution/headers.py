@@ -36,7 +36,11 @@ def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
 
 def has_header(scope: Mapping[str, Any], wanted: bytes) -> bool:
     """Return whether there is a header of a lower-case name, without reading the others."""
-    return any(name.lower() == wanted for name, _ in scope.get("headers", ()))
+    length = len(wanted)
+    for name, _ in scope.get("headers", ()):
+        if len(name) == length and name.lower() == wanted:
+            return True
+    return False
 
 
 def problem_of_headers(scope: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import graphene
 from graphql import GraphQLObjectType, GraphQLSchema, validate_schema
@@ -175,10 +176,20 @@ def check_instance(consumer: Any) -> None:
     Raises:
         TypeError: there is one; the text names what takes its place.
     """
-    cls = type(consumer)
-    for name, value in vars(consumer).items():
+    cls, own = type(consumer), vars(consumer)
+    known = _known_names.get(cls)
+    # Most instances of a class have the same names.
+    if known is not None and own.keys() <= known:
+        return
+    for name, value in own.items():
         if name.startswith(_PRIVATE) and callable(value) and name not in cls.own_names:
             raise _not_called(cls, name, _instead_of(name))
+    if known is None:
+        _known_names[cls] = frozenset([name for name in own if not name.startswith(_PRIVATE)])
+
+
+_known_names: WeakKeyDictionary[type[Any], frozenset[str]] = WeakKeyDictionary()
+"""Names that the first instance of a class had, without those that are looked at each time."""
 
 
 def _not_called(cls: type[Any], name: str, instead: str | None) -> TypeError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from operator import attrgetter
+from typing import Any, Final, TypeVar
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -38,20 +39,47 @@ def overridden(endpoint: object, name: str) -> bool:
     return is_own and name not in getattr(endpoint, "own_names", ())
 
 
-def all_overridden(endpoint: object, names: Iterable[str]) -> frozenset[str]:
-    """Return those of several names for which `overridden` is true.
+class Hooks:
+    """Methods of the library that a user may replace, asked about together.
 
     Args:
-        endpoint: the instance.
         names: of methods that are marked as a `default`.
     """
-    own, cls = vars(endpoint), type(endpoint)
-    # Most hooks are the library's, which is seen without making a bound method of each.
-    return frozenset(
-        [
-            name
-            for name in names
-            if (name in own or id(getattr(cls, name)) not in _defaults)
-            and overridden(endpoint, name)
-        ]
-    )
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+        self._order = tuple(sorted(self._names))
+        self._read = attrgetter(*self._order)
+
+    def overridden(self, endpoint: object) -> frozenset[str]:
+        """Return those of the names for which `overridden` is true."""
+        others, own = self._others(type(endpoint)), vars(endpoint)
+        # Those of most connections.
+        if not others and self._names.isdisjoint(own):
+            return _NONE
+        return frozenset(
+            [
+                name
+                for name in self._order
+                if (name in own or name in others) and overridden(endpoint, name)
+            ]
+        )
+
+    def _others(self, cls: Any) -> frozenset[str]:
+        """Return the names under which a class has something else than the library."""
+        found = self._read(cls)
+        # Kept by the class: its methods may know it, so that it would never be freed.
+        kept: dict[Hooks, tuple[Any, frozenset[str]]] | None = cls.__dict__.get("_known_hooks")
+        if kept is None:
+            kept = cls._known_hooks = {}
+        known = kept.get(self)
+        # They may be set on the class later.
+        if known is not None and known[0] == found:
+            return known[1]
+        named = zip(self._order, found, strict=True)
+        others = frozenset([name for name, method in named if id(method) not in _defaults])
+        kept[self] = found, others
+        return others
+
+
+_NONE: Final[frozenset[str]] = frozenset()

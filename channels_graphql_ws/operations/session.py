@@ -29,7 +29,7 @@ from channels_graphql_ws.operations.engine import Engine, engine_by_now, engine_
 from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import Client
 from channels_graphql_ws.operations.option_values import declared_class
-from channels_graphql_ws.operations.overrides import overridden
+from channels_graphql_ws.operations.overrides import Hooks
 from channels_graphql_ws.operations.places import address_of, user_id_of, user_of
 from channels_graphql_ws.operations.revalidation import (
     Claim,
@@ -343,8 +343,9 @@ class EndpointSession:
         self._observer: Observer | None = (scope.get("extensions") or {}).get(OBSERVER)
         if self._observer is not None:
             self._observer.attached()
-        self._asks = overridden(endpoint, "on_operation")
-        self._executes = overridden(endpoint, "execute_operation")
+        hooks = _HOOKS.overridden(endpoint)
+        self._asks = "on_operation" in hooks
+        self._executes = "execute_operation" in hooks
 
     def for_identity(self, scope: Any, connection_params: Mapping[str, Any]) -> EndpointSession:
         """Return a session for the operations that begin from now on.
@@ -506,7 +507,7 @@ class EndpointSession:
         if factories:
             items["data_loaders"] = DataLoaders(factories)
         consumer = None if self._more else self._endpoint
-        context = OperationContext(items, self.listen_to_channel, self.renew, consumer)
+        context = OperationContext(items, self, consumer)
         made = call_hook(self._endpoint, "get_context", context)
         lends = self._endpoint.resolve_sync_in_threads is not False
         return _lending(made) if lends and is_awaitable(made) else made
@@ -555,6 +556,9 @@ class EndpointSession:
     async def close(self) -> None:
         """Release what was lent; harmless when repeated."""
         await self._lent.close()
+
+
+_HOOKS: Final = Hooks({"on_operation", "execute_operation"})
 
 
 def signals_of(endpoint: object) -> ConnectionSignals:

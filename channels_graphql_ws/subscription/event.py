@@ -119,55 +119,51 @@ class EventExecution:
             RequestError: variables, arguments or the field do not allow to subscribe.
         """
         self.patience = ENDLESS
-        self._uses_threads = placements is not None
+        self._uses_threads = self.is_special = placements is not None
         self._placements = placements
         self._loaders: DataLoaders | None = None
-        self.is_special = placements is not None
-        field: EventField | CoreEventField | list[GraphQLError] | None = None
         plan = compiled(schema, document, operation, middleware) if compiles else None
         try:
+            field: EventField | CoreEventField | list[GraphQLError] | None = None
             if plan is not None:
                 field = plan.bind(context_value=context, variable_values=request.variables)
             if field is None:
-                field = bind(
-                    schema,
-                    document.ast,
-                    request,
-                    context,
-                    middleware,
-                    document.limits,
-                    hide_suggestions=document.hides_suggestions,
-                )
+                field = _uncompiled(schema, document, request, context, middleware)
             if isinstance(field, list):
                 raise RequestError(*field)
-            self.source = field.root.definition.subscribe or _no_source(field.root)
-            self.arguments = field.arguments()
+            self._field: EventField | CoreEventField = field
+            self.source = self._field.root.definition.subscribe or _no_source(self._field.root)
+            self.arguments = self._field.arguments()
         except GraphQLError as error:
             raise RequestError(error) from error
-        none_skips, fitting = False, None
-        self.permissions: Permissions = ()
-        if isinstance(self.source, Source):
-            self.subscription_class = self.source.subscription_class
-            none_skips = self.subscription_class._meta.none_skips
-            self.permissions = permissions_of(self.subscription_class)
-            fitting = fittings.fitting_of(self.subscription_class)
-        self._field: EventField | CoreEventField = field
         self.max_result_size = document.limits.max_result_size
-        self.info: GraphQLResolveInfo = field.info()
+        self.info: GraphQLResolveInfo = self._field.info()
+        self.delivery = self._delivery()
         self.tally = tallies.of(self.name)
-        self._publish = _direct_publish(self.source, field)
+        self._publish = _direct_publish(self.source, self._field)
         self._placement: Placement | None = None
         self._filter_placement: Placement | None = None
         self._around_blocks = False
         if placements is not None:
             self._place(placements, middleware)
-        self._is_new_to_dicts = fitting is not None and dict not in fitting.known
-        self.delivery = Delivery(self.info.operation, none_skips=none_skips, fitting=fitting)
         current_delivery.set(self.delivery)
         # User code of one event never sees what another subscription has set.
         self.variables = copy_context()
         if tracing.tracer is not None:
             self.variables.run(tracing.tracer.leave_operation)
+
+    def _delivery(self) -> Delivery:
+        """Look at the class that was subscribed to, if it is one."""
+        if not isinstance(self.source, Source):
+            self.permissions: Permissions = ()
+            self._is_new_to_dicts = False
+            return Delivery(self.info.operation, none_skips=False, fitting=None)
+        self.subscription_class = self.source.subscription_class
+        self.permissions = permissions_of(self.subscription_class)
+        fitting = fittings.fitting_of(self.subscription_class)
+        self._is_new_to_dicts = dict not in fitting.known
+        none_skips = self.subscription_class._meta.none_skips
+        return Delivery(self.info.operation, none_skips=none_skips, fitting=fitting)
 
     def _place(self, placements: Placements, middleware: Any) -> None:
         resolver = self._field.root.definition.resolve or default_field_resolver
@@ -373,6 +369,24 @@ def _placed(call: Callable[[], Any], placement: Placement | None) -> Any:
         if is_done:
             return answer
     return in_thread(partial(placement.watched, call), EVENTS)
+
+
+def _uncompiled(
+    schema: GraphQLSchema,
+    document: Document,
+    request: Subscribe,
+    context: Any,
+    middleware: MiddlewareManager | None,
+) -> CoreEventField | list[GraphQLError]:
+    return bind(
+        schema,
+        document.ast,
+        request,
+        context,
+        middleware,
+        document.limits,
+        hide_suggestions=document.hides_suggestions,
+    )
 
 
 def _direct_publish(source: Hook, field: EventField | CoreEventField) -> Hook | None:

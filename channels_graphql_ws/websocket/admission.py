@@ -90,9 +90,7 @@ class Admission:
 
     def opened(self) -> None:
         """Wait for `connection_init`."""
-        self._start_timeout(
-            self._settings.connection_init_wait_timeout, Admission._init_timed_out
-        )
+        self._start_timeout(self._settings.connection_init_wait_timeout, Admission._init_timed_out)
 
     def begin(self, payload: Any) -> None:
         """Ask the application, as `connection_init` has come."""
@@ -101,9 +99,7 @@ class Admission:
         self._stop_timeout()
         self._task = self._owner.run(self._decide(payload, variables), variables)
         if self._task is not None:
-            self._start_timeout(
-                self._settings.on_connect_timeout, Admission._decision_timed_out
-            )
+            self._start_timeout(self._settings.on_connect_timeout, Admission._decision_timed_out)
 
     def waiting(self) -> Awaitable[None] | None:
         """Return something to wait for while the application decides on the client."""

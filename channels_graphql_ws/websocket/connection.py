@@ -121,7 +121,7 @@ class Connection:
         self._subscriptions = 0
         self._stopping = 0
         self._stopped: asyncio.Event | None = None
-        self._tasks = ConnectionTasks(self._loop, self.crashed)
+        self._tasks = ConnectionTasks(self._loop, self)
         self._outbox = Outbox(
             self, max_size=settings.max_unsent_bytes, timeout=settings.pong_timeout
         )

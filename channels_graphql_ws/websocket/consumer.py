@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import lru_cache, partial, wraps
+from functools import lru_cache, wraps
 from secrets import token_hex
 from time import monotonic
 from typing import Any, ClassVar, Never, Unpack
@@ -35,7 +35,7 @@ from channels_graphql_ws.operations.option_values import (
     split_options,
     with_options,
 )
-from channels_graphql_ws.operations.overrides import all_overridden, default
+from channels_graphql_ws.operations.overrides import Hooks, default
 from channels_graphql_ws.operations.places import NoPlaceError, user_id_of
 from channels_graphql_ws.operations.session import EndpointSession, signals_of
 from channels_graphql_ws.pubsub import local
@@ -237,7 +237,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._place = ConnectionPlace(self)
         self._identities = Identities(scope)
         self._signals = signals_of(self)
-        log_fields.set(LogFields(self._identities, partial(_log_fields, self._signals)))
+        log_fields.set(LogFields(self, GraphqlWsConsumer._log_fields))
         self.base_send = send
         if not hasattr(self, "_close_code"):
             raise TypeError(
@@ -246,7 +246,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._receiver = Receiver(receive)
         self.channel_layer: Any = None
         self._own_channel_name = None
-        self._overridden = all_overridden(self, _HOOKS)
+        self._overridden = _HOOKS.overridden(self)
         self._takes_frames = _RECEIVING.isdisjoint(self._overridden)
         try:
             check_instance(self)
@@ -407,18 +407,17 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
     async def _is_refused(self) -> bool:
         """Refuse a handshake that may not be accepted, and return whether it is one."""
-        refusal = problem_of_size(self.scope) or problem_of_origin(
-            self.scope, self.allowed_origins
-        )
+        scope = self.scope
+        refusal = problem_of_size(scope) or problem_of_origin(scope, self.allowed_origins)
         if refusal is None:
             try:
-                self._place.take(self.scope)
+                self._place.take(scope)
             except NoPlaceError as error:
                 refusal = problem_of_place(error)
         if refusal is not None:
             status, reason = int(refusal.status), refusal.reason
-            self._signals.refuse(self.scope, "handshake", reason, code=status)
-            await refuse(refusal, self.scope, self.base_send)
+            self._signals.refuse(scope, "handshake", reason, code=status)
+            await refuse(refusal, scope, self.base_send)
         return refusal is not None
 
     async def _use_channel_layer(self) -> ChannelMessages | None:
@@ -428,11 +427,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         messages = ChannelMessages(self, GraphqlWsConsumer)
         self._has_channel = messages.is_wanted
         # A layer may hold resources for each channel until it is read from.
-        self._own_channel_name = (
-            await self.channel_layer.new_channel()
-            if messages.is_wanted
-            else f"specific.{token_hex(16)}"
-        )
+        if not messages.is_wanted:
+            self._own_channel_name = f"specific.{token_hex(16)}"
+            return None
+        self._own_channel_name = await self.channel_layer.new_channel()
         return messages
 
     async def _take_event(self, event: Any, messages: ChannelMessages | None) -> bool:
@@ -448,7 +446,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                 if await self._is_refused():
                     return False
                 await handle(event)
-                if messages is not None and messages.is_wanted:
+                if messages is not None:
                     messages.listen(self._lent().own_channel())
             case "websocket.disconnect":
                 self._close_code = event.setdefault("code")
@@ -514,6 +512,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             name = name_of(self, "on_disconnect")
             log.exception("%s %s", name, "took too long" if limit.expired() else "failed")
 
+    def _log_fields(self) -> tuple[str, object]:
+        return self._signals.id, user_id_of(self._identities.accepted.scope)
+
     def _crashed(self) -> None:
         assert self._connection is not None, "only a connection sends frames"
         self._connection.crashed()
@@ -530,10 +531,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             log.debug("Cannot close: %r", error)
 
 
-def _log_fields(signals: ConnectionSignals, identities: Identities) -> tuple[str, object]:
-    return signals.id, user_id_of(identities.accepted.scope)
-
-
 def _text(name: str | bytes) -> str:
     return name if isinstance(name, str) else name.decode("latin-1")
 
@@ -546,7 +543,7 @@ def _frame(event: Mapping[str, Any]) -> str | bytes | None:
 _RECEIVING = frozenset({"decode_json", "dispatch", "receive", "receive_json", "websocket_receive"})
 _DISCONNECTING = frozenset({"dispatch", "websocket_disconnect"})
 
-_HOOKS = sorted(
+_HOOKS = Hooks(
     {"on_disconnect", "on_operation", "on_ping", "on_pong"}
     | {"encode_json", "send_json"}
     | _DISCONNECTING

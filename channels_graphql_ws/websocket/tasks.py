@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from contextvars import Context
-from typing import Any
+from typing import Any, Protocol
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
@@ -18,19 +18,26 @@ CANCEL_TIMEOUT = 5.0
 """Seconds that a cancelled task may take to end."""
 
 
+class TasksOwner(Protocol):
+    """The connection, as far as its tasks need it."""
+
+    def crashed(self) -> None:
+        """Close, as something broke that is not the client's fault."""
+
+
 class ConnectionTasks:
     """Owns the tasks of a connection: cancels them, and waits for them.
 
     Args:
         loop: the event loop of the connection.
-        failed: called when a task has failed, which is a bug of this package.
+        owner: the connection: crashes when a task has failed, which is a bug of this package.
     """
 
-    __slots__ = ("_failed", "_loop", "_tasks")
+    __slots__ = ("_loop", "_owner", "_tasks")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, failed: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: TasksOwner) -> None:
         self._loop = loop
-        self._failed: Callable[[], None] | None = failed
+        self._owner: TasksOwner | None = owner
         # Most connections never have any.
         self._tasks: set[asyncio.Task[None]] | None = None
 
@@ -83,12 +90,12 @@ class ConnectionTasks:
 
     def release(self) -> None:
         """Break the reference cycle with the connection, so that memory is freed at once."""
-        self._failed = None
+        self._owner = None
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         assert self._tasks is not None, "it is one of them"
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("A task of a connection failed", exc_info=task.exception())
-            if self._failed is not None:
-                self._failed()
+            if self._owner is not None:
+                self._owner.crashed()

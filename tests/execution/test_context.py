@@ -226,7 +226,8 @@ def test_it_can_be_copied(original, way):
 
 
 def test_a_copy_belongs_to_the_same_connection_and_a_pickle_to_none():
-    original = OperationContext({"channels_scope": {}}, listen=lambda *_, **__: "listening")
+    owner = SimpleNamespace(listen_to_channel=lambda *_, **__: "listening")
+    original = OperationContext({"channels_scope": {}}, owner)
     for copied in (copy.copy(original), copy.deepcopy(original)):
         assert copied.listen_to_channel("news") == "listening"
     with pytest.raises(ChannelLayerError):
