@@ -135,7 +135,7 @@ def test_a_loop_that_has_none_has_nothing_to_stop(loop):
 
 def test_one_that_fails_holds_no_other_up(loop, log, caplog):
     first, second = Owner("first", log, loop), Owner("second", log, loop)
-    first.then = lambda: [][0]
+    first.then = lambda: first.log.remove(("nobody", 0))
     start_timeout(loop, 10, Owner.expired, first)
     start_timeout(loop, 10, Owner.expired, second)
     loop.run_until(10)
