@@ -63,9 +63,17 @@ def loads(text: str) -> Any:
     send it when text was cut within an emoji, becomes U+FFFD.
 
     Raises:
-        ValueError, RecursionError: it is not JSON, or nested too deeply.
+        ValueError: it is not JSON, or nested too deeply.
     """
     text = str.__str__(text)  # orjson takes no subclass.
+    try:
+        return _loads(text)
+    # The standard library goes less deep than orjson, and less so the deeper its caller is.
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _loads(text: str) -> Any:
     try:
         value = orjson.loads(text)
     except ValueError:

@@ -276,10 +276,13 @@ def test_a_long_path_to_what_has_no_json_form_is_shortened() -> None:
         "[" * 20_000,
         "[" * 20_000 + "]" * 20_000,
         "[" * 20_000 + "12345678901234567890" + "]" * 20_000,
+        # What orjson reads, and the standard library does not.
+        "[" * 1_020 + "12345678901234567890" + "]" * 1_020,
+        "[" * 1_020 + r'"\ud800"' + "]" * 1_020,
         "\ud800",
     ],
-    ids=lambda text: ascii(text[:30]),
+    ids=lambda text: ascii(text[:30] + text[-1_040:-1_020]),
 )
 def test_text_that_is_no_json_is_refused(text: str) -> None:
-    with pytest.raises((ValueError, RecursionError)):
+    with pytest.raises(ValueError, match=r"."):
         loads(text)

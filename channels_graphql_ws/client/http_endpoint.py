@@ -177,6 +177,6 @@ def _shown(content: bytes) -> str:
 
 
 def _json(content: bytes) -> Any:
-    with contextlib.suppress(ValueError, RecursionError):
+    with contextlib.suppress(ValueError):
         return loads(content.decode())
     return None

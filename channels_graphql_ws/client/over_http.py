@@ -258,7 +258,7 @@ def event_data(event: ServerSentEvent) -> Any:
     """
     try:
         return loads(event.data)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RemoteProtocolError(
             f"The server sent an event {event.type!r} that is not JSON: {event.data[:200]!r}"
         ) from error

@@ -137,7 +137,7 @@ def parse_message(text: str) -> dict[str, Any]:
     """
     try:
         message = loads(text)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RemoteProtocolError(
             f"The server sent a message that is not JSON: {_shortened(text)}"
         ) from error

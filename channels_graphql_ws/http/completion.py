@@ -30,6 +30,11 @@ _LAST_STATUS: Final = 599
 BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 
+def is_header_name(text: str) -> bool:
+    """Return whether a text is the name of a header (RFC 9110, 5.1)."""
+    return _NAME.fullmatch(text) is not None
+
+
 class UnsendableError(Exception):
     """The user's code has set something that no server can send; the text says what."""
 
@@ -54,7 +59,7 @@ def headers_of_answer(response: HttpResponse, more: Mapping[str, str]) -> dict[s
         response.content = b""
     headers = dict(_DEFAULTS)
     for name, value in response.items():
-        if not _NAME.fullmatch(name):
+        if not is_header_name(name):
             raise UnsendableError(f"a header with the name {name!r}")
         if _NOT_IN_VALUES.search(value):
             raise UnsendableError(f"the header {name!r}, which has a control character in it")

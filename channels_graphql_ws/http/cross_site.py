@@ -11,6 +11,7 @@ from django.http import HttpResponse
 
 from channels_graphql_ws.client_log import ClientLog, Sentence
 from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH
+from channels_graphql_ws.http.completion import is_header_name
 from channels_graphql_ws.http.errors import HttpError
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.operations.defaults import is_debug
@@ -95,7 +96,7 @@ class CrossSiteCheck:
             methods: those that are served, separated by commas.
 
         Raises:
-            HttpError: the origin is not trusted.
+            HttpError: the origin is not trusted, or what it asks for is no list of headers.
         """
         self.check_origin()
         response = HttpResponse(status=HTTPStatus.NO_CONTENT)
@@ -104,6 +105,8 @@ class CrossSiteCheck:
         response.headers["Access-Control-Max-Age"] = str(MAX_AGE)
         wanted = self._request.headers_by_name.get("access-control-request-headers", "")
         if 0 < len(wanted) <= MAX_PARSED_LENGTH:
+            if not all(is_header_name(each.strip(" \t")) for each in wanted.split(",")):
+                raise HttpError("Access-Control-Request-Headers is not a list of header names")
             response.headers["Access-Control-Allow-Headers"] = wanted
         return response
 

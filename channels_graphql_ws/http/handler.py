@@ -312,7 +312,8 @@ class RequestHandler:
         try:
             content: Any = self._endpoint.decode_json(text)
             return await content if is_awaitable(content) else content
-        except ValueError as error:
+        # The standard library's `json` raises the latter for deep nesting.
+        except (ValueError, RecursionError) as error:
             raise parsing.not_json(error) from None
 
     async def _run(self, wanted: Subscribe) -> Answer:

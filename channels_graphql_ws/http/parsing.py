@@ -46,7 +46,7 @@ def text_of(body: bytes) -> str:
         raise HttpError("The body is not UTF-8") from None
 
 
-def not_json(error: ValueError) -> HttpError:
+def not_json(error: Exception) -> HttpError:
     """Refuse a body."""
     return HttpError(f"The body is not JSON: {error}")
 

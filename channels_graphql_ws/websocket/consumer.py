@@ -326,7 +326,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             except InvalidMessageError:
                 pass
             # What `decode_json` does not take is not JSON, whatever it is.
-            except ValueError:
+            except (ValueError, RecursionError):
                 frame = ""
             else:
                 await self.receive_json(content, **kwargs)

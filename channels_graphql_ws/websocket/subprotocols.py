@@ -108,7 +108,7 @@ def parse(frame: str | bytes | None) -> object:
         raise InvalidMessageError("Message must be a text frame")
     try:
         return loads(frame)
-    except (ValueError, RecursionError):
+    except ValueError:
         raise InvalidMessageError("Message must be valid JSON") from None
 
 

@@ -171,7 +171,7 @@ async def test_what_a_resolver_has_set_stays():
 PREFLIGHT = {
     "Origin": SPA,
     "Access-Control-Request-Method": "POST",
-    "Access-Control-Request-Headers": "content-type,authorization",
+    "Access-Control-Request-Headers": "content-type, authorization",
 }
 
 
@@ -181,7 +181,7 @@ async def test_a_browser_that_asks_for_a_listed_page_gets_a_yes():
     assert answer.headers["access-control-allow-origin"] == SPA
     assert answer.headers["access-control-allow-credentials"] == "true"
     assert answer.headers["access-control-allow-methods"] == "GET, POST"
-    assert answer.headers["access-control-allow-headers"] == "content-type,authorization"
+    assert answer.headers["access-control-allow-headers"] == "content-type, authorization"
     assert answer.headers["access-control-max-age"] == "600"
     assert "Origin" in answer.headers["vary"]
     assert "content-type" not in answer.headers
@@ -200,6 +200,15 @@ async def test_headers_are_only_allowed_if_they_are_named_in_few_words(wanted):
     answer = await ask(consumer(allowed_origins=[SPA]), "OPTIONS", headers=headers)
     assert answer.status == 204
     assert "access-control-allow-headers" not in answer.headers
+
+
+@pytest.mark.parametrize("wanted", ["x-a, \x01", "x-a,,x-b", "x a", "x-a;q=1", "x-\xe4"])
+async def test_a_preflight_for_what_is_no_header_is_refused(wanted, caplog):
+    headers = {**PREFLIGHT, "Access-Control-Request-Headers": wanted}
+    answer = await ask(consumer(allowed_origins=[SPA]), "OPTIONS", headers=headers)
+    assert answer.status == 400
+    assert answer.message == "Access-Control-Request-Headers is not a list of header names"
+    assert not caplog.records
 
 
 async def test_what_is_not_a_preflight_is_a_method_that_is_not_served():

@@ -692,6 +692,38 @@ async def test_json_may_be_written_and_read_in_ones_own_way():
     assert (refused.status, refused.message[:20]) == (400, "The body is not JSON")
 
 
+# Deeper than the standard library reads, and not than orjson does.
+DEEP = "[" * 1_020 + "12345678901234567890" + "]" * 1_020
+
+
+async def test_deep_nesting_is_refused_as_what_is_no_json(caplog):
+    content = f'{{"query": "{{ hello }}", "variables": {{"a": {DEEP}}}}}'
+    application = GraphqlHttpConsumer.as_asgi(schema=http_schema.schema)
+    headers = {"Content-Type": "application/json"}
+    posted = await ask(application, headers=headers, body=content.encode())
+    assert (posted.status, posted.message) == (
+        400,
+        "The body is not JSON: it is nested too deeply",
+    )
+    asked = await get(application, query="{ hello }", variables=DEEP)
+    assert asked.message == '"variables" is not JSON: it is nested too deeply'
+    assert not caplog.records
+
+
+async def test_deep_nesting_is_refused_where_another_decoder_fails_at_it(caplog):
+    class Own(GraphqlHttpConsumer):
+        schema = http_schema.schema
+
+        def decode_json(self, text):
+            return json.loads(text)
+
+    body = ("[" * 100_000 + "]" * 100_000).encode()
+    answer = await ask(Own.as_asgi(), headers={"Content-Type": "application/json"}, body=body)
+    assert answer.status == 400
+    assert answer.message.startswith("The body is not JSON: ")
+    assert not caplog.records
+
+
 async def test_a_stream_takes_json_of_several_lines():
     async with streaming(Indented.as_asgi(), "{ hello }") as one:
         text = await one.rest()

@@ -588,6 +588,14 @@ async def test_another_json_is_on_the_wire(subprotocol: str, encode: Any, decode
 
 
 @BOTH
+async def test_deep_nesting_is_no_json_for_a_decoder_that_fails_at_it(subprotocol: str) -> None:
+    socket = await ready(subprotocol, decode_json=staticmethod(_loads))
+    socket.say_text("own" + "[" * 100_000 + "]" * 100_000)
+    await socket.ended()
+    assert socket.closes == [(4400, "Message must be valid JSON")]
+
+
+@BOTH
 async def test_binary_frames_stay_refused(subprotocol: str) -> None:
     socket = await ready(subprotocol, decode_json=staticmethod(_loads))
     socket.say_bytes(b"{}")
