@@ -144,9 +144,7 @@ class Subscribing:
         groups = self._groups(execution.subscription_class, names)
         refuse_namesakes(execution.subscription_class, groups[0])
         key = None
-        if execution.subscription_class._meta.context_id is not None and not selects_protected(
-            asked.schema, asked.document, asked.operation
-        ):
+        if _may_share(asked, execution):
             key = yield from sharing_key(
                 execution, hub, asked.schema, asked.document, asked.request, groups
             )
@@ -163,9 +161,11 @@ class Subscribing:
         try:
             recovery = self._recovery(asked, execution, hub, groups)
             must_wait = hub.listen(subscription.listener, groups)
-            named = dict(zip(groups, dict.fromkeys([None, *(names or ())]), strict=True))
-            if len(groups) > 1:
-                hub.name_groups({each: name for each, name in named.items() if name is not None})
+            # Each once, as `groups` are; the first one has no name.
+            named = dict.fromkeys(names or ())
+            named.pop(None, None)
+            if named:
+                hub.name_groups(dict(zip(groups[1:], named, strict=True)))
             if must_wait:
                 yield hub.joined(groups)
             restored = None
@@ -173,7 +173,7 @@ class Subscribing:
                 restored = yield recovery.restored()
                 self._restore(subscription, recovery, restored)
             self._confirm(client, session, restored)
-            trail.note_subscribed(execution.name, client.request.id, named.values())
+            trail.note_subscribed(execution.name, client.request.id, named)
         except Exception:
             yield from subscription.end()
             raise
@@ -311,6 +311,13 @@ class Subscribing:
             if not result.errors:
                 self._confirmation = dict(message), text
         client.confirmed(text)
+
+
+def _may_share(asked: PreparedOperation, execution: EventExecution) -> bool:
+    """Return whether clients that are alike get the same results."""
+    if execution.subscription_class._meta.context_id is None:
+        return False
+    return not selects_protected(asked.schema, asked.document, asked.operation)
 
 
 def _signals(

@@ -109,10 +109,10 @@ def _shown_joined(names: Iterable[str]) -> str:
     return shown_groups(names) if names else "no group, as `subscribe` has returned none"
 
 
-def note_subscribed(name: str, id: object, groups: Iterable[str | None]) -> None:
+def note_subscribed(name: str, id: object, groups: Iterable[str]) -> None:
     """Log that a client has subscribed."""
     if log.isEnabledFor(logging.DEBUG):
-        names = [group for group in groups if group is not None]
+        names = list(groups)
         where = shown_groups(names) if names else "no group: it gets broadcasts without a group"
         log.debug("Subscribed to %s (id %s), joined %s", name, shown(str(id)), where)
 
