@@ -10,12 +10,16 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from itertools import islice, takewhile
+from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from channels_graphql_ws.concurrency.threads import context_of_nobody
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+
+AT_ONCE: Final = 50
+"""Timeouts that end in one iteration of the event loop; clients may all have come at once."""
 
 Expired: TypeAlias = Callable[[Any], None]
 """What is called with an owner: a function, or a method as its class has it."""
@@ -94,12 +98,9 @@ class _Queue:
             self._set_timer(loop)
 
     def _due(self, now: float) -> list[object]:
-        due = []
-        for owner, ends_at in self._waiting.items():
-            if ends_at > now:
-                break
-            due.append(owner)
-        return due
+        # After those, everything else on the event loop has its chance.
+        first = islice(self._waiting.items(), AT_ONCE)
+        return [owner for owner, _ in takewhile(lambda item: item[1] <= now, first)]
 
     def _call(self, owner: object) -> None:
         try:

@@ -10,7 +10,7 @@ from weakref import ref
 
 import pytest
 
-from channels_graphql_ws.concurrency.timeouts import start_timeout, stop_timeout
+from channels_graphql_ws.concurrency.timeouts import AT_ONCE, start_timeout, stop_timeout
 
 seen: ContextVar[str] = ContextVar("seen", default="nothing")
 
@@ -157,6 +157,17 @@ def test_one_that_ends_may_stop_another_and_start_itself_again(loop, log):
     loop.run_until(20)
     assert log == [("first", 10), ("first", 20)]
     assert loop.timers == [30]
+
+
+def test_many_that_end_at_once_leave_room_for_others(loop, log):
+    for number in range(2 * AT_ONCE + 1):
+        start_timeout(loop, 10, Owner.expired, Owner(str(number), log, loop))
+    counts = []
+    for _ in range(3):
+        loop.run_until(10)
+        counts.append(len(log))
+    assert counts == [AT_ONCE, 2 * AT_ONCE, 2 * AT_ONCE + 1]
+    assert [int(name) for name, _ in log] == list(range(2 * AT_ONCE + 1))
 
 
 def test_each_has_a_context_of_its_own(loop):
