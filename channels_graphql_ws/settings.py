@@ -28,6 +28,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "HISTORY": None,
     # Seconds between two looks whether the last event of a group with a history was lost.
     "HISTORY_CHECK_EVERY": 10.0,
+    # Whether each process can be asked for its connections, whoever is connected to it.
+    "LIST_CONNECTIONS": False,
     # Whether options that protect against strangers are "safe" or "compatible".
     "SAFETY": "safe",
     # Most threads of a process for operations, and as many again for events.
@@ -55,6 +57,7 @@ _VALUES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "GROUP_NAME_PREFIX": (_is_text, f"a string, {_OR_NONE}"),
     "HISTORY": (_is_text, f"a dotted path, {_OR_NONE}"),
     "HISTORY_CHECK_EVERY": (_is_number, "a number of seconds > 0"),
+    "LIST_CONNECTIONS": (lambda value: isinstance(value, bool), "`True` or `False`"),
     "SAFETY": (lambda value: value in ("safe", "compatible"), "'safe' or 'compatible'"),
     "THREADS": (lambda value: _is_number(value) and isinstance(value, int), "an integer > 0"),
 }

@@ -225,9 +225,14 @@ def connections_of_loop() -> Connections:
 
 def connections_of_process() -> list[Drainable]:
     """Return what goes on on all event loops. May be called from any thread."""
+    return [each for _, each in connections_with_loops()]
+
+
+def connections_with_loops() -> list[tuple[asyncio.AbstractEventLoop, Drainable]]:
+    """Return the same, each with its event loop."""
     # A list in one step: other threads may begin to serve meanwhile.
     loops = [loop for reference in _connections.keyrefs() if (loop := reference()) is not None]
-    return [each for loop in loops for each in _connections[loop].all()]
+    return [(loop, each) for loop in loops for each in _connections[loop].all()]
 
 
 @overload

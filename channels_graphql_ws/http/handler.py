@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -54,6 +54,7 @@ from channels_graphql_ws.operations.places import (
 )
 from channels_graphql_ws.operations.session import signals_of
 from channels_graphql_ws.shutdown import connections_of_loop
+from channels_graphql_ws.signals import ConnectionSignals
 
 log = ClientLog("channels_graphql_ws.http")
 
@@ -336,7 +337,10 @@ class RequestHandler:
             await self._start([operation])
             if isinstance(operation.sink, OwnStream):
                 stream = operation.sink.stream
-                return self._stream_answer(stream, stack.pop_all().aclose, lambda: [operation])
+                end = stack.pop_all().aclose
+                return self._stream_answer(
+                    stream, end, lambda: [operation], self._signals, self._request.scope
+                )
             form = self._accepted.single or MediaType.JSON
             result = await operation.final(operation.text or "")
             return answers.answer(self._response, operation, result, form)
@@ -443,10 +447,18 @@ class RequestHandler:
         stream: ResponseStream,
         end: Callable[[], Awaitable[None]],
         operations: Callable[[], Collection[HttpOperation]],
+        signals: ConnectionSignals,
+        scope: Mapping[str, Any],
     ) -> StreamingResponse:
         completes = self._endpoint.complete_at_shutdown
         return StreamingResponse(
-            self._response, stream, end, operations, completes_at_shutdown=completes
+            self._response,
+            stream,
+            end,
+            operations,
+            signals,
+            scope,
+            completes_at_shutdown=completes,
         )
 
     def _stream(self, form: MediaType) -> ResponseStream:
@@ -478,7 +490,13 @@ class RequestHandler:
             raise HttpError("Accept text/event-stream", HTTPStatus.NOT_ACCEPTABLE)
         reservation = self._reservations.open(token)
         end = partial(self._reservations.close, reservation)
-        return self._stream_answer(reservation.stream, end, reservation.operations)
+        return self._stream_answer(
+            reservation.stream,
+            end,
+            reservation.operations,
+            reservation.signals,
+            reservation.scope,
+        )
 
     async def _add(self, token: str, wanted: Subscribe | list[Subscribe]) -> HttpResponse:
         """Start an operation on a reserved event stream."""

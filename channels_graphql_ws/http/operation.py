@@ -156,6 +156,11 @@ class HttpOperation:
         """Whether it ends by itself, unlike a subscription."""
         return self.type is not OperationType.SUBSCRIPTION
 
+    @property
+    def live(self) -> ActiveSubscription | None:
+        """The subscription that has begun, if it is one."""
+        return self._live
+
     async def end(self) -> None:
         """End it, whatever it is doing; a mutation may come to its own end.
 

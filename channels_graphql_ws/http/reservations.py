@@ -70,7 +70,7 @@ class Reservation:
     ) -> None:
         self.owner = owner
         self.signals = signals
-        self._scope = scope
+        self.scope = scope
         signals.opened(scope)
         self.token = secrets.token_urlsafe(32)
         self.stream = stream
@@ -119,7 +119,7 @@ class Reservation:
             while self._tasks:
                 await asyncio.wait(self._tasks)
         finally:
-            self.signals.closed(self._scope, None)
+            self.signals.closed(self.scope, None)
 
     def _check(self, id: str) -> None:
         if id in self._operations:

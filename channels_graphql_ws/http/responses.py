@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from django.http import HttpResponse
 
@@ -14,7 +15,9 @@ from channels_graphql_ws.http.negotiation import MediaType
 from channels_graphql_ws.http.operation import HttpOperation, Outcome
 from channels_graphql_ws.http.stream import ResponseStream
 from channels_graphql_ws.json_text import dumps
+from channels_graphql_ws.operations.listing import ListedConnection, listed_connection
 from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, connections_of_loop, remaining
+from channels_graphql_ws.signals import ConnectionSignals
 
 _STATUSES = {
     Outcome.EXECUTED: HTTPStatus.OK,
@@ -37,6 +40,8 @@ class StreamingResponse:
         stream: the body.
         end: ends what feeds the stream.
         operations: returns the operations that feed it.
+        signals: those about the stream.
+        scope: of the request that the stream began with.
         completes_at_shutdown: send `complete` for each of them when the server shuts down.
     """
 
@@ -46,6 +51,8 @@ class StreamingResponse:
         stream: ResponseStream,
         end: Callable[[], Awaitable[None]],
         operations: Callable[[], Collection[HttpOperation]],
+        signals: ConnectionSignals,
+        scope: Mapping[str, Any],
         *,
         completes_at_shutdown: bool = False,
     ) -> None:
@@ -53,6 +60,8 @@ class StreamingResponse:
         self.stream = stream
         self._end = end
         self._operations = operations
+        self._signals = signals
+        self._scope = scope
         self._completes = completes_at_shutdown
         self._is_closed = False
         self._gone = asyncio.Event()
@@ -72,6 +81,24 @@ class StreamingResponse:
             finally:
                 connections_of_loop().discard(self)
                 self._gone.set()
+
+    def listed(self) -> ListedConnection:
+        """Return what operators are told of it. May be called from any thread."""
+        operations = list(self._operations())
+        return listed_connection(
+            self._signals.id,
+            "event stream",
+            self._scope,
+            [live for each in operations if (live := each.live) is not None],
+            operations=len(operations),
+            unsent_bytes=self.stream.size,
+        )
+
+    def revoke(self, reason: str) -> None:
+        """End the stream, with an error for each of its operations."""
+        for operation in list(self._operations()):
+            operation.revoke(reason)
+        self.stream.finish()
 
     async def drain(self, timeout: float) -> None:
         """`finish` the stream, and wait until it is read."""

@@ -105,6 +105,11 @@ class ResponseStream:
         """Done when the reader has taken nothing for too long, or leaves too much unread."""
 
     @property
+    def size(self) -> int:
+        """Bytes that wait to be read."""
+        return self._size
+
+    @property
     def is_full(self) -> bool:
         """Whether results should wait."""
         return len(self._chunks) >= FULL_AT or self._size >= FULL_AT_BYTES

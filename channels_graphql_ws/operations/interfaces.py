@@ -14,6 +14,7 @@ from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.rules import NO_RULES, Rules
+from channels_graphql_ws.operations.listing import ListedSubscription
 from channels_graphql_ws.operations.transactions import AtomicMutations
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.signals import ClientSignal
@@ -22,7 +23,7 @@ from channels_graphql_ws.subscription.signals import SubscriptionSignals
 from channels_graphql_ws.subscription.single import Member
 
 
-class ActiveSubscription(Protocol):
+class ActiveSubscription(ListedSubscription, Protocol):
     """A subscription that came to be."""
 
     def tell(self, signals: SubscriptionSignals) -> None:

@@ -2,7 +2,7 @@
 
 Each process listens to one group while somebody who is logged in is connected. A message
 names a session, or a user; it goes the way of broadcasts, so no event that is broadcast after
-it comes before it.
+it comes before it. Operators ask processes through the same group, see `questions`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 from django.contrib.auth import get_user_model
 
+from channels_graphql_ws.operations import answers
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.layers import destinations, is_local
@@ -65,6 +66,10 @@ class Rights(NamedTuple):
     def keys(self) -> tuple[str, ...]:
         """What messages may name."""
         return (self.user,) if self.session is None else (self.user, session_key(self.session))
+
+
+NOBODY: Final = Rights("nobody", None, None)
+"""Of connections without a user, where operators ask for them, too. Nothing ends these rights."""
 
 
 def user_key(user: Any) -> str:
@@ -138,7 +143,7 @@ def refresh(scope: dict[str, Any], values: Mapping[str, Any]) -> None:
         scope: has the user of before.
         values: attributes that have changed.
     """
-    if not isinstance(scope["user"], get_user_model()):
+    if not isinstance(scope.get("user"), get_user_model()):
         return
     user = copy(scope["user"])
     for name in [each for each in vars(user) if each.endswith(_CACHES)]:
@@ -183,6 +188,9 @@ class Revocations:
         message: Mapping[str, Any] = notification.payload()
         if message["key"] == _PERMISSIONS:
             self._refresh(message["users"], message["values"])
+            return False
+        if message["key"] == answers.QUESTION:
+            answers.answer(self._hub.layer, message)
             return False
         password = message.get("password")
         for connection, holder in list(self._known.get(message["key"], {}).items()):
@@ -276,7 +284,7 @@ def revoke(key: str, password: str | None = None) -> asyncio.Future[None] | Sent
 
 def revocation(key: str, password: str | None = None) -> list[Addressed]:
     """Return the messages that `revoke` sends."""
-    return _messages({"key": key, "password": password})
+    return messages_to_all({"key": key, "password": password})
 
 
 def tell_permissions(
@@ -291,7 +299,7 @@ def tell_permissions(
     Raises:
         ChannelLayerError: no channel layer is configured, or it failed.
     """
-    messages = _messages({"key": _PERMISSIONS, "users": users, "values": values})
+    messages = messages_to_all({"key": _PERMISSIONS, "users": users, "values": values})
     return send(messages) if messages else SENT
 
 
@@ -299,7 +307,15 @@ _PERMISSIONS: Final = "permissions"
 """The key of a message that ends nothing."""
 
 
-def _messages(content: Mapping[str, Any]) -> list[Addressed]:
+def messages_to_all(content: Mapping[str, Any]) -> list[Addressed]:
+    """Return the messages that take something to all processes that listen.
+
+    Args:
+        content: its `key` says what it is.
+
+    Raises:
+        ChannelLayerError: no channel layer is configured.
+    """
     data = Serializer.serialize(content)
     return [
         (layer, Outgoing(_message(prefix, data), "disconnect_user"))

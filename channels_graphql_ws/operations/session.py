@@ -28,6 +28,11 @@ from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.operations.engine import Engine, engine_by_now, engine_of
 from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import Client
+from channels_graphql_ws.operations.listing import (
+    ListedConnection,
+    ListedSubscription,
+    listed_connection,
+)
 from channels_graphql_ws.operations.option_values import declared_class
 from channels_graphql_ws.operations.overrides import Hooks
 from channels_graphql_ws.operations.places import address_of, user_id_of, user_of
@@ -40,6 +45,7 @@ from channels_graphql_ws.operations.revalidation import (
 )
 from channels_graphql_ws.operations.revocation import (
     EXPIRED,
+    NOBODY,
     Revocable,
     Revocations,
     Rights,
@@ -421,6 +427,8 @@ class EndpointSession:
         if rights is not None and project_settings.get("END_CONNECTIONS_OF_USERS"):
             claim = claim_of(self.scope, rights)
         self._lent.look_up(claim, self._endpoint.revalidate_every)
+        if rights is None and project_settings.get("LIST_CONNECTIONS"):
+            rights = NOBODY
         prefix = self.engine.settings.group_name_prefix
         return self._lent.watch(rights, prefix, self.scope)
 
@@ -530,6 +538,19 @@ class EndpointSession:
 
     def _connection_fields(self) -> tuple[str, object]:
         return self._lent.signals.id, user_id_of(self.scope)
+
+    def listed(
+        self, subscriptions: Iterable[ListedSubscription], *, operations: int, unsent_bytes: int
+    ) -> ListedConnection:
+        """Return what operators are told of a WebSocket."""
+        return listed_connection(
+            self._lent.signals.id,
+            "WebSocket",
+            self.scope,
+            subscriptions,
+            operations=operations,
+            unsent_bytes=unsent_bytes,
+        )
 
     @property
     def signals(self) -> ConnectionSignals:

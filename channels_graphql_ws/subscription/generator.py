@@ -74,6 +74,16 @@ class GeneratorSubscription:
         self._task: asyncio.Task[None] | None = None
         self._signals: SubscriptionSignals | None = None
 
+    @property
+    def name(self) -> str:
+        """What to call it in the log."""
+        return self._plan.name
+
+    @property
+    def queued(self) -> int:
+        """Return 0: it is asked for an event when the client has room for it."""
+        return 0
+
     def tell(self, signals: SubscriptionSignals) -> None:
         """Tell receivers of signals what becomes of it; to be called before `open`."""
         self._signals = signals

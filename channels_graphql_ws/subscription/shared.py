@@ -372,6 +372,11 @@ class SharedMember:
             self._start(None if first is None else self._send_first(first))
 
     @property
+    def name(self) -> str:
+        """What to call it in the log."""
+        return self._plan.name
+
+    @property
     def queued(self) -> int:
         """How many results wait for the client. May be called from any thread."""
         return len(self._backlog)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final, Protocol
 
@@ -12,6 +12,7 @@ from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.json_text import culprit, is_encodable, loads
 from channels_graphql_ws.operations.hook_calls import call_hook, call_hook_in_time, name_of
 from channels_graphql_ws.operations.interfaces import EngineSettings
+from channels_graphql_ws.operations.listing import ListedConnection, ListedSubscription
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.revocation import disconnect_session
 from channels_graphql_ws.operations.session import EndpointSession
@@ -150,6 +151,14 @@ class ConsumerApplication:
         """Tell receivers of signals that the client was refused."""
         session = self._session
         session.signals.refuse(session.scope, "connection", reason, code=code, error=error)
+
+    def listed(
+        self, subscriptions: Iterable[ListedSubscription], *, operations: int, unsent_bytes: int
+    ) -> ListedConnection:
+        """Return what operators are told of the connection."""
+        return self._session.listed(
+            subscriptions, operations=operations, unsent_bytes=unsent_bytes
+        )
 
     def name_of(self, hook: str) -> str:
         """Return what to call a hook in the log."""

@@ -17,6 +17,7 @@ from channels_graphql_ws.concurrency.timeouts import Expired, start_timeout, sto
 from channels_graphql_ws.execution.errors import TIMED_OUT, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.operations.listing import ListedConnection
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, remaining
 from channels_graphql_ws.websocket.admission import Admission
 from channels_graphql_ws.websocket.interfaces import Application, ConnectionSettings, WebSocket
@@ -208,6 +209,15 @@ class Connection:
             operations=len(self._operations),
             subscriptions=self._subscriptions,
             unsent_messages=len(self._outbox),
+            unsent_bytes=self._outbox.size,
+        )
+
+    def listed(self) -> ListedConnection:
+        """Return what operators are told of it. May be called from any thread."""
+        operations = list(self._operations.values())
+        return self._application.listed(
+            [live for each in operations if (live := each.live) is not None],
+            operations=len(operations),
             unsent_bytes=self._outbox.size,
         )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.masking import Mask
+from channels_graphql_ws.operations.listing import ListedConnection, ListedSubscription
 from channels_graphql_ws.websocket.keep_alive import KeepAliveHooks
 from channels_graphql_ws.websocket.operation import ClientOperation
 from channels_graphql_ws.websocket.protocol import ProtocolSettings
@@ -69,6 +70,12 @@ class Application(KeepAliveHooks, Protocol):
 
     def has_left(self) -> bool:
         """Return whether an operation has logged the client out, or in as somebody else."""
+        ...
+
+    def listed(
+        self, subscriptions: Iterable[ListedSubscription], *, operations: int, unsent_bytes: int
+    ) -> ListedConnection:
+        """Return what operators are told of the connection."""
         ...
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from channels_graphql_ws.http.stream import ResponseStream
 from channels_graphql_ws.pubsub.hub import hub_of
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.shutdown import connections_of_loop
+from channels_graphql_ws.signals import ConnectionSignals
 from http_client import EVENTS, PARTS, Gate, ask, exchange, listeners, post, posted, streaming
 from http_schema import OnEvent
 from support import tick, wait_until
@@ -134,7 +135,8 @@ async def test_a_stream_that_nobody_reads_is_not_waited_for_without_end(monkeypa
     async def end():
         pass
 
-    answer = StreamingResponse(HttpResponse(), ResponseStream(formats.EVENT_STREAM), end, list)
+    stream = ResponseStream(formats.EVENT_STREAM)
+    answer = StreamingResponse(HttpResponse(), stream, end, list, ConnectionSignals(object), {})
     await shut_down()
     assert len(connections_of_loop()) == 1
     await answer.close()
