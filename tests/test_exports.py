@@ -481,10 +481,14 @@ def _run(code: str, folder: Path) -> str:
     return done.stdout.strip()
 
 
+_OF_DJANGO = ("admin", "models")
+
+
 def _modules() -> list[str]:
     package = channels_graphql_ws
     found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    names = {info.name for info in found}
+    # Django imports these two itself, when the apps are ready.
+    names = {info.name for info in found} - {f"{package.__name__}.{name}" for name in _OF_DJANGO}
     if importlib.util.find_spec("opentelemetry") is None:
         names.discard("channels_graphql_ws.otel")
     return sorted(names)

@@ -45,6 +45,13 @@ class Processes:
         self._environment.pop("PYTHONSAFEPATH", None)
         self._end = contextlib.AsyncExitStack()
 
+    @property
+    def channel_layers(self) -> dict[str, Any]:
+        """The Django setting of the processes."""
+        prefix, hosts = self._environment["LIVE_PREFIX"], [self._environment["LIVE_REDIS"]]
+        config = {"hosts": hosts, "prefix": prefix}
+        return {"default": {"BACKEND": self._environment["LIVE_LAYER"], "CONFIG": config}}
+
     async def __aenter__(self) -> Self:
         return self
 

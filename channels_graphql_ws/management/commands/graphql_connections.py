@@ -100,7 +100,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(content, indent=2))
         else:
             for process in answers.processes:
-                self.stdout.writelines(_lines(process))
+                for line in _lines(process):
+                    self.stdout.write(line)
         for note in answers.notes:
             self.stderr.write(note)
         expected, number = options["processes"], len(answers.processes)

@@ -10,4 +10,5 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [os.environ["LIVE_REDIS"]], "prefix": os.environ["LIVE_PREFIX"]},
     }
 }
+CHANNELS_GRAPHQL_WS = {"LIST_CONNECTIONS": "LIVE_LIST" in os.environ}
 USE_TZ = True
