@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
-import json
 import os
 import sys
 import time
@@ -23,6 +22,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import uvloop
+from door import inventory
 from processes import Server, ServerError, cores, running
 from websocket_client import WebSocketClient, WebSocketError
 
@@ -215,24 +215,13 @@ def _subscribe(
 async def _settled(server: Server, check: Check) -> Inventory:
     """Ask the server until it says twice the same, and the check finds nothing."""
     deadline = time.monotonic() + SETTLE_TIMEOUT
-    latest = await _inventory(server.port)
+    latest = await inventory(server.port, SETTLE_TIMEOUT)
     while time.monotonic() < deadline:
         await asyncio.sleep(LOOK_EVERY)
-        previous, latest = latest, await _inventory(server.port)
+        previous, latest = latest, await inventory(server.port, SETTLE_TIMEOUT)
         if dict(_counted(previous)) == dict(_counted(latest)) and not any(check(latest)):
             break
     return latest
-
-
-async def _inventory(port: int) -> Inventory:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-    async with asyncio.timeout(SETTLE_TIMEOUT):
-        answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    inventory: Inventory = json.loads(answer.partition(b"\r\n\r\n")[2])
-    return inventory
 
 
 def _findings(cycles: int, before: Inventory, after: Inventory) -> Iterator[str]:
@@ -260,16 +249,16 @@ def _left(deserted: Inventory) -> Iterator[str]:
             yield f"{count} {name} when the last client has left"
 
 
-def _counted(inventory: Inventory) -> Iterator[tuple[str, int]]:
+def _counted(found: Inventory) -> Iterator[tuple[str, int]]:
     """Yield everything that must not become more."""
-    hooks = inventory["hooks"]
-    yield "tasks", inventory["tasks"]
+    hooks = found["hooks"]
+    yield "tasks", found["tasks"]
     yield "subscriptions", hooks.get("subscribed", 0) - hooks.get("unsubscribed", 0)
-    yield "groups of the hub", inventory["hub"]["groups"]
-    yield "listeners of the hub", inventory["hub"]["listeners"]
-    yield "groups of the layer", inventory["layer"]["groups"]
-    yield "channels of the layer", inventory["layer"]["channels"]
-    for name, count in inventory["objects"].items():
+    yield "groups of the hub", found["hub"]["groups"]
+    yield "listeners of the hub", found["hub"]["listeners"]
+    yield "groups of the layer", found["layer"]["groups"]
+    yield "channels of the layer", found["layer"]["channels"]
+    for name, count in found["objects"].items():
         yield f"objects of {name}", count
 
 

@@ -9,6 +9,30 @@ from typing import Any, Self
 TIMEOUT = 180.0
 
 
+async def inventory(port: int, timeout: float) -> dict[str, Any]:
+    """Ask a server what it holds, see `servers/inventory.py`; wait no longer than `timeout`."""
+    return await _exchange(port, "GET", b"", timeout)
+
+
+async def obeyed(port: int, **order: Any) -> dict[str, Any]:
+    """Give an order to a server that answers with JSON."""
+    return await _exchange(port, "POST", json.dumps(order).encode(), TIMEOUT)
+
+
+async def _exchange(port: int, method: str, body: bytes, timeout: float) -> dict[str, Any]:
+    head = f"{method} / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+    async with asyncio.timeout(timeout):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            answer = await reader.read()
+        finally:
+            writer.close()
+        await writer.wait_closed()
+    found: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return found
+
+
 class Door:
     """One connection that stays open; one request at a time."""
 

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -101,21 +102,55 @@ async def running(
             await _stop(process)
 
 
+class Redis:
+    """A Redis server, which has the same port when it is started again, and no data.
+
+    Args:
+        command: how to start it, without a port.
+        cpu: the core to run on.
+    """
+
+    def __init__(self, command: Sequence[str], cpu: int | None = None) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._command = pinned([*command, "--port", str(self.port)], cpu)
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Start it, and return when it listens."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdout=subprocess.DEVNULL
+        )
+        async with asyncio.timeout(REDIS_TIMEOUT):
+            while not await _is_listening(self.port):  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """End it, if it runs."""
+        if self._process is not None:
+            await _stop(self._process)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None, "only a server that was started gets signals"
+        self._process.send_signal(number)
+
+
 @contextlib.asynccontextmanager
 async def running_redis(command: Sequence[str], cpu: int | None) -> AsyncGenerator[str, None]:
     """Run a Redis server for the time of the block; yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    whole = pinned([*command, "--port", str(port)], cpu)
-    process = await asyncio.create_subprocess_exec(*whole, stdout=subprocess.DEVNULL)
+    redis = Redis(command, cpu)
     try:
-        async with asyncio.timeout(REDIS_TIMEOUT):
-            while not await _is_listening(port):  # noqa: ASYNC110 (another process)
-                await asyncio.sleep(0.05)
-        yield f"redis://127.0.0.1:{port}"
+        await redis.start()
+        yield redis.url
     finally:
-        await _stop(process)
+        await redis.stop()
 
 
 async def _is_listening(port: int) -> bool:
@@ -125,6 +160,13 @@ async def _is_listening(port: int) -> bool:
         return False
     writer.close()
     return True
+
+
+def most_files() -> int:
+    """Allow as many open files as may be, here and in servers; return how many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def cores() -> tuple[int | None, int | None]:

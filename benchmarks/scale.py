@@ -14,17 +14,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Iterator
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import uvloop
-from processes import Server, ServerError, cores, running
+from door import inventory
+from processes import Server, ServerError, cores, most_files, running
 from websocket_client import WebSocketClient, WebSocketError
 
 AT_ONCE = 64
@@ -75,9 +74,7 @@ def main() -> int:
 
 def _most_sockets() -> int:
     """Allow as many files as may be, here and in the server; return how many sockets fit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard - CROWD - SPARE_FILES
+    return most_files() - CROWD - SPARE_FILES
 
 
 async def _run(steps: list[int], seconds: float, cpu: int | None) -> None:
@@ -138,14 +135,7 @@ def _start(client: WebSocketClient, id: str, query: str, room: str) -> None:
 
 async def _resident_kib(server: Server) -> int:
     """Ask the server for its memory, which collects its garbage first."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
-    async with asyncio.timeout(ANSWER_TIMEOUT):
-        answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    found: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
-    return int(found["rss_kib"])
+    return int((await inventory(server.port, ANSWER_TIMEOUT))["rss_kib"])
 
 
 def _print(row: Row) -> None:

@@ -47,8 +47,12 @@ class WebSocketClient(asyncio.Protocol):
         await loop.sock_connect(connection, ("127.0.0.1", port))
         _, client = await loop.create_connection(cls, sock=connection)
         client.transport.write(_handshake(port, path))
-        async with asyncio.timeout(TIMEOUT):
-            await client.opened
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                await client.opened
+        except BaseException:
+            client.drop()
+            raise
         return client
 
     async def initialize(self, payload: dict[str, Any] | None = None) -> None:

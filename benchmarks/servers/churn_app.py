@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import json
-import logging
-import os
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from servers.django_setup import configure
@@ -21,21 +15,10 @@ import channels.routing  # noqa: E402
 import graphene  # noqa: E402
 
 import channels_graphql_ws  # noqa: E402
-from channels_graphql_ws.pubsub import hub  # noqa: E402
-
-WATCHED = ("asyncio", "_asyncio", "channels", "graphql.execution", "servers", "uvicorn", "uvloop")
+from servers.inventory import Records, answering, process_inventory  # noqa: E402
 
 hooks: Counter[str] = Counter()
-records: list[str] = []
-
-
-class _Recorder(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        if len(records) < 100:
-            records.append(f"{record.levelname} {record.name}: {self.format(record)}")
-
-
-logging.getLogger().addHandler(_Recorder(logging.WARNING))
+records = Records()
 
 
 class Ticks(channels_graphql_ws.Subscription):
@@ -134,40 +117,15 @@ class Consumer(channels_graphql_ws.GraphqlWsConsumer):
             await asyncio.Event().wait()
 
 
-async def inspect(
-    scope: dict[str, Any],
-    receive: Callable[[], Awaitable[dict[str, Any]]],
-    send: Callable[[dict[str, Any]], Awaitable[None]],
-) -> None:
-    """Answer every HTTP request with what is alive in this process."""
-    body = json.dumps(_inventory()).encode()
-    headers = [(b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 def _inventory() -> dict[str, Any]:
     layer: Any = channels.layers.get_channel_layer()
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
-        "objects": _alive(),
-        "tasks": len(asyncio.all_tasks()),
-        "hub": hub.hub_of(layer).counts(),
+        **process_inventory(layer, records),
         "layer": {"groups": len(layer.groups), "channels": len(layer.channels)},
         "hooks": dict(hooks),
-        "records": records,
-        "rss_kib": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
     }
 
 
-def _alive() -> dict[str, int]:
-    """Count the objects of the classes that belong to connections, tasks and timers."""
-    names = (f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects())
-    watched = Counter(name for name in names if name.startswith(WATCHED) or "coroutine" in name)
-    return dict(watched)
-
-
 application = channels.routing.ProtocolTypeRouter(
-    {"http": inspect, "websocket": Consumer.as_asgi()},
+    {"http": answering(_inventory), "websocket": Consumer.as_asgi()},
 )

@@ -37,7 +37,7 @@ class Control:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
-        order = json.loads(await _body(receive))
+        order = json.loads(await body_of(receive))
         if order["action"] == "fire":
             await self._fire(order)
         else:
@@ -65,7 +65,8 @@ class Control:
             self._broadcaster.from_sync_code(order["operation"], group, payload)
 
 
-async def _body(receive: Receive) -> bytes:
+async def body_of(receive: Receive) -> bytes:
+    """Read the body of a request."""
     body = b""
     while True:
         message = await receive()

@@ -10,7 +10,8 @@ import django
 from django.conf import settings
 
 WISHES: dict[str, Any] = json.loads(os.environ.get("BENCHMARK_WISHES", "{}"))
-"""What a scenario wants to be different: `layer`, `redis`, `compile_operations`."""
+"""What a scenario wants to be different: `layer`, `redis`, `compile_operations`, `package` (our
+settings)."""
 
 LAYERS = {
     "memory": "channels.layers.InMemoryChannelLayer",
@@ -31,5 +32,6 @@ def configure() -> None:
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         CHANNEL_LAYERS={"default": layer},
+        CHANNELS_GRAPHQL_WS=WISHES.get("package", {}),
     )
     django.setup()

@@ -45,7 +45,7 @@ def main() -> None:
     application = importlib.import_module(f"servers.{options.module}").application
     config = uvicorn.Config(
         application,
-        loop="uvloop",
+        loop="auto",  # uvloop, where it is installed
         lifespan="off",
         log_config=None,
         access_log=False,

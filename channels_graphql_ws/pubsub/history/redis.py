@@ -42,6 +42,10 @@ _SHARED: Final = frozenset(
 )
 """Arguments of connections that hold for all nodes of a cluster."""
 
+READS_AT_ONCE: Final = 16
+"""Reads from one host at a time; others wait. Each takes a connection, redis-py has a hundred of
+them by default and raises where one more is wanted, and after a crash all clients come at once."""
+
 ClientOf = Callable[[str], Any]
 """Returns the client of redis-py for the host that serves a group, on the running loop."""
 
@@ -58,6 +62,7 @@ class RedisHistory:
         self._client_of = client_of
         # By the client of one of its nodes, which belongs to an event loop.
         self._clusters: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self._reading: WeakKeyDictionary[Any, asyncio.Semaphore] = WeakKeyDictionary()
         self._prefix = prefix
 
     async def append(self, group: str, payload: bytes, size: int, ttl: float) -> Position:
@@ -74,7 +79,8 @@ class RedisHistory:
 
     async def since(self, group: str, offset: int) -> Page | None:
         """Return the events behind an offset; `None` if there is no history."""
-        found = await self._eval(_SINCE, group, f"{offset + 1}-0")
+        async with self._slots(self._client_of(group)):
+            found = await self._eval(_SINCE, group, f"{offset + 1}-0")
         if found is None:
             return None
         epoch, head, entries = found
@@ -84,11 +90,18 @@ class RedisHistory:
         """Return the place of the last event of each group; `None` where there is none."""
         found: dict[str, Position | None] = {}
         for client, served in self._by_client(groups):
-            for group, (epoch, head) in zip(
-                served, await self._read_heads(client, served), strict=True
-            ):
+            async with self._slots(client):
+                heads = await self._read_heads(client, served)
+            for group, (epoch, head) in zip(served, heads, strict=True):
                 found[group] = None if epoch is None else Position(_text(epoch), int(head))
         return [found[group] for group in groups]
+
+    def _slots(self, client: Any) -> asyncio.Semaphore:
+        """Return what limits the reads of a client, which belongs to one event loop."""
+        slots = self._reading.get(client)
+        if slots is None:
+            slots = self._reading[client] = asyncio.Semaphore(READS_AT_ONCE)
+        return slots
 
     async def _read_heads(self, client: Any, groups: Sequence[str]) -> Sequence[Any]:
         keys = [self._keys(group)[1] for group in groups]

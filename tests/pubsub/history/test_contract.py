@@ -126,6 +126,16 @@ async def test_a_history_that_has_expired_begins_a_new_life(history: History) ->
     assert new.epoch != old.epoch
 
 
+async def test_more_readers_at_once_than_a_pool_has_connections_are_all_served(
+    history: History,
+) -> None:
+    place = await append(history, b"a", b"b")
+    pages = await asyncio.gather(*(history.since("G", 1) for _ in range(300)))
+    assert {page.head for page in pages if page} == {place}
+    assert [payloads(page) for page in pages] == [[b"b"]] * 300
+    assert await asyncio.gather(*(history.heads(["G"]) for _ in range(300))) == [[place]] * 300
+
+
 async def test_half_a_history_is_no_history(redis_history: tuple[RedisHistory, Any]) -> None:
     history, client = redis_history
     old = await append(history, b"a", b"b")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from channels_graphql_ws.pubsub.history.interfaces import Entry, Position
 from channels_graphql_ws.pubsub.history.memory import MemoryHistory
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.history.redis import RedisHistory
+from support import wait_until
 
 
 class FakeRedis:
@@ -127,6 +129,35 @@ async def test_heads_are_asked_for_once_for_each_host() -> None:
     one, two = FakeRedis([[b"e1", b"1"], [None, None]]), FakeRedis([[b"e2", b"2"]])
     history = RedisHistory(lambda group: two if group == "B" else one, "p")
     assert await history.heads(["A", "B", "C"]) == [Position("e1", 1), Position("e2", 2), None]
+
+
+class BusyRedis(FakeRedis):
+    """Counts the calls that wait for an answer, and answers when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = self.most = 0
+        self.may_answer = asyncio.Event()
+
+    async def eval(self, script: str, *arguments: Any) -> Any:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        await self.may_answer.wait()
+        self.waiting -= 1
+        return [b"e1", 1] if b"payload" in arguments else [b"e1", 1, []]
+
+
+async def test_readers_wait_for_a_connection_and_writers_do_not() -> None:
+    redis = BusyRedis()
+    history = RedisHistory(lambda _: redis, "p")
+    reads = [asyncio.ensure_future(history.since("G", 0)) for _ in range(500)]
+    await wait_until(lambda: redis.waiting == redis_history.READS_AT_ONCE)
+    write = asyncio.ensure_future(history.append("G", b"payload", 10, 1))
+    await wait_until(lambda: redis.waiting == redis_history.READS_AT_ONCE + 1)
+    redis.may_answer.set()
+    *pages, place = await asyncio.gather(*reads, write)
+    assert {page.head for page in pages} == {place}
+    assert redis.most == redis_history.READS_AT_ONCE + 1
 
 
 async def test_a_group_without_events_has_no_history() -> None:
