@@ -1,7 +1,7 @@
 """Is anything lost, doubled or left behind while everything breaks, again and again?
 
     python benchmarks/soak.py                       # 2,000 clients, 10 minutes
-    python benchmarks/soak.py --short               # 100 clients, half a minute
+    python benchmarks/soak.py --short               # 100 clients, each fault once: half a minute
     python benchmarks/soak.py --fault kill --fault stop --clients 1000 --minutes 1
 
 Clients subscribe through two servers that share one Redis, come back with their cursors, stall,
@@ -62,16 +62,16 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     is_short = "--short" in sys.argv
-    parser.add_argument("--short", action="store_true", help="100 clients for 20 seconds")
+    parser.add_argument("--short", action="store_true", help="100 clients, and each fault once")
     parser.add_argument("--layer", action="append", choices=LAYERS, help="both without it")
     parser.add_argument("--fault", action="append", choices=list(FAULTS), help="all without it")
     parser.add_argument("--clients", type=int, default=100 if is_short else 2_000)
     parser.add_argument("--rooms", type=int, default=6 if is_short else 24)
-    parser.add_argument("--minutes", type=float, default=0.4 if is_short else 10)
+    parser.add_argument("--minutes", type=float, default=1 if is_short else 10)
     parser.add_argument("--rounds", type=int, default=1 if is_short else 1_000)
     parser.add_argument("--rate", type=float, default=20.0, help="broadcasts a second")
     parser.add_argument("--stay", type=float, default=4.0 if is_short else 30.0)
-    parser.add_argument("--pause", type=float, default=0.5 if is_short else 4.0)
+    parser.add_argument("--pause", type=float, default=0.2 if is_short else 4.0)
     parser.add_argument("--hang", type=float, default=1.0 if is_short else 5.0)
     parser.add_argument("--burst", type=int, default=300 if is_short else 1_000)
     parser.add_argument("--seed", type=int, default=1)

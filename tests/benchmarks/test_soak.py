@@ -12,7 +12,7 @@ LAYER = {"gap": {"missed": 2, "reason": "layer"}}
 UNKNOWN = {"gap": {"missed": None, "reason": "layer"}}
 
 
-def account(*messages: int | None | tuple[int | None, Mapping[str, Any]]) -> Account:
+def account(*messages: int | tuple[int | None, Mapping[str, Any]] | None) -> Account:
     made = Account()
     for message in messages:
         number, extensions = message if isinstance(message, tuple) else (message, {})
