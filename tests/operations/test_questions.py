@@ -92,15 +92,18 @@ class Layer(FakeLayer):
 
     Attributes:
         other: what the other process answers.
+        broken: what a third one answers before that.
     """
 
     other: str = ListedProcess("other", "elsewhere:1", connections=7).encoded()
+    broken: tuple[str, ...] = ()
 
     async def send(self, channel: str, message: dict[str, Any]) -> None:
         await self._called("send")
         self.put(channel, message)
         if message["type"] == answers.ANSWER:
-            self.put(channel, {"type": answers.ANSWER, "answer": self.other})
+            for answer in (*self.broken, self.other):
+                self.put(channel, {"type": answers.ANSWER, "answer": answer})
 
 
 def layer() -> Layer:
@@ -263,11 +266,9 @@ async def test_an_answer_of_another_release_is_left_out(
     stage: Stage, user: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await stage.client(user)
-    monkeypatch.setattr(Layer, "other", '{"listed": [], "new": 1}')
-    found = await ask_for_connections(seconds=0.05)
-    assert [each.connections for each in found.processes] == [1]
-    monkeypatch.setattr(Layer, "other", "[]")
-    await ask_for_connections(seconds=0.05)
+    monkeypatch.setattr(Layer, "broken", ('{"listed": [], "new": 1}', "[]", "?"))
+    found = await ask_for_connections(processes=2)
+    assert {each.connections for each in found.processes} == {1, 7}
     assert "Ignored the answer of a process" in caplog.text
 
 
