@@ -16,6 +16,8 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from channels_graphql_ws.concurrency.variables import adopt, run_adopted
+
 T = TypeVar("T")
 
 
@@ -55,7 +57,7 @@ class ThreadLoop(_EventLoop):
 
         def call() -> None:
             if not handle.cancelled():
-                context.run(callback, *args)
+                run_adopted(context, callback, *args)
 
         self._schedule(call)
         return handle
@@ -85,7 +87,7 @@ class ThreadLoop(_EventLoop):
 
         def call() -> None:
             if not handle.cancelled():
-                context.run(callback, *args)
+                run_adopted(context, callback, *args)
 
         self._schedule(partial(self._loop.call_at, when, call))
         return handle
@@ -116,6 +118,7 @@ class ThreadLoop(_EventLoop):
         """Wait in the thread until the event loop has the result."""
 
         async def wait() -> T:
+            adopt()
             return await future
 
         running: Future[T] = asyncio.run_coroutine_threadsafe(wait(), self._loop)

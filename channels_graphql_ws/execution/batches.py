@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.concurrency.threads import OPERATIONS, Workers, in_thread
+from channels_graphql_ws.concurrency.variables import run_adopted
 
 MOST_TAKEN: Final = 100_000
 """Items that are taken in a thread at most."""
@@ -129,7 +130,7 @@ def _outcome(call: _Call) -> Outcome:
     if call.result.cancelled():
         return None, None
     try:
-        return call.context.run(call.call), None
+        return run_adopted(call.context, call.call), None
     except StopIteration as error:
         return None, RuntimeError(f"{call.call!r} raised StopIteration: {error}")
     except BaseException as error:  # noqa: BLE001 (the caller that waits for it gets it)

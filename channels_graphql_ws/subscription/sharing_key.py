@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from datetime import tzinfo
 from functools import partial
 from typing import Any, NamedTuple
 
+from django.utils import timezone, translation
 from graphql import GraphQLSchema
 
 from channels_graphql_ws.client_log import ClientLog
@@ -21,6 +23,26 @@ from channels_graphql_ws.subscription.shared import SharedSubscriber
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 
+class Locale(NamedTuple):
+    """What decides on texts and hours.
+
+    Attributes:
+        language: `None` if translations are switched off.
+        zone: the time zone.
+    """
+
+    language: str | None
+    zone: tzinfo
+
+    def activate(self) -> None:
+        """Make it that of the running code."""
+        if self.language is None:
+            translation.deactivate_all()
+        else:
+            translation.activate(self.language)
+        timezone.activate(self.zone)
+
+
 class SharingKey(NamedTuple):
     """What subscriptions have in common that get the same results."""
 
@@ -31,6 +53,7 @@ class SharingKey(NamedTuple):
     variables: str
     groups: tuple[str, ...]
     context_id: Hashable
+    locale: Locale
 
 
 def sharing_key(
@@ -50,8 +73,16 @@ def sharing_key(
         variables = dumps(request.variables)
         if request.variables and loads(variables) != request.variables:
             raise ValueError("there is something in the variables that is not JSON")
+        locale = Locale(translation.get_language(), timezone.get_current_timezone())
         like = SharingKey(
-            hub, schema, document, request.operation_name, variables, tuple(groups), context_id
+            hub,
+            schema,
+            document,
+            request.operation_name,
+            variables,
+            tuple(groups),
+            context_id,
+            locale,
         )
         hash(like)
     # Variables that `on_operation` has put there, a `__hash__` of the user's: then alone.
@@ -87,7 +118,9 @@ class SharedSubscribers:
         # One that has ended is forgotten, unless the hash of its `context_id` has changed.
         if subscriber is None or subscriber.is_ending:
             # A plan keeps the context variables that it finds: they would be one client's.
-            fresh = context_of_nobody().run(plan)
+            context = context_of_nobody()
+            context.run(like.locale.activate)
+            fresh = context.run(plan)
             forget = partial(self._forget, like)
             subscriber = SharedSubscriber(fresh, like.hub, like.groups, queue_limit, forget)
             self._subscribers[like] = subscriber
