@@ -15,6 +15,7 @@ from channels_graphql_ws.concurrency.placement import needs_sync
 from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.execution.unfit import is_unfit
 from channels_graphql_ws.json_text import culprit, encodable, is_encodable
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
@@ -115,7 +116,7 @@ def log_errors(
 def _cause(error: Exception) -> Exception | None:
     """Return the exception of the user's code; `None` if it was raised for clients."""
     cause = error.original_error if isinstance(error, GraphQLError) else error
-    return None if isinstance(cause, GraphQLError) else cause
+    return None if isinstance(cause, GraphQLError) and not is_unfit(cause) else cause
 
 
 _ON_PURPOSE: Final = (ConnectionRejectionError, GraphQLError, PermissionDenied)

@@ -9,6 +9,7 @@ from typing import Final
 from graphql import GraphQLError
 
 from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.execution.unfit import is_unfit
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -26,9 +27,9 @@ def is_unexpected(error: Exception) -> bool:
 
     A `GraphQLError` is raised for them, and so is what is wrong in a request: it has no path
     in the result, though the exception of a scalar that did not like its input may be behind
-    it.
+    it. What graphql-core raises about the value of a resolver is for nobody but the log.
     """
-    if not isinstance(error, GraphQLError):
+    if not isinstance(error, GraphQLError) or is_unfit(error):
         return True
     cause = error.original_error
     if cause is None or error.path is None:

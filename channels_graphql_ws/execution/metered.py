@@ -15,6 +15,7 @@ from graphql import (
     GraphQLError,
     get_named_type,
     get_nullable_type,
+    is_abstract_type,
     is_leaf_type,
     is_list_type,
 )
@@ -31,6 +32,7 @@ from channels_graphql_ws.execution.budget import (
 )
 from channels_graphql_ws.execution.compiler.arguments import written_out
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList, HeavyResult, marked
+from channels_graphql_ws.execution.unfit import unfit_if_of_library
 
 VALUES_AT_ONCE: Final = 16
 """Items of a list that are completed without a look at the clock."""
@@ -96,6 +98,20 @@ class MeteredContext(ExecutionContext):
         super().handle_field_error(error, return_type, path)
         self.meter.take_error(error)
 
+    def complete_value(
+        self, return_type: Any, field_nodes: Any, info: Any, path: Any, result: Any
+    ) -> Any:
+        """Complete a value; what is wrong with it is marked as such."""
+        try:
+            data = super().complete_value(return_type, field_nodes, info, path, result)
+        except GraphQLError as error:
+            # One that a resolver has returned is raised by graphql-core.
+            if error is not result:
+                unfit_if_of_library(error)
+            raise
+        finds_type = is_abstract_type(return_type) or getattr(return_type, "is_type_of", None)
+        return _checked_later(data) if finds_type and self.is_awaitable(data) else data
+
     def complete_list_value(
         self, return_type: Any, field_nodes: Any, info: Any, path: Any, result: Any
     ) -> Any:
@@ -148,6 +164,14 @@ class MeteredContext(ExecutionContext):
         if not self.meter.is_heavy(0):
             return result
         return HeavyResult(result.data, result.errors)
+
+
+async def _checked_later(data: Awaitable[Any]) -> Any:
+    try:
+        return await data
+    except GraphQLError as error:
+        unfit_if_of_library(error)
+        raise
 
 
 async def _marked_later(data: Awaitable[dict[str, Any]]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ from channels_graphql_ws.execution.compiler.graphql_core import (
 from channels_graphql_ws.execution.compiler.run import Execution
 from channels_graphql_ws.execution.compiler.scalars import NEVER, range_of
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList
+from channels_graphql_ws.execution.unfit import unfit
 
 LEAVES_AT_ONCE: Final = 1_024
 """Scalars of a list that are completed without a look at the clock."""
@@ -332,7 +333,8 @@ def _list(item_type: Any, place: FieldPosition) -> Complete:
             return complete_later(lazily, run, path, info)
         if is_iterable(value):
             return complete_items(run, value, path, info)
-        raise GraphQLError(f"Expected Iterable, but did not find one for field '{place.name}'.")
+        problem = f"Expected Iterable, but did not find one for field '{place.name}'."
+        raise unfit(GraphQLError(problem))
 
     async def complete_later(
         lazily: Coroutine[Any, Any, Iterable[Any]], run: Execution, path: Path, info: Any

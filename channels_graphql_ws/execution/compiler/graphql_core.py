@@ -21,6 +21,7 @@ from graphql.pyutils import Path
 from graphql.pyutils import is_awaitable as _is_awaitable
 
 from channels_graphql_ws.execution.sync_resolvers import Hops
+from channels_graphql_ws.execution.unfit import unfit, unfit_if_of_library
 
 _execute: Any = import_module("graphql.execution.execute")
 
@@ -52,14 +53,8 @@ _NEEDED = ("build_response", "complete_leaf_value", "ensure_valid_runtime_type")
 CollectedErrors: Final[Callable[[], Any]] = _execute.CollectedErrors
 """Collects errors, without those below a position that is null already."""
 
-complete_leaf: Final[Callable[..., Any]] = ExecutionContext.complete_leaf_value
-"""Serialize a value of a scalar or enum type; fail if the result is undefined."""
-
 build_response: Final[Callable[..., ExecutionResult]] = ExecutionContext.build_response
 """Put data and errors, in order, into a result."""
-
-invalid_return_type: Final[Callable[..., GraphQLError]] = _execute.invalid_return_type_error
-"""Make the error for a value that is not of its type."""
 
 is_awaitable: Final[Callable[[Any], bool]] = _is_awaitable
 """What `info.is_awaitable` is."""
@@ -72,6 +67,24 @@ def is_known() -> bool:
         and Path._fields == ("prev", "key", "typename")
         and all(hasattr(ExecutionContext, name) for name in _NEEDED)
     )
+
+
+def complete_leaf(type_: Any, value: Any) -> Any:
+    """Serialize a value of a scalar or enum type.
+
+    Raises:
+        Exception: it cannot be serialized, or the result is undefined.
+    """
+    try:
+        return ExecutionContext.complete_leaf_value(type_, value)
+    except GraphQLError as error:
+        unfit_if_of_library(error)
+        raise
+
+
+def invalid_return_type(type_: GraphQLObjectType, value: Any, nodes: Any) -> GraphQLError:
+    """Make the error for a value that is not of its type."""
+    return unfit(_execute.invalid_return_type_error(type_, value, nodes))
 
 
 def runtime_type(
@@ -87,9 +100,13 @@ def runtime_type(
         GraphQLError: there is no such type, or it is not one of the possible ones.
     """
     context: Any = SimpleNamespace(schema=schema)
-    return ExecutionContext.ensure_valid_runtime_type(
-        context, name, abstract, info.field_nodes, info, value
-    )
+    try:
+        return ExecutionContext.ensure_valid_runtime_type(
+            context, name, abstract, info.field_nodes, info, value
+        )
+    except GraphQLError as error:
+        unfit_if_of_library(error)
+        raise
 
 
 def wrapped(
