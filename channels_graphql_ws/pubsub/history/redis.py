@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
@@ -45,6 +46,9 @@ _SHARED: Final = frozenset(
 READS_AT_ONCE: Final = 16
 """Reads from one host at a time; others wait. Each takes a connection, redis-py has a hundred of
 them by default and raises where one more is wanted, and after a crash all clients come at once."""
+
+_MOVED: Final = re.compile(r"(^|: (\(')?)MOVED \d+ \S+:\d+")
+"""What redis-py 5 says, also of a command in a pipeline; later ones have an error for it."""
 
 ClientOf = Callable[[str], Any]
 """Returns the client of redis-py for the host that serves a group, on the running loop."""
@@ -135,8 +139,7 @@ class RedisHistory:
         Raises:
             Exception: it says something else.
         """
-        # redis-py is here only where its channel layers are.
-        if type(error).__name__ != "MovedError":
+        if not _has_moved(error):
             raise error
         cluster = self._clusters.get(client)
         if cluster is None:
@@ -154,6 +157,13 @@ class RedisHistory:
         # Both in one slot of a cluster.
         key = f"{self._prefix}:history:{{{group}}}"
         return f"{key}:events", f"{key}:head"
+
+
+def _has_moved(error: Exception) -> bool:
+    """Return whether an error says that another node of a cluster has the key."""
+    # redis-py is here only where its channel layers are: its classes cannot be imported.
+    kind = type(error).__name__
+    return kind == "MovedError" or (kind == "ResponseError" and bool(_MOVED.search(str(error))))
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ from channels.layers import InMemoryChannelLayer
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from channels_graphql_ws.pubsub.history import redis as redis_history
 from channels_graphql_ws.pubsub.history.interfaces import Entry, Position
@@ -50,6 +51,15 @@ class MovedError(Exception):
     """What redis-py raises when another node of a cluster has a key."""
 
 
+MOVED = [
+    MovedError("14371 127.0.0.1:7001"),
+    # Release 5 has no error of its own for it.
+    ResponseError("MOVED 14371 127.0.0.1:7001"),
+    ResponseError("Command # 1 (HMGET k epoch) of pipeline caused error: MOVED 14371 [::1]:7001"),
+    ResponseError("Command # 2 (HMGET k epoch) of pipeline caused error: ('MOVED 2508 a.b:1',)"),
+]
+
+
 class FakeCluster(FakeRedis):
     """A client of a whole cluster: it has no pipelines over its nodes."""
 
@@ -87,10 +97,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     return cluster
 
 
+@pytest.mark.parametrize("error", MOVED, ids=["own", "text", "pipeline", "tuple"])
 async def test_a_node_of_a_cluster_that_has_no_such_key_is_asked_once(
-    cluster: FakeCluster,
+    cluster: FakeCluster, error: Exception
 ) -> None:
-    node = FakeRedis(MovedError("14371 127.0.0.1:7001"))
+    node = FakeRedis(error)
     history = RedisHistory(lambda _: node, "p")
     cluster.answers = [[b"e1", 1], [b"e1", b"1", []], [b"e1", b"1"], [None, None]]
     assert await history.append("G", b"1", 10, 60) == Position("e1", 1)
@@ -109,11 +120,14 @@ async def test_a_cluster_is_found_when_heads_are_asked_for_too(cluster: FakeClus
     assert history._cluster_behind(node, MovedError("late")) is cluster
 
 
-async def test_other_errors_of_redis_are_raised(cluster: FakeCluster) -> None:
-    history = RedisHistory(lambda _: FakeRedis(OSError("no Redis")), "p")
-    with pytest.raises(OSError, match="no Redis"):
+@pytest.mark.parametrize("kind", [OSError, ResponseError])
+async def test_other_errors_of_redis_are_raised(
+    cluster: FakeCluster, kind: type[Exception]
+) -> None:
+    history = RedisHistory(lambda _: FakeRedis(kind("no Redis")), "p")
+    with pytest.raises(kind, match="no Redis"):
         await history.append("G", b"1", 10, 60)
-    with pytest.raises(OSError, match="no Redis"):
+    with pytest.raises(kind, match="no Redis"):
         await history.heads(["G"])
 
 
