@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
@@ -47,8 +46,8 @@ READS_AT_ONCE: Final = 16
 """Reads from one host at a time; others wait. Each takes a connection, redis-py has a hundred of
 them by default and raises where one more is wanted, and after a crash all clients come at once."""
 
-_MOVED: Final = re.compile(r"(^|: (\(')?)MOVED \d+ \S+:\d+")
-"""What redis-py 5 says, also of a command in a pipeline; later ones have an error for it."""
+_BEFORE_MOVED: Final = ("error: ", "error: ('")
+"""What redis-py 5 says before the word MOVED, of a command in a pipeline."""
 
 ClientOf = Callable[[str], Any]
 """Returns the client of redis-py for the host that serves a group, on the running loop."""
@@ -163,7 +162,11 @@ def _has_moved(error: Exception) -> bool:
     """Return whether an error says that another node of a cluster has the key."""
     # redis-py is here only where its channel layers are: its classes cannot be imported.
     kind = type(error).__name__
-    return kind == "MovedError" or (kind == "ResponseError" and bool(_MOVED.search(str(error))))
+    if kind == "ResponseError":
+        # Release 5 has no error of its own for it.
+        before, moved, _ = str(error).rpartition("MOVED ")
+        return bool(moved) and (not before or before.endswith(_BEFORE_MOVED))
+    return kind == "MovedError"
 
 
 def _text(value: Any) -> str:
