@@ -10,9 +10,24 @@ from typing import Any
 
 import pytest
 
+from channels_graphql_ws import client_log
+from channels_graphql_ws.concurrency import fairness, threads
+from channels_graphql_ws.execution import (
+    breathing,
+    budget,
+    documents,
+    errors,
+    headers,
+    limits,
+    request,
+)
+from channels_graphql_ws.execution.compiler import introspection
+from channels_graphql_ws.http import parsing, reservations, stream
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.operations.defaults import ByDebug, FromSettings, Open
 from channels_graphql_ws.operations.options import OperationOptions
+from channels_graphql_ws.subscription import cursor
+from channels_graphql_ws.websocket import connection, outbox, pace, protocol
 from channels_graphql_ws.websocket.options import ConsumerOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
@@ -137,3 +152,73 @@ def test_each_limit_is_there_with_what_compatible_means(cls, name, metadata):
 @pytest.mark.parametrize("name", sorted(rows()))
 def test_each_row_is_of_an_option(name):
     assert any(hasattr(cls, name) for cls in CLASSES)
+
+
+KIB, MIB = 1024, 1024**2
+
+# What nobody can set: the beginning of a row, and what it says in the words of the code.
+FIXED = {
+    "headers, all together": f"{headers.MAX_HEADERS_SIZE / KIB:g} KiB; "
+    f"{headers.MAX_PARSED_LENGTH:,} characters of `Accept`",
+    "backslashes in cookies": f"{headers.MAX_COOKIE_WORK:,} for their number",
+    "parameters of a query string": f"{parsing.MAX_QUERY_PARAMETERS}",
+    "reserved and not opened": f"{reservations.MAX_WAITING} of a user or an address",
+    "`extensions.operationId`": f"{request.MAX_ID_LENGTH:,} characters",
+    "a cursor, and `Last-Event-ID`": f"{cursor.LONGEST:,} characters are looked at",
+    "results that wait for the reader of a stream": f"{stream.FULL_AT}, or "
+    f"{stream.FULL_AT_BYTES / MIB:g} MiB; then subscriptions wait, and reserved streams take no "
+    f"further operation. {stream.MOST_BYTES / MIB:g} MiB in all",
+    "operations of the legacy protocol before": f"{protocol.HELD_LIMIT:,}, and about "
+    f"{protocol.HELD_BYTES / MIB:g} MiB",
+    "`max_ping_size`": f"1 KiB of payload; {protocol.EARLY_PINGS} pings before",
+    "the `id` of an operation": f"{request.MAX_ID_LENGTH:,} characters",
+    "`max_messages_per_second`": f"1,000, and {1_000 * pace.BURST_SECONDS:,} at once",
+    "a burst of messages": f"{1_000 * pace.SLICE:g} ms of work at a time",
+    "`max_unsent_bytes`": f"{outbox.MEBIBYTE / MIB:g} MiB, and {outbox.FULL_AT} messages,",
+    "long queries and mutations": f"{fairness.MOST_LONG_EXECUTIONS} under way on the event loop, "
+    f"{threads.SHARE} in threads",
+    "operations that end at the client's wish": f"{connection.STOPPING_LIMIT:,}",
+    "`good_faith_introspection`": f"{limits.MAX_INTROSPECTION_FIELDS} fields",
+    "`max_waiting_documents`": f"({documents.LARGE_LIMIT:,} characters or "
+    f"{documents.LARGE_NAMES} names) of one WebSocket that wait to be parsed. Two threads parse "
+    "them, one at a time for each connection; over HTTP for each user or address, of which "
+    f"{documents.MOST_WAITING // 10} may wait. Of all clients {documents.MOST_WAITING:,} may",
+    "`max_fields_executed`": f"{budget.ITEMS_FOR_A_FIELD} items of a list of scalars or lists as "
+    f"one, an error as {budget.FIELDS_FOR_AN_ERROR},",
+}
+
+
+@pytest.mark.parametrize("beginning", FIXED)
+def test_a_limit_that_nobody_can_set_is_there_with_its_figure(beginning):
+    found = [row for row in tables() if next(iter(row.values())).startswith(beginning)]
+    assert len(found) == 1
+    cells = list(found[0].values())
+    assert FIXED[beginning] in " | ".join(cells)
+    assert all(cells), "an empty cell"
+
+
+def test_no_row_is_left_out():
+    first = [next(iter(row.values())) for row in tables()]
+    others = [each for each in first if not re.match(r"`[a-z_]+`", each)]
+    # Django's own, headers of every answer, and one that is an option of another row.
+    known = {*FIXED, "`ALLOWED_HOSTS`", "`Cache-Control: no-store`", "a query string"}
+    assert not [each for each in others if not any(map(each.startswith, known))]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        f"may execute {introspection.FIELDS_FOR_A_MEMBER} fields for each type",
+        f"lets others run every {1_000 * breathing.WINDOW:g} ms",
+        f"of each kind of line there are {client_log.LINES} in a minute",
+        "Of an IPv6 address the first 64 bits count",
+    ],
+)
+def test_a_sentence_has_the_figure_of_the_code(sentence):
+    assert sentence in PAGE.read_text()
+
+
+def test_other_figures_are_those_in_words():
+    text = PAGE.read_text()
+    assert "Ten errors of a result are logged" in text
+    assert (errors.MOST_LOGGED, client_log.PERIOD, documents.THREADS) == (10, 60, 2)
