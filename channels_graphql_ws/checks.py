@@ -31,6 +31,8 @@ from channels_graphql_ws.pubsub.layer_traits import warnings_of
 from channels_graphql_ws.pubsub.layers import is_local
 from channels_graphql_ws.pubsub.redis_cluster import refuses_cluster
 from channels_graphql_ws.settings import NAME
+from channels_graphql_ws.subscription.durable import APP, installed
+from channels_graphql_ws.subscription.known import subscription_classes
 from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
 
 PREDECESSOR: Final = "django-channels-graphql-ws"
@@ -51,7 +53,7 @@ def check_project(app_configs: Any, **_: Any) -> list[CheckMessage]:
     del app_configs
     found = [*_of_setting(), *_of_installation()]
     # Its consumers cannot be looked at if the setting makes no sense.
-    return found or [*_of_application(), *_of_layers(), *_of_consumers()]
+    return found or [*_of_application(), *_of_layers(), *_of_consumers(), *_of_subscriptions()]
 
 
 def check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
@@ -149,6 +151,18 @@ def _of_consumers() -> Iterator[CheckMessage]:
                 f"{cls.__qualname__} is mounted without a schema.",
                 hint="Set `schema` on the class, or name it as SCHEMA in the setting GRAPHENE.",
                 id=f"{_ID}.W006",
+            )
+
+
+def _of_subscriptions() -> Iterator[CheckMessage]:
+    if installed.outbox is not None:
+        return
+    for cls in subscription_classes():
+        if cls.broadcast_durable is True:
+            yield Error(
+                f"{cls.__qualname__}.broadcast_durable is set, and there is no outbox.",
+                hint=f"Add {APP!r} to INSTALLED_APPS, and run `python manage.py migrate`.",
+                id=f"{_ID}.E003",
             )
 
 

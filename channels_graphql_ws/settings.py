@@ -30,6 +30,14 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "HISTORY_CHECK_EVERY": 10.0,
     # Whether each process can be asked for its connections, whoever is connected to it.
     "LIST_CONNECTIONS": False,
+    # Aliases of the databases whose outbox is looked at; `None`: all that have its table.
+    "OUTBOX_DATABASES": None,
+    # Seconds that a row of the outbox is kept which was given up.
+    "OUTBOX_KEEP_FAILED": 7 * 86_400,
+    # Seconds between two looks into the outbox; `None`: this process does not look.
+    "OUTBOX_LOOK_EVERY": 1.0,
+    # Seconds after which a row of the outbox that cannot be sent is given up.
+    "OUTBOX_RETRY_FOR": 86_400,
     # Whether options that protect against strangers are "safe" or "compatible".
     "SAFETY": "safe",
     # Most threads of a process for operations, and as many again for events.
@@ -46,6 +54,10 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
+def _are_names(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(map(_is_text, value))
+
+
 _OR_NONE: Final = "or `None`"
 
 _VALUES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
@@ -58,6 +70,10 @@ _VALUES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "HISTORY": (_is_text, f"a dotted path, {_OR_NONE}"),
     "HISTORY_CHECK_EVERY": (_is_number, "a number of seconds > 0"),
     "LIST_CONNECTIONS": (lambda value: isinstance(value, bool), "`True` or `False`"),
+    "OUTBOX_DATABASES": (_are_names, f"a list of keys of DATABASES, {_OR_NONE}"),
+    "OUTBOX_KEEP_FAILED": (_is_number, "a number of seconds > 0"),
+    "OUTBOX_LOOK_EVERY": (_is_number, f"a number of seconds > 0, {_OR_NONE}"),
+    "OUTBOX_RETRY_FOR": (_is_number, "a number of seconds > 0"),
     "SAFETY": (lambda value: value in ("safe", "compatible"), "'safe' or 'compatible'"),
     "THREADS": (lambda value: _is_number(value) and isinstance(value, int), "an integer > 0"),
 }

@@ -25,7 +25,9 @@ from channels_graphql_ws.apps import ChannelsGraphqlWsConfig
 from channels_graphql_ws.operations import mounting
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.redis_cluster import refuses_cluster
+from channels_graphql_ws.subscription.durable import installed
 from news_schema import consumer_class, schema
+from outbox_schema import OnOrder
 
 MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 GOOD: dict[str, Any] = {"MASK_ERRORS": True, "SEND_PING_EVERY": 25}
@@ -252,3 +254,10 @@ def test_what_only_debug_opens_is_closed_without_it(settings: Any) -> None:
     settings.DEBUG = False
     assert not {"W013", "W014"} & set(found(deploy=True))
     del application
+
+
+def test_durable_broadcasts_need_an_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert OnOrder.broadcast_durable
+    assert "E003" not in found()
+    monkeypatch.setattr(installed, "outbox", None)
+    assert "E003" in found()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.layers import destinations, is_local
 from channels_graphql_ws.spelling import similar_name
 from channels_graphql_ws.subscription.declaration import Subscription
+from channels_graphql_ws.subscription.known import subscription_classes
 
 SHOWN: Final = 20
 """Classes that an error lists."""
@@ -82,7 +82,7 @@ def subscription_named(name: str) -> type[Subscription]:
     """
     load_project()
     path = name.replace(":", ".")
-    found = [cls for cls in subscriptions() if path in _names_of(cls)]
+    found = [cls for cls in subscription_classes() if path in _names_of(cls)]
     if not found and "." in path:
         return _subscription_at(path)
     if not found:
@@ -93,12 +93,6 @@ def subscription_named(name: str) -> type[Subscription]:
     return found[0]
 
 
-def subscriptions() -> Sequence[type[Subscription]]:
-    """Return all Subscription classes that were imported, but for abstract ones."""
-    found = dict.fromkeys(_subclasses(Subscription))
-    return [cls for cls in found if getattr(cls, "_meta", None) is not None]
-
-
 def path_of(cls: type[Any]) -> str:
     """Return the dotted path of a class."""
     return f"{cls.__module__}.{cls.__qualname__}"
@@ -107,12 +101,6 @@ def path_of(cls: type[Any]) -> str:
 def reaches_nobody() -> bool:
     """Return whether what is sent from here can reach no client at all."""
     return all(is_local(layer) and not local.receivers(layer) for layer, _ in destinations())
-
-
-def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
-    for each in cls.__subclasses__():
-        yield each
-        yield from _subclasses(each)
 
 
 def _names_of(cls: type[Subscription]) -> set[str]:
@@ -133,7 +121,7 @@ def _subscription_at(path: str) -> type[Subscription]:
 
 def _hint(name: str) -> str:
     """Return what may have been meant, or what there is."""
-    known = {cls.__name__: path_of(cls) for cls in subscriptions()}
+    known = {cls.__name__: path_of(cls) for cls in subscription_classes()}
     meant = similar_name(name.rpartition(".")[2], known) or similar_name(name, known.values())
     if meant is not None:
         return f"; did you mean {known.get(meant, meant)!r}?"

@@ -21,6 +21,9 @@ OVERTAKEN: Final = -2
 MOST_SENDERS = 256
 """Senders of one group that are remembered; commands and tasks come and go."""
 
+MOST_IDS = 10_000
+"""Ids of durable events that are remembered."""
+
 SLACK = 1.0
 """Seconds that a message may take on its way."""
 
@@ -78,6 +81,7 @@ class Arrivals:
         self.doubled = 0
         self._joined_for = joined_for
         self._groups: dict[str, _Group] = {}
+        self._ids: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._warned_at = float("-inf")
 
     def check(self, group: str, sender: str, serial: int, pause: float = inf) -> int | None:
@@ -108,6 +112,19 @@ class Arrivals:
         if missed:
             self.lost(group, missed)
         return missed
+
+    def is_known(self, group: str, id: str) -> bool:
+        """Take the id of a durable event; return whether it came before.
+
+        Who sends such an event again is another sender, so its numbers do not tell.
+        """
+        known = (group, id) in self._ids
+        if known:
+            self.doubled += 1
+        self._ids[group, id] = None
+        if len(self._ids) > MOST_IDS:
+            self._ids.popitem(last=False)
+        return known
 
     def _came_late(self, group: str, sender: _Sender, serial: int) -> int:
         self.doubled += 1

@@ -38,6 +38,7 @@ from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.pubsub.numbering import ANNOUNCEMENT, all_announcements
 from channels_graphql_ws.pubsub.origin import ORIGIN, Origin
 from channels_graphql_ws.pubsub.pump import announce_and_rest
+from channels_graphql_ws.pubsub.services import services
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import Drainable, drain_all
 from channels_graphql_ws.tally import latencies
@@ -184,6 +185,8 @@ class Hub:
             _hubs.setdefault((self.loop, id(self.layer)), self)
             add_receiver(self.layer, self)
             forget_cached()
+            for service in services:
+                service.acquire()
 
     async def release(self, connection: Drainable | None = None) -> None:
         """Release the hub; the last user closes its membership."""
@@ -195,6 +198,8 @@ class Hub:
         _hubs.pop((self.loop, id(self.layer)), None)
         remove_receiver(self.layer, self)
         announce_and_rest(self.loop, self.layer)
+        for service in services:
+            await service.release()
         await self._backlog.close()
         await self._stop_tracking()
         if self._membership is not None:
@@ -437,11 +442,20 @@ class Hub:
 
     def _accept(self, message: Message) -> bool:
         """Let a message in; return whether anybody has to run for it."""
+        if "id" in message and self._arrivals.is_known(message["group"], message["id"]):
+            return self._drop_resent(message)
         self.received += 1
         self._inbox.append((self.received, message))
         if not self._is_running or len(self._inbox) > INBOX_LIMIT:
             self._dispatch_next()
         return True
+
+    def _drop_resent(self, message: Message) -> bool:
+        """Drop a durable event that came before, but tell what was lost before it."""
+        origin = message.get(ORIGIN)
+        if origin is None or not origin.follows_gap:
+            return False
+        return self._tell_gap(message["group"], origin.missed)
 
     def _dispatch_next(self) -> None:
         """Hand the next message to those that listened when it came."""

@@ -89,7 +89,8 @@ def _kept(layer: object, outgoing: Outgoing) -> Message:
     if outgoing.keep is not None:
         size, ttl = outgoing.keep
         history = history_in_process(layer)
-        place = history.append_now(outgoing.group, message["payload"], size, ttl)
+        id = message.get("id")
+        place = history.append_now(outgoing.group, message["payload"], size, ttl, id)
         message["epoch"], message["offset"] = place
     return message
 

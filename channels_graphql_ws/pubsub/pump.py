@@ -264,7 +264,12 @@ async def keep(layer: GroupSender, outgoing: Outgoing) -> None:
     if outgoing.keep is None or "offset" in message:
         return
     size, ttl = outgoing.keep
-    place = await history_of(layer).append(outgoing.group, message["payload"], size, ttl)
+    history = history_of(layer)
+    append_once = getattr(history, "append_once", None)
+    if "id" in message and append_once is not None:
+        place = await append_once(outgoing.group, message["payload"], size, ttl, message["id"])
+    else:
+        place = await history.append(outgoing.group, message["payload"], size, ttl)
     message["epoch"], message["offset"] = place
 
 

@@ -22,6 +22,7 @@ from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.subscription.calls import by_name
 from channels_graphql_ws.subscription.declared_permissions import declared_permissions
+from channels_graphql_ws.subscription.durable import Way, durable_sender
 from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, SubscriptionField
 from channels_graphql_ws.subscription.groups import layer_group
 from channels_graphql_ws.subscription.names import (
@@ -123,6 +124,10 @@ class Subscription(_ObjectType[Payload]):
     broadcast_on_commit: bool | None = None
     """Broadcast when the database transaction under way is committed, see `broadcast`. `None`:
     as `CHANNELS_GRAPHQL_WS["BROADCAST_ON_COMMIT"]` says, at once without it."""
+
+    broadcast_durable: bool | None = None
+    """Write each broadcast into the outbox, see `durable` of `broadcast`. `None`: only if the call
+    says so."""
 
     notification_queue_limit: int | None = None
     """Notifications that may wait for one subscription; then `notification_queue_policy`
@@ -240,6 +245,7 @@ class Subscription(_ObjectType[Payload]):
         payload: Payload | None = None,
         on_commit: bool | None = None,
         using: str | None = None,
+        durable: bool | None = None,
     ) -> asyncio.Future[None] | Any:
         """Notify all subscribers of the class or, with `group`, of that group.
 
@@ -255,13 +261,19 @@ class Subscription(_ObjectType[Payload]):
                 if it is rolled back, and at once if there is none. A coroutine has to await
                 this, as its transaction is in another thread. `None`: as the class says.
             using: the alias of the database with the transaction, by default the default one.
+            durable: write it into the outbox in the transaction under way, and send it when that
+                is committed: if this process cannot, or is killed, another one does. This needs
+                the app `channels_graphql_ws.outbox`. `None`: as the class says.
 
         Raises:
             PayloadTypeError: the payload holds something that cannot be encoded.
             ChannelLayerError: no channel layer is configured.
-            TypeError: `using` is of no use without `on_commit`.
+            TypeError: `using` is of no use without `on_commit` or `durable`; or `durable` is
+                contradicted by `on_commit=False`.
+            ImproperlyConfigured: `durable`, and the app is not installed.
+            DatabaseError: `durable`, and the row could not be written.
         """
-        way = _sender(cls, using, on_commit=on_commit)
+        way = _broadcaster(cls, group, using, on_commit=on_commit, durable=durable)
         addressed = _broadcasts(cls, group, payload)
         tracer = tracing.tracer
         if tracer is None:
@@ -279,15 +291,17 @@ class Subscription(_ObjectType[Payload]):
         payload: Payload | None = None,
         on_commit: bool | None = None,
         using: str | None = None,
+        durable: bool | None = None,
     ) -> Coroutine[Any, Any, None]:
         """Do as `broadcast` does: encode at once; the awaiting sends.
 
         Raises:
             PayloadTypeError: the payload holds something that cannot be encoded.
             ChannelLayerError: no channel layer is configured.
-            TypeError: `using` is of no use without `on_commit`.
+            TypeError: `using` is of no use without `on_commit` or `durable`.
+            ImproperlyConfigured: `durable`, and the app with the outbox is not installed.
         """
-        way = _sender(cls, using, on_commit=on_commit)
+        way = _broadcaster(cls, group, using, on_commit=on_commit, durable=durable)
         addressed = _broadcasts(cls, group, payload)
         tracer = tracing.tracer
         if tracer is None:
@@ -305,6 +319,7 @@ class Subscription(_ObjectType[Payload]):
         payload: Payload | None = None,
         on_commit: bool | None = None,
         using: str | None = None,
+        durable: bool | None = None,
     ) -> None:
         """Do as `broadcast` does, in a thread where no event loop runs.
 
@@ -312,9 +327,10 @@ class Subscription(_ObjectType[Payload]):
             PayloadTypeError: the payload holds something that cannot be encoded.
             ChannelLayerError: no channel layer is configured.
             RuntimeError: an event loop runs in this thread.
-            TypeError: `using` is of no use without `on_commit`.
+            TypeError: `using` is of no use without `on_commit` or `durable`.
+            ImproperlyConfigured: `durable`, and the app with the outbox is not installed.
         """
-        way = _sender(cls, using, on_commit=on_commit)
+        way = _broadcaster(cls, group, using, on_commit=on_commit, durable=durable)
         addressed = _broadcasts(cls, group, payload)
         tracer = tracing.tracer
         if tracer is None:
@@ -418,6 +434,23 @@ def _sender(
     return sender(using, on_commit=bool(on_commit))
 
 
+def _broadcaster(
+    cls: type[Subscription],
+    group: str | None,
+    using: str | None,
+    *,
+    on_commit: bool | None,
+    durable: bool | None,
+) -> Way:
+    """Return what sends a broadcast of this group, durable or not."""
+    if durable is None:
+        # A field or method of that name is the user's.
+        durable = cls.broadcast_durable is True
+    if durable:
+        return durable_sender(cls, group, using, on_commit=on_commit)
+    return _sender(cls, using, on_commit=on_commit)
+
+
 def _broadcasts(cls: type[Subscription], group: str | None, payload: object) -> list[Addressed]:
     try:
         data = Serializer.serialize(payload)
@@ -425,12 +458,26 @@ def _broadcasts(cls: type[Subscription], group: str | None, payload: object) -> 
         if isinstance(payload, graphene.ObjectType):
             error.add_note(_OBJECT_TYPE)
         raise
-    message = {"type": "broadcast", "payload": data, "at": time.time()}
-    addressed = _outgoing(cls, group, message)
+    addressed = addressed_events(cls, group, data)
     tallies.of(cls.__qualname__).broadcasts += 1
     for layer, outgoing in addressed:
         note_broadcast(cls, group, layer, outgoing.message["group"])
     return addressed
+
+
+def addressed_events(cls: type[Subscription], group: str | None, data: bytes) -> list[Addressed]:
+    """Return the messages that carry an event to all destinations.
+
+    Args:
+        cls: the class.
+        group: the group, `None` for all subscribers of the class.
+        data: the payload, encoded.
+
+    Raises:
+        ChannelLayerError: no channel layer is configured.
+        TypeError: the group is not a name.
+    """
+    return _outgoing(cls, group, {"type": "broadcast", "payload": data, "at": time.time()})
 
 
 def _messages(addressed: Sequence[Addressed]) -> list[dict[str, Any]]:

@@ -49,6 +49,7 @@ _OPTIONS: Final[Mapping[str, tuple[type, ...]]] = {
     "history_ttl": (int,),
     "gap_policy": (str,),
     "broadcast_on_commit": (bool,),
+    "broadcast_durable": (bool,),
     "permission_classes": (list, tuple),
 }
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from asgiref.sync import sync_to_async
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
@@ -23,6 +23,8 @@ from channels_graphql_ws.pubsub.outgoing import (
 
 Addressed: TypeAlias = tuple[GroupSender, Outgoing]
 """A message, and the channel layer for it."""
+
+SendAll: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 def send(outgoing: Sequence[Addressed]) -> asyncio.Future[None] | Sent:
@@ -75,11 +77,7 @@ class AtCommit:
         loop = publisher.running_loop()
         if loop is None:
             return send(outgoing)
-        pending = PendingSend(loop=loop)
-        task = loop.create_task(self._send_soon(outgoing, pending))
-        _running.add(task)
-        task.add_done_callback(_running.discard)
-        return pending
+        return send_in_task(loop, partial(self.send_async, outgoing), outgoing[0][1].about)
 
     async def send_async(self, outgoing: Sequence[Addressed]) -> None:
         """Do as the function `send_async` does, from the commit on."""
@@ -100,20 +98,35 @@ class AtCommit:
         transaction.on_commit(partial(_send_committed, outgoing), using=self._using)
         return True
 
-    async def _send_soon(self, outgoing: Sequence[Addressed], pending: PendingSend) -> None:
-        about = outgoing[0][1].about
-        try:
-            await self.send_async(outgoing)
-        except asyncio.CancelledError:
-            pending.cancel()
-            error = RuntimeError("The event loop has ended: await broadcasts of the last moment")
-            failures.add(error, about)
-            raise
-        # The caller that awaits it is told, or else the log.
-        except Exception as error:  # noqa: BLE001 (whatever a layer or a database raises)
-            pending.fail(error, about)
-        else:
-            pending.sent()
+
+def send_in_task(loop: asyncio.AbstractEventLoop, send_all: SendAll, about: str) -> PendingSend:
+    """Send in a task of this event loop; a failure that nobody awaits is logged.
+
+    Args:
+        loop: the event loop that runs.
+        send_all: sends.
+        about: what is sent, for the log.
+    """
+    pending = PendingSend(loop=loop)
+    task = loop.create_task(_send_soon(send_all, pending, about))
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    return pending
+
+
+async def _send_soon(send_all: SendAll, pending: PendingSend, about: str) -> None:
+    try:
+        await send_all()
+    except asyncio.CancelledError:
+        pending.cancel()
+        error = RuntimeError("The event loop has ended: await broadcasts of the last moment")
+        failures.add(error, about)
+        raise
+    # The caller that awaits it is told, or else the log.
+    except Exception as error:  # noqa: BLE001 (whatever a layer or a database raises)
+        pending.fail(error, about)
+    else:
+        pending.sent()
 
 
 _running: set[asyncio.Task[None]] = set()

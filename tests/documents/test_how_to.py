@@ -14,6 +14,7 @@ import pytest
         ("login", "chat.test_login"),
         ("permissions", "chat.test_permissions"),
         ("transactions", "chat.test_sending"),
+        ("outbox", "chat.test_posting"),
         ("tokens", "chat.test_tokens"),
         ("graphene-django", "chat.test_graphene_django"),
         ("celery", "chat.test_tasks"),

@@ -153,7 +153,7 @@ def test_what_is_not_a_subscription_is_refused() -> None:
 
 
 def test_a_path_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(of_commands, "subscriptions", list)
+    monkeypatch.setattr(of_commands, "subscription_classes", list)
     assert "has it" in run(PATH)
     assert "None was imported" in problem("Zzz")
 

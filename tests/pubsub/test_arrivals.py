@@ -121,6 +121,16 @@ def test_senders_are_remembered_within_limits(monkeypatch: pytest.MonkeyPatch) -
     assert list(seen._groups["G"].senders) == ["b", "c"]
 
 
+def test_ids_of_durable_events_are_remembered_within_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arrivals, "MOST_IDS", 2)
+    seen = Arrivals()
+    ids = [("G", "a"), ("H", "a"), ("G", "a"), ("G", "b"), ("G", "c"), ("G", "a")]
+    assert [seen.is_known(*each) for each in ids] == [False, False, True, False, False, False]
+    assert seen.doubled == 1
+
+
 def test_the_log_is_told_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
     seen = Arrivals()
     seen.lost("G", 1)

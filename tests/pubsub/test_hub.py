@@ -647,6 +647,19 @@ async def test_what_was_overtaken_is_not_delivered_and_told_as_a_gap(local: Hub)
     local.leave(listener, ("A",))
 
 
+async def test_a_durable_event_of_two_senders_is_delivered_once(local: Hub) -> None:
+    listener = await subscribed(local, "A")
+    senders = [("s", 1, "a"), ("t", 1, "a"), ("s", 2, "b"), ("t", 4, "b"), ("t", 5, "c")]
+    for sender, serial, id in senders:
+        numbered = {"sender": sender, "serial": serial, "id": id}
+        data = Serializer.serialize(id)
+        local.deliver({"type": "broadcast", "group": "A", "payload": data, **numbered})
+    await wait_until(lambda: len(listener.heard) == 4)
+    # What was lost before the one that was dropped is told all the same.
+    assert listener.heard == ["a", "b", ("lost", 2), "c"]
+    local.leave(listener, ("A",))
+
+
 async def test_the_groups_of_others_are_those_in_which_somebody_listens_to_this_one_too(
     local: Hub,
 ) -> None:

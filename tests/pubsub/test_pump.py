@@ -12,6 +12,8 @@ from asgiref.sync import async_to_sync
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub import numbering, publisher, pump
 from channels_graphql_ws.pubsub import outgoing as outgoing_module
+from channels_graphql_ws.pubsub.history.interfaces import Position
+from channels_graphql_ws.pubsub.history.memory import MemoryHistory
 from channels_graphql_ws.pubsub.layer_traits import ProvingTraits
 from channels_graphql_ws.pubsub.numbering import ANNOUNCEMENT
 from channels_graphql_ws.pubsub.outgoing import SENT, FailureLog, Outgoing, SendOfAll
@@ -280,6 +282,30 @@ async def test_what_is_sent_again_keeps_its_number_and_place(layer: Hanging) -> 
     placed = {"type": "broadcast", "group": "b", "epoch": "e", "offset": 3, "payload": b""}
     await publisher.send_soon(layer, Outgoing(dict(placed), "OnEvent", keep=(10, 60.0)))
     assert layer.sent[1] == placed
+
+
+class OwnHistory:
+    """A history of a project, which knows nothing of ids."""
+
+    def __init__(self, layer: object) -> None:
+        del layer
+
+    async def append(self, group: str, payload: bytes, size: int, ttl: float) -> Position:
+        return Position("own", size)
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_a_durable_event_is_kept_by_any_history(
+    layer: Hanging, settings: Any, own: bool
+) -> None:
+    history = OwnHistory if own else MemoryHistory
+    settings.CHANNELS_GRAPHQL_WS = {"HISTORY": f"{__name__}.of_{history.__name__}"}
+    kept = MemoryHistory()
+    globals().update(of_OwnHistory=OwnHistory, of_MemoryHistory=lambda _: kept)
+    for _ in range(2):
+        message = {"type": "broadcast", "group": "b", "payload": b"", "id": "one"}
+        await publisher.send_soon(layer, Outgoing(message, "OnEvent", keep=(10, 60.0)))
+    assert [message["offset"] for message in layer.sent] == ([10, 10] if own else [1, 1])
 
 
 @pytest.fixture

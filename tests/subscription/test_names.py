@@ -25,6 +25,7 @@ PUBLIC_NAMES = {
     "disconnect_async": "the same, to be awaited",
     "disconnect_sync": "the same, without an event loop",
     "gap_policy": "an option; a field or method of it is the user's",
+    "broadcast_durable": "an option; a field or method of it is the user's",
     "broadcast_on_commit": "an option; a field or method of it is the user's",
     "history_size": "an option; a field or method of it is the user's",
     "history_ttl": "an option; a field or method of it is the user's",

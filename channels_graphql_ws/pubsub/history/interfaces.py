@@ -53,7 +53,12 @@ class Page(NamedTuple):
 
 
 class History(Protocol):
-    """Keeps the last events of groups; one atomic step for each call and group."""
+    """Keeps the last events of groups; one atomic step for each call and group.
+
+    It may have `append_once`, which takes the id of a durable event behind the arguments of
+    `append`: for an id that it has kept, it returns the place again. Without it, a durable event
+    that was sent twice is kept twice.
+    """
 
     async def append(self, group: str, payload: bytes, size: int, ttl: float) -> Position:
         """Number an event and keep it.

@@ -13,12 +13,17 @@ from channels_graphql_ws.pubsub.history.interfaces import Entry, Page, Position
 SWEEP_EVERY = 1_000
 """Events between two looks for groups that have expired."""
 
+MOST_IDS = 1_000
+"""Ids of durable events that are remembered for each group."""
+
 
 class _Group:
     def __init__(self) -> None:
         self.epoch = secrets.token_hex(4)
         self.offset = 0
         self.entries: deque[Entry] = deque()
+        # The offsets of durable events, by id.
+        self.offsets: dict[str, int] = {}
         self.expires_at = float("inf")
 
     @property
@@ -35,13 +40,21 @@ class MemoryHistory:
         self._groups: dict[str, _Group] = {}
         self._appended = 0
 
-    def append_now(self, group: str, payload: bytes, size: int, ttl: float) -> Position:
-        """Number an event and keep it, without waiting."""
+    def append_now(
+        self, group: str, payload: bytes, size: int, ttl: float, id: str | None = None
+    ) -> Position:
+        """Number an event and keep it, without waiting; see `append_once`."""
         with self._lock:
             now = self._clock()
             self._sweep(now)
             kept = self._found(group, now) or self._groups.setdefault(group, _Group())
+            if id is not None and id in kept.offsets:
+                return Position(kept.epoch, kept.offsets[id])
             kept.offset += 1
+            if id is not None:
+                kept.offsets[id] = kept.offset
+                if len(kept.offsets) > MOST_IDS:
+                    del kept.offsets[next(iter(kept.offsets))]
             kept.entries.append(Entry(kept.offset, payload, int(now * 1_000)))
             while len(kept.entries) > size:
                 kept.entries.popleft()
@@ -51,6 +64,12 @@ class MemoryHistory:
     async def append(self, group: str, payload: bytes, size: int, ttl: float) -> Position:
         """Number an event and keep it."""
         return self.append_now(group, payload, size, ttl)
+
+    async def append_once(
+        self, group: str, payload: bytes, size: int, ttl: float, id: str
+    ) -> Position:
+        """Do as `append` does, but once for each id."""
+        return self.append_now(group, payload, size, ttl, id)
 
     async def since(self, group: str, offset: int) -> Page | None:
         """Return the events behind an offset; `None` if there is no history."""

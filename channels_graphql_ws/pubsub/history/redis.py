@@ -17,6 +17,12 @@ if not epoch or redis.call('EXISTS', KEYS[1]) == 0 then
     epoch = ARGV[4]
     redis.call('HSET', KEYS[2], 'epoch', epoch)
 end
+if KEYS[3] then
+    local known = redis.call('HMGET', KEYS[3], 'epoch', 'offset')
+    if known[1] == epoch then
+        return known
+    end
+end
 local offset = redis.call('HINCRBY', KEYS[2], 'offset', 1)
 local now = redis.call('TIME')
 local ms = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -24,9 +30,17 @@ local stamp = string.format('%.0f', ms)
 redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[2], offset .. '-0', 'p', ARGV[1], 't', stamp)
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
+if KEYS[3] then
+    redis.call('HSET', KEYS[3], 'epoch', epoch, 'offset', offset)
+    redis.call('PEXPIRE', KEYS[3], ARGV[5])
+end
 return {epoch, offset}
 """
-"""Number and keep an event in one step. A history half of which is gone begins anew."""
+"""Number and keep an event in one step. A history half of which is gone begins anew. A third key
+remembers the place of a durable event: if that is sent again, it is not numbered again."""
+
+IDS_KEPT_FOR: Final = 600_000
+"""Milliseconds, at least, in which a durable event that is sent again gets its place again."""
 
 _SINCE = """
 local head = redis.call('HMGET', KEYS[2], 'epoch', 'offset')
@@ -70,13 +84,27 @@ class RedisHistory:
 
     async def append(self, group: str, payload: bytes, size: int, ttl: float) -> Position:
         """Number an event and keep it."""
+        return await self._append(group, payload, size, ttl)
+
+    async def append_once(
+        self, group: str, payload: bytes, size: int, ttl: float, id: str
+    ) -> Position:
+        """Do as `append` does, but once for each id."""
+        return await self._append(group, payload, size, ttl, id)
+
+    async def _append(
+        self, group: str, payload: bytes, size: int, ttl: float, id: str | None = None
+    ) -> Position:
+        kept_for = max(1, int(ttl * 1_000))
         epoch, offset = await self._eval(
             _APPEND,
             group,
             payload,
             size,
-            max(1, int(ttl * 1_000)),
+            kept_for,
             secrets.token_hex(4),
+            *(() if id is None else (max(kept_for, IDS_KEPT_FOR),)),
+            id=id,
         )
         return Position(_text(epoch), int(offset))
 
@@ -121,9 +149,11 @@ class RedisHistory:
                 return heads
         return await asyncio.gather(*(cluster.hmget(key, "epoch", "offset") for key in keys))
 
-    async def _eval(self, script: str, group: str, *arguments: Any) -> Any:
+    async def _eval(self, script: str, group: str, *arguments: Any, id: str | None = None) -> Any:
         """Run a script on the keys of a group, in a cluster on the node that has them."""
         client, keys = self._client_of(group), self._keys(group)
+        if id is not None:
+            keys = (*keys, f"{keys[0]}:{id}")
         cluster = self._clusters.get(client)
         if cluster is None:
             try:
@@ -152,7 +182,7 @@ class RedisHistory:
             served.setdefault(id(client), (client, []))[1].append(group)
         return list(served.values())
 
-    def _keys(self, group: str) -> tuple[str, str]:
+    def _keys(self, group: str) -> tuple[str, ...]:
         # Both in one slot of a cluster.
         key = f"{self._prefix}:history:{{{group}}}"
         return f"{key}:events", f"{key}:head"

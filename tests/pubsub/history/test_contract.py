@@ -136,6 +136,26 @@ async def test_more_readers_at_once_than_a_pool_has_connections_are_all_served(
     assert await asyncio.gather(*(history.heads(["G"]) for _ in range(300))) == [[place]] * 300
 
 
+async def test_a_durable_event_that_comes_again_is_kept_once(history: Any) -> None:
+    first = await history.append_once("G", b"a", 10, 60, "one")
+    second = await history.append_once("G", b"b", 10, 60, "two")
+    assert await history.append_once("G", b"a", 10, 60, "one") == first
+    assert (first.offset, second.offset) == (1, 2)
+    assert payloads(await history.since("G", 0)) == [b"a", b"b"]
+    other = await history.append_once("H", b"a", 10, 60, "one")
+    assert other.offset == 1
+
+
+async def test_in_memory_the_ids_of_the_last_events_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "MOST_IDS", 2)
+    history = MemoryHistory()
+    ids = ["a", "b", "c", "a", "c"]
+    places = [await history.append_once("G", b"", 10, 60, id) for id in ids]
+    assert [place.offset for place in places] == [1, 2, 3, 4, 3]
+
+
 async def test_half_a_history_is_no_history(redis_history: tuple[RedisHistory, Any]) -> None:
     history, client = redis_history
     old = await append(history, b"a", b"b")
