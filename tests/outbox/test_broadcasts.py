@@ -160,9 +160,8 @@ def test_mistakes_are_told_at_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@BOTH
-def test_a_missing_table_is_told_at_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OutboxEvent._meta, "db_table", "nowhere")
+@pytest.mark.usefixtures("bare_database")
+def test_a_missing_table_is_told_at_the_call() -> None:
     with pytest.raises(OperationalError, match="no such table") as caught:
         sold("tea")
     assert "python manage.py migrate --database default" in caught.value.__notes__[0]

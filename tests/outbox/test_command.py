@@ -68,8 +68,7 @@ def test_not_all_rows_are_meant_by_mistake(rows: list[int]) -> None:
         manage("delete")
 
 
-@pytest.mark.django_db
-def test_a_missing_table_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OutboxEvent._meta, "db_table", "nowhere")
+@pytest.mark.usefixtures("bare_database")
+def test_a_missing_table_is_told() -> None:
     with pytest.raises(CommandError, match=r"python manage\.py migrate --database default"):
         manage()

@@ -220,10 +220,10 @@ async def test_a_database_that_is_away_is_logged_once_until_it_is_back(
     assert back == "The outbox of the database 'default' can be read again"
 
 
+@pytest.mark.usefixtures("bare_database")
 async def test_a_database_without_the_table_is_left_alone(
-    database: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(OutboxEvent._meta, "db_table", "nowhere")
     one = poller.Database("default")
     assert not await one.look()
     assert not await one.look()
