@@ -71,6 +71,17 @@ class FakeCluster(FakeRedis):
 KEYS = ("p:history:{G}:events", "p:history:{G}:head")
 
 
+async def test_the_key_of_a_durable_event_is_in_the_slot_of_its_group() -> None:
+    client = FakeRedis([b"e", b"3"], [b"e", b"3"])
+    history = RedisHistory(lambda group: client, "p")
+    assert await history.append_once("G", b"x", 10, 60, "one") == ("e", 3)
+    await history.append_once("G", b"x", 10, 9_000, "one")
+    [(keys, *sent), (*_, longer)] = client.asked
+    assert (keys, tuple(sent[:3])) == (3, (*KEYS, f"{KEYS[0]}:one"))
+    # The id is known for longer than the first history is kept, and as long as the second.
+    assert (sent[-1], longer) == (600_000, 9_000_000)
+
+
 async def test_both_keys_of_a_group_are_in_one_slot_of_a_cluster() -> None:
     redis = FakeRedis([b"e1", 3])
     place = await RedisHistory(lambda _: redis, "p").append("G", b"payload", 10, 0.5)
