@@ -482,6 +482,8 @@ def _run(code: str, folder: Path) -> str:
 
 
 _OF_DJANGO = ("admin", "models")
+# An app that is not installed: its modules need the apps, but for the first that Django imports.
+_OF_OUTBOX = f"{channels_graphql_ws.__name__}.outbox."
 
 
 def _modules() -> list[str]:
@@ -489,6 +491,7 @@ def _modules() -> list[str]:
     found = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     # Django imports these two itself, when the apps are ready.
     names = {info.name for info in found} - {f"{package.__name__}.{name}" for name in _OF_DJANGO}
+    names -= {name for name in names if name.startswith(_OF_OUTBOX)} - {f"{_OF_OUTBOX}apps"}
     if importlib.util.find_spec("opentelemetry") is None:
         names.discard("channels_graphql_ws.otel")
     return sorted(names)

@@ -232,6 +232,7 @@ def test_the_signatures_are_those_that_users_know() -> None:
             "payload",
             "on_commit",
             "using",
+            "durable",
         ]
     for name in ("unsubscribe", "unsubscribe_sync", "unsubscribe_async"):
         parameters = list(inspect.signature(getattr(Subscription, name)).parameters)
