@@ -22,7 +22,8 @@ LONGEST_TEXT: Final = 500
 """Characters of an exception or a sentence in a line, and of each message in a traceback."""
 
 LINES: Final = 30
-"""Lines of one kind that are logged in each period on an event loop; the others are counted."""
+"""Lines of one kind that are logged in each period on an event loop, or in the process where each
+request has a loop of its own; the others are counted."""
 
 PERIOD: Final = 60.0
 """Seconds."""
@@ -280,6 +281,33 @@ class _Kind:
 
 _kinds: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, _Kind]] = WeakKeyDictionary()
 
+_kinds_of_process: Final[dict[Hashable, _Kind]] = {}
+
+_counts_by_process: ContextVar[bool] = ContextVar(
+    "channels_graphql_ws_counts_lines_by_process", default=False
+)
+
+
+@contextmanager
+def lines_of_process() -> Generator[None, None, None]:
+    """Count lines for the whole process, as the event loop ends with the request (WSGI)."""
+    token = _counts_by_process.set(True)
+    try:
+        yield
+    finally:
+        _counts_by_process.reset(token)
+
+
+def _counted() -> dict[Hashable, _Kind] | None:
+    """Return where lines are counted, `None` if no client is served here."""
+    if _counts_by_process.get():
+        return _kinds_of_process
+    try:
+        return _kinds.setdefault(asyncio.get_running_loop(), {})
+    except RuntimeError:
+        # In a thread, on behalf of an operation.
+        return None if log_fields.get() is None else _kinds_of_process
+
 
 def _take(kind: Hashable) -> int | None:
     """Count a line.
@@ -287,10 +315,8 @@ def _take(kind: Hashable) -> int | None:
     Returns:
         How many were left out before it; `None` if it is to be left out, too.
     """
-    try:
-        kinds = _kinds.setdefault(asyncio.get_running_loop(), {})
-    except RuntimeError:
-        # Clients are served by event loops.
+    kinds = _counted()
+    if kinds is None:
         return 0
     now = monotonic()
     known = kinds.get(kind)

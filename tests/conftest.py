@@ -13,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 import eager_tasks
 import redis_server
+from channels_graphql_ws import client_log
 
 pytest_plugins = ["both_executors", "task_leaks", "pytest_channels_graphql_ws", "pytester"]
 
@@ -47,6 +48,13 @@ def no_connection_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.node.get_closest_marker("django_db"):
         SyncToAsync.single_thread_executor.submit(_close_connections).result()
+
+
+@pytest.fixture(autouse=True)
+def no_line_left_out() -> Iterator[None]:
+    """Forget which lines of the log an earlier test has caused where they count for all."""
+    yield
+    client_log._kinds_of_process.clear()
 
 
 def _close_connections() -> None:

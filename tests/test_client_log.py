@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from channels_graphql_ws import client_log
-from channels_graphql_ws.client_log import LINES, LONGEST, PERIOD, ClientLog, Sentence, shown
+from channels_graphql_ws.client_log import (
+    LINES,
+    LONGEST,
+    PERIOD,
+    ClientLog,
+    LogFields,
+    Sentence,
+    lines_of_process,
+    logs_about,
+    shown,
+)
 
 log = ClientLog("channels_graphql_ws.test")
 
@@ -209,6 +219,27 @@ async def test_kinds_that_clients_might_multiply_are_not_kept(monkeypatch, caplo
         kinds for loop, kinds in client_log._kinds.items() if loop is asyncio.get_running_loop()
     ]
     assert len(kinds) <= 3
+
+
+def test_lines_may_count_for_the_process_whichever_loop_they_come_from(caplog: Any):
+    async def lines() -> None:
+        with lines_of_process():
+            for _ in range(LINES - 1):
+                log.info("A line")
+
+    for _ in range(3):
+        asyncio.run(lines())
+    assert caplog.messages.count("A line") == LINES
+
+
+async def test_lines_in_a_thread_are_few_where_they_are_about_an_operation(caplog: Any):
+    def lines() -> None:
+        for _ in range(2 * LINES):
+            log.info("A line")
+
+    with logs_about(LogFields(log, lambda _: (None, None))):
+        await asyncio.to_thread(lines)
+    assert len(caplog.records) == LINES
 
 
 def test_outside_of_an_event_loop_nothing_is_left_out(caplog: Any):

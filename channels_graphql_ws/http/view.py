@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ClassVar, Never, Unpack
@@ -17,6 +18,7 @@ from django.middleware.csrf import get_token
 from django.utils.functional import LazyObject, empty
 from django.views import View
 
+from channels_graphql_ws.client_log import lines_of_process
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.concurrency.threads import (
     RequestThread,
@@ -101,7 +103,8 @@ class _DjangoView(GraphqlHttpEndpoint, View):
         keeps_thread = False
         try:
             asked = HttpRequest(await _scope(request, path_params), self)
-            answer = await RequestHandler(self, asked, _Source(request)).answer()
+            with lines_of_process() if _loop_is_its_own(request) else nullcontext():
+                answer = await RequestHandler(self, asked, _Source(request)).answer()
             keeps_thread = self._keeps_thread and isinstance(answer, StreamingResponse)
         except ClientGoneError:
             # The response reaches nobody.
@@ -179,6 +182,15 @@ class SyncGraphqlView(_DjangoView):
     post = put = delete = get
     # In place of Django's own answer: browsers ask what pages of other origins may send.
     options = get
+
+
+def _loop_is_its_own(request: http.HttpRequest) -> bool:
+    """Return whether a server has made an event loop for this request alone (WSGI).
+
+    Django's test client, which names its server so, is none: what one test logs must not keep
+    another from it.
+    """
+    return not hasattr(request, "scope") and request.META.get("SERVER_NAME") != "testserver"
 
 
 def _in_request_thread(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,7 +17,8 @@ from django.views.decorators.csrf import csrf_exempt
 
 import http_schema
 from channels_graphql_ws import shut_down
-from channels_graphql_ws.http.view import GraphqlView
+from channels_graphql_ws.client_log import LINES
+from channels_graphql_ws.http.view import GraphqlView, SyncGraphqlView
 from http_client import EVENTS, PARTS, Gate, exchange, listeners, multipart, posted, streaming
 from http_schema import OnEvent
 from support import tick, wait_until
@@ -267,6 +268,17 @@ async def test_a_body_that_can_not_be_read_is_of_nobody():
     request._stream = Cut()
     response = await View.as_view()(request)
     assert response.status_code == 400
+
+
+@pytest.mark.parametrize(("server", "lines"), [("example.com", LINES), ("testserver", LINES + 5)])
+@override_settings(ALLOWED_HOSTS=["*"])
+def test_lines_of_the_log_are_few_where_each_request_has_a_loop(server, lines, caplog):
+    view = SyncGraphqlView.as_view(schema=http_schema.schema)
+    for number in range(LINES + 5):
+        origin = {"Origin": f"https://evil-{number}.org"}
+        request = RequestFactory(SERVER_NAME=server).post("/", b"{}", JSON, headers=origin)
+        assert view(request).status_code == 403
+    assert len(caplog.records) == lines
 
 
 @asynccontextmanager
