@@ -24,6 +24,9 @@ from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH, headers_of
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
+_TRANSLATED: Final = IPv6Network("64:ff9b::/96")
+"""Where translators put the whole of IPv4 (RFC 6052): it is not the network of one customer."""
+
 _SITE: Final = 64
 """Bits of an IPv6 address that name the network of a customer: the others are their own."""
 
@@ -179,8 +182,14 @@ def _address(text: str) -> Address | None:
         address = ip_address(text)
     except ValueError:
         return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return address if isinstance(address, IPv4Address) else _translated(address) or address
+
+
+def _translated(address: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address of a client that reaches an IPv6 server through a translator."""
+    if address in _TRANSLATED:
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped
 
 
 def _is_in(address: Address, networks: Iterable[Network]) -> bool:
