@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from channels_graphql_ws.shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
     from channels_graphql_ws.subscription.declaration import GapPolicy, QueuePolicy, Subscription
     from channels_graphql_ws.subscription.field import COMPLETE, SKIP, SubscriptionField
+    from channels_graphql_ws.subscription.resumable import resumable
     from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
     from channels_graphql_ws.websocket.messages import CloseCode
     from channels_graphql_ws.websocket.statistics import WebSocketStatistics
@@ -152,6 +153,7 @@ __all__ = [
     "disconnect_user",
     "protected",
     "register",
+    "resumable",
     "shut_down",
     "shut_down_on_signals",
     "statistics",
@@ -229,6 +231,7 @@ _HOMES = {
     "WebSocketStatistics": "websocket.statistics",
     "protected": "execution.protected_fields",
     "register": "serializer",
+    "resumable": "subscription.resumable",
     "shut_down": "shutdown",
     "shut_down_on_signals": "shutdown",
     "statistics": "process_statistics",

@@ -176,6 +176,15 @@ def is_protected(resolver: Any) -> bool:
     return getattr(resolver, _MARK, None) is not None
 
 
+def permissions_of_resolver(resolver: Any) -> Permissions:
+    """Return what is asked before a resolver is called, the outermost decorator first."""
+    found: list[type[BasePermission]] = []
+    while resolver is not None:
+        found.extend(getattr(resolver, _MARK, ()))
+        resolver = getattr(resolver, "__wrapped__", None)
+    return tuple(dict.fromkeys(found))
+
+
 def selects_protected(
     schema: GraphQLSchema, document: Document, operation: OperationDefinitionNode
 ) -> bool:

@@ -113,6 +113,8 @@ class HttpOperation:
         self.sink: Sink | None = None
         self.text: str | None = None
         """The result, if there is no sink for it."""
+        self.is_stopping = False
+        """Whether the client itself ends the operation, and not only its stream."""
         self.outcome = Outcome.EXECUTED
         self.unsuitable: UnsuitableError | None = None
         self._endpoint = endpoint

@@ -105,6 +105,7 @@ class Reservation:
         """End an operation that the client stops; an unknown one has ended already."""
         operation = self._operations.pop(id, None)
         if operation is not None:
+            operation.is_stopping = True
             await operation.end()
             self.stream.put(self.stream.format.complete(id))
 

@@ -19,6 +19,7 @@ from channels_graphql_ws.operations.transactions import AtomicMutations
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.signals import ClientSignal
 from channels_graphql_ws.subscription.declaration import GapPolicy
+from channels_graphql_ws.subscription.runs import Lease, Run, RunOwner
 from channels_graphql_ws.subscription.signals import SubscriptionSignals
 from channels_graphql_ws.subscription.single import Member
 
@@ -41,6 +42,11 @@ class ActiveSubscription(ListedSubscription, Protocol):
 
 class Client(Member, Protocol):
     """The operation of a client, as the engine sees it."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the client itself ends the operation."""
+        ...
 
     @property
     def request(self) -> Subscribe:
@@ -108,6 +114,14 @@ class Session(Protocol):
 
     def send_away(self) -> None:
         """Close the connection, so that its client comes again."""
+        ...
+
+    def run_owner(self) -> RunOwner:
+        """Return who begins a run, or wants to watch one."""
+        ...
+
+    def lend_to(self, run: Run) -> Lease:
+        """Lend a run what it keeps when the connection has gone."""
         ...
 
     def log_about(self, request: Subscribe) -> LogFields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -113,6 +114,19 @@ def user_of(scope: Mapping[str, Any]) -> tuple[str, str] | None:
         return ("user", str(user.pk)) if user.is_authenticated else None
     except Exception:  # noqa: BLE001 (another kind of user, or a query on the event loop)
         return None
+
+
+def identity_of(scope: Mapping[str, Any]) -> str | None:
+    """Return the user as text, or else the session; `None` if nobody knows who it is."""
+    user = user_of(scope)
+    if user is not None:
+        return f"user {user[1]}"
+    try:
+        key = getattr(scope.get("session"), "session_key", None)
+    except Exception:  # noqa: BLE001 (another kind of session, or a query on the event loop)
+        return None
+    # The channel layer has no use for the key itself.
+    return f"session {hashlib.sha256(key.encode()).hexdigest()}" if key else None
 
 
 def user_id_of(scope: Mapping[str, Any]) -> Any:

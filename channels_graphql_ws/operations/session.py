@@ -35,7 +35,12 @@ from channels_graphql_ws.operations.listing import (
 )
 from channels_graphql_ws.operations.option_values import declared_class
 from channels_graphql_ws.operations.overrides import Hooks
-from channels_graphql_ws.operations.places import address_of, user_id_of, user_of
+from channels_graphql_ws.operations.places import (
+    address_of,
+    identity_of,
+    user_id_of,
+    user_of,
+)
 from channels_graphql_ws.operations.revalidation import (
     Claim,
     Revalidation,
@@ -54,11 +59,12 @@ from channels_graphql_ws.operations.revocation import (
     seconds_until,
 )
 from channels_graphql_ws.pubsub.hub import SEND_AWAY_TIMEOUT, Hub, hub_of
-from channels_graphql_ws.pubsub.layers import channel_layer
+from channels_graphql_ws.pubsub.layers import channel_layer, is_local
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import drain_all
 from channels_graphql_ws.signals import ClientSignal, ConnectionSignals
+from channels_graphql_ws.subscription.runs import Run, RunOwner
 from channels_graphql_ws.tracing import Tracer, tracing
 
 _TRACE_HEADERS: Final = frozenset({b"traceparent", b"tracestate"})
@@ -298,6 +304,46 @@ class Lent:
                 await hub.release(drainable)
 
 
+class RunLease:
+    """What a run keeps of the session that has begun it; it ends with the rights of that.
+
+    Args:
+        session: has begun it.
+        lent: for this run.
+        run: the run.
+    """
+
+    def __init__(self, session: EndpointSession, lent: Lent, run: Run) -> None:
+        self._lent = lent
+        self._run = run
+        self._scope = session.scope
+        self.hub: Hub | None = None
+        # Without a layer, only this process knows of the run.
+        with suppress(ChannelLayerError):
+            self.hub = lent.hub()
+        self.reaches_others = self.hub is not None and not is_local(self.hub.layer)
+        # Not before: a layer that is silent ends no run.
+        lent.drainable = self
+        session.watch_rights_with(lent)
+
+    def revoke(self, reason: str) -> None:
+        """End the run: the rights of its owner have ended."""
+        expires_at = self._scope.get("expires_at")
+        if reason is EXPIRED and (expires_at is None or seconds_until(expires_at) > 0):
+            # It was renewed meanwhile.
+            self._lent.expire(expires_at)
+            return
+        self._run.revoke(reason)
+
+    async def drain(self, timeout: float) -> None:
+        """End the run with the process."""
+        await self._run.drain(timeout)
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self._lent.close()
+
+
 class EndpointSession:
     """The `Session` of the engine, over WebSocket and HTTP alike.
 
@@ -421,16 +467,34 @@ class EndpointSession:
         Returns:
             The rights that it had before.
         """
-        self._lent.expire(self.scope.get("expires_at"))
+        return self.watch_rights_with(self._lent)
+
+    def run_owner(self) -> RunOwner:
+        """Return who begins a run, or wants to watch one."""
+        identity = identity_of(self.scope)
+        share = identity or address_of(self.scope, self._endpoint.trusted_proxies)
+        return RunOwner(identity, share)
+
+    def lend_to(self, run: Run) -> RunLease:
+        """Lend a run what it keeps when the connection has gone: hub, and the end of rights."""
+        alias = self._endpoint.channel_layer_alias
+        return RunLease(self, Lent(alias, None, self._lent.signals, is_closed=False), run)
+
+    def watch_rights_with(self, lent: Lent) -> Rights | None:
+        """Have what is lent end when the rights that the scope gives now have ended.
+
+        Returns:
+            The rights that it had before.
+        """
+        lent.expire(self.scope.get("expires_at"))
         rights = rights_of(self.scope)
         claim = None
         if rights is not None and project_settings.get("END_CONNECTIONS_OF_USERS"):
             claim = claim_of(self.scope, rights)
-        self._lent.look_up(claim, self._endpoint.revalidate_every)
+        lent.look_up(claim, self._endpoint.revalidate_every)
         if rights is None and project_settings.get("LIST_CONNECTIONS"):
             rights = NOBODY
-        prefix = self.engine.settings.group_name_prefix
-        return self._lent.watch(rights, prefix, self.scope)
+        return lent.watch(rights, self.engine.settings.group_name_prefix, self.scope)
 
     def renew(self, expires_at: Any) -> None:
         """Let the rights of the connection end at another time, see `OperationContext.renew`."""

@@ -12,10 +12,8 @@ from graphql import ExecutionResult
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.context import SharedContext
 from channels_graphql_ws.execution.encoding import encode_result
-from channels_graphql_ws.execution.errors import describe, log_errors, log_refusal
+from channels_graphql_ws.execution.errors import describe, log_errors
 from channels_graphql_ws.execution.loaders import DataLoaders
-from channels_graphql_ws.execution.masking import NO_MASK
-from channels_graphql_ws.execution.permissions import BasePermission, denial
 from channels_graphql_ws.execution.protected_fields import selects_protected
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.json_text import loads
@@ -26,7 +24,9 @@ from channels_graphql_ws.operations.interfaces import (
     PreparedOperation,
     Session,
 )
+from channels_graphql_ws.operations.permitting import ask_permissions
 from channels_graphql_ws.operations.refusing import refuse
+from channels_graphql_ws.operations.resuming import Resuming
 from channels_graphql_ws.operations.thread_modes import ThreadModes
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.subscription import trail
@@ -45,6 +45,8 @@ from channels_graphql_ws.subscription.groups import layer_group
 from channels_graphql_ws.subscription.patience import Patience
 from channels_graphql_ws.subscription.queue import queue_for
 from channels_graphql_ws.subscription.recovery import Recovery, Restored
+from channels_graphql_ws.subscription.resumable import resumable_options
+from channels_graphql_ws.subscription.run_watch import RunSubscription
 from channels_graphql_ws.subscription.shared import SharedMember
 from channels_graphql_ws.subscription.sharing_key import SharedSubscribers, SharingKey, sharing_key
 from channels_graphql_ws.subscription.signals import SubscriptionSignals, has_receivers
@@ -65,6 +67,7 @@ class Subscribing:
         self._threads = threads
         self._shared = SharedSubscribers()
         self._patience = Patience(settings.warn_operation_timeout, settings.event_timeout)
+        self._resuming = Resuming(settings.group_name_prefix)
         self._confirmation: tuple[Mapping[str, Any] | None, str] = None, ""
 
     @property
@@ -82,7 +85,7 @@ class Subscribing:
             if is_class:
                 subscription = yield from self._listen(asked, execution, client, session, signals)
             else:
-                subscription = yield from self._iterate(execution, client, session, signals)
+                subscription = yield from self._iterate(asked, execution, client, session, signals)
         except Exception as error:  # noqa: BLE001 (the hook may raise anything)
             session.refused(client.request, error, asked.name)
             log_errors([error], execution.name, client.request.id, self.settings.mask)
@@ -136,7 +139,7 @@ class Subscribing:
         """Set up a subscription to broadcasts."""
         hub = session.hub()
         if execution.permissions:
-            yield from _ask_permissions(execution, client)
+            yield from ask_permissions(execution, execution.permissions, client.request.id)
         hook = execution.subscription_class._meta.subscribe
         names = None
         if hook is not None:
@@ -172,7 +175,8 @@ class Subscribing:
             if recovery is not None:
                 restored = yield recovery.restored()
                 self._restore(subscription, recovery, restored)
-            self._confirm(client, session, restored)
+            told = None if restored is None else _extensions(restored)
+            self._confirm(client, session, told)
             trail.note_subscribed(execution.name, client.request.id, named)
         except Exception:
             yield from subscription.end()
@@ -208,21 +212,30 @@ class Subscribing:
 
     def _iterate(
         self,
+        asked: PreparedOperation,
         execution: EventExecution,
         client: Client,
         session: Session,
         signals: SubscriptionSignals | None,
-    ) -> Eager[GeneratorSubscription]:
+    ) -> Eager[GeneratorSubscription | RunSubscription]:
         """Set up a subscription to what the user's method yields."""
-        source = yield from execution.call_once(execution.source, "A subscription to")
-        subscription = GeneratorSubscription(
-            execution, client, source, format_error=session.format_error, id=client.request.id
-        )
+        subscription: GeneratorSubscription | RunSubscription
+        options, told = resumable_options(execution.source), None
+        if options is None:
+            source = yield from execution.call_once(execution.source, "A subscription to")
+            subscription = GeneratorSubscription(
+                execution, client, source, format_error=session.format_error, id=client.request.id
+            )
+        else:
+            subscription = yield from self._resuming.begin(
+                asked, execution, client, session, options
+            )
+            told = subscription.confirmation
         if signals is not None:
             subscription.tell(signals)
         client.subscribed(subscription)
         try:
-            self._confirm(client, session)
+            self._confirm(client, session, told)
         except Exception:
             yield from subscription.end()
             raise
@@ -294,14 +307,16 @@ class Subscribing:
             return own
         return max(1, self.settings.subscription_notification_queue_limit)
 
-    def _confirm(self, client: Client, session: Session, restored: Restored | None = None) -> None:
+    def _confirm(
+        self, client: Client, session: Session, extensions: dict[str, Any] | None = None
+    ) -> None:
         """Tell the client that its subscription is live, if the consumer confirms."""
         if not self.settings.confirm_subscriptions:
             return
         message = self.settings.subscription_confirmation_message
-        if restored is not None:
+        if extensions is not None:
             # One for each client: it says where that client is.
-            confirmation = _confirmation(message, _extensions(restored))
+            confirmation = _confirmation(message, extensions)
             client.confirmed(encode_result(confirmation, session.format_error))
             return
         known, text = self._confirmation
@@ -347,26 +362,6 @@ def _extensions(restored: Restored) -> dict[str, Any]:
     if restored.recovered is None:
         return {"cursor": cursor}
     return {"cursor": cursor, "recovered": restored.recovered}
-
-
-def _ask_permissions(execution: EventExecution, client: Client) -> Eager[None]:
-    """Ask the permissions of the class whether the client may subscribe.
-
-    Raises:
-        GraphQLError: it may not.
-    """
-
-    def ask(permission: type[BasePermission]) -> Any:
-        return execution.call_permission(permission, None)
-
-    denied = yield from denial(execution.permissions, ask)
-    if denied is None:
-        return
-    if denied.cause is not None:
-        text = "Permission %s of a subscription to %s (id %s) was denied"
-        names = denied.permission.__qualname__, execution.name, client.request.id
-        log_refusal(text, denied.exception, NO_MASK, *names)
-    raise denied.error
 
 
 def _own_mode(execution: EventExecution) -> bool | None:

@@ -331,6 +331,8 @@ class Connection:
             else:
                 self.report("failed", client.operation, [ANOTHER_IDENTITY], Refusal.OPERATION)
             self.forget(client)
+            # Nobody comes back to what is kept for this identity.
+            client.is_stopping = True
             self.run(self._end(client))
 
     def take_place(self, client: ClientOperation) -> None:

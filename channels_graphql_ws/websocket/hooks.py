@@ -140,6 +140,11 @@ class HookedClient:
         """What the client asked for."""
         return self._client.request
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the client itself ends the operation."""
+        return self._client.is_stopping
+
     def began(self, type: OperationType) -> Awaitable[None] | None:
         """Note the type of the operation; return something to wait for, if there is need."""
         return self._client.began(type)
