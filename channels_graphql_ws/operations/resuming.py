@@ -120,7 +120,7 @@ class Resuming:
             is_there = yield feed.is_there()
         finally:
             if not is_there:
-                feed.leave(stops=False)
+                feed.leave(cursor.position, stops=False)
         return feed if is_there else None
 
 

@@ -31,6 +31,7 @@ from channels_graphql_ws.subscription.names import (
     check_hook,
     check_meta,
     check_names,
+    check_not_resumable,
     check_old_hook,
     hook_named,
     is_users,
@@ -214,6 +215,7 @@ class Subscription(_ObjectType[Payload]):
         for name in OLD_HOOKS:
             if name not in _meta.own_names:
                 check_old_hook(cls, name, getattr(_meta, name), _meta.arguments or {})
+        check_not_resumable(cls, _meta.subscribe, _meta.publish)
         check_meta(cls, options)
         _check_queue(cls, _meta.coalesce)
         _check_gap(cls, _meta.on_gap)

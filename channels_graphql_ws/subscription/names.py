@@ -21,6 +21,7 @@ from channels_graphql_ws.spelling import (
     takes_info,
 )
 from channels_graphql_ws.subscription.field import Hook
+from channels_graphql_ws.subscription.resumable import resumable_options
 
 if TYPE_CHECKING:
     from channels_graphql_ws.subscription.declaration import Subscription
@@ -181,6 +182,22 @@ def check_meta(cls: type[Subscription], options: Iterable[str]) -> None:
 _GRAPHENES_META: Final = frozenset(
     {"abstract", "default_resolver", "description", "interfaces", "name", "possible_types"}
 )
+
+
+def check_not_resumable(cls: type[Subscription], *hooks: Hook | None) -> None:
+    """Refuse a hook that is declared as a generator is.
+
+    Raises:
+        TypeError: one is.
+    """
+    if any(resumable_options(hook) is not None for hook in hooks):
+        refuse(
+            TypeError(
+                f"Subscription {cls.__qualname__!r}: @resumable is for generators outside of "
+                "Subscription classes: set `history_size` instead, and clients that come back "
+                "get the broadcasts that they have missed"
+            )
+        )
 
 
 def check_hook(cls: type[Subscription], name: str, hook: Hook, arguments: Iterable[str]) -> None:

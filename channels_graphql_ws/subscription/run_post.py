@@ -96,8 +96,9 @@ class Post:
 
     def forget(self, id: bytes) -> None:
         """Forget a watcher of another process."""
-        self._watchers.pop(id, None)
-        if not self._watchers and self._timer is not None:
+        del self._watchers[id]
+        if not self._watchers:
+            assert self._timer is not None, "it runs while there is a watcher"
             self._timer.cancel()
             self._timer = None
 
@@ -111,7 +112,7 @@ class Post:
         elif message["kind"] == "ask":
             self._asked(message)
         elif (watcher := self._watchers.get(message["watcher"])) is not None:
-            watcher.leave(stops=message["stops"])
+            watcher.leave(message["position"], stops=message["stops"])
         return False
 
     def _asked(self, message: Mapping[str, Any]) -> None:
@@ -137,7 +138,7 @@ class Post:
         self._look_later()
         oldest = self._hub.loop.time() - LEASE
         for watcher in [each for each in self._watchers.values() if each.asked_at < oldest]:
-            watcher.leave(stops=False)
+            watcher.leave(watcher.position, stops=False)
 
     def finish(self) -> bool:
         """Ignore the end of subscriptions."""
@@ -185,14 +186,13 @@ class RemoteWatcher:
     def notify(self) -> None:
         """Send what there is to read, if somebody waits for it."""
         if self._wants:
-            page = self._run.page(self.position)
-            if not page.says_nothing:
-                self._send(page)
+            self._send(self._run.page(self.position))
         if self._run.closing is not None:
             self._post.forget(self._id)
 
-    def leave(self, *, stops: bool) -> None:
+    def leave(self, position: int, *, stops: bool) -> None:
         """Watch no more."""
+        self.position = position
         self._post.forget(self._id)
         self._run.leave(self, stops=stops)
 
@@ -235,7 +235,6 @@ class RemoteFeed:
         self._wants = False
         self._answered_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
-        self._is_over = False
         post.acquire()
         post.add(self._id, self)
 
@@ -256,14 +255,13 @@ class RemoteFeed:
         self._position = position
         return await self._asked(wants=True)
 
-    def leave(self, *, stops: bool) -> None:
+    def leave(self, position: int, *, stops: bool) -> None:
         """Read no more, see `Feed`."""
-        if self._is_over:
-            return
-        self._is_over = True
         if self._timer is not None:
             self._timer.cancel()
-        self._post.send(self._cursor.host, kind="leave", watcher=self._id, stops=stops)
+        self._post.send(
+            self._cursor.host, kind="leave", watcher=self._id, position=position, stops=stops
+        )
         self._post.remove(self._id)
         self._post.release()
 

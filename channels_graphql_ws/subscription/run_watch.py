@@ -42,7 +42,7 @@ class NoFeed:
         """Return the end."""
         return Page(position, (), LOST)
 
-    def leave(self, *, stops: bool) -> None:
+    def leave(self, position: int, *, stops: bool) -> None:
         """Have nothing to leave."""
 
 
@@ -72,6 +72,7 @@ class RunSubscription:
         self._feed = feed
         self._member = member
         self._cursor = cursor
+        self._position = 0 if cursor is None else cursor.position
         self._recovered = recovered
         self._format_error = format_error
         self._run = run
@@ -96,10 +97,9 @@ class RunSubscription:
 
     def open(self) -> None:
         """Begin to send events."""
-        if not self._has_left:
-            if self._run is not None:
-                self._run.open()
-            self._task = asyncio.get_running_loop().create_task(self._watch())
+        if self._run is not None:
+            self._run.open()
+        self._task = asyncio.get_running_loop().create_task(self._watch())
 
     def end(self) -> Eager[None]:
         """Watch no more; if that ends the run, wait until its generator has ended."""
@@ -124,28 +124,28 @@ class RunSubscription:
         self._has_left = True
         if self._signals is not None:
             self._signals.end()
-        self._closing = self._feed.leave(stops=self._member.is_stopping)
+        self._closing = self._feed.leave(self._position, stops=self._member.is_stopping)
 
     async def _pass_on(self) -> RunEnd:
-        position = 0 if self._cursor is None else self._cursor.position
         while True:
-            page = await self._feed.after(position)
-            if page.begins > position:
-                position, self._recovered = page.begins, False
-                self._send(_NOTHING, position)
+            page = await self._feed.after(self._position)
+            if page.begins > self._position:
+                self._recovered = False
+                self._send(_NOTHING, page.begins)
             for text in page.texts:
                 waiting = self._member.ready()
                 if waiting is not None:
                     await waiting
-                position += 1
-                self._send(text, position)
+                self._send(text, self._position + 1)
             if page.end is not None:
                 return page.end
             # A run that never waits must not keep all others waiting.
             await asyncio.sleep(0)
 
     def _send(self, text: str, position: int) -> None:
+        """Send a result, and note how many events the client has had then."""
         assert self._cursor is not None, "there are no events without a run"
+        self._position = position
         cursor = self._cursor._replace(position=position).encode()
         told: dict[str, Any] = {"cursor": cursor}
         if self._recovered is not None:

@@ -102,10 +102,11 @@ class Feed(Protocol):
         """Wait for events behind those that the client has had, or for the end."""
         ...
 
-    def leave(self, *, stops: bool) -> asyncio.Task[None] | None:
-        """Read no more; harmless when repeated.
+    def leave(self, position: int, *, stops: bool) -> asyncio.Task[None] | None:
+        """Read no more; to be called once.
 
         Args:
+            position: how many events the client has had.
             stops: the client wants no more: the run ends, if nobody else watches.
 
         Returns:
@@ -373,8 +374,9 @@ class LocalFeed:
             await self._news.wait()
         return page
 
-    def leave(self, *, stops: bool) -> asyncio.Task[None] | None:
+    def leave(self, position: int, *, stops: bool) -> asyncio.Task[None] | None:
         """Read no more, see `Feed`."""
+        self.position = position
         return self._run.leave(self, stops=stops)
 
 

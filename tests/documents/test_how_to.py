@@ -21,6 +21,7 @@ import pytest
         ("data-loaders", "chat.test_loaders"),
         ("testing", "chat.test_with_unittest"),
         ("single-page-app", "chat.test_origins"),
+        ("long-answers", "chat.test_answers"),
     ],
 )
 def test_a_page_keeps_its_promise(project, page: str, tests: str):

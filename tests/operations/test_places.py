@@ -13,6 +13,7 @@ from channels_graphql_ws.operations.places import (
     NoPlaceError,
     Places,
     address_of,
+    identity_of,
     places_of_loop,
     user_of,
 )
@@ -115,6 +116,24 @@ def test_a_user_is_known_by_the_primary_key() -> None:
 )
 def test_who_is_not_logged_in_is_no_user(scope: Any) -> None:
     assert user_of(scope) is None
+
+
+def test_an_identity_is_the_user_or_else_the_session() -> None:
+    class Unreadable:
+        @property
+        def session_key(self) -> str:
+            raise RuntimeError("It would take a query")
+
+    session = SimpleNamespace(session_key="secret")
+    ada = SimpleNamespace(is_authenticated=True, pk=7)
+    assert identity_of({"user": ada, "session": session}) == "user 7"
+    text = identity_of({"session": session})
+    assert text is not None
+    assert text.startswith("session ")
+    assert "secret" not in text
+    assert identity_of({"session": SimpleNamespace(session_key=None)}) is None
+    assert identity_of({"session": Unreadable()}) is None
+    assert identity_of({}) is None
 
 
 @pytest.mark.parametrize("consumer", [GraphqlHttpConsumer, GraphqlWsConsumer])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import json
+import re
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 from weakref import ref
@@ -14,15 +16,36 @@ from weakref import ref
 import graphene
 import pytest
 from channels.layers import InMemoryChannelLayer, channel_layers
+from django.contrib.auth.models import AnonymousUser
 from graphql import GraphQLError
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
-from channels_graphql_ws import BasePermission, GraphqlWsConsumer, protected, resumable
+from channels_graphql_ws import (
+    BasePermission,
+    ChannelLayerError,
+    GraphqlWsClient,
+    GraphqlWsConsumer,
+    Retry,
+    Subscription,
+    disconnect_user,
+    protected,
+    resumable,
+)
+from channels_graphql_ws.operations import resuming
+from channels_graphql_ws.operations.revocation import EXPIRED
+from channels_graphql_ws.operations.session import EndpointSession
+from channels_graphql_ws.operations.subscribing import Subscribing
 from channels_graphql_ws.pubsub.history.interfaces import Position
+from channels_graphql_ws.pubsub.hub import Hub, hub_of
+from channels_graphql_ws.serializer import Serializer
+from channels_graphql_ws.shutdown import connections_of_loop
+from channels_graphql_ws.signals import subscribed, unsubscribed
 from channels_graphql_ws.subscription import run_post, runs
 from channels_graphql_ws.subscription.cursor import CursorCodec
 from channels_graphql_ws.subscription.run_cursor import RunCursor
-from channels_graphql_ws.subscription.runs import runs_of_loop
+from channels_graphql_ws.subscription.runs import RunHost, runs_of_loop
+from channels_graphql_ws.testing import GraphqlWsTransport
+from engine_fakes import notification
 from support import tick, wait_until
 
 BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
@@ -45,6 +68,15 @@ class Script:
         """Let the generator go on for so many steps."""
         for _ in range(number):
             self.allowed.release()
+
+    def __aiter__(self) -> AsyncIterator[int]:
+        return self
+
+    async def __anext__(self) -> int:
+        raise AssertionError("It must not be iterated over")
+
+    async def aclose(self) -> None:
+        self.closed += 1
 
     async def numbers(self, to: int) -> AsyncIterator[int]:
         self.calls += 1
@@ -81,6 +113,10 @@ class Root(graphene.ObjectType):
     narrow = graphene.String()
     wide = graphene.String()
     free = graphene.Int(of=Anything())
+    late = graphene.Int()
+    faulty = graphene.Int()
+    stubborn = graphene.Int()
+    polite = graphene.Int()
 
     @resumable(KEPT_FOR, runs_per_user=2, runs_per_process=4)
     async def subscribe_count(root, info, to):  # noqa: N805 (root, not self)
@@ -113,9 +149,46 @@ class Root(graphene.ObjectType):
     async def subscribe_free(root, info, of):  # noqa: N805
         yield 1
 
+    @resumable(KEPT_FOR)
+    async def subscribe_late(root, info):  # noqa: N805
+        script = info.context.channels_scope["script"]
+        script.calls += 1
+        await script.allowed.acquire()
+        return script
+
+    @resumable(KEPT_FOR)
+    def subscribe_faulty(root, info):  # noqa: N805
+        raise GraphQLError("broken")
+
+    @resumable(KEPT_FOR)
+    async def subscribe_stubborn(root, info):  # noqa: N805
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.Event().wait()
+
+    @resumable(KEPT_FOR)
+    async def subscribe_polite(root, info):  # noqa: N805
+        yield 1
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+
+class Faulty:
+    """What a declaration may be put at by mistake."""
+
+    @staticmethod
+    def resolve_x(root: Any, info: Any) -> None: ...
+
 
 class Query(graphene.ObjectType):
-    ok = graphene.Boolean()
+    logout = graphene.Boolean()
+
+    @staticmethod
+    def resolve_logout(root: Any, info: Any) -> bool:
+        info.context.channels_scope["user"] = AnonymousUser()
+        return True
 
 
 class Consumer(GraphqlWsConsumer):
@@ -524,3 +597,589 @@ async def test_the_buffer_is_bounded_in_bytes(script: Script) -> None:
     await again.ends()
     assert [int(value.split()[0]) for value in again.values] == list(range(2, 21))
     await again.socket.drop()
+
+
+async def test_a_run_is_ended_when_it_was_kept_long_enough(script: Script) -> None:
+    query = "subscription { x: brief }"
+    first = await Client(script).subscribe(query)
+    script.allow(1)
+    await first.gets(1)
+    cursor = await first.leave()
+    await wait_until(lambda: script.closed)
+    await refused(script, cursor, query)
+
+
+async def test_who_comes_back_in_time_keeps_the_run_for_good(script: Script) -> None:
+    cursor = await (await begun(script)).leave()
+    again = await Client(script).subscribe(cursor=cursor)
+    script.allow(1)
+    await again.gets(1)
+    [run] = runs_of_loop().runs.values()
+    assert run._timer is None
+    await again.socket.drop()
+    assert run._timer is not None
+
+
+class OtherLayer(InMemoryChannelLayer):
+    """A layer that is used as those of other processes are; it may lose messages.
+
+    Attributes:
+        loses: returns whether a message is lost.
+    """
+
+    loses: Any = staticmethod(lambda message: False)
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        if "payload" not in message or not self.loses(Serializer.deserialize(message["payload"])):
+            await super().group_send(group, message)
+
+
+class Processes:
+    """Two processes, as far as runs know of processes: each has its own.
+
+    Attributes:
+        layer: what connects them.
+    """
+
+    def __init__(self, layer: OtherLayer, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.layer = layer
+        self.hosts = [RunHost(), RunHost()]
+        self.current = self.hosts[0]
+        monkeypatch.setattr(resuming, "runs_of_loop", lambda: self.current)
+
+    def go_on_in(self, number: int) -> None:
+        """Let clients that come from now on come to that process."""
+        self.current = self.hosts[number]
+
+    def kill(self) -> None:
+        """Let nobody answer for the first process any more."""
+        self.layer.loses = lambda message: message["kind"] != "page"
+
+
+@pytest.fixture
+async def processes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Processes]:
+    layer = OtherLayer()
+    before = channel_layers.set("default", layer)
+    monkeypatch.setattr(run_post, "ASK_EVERY", 0.01)
+    processes = Processes(layer, monkeypatch)
+    yield processes
+    for host in processes.hosts:
+        for run in list(host.runs.values()):
+            await run.close_soon(runs.LOST)
+    assert run_post._posts == {}
+    del channel_layers.backends["default"]
+    if before is not None:
+        channel_layers.set("default", before)
+
+
+@BOTH
+async def test_another_process_gets_the_rest_from_the_one_that_has_the_run(
+    script: Script, processes: Processes, subprotocol: str
+) -> None:
+    cursor = await (await begun(script, 7, subprotocol=subprotocol)).leave()
+    script.allow(5)
+    await wait_until(lambda: script.yielded == 12)
+    processes.go_on_in(1)
+    options = {"confirm_subscriptions": True}
+    second = await Client(script, subprotocol, **options).subscribe(cursor=cursor)
+    await second.gets(6)
+    script.allow(8)
+    await second.gets(14)
+    script.allow(1)
+    assert await second.ends() == "complete:s"
+    assert second.values == list(range(8, 21))
+    assert second.told == [True, True, *[None] * 12]
+    assert (script.calls, script.closed) == (1, 1)
+    await second.socket.drop()
+
+
+async def test_an_error_and_the_end_of_rights_reach_other_processes(
+    script: Script, processes: Processes
+) -> None:
+    script.failure = GraphQLError("broken", extensions={"code": "BROKEN"})
+    cursor = await (await begun(script, 19)).leave()
+    processes.go_on_in(1)
+    second = await Client(script).subscribe(cursor=cursor)
+    script.allow(2)
+    assert await second.ends() == "error:s"
+    assert (second.values, second.codes) == ([20], ["BROKEN"])
+    await second.socket.drop()
+
+
+async def test_the_end_of_rights_reaches_other_processes(
+    script: Script, processes: Processes
+) -> None:
+    first = await begun(script)
+    processes.go_on_in(1)
+    second = await Client(script).subscribe(cursor=first.cursor)
+    script.allow(1)
+    await second.gets(1)
+    [run] = processes.hosts[0].runs.values()
+    # It has asked for more.
+    await wait_until(lambda: all(each.position == 4 for each in run.watchers))
+    run.revoke("over")
+    for each in (first, second):
+        assert await each.ends() == "error:s"
+        assert each.codes == ["RIGHTS_ENDED"]
+        await each.socket.drop()
+
+
+async def test_what_a_layer_loses_is_asked_for_again(script: Script, processes: Processes) -> None:
+    numbers = itertools.count()
+    processes.layer.loses = lambda message: next(numbers) % 3 == 0
+    cursor = await (await begun(script)).leave()
+    processes.go_on_in(1)
+    second = await Client(script).subscribe(cursor=cursor)
+    for number in range(4, 21):
+        script.allow(1)
+        await second.gets(number - 3)
+    script.allow(1)
+    assert await second.ends() == "complete:s"
+    assert second.values == list(range(4, 21))
+    await second.socket.drop()
+
+
+@pytest.mark.parametrize("when", ["before it comes", "while it watches"])
+async def test_a_client_is_told_when_the_process_of_its_run_is_gone(
+    script: Script, processes: Processes, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr(run_post, "LOST_AFTER", 0.02)
+    cursor = await (await begun(script)).leave()
+    processes.go_on_in(1)
+    if when == "before it comes":
+        processes.kill()
+    second = await Client(script).subscribe(cursor=cursor)
+    if when == "while it watches":
+        script.allow(1)
+        await second.gets(1)
+        processes.kill()
+    assert await second.ends() == "complete:s"
+    assert second.codes == ["RUN_LOST"]
+    assert second.told[-1] is False
+    await second.socket.drop()
+
+
+async def test_who_asks_another_process_needs_the_same_rights(
+    script: Script, processes: Processes
+) -> None:
+    cursor = await (await begun(script, user=1)).leave()
+    processes.go_on_in(1)
+    await refused(script, cursor, user=2)
+    known = RunCursor.decode(cursor)
+    assert known is not None
+    await refused(script, known._replace(position=4).encode(), user=1)
+    await refused(script, cursor, "subscription { x: count(to: 20) }", user=1)
+    again = await Client(script, user=1).subscribe(cursor=cursor)
+    script.allow(1)
+    assert await again.gets(1) == [4]
+    await again.socket.drop()
+
+
+async def test_who_stops_in_another_process_ends_the_run(
+    script: Script, processes: Processes
+) -> None:
+    cursor = await (await begun(script)).leave()
+    processes.go_on_in(1)
+    second = await Client(script).subscribe(cursor=cursor)
+    script.allow(1)
+    await second.gets(1)
+    second.socket.stop("s")
+    await second.ends()
+    await wait_until(lambda: script.closed)
+    await second.socket.drop()
+
+
+async def test_a_watcher_of_a_process_that_is_gone_is_forgotten(
+    script: Script, processes: Processes
+) -> None:
+    cursor = await (await begun(script)).leave()
+    processes.go_on_in(1)
+    second = await Client(script).subscribe(cursor=cursor)
+    script.allow(1)
+    await second.gets(1)
+    [run] = processes.hosts[0].runs.values()
+    [watcher], door = run.watchers, run.door
+    processes.layer.loses = lambda message: True
+    # What is on its way comes yet.
+    await tick(20)
+    door._look()
+    assert list(run.watchers) == [watcher]
+    watcher.asked_at -= run_post.LEASE + 1
+    door._look()
+    assert not run.watchers
+    await second.socket.drop()
+
+
+async def test_a_client_that_reads_slowly_keeps_its_place_in_another_process(
+    script: Script, processes: Processes
+) -> None:
+    cursor = await (await begun(script)).leave()
+    processes.go_on_in(1)
+    hanging, go_on = asyncio.Event(), asyncio.Event()
+
+    async def on_send(event: Any) -> None:
+        if '"x":4' in event.get("text", ""):
+            hanging.set()
+            await go_on.wait()
+
+    second = Client(script, max_unsent_bytes=1)
+    second.socket._on_send = on_send
+    await second.subscribe(cursor=cursor)
+    script.allow(1)
+    await hanging.wait()
+    script.allow(3)
+    [run] = processes.hosts[0].runs.values()
+    [watcher] = run.watchers
+    for _ in range(2):
+        before = watcher.asked_at
+        await wait_until(lambda before=before: watcher.asked_at > before)
+    assert list(run.watchers) == [watcher]
+    go_on.set()
+    script.allow(14)
+    assert await second.ends() == "complete:s"
+    assert second.values == list(range(4, 21))
+    await second.socket.drop()
+
+
+async def test_a_late_page_is_not_for_anybody(script: Script, processes: Processes) -> None:
+    """A message that waits in the layer when its client leaves."""
+    post = run_post.post_of(hub_of(processes.layer), "GQLWS", processes.hosts[0])
+    message = {"kind": "page", "watcher": b"nobody"}
+    assert post.offer(notification(message)) is False
+    assert post.offer(notification({"kind": "leave", "watcher": b"nobody"})) is False
+    assert (post.lost(1, 1), post.finish(), post.run_next()) == (False, False, False)
+    post.revoke()
+    run_post._posts.clear()
+
+
+async def test_in_one_process_a_run_of_before_a_restart_is_lost_at_once(script: Script) -> None:
+    await refused(script, forged())
+
+
+async def test_without_a_channel_layer_a_run_survives_in_its_process(script: Script) -> None:
+    options = {"channel_layer_alias": "missing"}
+    cursor = await (await begun(script, **options)).leave()
+    again = await Client(script, **options).subscribe(cursor=cursor)
+    script.allow(1)
+    assert await again.gets(1) == [4]
+    await again.socket.drop()
+    await refused(script, forged(), **options)
+
+
+async def test_rights_that_end_end_the_run_even_without_a_client(script: Script) -> None:
+    cursor = await (await begun(script, user=1)).leave()
+    await disconnect_user(1)
+    await wait_until(lambda: script.closed)
+    await refused(script, cursor, user=1)
+
+
+async def test_rights_that_end_while_the_generator_is_called_begin_nothing(
+    script: Script,
+) -> None:
+    client = await Client(script).subscribe("subscription { x: late }")
+    await wait_until(lambda: script.calls)
+    [run] = runs_of_loop().runs.values()
+    run.revoke("over")
+    script.allow(1)
+    assert await client.ends() == "error:s"
+    assert client.codes == ["RIGHTS_ENDED"]
+    assert script.closed == 1
+    await client.socket.drop()
+
+
+async def test_a_client_that_goes_while_the_generator_is_called_leaves_no_run(
+    script: Script,
+) -> None:
+    client = await Client(script).subscribe("subscription { x: late }")
+    await wait_until(lambda: script.calls)
+    await client.socket.drop()
+    assert runs_of_loop().runs == {}
+
+
+async def test_a_method_that_raises_leaves_no_run(script: Script) -> None:
+    client = await Client(script).subscribe("subscription { x: faulty }")
+    assert await client.ends() == "error:s"
+    assert runs_of_loop().runs == {}
+    await client.socket.drop()
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+async def test_a_run_ends_with_the_token_unless_that_was_renewed(
+    script: Script, renewed: bool
+) -> None:
+    client = Client(script, user=1)
+    await client.subscribe()
+    script.allow(1)
+    await client.gets(1)
+    [run] = runs_of_loop().runs.values()
+    lease: Any = run.lease
+    lease._scope["expires_at"] = time.time() + (KEPT_FOR if renewed else -1)
+    lease.revoke(EXPIRED)
+    assert (run.closing is None) is renewed
+    lease._scope["expires_at"] = None
+    await client.socket.drop()
+
+
+async def test_who_logs_out_over_the_socket_ends_the_run(script: Script) -> None:
+    client = await begun(script, user=1)
+    client.socket.start("q", "{ logout }")
+    assert await client.ends() == "complete:s"
+    await wait_until(lambda: script.closed)
+    await client.socket.drop()
+
+
+async def test_a_shutdown_ends_runs(script: Script) -> None:
+    await (await begun(script)).leave()
+    [run] = runs_of_loop().runs.values()
+    await run.lease.drain(KEPT_FOR)
+    assert script.closed == 1
+    assert runs_of_loop().runs == {}
+
+
+async def test_a_shutdown_lets_other_processes_fetch_the_rest(
+    script: Script, processes: Processes
+) -> None:
+    cursor = await (await begun(script)).leave()
+    [run] = processes.hosts[0].runs.values()
+    draining = asyncio.create_task(run.drain(KEPT_FOR))
+    await tick(5)
+    processes.go_on_in(1)
+    second = await Client(script).subscribe(cursor=cursor)
+    script.allow(18)
+    assert await second.ends() == "complete:s"
+    assert second.values == list(range(4, 21))
+    await draining
+    # Nothing is left to wait for.
+    assert processes.hosts[0].runs == {}
+    await second.socket.drop()
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_a_shutdown_waits_no_longer_than_its_deadline(
+    script: Script, processes: Processes, cancelled: bool
+) -> None:
+    await (await begun(script)).leave()
+    [run] = processes.hosts[0].runs.values()
+    draining = asyncio.create_task(run.drain(KEPT_FOR if cancelled else 0.001))
+    await tick(5)
+    if cancelled:
+        draining.cancel()
+    await asyncio.wait([draining])
+    await run.close_soon(runs.LOST)
+    assert script.closed == 1
+    assert processes.hosts[0].runs == {}
+
+
+async def test_a_shutdown_does_not_wait_where_everything_was_read(
+    script: Script, processes: Processes
+) -> None:
+    first = await Client(script).subscribe()
+    script.allow(21)
+    await first.ends()
+    await first.socket.drop()
+    [run] = processes.hosts[0].runs.values()
+    await run.drain(KEPT_FOR)
+    assert processes.hosts[0].runs == {}
+
+
+async def test_patience_with_a_finally_has_an_end(
+    script: Script, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runs, "CLOSE_TIMEOUT", 0.01)
+    first = await Client(script).subscribe("subscription { x: stubborn }")
+    await first.gets(1)
+    [run] = runs_of_loop().runs.values()
+    await first.socket.drop()
+    await run.close_soon(runs.LOST)
+    assert "Gave up waiting" in caplog.text
+
+
+async def test_nothing_is_left_of_a_run(script: Script) -> None:
+    first = await begun(script)
+    second = await Client(script).subscribe(cursor=first.cursor)
+    [run] = runs_of_loop().runs.values()
+    known = [ref(run), ref(run._generator), ref(run.lease)]
+    first.socket.stop("s")
+    second.socket.stop("s")
+    await first.ends()
+    await second.ends()
+    await first.socket.drop()
+    await second.socket.drop()
+    del run, first, second
+    await wait_until(lambda: script.closed)
+    await tick(5)
+    gc.collect()
+    assert [each() for each in known] == [None] * 3
+    assert connections_of_loop().all() == []
+    assert run_post._posts == {}
+
+
+async def test_the_context_is_let_go_when_a_generator_has_ended(script: Script) -> None:
+    first = await Client(script).subscribe()
+    script.allow(1)
+    await first.gets(1)
+    [run] = runs_of_loop().runs.values()
+    script.allow(20)
+    await first.ends()
+    assert run._generator is None
+    await first.socket.drop()
+
+
+HOOKS = {
+    "text": graphene.String(),
+    "publish": lambda payload, info: payload,
+    "subscribe": resumable(1)(lambda root, info: []),
+}
+
+
+@pytest.mark.parametrize(
+    ("declare", "text"),
+    [
+        (lambda: resumable(lambda root, info: None), "call the decorator"),
+        (lambda: resumable("60"), "must be a number"),
+        (lambda: resumable(True), "must be a number"),
+        (lambda: resumable(0), "must be seconds > 0"),
+        (lambda: resumable(float("inf")), "must be seconds > 0"),
+        (lambda: resumable(1, runs_per_user=0), "runs_per_user is 0"),
+        (lambda: resumable(1, runs_per_process=True), "runs_per_process is True"),
+        (lambda: resumable(1, max_events=1.5), "max_events is 1.5"),
+        (lambda: resumable(1, max_bytes=None), "max_bytes is None"),
+        (lambda: resumable(1)(Root), "`history_size`"),
+        (lambda: resumable(1)(1), "and not 1"),
+        (lambda: resumable(1)(Faulty.resolve_x), "`subscribe_…`"),
+        (lambda: type("OnIt", (Subscription,), HOOKS), "`history_size`"),
+    ],
+)
+def test_a_declaration_that_makes_no_sense_is_refused(declare: Any, text: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=re.escape(text)):
+        declare()
+
+
+@BOTH
+async def test_the_client_of_this_library_goes_on_by_itself(
+    script: Script, subprotocol: str
+) -> None:
+    consumers: list[Any] = []
+
+    async def on_connect(self: Any, payload: Any) -> None:
+        self.scope["script"] = script
+        consumers.append(self)
+
+    consumer = type("Mine", (Consumer,), {"on_connect": on_connect})
+    transport = GraphqlWsTransport(consumer.as_asgi(), "/", subprotocol=subprotocol)
+    script.allow(7)
+    values = []
+    retry = Retry(wait=lambda _: 0)
+    async with (
+        GraphqlWsClient(transport, subprotocol=subprotocol, retry=retry) as client,
+        client.subscription(COUNT) as events,
+    ):
+        async for event in events:
+            values.append(event["x"])
+            assert event.gap is None
+            if event["x"] == 7:
+                await consumers[-1].close(1012)
+                script.allow(14)
+    assert values == list(range(1, 21))
+    assert len(consumers) == 2
+    assert (script.calls, script.closed) == (1, 1)
+
+
+async def test_several_clients_of_another_process_watch_one_run(
+    script: Script, processes: Processes
+) -> None:
+    cursor = await (await begun(script)).leave()
+    processes.go_on_in(1)
+    clients = [await Client(script).subscribe(cursor=cursor) for _ in range(2)]
+    script.allow(1)
+    for each in clients:
+        assert await each.gets(1) == [4]
+    clients[0].socket.stop("s")
+    await clients[0].ends()
+    script.allow(17)
+    assert await clients[1].ends() == "complete:s"
+    assert clients[1].values == list(range(4, 21))
+    for each in clients:
+        await each.socket.drop()
+
+
+async def test_a_layer_that_lets_nobody_join_refuses_who_comes_back(
+    script: Script, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cursor = await (await begun(script)).leave()
+    processes.go_on_in(1)
+
+    async def joined(self: Any, groups: Any) -> None:
+        raise ChannelLayerError("not today")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Hub, "joined", joined)
+        client = await Client(script).subscribe(cursor=cursor)
+        assert await client.ends() == "error:s"
+        assert "not today" in client.socket.frames[-1]["payload"][0]["message"]
+    await client.socket.drop()
+    again = await Client(script).subscribe(cursor=cursor)
+    script.allow(1)
+    assert await again.gets(1) == [4]
+    await again.socket.drop()
+
+
+async def test_signals_tell_of_each_client_and_hooks_see_its_end(script: Script) -> None:
+    told: list[tuple[str, Any]] = []
+
+    def on_begin(sender: Any, name: str, **more: Any) -> None:
+        told.append(("subscribed", name))
+
+    def on_end(sender: Any, name: str, **more: Any) -> None:
+        told.append(("unsubscribed", name))
+
+    async def on_complete(self: Any, op_id: Any) -> None:
+        told.append(("complete", op_id))
+
+    subscribed.connect(on_begin)
+    unsubscribed.connect(on_end)
+    try:
+        client = await begun(script, on_complete=on_complete)
+        await client.leave()
+        again = await Client(script, on_complete=on_complete).subscribe(cursor=client.cursor)
+        script.allow(1)
+        await again.gets(1)
+        again.socket.stop("s")
+        await again.ends()
+        await again.socket.drop()
+        await wait_until(lambda: len(told) >= 6)
+    finally:
+        subscribed.disconnect(on_begin)
+        unsubscribed.disconnect(on_end)
+    once = [("subscribed", "count"), ("unsubscribed", "count"), ("complete", "s")]
+    assert sorted(told) == sorted(once * 2)
+    assert script.closed == 1
+
+
+@pytest.mark.parametrize("what", ["_confirm", "lend_to"])
+async def test_a_mistake_of_ours_while_it_begins_leaves_no_task(
+    script: Script, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    of = Subscribing if what == "_confirm" else EndpointSession
+    monkeypatch.setattr(of, what, fail)
+    client = await Client(script).subscribe()
+    assert await client.ends() == "error:s"
+    assert script.calls == 0
+    await client.socket.drop()
+
+
+async def test_a_generator_that_ends_as_it_is_cancelled_has_ended_only_once(
+    script: Script,
+) -> None:
+    client = await Client(script).subscribe("subscription { x: polite }")
+    await client.gets(1)
+    [run] = runs_of_loop().runs.values()
+    assert run.next_at_once("") is False
+    run.revoke("over")
+    assert await client.ends() == "error:s"
+    await run.close_soon(runs.LOST)
+    assert client.codes == ["RIGHTS_ENDED"]
+    await client.socket.drop()
