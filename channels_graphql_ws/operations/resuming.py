@@ -62,7 +62,8 @@ class Resuming:
             # The method, which may ask them, is not called again.
             permissions = permissions_of_resolver(execution.source)
             yield from ask_permissions(execution, permissions, client.request.id)
-            return (yield from self._resume(RunCursor.decode(given), asked, client, session))
+            cursor = RunCursor.decode(given)
+            return (yield from self._resume(cursor, asked, client, session, execution.name))
         host, mark = runs_of_loop(), _mark(asked)
         run = host.add(options, session.run_owner(), mark)
         feed = LocalFeed(run, 0)
@@ -82,11 +83,17 @@ class Resuming:
             RunCursor(host.token, run.id, 0),
             recovered=None,
             format_error=session.format_error,
+            name=execution.name,
             run=run,
         )
 
     def _resume(
-        self, cursor: RunCursor | None, asked: PreparedOperation, client: Client, session: Session
+        self,
+        cursor: RunCursor | None,
+        asked: PreparedOperation,
+        client: Client,
+        session: Session,
+        name: str,
     ) -> Eager[RunSubscription]:
         feed = None
         if cursor is not None:
@@ -97,6 +104,7 @@ class Resuming:
             cursor,
             recovered=feed is not None,
             format_error=session.format_error,
+            name=name,
         )
 
     def _feed(

@@ -56,6 +56,7 @@ class RunSubscription:
         recovered: whether a client that comes back gets all that it has missed; `None`: it has
             not come back.
         format_error: says what clients are told of an error.
+        name: what to call it in the log.
         run: is to begin when the subscription is live.
     """
 
@@ -67,8 +68,10 @@ class RunSubscription:
         *,
         recovered: bool | None,
         format_error: Formatter,
+        name: str,
         run: Run | None = None,
     ) -> None:
+        self.name = name
         self._feed = feed
         self._member = member
         self._cursor = cursor
@@ -80,6 +83,11 @@ class RunSubscription:
         self._signals: SubscriptionSignals | None = None
         self._has_left = False
         self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def queued(self) -> int:
+        """Return 0: events wait in the run."""
+        return 0
 
     def tell(self, signals: SubscriptionSignals) -> None:
         """Tell receivers of signals what becomes of it; to be called before `open`."""

@@ -32,6 +32,7 @@ from channels_graphql_ws import (
     resumable,
 )
 from channels_graphql_ws.operations import resuming
+from channels_graphql_ws.operations.listing import list_process
 from channels_graphql_ws.operations.revocation import EXPIRED
 from channels_graphql_ws.operations.session import EndpointSession
 from channels_graphql_ws.operations.subscribing import Subscribing
@@ -345,11 +346,20 @@ async def test_the_end_of_a_run_reaches_those_who_come_later(
     assert script.calls == 1
 
 
+def only_run() -> Any:
+    """Give the run of the test."""
+    [run] = runs_of_loop().runs.values()
+    return run
+
+
 async def test_two_clients_watch_one_run(script: Script) -> None:
     first = await Client(script).subscribe()
     script.allow(2)
     await first.gets(2)
     second = await Client(script).subscribe(cursor=first.cursor)
+    await wait_until(lambda: len(only_run().watchers) == 2)
+    listed = (await list_process()).listed
+    assert [(each.subscriptions, each.queued) for each in listed] == [({"count": 1}, 0)] * 2
     script.allow(19)
     assert [await first.ends(), await second.ends()] == ["complete:s"] * 2
     assert first.values == list(range(1, 21))
@@ -614,7 +624,7 @@ async def test_who_comes_back_in_time_keeps_the_run_for_good(script: Script) -> 
     again = await Client(script).subscribe(cursor=cursor)
     script.allow(1)
     await again.gets(1)
-    [run] = runs_of_loop().runs.values()
+    run = only_run()
     assert run._timer is None
     await again.socket.drop()
     assert run._timer is not None
@@ -878,7 +888,7 @@ async def test_rights_that_end_while_the_generator_is_called_begin_nothing(
 ) -> None:
     client = await Client(script).subscribe("subscription { x: late }")
     await wait_until(lambda: script.calls)
-    [run] = runs_of_loop().runs.values()
+    run = only_run()
     run.revoke("over")
     script.allow(1)
     assert await client.ends() == "error:s"
@@ -911,7 +921,7 @@ async def test_a_run_ends_with_the_token_unless_that_was_renewed(
     await client.subscribe()
     script.allow(1)
     await client.gets(1)
-    [run] = runs_of_loop().runs.values()
+    run = only_run()
     lease: Any = run.lease
     lease._scope["expires_at"] = time.time() + (KEPT_FOR if renewed else -1)
     lease.revoke(EXPIRED)
@@ -930,7 +940,7 @@ async def test_who_logs_out_over_the_socket_ends_the_run(script: Script) -> None
 
 async def test_a_shutdown_ends_runs(script: Script) -> None:
     await (await begun(script)).leave()
-    [run] = runs_of_loop().runs.values()
+    run = only_run()
     await run.lease.drain(KEPT_FOR)
     assert script.closed == 1
     assert runs_of_loop().runs == {}
@@ -988,7 +998,7 @@ async def test_patience_with_a_finally_has_an_end(
     monkeypatch.setattr(runs, "CLOSE_TIMEOUT", 0.01)
     first = await Client(script).subscribe("subscription { x: stubborn }")
     await first.gets(1)
-    [run] = runs_of_loop().runs.values()
+    run = only_run()
     await first.socket.drop()
     await run.close_soon(runs.LOST)
     assert "Gave up waiting" in caplog.text
@@ -997,7 +1007,7 @@ async def test_patience_with_a_finally_has_an_end(
 async def test_nothing_is_left_of_a_run(script: Script) -> None:
     first = await begun(script)
     second = await Client(script).subscribe(cursor=first.cursor)
-    [run] = runs_of_loop().runs.values()
+    run = only_run()
     known = [ref(run), ref(run._generator), ref(run.lease)]
     first.socket.stop("s")
     second.socket.stop("s")
@@ -1018,7 +1028,7 @@ async def test_the_context_is_let_go_when_a_generator_has_ended(script: Script) 
     first = await Client(script).subscribe()
     script.allow(1)
     await first.gets(1)
-    [run] = runs_of_loop().runs.values()
+    run = only_run()
     script.allow(20)
     await first.ends()
     assert run._generator is None
@@ -1176,7 +1186,7 @@ async def test_a_generator_that_ends_as_it_is_cancelled_has_ended_only_once(
 ) -> None:
     client = await Client(script).subscribe("subscription { x: polite }")
     await client.gets(1)
-    [run] = runs_of_loop().runs.values()
+    run = only_run()
     assert run.next_at_once("") is False
     run.revoke("over")
     assert await client.ends() == "error:s"
