@@ -62,6 +62,10 @@ COMPLETE: Final = RunEnd()
 LOST: Final = RunEnd(is_lost=True)
 
 
+_closing: set[asyncio.Task[None]] = set()
+"""Held here, or the garbage collector may end one half-way."""
+
+
 class Page(NamedTuple):
     """Some events of a run, in order.
 
@@ -287,6 +291,8 @@ class Run:
         if self.closing is None:
             self._host.runs.pop(self.id, None)
             self.closing = self._loop.create_task(self._close(), context=context_of_nobody())
+            _closing.add(self.closing)
+            self.closing.add_done_callback(_closing.discard)
             self._texts.clear()
             self.end = self.end or end
             if self._timer is not None:

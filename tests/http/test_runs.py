@@ -11,6 +11,7 @@ import graphene
 import pytest
 
 from channels_graphql_ws import GraphqlHttpConsumer, resumable
+from channels_graphql_ws.subscription import runs
 from channels_graphql_ws.subscription.runs import LOST, runs_of_loop
 from http_client import EVENTS, PARTS, ask, exchange, post, posted, streaming
 from support import wait_until
@@ -66,6 +67,7 @@ async def ends_runs() -> AsyncIterator[None]:
     yield
     for run in list(runs_of_loop().runs.values()):
         await run.close_soon(LOST)
+    await wait_until(lambda: not runs._closing)
 
 
 def numbers(stream: bytes) -> list[int]:

@@ -211,6 +211,7 @@ async def nothing_stays_behind() -> AsyncIterator[None]:
     for run in list(runs_of_loop().runs.values()):
         await run.close_soon(runs.LOST)
     assert runs_of_loop().runs == {}
+    await wait_until(lambda: not runs._closing)
 
 
 class Client:
@@ -676,6 +677,7 @@ async def processes(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Processes]
     for host in processes.hosts:
         for run in list(host.runs.values()):
             await run.close_soon(runs.LOST)
+    await wait_until(lambda: not runs._closing)
     assert run_post._posts == {}
     del channel_layers.backends["default"]
     if before is not None:
