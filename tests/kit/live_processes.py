@@ -116,6 +116,10 @@ class Server:
         self._process = process
         self.log = log
 
+    def kill(self) -> None:
+        """End the process without a word."""
+        self._process.kill()
+
     async def url(self) -> str:
         """Wait until the server listens, and tell where."""
         async with asyncio.timeout(GUARD):

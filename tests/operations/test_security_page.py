@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws import client_log
+from channels_graphql_ws import client_log, resumable
 from channels_graphql_ws.concurrency import fairness, threads
 from channels_graphql_ws.execution import (
     breathing,
@@ -157,6 +157,10 @@ def test_each_row_is_of_an_option(name):
 KIB, MIB = 1024, 1024**2
 
 # What nobody can set: the beginning of a row, and what it says in the words of the code.
+RUNS: dict[str, Any] = {
+    name: parameter.default for name, parameter in inspect.signature(resumable).parameters.items()
+}
+
 FIXED = {
     "headers, all together": f"{headers.MAX_HEADERS_SIZE / KIB:g} KiB; "
     f"{headers.MAX_PARSED_LENGTH:,} characters of `Accept`",
@@ -177,6 +181,9 @@ FIXED = {
     "`max_unsent_bytes`": f"{outbox.MEBIBYTE / MIB:g} MiB, and {outbox.FULL_AT} messages,",
     "long queries and mutations": f"{fairness.MOST_LONG_EXECUTIONS} under way on the event loop, "
     f"{threads.SHARE} in threads",
+    "runs of a [`@resumable`]": f"{RUNS['runs_per_user']} of a user (or of an address without "
+    f"one), {RUNS['runs_per_process']:,} in all, each with {RUNS['max_events']:,} events or "
+    f"{RUNS['max_bytes'] / MIB:g} MiB",
     "operations that end at the client's wish": f"{connection.STOPPING_LIMIT:,}",
     "`good_faith_introspection`": f"{limits.MAX_INTROSPECTION_FIELDS} fields",
     "`max_waiting_documents`": f"({documents.LARGE_LIMIT:,} characters or "

@@ -13,12 +13,12 @@ import pytest
 from channels_redis.core import RedisChannelLayer
 from redis.asyncio import Redis
 
-from channels_graphql_ws import GraphqlWsClient
+from channels_graphql_ws import GraphqlWsClient, NoDataError
 from channels_graphql_ws.pubsub import publisher as broadcast
 from channels_graphql_ws.pubsub.hub import Hub, hub_of
 from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
-from live_processes import LAYERS, Processes
+from live_processes import LAYERS, Processes, Server
 from redis_server import RedisServer
 from support import GUARD, FakeListener, wait_until
 
@@ -63,6 +63,36 @@ async def test_what_other_processes_send_reaches_the_clients_of_two_servers(
         # The other room heard nothing of all that, and is still there.
         assert await workers.run(0, "broadcast", "комната 2", "fence") == "done"
         assert await news(clients[0], other) == "fence"
+
+
+async def watched(server: Server, number: int, cursor: str | None = None) -> tuple[Any, Any]:
+    """Give some events of a run, and the cursor to come back with."""
+    client = GraphqlWsClient(await server.url())
+    events = client.subscription("subscription { count }", cursor=cursor, wait_confirmation=True)
+    async with client, events:
+        found = [await anext(events) for _ in range(number)]
+        await client.finalize()
+    values = [event["count"].split() for event in found]
+    # More may have come than was read.
+    return [(pid, int(each)) for pid, each in values], found[-1].cursor
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("layer", LAYERS)
+async def test_a_run_is_found_from_another_server_and_its_loss_is_told(
+    redis_url: str, layer: str
+) -> None:
+    async with Processes(redis_url, layer) as processes:
+        first, second = await processes.server(), await processes.server()
+        begun, cursor = await watched(first, 3)
+        rest, cursor = await watched(second, 20, cursor)
+        again, cursor = await watched(first, 5, cursor)
+        pid = begun[0][0]
+        assert [*begun, *rest, *again] == [(pid, number) for number in range(1, 29)]
+
+        first.kill()
+        with pytest.raises(NoDataError, match="This run is lost"):
+            await watched(second, 1, cursor)
 
 
 @pytest.mark.parametrize("layer", LAYERS)

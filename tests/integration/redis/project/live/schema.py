@@ -1,8 +1,11 @@
 """A subscription to rooms, and the consumer that serves it."""
 
+import asyncio
+import os
+
 import graphene
 
-from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws import GraphqlWsConsumer, Subscription, resumable
 
 
 class OnNews(Subscription):
@@ -26,6 +29,15 @@ class Query(graphene.ObjectType):
 
 class Root(graphene.ObjectType):
     on_news = OnNews.Field()
+    count = graphene.String()
+
+    @resumable(60)
+    async def subscribe_count(root, info):  # noqa: N805 (root, not self)
+        number = 0
+        while True:
+            number += 1
+            yield f"{os.getpid()} {number}"
+            await asyncio.sleep(0.01)  # noqa: TID251 (something that takes time)
 
 
 class Consumer(GraphqlWsConsumer):
