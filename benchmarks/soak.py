@@ -73,7 +73,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--stay", type=float, default=4.0 if is_short else 30.0)
     parser.add_argument("--pause", type=float, default=0.2 if is_short else 4.0)
     parser.add_argument("--hang", type=float, default=1.0 if is_short else 5.0)
-    parser.add_argument("--burst", type=int, default=300 if is_short else 1_000)
+    parser.add_argument("--burst", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 

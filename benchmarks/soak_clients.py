@@ -14,7 +14,7 @@ from websocket_client import WebSocketClient, WebSocketError
 
 FIELDS: Final = {"own": "onOwn", "shared": "onShared", "live": "onLive"}
 SMALL_BUFFER: Final = 16_384
-ANSWER_TIMEOUT: Final = 8.0
+ANSWER_TIMEOUT: Final = 20.0
 LONGEST_WAIT: Final = 2.0
 STALLS_AT_MOST: Final = 4.0
 

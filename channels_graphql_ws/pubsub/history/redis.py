@@ -10,12 +10,23 @@ from weakref import WeakKeyDictionary
 
 from channels_graphql_ws.pubsub.history.interfaces import Entry, Page, Position
 
-_APPEND = """
-local epoch = redis.call('HGET', KEYS[2], 'epoch')
-if not epoch or redis.call('EXISTS', KEYS[1]) == 0 then
+_RUN: Final = """
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
+"""
+"""Name the present run of this Redis; empty where its rights forbid to ask.
+
+One that was started anew from its disk, or has taken over from another, may lack what was
+written last, and would give its numbers to other events. So a history ends with the run.
+"""
+
+_APPEND: Final = f"""{_RUN}
+local known = redis.call('HMGET', KEYS[2], 'epoch', 'run')
+local epoch = known[1]
+if not epoch or known[2] ~= run or redis.call('EXISTS', KEYS[1]) == 0 then
     redis.call('DEL', KEYS[1], KEYS[2])
     epoch = ARGV[4]
-    redis.call('HSET', KEYS[2], 'epoch', epoch)
+    redis.call('HSET', KEYS[2], 'epoch', epoch, 'run', run)
 end
 if KEYS[3] then
     local known = redis.call('HMGET', KEYS[3], 'epoch', 'offset')
@@ -34,7 +45,7 @@ if KEYS[3] then
     redis.call('HSET', KEYS[3], 'epoch', epoch, 'offset', offset)
     redis.call('PEXPIRE', KEYS[3], ARGV[5])
 end
-return {epoch, offset}
+return {{epoch, offset}}
 """
 """Number and keep an event in one step. A history half of which is gone begins anew. A third key
 remembers the place of a durable event: if that is sent again, it is not numbered again."""
@@ -42,14 +53,23 @@ remembers the place of a durable event: if that is sent again, it is not numbere
 IDS_KEPT_FOR: Final = 600_000
 """Milliseconds, at least, in which a durable event that is sent again gets its place again."""
 
-_SINCE = """
-local head = redis.call('HMGET', KEYS[2], 'epoch', 'offset')
-if not head[1] then
+_SINCE: Final = f"""{_RUN}
+local head = redis.call('HMGET', KEYS[2], 'epoch', 'offset', 'run')
+if not head[1] or head[3] ~= run then
     return false
 end
-return {head[1], head[2], redis.call('XRANGE', KEYS[1], ARGV[1], '+')}
+return {{head[1], head[2], redis.call('XRANGE', KEYS[1], ARGV[1], '+')}}
 """
 """Read the place of the last event, and the events behind an offset, in one step."""
+
+_HEAD: Final = f"""{_RUN}
+local head = redis.call('HMGET', KEYS[1], 'epoch', 'offset', 'run')
+if not head[1] or head[3] ~= run then
+    return false
+end
+return {{head[1], head[2]}}
+"""
+"""Read the place of the last event."""
 
 _SHARED: Final = frozenset(
     {"host", "port", "username", "password", "socket_timeout", "socket_connect_timeout"}
@@ -123,8 +143,8 @@ class RedisHistory:
         for client, served in self._by_client(groups):
             async with self._slots(client):
                 heads = await self._read_heads(client, served)
-            for group, (epoch, head) in zip(served, heads, strict=True):
-                found[group] = None if epoch is None else Position(_text(epoch), int(head))
+            for group, head in zip(served, heads, strict=True):
+                found[group] = None if head is None else Position(_text(head[0]), int(head[1]))
         return [found[group] for group in groups]
 
     def _slots(self, client: Any) -> asyncio.Semaphore:
@@ -140,14 +160,14 @@ class RedisHistory:
         if cluster is None:
             pipe = client.pipeline(transaction=False)
             for key in keys:
-                pipe.hmget(key, "epoch", "offset")
+                pipe.eval(_HEAD, 1, key)
             try:
                 heads: Sequence[Any] = await pipe.execute()
             except Exception as error:  # noqa: BLE001 (all but one kind is raised again)
                 cluster = self._cluster_behind(client, error)
             else:
                 return heads
-        return await asyncio.gather(*(cluster.hmget(key, "epoch", "offset") for key in keys))
+        return await asyncio.gather(*(cluster.eval(_HEAD, 1, key) for key in keys))
 
     async def _eval(self, script: str, group: str, *arguments: Any, id: str | None = None) -> Any:
         """Run a script on the keys of a group, in a cluster on the node that has them."""

@@ -11,6 +11,7 @@ import pytest
 from channels.layers import InMemoryChannelLayer
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from redis.asyncio import Redis
 
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.pubsub.history import memory
@@ -18,6 +19,7 @@ from channels_graphql_ws.pubsub.history.interfaces import History, Page, Positio
 from channels_graphql_ws.pubsub.history.memory import MemoryHistory
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.history.redis import RedisHistory
+from redis_server import RedisServer
 from support import FakeLayer, tick
 
 KINDS = [
@@ -173,6 +175,19 @@ async def redis_history(redis_url: str) -> AsyncIterator[tuple[RedisHistory, Any
     assert isinstance(history, RedisHistory)
     yield history, layer.connection(0)
     await layer._layers[asyncio.get_running_loop()].flush()
+
+
+@pytest.mark.redis
+async def test_a_user_without_the_right_to_ask_about_the_server_has_a_history(
+    redis_outage: RedisServer,
+) -> None:
+    async with Redis.from_url(redis_outage.url) as redis:
+        await redis.execute_command("ACL", "SETUSER", "app", "on", ">app", "~*", "+@all", "-info")
+        async with Redis.from_url(redis_outage.url.replace("//", "//app:app@")) as limited:
+            history = RedisHistory(lambda _: limited, "p")
+            place = await append(history, b"a", b"b")
+            assert payloads(await history.since("G", 0)) == [b"a", b"b"]
+            assert await history.heads(["G"]) == [place]
 
 
 test_half_a_history_is_no_history = pytest.mark.redis(test_half_a_history_is_no_history)

@@ -31,14 +31,8 @@ class FakeRedis:
         self.asked.append(arguments)
         return self._answer()
 
-    def pipeline(self, *, transaction: bool) -> FakeRedis:
-        return self
-
-    def hmget(self, *arguments: Any) -> None:
-        self.asked.append(arguments)
-
-    async def execute(self) -> Any:
-        return self._answer()
+    def pipeline(self, *, transaction: bool) -> FakePipeline:
+        return FakePipeline(self)
 
     def _answer(self) -> Any:
         answer = self.answers.pop(0)
@@ -60,12 +54,17 @@ MOVED = [
 ]
 
 
-class FakeCluster(FakeRedis):
-    """A client of a whole cluster: it has no pipelines over its nodes."""
+class FakePipeline:
+    """Asks when it is executed; all answers are one."""
 
-    async def hmget(self, *arguments: Any) -> Any:  # type: ignore[override]
-        self.asked.append(arguments)
-        return self._answer()
+    def __init__(self, redis: FakeRedis) -> None:
+        self._redis = redis
+
+    def eval(self, script: str, *arguments: Any) -> None:
+        self._redis.asked.append(arguments)
+
+    async def execute(self) -> Any:
+        return self._redis._answer()
 
 
 KEYS = ("p:history:{G}:events", "p:history:{G}:head")
@@ -102,26 +101,26 @@ async def test_a_client_that_decodes_is_as_good_as_one_that_does_not(decodes: bo
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
-    cluster = FakeCluster()
+def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeRedis:
+    cluster = FakeRedis()
     monkeypatch.setattr(redis_history, "_cluster_of", lambda _: cluster)
     return cluster
 
 
 @pytest.mark.parametrize("error", MOVED, ids=["own", "text", "pipeline", "tuple"])
 async def test_a_node_of_a_cluster_that_has_no_such_key_is_asked_once(
-    cluster: FakeCluster, error: Exception
+    cluster: FakeRedis, error: Exception
 ) -> None:
     node = FakeRedis(error)
     history = RedisHistory(lambda _: node, "p")
-    cluster.answers = [[b"e1", 1], [b"e1", b"1", []], [b"e1", b"1"], [None, None]]
+    cluster.answers = [[b"e1", 1], [b"e1", b"1", []], [b"e1", b"1"], None]
     assert await history.append("G", b"1", 10, 60) == Position("e1", 1)
     assert await history.since("G", 1) == (Position("e1", 1), [])
     assert await history.heads(["G", "H"]) == [Position("e1", 1), None]
     assert len(node.asked) == 1
 
 
-async def test_a_cluster_is_found_when_heads_are_asked_for_too(cluster: FakeCluster) -> None:
+async def test_a_cluster_is_found_when_heads_are_asked_for_too(cluster: FakeRedis) -> None:
     node = FakeRedis(MovedError("14371 127.0.0.1:7001"), MovedError("again"))
     history = RedisHistory(lambda _: node, "p")
     cluster.answers = [[b"e1", b"1"], [b"e1", 2]]
@@ -133,7 +132,7 @@ async def test_a_cluster_is_found_when_heads_are_asked_for_too(cluster: FakeClus
 
 @pytest.mark.parametrize("kind", [OSError, ResponseError])
 async def test_other_errors_of_redis_are_raised(
-    cluster: FakeCluster, kind: type[Exception]
+    cluster: FakeRedis, kind: type[Exception]
 ) -> None:
     history = RedisHistory(lambda _: FakeRedis(kind("no Redis")), "p")
     with pytest.raises(kind, match="no Redis"):
@@ -151,7 +150,7 @@ async def test_a_cluster_is_reached_as_one_of_its_nodes_is() -> None:
 
 
 async def test_heads_are_asked_for_once_for_each_host() -> None:
-    one, two = FakeRedis([[b"e1", b"1"], [None, None]]), FakeRedis([[b"e2", b"2"]])
+    one, two = FakeRedis([[b"e1", b"1"], None]), FakeRedis([[b"e2", b"2"]])
     history = RedisHistory(lambda group: two if group == "B" else one, "p")
     assert await history.heads(["A", "B", "C"]) == [Position("e1", 1), Position("e2", 2), None]
 
