@@ -27,6 +27,11 @@ class Connection(WebSocketClient):
         self.seat: Seat | None = None
         self.operation = 0
 
+    def read_on(self) -> None:
+        """Read as everybody does."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
     def take(self, message: dict[str, Any]) -> None:
         """Hand results on at once: there are many."""
         if self.seat is None or "id" not in message:
@@ -43,6 +48,7 @@ class Seat:
         ports: those of the servers; they change when a server is started again.
         stay: seconds after which it does something, on the average.
         is_slow: whether it stops to read now and then.
+        door: lets some clients in at a time.
         chance: random numbers.
     """
 
@@ -53,6 +59,7 @@ class Seat:
         *,
         stay: float,
         is_slow: bool,
+        door: asyncio.Semaphore,
         chance: random.Random,
     ) -> None:
         self.room = room
@@ -65,6 +72,7 @@ class Seat:
         self._ports = ports
         self._stay = stay
         self._is_slow = is_slow
+        self._door = door
         self._chance = chance
         self._cursor: str | None = None
         self._connection: Connection | None = None
@@ -99,7 +107,7 @@ class Seat:
         """Do nothing any more but read, and come back if the connection is lost."""
         self.is_calm = True
         if self._connection is not None:
-            self._connection.transport.resume_reading()
+            self._connection.read_on()
 
     def take(self, message: dict[str, Any]) -> None:
         """Take a message of the present operation."""
@@ -132,8 +140,8 @@ class Seat:
             self.account.came_back(recovered=extensions["recovered"])
 
     async def _come(self) -> Connection:
-        port = self._chance.choice(self._ports())
-        async with asyncio.timeout(ANSWER_TIMEOUT):
+        async with self._door, asyncio.timeout(ANSWER_TIMEOUT):
+            port = self._chance.choice(self._ports())
             connection = await Connection.connect(
                 port, receive_buffer=SMALL_BUFFER if self._is_slow else None
             )
@@ -186,9 +194,10 @@ class Seat:
     async def _act(self, connection: Connection) -> bool:
         """Do something at random; return whether the connection has ended."""
         if self._is_slow:
-            connection.transport.pause_reading()
+            if not connection.transport.is_closing():
+                connection.transport.pause_reading()
             await asyncio.sleep(self._chance.uniform(0, STALLS_AT_MOST))
-            connection.transport.resume_reading()
+            connection.read_on()
             return False
         match self._chance.randrange(4):
             case 0:

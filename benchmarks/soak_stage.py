@@ -21,6 +21,7 @@ from soak_clients import FIELDS, Seat
 CHECK_EVERY: Final = 2.0
 ANSWER_TIMEOUT: Final = 20.0
 SETTLE_TIMEOUT: Final = 60.0
+AT_ONCE: Final = 250
 SAMPLE_EVERY: Final = 2.0
 MEMORY_NOISE_KIB: Final = 24_576
 SPARE_TASKS: Final = 4
@@ -107,12 +108,14 @@ class Stage:
         chance = random.Random(setting.seed)  # noqa: S311 (it need not be hard to guess)
         kinds = list(FIELDS)
         self.rooms = [f"{kinds[n % len(kinds)]}-{n}" for n in range(setting.rooms)]
+        door = asyncio.Semaphore(AT_ONCE)
         self.seats = [
             Seat(
                 self.rooms[number % setting.rooms],
                 self.ports,
                 stay=setting.stay,
                 is_slow=number % SLOW_ONE_IN == 0,
+                door=door,
                 chance=random.Random(chance.random()),  # noqa: S311 (as above)
             )
             for number in range(setting.clients)

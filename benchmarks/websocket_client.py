@@ -95,6 +95,9 @@ class WebSocketClient(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take whole frames out of the stream of bytes."""
+        if self.opened.cancelled():
+            # Nobody waits for it any more.
+            return
         self._buffer += data
         if not self.opened.done():
             self._take_handshake()

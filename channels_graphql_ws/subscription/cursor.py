@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgpack
 
-from channels_graphql_ws.pubsub.history.interfaces import Position
+from channels_graphql_ws.pubsub.history.interfaces import UNKNOWN, Position
 
 LONGEST: Final = 8_192
 """Characters of a cursor that are looked at; ours are shorter."""
@@ -36,8 +37,14 @@ class CursorCodec:
         self._mark = hashlib.sha256(names).digest()[:6]
 
     def encode(self, places: Mapping[str, Position]) -> str:
-        """Return the cursor of these places."""
-        ordered = [tuple(places[group]) for group in sorted(self._groups)]
+        """Return the cursor of these places.
+
+        A group without events has no epoch yet, and instead of an offset the time, in seconds: as
+        long as its history could not have come and gone since then, nothing can be missing.
+        """
+        now = int(time.time())
+        places_in_order = [places[group] for group in sorted(self._groups)]
+        ordered = [(UNKNOWN, now) if p.epoch == UNKNOWN else tuple(p) for p in places_in_order]
         data: Any = msgpack.packb([_VERSION, self._mark, ordered])
         return urlsafe_b64encode(data).rstrip(b"=").decode()
 

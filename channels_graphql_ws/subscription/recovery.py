@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import time
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from django.core.exceptions import SynchronousOnlyOperation
 
@@ -14,15 +15,18 @@ from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.exceptions import PayloadDecodeError
 from channels_graphql_ws.pubsub.channel_reader import asked
-from channels_graphql_ws.pubsub.history.interfaces import Entry, Page, Position
+from channels_graphql_ws.pubsub.history.interfaces import UNKNOWN, Entry, Page, Position
 from channels_graphql_ws.pubsub.history.of_layer import history_of
-from channels_graphql_ws.pubsub.history.tracker import UNKNOWN
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.pubsub.origin import Origin
 from channels_graphql_ws.subscription.cursor import CursorCodec
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
+
+CERTAIN_PART: Final = 0.9
+"""How much of its time to live a history certainly lasts, by clocks that differ a little, and
+though an event may have been on its way when a cursor was made."""
 
 
 class Restored(NamedTuple):
@@ -56,6 +60,7 @@ class Recovery:
         self._hub = hub
         self._groups = groups
         self._cursor = cursor
+        self._certain_for = ttl * CERTAIN_PART
         self._tracked = hub.track(groups, ttl)
         self.places: dict[str, Position] = {}
         """Where a client goes on that did not come back, once that is known."""
@@ -73,28 +78,30 @@ class Recovery:
             return Restored(places, None, ())
         wanted = CursorCodec(self._groups).decode(self._cursor)
         pages = {} if wanted is None else await self._pages(wanted)
-        if wanted is None or not all(_is_complete(pages[g], wanted[g]) for g in self._groups):
+        if wanted is None or not all(self._is_complete(pages[g], wanted[g]) for g in wanted):
             return Restored(places, recovered=False, missed=())
         return Restored(wanted, recovered=True, missed=await _notifications(pages))
+
+    def _is_complete(self, page: Page | None, place: Position) -> bool:
+        """Return whether nothing is missing behind a place."""
+        if place.epoch != UNKNOWN:
+            return page is not None and page.is_complete_after(place)
+        # There was no event at that time, and since then no history can have expired.
+        is_certain = time.time() - place.offset < self._certain_for
+        return is_certain and (
+            page is None or page.is_complete_after(Position(page.head.epoch, 0))
+        )
 
     async def _pages(self, wanted: dict[str, Position]) -> dict[str, Page | None]:
         history = history_of(self._hub.layer)
 
         async def ask() -> list[Page | None]:
-            since = (history.since(group, wanted[group].offset) for group in self._groups)
+            offsets = {g: 0 if at.epoch == UNKNOWN else at.offset for g, at in wanted.items()}
+            since = (history.since(group, offsets[group]) for group in self._groups)
             return list(await asyncio.gather(*since))
 
         pages = await asked(ask, "give its history")
         return dict(zip(self._groups, pages, strict=True))
-
-
-def _is_complete(page: Page | None, place: Position) -> bool:
-    """Return whether nothing is missing behind a place."""
-    begins = place == Position(UNKNOWN, 0)
-    if page is None:
-        # Nothing was broadcast to this group, neither then nor since.
-        return begins
-    return page.is_complete_after(Position(page.head.epoch, 0) if begins else place)
 
 
 async def _notifications(pages: dict[str, Page | None]) -> list[Notification]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+UNKNOWN: Final = ""
+"""The epoch of a place before the first event: any history may follow."""
 
 
 class Position(NamedTuple):

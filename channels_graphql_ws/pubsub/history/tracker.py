@@ -8,7 +8,7 @@ from contextvars import Context
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, pause_after, within
-from channels_graphql_ws.pubsub.history.interfaces import History, Page, Position
+from channels_graphql_ws.pubsub.history.interfaces import UNKNOWN, History, Page, Position
 from channels_graphql_ws.pubsub.local import Message
 from channels_graphql_ws.pubsub.origin import Origin
 
@@ -21,9 +21,6 @@ Deliver = Callable[[Message, Origin], None]
 
 SLACK = 1.0
 """Seconds by which an event may come later than its history begins to expire."""
-
-UNKNOWN = ""
-"""The epoch of a place before the first event: any history may follow."""
 
 
 class Tracker:

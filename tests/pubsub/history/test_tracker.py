@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from channels_graphql_ws.pubsub import channel_reader
 from channels_graphql_ws.pubsub.history import tracker as tracker_module
-from channels_graphql_ws.pubsub.history.interfaces import Page, Position
+from channels_graphql_ws.pubsub.history.interfaces import UNKNOWN, Page, Position
 from channels_graphql_ws.pubsub.history.memory import MemoryHistory
-from channels_graphql_ws.pubsub.history.tracker import UNKNOWN, Tracker
+from channels_graphql_ws.pubsub.history.tracker import Tracker
 from channels_graphql_ws.pubsub.origin import Origin
 from support import wait_until
 
