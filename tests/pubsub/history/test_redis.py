@@ -131,9 +131,7 @@ async def test_a_cluster_is_found_when_heads_are_asked_for_too(cluster: FakeRedi
 
 
 @pytest.mark.parametrize("kind", [OSError, ResponseError])
-async def test_other_errors_of_redis_are_raised(
-    cluster: FakeRedis, kind: type[Exception]
-) -> None:
+async def test_other_errors_of_redis_are_raised(cluster: FakeRedis, kind: type[Exception]) -> None:
     history = RedisHistory(lambda _: FakeRedis(kind("no Redis")), "p")
     with pytest.raises(kind, match="no Redis"):
         await history.append("G", b"1", 10, 60)
