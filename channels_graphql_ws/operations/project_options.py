@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 
 from channels_graphql_ws.operations.defaults import option_defaults
 from channels_graphql_ws.operations.option_values import check_values, option_names
@@ -40,7 +41,11 @@ def problems() -> Iterator[str]:
     known = _option_keys() if given else {}
     for key, value in given.items():
         if key in DEFAULTS:
-            problem = problem_of(key, value) or _problem_of_prefix(key, value)
+            problem = (
+                problem_of(key, value)
+                or _problem_of_prefix(key, value)
+                or _problem_of_databases(key, value)
+            )
         elif key in known:
             problem = _problem_of_option(key, known[key])
         else:
@@ -71,6 +76,14 @@ def _problem_of_prefix(key: str, value: object) -> str | None:
             group_name(value, "", None)
         except ValueError as error:
             return f"{NAME}[{key!r}]: {error}"
+    return None
+
+
+def _problem_of_databases(key: str, value: Any) -> str | None:
+    if key == "OUTBOX_DATABASES" and value is not None:
+        unknown = next((alias for alias in value if alias not in connections.settings), None)
+        if unknown is not None:
+            return f"{NAME}[{key!r}] has {unknown!r}, which is not a key of DATABASES"
     return None
 
 

@@ -60,7 +60,9 @@ def databases() -> list[str]:
     """Return the aliases of the databases that may hold rows for this process."""
     named = project_settings.get("OUTBOX_DATABASES")
     if named is not None:
-        return [alias for alias in named if not _is_in_memory(alias)]
+        return [
+            alias for alias in named if alias in connections.settings and not _is_in_memory(alias)
+        ]
     return [
         alias
         for alias in connections
@@ -112,6 +114,8 @@ def _claimed(row: OutboxEvent) -> Claimed:
         return Claimed(row, error=error)
     for _, each in addressed:
         each.message["id"] = row.event
+        # Each attempt that fails would count as an event that was lost.
+        each.is_numbered = False
     return Claimed(row, addressed)
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from asgiref.sync import sync_to_async
 from channels.layers import InMemoryChannelLayer
+from django.core.exceptions import ImproperlyConfigured
 from django.db import (
     DEFAULT_DB_ALIAS,
     OperationalError,
@@ -26,6 +27,7 @@ from channels_graphql_ws.operations.mounting import mounted
 from channels_graphql_ws.outbox.models import OutboxEvent
 from channels_graphql_ws.pubsub import local, publisher
 from channels_graphql_ws.pubsub.outgoing import SENT, Sent
+from channels_graphql_ws.settings import NAME, project_settings
 from channels_graphql_ws.subscription.groups import topic_of
 from channels_graphql_ws.subscription.sending import Addressed, send, send_in_task
 
@@ -48,6 +50,7 @@ class DurableSender:
 
     Raises:
         ConnectionDoesNotExist: there is no such database.
+        ImproperlyConfigured: no process looks into the outbox of that database.
     """
 
     __slots__ = ("_cls", "_group", "_using")
@@ -58,6 +61,12 @@ class DurableSender:
         self._using = DEFAULT_DB_ALIAS if using is None else using
         # Now, and not in a task that nobody may await.
         connections[self._using]
+        looked_at = project_settings.get("OUTBOX_DATABASES")
+        if looked_at is not None and self._using not in looked_at:
+            raise ImproperlyConfigured(
+                f"Nobody looks into the outbox of the database {self._using!r}: add it to "
+                f"{NAME}['OUTBOX_DATABASES']"
+            )
 
     def send(self, outgoing: Sequence[Addressed]) -> asyncio.Future[None] | Sent:
         """Write the row; in a coroutine, what is returned has to be awaited."""

@@ -29,6 +29,8 @@ class Outgoing:
     """The group, as its sender calls it."""
     keep: tuple[int, float] | None = None
     """How many events of the group its history keeps, and for how many seconds."""
+    is_numbered: bool = True
+    """Whether receivers are to notice if it is lost; not if it was sent before, perhaps."""
 
     @property
     def about(self) -> str:

@@ -98,7 +98,7 @@ class Lane:
         message = outgoing.message
         # A message that is sent again keeps its number: who got it before drops it.
         is_new = message.get("type") == "broadcast" and "serial" not in message
-        if is_new and outgoing.keep is None:
+        if is_new and outgoing.keep is None and outgoing.is_numbered:
             self._numbering.number(message)
             if self._announcing is None:
                 self._announce_later(loop)

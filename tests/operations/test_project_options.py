@@ -118,6 +118,14 @@ def test_functions_are_named_by_dotted_paths_and_what_is_set_is_kept_by_safety()
             {"GROUP_NAME_PREFIX": "a b"},
             r"\['GROUP_NAME_PREFIX'\]: group_name_prefix 'a b' must be",
         ),
+        (
+            {"OUTBOX_DATABASES": "default"},
+            r"\['OUTBOX_DATABASES'\] is 'default', it must be a list",
+        ),
+        (
+            {"OUTBOX_DATABASES": ["default", "nowhere"]},
+            r"\['OUTBOX_DATABASES'\] has 'nowhere', which is not a key of DATABASES",
+        ),
         ({"GROUP_NAME_PREFIX": 7}, r"\['GROUP_NAME_PREFIX'\] is 7, it must be a string"),
     ],
 )

@@ -160,6 +160,12 @@ def test_mistakes_are_told_at_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_a_database_that_nobody_looks_at_is_refused(settings: Any) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {"OUTBOX_DATABASES": ["other"]}
+    with pytest.raises(ImproperlyConfigured, match=r"'default': add it to .*OUTBOX_DATABASES"):
+        sold("tea")
+
+
 @pytest.mark.usefixtures("bare_database")
 def test_a_missing_table_is_told_at_the_call() -> None:
     with pytest.raises(OperationalError, match="no such table") as caught:

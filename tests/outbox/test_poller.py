@@ -318,6 +318,13 @@ def test_a_class_whose_types_were_renamed_is_found_by_its_path(database: Path) -
     assert isinstance(lost.error, LookupError)
 
 
+def test_attempts_are_not_numbered(database: Path) -> None:
+    """Receivers would count each one that fails as an event that was lost."""
+    leave("tea")
+    [found] = rows.claim("default")
+    assert [outgoing.is_numbered for _, outgoing in found.addressed] == [False]
+
+
 def test_a_class_is_imported_if_nothing_has_done_it(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,7 +339,8 @@ def test_a_class_is_imported_if_nothing_has_done_it(
 def test_which_databases_are_looked_at(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The other one is in memory, where nobody else can have written.
     assert rows.databases() == ["default"]
-    with override_settings(CHANNELS_GRAPHQL_WS={"OUTBOX_DATABASES": ["other", "default"]}):
+    names = ["other", "default", "nowhere"]
+    with override_settings(CHANNELS_GRAPHQL_WS={"OUTBOX_DATABASES": names}):
         assert rows.databases() == ["default"]
     monkeypatch.setitem(connections.settings["default"]["TEST"], "MIRROR", "other")
     assert rows.databases() == []

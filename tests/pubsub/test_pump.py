@@ -284,6 +284,13 @@ async def test_what_is_sent_again_keeps_its_number_and_place(layer: Hanging) -> 
     assert layer.sent[1] == placed
 
 
+async def test_what_may_have_been_sent_before_is_not_numbered(layer: Hanging) -> None:
+    message = {"type": "broadcast", "group": "b", "payload": b"", "id": "one"}
+    await publisher.send_soon(layer, Outgoing(message, "OnEvent", is_numbered=False))
+    assert layer.sent == [message]
+    assert "serial" not in message
+
+
 class OwnHistory:
     """A history of a project, which knows nothing of ids."""
 
