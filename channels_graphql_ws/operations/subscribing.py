@@ -220,7 +220,7 @@ class Subscribing:
     ) -> Eager[GeneratorSubscription | RunSubscription]:
         """Set up a subscription to what the user's method yields."""
         subscription: GeneratorSubscription | RunSubscription
-        options, told = resumable_options(execution.source), None
+        options, told = resumable_options(execution.definition), None
         if options is None:
             source = yield from execution.call_once(execution.source, "A subscription to")
             subscription = GeneratorSubscription(

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Protocol
 from graphql import (
     ExecutionResult,
     GraphQLError,
+    GraphQLField,
     GraphQLResolveInfo,
     GraphQLSchema,
     MiddlewareManager,
@@ -175,6 +176,11 @@ class EventExecution:
             if meta.filter_event is not None and not runs_on_loop(meta.filter_event):
                 name = f"`filter_event` of {self.name}"
                 self._filter_placement = placements.of(self.source, name)
+
+    @property
+    def definition(self) -> GraphQLField:
+        """The field of the schema."""
+        return self._field.root.definition
 
     @property
     def name(self) -> str:

@@ -21,7 +21,7 @@ from channels_graphql_ws.spelling import (
     takes_info,
 )
 from channels_graphql_ws.subscription.field import Hook
-from channels_graphql_ws.subscription.resumable import resumable_options
+from channels_graphql_ws.subscription.resumable import is_resumable
 
 if TYPE_CHECKING:
     from channels_graphql_ws.subscription.declaration import Subscription
@@ -190,7 +190,7 @@ def check_not_resumable(cls: type[Subscription], *hooks: Hook | None) -> None:
     Raises:
         TypeError: one is.
     """
-    if any(resumable_options(hook) is not None for hook in hooks):
+    if any(map(is_resumable, hooks)):
         refuse(
             TypeError(
                 f"Subscription {cls.__qualname__!r}: @resumable is for generators outside of "

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final, TypeVar
 
+from graphql import GraphQLField
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 _MARK: Final = "_channels_graphql_ws_resumable"
@@ -75,9 +77,20 @@ def resumable(
     return decorate
 
 
-def resumable_options(source: object) -> Resumable | None:
-    """Return the options of a method that is declared so, `None` for any other."""
-    return getattr(source, _MARK, None)
+def is_resumable(function: object) -> bool:
+    """Return whether a function is declared so."""
+    return getattr(function, _MARK, None) is not None
+
+
+def resumable_options(definition: GraphQLField) -> Resumable | None:
+    """Return the options of a field whose method is declared so, `None` for any other."""
+    options: Resumable | None = getattr(definition.subscribe, _MARK, None)
+    if options is None and definition.extensions:
+        # Strawberry calls the method by a function of its own.
+        field = definition.extensions.get("strawberry-definition")
+        resolver = getattr(field, "base_resolver", None)
+        options = getattr(getattr(resolver, "wrapped_func", None), _MARK, None)
+    return options
 
 
 def _check(function: Any) -> None:

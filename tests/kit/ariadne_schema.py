@@ -2,6 +2,8 @@
 
 from ariadne import MutationType, ObjectType, QueryType, SubscriptionType, make_executable_schema
 
+from channels_graphql_ws import resumable
+
 SDL = """
     type Query {
         hello(name: String! = "world"): String!
@@ -10,7 +12,7 @@ SDL = """
     }
     type Mutation { add(one: Int!, other: Int!): Int! }
     type Event { number: Int!, text: String! }
-    type Subscription { count(to: Int!): Event!, heard(group: String!): String! }
+    type Subscription { count(to: Int!): Event!, heard(group: String!): String!, kept: String! }
 """
 
 query, mutation, subscription = QueryType(), MutationType(), SubscriptionType()
@@ -53,8 +55,16 @@ async def generate_heard(root, info, group):
             yield message["text"]
 
 
+@subscription.source("kept")
+@resumable(60)
+async def generate_kept(root, info):
+    for word in ("to", "be"):
+        yield word
+
+
 @subscription.field("count")
 @subscription.field("heard")
+@subscription.field("kept")
 def resolve_event(root, info, **arguments):
     return root
 

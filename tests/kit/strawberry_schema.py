@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 
 import strawberry
 
+from channels_graphql_ws import resumable
+
 
 @strawberry.type
 class Query:
@@ -51,6 +53,12 @@ class Subscription:
             yield "live"
             async for message in messages:
                 yield message["text"]
+
+    @strawberry.subscription
+    @resumable(60)
+    async def kept(self) -> AsyncIterator[str]:
+        for word in ("to", "be"):
+            yield word
 
 
 schema = strawberry.Schema(query=Query, mutation=Mutation, subscription=Subscription)

@@ -17,7 +17,7 @@ import graphene
 import pytest
 from channels.layers import InMemoryChannelLayer, channel_layers
 from django.contrib.auth.models import AnonymousUser
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLField, GraphQLInt
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import (
@@ -43,6 +43,7 @@ from channels_graphql_ws.shutdown import connections_of_loop
 from channels_graphql_ws.signals import subscribed, unsubscribed
 from channels_graphql_ws.subscription import run_post, runs
 from channels_graphql_ws.subscription.cursor import CursorCodec
+from channels_graphql_ws.subscription.resumable import resumable_options
 from channels_graphql_ws.subscription.run_cursor import RunCursor
 from channels_graphql_ws.subscription.runs import RunHost, runs_of_loop
 from channels_graphql_ws.testing import GraphqlWsTransport
@@ -1195,3 +1196,15 @@ async def test_a_generator_that_ends_as_it_is_cancelled_has_ended_only_once(
     await run.close_soon(runs.LOST)
     assert client.codes == ["RIGHTS_ENDED"]
     await client.socket.drop()
+
+
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_a_method_of_strawberry_is_found_behind_its_function(is_declared: bool) -> None:
+    async def count() -> AsyncIterator[int]:
+        yield 1
+
+    method = resumable(5)(count) if is_declared else count
+    field = SimpleNamespace(base_resolver=SimpleNamespace(wrapped_func=method))
+    definition = GraphQLField(GraphQLInt, extensions={"strawberry-definition": field})
+    options = resumable_options(definition)
+    assert (None if options is None else options.resume_for) == (5 if is_declared else None)

@@ -7,9 +7,12 @@ from channels.layers import get_channel_layer
 from graphql import ExecutionResult
 
 from channels_graphql_ws import GraphqlProtocolTypeRouter, GraphqlWsConsumer
+from channels_graphql_ws.subscription.runs import LOST, runs_of_loop
 from channels_graphql_ws.testing import (
     GraphqlHttpClient,
     GraphqlWebsocketCommunicator,
+    GraphqlWsClient,
+    GraphqlWsTransport,
     SyncGraphqlHttpClient,
 )
 
@@ -71,6 +74,21 @@ async def test_a_generator_that_fails_ends_its_subscription(socket):
     results = [each async for each in socket.subscribe(COUNT, {"to": 3})]
     assert results[:2] == COUNTED
     assert "I cannot count so far" in results[-1].errors[0].message
+
+
+async def test_a_generator_may_survive_its_connection(schema):
+    consumer = type("Consumer", (GraphqlWsConsumer,), {"schema": schema})
+    client = GraphqlWsClient(GraphqlWsTransport(consumer.as_asgi(), "/"))
+    async with client, client.subscription("subscription { kept }") as events:
+        first = await anext(events)
+        await client.finalize()
+    client = GraphqlWsClient(GraphqlWsTransport(consumer.as_asgi(), "/"))
+    async with client, client.subscription("subscription { kept }", cursor=first.cursor) as events:
+        rest = [each async for each in events]
+    assert [each["kept"] for each in (first, *rest)] == ["to", "be"]
+    assert [each.recovered for each in rest] == [True]
+    for run in list(runs_of_loop().runs.values()):
+        await run.close_soon(LOST)
 
 
 async def test_other_channels_code_feeds_a_subscription(socket):
