@@ -165,7 +165,7 @@ class Subscribing:
             recovery = self._recovery(asked, execution, hub, groups)
             must_wait = hub.listen(subscription.listener, groups)
             # Each once, as `groups` are; the first one has no name.
-            named = dict.fromkeys(names or ())
+            named: dict[Any, None] = dict.fromkeys(names or ())
             named.pop(None, None)
             if named:
                 hub.name_groups(dict(zip(groups[1:], named, strict=True)))
