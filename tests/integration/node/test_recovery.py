@@ -1,15 +1,19 @@
-"""The recipe of the docs, with the real client of npm: no event is lost over restarts."""
+"""The recipe of the docs, with real clients of npm: no event is lost over restarts."""
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
 
 import graphene
 import pytest
+from channels.routing import ProtocolTypeRouter
 
-from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
+from http_client import listeners
+from support import tick, wait_until
 
 pytestmark = pytest.mark.node
 
@@ -37,6 +41,11 @@ class Consumer(GraphqlWsConsumer):
     confirm_subscriptions = True
 
 
+class HttpConsumer(GraphqlHttpConsumer):
+    schema = Consumer.schema
+    confirm_subscriptions = True
+
+
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     [text] = re.findall(r"^```js\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
@@ -56,13 +65,21 @@ async def numbers(node: Any, count: int) -> list[Any]:
     return found
 
 
+@pytest.mark.parametrize("client", ["graphql-ws", "graphql-sse", "apollo"])
 async def test_every_event_arrives_once_and_in_order_over_restarts(
-    serve: Any, start_node: Any, recipe: Path
+    serve: Any, start_node: Any, recipe: Path, client: str, settings: Any
 ) -> None:
-    application = Consumer.as_asgi()
-    async with serve(application) as port:
-        node = await start_node("recovery.mjs", str(recipe), f"ws://127.0.0.1:{port}/")
-        assert (await node.line())["number"] is None
+    settings.ALLOWED_HOSTS = ["127.0.0.1"]
+    application = ProtocolTypeRouter(
+        {"websocket": Consumer.as_asgi(), "http": HttpConsumer.as_asgi()}
+    )
+    # A stream over HTTP is cut off, and not waited for.
+    serve = functools.partial(serve, application, timeout_graceful_shutdown=0)
+    async with serve() as port:
+        node = await start_node("recovery.mjs", str(recipe), str(port), client)
+        # Apollo Client keeps the confirmation to itself.
+        await wait_until(listeners)
+        await tick(100)
         for number in range(3):
             await OnTick.broadcast(payload=number)
         assert await numbers(node, 3) == [0, 1, 2]
@@ -70,7 +87,7 @@ async def test_every_event_arrives_once_and_in_order_over_restarts(
         # Nobody is there.
         for number in range(10 * restart, 10 * restart + 3):
             await OnTick.broadcast(payload=number)
-        async with serve(application, port):
+        async with serve(port):
             assert await numbers(node, 3) == [10 * restart, 10 * restart + 1, 10 * restart + 2]
             await OnTick.broadcast(payload=10 * restart + 3)
             assert await numbers(node, 1) == [10 * restart + 3]
