@@ -199,6 +199,31 @@ class RedisPubSubTraits(LayerTraits):
         return self.layer._get_layer()
 
 
+class PostgresTraits(LayerTraits):
+    """`channels_postgres`: a group's members are rows, and one LISTEN serves a process."""
+
+    has_capacity = False
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(layer)
+        # With 0, its default, a membership does not end; each renewal would be one more row.
+        self.forgets_members = layer.group_expiry > 0
+        self._listening: asyncio.Task[None] | None = None
+
+    async def start_over(self) -> None:
+        """Listen anew: the layer takes a LISTEN whose connection was cut for one that listens."""
+        listens = self.layer.listener_task_is_running
+        if listens is not None:
+            listens.clear()
+            self._listening = asyncio.create_task(self.layer.listen_to_all_channels())
+            waiting = asyncio.create_task(listens.wait())
+            # It ends early if the database cannot be reached.
+            await asyncio.wait([self._listening, waiting], return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            if self._listening.done():
+                self._listening.result()
+
+
 async def _cut(clients: Iterable[Any]) -> None:
     pools = [client.connection_pool.disconnect(inuse_connections=True) for client in clients]
     await asyncio.gather(*pools, return_exceptions=True)
@@ -208,6 +233,7 @@ _KINDS: tuple[tuple[str, str, type[LayerTraits]], ...] = (
     ("channels_redis.core", "RedisChannelLayer", RedisTraits),
     ("channels_redis.pubsub", "RedisPubSubChannelLayer", RedisPubSubTraits),
     ("channels.layers", "InMemoryChannelLayer", ProvingTraits),
+    ("channels_postgres.core", "PostgresChannelLayer", PostgresTraits),
 )
 
 

@@ -146,7 +146,8 @@ class LayerWatch:
         self._back_at = self._loop.time()
         self._lost_groups = self._reconnects = self._overloads = 0
         # A member is dropped `group_expiry` seconds after it joined, without a word.
-        expiry: float = getattr(layer, "group_expiry", 86_400)
+        # With 0 it stays for ever on some layers, and none could be renewed that soon.
+        expiry: float = getattr(layer, "group_expiry", 0) or 86_400
         self._renew_every = max(SHORTEST_RENEWAL, min(RENEW_EVERY, expiry / 3))
 
     @property

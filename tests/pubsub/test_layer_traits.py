@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from channels_graphql_ws.pubsub.layer_traits import traits_of
+from support import tick
 
 HOSTS = ["redis://127.0.0.1:1/0", "redis://127.0.0.1:2/0"]
 KINDS = pytest.mark.parametrize("kind", [RedisChannelLayer, RedisPubSubChannelLayer])
@@ -105,6 +108,63 @@ async def test_the_pubsub_layer_can_start_over_and_others_keep_what_they_have() 
     await traits_of(other).start_over()
     await traits_of(object()).cut_connections([0])
     assert "mine" in other.channels
+
+
+class PostgresChannelLayer:
+    """What is used of the layer of `channels_postgres`."""
+
+    group_expiry = 0
+    is_away = False
+
+    def __init__(self) -> None:
+        self.listener_task_is_running: asyncio.Event | None = None
+        self.stops = asyncio.Event()
+        self.listens = 0
+
+    async def listen_to_all_channels(self) -> None:
+        if self.is_away:
+            raise OSError("no PostgreSQL")
+        self.listens += 1
+        assert self.listener_task_is_running is not None
+        self.listener_task_is_running.set()
+        await self.stops.wait()
+
+
+@pytest.fixture
+def postgres(monkeypatch: pytest.MonkeyPatch) -> PostgresChannelLayer:
+    module = SimpleNamespace(PostgresChannelLayer=PostgresChannelLayer)
+    monkeypatch.setitem(sys.modules, "channels_postgres.core", module)
+    return PostgresChannelLayer()
+
+
+async def test_members_in_postgresql_are_renewed_only_if_their_time_ends(
+    postgres: PostgresChannelLayer,
+) -> None:
+    traits = traits_of(postgres)
+    assert (traits.proves_joins, traits.has_capacity) == (False, False)
+    assert not traits.forgets_members
+    postgres.group_expiry = 300
+    assert traits_of(postgres).forgets_members
+
+
+async def test_a_postgresql_that_was_cut_off_is_listened_to_anew(
+    postgres: PostgresChannelLayer,
+) -> None:
+    traits = traits_of(postgres)
+    # Nobody has read from it yet.
+    await traits.start_over()
+    assert postgres.listens == 0
+    postgres.listener_task_is_running = asyncio.Event()
+    postgres.listener_task_is_running.set()
+    await traits.start_over()
+    assert postgres.listens == 1
+    assert postgres.listener_task_is_running.is_set()
+    postgres.is_away = True
+    with pytest.raises(OSError, match="no PostgreSQL"):
+        await traits.start_over()
+    assert not postgres.listener_task_is_running.is_set()
+    postgres.stops.set()
+    await tick(3)
 
 
 def test_a_layer_of_an_unknown_kind_has_no_redis_behind_it() -> None:

@@ -162,8 +162,7 @@ async def test_a_redis_that_is_watched_by_sentinels(kind: Any, watched: Watched)
     await check_all(kind, watched.host)
 
 
-# The core layer may fall silent then: its clients are closed with 1012, and come again.
-@pytest.mark.parametrize("kind", [RedisPubSubChannelLayer])
+@BOTH
 async def test_events_flow_again_after_a_sentinel_has_chosen_another_master(
     kind: Any, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
