@@ -31,7 +31,7 @@ class OnSale(Subscription):
 
     @staticmethod
     def publish(payload: Any, info: Any) -> dict[str, Any]:
-        return {"what": payload}
+        return payload if isinstance(payload, dict) else {"what": payload}
 
 
 class OnOrder(OnSale):
@@ -89,7 +89,7 @@ async def in_thread(work: Callable[[], Any]) -> Any:
     return await sync_to_async(work)()
 
 
-def sold(what: str, **options: Any) -> Any:
+def sold(what: str | dict[str, str], **options: Any) -> Any:
     return OnSale.broadcast(payload=what, **{"on_commit": True, **options})
 
 
@@ -211,7 +211,24 @@ async def test_an_end_of_subscriptions_waits_too(client: GraphqlWsClient) -> Non
 
 
 @BOTH
-def test_a_payload_is_refused_and_taken_at_the_call() -> None:
+async def test_what_is_changed_after_the_call_does_not_go_out(client: GraphqlWsClient) -> None:
+    sale = {"what": "tea"}
+    sending = sold(sale, on_commit=False)
+    sale["what"] = "changed"
+    await sending
+
+    def work() -> None:
+        with transaction.atomic():
+            later = {"what": "milk"}
+            sold(later)
+            later["what"] = "changed"
+
+    await in_thread(work)
+    assert await received(client, 2) == ["tea", "milk"]
+
+
+@BOTH
+def test_a_payload_is_refused_at_the_call() -> None:
     with transaction.atomic():
         with pytest.raises(PayloadTypeError):
             sold(object())  # type: ignore[arg-type]
