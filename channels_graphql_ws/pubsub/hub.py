@@ -73,6 +73,9 @@ INBOX_LIMIT = 10_000
 """Messages that may wait for those before them. Further ones come to the queues of the
 subscriptions, which drop what is too much, and say so."""
 
+INBOX_BYTES = 64 * 1024 * 1024
+"""Bytes of payloads that may wait there."""
+
 
 class Listener(Protocol):
     """What the hub needs to know of a subscriber."""
@@ -128,6 +131,13 @@ class HubStatistics:
     layer: LayerStatistics | None
 
 
+def _size(message: Message) -> int:
+    """Return the bytes of a message's payload."""
+    payload = message.get("payload")
+    # Anybody may write to a channel layer.
+    return len(payload) if isinstance(payload, bytes) else 0
+
+
 class Hub:
     """The listeners of one event loop on one channel layer. See `hub_of`."""
 
@@ -136,7 +146,9 @@ class Hub:
         self.loop = asyncio.get_running_loop()
         # With the number of messages that had come before they began to listen.
         self._listeners: dict[str, dict[Listener, int]] = {}
-        self._inbox: deque[tuple[int, Message]] = deque()
+        self._inbox: deque[tuple[int, Message, int]] = deque()
+        """Numbers, messages, and bytes of their payloads."""
+        self._inbox_bytes = 0
         self._ready: deque[Listener] = deque()
         # Listeners that the current notification has not been offered to yet.
         self._pending: deque[Listener] = deque()
@@ -445,8 +457,12 @@ class Hub:
         if "id" in message and self._arrivals.is_known(message["group"], message["id"]):
             return self._drop_resent(message)
         self.received += 1
-        self._inbox.append((self.received, message))
-        if not self._is_running or len(self._inbox) > INBOX_LIMIT:
+        size = _size(message)
+        self._inbox.append((self.received, message, size))
+        self._inbox_bytes += size
+        if not self._is_running:
+            self._dispatch_next()
+        while len(self._inbox) > INBOX_LIMIT or self._inbox_bytes > INBOX_BYTES:
             self._dispatch_next()
         return True
 
@@ -467,7 +483,8 @@ class Hub:
                     self._ready.append(listener)
             except (Exception, asyncio.CancelledError):  # As in `_run`.
                 log.exception("Lost a notification of %r", listener)
-        serial, message = self._inbox.popleft()
+        serial, message, size = self._inbox.popleft()
+        self._inbox_bytes -= size
         members = self._listeners.get(message["group"], {})
         listeners = [listener for listener, since in members.items() if since < serial]
         if self._backlog.is_active and self._backlog.holds(listeners):
@@ -539,7 +556,10 @@ class Hub:
 
     def resume(self, messages: list[tuple[int, Message]]) -> None:
         """Deliver what had to wait, before what has come since."""
-        self._inbox.extendleft(reversed(messages))
+        for serial, message in reversed(messages):
+            size = _size(message)
+            self._inbox.appendleft((serial, message, size))
+            self._inbox_bytes += size
         self._go_on()
 
     def call(self, listener: Listener) -> None:

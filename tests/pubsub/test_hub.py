@@ -229,10 +229,12 @@ async def test_a_burst_reaches_ten_listeners_complete_and_in_order(
         ear.leave(one, ("A",))
 
 
+@pytest.mark.parametrize("limit", ["INBOX_LIMIT", "INBOX_BYTES"])
 async def test_what_the_inbox_has_no_room_for_comes_to_the_queues_of_listeners_in_order(
-    local: Hub, monkeypatch: pytest.MonkeyPatch
+    local: Hub, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
-    monkeypatch.setattr(hub, "INBOX_LIMIT", 3)
+    of_three = 3 * len(outgoing("g", 0).message["payload"])
+    monkeypatch.setattr(hub, limit, 3 if limit == "INBOX_LIMIT" else of_three)
     listeners = [await subscribed(local, "g") for _ in range(3)]
     for number in range(10):
         local.deliver_soon(outgoing("g", number).message)
@@ -240,6 +242,21 @@ async def test_what_the_inbox_has_no_room_for_comes_to_the_queues_of_listeners_i
     assert [listener.queued for listener in listeners] == [6] * 3
     await wait_until(lambda: all(len(listener.heard) == 10 for listener in listeners))
     assert [listener.heard for listener in listeners] == [list(range(10))] * 3
+
+
+async def test_one_message_that_is_large_makes_room_for_itself(
+    local: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "INBOX_BYTES", 1_000)
+    listener = await subscribed(local, "g")
+    payloads = [*range(5), "x" * 2_000, *range(5)]
+    for payload in payloads:
+        local.deliver_soon(outgoing("g", payload).message)
+    # All before the large one, which is just being handed out.
+    assert listener.queued == 5
+    await wait_until(lambda: len(listener.heard) == len(payloads))
+    assert listener.heard == payloads
+    assert local._inbox_bytes == 0
 
 
 def notifications() -> list[Notification]:
