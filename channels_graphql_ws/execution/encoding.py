@@ -13,6 +13,7 @@ from channels_graphql_ws.execution.errors import Formatter, describe
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyResult
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.pieces import HeavyEncoding, TooLargeError, encode
+from channels_graphql_ws.execution.unfit import unfit
 from channels_graphql_ws.json_text import culprit, dumps, encodable, is_encodable
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
@@ -107,18 +108,18 @@ def _failed(
         where = culprit(content)
         log.error("A result has no JSON form: %s", where, exc_info=error)
         try:
-            return encode(_without_lost_parts(content, where), limit)
+            return encode(_without_lost_parts(content, where, format), limit)
         except TooLargeError:
             pass
     problem = exceeded("max_result_size", limit or 0, f"The result has more than {limit} bytes")
     return dumps({"data": None, "errors": [describe(problem, format)]})
 
 
-def _without_lost_parts(content: dict[str, Any], where: str) -> dict[str, Any]:
+def _without_lost_parts(content: dict[str, Any], where: str, format: Formatter) -> dict[str, Any]:
     """Return a result without data that have no JSON form, and without such extensions."""
     if not is_encodable(content["data"]):
-        problem = GraphQLError(f"The result has no JSON form: {where}")
+        problem = unfit(GraphQLError(f"The result has no JSON form: {where}"))
         content["data"] = None
-        content["errors"] = [*content.get("errors", ()), dict(problem.formatted)]
+        content["errors"] = [*content.get("errors", ()), describe(problem, format)]
     told: dict[str, Any] = encodable(content)
     return told

@@ -6,10 +6,13 @@ from typing import Any
 
 import graphene
 import pytest
+from graphene.types.generic import GenericScalar
 from graphql import GraphQLError
 
-from channels_graphql_ws import GraphqlHttpConsumer
-from http_client import post
+from asgi_socket import LEGACY, NEW, AsgiSocket
+from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
+from http_client import listeners, post
+from support import wait_until
 
 SECRET = "what only the server knows"  # noqa: S105 (no password)
 OTHERS = {"name": "a name", "password": SECRET}
@@ -67,6 +70,11 @@ class Query(graphene.ObjectType):
     own = graphene.Field(Own)
     returned = graphene.Field(graphene.NonNull(graphene.String))
     below = graphene.Field(Late)
+    json = GenericScalar()
+
+    @staticmethod
+    def resolve_json(_root: Any, _info: Any) -> Any:
+        return {SECRET: object()}
 
     @staticmethod
     def resolve_returned(_root: Any, _info: Any) -> Any:
@@ -81,6 +89,18 @@ class Query(graphene.ObjectType):
         return ["a", OTHERS]
 
 
+class OnUnfit(Subscription):
+    text = graphene.String()
+
+    @staticmethod
+    def publish(payload: Any, info: Any) -> Any:
+        return {"text": OTHERS}
+
+
+class Events(graphene.ObjectType):
+    on_unfit = OnUnfit.Field()
+
+
 class Root:
     """Returns the same for each field that has no resolver."""
 
@@ -89,7 +109,7 @@ class Root:
 
 
 class Consumer(GraphqlHttpConsumer):
-    schema = graphene.Schema(query=Query)
+    schema = graphene.Schema(query=Query, subscription=Events)
 
     def get_root_value(self, context: Any) -> Any:
         return Root()
@@ -145,6 +165,40 @@ async def test_what_is_meant_for_clients_is_told(
     [told] = answer.json["errors"]
     assert {key: told[key] for key in error} == error
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "Unexpected error."),
+        (
+            {"mask_errors": False},
+            f"The result has no JSON form: data.json.{SECRET}: a value of the type 'object'",
+        ),
+    ],
+)
+async def test_what_has_no_json_form_is_unexpected_too(
+    options: Any, message: str, executor: str, caplog: Any
+) -> None:
+    answer = await post(Consumer.as_asgi(**options), {"query": "{ json }"})
+    assert answer.json == {"data": None, "errors": [{"message": message}]}
+    assert f"data.json.{SECRET}" in caplog.text
+
+
+@pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
+async def test_events_hide_the_same(subprotocol: str, executor: str, caplog: Any) -> None:
+    options = {"schema": Consumer.schema, "mask_errors": True}
+    socket = AsgiSocket(GraphqlWsConsumer.as_asgi(**options), subprotocol)
+    await socket.acknowledged()
+    socket.start("1", "subscription { onUnfit { text } }")
+    await wait_until(listeners)
+    await OnUnfit.broadcast(payload=None)
+    await wait_until(lambda: socket.results("1"))
+    [result] = socket.results("1")
+    assert result["errors"][0]["message"] == "Unexpected error."
+    assert SECRET not in str(result)
+    assert UNFIT["{ text }"] in caplog.text
+    await socket.drop()
 
 
 async def test_what_is_no_list_is_logged(executor: str, caplog: Any) -> None:
