@@ -562,7 +562,14 @@ def test_the_predecessors_modules_are_attributes_of_the_package(name: str, tmp_p
     assert _run(code, tmp_path) == f"channels_graphql_ws.{name}"
 
 
-USERS = {"channel_listen", "channel_name", "connection_params", "listen_to_channel", "scope"}
+USERS = {
+    "channel_listen",
+    "channel_name",
+    "connection_params",
+    "listen_to_channel",
+    "renew",
+    "scope",
+}
 """What `GraphqlWsConsumer` offers besides options, hooks and what Channels has."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from functools import lru_cache, wraps
 from secrets import token_hex
 from time import monotonic
@@ -37,6 +38,7 @@ from channels_graphql_ws.operations.option_values import (
 )
 from channels_graphql_ws.operations.overrides import Hooks, default
 from channels_graphql_ws.operations.places import NoPlaceError, user_id_of
+from channels_graphql_ws.operations.revocation import seconds_until
 from channels_graphql_ws.operations.session import EndpointSession, signals_of
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.layers import register_endpoint
@@ -307,6 +309,31 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         """Close the socket (Channels)."""
         with self._receiver.paused():
             await super().close(code, reason)
+
+    def renew(self, expires_at: datetime | float | None) -> None:
+        """Change the time at which the rights of this connection end: in `on_ping`, for example.
+
+        In `on_connect` it counts once the client is accepted.
+
+        Args:
+            expires_at: a date and time, or seconds since 1970, as `exp` of a JWT; `None`: they
+                do not expire. It is `self.scope["expires_at"]` from then on.
+
+        Raises:
+            TypeError: it is not a time.
+            RuntimeError: the connection is not open.
+        """
+        if expires_at is not None:
+            seconds_until(expires_at)
+        if self._connection is None:
+            raise RuntimeError("There is nothing to renew: the connection is not open")
+        scope, accepted = self.scope, self._identities.accepted
+        if scope is accepted.scope and not self._identities.is_first:
+            session = self._lent().for_identity(scope, accepted.connection_params)
+            session.renew(expires_at)
+        else:
+            # What `on_connect` is deciding on.
+            scope["expires_at"] = expires_at
 
     async def disconnect(self, code: int | None) -> None:
         """End everything that belongs to this connection."""

@@ -22,6 +22,7 @@ from django.test import override_settings
 
 from channels_graphql_ws import (
     ChannelLayerError,
+    ConnectionClosedError,
     GraphqlHttpConsumer,
     GraphqlWsConsumer,
     OperationContext,
@@ -343,8 +344,10 @@ class Expiring(GraphqlWsConsumer):
         self.scope["expires_at"] = payload["until"]
 
 
-async def expiring(stage: Stage, until: Any) -> GraphqlWsClient:
-    transport = GraphqlWsTransport(Expiring.as_asgi(), "/")
+async def expiring(
+    stage: Stage, until: Any, consumer: type[GraphqlWsConsumer] = Expiring
+) -> GraphqlWsClient:
+    transport = GraphqlWsTransport(consumer.as_asgi(), "/")
     client = GraphqlWsClient(transport)
     stage.clients.append(client)
     await client.connect_and_init(payload={"until": until})
@@ -361,6 +364,65 @@ async def test_rights_can_be_renewed_before_they_expire(stage: Stage) -> None:
     await client.execute("mutation { renew }")
     assert await client.execute("{ ok }")
     await client.execute("mutation { renew(seconds: -1) }")
+    assert (await client.wait_disconnect(assert_code=4403))["reason"] == revocation.EXPIRED
+
+
+class RenewedByPings(Expiring):
+    """Lets pings say for how long."""
+
+    refused = ""
+
+    async def on_ping(self, payload: Any) -> dict[str, Any]:
+        self.renew(payload["until"])
+        return {"until": self.scope["expires_at"]}
+
+    async def on_disconnect(self, code: int | None) -> None:
+        try:
+            self.renew(None)
+        except RuntimeError as error:
+            type(self).refused = str(error)
+
+
+class RenewedByPlainPings(RenewedByPings):
+    """The same, with a plain function, in a thread."""
+
+    resolve_sync_in_threads = True
+
+    def on_ping(self, payload: Any) -> dict[str, Any]:  # type: ignore[override]
+        self.renew(payload["until"])
+        return {"until": self.scope["expires_at"]}
+
+
+@pytest.mark.parametrize("consumer", [RenewedByPings, RenewedByPlainPings])
+async def test_rights_can_be_renewed_by_the_payload_of_a_ping(
+    stage: Stage, consumer: type[RenewedByPings]
+) -> None:
+    client = await expiring(stage, time.time() + 1_000, consumer)
+    until = time.time() + 2_000
+    await client.transport.send({"type": "ping", "payload": {"until": until}})
+    pong = await client.transport.receive()
+    assert pong == {"type": "pong", "payload": {"until": until}}
+    assert await client.execute("{ ok }")
+    await client.transport.send({"type": "ping", "payload": {"until": time.time() - 1}})
+    with pytest.raises(ConnectionClosedError) as closed:
+        # The pong may come first.
+        while True:
+            await client.transport.receive()
+    assert (closed.value.code, closed.value.reason) == (4403, revocation.EXPIRED)
+    await client.finalize()
+    assert "the connection is not open" in consumer.refused
+
+
+async def test_what_on_connect_renews_counts_once_the_client_is_accepted(stage: Stage) -> None:
+    class Own(GraphqlWsConsumer):
+        schema = SCHEMA
+
+        async def on_connect(self, payload: Any) -> None:
+            with pytest.raises(TypeError, match="must be a datetime"):
+                self.renew("tomorrow")  # type: ignore[arg-type]
+            self.renew(payload["until"])
+
+    client = await expiring(stage, time.time() - 1, Own)
     assert (await client.wait_disconnect(assert_code=4403))["reason"] == revocation.EXPIRED
 
 
