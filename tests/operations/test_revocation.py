@@ -393,6 +393,12 @@ class RenewedByPlainPings(RenewedByPings):
         return {"until": self.scope["expires_at"]}
 
 
+async def read_to_the_end(client: GraphqlWsClient) -> None:
+    """Read until the connection is closed: a pong may come first."""
+    while True:
+        await client.transport.receive()
+
+
 @pytest.mark.parametrize("consumer", [RenewedByPings, RenewedByPlainPings])
 async def test_rights_can_be_renewed_by_the_payload_of_a_ping(
     stage: Stage, consumer: type[RenewedByPings]
@@ -405,9 +411,7 @@ async def test_rights_can_be_renewed_by_the_payload_of_a_ping(
     assert await client.execute("{ ok }")
     await client.transport.send({"type": "ping", "payload": {"until": time.time() - 1}})
     with pytest.raises(ConnectionClosedError) as closed:
-        # The pong may come first.
-        while True:
-            await client.transport.receive()
+        await read_to_the_end(client)
     assert (closed.value.code, closed.value.reason) == (4403, revocation.EXPIRED)
     await client.finalize()
     assert "the connection is not open" in consumer.refused
