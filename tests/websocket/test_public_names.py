@@ -32,6 +32,7 @@ PUBLIC_NAMES = {
     "on_ping": HOOK,
     "on_pong": HOOK,
     "parse_document": HOOK,
+    "renew": "the name in `info.context`; nothing of ours calls it",
     "scope": "Channels' name, an attribute there",
     "validate_document": HOOK,
 }
