@@ -34,9 +34,11 @@ myst_heading_anchors = 4
 
 # Nothing is fetched while building, not even lists of what other projects document.
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(?!channels_graphql_ws\b).*")]
-# What a consumer passes on to the context is not for users.
-nitpick_ignore = [("py:class", "channels_graphql_ws.execution.context.ContextOwner")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!channels_graphql_ws\b).*"),
+    # What a connection gives to its contexts is no part of the interface.
+    ("py:class", r"channels_graphql_ws\.execution\.context\.ContextOwner"),
+]
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
