@@ -1208,3 +1208,35 @@ def test_a_method_of_strawberry_is_found_behind_its_function(is_declared: bool) 
     definition = GraphQLField(GraphQLInt, extensions={"strawberry-definition": field})
     options = resumable_options(definition)
     assert (None if options is None else options.resume_for) == (5 if is_declared else None)
+
+
+class FakePost:
+    """Sends nothing."""
+
+    host = SimpleNamespace(token=b"t" * 16)
+
+    def acquire(self) -> None:
+        """Listen to nobody."""
+
+    def add(self, id: bytes, feed: Any) -> None:
+        """Pass nothing on."""
+
+    def send(self, token: bytes, **message: Any) -> None:
+        """Lose it."""
+
+
+async def test_of_pages_that_were_asked_for_twice_one_counts() -> None:
+    post: Any = FakePost()
+    feed = run_post.RemoteFeed(post, RunCursor(b"h" * 16, b"r" * 16, 3), None, b"mark")
+    page = {"asked": 3, "begins": 3, "texts": ["{}"], "end": None}
+    # Nobody waits for it.
+    feed.take(page)
+    asking = asyncio.create_task(feed.after(4))
+    await tick()
+    feed.take(page)
+    feed.take({**page, "asked": 4, "begins": 4, "texts": []})
+    await tick()
+    assert not asking.done()
+    for text in ("first", "second"):
+        feed.take({**page, "asked": 4, "begins": 4, "texts": [text]})
+    assert (await asking).texts == ["first"]
