@@ -115,6 +115,11 @@ class Consumer(GraphqlHttpConsumer):
         return Root()
 
 
+@pytest.fixture(params=[True, False], ids=["compiled", "by graphql-core"])
+def compiles(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
 UNFIT = {
     "{ named { name } }": "Abstract type 'Named' must resolve to an Object type",
     "{ either { __typename } }": "Abstract type 'Either' ",
@@ -131,9 +136,9 @@ UNFIT = {
 
 @pytest.mark.parametrize("query", UNFIT)
 async def test_clients_are_not_told_what_a_resolver_has_returned(
-    query: str, executor: str, caplog: Any
+    query: str, compiles: bool, caplog: Any
 ) -> None:
-    answer = await post(Consumer.as_asgi(), {"query": query})
+    answer = await post(Consumer.as_asgi(compile_operations=compiles), {"query": query})
     [error] = answer.json["errors"]
     assert (error["message"], list(error)) == (
         "Unexpected error.",
@@ -145,8 +150,10 @@ async def test_clients_are_not_told_what_a_resolver_has_returned(
 
 
 @pytest.mark.parametrize("query", UNFIT)
-async def test_they_are_where_errors_are_not_hidden(query: str, executor: str) -> None:
-    answer = await post(Consumer.as_asgi(mask_errors=False), {"query": query})
+async def test_they_are_where_errors_are_not_hidden(query: str, compiles: bool) -> None:
+    answer = await post(
+        Consumer.as_asgi(mask_errors=False, compile_operations=compiles), {"query": query}
+    )
     assert answer.json["errors"][0]["message"].startswith(UNFIT[query])
 
 
@@ -159,9 +166,9 @@ async def test_they_are_where_errors_are_not_hidden(query: str, executor: str) -
     ],
 )
 async def test_what_is_meant_for_clients_is_told(
-    query: str, error: Any, executor: str, caplog: Any
+    query: str, error: Any, compiles: bool, caplog: Any
 ) -> None:
-    answer = await post(Consumer.as_asgi(), {"query": query})
+    answer = await post(Consumer.as_asgi(compile_operations=compiles), {"query": query})
     [told] = answer.json["errors"]
     assert {key: told[key] for key in error} == error
     assert not caplog.records
@@ -178,17 +185,21 @@ async def test_what_is_meant_for_clients_is_told(
     ],
 )
 async def test_what_has_no_json_form_is_unexpected_too(
-    options: Any, message: str, executor: str, caplog: Any
+    options: Any, message: str, compiles: bool, caplog: Any
 ) -> None:
-    answer = await post(Consumer.as_asgi(**options), {"query": "{ json }"})
+    answer = await post(
+        Consumer.as_asgi(**options, compile_operations=compiles), {"query": "{ json }"}
+    )
     assert answer.json == {"data": None, "errors": [{"message": message}]}
     assert f"data.json.{SECRET}" in caplog.text
 
 
 @pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
-async def test_events_hide_the_same(subprotocol: str, executor: str, caplog: Any) -> None:
-    options = {"schema": Consumer.schema, "mask_errors": True}
-    socket = AsgiSocket(GraphqlWsConsumer.as_asgi(**options), subprotocol)
+async def test_events_hide_the_same(subprotocol: str, compiles: bool, caplog: Any) -> None:
+    consumer = GraphqlWsConsumer.as_asgi(
+        schema=Consumer.schema, mask_errors=True, compile_operations=compiles
+    )
+    socket = AsgiSocket(consumer, subprotocol)
     await socket.acknowledged()
     socket.start("1", "subscription { onUnfit { text } }")
     await wait_until(listeners)
@@ -201,11 +212,11 @@ async def test_events_hide_the_same(subprotocol: str, executor: str, caplog: Any
     await socket.drop()
 
 
-async def test_what_is_no_list_is_logged(executor: str, caplog: Any) -> None:
+async def test_what_is_no_list_is_logged(compiles: bool, caplog: Any) -> None:
     class Counted(Consumer):
         def get_root_value(self, context: Any) -> Any:
             return {"listed": 1}
 
-    answer = await post(Counted.as_asgi(), {"query": "{ listed }"})
+    answer = await post(Counted.as_asgi(compile_operations=compiles), {"query": "{ listed }"})
     assert answer.json["errors"][0]["message"] == "Unexpected error."
     assert "Expected Iterable, but did not find one for field 'Query.listed'." in caplog.text
