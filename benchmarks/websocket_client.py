@@ -46,8 +46,8 @@ class WebSocketClient(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         await loop.sock_connect(connection, ("127.0.0.1", port))
         _, client = await loop.create_connection(cls, sock=connection)
-        client.transport.write(_handshake(port, path))
         try:
+            client.transport.write(_handshake(port, path))
             async with asyncio.timeout(TIMEOUT):
                 await client.opened
         except BaseException:
@@ -62,7 +62,7 @@ class WebSocketClient(asyncio.Protocol):
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one JSON message."""
-        self.transport.write(_frame(_TEXT, json.dumps(message).encode()))
+        self._write(_frame(_TEXT, json.dumps(message).encode()))
 
     async def expect(self, type_: str, *, timeout: float = TIMEOUT) -> dict[str, Any]:
         """Return the next message, which must be of this type."""
@@ -79,7 +79,7 @@ class WebSocketClient(asyncio.Protocol):
 
     async def close(self) -> int | None:
         """Close cleanly with 1000 and wait for the end of the connection."""
-        self.transport.write(_frame(_CLOSE, (1000).to_bytes(2, "big")))
+        self._write(_frame(_CLOSE, (1000).to_bytes(2, "big")))
         async with asyncio.timeout(TIMEOUT):
             return await self.closed
 
@@ -121,6 +121,11 @@ class WebSocketClient(asyncio.Protocol):
             self.send({"type": "pong"})
         else:
             self.messages.put_nowait(message)
+
+    def _write(self, frame: bytes) -> None:
+        if self.transport.is_closing():
+            raise WebSocketError("the connection has ended")
+        self.transport.write(frame)
 
     def _take_handshake(self) -> None:
         head, end, rest = self._buffer.partition(b"\r\n\r\n")
