@@ -15,6 +15,9 @@ class FakeTransport(asyncio.Transport):
     def write(self, data):
         pass
 
+    def is_closing(self):
+        return False
+
 
 def frame(message):
     text = json.dumps(message).encode()
