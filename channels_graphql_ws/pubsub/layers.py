@@ -104,7 +104,8 @@ def _found(owners: Owners) -> list[Destination]:
     said = {
         (cls.channel_layer_alias, cls.group_name_prefix)
         for owner in owners
-        if (cls := owner()) is not None
+        # One that computes them on its instances is refused when it is used.
+        if (cls := owner()) is not None and not _computes(cls)
     }
     found = {
         (each_alias if alias is None else alias, each_prefix if prefix is None else prefix)
@@ -118,6 +119,12 @@ def _found(owners: Owners) -> list[Destination]:
     if len(found) == 1 and is_local(result[0][0]):
         _known = _Known(owners, chosen[0][0], result[0][0], result)
     return result
+
+
+def _computes(cls: Any) -> bool:
+    return isinstance(cls.channel_layer_alias, property) or isinstance(
+        cls.group_name_prefix, property
+    )
 
 
 class GroupSender(Protocol):

@@ -41,8 +41,12 @@ async def leftover_tasks(known: set[asyncio.Task[object]]) -> set[asyncio.Task[o
     """Return the tasks that live on beside the `known` ones and the current one.
 
     A task which was cancelled or has had its last answer needs a turn or two to end: it gets them.
+    Signals about connections are sent in threads, where their receivers are not asynchronous.
     """
     left = _tasks_beside(known)
+    if signals := {task for task in left if "ConnectionSignals._send_all" in repr(task)}:
+        await asyncio.wait(signals, timeout=GUARD)
+        left = _tasks_beside(known)
     for _ in range(5):
         if not left:
             break

@@ -97,6 +97,13 @@ def test_each_prefix_is_a_destination_of_its_own_in_a_fixed_order() -> None:
     del kept
 
 
+@pytest.mark.parametrize("name", ["channel_layer_alias", "group_name_prefix"])
+def test_a_class_that_computes_it_on_its_instances_holds_up_no_broadcast(name: str) -> None:
+    kept = owner(**{name: property(lambda self: "Mine")})
+    assert found() == [("default", "GQLWS")]
+    del kept
+
+
 def test_a_class_that_is_gone_is_no_destination() -> None:
     made = owner(group_name_prefix="Mine")
     del made
