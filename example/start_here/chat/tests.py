@@ -1,6 +1,6 @@
 from channels_graphql_ws.testing import SyncGraphqlHttpClient
 from django.contrib.auth.models import User
-from django.test import TestCase
+from django.test import TransactionTestCase
 
 from mysite.asgi import application
 
@@ -8,7 +8,7 @@ SUBSCRIBE = 'subscription { onMessage(room: "tea") { message { author text } } }
 SEND = 'mutation { sendMessage(room: "tea", text: "Milk?") { message { id } } }'
 
 
-class MessageTests(TestCase):
+class MessageTests(TransactionTestCase):
     def test_a_message_arrives(self):
         client = SyncGraphqlHttpClient(application)
         client.force_login(User.objects.create_user("ada"))

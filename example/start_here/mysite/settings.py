@@ -47,6 +47,8 @@ STATIC_URL = "static/"
 INSTALLED_APPS = ["daphne", *INSTALLED_APPS, "channels_graphql_ws", "chat"]
 ASGI_APPLICATION = "mysite.asgi.application"
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+# Clients are told of what is committed, and of nothing else.
+CHANNELS_GRAPHQL_WS = {"BROADCAST_ON_COMMIT": True}
 
 if "REDIS_URL" in os.environ:
     CHANNEL_LAYERS = {
