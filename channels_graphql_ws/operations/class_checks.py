@@ -184,12 +184,11 @@ def check_instance(consumer: Any) -> None:
     for name, value in own.items():
         if name.startswith(_PRIVATE) and callable(value) and name not in cls.own_names:
             raise _not_called(cls, name, _instead_of(name))
-    if known is None:
-        _known_names[cls] = frozenset([name for name in own if not name.startswith(_PRIVATE)])
+    _known_names[cls] = frozenset([name for name in own if not name.startswith(_PRIVATE)])
 
 
 _known_names: WeakKeyDictionary[type[Any], frozenset[str]] = WeakKeyDictionary()
-"""Names that the first instance of a class had, without those that are looked at each time."""
+"""Names that an instance of a class had, without those that are looked at each time."""
 
 
 def _not_called(cls: type[Any], name: str, instead: str | None) -> TypeError:

@@ -139,6 +139,12 @@ def test_a_mistake_in_the_setting_is_refused_where_a_consumer_is_mounted(
         check_project_settings()
 
 
+@pytest.mark.parametrize("aliases", [["default"], [], None])
+def test_the_databases_of_the_outbox_may_be_named(aliases: Any) -> None:
+    with set_to(OUTBOX_DATABASES=aliases):
+        assert GraphqlWsConsumer.as_asgi(schema=schema)
+
+
 @set_to(RESOLVE_SYNC_IN_THREADS=False)
 def test_the_router_has_no_defaults_of_its_own_for_what_is_set() -> None:
     mounted.clear()
