@@ -260,8 +260,8 @@ class Lent:
         if seconds is not None and self.drainable is not None and not self.is_closed:
             self._expiry = self._loop.call_later(seconds, self.drainable.revoke, EXPIRED)
 
-    def call_soon(self, call: Callable[[], object]) -> None:
-        """Call on the event loop of the connection, from any thread.
+    def loop_of_connection(self) -> asyncio.AbstractEventLoop:
+        """Return the event loop of the connection.
 
         Raises:
             RuntimeError: there is no connection that goes on.
@@ -270,7 +270,7 @@ class Lent:
             raise RuntimeError(
                 "A request over HTTP has nothing to renew: renew over the WebSocket"
             )
-        self._loop.call_soon_threadsafe(call)
+        return self._loop
 
     def own_channel(self) -> OwnChannel:
         """Return what listens to `channel_name`."""
@@ -500,8 +500,10 @@ class EndpointSession:
         """Let the rights of the connection end at another time, see `OperationContext.renew`."""
         if expires_at is not None:
             seconds_until(expires_at)
-        self._lent.call_soon(self.watch_rights)
+        loop = self._lent.loop_of_connection()
+        # Before the event loop may look, as this may be another thread.
         self.scope["expires_at"] = expires_at
+        loop.call_soon_threadsafe(self.watch_rights)
 
     def hub(self) -> Hub:
         """Return the hub of this event loop; it stays until the session is closed.

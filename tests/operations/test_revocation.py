@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -415,6 +416,19 @@ async def test_rights_can_be_renewed_by_the_payload_of_a_ping(
     assert (closed.value.code, closed.value.reason) == (4403, revocation.EXPIRED)
     await client.finalize()
     assert "the connection is not open" in consumer.refused
+
+
+async def test_a_renewal_counts_however_fast_the_event_loop_is(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await expiring(stage, time.time() + 1_000, RenewedByPings)
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda call, *args: call(*args))
+    await client.transport.send({"type": "ping", "payload": {"until": time.time() - 1}})
+    with pytest.raises(ConnectionClosedError) as closed:
+        await read_to_the_end(client)
+    assert (closed.value.code, closed.value.reason) == (4403, revocation.EXPIRED)
+    await client.finalize()
 
 
 async def test_what_on_connect_renews_counts_once_the_client_is_accepted(stage: Stage) -> None:

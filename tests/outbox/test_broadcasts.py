@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.connection import ConnectionDoesNotExist
 
 from channels_graphql_ws import PayloadTypeError
@@ -285,4 +286,5 @@ async def test_a_transaction_on_an_event_loop_counts_where_django_allows_it(
         assert len(rows()) == 2
         assert "was not sent with its commit: OSError('no Redis')" in caplog.text
     finally:
-        connection.close()
+        # SQLite's own `close` leaves a database in memory open.
+        BaseDatabaseWrapper.close(connections["default"])
