@@ -418,3 +418,9 @@ async def test_a_look_that_hangs_is_given_up_at_the_end(
 def test_the_app_may_be_made_ready_again() -> None:
     apps.get_app_config("channels_graphql_ws_outbox").ready()
     assert services.count(poller.poller) == 1
+
+
+async def test_rows_that_cannot_be_sent_are_not_waited_for() -> None:
+    error = LookupError("there is no such class")
+    claimed = rows.Claimed(OutboxEvent(pk=7), error=error)
+    assert await poller.send([claimed]) == {7: error}
