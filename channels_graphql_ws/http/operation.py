@@ -24,7 +24,9 @@ from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import overridden
+from channels_graphql_ws.operations.places import Login, login_of
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
+from channels_graphql_ws.operations.user_signals import end_session
 from channels_graphql_ws.shutdown import remaining
 from channels_graphql_ws.signals import ConnectionSignals
 
@@ -127,6 +129,7 @@ class HttpOperation:
         self._encodes = overridden(endpoint, "encode_json")
         self._choose_sink = choose_sink
         self._live: ActiveSubscription | None = None
+        self._login: Login | None = None
         self._is_answered = False
         self._answered: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -171,6 +174,7 @@ class HttpOperation:
         try:
             await self._end()
         finally:
+            self._end_what_has_left()
             if self._has_own_stream:
                 self._session.signals.closed(self.http.scope, None)
 
@@ -244,6 +248,8 @@ class HttpOperation:
             self._session.signals.opened(self.http.scope)
             self._session.send_away_with_hub(self)
             self._session.watch_rights()
+        else:
+            self._login = login_of(self.http.scope)
 
     def room(self) -> Awaitable[None] | None:
         """Return something to wait for before the result, while the client reads nothing."""
@@ -318,7 +324,18 @@ class HttpOperation:
             self.outcome = Outcome.TIMED_OUT
             task.cancel()
 
+    def _end_what_has_left(self) -> None:
+        """End all that belongs to the session, if the operation has logged that out.
+
+        Django's signal does not tell if `channels.auth` has done it, or another user's login.
+        """
+        login = self._login
+        if login is not None and login.has_ended(self.http.scope):
+            self._login = None
+            end_session(login.session)
+
     def _answer(self, result: str, outcome: Outcome) -> None:
+        self._end_what_has_left()
         if self._is_over:
             # The client has gone, or has its answer.
             return

@@ -121,12 +121,39 @@ def identity_of(scope: Mapping[str, Any]) -> str | None:
     user = user_of(scope)
     if user is not None:
         return f"user {user[1]}"
-    try:
-        key = getattr(scope.get("session"), "session_key", None)
-    except Exception:  # noqa: BLE001 (another kind of session, or a query on the event loop)
-        return None
+    key = session_of(scope)
     # The channel layer has no use for the key itself.
     return f"session {hashlib.sha256(key.encode()).hexdigest()}" if key else None
+
+
+def session_of(scope: Mapping[str, Any]) -> str | None:
+    """Return the key of the session, `None` if there is none, or if that would take a query."""
+    try:
+        return getattr(scope.get("session"), "session_key", None)
+    except Exception:  # noqa: BLE001 (another kind of session, or a query on the event loop)
+        return None
+
+
+class Login(NamedTuple):
+    """Who is logged in by a session.
+
+    Attributes:
+        user: see `user_of`.
+        session: the key of the session.
+    """
+
+    user: tuple[str, str]
+    session: str
+
+    def has_ended(self, scope: Mapping[str, Any]) -> bool:
+        """Return whether a scope that it came from has another user by now, or none."""
+        return user_of(scope) != self.user
+
+
+def login_of(scope: Mapping[str, Any]) -> Login | None:
+    """Return who is logged in by a session, `None` if nobody is."""
+    user, session = user_of(scope), session_of(scope)
+    return None if user is None or session is None else Login(user, session)
 
 
 def user_id_of(scope: Mapping[str, Any]) -> Any:

@@ -59,15 +59,22 @@ def _logged_out(request: Any, **_: Any) -> None:
         # It is a model's module, which may be imported when the apps are ready.
         from django.contrib.auth.models import AnonymousUser  # noqa: PLC0415
 
-        scope = request.channels_scope
-        scope["user"] = AnonymousUser()
-        if scope["type"] == "websocket":
-            # It is answered first: the connection itself ends the others.
-            return
+        # It is answered first: the connection or the request itself ends the others.
+        request.channels_scope["user"] = AnonymousUser()
+        return
     # That of `channels.auth` has no request.
     key = getattr(getattr(request, "session", None), "session_key", None)
     if key is not None:
-        _tell(lambda: revoke(session_key(key)))
+        end_session(key)
+
+
+def end_session(key: str) -> None:
+    """End what belongs to a session which is logged out, on all processes.
+
+    Args:
+        key: `session.session_key`.
+    """
+    _tell(lambda: revoke(session_key(key)))
 
 
 def _saved(

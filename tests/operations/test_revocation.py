@@ -17,14 +17,18 @@ from channels.auth import AuthMiddlewareStack, login, logout
 from django.contrib.auth import aget_user, alogout, update_session_auth_hash
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.db import SessionStore
+from django.core.asgi import get_asgi_application
 from django.db import transaction
 from django.http import HttpRequest
 from django.test import override_settings
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
 
 from channels_graphql_ws import (
     ChannelLayerError,
     ConnectionClosedError,
     GraphqlHttpConsumer,
+    GraphqlView,
     GraphqlWsConsumer,
     OperationContext,
     Subscription,
@@ -61,6 +65,13 @@ class OnSecret(Subscription):
         return {"text": payload}
 
 
+class Gate:
+    """Where a resolver waits for a test."""
+
+    def __init__(self) -> None:
+        self.reached, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+
 class Query(graphene.ObjectType):
     """Without one, a schema is not valid."""
 
@@ -70,13 +81,15 @@ class Query(graphene.ObjectType):
 class Mutation(graphene.ObjectType):
     """Login and logout over the socket."""
 
-    login = graphene.Boolean()
+    login = graphene.Boolean(name=graphene.String())
     renew = graphene.Boolean(seconds=graphene.Int())
     logout = graphene.Boolean()
+    django_logout = graphene.Boolean()
+    logout_later = graphene.Boolean()
 
     @staticmethod
-    async def resolve_login(root: Any, info: Any) -> bool:
-        await login(info.context.channels_scope, await User.objects.aget())
+    async def resolve_login(root: Any, info: Any, name: str = "ada") -> bool:
+        await login(info.context.channels_scope, await User.objects.aget(username=name))
         return True
 
     @staticmethod
@@ -89,12 +102,31 @@ class Mutation(graphene.ObjectType):
         await logout(info.context.channels_scope)
         return True
 
+    gate: Gate
+
+    @classmethod
+    async def resolve_logout_later(cls, root: Any, info: Any) -> bool:
+        cls.gate.reached.set()
+        await cls.gate.may_go_on.wait()
+        await logout(info.context.channels_scope)
+        return True
+
+    @staticmethod
+    async def resolve_django_logout(root: Any, info: Any) -> bool:
+        await alogout(info.context)
+        return True
+
 
 class Subscriptions(graphene.ObjectType):
     """The root type of the subscriptions."""
 
     on_secret = OnSecret.Field()
 
+
+SESSIONS = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
 
 SCHEMA = graphene.Schema(query=Query, mutation=Mutation, subscription=Subscriptions)
 
@@ -142,6 +174,17 @@ async def stays(client: GraphqlWsClient) -> None:
     await OnSecret.broadcast(payload="news")
     assert (await client.receive())["data"] == {"onSecret": {"text": "news"}}
     await client.assert_no_messages()
+
+
+async def over_http(way: str, headers: Any, query: str) -> None:
+    """Execute an operation over HTTP in a session."""
+    consumer = AuthMiddlewareStack(GraphqlHttpConsumer.as_asgi(schema=SCHEMA))
+    view = GraphqlView.as_view(schema=SCHEMA)
+    urls = type("Urls", (), {"urlpatterns": [path("graphql/", csrf_exempt(view))]})
+    with override_settings(ROOT_URLCONF=urls, MIDDLEWARE=SESSIONS, ALLOWED_HOSTS=["*"]):
+        application = consumer if way == "consumer" else get_asgi_application()
+        result = await GraphqlHttpClient(application, headers=headers).execute(query)
+    assert result.errors is None
 
 
 async def in_thread(work: Callable[[], Any]) -> None:
@@ -275,6 +318,43 @@ async def test_a_stream_ends_with_an_error(stage: Stage) -> None:
     (error,) = result.errors or ()
     assert error.message == revocation.REVOKED
     assert error.extensions == {"code": "RIGHTS_ENDED"}
+
+
+@pytest.mark.parametrize("way", ["consumer", "view"])
+@pytest.mark.parametrize("leaves", ["logout", "djangoLogout", 'login(name: "bob")'])
+async def test_who_leaves_a_session_over_http_ends_what_belongs_to_it(
+    stage: Stage, way: str, leaves: str
+) -> None:
+    await User.objects.acreate_user("bob", password="tea")  # noqa: S106
+    headers = await stage.session()
+    client, elsewhere = await stage.connected(headers), await stage.connected()
+    await over_http(way, headers, f"mutation {{ {leaves} }}")
+    await ended(client)
+    await elsewhere.receive()
+    await stays(elsewhere)
+
+
+@pytest.mark.parametrize("way", ["consumer", "view"])
+async def test_who_stays_in_a_session_over_http_ends_nothing(stage: Stage, way: str) -> None:
+    headers = await stage.session()
+    client = await stage.connected(headers)
+    await over_http(way, headers, "{ ok }")
+    await stays(client)
+
+
+async def test_a_logout_counts_though_nobody_waits_for_its_answer(stage: Stage) -> None:
+    headers = await stage.session()
+    client = await stage.connected(headers)
+    gate = Mutation.gate = Gate()
+    application = AuthMiddlewareStack(GraphqlHttpConsumer.as_asgi(schema=SCHEMA))
+    mutation = GraphqlHttpClient(application, headers=headers).execute("mutation { logoutLater }")
+    request = asyncio.create_task(mutation)
+    await gate.reached.wait()
+    request.cancel()
+    gate.may_go_on.set()
+    await asyncio.wait([request])
+    closed = await client.wait_disconnect(assert_code=4403)
+    assert closed["reason"] == revocation.REVOKED
 
 
 async def test_a_logout_over_the_socket_is_answered_and_ends_the_others(stage: Stage) -> None:
