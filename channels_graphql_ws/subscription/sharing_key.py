@@ -53,6 +53,7 @@ class SharingKey(NamedTuple):
     variables: str
     groups: tuple[str, ...]
     context_id: Hashable
+    kind: Hashable
     locale: Locale
 
 
@@ -82,6 +83,7 @@ def sharing_key(
             variables,
             tuple(groups),
             context_id,
+            _kind(context_id),
             locale,
         )
         hash(like)
@@ -96,6 +98,15 @@ def sharing_key(
         )
         return None
     return like
+
+
+def _kind(value: object) -> Any:
+    """Return what tells equal values apart: `True` equals 1, and means something else."""
+    if isinstance(value, tuple):
+        return type(value), *map(_kind, value)
+    if isinstance(value, frozenset):
+        return type(value), frozenset((each, _kind(each)) for each in value)
+    return type(value)
 
 
 class SharedSubscribers:
