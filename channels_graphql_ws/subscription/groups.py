@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from channels_graphql_ws.pubsub import publisher
 
 if TYPE_CHECKING:
     from channels_graphql_ws.subscription.declaration import Subscription
+
+LONGEST_KEPT: Final = 200
+"""Characters of a group whose name on the channel layer is kept: clients may have a say in it."""
 
 
 def topic_of(subscription_class: type[Subscription]) -> tuple[str, ...]:
@@ -40,10 +43,15 @@ def layer_group(subscription_class: type[Subscription], prefix: str, group: str 
             its text counts. `None`: the group of all subscribers of the class.
     """
     text = None if group is None else str.__str__(group)
-    return _layer_group(prefix, topic_of(subscription_class), text)
+    topic = topic_of(subscription_class)
+    if text is not None and len(text) > LONGEST_KEPT:
+        return _named(prefix, topic, text)
+    return _kept_name(prefix, topic, text)
+
+
+def _named(prefix: str, topic: tuple[str, ...], group: str | None) -> str:
+    return publisher.group_name(prefix, ":".join(topic), group)
 
 
 # By the parts: Python keeps the hashes of those, and would not keep that of a new text.
-@lru_cache(maxsize=4096)
-def _layer_group(prefix: str, topic: tuple[str, ...], group: str | None) -> str:
-    return publisher.group_name(prefix, ":".join(topic), group)
+_kept_name: Final = lru_cache(maxsize=4096)(_named)

@@ -22,6 +22,7 @@ from channels_graphql_ws.exceptions import ChannelLayerError, PayloadTypeError
 from channels_graphql_ws.pubsub import layers, local
 from channels_graphql_ws.pubsub import layers as destinations
 from channels_graphql_ws.serializer import Serializer
+from channels_graphql_ws.subscription import groups
 from channels_graphql_ws.subscription.declaration import SubscriptionOptions
 from channels_graphql_ws.subscription.field import SKIP
 from channels_graphql_ws.subscription.groups import layer_group
@@ -705,6 +706,14 @@ def test_classes_and_groups_have_names_of_their_own_on_the_layer() -> None:
         layer_group(OnEvent, "P", ""),
     }
     assert len(names | {layer_group(OnEvent, "P", None)}) == 4
+
+
+def test_long_names_of_groups_which_clients_may_have_chosen_are_not_kept():
+    for length, kept in ((groups.LONGEST_KEPT + 1, 0), (groups.LONGEST_KEPT, 1)):
+        before = groups._kept_name.cache_info().misses
+        names = {layer_group(OnEvent, "kept", "g" * length) for _ in range(2)}
+        assert len(names) == 1
+        assert groups._kept_name.cache_info().misses - before == kept
 
 
 def subscription_for(name: str, output: Any = None) -> type[Subscription]:

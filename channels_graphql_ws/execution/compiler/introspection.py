@@ -34,6 +34,9 @@ MOST_CHARACTERS: Final = 8_388_608
 MOST_ANSWERS: Final = 16
 """Answers that are."""
 
+LONGEST_VALUE: Final = 100
+"""Characters of a variable's value with which an answer is kept: names of types are shorter."""
+
 FIELDS_FOR_A_MEMBER: Final = 50
 """Fields that an introspection may execute for each member of the schema: a type, one of its
 fields, an argument, or an enum value. GraphiQL's takes 8 to 15."""
@@ -101,6 +104,13 @@ class Answers:
             while self._characters > MOST_CHARACTERS or len(self._texts) > MOST_ANSWERS:
                 _, oldest = self._texts.popitem(last=False)
                 self._characters -= len(oldest)
+
+
+def is_small(value: object) -> bool:
+    """Return whether an answer may be kept by the value of a variable, which clients choose."""
+    if isinstance(value, str):
+        return len(value) <= LONGEST_VALUE
+    return value is None or isinstance(value, bool)
 
 
 def answers_of(schema: GraphQLSchema) -> Answers:

@@ -28,6 +28,7 @@ from channels_graphql_ws.execution.compiler.introspection import (
     answers_of,
     asks_for_nothing_else,
     introspection_limits,
+    is_small,
 )
 from channels_graphql_ws.execution.compiler.plans import Budget, Plans
 from channels_graphql_ws.execution.compiler.run import BoundOperation, Execution
@@ -164,12 +165,11 @@ class CompiledOperation:
         self, answers: Answers, run: Execution, plan: _Plan
     ) -> ExecutionResult | Awaitable[ExecutionResult]:
         """Execute pure introspection, or return its kept result."""
-        values = tuple(run.bound.variable_values.items())
-        key = self, plan, values
-        try:
-            known = answers.get(key)
-        except TypeError:  # A variable that is a list, for a directive.
+        values = run.bound.variable_values
+        if not all(map(is_small, values.values())):
             return run.result_of(plan.root, None)
+        key = self, plan, tuple(values.items())
+        known = answers.get(key)
         if known is not None:
             return known
         result = run.result_of(plan.root, None)

@@ -125,6 +125,15 @@ def test_no_other_answer_is_kept(query):
     assert len(answers_of(schema)) == 0
 
 
+def test_no_answer_is_kept_by_a_long_text_of_a_client():
+    schema = large_schema()
+    query = "query ($name: String!) { __type(name: $name) { name } }"
+    for length, kept in ((introspection.LONGEST_VALUE + 1, 0), (introspection.LONGEST_VALUE, 1)):
+        _, text = ask(schema, query, Rules(), name="a" * length)
+        assert json.loads(text) == {"data": {"__type": None}}
+        assert len(answers_of(schema)) == kept
+
+
 def test_an_answer_with_an_error_is_not_kept():
     schema = large_schema()
     result, _ = ask(schema, "{ __schema { types { name } } }", Rules(max_result_size=100))
