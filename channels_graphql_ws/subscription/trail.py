@@ -28,6 +28,9 @@ SHOWN: Final = 5
 COMPARED: Final = 1_000
 """Names of groups that a name which nobody has joined is compared with."""
 
+LONGEST_COMPARED: Final = 100
+"""Characters of a name that is compared, or shown: clients may have a say in it."""
+
 LOOKED_EVERY: Final = 10.0
 """Seconds between two searches for what is wrong with the groups of a class."""
 
@@ -83,7 +86,7 @@ def _note_nobody(cls: type[Subscription], group: str, layer: GroupSender, layer_
     names = {name: None for hub in hubs for name in hub.names_of_others(everybody, COMPARED)}
     log.debug(
         "Nobody here has joined %r of %s; subscribers here: %s, in %s",
-        group,
+        group[:LONGEST_COMPARED],
         cls.__qualname__,
         subscribers,
         _shown_joined(names),
@@ -98,7 +101,7 @@ def _note_nobody(cls: type[Subscription], group: str, layer: GroupSender, layer_
         "in %s%s. `subscribe` must return the name that `broadcast` has for a group, letter by "
         "letter",
         cls.__qualname__,
-        group,
+        group[:LONGEST_COMPARED],
         subscribers,
         _shown_joined(names),
         "" if meant is None else f"; did you mean {meant!r}?",
@@ -145,14 +148,20 @@ def shown_groups(groups: Iterable[str | None]) -> str:
     names = list(groups)
     if names == [None]:
         return "all subscribers of the class"
-    shown = ", ".join(repr(name) if name is None else repr(name[:100]) for name in names[:SHOWN])
+    shown = ", ".join(
+        repr(name) if name is None else repr(name[:LONGEST_COMPARED]) for name in names[:SHOWN]
+    )
     return f"the group {shown}" if len(names) == 1 else f"the groups {shown}"
 
 
 def _meant(group: str, names: Iterable[str]) -> str | None:
     """Return the name that differs in case, in separators, or in what stands before it."""
+    if len(group) > LONGEST_COMPARED:
+        return None
     parts = _parts(group)
     for name in names:
+        if len(name) > LONGEST_COMPARED:
+            continue
         others = _parts(name)
         if "".join(parts) == "".join(others) or (
             parts

@@ -136,6 +136,33 @@ async def test_groups_are_looked_at_now_and_then_only(caplog, monkeypatch):
     assert len(warnings(caplog)) == 1
 
 
+@pytest.mark.parametrize(("joined", "broadcast"), [("x-" * 60, "X-" * 60), ("x-" * 60, "tea")])
+async def test_long_names_which_clients_may_have_chosen_are_not_compared(
+    caplog, monkeypatch, joined, broadcast
+):
+    def compared(name: str) -> list[str]:
+        assert len(name) <= trail.LONGEST_COMPARED
+        return [name]
+
+    monkeypatch.setattr(trail, "_parts", compared)
+    cls, consumer = made()
+    async with subscribed(consumer, joined):
+        await cls.broadcast(group=broadcast, payload="Milk?")
+    assert warnings(caplog) == []
+
+
+async def test_long_names_are_cut_in_the_log(caplog, settings):
+    settings.DEBUG = True
+    cls, consumer = made()
+    async with subscribed(consumer, "j" * 101):
+        await cls.broadcast(group="b" * 101, payload="Milk?")
+    (said,) = warnings(caplog)
+    assert "b" * 100 in said
+    assert "j" * 100 in said
+    assert "b" * 101 not in said
+    assert "j" * 101 not in said
+
+
 async def test_nothing_is_said_where_the_class_has_no_subscribers(caplog):
     cls, consumer = made()
     other, its_consumer = made(name="OnOther")
