@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
@@ -17,11 +18,15 @@ import pytest
 if os.environ.get("CI_BROWSER_REQUIRED") != "1":
     pytest.importorskip("playwright.async_api", reason="playwright is not installed")
 
-from playwright.async_api import ConsoleMessage, Page, Route, WebSocketRoute, expect
+from playwright.async_api import ConsoleMessage, Locator, Page, Route, WebSocketRoute, expect
+from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from support import GUARD, free_port
 
 pytestmark = pytest.mark.browser
+
+# Milliseconds; Monaco waits 300 before it asks for what it shows.
+HOVER_DELAY = 3_000
 
 SERVER = Path(__file__).with_name("graphiql_server.py")
 HEAR = "subscription { said { text token } }"
@@ -221,6 +226,19 @@ def sockets_of(page: Page) -> list[str]:
     return urls
 
 
+async def point_at(word: Locator, *, until: Locator) -> None:
+    """Point at a word again and again until the editor tells what it knows of it.
+
+    While its worker does not know the schema it shows nothing, and asks only when the mouse moves.
+    """
+    async with asyncio.timeout(GUARD):
+        while not await until.is_visible():
+            await word.page.mouse.move(0, 0)
+            await word.hover()
+            with contextlib.suppress(PlaywrightTimeoutError):
+                await until.wait_for(timeout=HOVER_DELAY)
+
+
 async def all_workers(page: Page) -> None:
     """Wait until the page needs no more of the server than its answers."""
     kinds = {"editor.worker.js", "graphql.worker.js", "json.worker.js"}
@@ -255,8 +273,9 @@ async def test_the_schema_is_there_to_be_read(opened, tmp_path: Path):
 @only_consumer
 async def test_a_description_in_the_editor_brings_no_elements_of_its_own(opened, tmp_path: Path):
     page = await opened("{ hello }")
-    await page.locator(".graphiql-query-editor .view-line span", has_text="hello").last.hover()
     hover = page.locator(".monaco-hover", has_text="Says")
+    word = page.locator(".graphiql-query-editor .view-line span", has_text="hello").last
+    await point_at(word, until=hover)
     await expect(hover).to_contain_text("Says hello. a link")
     await page.screenshot(path=tmp_path / "hover.png")
     await expect(hover.locator("a, b, iframe, img")).to_have_count(0)
