@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from support import GUARD, wait_until
+from support import GUARD, free_port, wait_until
 
 Answer = dict[str, Any]
 
@@ -117,7 +117,9 @@ async def serving(application: Any, port: int = 0, **options: Any) -> AsyncItera
     When this ends, clients are told of a restart (1012); streams over HTTP are waited for, if
     the options, those of `uvicorn.Config`, do not say otherwise.
     """
-    with socket.create_server(("127.0.0.1", port)) as listener:
+    # Not one for whoever asks for any: a client that tries again and again while nobody is there
+    # would get it for itself some day, and be connected to nobody but itself.
+    with socket.create_server(("127.0.0.1", port or free_port())) as listener:
         config = uvicorn.Config(application, lifespan="off", log_config=None, **options)
         server = uvicorn.Server(config)
         running = asyncio.create_task(server.serve([listener]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import secrets
 import socket
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
@@ -13,6 +15,9 @@ GUARD = 60.0
 """Seconds after which a wait has failed: a guard, never an assertion."""
 
 _EAGER_TURNS = 100
+
+# Below those that Linux and macOS give to whoever asks for any.
+_PORTS = list(range(20_000, 32_000))
 
 
 async def tick(turns: int = 1) -> None:
@@ -60,10 +65,18 @@ def _tasks_beside(known: set[asyncio.Task[object]]) -> set[asyncio.Task[object]]
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on right now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a TCP port of 127.0.0.1 that nobody uses right now, and another one each time.
+
+    The system gives none of them to a connection or to a server that takes any port: one that is
+    stopped and started again finds its port free.
+    """
+    while True:
+        # The seed of `random` is the same in each process of a test run.
+        port = secrets.choice(_PORTS)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            _PORTS.remove(port)
+            return port
 
 
 class FakeLayer:
