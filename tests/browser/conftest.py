@@ -16,8 +16,9 @@ from example_server import ExampleServer
 from support import GUARD
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, ConsoleMessage, Page
+    from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
 
+NewContext = Callable[[], Awaitable["BrowserContext"]]
 Newcomer = Callable[[], Awaitable["Page"]]
 
 CHROMIUM_ARGUMENTS = [
@@ -49,7 +50,7 @@ class Example(ExampleServer):
 
     def keep(self, room: str, count: int) -> None:
         """Put new messages into a room without telling anybody, as if said meanwhile."""
-        with closing(sqlite3.connect(self.database)) as connection, connection:
+        with closing(self._connect()) as connection, connection:
             connection.executemany(
                 "INSERT INTO chat_message (room_id, author_key, author_name, text, sent_at)"
                 " VALUES (?, 'house', 'The house', ?, '2026-01-02 12:00:00')",
@@ -58,7 +59,7 @@ class Example(ExampleServer):
 
     def texts(self, room: str) -> list[str]:
         """Return what was said in a room, oldest first."""
-        with closing(sqlite3.connect(self.database)) as connection:
+        with closing(self._connect()) as connection:
             rows = connection.execute(
                 "SELECT text FROM chat_message WHERE room_id = ? ORDER BY id", [room]
             )
@@ -66,13 +67,16 @@ class Example(ExampleServer):
 
     def fill(self, count: int) -> None:
         """Put old messages into the lobby, before those that are there."""
-        with closing(sqlite3.connect(self.database)) as connection, connection:
+        with closing(self._connect()) as connection, connection:
             connection.execute("UPDATE chat_message SET id = id + ?", [count])
             connection.executemany(
                 "INSERT INTO chat_message (id, room_id, author_key, author_name, text, sent_at)"
                 " VALUES (?, 'lobby', 'house', 'The house', ?, '2026-01-01 12:00:00')",
                 [(number, f"Old message {number}") for number in range(1, count + 1)],
             )
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.database, timeout=GUARD)
 
 
 @pytest.fixture(scope="session")
@@ -102,14 +106,26 @@ async def browser() -> AsyncIterator[Browser]:
     expect.set_options(timeout=GUARD * 1000)
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(
-            executable_path=executable, args=CHROMIUM_ARGUMENTS
+            executable_path=executable, args=CHROMIUM_ARGUMENTS, timeout=GUARD * 1000
         )
         yield chromium
         await chromium.close()
 
 
 @pytest.fixture
-async def visitor(browser: Browser, example: Example) -> AsyncIterator[Newcomer]:
+def new_context(browser: Browser) -> NewContext:
+    """Make a window with cookies of its own, in which each step may take as long as any wait."""
+
+    async def make() -> BrowserContext:
+        context = await browser.new_context()
+        context.set_default_timeout(GUARD * 1000)
+        return context
+
+    return make
+
+
+@pytest.fixture
+async def visitor(new_context: NewContext, example: Example) -> AsyncIterator[Newcomer]:
     """Open the chat in a window of its own, for somebody without a name.
 
     Whatever goes wrong in a page, caught by nobody, fails the test.
@@ -123,8 +139,7 @@ async def visitor(browser: Browser, example: Example) -> AsyncIterator[Newcomer]
             problems.append(message.text)
 
     async def come() -> Page:
-        context = await browser.new_context()
-        page = await context.new_page()
+        page = await (await new_context()).new_page()
         page.on("console", listen)
         page.on("pageerror", lambda error: problems.append(str(error)))
         await page.goto(example.url)
@@ -136,12 +151,14 @@ async def visitor(browser: Browser, example: Example) -> AsyncIterator[Newcomer]
 
 @pytest.fixture
 def guest(visitor: Newcomer) -> Newcomer:
-    """Open the chat for a guest who goes by the name of Owl."""
+    """Open the chat for a guest who goes by the name of Owl, until it is live."""
+    from chat_page import expect_live  # noqa: PLC0415 (needs playwright, which is optional)
 
     async def come() -> Page:
         page = await visitor()
         await page.get_by_label("Join in as").fill("Owl")
         await page.get_by_role("button", name="Join").click()
+        await expect_live(page, name="Owl")
         return page
 
     return come
@@ -149,7 +166,8 @@ def guest(visitor: Newcomer) -> Newcomer:
 
 @pytest.fixture
 def member(visitor: Newcomer) -> Newcomer:
-    """Open the chat for Ada, who has an account."""
+    """Open the chat for Ada, who has an account, until it is live."""
+    from chat_page import expect_live  # noqa: PLC0415 (needs playwright, which is optional)
 
     async def come() -> Page:
         page = await visitor()
@@ -157,6 +175,7 @@ def member(visitor: Newcomer) -> Newcomer:
         await page.get_by_label("Username").fill("ada")
         await page.get_by_label("Password").fill("lovelace")
         await page.get_by_role("button", name="Sign in").click()
+        await expect_live(page, name="Ada")
         return page
 
     return come

@@ -50,11 +50,11 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.core.asgi import get_asgi_application  # noqa: E402
 from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.management import call_command  # noqa: E402
-from django.core.servers.basehttp import WSGIRequestHandler, WSGIServer  # noqa: E402
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler  # noqa: E402
 from django.urls import path, re_path  # noqa: E402
 from django.views.static import serve  # noqa: E402
 
-from channels_graphql_ws import GraphqlWsConsumer, Subscription  # noqa: E402
+from channels_graphql_ws import GraphqlWsConsumer, Subscription, statistics  # noqa: E402
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer  # noqa: E402
 from channels_graphql_ws.http.view import GraphqlView  # noqa: E402
 
@@ -70,8 +70,13 @@ class Query(graphene.ObjectType):
         ),
     )
 
+    subscribers = graphene.Int(required=True, description="How many a broadcast would reach.")
+
     def resolve_hello(self, info, name):
         return f"Hello, {name}!"
+
+    def resolve_subscribers(self, info):
+        return sum(hub.subscribers for hub in statistics().hubs)
 
 
 class Say(graphene.Mutation):
@@ -156,7 +161,8 @@ if not arguments.http:
 
 def serve_wsgi() -> None:
     """Serve as `manage.py runserver` does without an ASGI server."""
-    with WSGIServer(("127.0.0.1", arguments.port), WSGIRequestHandler) as server:
+    # A single thread would wait for connections which a browser opens in advance.
+    with ThreadedWSGIServer(("127.0.0.1", arguments.port), WSGIRequestHandler) as server:
         server.set_app(WSGIHandler())
         print("Listening", flush=True)  # noqa: T201 (the test waits for it)
         server.serve_forever()

@@ -17,7 +17,9 @@ if os.environ.get("CI_BROWSER_REQUIRED") != "1":
 
 from playwright.async_api import FilePayload, Locator, Page, expect
 
-from chat_page import expect_live, expect_message, say
+from chat_page import expect_live, expect_lost, expect_message, say
+from graphiql_page import expect_ready, expect_response, run
+from screenshots import keep_screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -76,16 +78,11 @@ async def expect_picture(place: Locator) -> None:
 
 
 async def open_graphiql(page: Page, url: str, document: str) -> Page:
-    """Open GraphiQL in another tab of the same person."""
+    """Open GraphiQL in another tab of the same person, until it is ready."""
     tab = await page.context.new_page()
     await tab.goto(f"{url}/graphql/#{urlencode({'query': document}, quote_via=quote)}")
-    await expect(tab.locator(".graphiql-query-editor .view-line")).not_to_have_count(0)
+    await expect_ready(tab)
     return tab
-
-
-async def execute(page: Page) -> None:
-    """Press GraphiQL's button."""
-    await page.locator(".graphiql-execute-button").click()
 
 
 async def open_wall(page: Page, url: str) -> None:
@@ -97,46 +94,41 @@ async def open_wall(page: Page, url: str) -> None:
 
 async def test_graphiql_hears_what_is_said_in_a_second_tab(example, guest, tmp_path: Path):
     owl = await guest()
-    await expect_live(owl)
     hearing = await open_graphiql(owl, example.url, LISTEN)
-    await execute(hearing)
+    await run(hearing)
     # The confirmation, which is no event: the subscription is in its group.
-    await expect(hearing.locator(".graphiql-response")).to_contain_text('"data": null')
+    await expect_response(hearing, '"data": null')
     await expect(hearing.get_by_role("status")).to_have_text("Live, 0 events")
     saying = await open_graphiql(owl, example.url, SEND)
-    await execute(saying)
-    await expect(saying.locator(".graphiql-response")).to_contain_text('"sendMessage"')
-    for seen in ('"name": "Owl"', '"text": "Hello from GraphiQL"'):
-        await expect(hearing.locator(".graphiql-response")).to_contain_text(seen)
-    await hearing.screenshot(path=tmp_path / "graphiql.png")
+    await run(saying)
+    await expect_response(saying, '"sendMessage"')
+    await expect_response(hearing, '"name": "Owl"', '"text": "Hello from GraphiQL"')
+    await keep_screenshot(hearing, tmp_path / "graphiql.png")
     await expect_message(owl, "Hello from GraphiQL")
 
 
 async def test_graphiql_hears_what_is_said_in_the_chat(example, guest):
     owl = await guest()
-    await expect_live(owl)
     hearing = await open_graphiql(owl, example.url, LISTEN)
-    await execute(hearing)
+    await run(hearing)
     # The confirmation, which is no event: the subscription is in its group.
-    await expect(hearing.locator(".graphiql-response")).to_contain_text('"data": null')
+    await expect_response(hearing, '"data": null')
     await expect(hearing.get_by_role("status")).to_have_text("Live, 0 events")
     await say(owl, "Is anybody listening?")
-    await expect(hearing.locator(".graphiql-response")).to_contain_text("Is anybody listening?")
+    await expect_response(hearing, "Is anybody listening?")
     await expect(hearing.get_by_role("status")).to_have_text("Live, 1 event")
 
 
 async def test_a_clock_with_a_number_of_ticks_stops_by_itself(example, visitor):
     page = await open_graphiql(await visitor(), example.url, "subscription { clock(ticks: 2) }")
-    await execute(page)
-    await expect(page.get_by_role("button", name="Stop query")).to_be_visible()
+    await run(page)
+    await expect_response(page, '"clock": "2')
     await expect(page.get_by_role("button", name="Execute query")).to_be_visible()
-    await expect(page.locator(".graphiql-response")).to_contain_text('"clock": "2')
 
 
 async def test_the_wall_shows_what_is_said_and_the_time(example, visitor, guest, tmp_path: Path):
     wall, owl = await visitor(), await guest()
     await open_wall(wall, example.url)
-    await expect_live(owl)
     await say(owl, "Can you read this from over there?")
     await expect_message(wall, "Can you read this from over there?")
     await expect(wall.get_by_role("listitem").last).to_contain_text("Owlguest")
@@ -145,7 +137,7 @@ async def test_the_wall_shows_what_is_said_and_the_time(example, visitor, guest,
     now = await clock.get_attribute("datetime")
     assert now is not None
     await expect(clock).not_to_have_attribute("datetime", now)
-    await wall.screenshot(path=tmp_path / "wall.png")
+    await keep_screenshot(wall, tmp_path / "wall.png")
 
 
 async def test_the_wall_shows_the_room_that_was_chosen(example, visitor, guest):
@@ -166,9 +158,9 @@ async def test_the_wall_shows_the_room_that_was_chosen(example, visitor, guest):
 async def test_the_wall_recovers_when_the_server_is_restarted(example, visitor, guest):
     wall, owl = await visitor(), await guest()
     await open_wall(wall, example.url)
-    await expect_live(owl)
     example.stop()
-    await expect(wall.locator("#status")).to_have_text("Reconnecting…")
+    await expect_lost(wall)
+    await expect_lost(owl)
     example.say("Said while nobody could hear it")
     example.start()
     await expect(wall.locator("#status")).to_have_text("Live")
@@ -183,8 +175,6 @@ async def test_a_picture_reaches_the_other_window_and_the_wall(
 ):
     wall, ada, owl = await visitor(), await member(), await guest()
     await open_wall(wall, example.url)
-    await expect_live(ada)
-    await expect_live(owl)
     await choose(owl, GREEN)
     await say(owl, "As green as this")
     for page in (owl, ada, wall):
@@ -192,12 +182,11 @@ async def test_a_picture_reaches_the_other_window_and_the_wall(
         await expect_picture(page.get_by_role("log"))
     await expect(owl.locator("#outbox article")).to_have_count(0)
     await expect(owl.locator("#preview")).to_be_hidden()
-    await ada.screenshot(path=tmp_path / "picture.png")
+    await keep_screenshot(ada, tmp_path / "picture.png")
 
 
 async def test_a_picture_needs_no_words_and_is_there_after_a_reload(guest):
     owl = await guest()
-    await expect_live(owl)
     await choose(owl, GREEN)
     await owl.get_by_role("button", name="Send", exact=True).click()
     await expect_picture(owl.get_by_role("log"))
@@ -208,7 +197,6 @@ async def test_a_picture_needs_no_words_and_is_there_after_a_reload(guest):
 
 async def test_a_picture_is_served_as_nothing_but_a_picture(example, guest):
     owl = await guest()
-    await expect_live(owl)
     await choose(owl, GREEN)
     await say(owl, "Look")
     await expect_picture(owl.get_by_role("log"))
@@ -222,7 +210,6 @@ async def test_a_picture_is_served_as_nothing_but_a_picture(example, guest):
 
 async def test_a_chosen_picture_can_be_removed(guest):
     owl = await guest()
-    await expect_live(owl)
     await choose(owl, GREEN)
     await owl.get_by_role("button", name="Remove the picture").click()
     await say(owl, "Words only")
@@ -232,7 +219,6 @@ async def test_a_chosen_picture_can_be_removed(guest):
 
 async def test_a_photo_that_is_too_large_is_made_smaller(guest):
     owl = await guest()
-    await expect_live(owl)
     noise = file("noise.png", png(700, random.Random(7).randbytes(3 * 700 * 700)))  # noqa: S311 (no secret)
     assert len(noise["buffer"]) > 1_000_000
     await choose(owl, noise)
@@ -254,7 +240,6 @@ async def test_a_photo_that_is_too_large_is_made_smaller(guest):
 )
 async def test_what_is_no_decent_picture_is_refused_with_a_reason(guest, content, reason):
     owl = await guest()
-    await expect_live(owl)
     await choose(owl, file("harmless.png", content))
     await say(owl, "Trust me")
     await expect(owl.locator("#outbox")).to_contain_text(reason)
@@ -283,7 +268,6 @@ async def test_the_server_does_not_rely_on_the_page(example, guest, size, status
 
 async def test_a_form_that_another_site_could_have_sent_is_refused(example, guest):
     owl = await guest()
-    await expect_live(owl)
     answer = await owl.request.post(f"{example.url}/graphql/", multipart=form_with(GREEN))
     assert answer.status == 403
     await say(owl, "Nothing above?")

@@ -16,6 +16,7 @@ from playwright.async_api import Page, expect
 
 from example_server import ExampleServer
 from pages import ROOT
+from screenshots import keep_screenshot
 
 pytestmark = pytest.mark.browser
 
@@ -45,9 +46,9 @@ def site(tmp_path: Path) -> Iterator[ExampleServer]:
 
 
 @pytest.fixture
-async def ada(browser, site: ExampleServer) -> AsyncIterator[Page]:
+async def ada(new_context, site: ExampleServer) -> AsyncIterator[Page]:
     """Log in as Ada."""
-    page = await (await browser.new_context()).new_page()
+    page = await (await new_context()).new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     await page.goto(site.url)
@@ -61,9 +62,9 @@ async def ada(browser, site: ExampleServer) -> AsyncIterator[Page]:
 
 
 @pytest.fixture
-async def visitor(browser, site: ExampleServer) -> Page:
+async def visitor(new_context, site: ExampleServer) -> Page:
     """Come without a name."""
-    page = await (await browser.new_context()).new_page()
+    page = await (await new_context()).new_page()
     await page.goto(site.url)
     await expect(page.get_by_role("status")).to_have_text("Live")
     return page
@@ -79,14 +80,15 @@ async def test_a_message_arrives_in_another_window(ada, visitor, tmp_path: Path)
     await say(ada, "Milk or <b>lemon</b>?")
     for page in (ada, visitor):
         await expect(page.get_by_role("listitem")).to_have_text(["ada: Milk or <b>lemon</b>?"])
-    await ada.screenshot(path=tmp_path / "start-here.png")
+    await keep_screenshot(ada, tmp_path / "start-here.png")
 
 
 async def test_it_goes_on_after_a_restart_of_the_server(ada, visitor, site):
     await say(ada, "Before")
     await expect(visitor.get_by_role("listitem")).to_have_count(1)
     site.stop()
-    await expect(visitor.get_by_role("status")).to_have_text("Connecting again…")
+    for page in (ada, visitor):
+        await expect(page.get_by_role("status")).to_have_text("Connecting again…")
     site.start()
     await expect(ada.get_by_role("status")).to_have_text("Live")
     await say(ada, "After")
