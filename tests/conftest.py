@@ -39,6 +39,18 @@ if os.environ.get("CHANNELS_GRAPHQL_WS_TEST_COMPILE") == "0":
     EngineSettings.__init__.__kwdefaults__["compile_operations"] = False
 
 
+# Marks of tests that start programs, or have packages installed for them.
+WITH_PROGRAMS = ("browser", "foreign_schemas", "green", "node", "redis", "servers")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests with programs of their own take longer: each wait of theirs has its guard."""
+    for item in items:
+        is_limited = item.get_closest_marker("timeout") is not None
+        if not is_limited and any(map(item.get_closest_marker, WITH_PROGRAMS)):
+            item.add_marker(pytest.mark.timeout(600))
+
+
 @pytest.fixture(autouse=True)
 def no_connection_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
     """Close the database connections which a test has opened in asgiref's thread.

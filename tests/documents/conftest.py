@@ -25,8 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave these tests to `tox run -e documents`: they start programs, and take minutes."""
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents and not IS_REQUIRED:
+        if here not in item.path.parents:
+            continue
+        if not IS_REQUIRED:
             item.add_marker(pytest.mark.skip(reason="`tox run -e documents` runs it"))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(600))
 
 
 def package_folder() -> Path:

@@ -195,7 +195,7 @@ def test_channels_of_an_event_loop_that_was_lost_are_forgotten(layer):
 @pytest.mark.parametrize("layer_class", [RedisChannelLayer, RedisPubSubChannelLayer])
 @pytest.mark.parametrize("is_made_up", [True, False])
 async def test_it_works_over_redis(redis_url, layer_class, is_made_up):
-    layer = layer_class(hosts=[redis_url], prefix="test-listening")
+    layer = layer_class(hosts=[redis_url], prefix=uuid.uuid4().hex)
     name = f"specific.{uuid.uuid4().hex}" if is_made_up else await layer.new_channel()
     own = OwnChannel(layer, name)
     async with hearing(own, "tea") as tea, hearing(own, "milk") as milk, hearing(own) as mine:

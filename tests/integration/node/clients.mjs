@@ -23,7 +23,9 @@ function graphqlWs(url, headers) {
 
 function subscriptionsTransportWs(url, headers) {
   const { frames, RecordingSocket } = recording(headers);
-  const client = new SubscriptionClient(url, { reconnect: false }, RecordingSocket);
+  // Not one second, after which it gives up: the machine may be busy.
+  const options = { reconnect: false, minTimeout: 30_000 };
+  const client = new SubscriptionClient(url, options, RecordingSocket);
   return {
     frames,
     start: (payload, sink) => {

