@@ -12,7 +12,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from contextvars import Context
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
@@ -26,10 +25,8 @@ from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.exceptions import PayloadDecodeError
 from channels_graphql_ws.pubsub.arrivals import DOUBLE, OVERTAKEN, Arrivals
 from channels_graphql_ws.pubsub.backlog import Backlog
-from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, asked, cancel, within
 from channels_graphql_ws.pubsub.history.interfaces import Position
-from channels_graphql_ws.pubsub.history.of_layer import history_of
-from channels_graphql_ws.pubsub.history.tracker import Tracker
+from channels_graphql_ws.pubsub.history.tracked_groups import TrackedGroups
 from channels_graphql_ws.pubsub.layer_watch import LayerStatistics
 from channels_graphql_ws.pubsub.layers import ChannelLayer, forget_cached, is_local
 from channels_graphql_ws.pubsub.local import Message, add_receiver, remove_receiver
@@ -39,7 +36,6 @@ from channels_graphql_ws.pubsub.numbering import ANNOUNCEMENT, all_announcements
 from channels_graphql_ws.pubsub.origin import ORIGIN, Origin
 from channels_graphql_ws.pubsub.pump import announce_and_rest
 from channels_graphql_ws.pubsub.services import services
-from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import Drainable, drain_all
 from channels_graphql_ws.tally import latencies
 from channels_graphql_ws.tracing import HEADER, Tracer, tracing
@@ -55,7 +51,7 @@ SECONDS_AT_ONCE = 0.002
 """How long that may take: a `publish` may be slow, and an event for many be shared."""
 
 RUNS_BETWEEN_CLOCK_READS = 4
-"""Subscriber between two looks at the clock, which are not for free."""
+"""Listeners that run between two looks at the clock, which are not for free."""
 
 BLOCKS_AFTER = 0.5
 """Seconds without another step of the event loop that are worth a warning."""
@@ -155,15 +151,12 @@ class Hub:
         self._notification: Any = None
         self._is_running = False
         self._runs_left, self._seconds_spent = RUNS_AT_ONCE, 0.0
-        # Subscriber are taken in a context of their own: that of a caller is of no concern here.
+        # Listeners run in a context of their own: that of a caller is of no concern here.
         self._context = context_of_nobody()
         self._backlog = Backlog(self)
         self._users = 0
-        self._trackers: dict[str, Tracker] = {}
         # What `subscribe` has called groups, for the log.
         self._names: dict[str, str] = {}
-        self._checking: asyncio.Task[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
         self._membership: Membership | None = None
         if not is_local(layer):
             self._membership = Membership(
@@ -175,6 +168,10 @@ class Hub:
             )
         joined_for = None if self._membership is None else self._membership.joined_for
         self._arrivals = Arrivals() if joined_for is None else Arrivals(joined_for)
+        self.tracked = TrackedGroups(
+            layer, self._deliver_tracked, self._arrivals.lost, self._tell_tracked_gap
+        )
+        """The groups whose history is followed."""
         self._connections: dict[Drainable, None] = {}
         self._sending_away: asyncio.Task[None] | None = None
         self._notices = 0
@@ -213,7 +210,7 @@ class Hub:
         for service in services:
             await service.release()
         await self._backlog.close()
-        await self._stop_tracking()
+        await self.tracked.close()
         if self._membership is not None:
             await self._membership.close()
 
@@ -276,74 +273,13 @@ class Hub:
         going = drain_all(list(self._connections), SEND_AWAY_TIMEOUT)
         self._sending_away = self.loop.create_task(going, context=self._context.copy())
 
-    def track(self, groups: Sequence[str], ttl: float) -> dict[str, Position | None]:
-        """Follow the history of groups, from before anybody listens until nobody does.
-
-        Args:
-            groups: names of groups on the channel layer.
-            ttl: seconds without an event after which their history expires.
-
-        Returns:
-            The places of the last events that came here; `None` where that is not known yet.
-
-        Raises:
-            ChannelLayerError: there is no place to keep a history.
-        """
-        history = history_of(self.layer)
-        for group in groups:
-            if group not in self._trackers:
-                self._trackers[group] = Tracker(
-                    group,
-                    history,
-                    ttl,
-                    self._deliver_tracked,
-                    self._arrivals.lost,
-                    self._tell_tracked_gap,
-                )
-        if self._checking is None:
-            self._checking = self.loop.create_task(self._check_heads(), context=Context())
-        return {group: self._trackers[group].place for group in groups}
-
-    async def places(self, groups: Sequence[str]) -> dict[str, Position]:
-        """Return the places to count from, once the groups are joined.
-
-        Raises:
-            ChannelLayerError: the history did not answer in time.
-        """
-        trackers = {group: self._trackers[group] for group in groups}
-        unknown = [group for group, tracker in trackers.items() if tracker.place is None]
-        if unknown:
-            history = history_of(self.layer)
-            heads = await asked(lambda: history.heads(unknown), "give its history")
-            for group, head in zip(unknown, heads, strict=True):
-                trackers[group].start(head)
-        return {group: tracker.first for group, tracker in trackers.items()}
-
-    async def _check_heads(self) -> None:
-        """Look now and then whether the last event of a group was lost."""
-        history = history_of(self.layer)
-        while True:
-            await asyncio.sleep(project_settings.get("HISTORY_CHECK_EVERY"))
-            groups = list(self._trackers)
-            try:
-                heads = await within(CALL_TIMEOUT, history.heads(groups), "give its history")
-            except Exception as error:  # noqa: BLE001 (whatever a history may raise)
-                log.warning("The history cannot be read: %r", error)
-                continue
-            # Groups may have been left meanwhile.
-            for group, head in zip(groups, heads, strict=True):
-                if group in self._trackers:
-                    self._trackers[group].check(head)
-
     def _take_numbered(self, group: str, message: Message) -> bool:
-        """Take a message with a place in a history, and those that waited for it."""
-        tracker = self._trackers.get(group)
-        if tracker is None:
-            place = Position(str(message["epoch"]), int(message["offset"]))
-            return self._accept({**message, ORIGIN: Origin(group, place)})
+        """Take a message with a place in a history; return whether anybody has to run for it."""
         before = self.received
-        tracker.take(message)
-        return self.received != before
+        if self.tracked.take(group, message):
+            return self.received != before
+        place = Position(str(message["epoch"]), int(message["offset"]))
+        return self._accept({**message, ORIGIN: Origin(group, place)})
 
     def _deliver_tracked(self, message: Message, origin: Origin) -> None:
         """Take what a tracker has put in order."""
@@ -360,18 +296,7 @@ class Hub:
         self._listeners.pop(group, None)
         self._names.pop(group, None)
         self._arrivals.forget(group)
-        tracker = self._trackers.pop(group, None)
-        if tracker is not None:
-            closing = self.loop.create_task(tracker.close(), context=Context())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-
-    async def _stop_tracking(self) -> None:
-        checking, self._checking = self._checking, None
-        if checking is not None:
-            await cancel([checking])
-        if self._closing:
-            await asyncio.wait(self._closing)
+        self.tracked.forget(group)
 
     def first_listener(self, group: str) -> Listener | None:
         """Return one listener of a group, if there are any."""
@@ -380,7 +305,6 @@ class Hub:
     def statistics(self) -> HubStatistics:
         """Return what the hub has counted. May be called from any thread."""
         counts, membership = self.counts(), self._membership
-        trackers = list(self._trackers.values())
         return HubStatistics(
             groups=counts["groups"],
             subscribers=counts["listeners"],
@@ -388,8 +312,8 @@ class Hub:
             waiting=len(self._inbox),
             undecodable=self.undecodable,
             missed=self._arrivals.missed,
-            doubled=self._arrivals.doubled + sum(tracker.doubled for tracker in trackers),
-            mended=sum(tracker.mended for tracker in trackers),
+            doubled=self._arrivals.doubled + self.tracked.doubled,
+            mended=self.tracked.mended,
             membership=None if membership is None else membership.statistics(),
             layer=None if membership is None else membership.layer_statistics(),
         )

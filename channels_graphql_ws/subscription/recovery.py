@@ -61,7 +61,7 @@ class Recovery:
         self._groups = groups
         self._cursor = cursor
         self._certain_for = ttl * CERTAIN_PART
-        self._tracked = hub.track(groups, ttl)
+        self._tracked = hub.tracked.track(groups, ttl)
         self.places: dict[str, Position] = {}
         """Where a client goes on that did not come back, once that is known."""
 
@@ -71,7 +71,7 @@ class Recovery:
         Raises:
             ChannelLayerError: the history did not answer in time.
         """
-        started = await self._hub.places(self._groups)
+        started = await self._hub.tracked.places(self._groups)
         places = {group: self._tracked[group] or started[group] for group in self._groups}
         self.places = places
         if self._cursor is None:

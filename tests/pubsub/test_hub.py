@@ -726,12 +726,12 @@ async def test_a_group_that_is_left_while_its_history_is_looked_at_disturbs_no_o
     ear, history = hub_of(layer), history_of(layer)
     assert isinstance(history, SlowHistory)
     ear.acquire()
-    ear.track(("A", "B"), 60)
+    ear.tracked.track(("A", "B"), 60)
     listener = await subscribed(ear, "A", "B")
     await wait_until(lambda: history.asked)
     ear.leave(listener, ("A",))
     history.may_answer.set()
-    await wait_until(lambda: ear.track(("B",), 60)["B"])
+    await wait_until(lambda: ear.tracked.track(("B",), 60)["B"])
     ear.leave(listener, ("B",))
     await ear.release()
 
@@ -744,7 +744,7 @@ async def test_the_last_user_of_a_hub_waits_until_nothing_more_is_asked_of_the_h
     ear, history = hub_of(layer), history_of(layer)
     assert isinstance(history, SlowHistory)
     ear.acquire()
-    ear.track(("A",), 60)
+    ear.tracked.track(("A",), 60)
     listener = await subscribed(ear, "A")
     message = {"type": "broadcast", "group": "A", "payload": Serializer.serialize(1), "epoch": "e"}
     for offset in (1, 3):
