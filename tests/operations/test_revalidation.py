@@ -25,6 +25,7 @@ from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscrip
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.operations import revalidation
+from channels_graphql_ws.operations.lent import Lent
 from channels_graphql_ws.operations.revalidation import (
     Claim,
     Revalidation,
@@ -35,7 +36,7 @@ from channels_graphql_ws.operations.revalidation import (
     refuted,
 )
 from channels_graphql_ws.operations.revocation import REVOKED, Rights, rights_of
-from channels_graphql_ws.operations.session import Lent, after_look_up
+from channels_graphql_ws.operations.session import after_look_up
 from channels_graphql_ws.signals import ConnectionSignals
 from channels_graphql_ws.testing import (
     GraphqlHttpClient,
