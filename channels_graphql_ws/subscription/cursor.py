@@ -4,37 +4,41 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import hmac
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgpack
+from django.conf import settings
+from django.utils.crypto import salted_hmac
 
 from channels_graphql_ws.pubsub.history.interfaces import UNKNOWN, Position
 
 LONGEST: Final = 8_192
 """Characters of a cursor that are looked at; ours are shorter."""
 
-_MOST: Final = 2**63 - 1
-"""The largest offset. Redis takes no ids of more than 64 bits."""
+_SALT: Final = "channels_graphql_ws.cursor.2"
+"""Ends with the version of the format: a cursor of another one is not known."""
 
-_VERSION: Final = 1
+_SIGNATURE_BYTES: Final = 12
 
 
 class CursorCodec:
     """Turns places into text for clients and back, for one set of groups.
 
     The text holds no names of groups: a cursor says where to begin, and never what a
-    client may get. That is what `subscribe` says, each time.
+    client may get. That is what `subscribe` says, each time. It is signed with SECRET_KEY, or
+    a client could go back to what came before it subscribed.
     """
 
-    __slots__ = ("_groups", "_mark")
+    __slots__ = ("_groups", "_key", "_names")
 
     def __init__(self, groups: Sequence[str]) -> None:
         self._groups = groups
-        names = "\n".join(sorted(groups)).encode()
-        self._mark = hashlib.sha256(names).digest()[:6]
+        self._names = "\n".join(sorted(groups))
+        self._key = self._key_of(settings.SECRET_KEY)
 
     def encode(self, places: Mapping[str, Position]) -> str:
         """Return the cursor of these places.
@@ -45,28 +49,32 @@ class CursorCodec:
         now = int(time.time())
         places_in_order = [places[group] for group in sorted(self._groups)]
         ordered = [(UNKNOWN, now) if p.epoch == UNKNOWN else tuple(p) for p in places_in_order]
-        data: Any = msgpack.packb([_VERSION, self._mark, ordered])
-        return urlsafe_b64encode(data).rstrip(b"=").decode()
+        data: Any = msgpack.packb(ordered)
+        return urlsafe_b64encode(_signature(self._key, data) + data).rstrip(b"=").decode()
 
     def decode(self, cursor: object) -> dict[str, Position] | None:
         """Return the places; `None` for what is not a cursor of these groups."""
         if not isinstance(cursor, str) or len(cursor) > LONGEST:
             return None
         try:
-            padded = cursor.encode() + b"=" * (-len(cursor) % 4)
-            content: Any = msgpack.unpackb(urlsafe_b64decode(padded))
-            version, mark, ordered = content
-            places = [Position(epoch, offset) for epoch, offset in ordered]
-        except (ValueError, TypeError, binascii.Error, msgpack.UnpackException):
+            content = urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
+        except (ValueError, binascii.Error):
             return None
-        if version != _VERSION or mark != self._mark or len(places) != len(self._groups):
+        signature, data = content[:_SIGNATURE_BYTES], content[_SIGNATURE_BYTES:]
+        if not self._is_signed(signature, data):
             return None
-        # Anybody can make one up.
-        if not all(map(_is_place, places)):
-            return None
+        places = [Position(epoch, offset) for epoch, offset in msgpack.unpackb(data)]
         return dict(zip(sorted(self._groups), places, strict=True))
 
+    def _is_signed(self, signature: bytes, data: bytes) -> bool:
+        if hmac.compare_digest(signature, _signature(self._key, data)):
+            return True
+        others = map(self._key_of, settings.SECRET_KEY_FALLBACKS)
+        return any(hmac.compare_digest(signature, _signature(key, data)) for key in others)
 
-def _is_place(place: Any) -> bool:
-    epoch, offset = place.epoch, place.offset
-    return isinstance(epoch, str) and type(offset) is int and 0 <= offset <= _MOST
+    def _key_of(self, secret: str | bytes) -> bytes:
+        return salted_hmac(_SALT, self._names, secret, algorithm="sha256").digest()
+
+
+def _signature(key: bytes, data: bytes) -> bytes:
+    return hashlib.blake2b(data, key=key, digest_size=_SIGNATURE_BYTES).digest()
