@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from channels_graphql_ws.client.variables import FileUpload
     from channels_graphql_ws.exceptions import (
         ChannelLayerError,
+        ChannelLayerUnavailableError,
         ConnectionClosedError,
         ConnectionRejectionError,
         GraphqlWsClientError,
@@ -87,6 +88,7 @@ __all__ = [
     "SKIP",
     "BasePermission",
     "ChannelLayerError",
+    "ChannelLayerUnavailableError",
     "ClientSubscription",
     "CloseCode",
     "ConnectionClosedError",
@@ -164,6 +166,7 @@ _HOMES = {
     "BasePermission": "execution.permissions",
     "COMPLETE": "subscription.field",
     "ChannelLayerError": "exceptions",
+    "ChannelLayerUnavailableError": "exceptions",
     "ClientSubscription": "client.subscriptions",
     "CloseCode": "websocket.messages",
     "ConnectionClosedError": "exceptions",

@@ -16,6 +16,13 @@ class ChannelLayerError(GraphqlWsError):
     """The channel layer is missing, or it refused what it was asked for."""
 
 
+class ChannelLayerUnavailableError(ChannelLayerError):
+    """The channel layer failed, or did not answer in time: it may do so later.
+
+    Clients are told no more than `SERVICE_UNAVAILABLE`, the log is told the rest.
+    """
+
+
 class ConnectionRejectionError(GraphqlWsError):
     """Raise it in `on_connect` to choose what a refused client is told.
 

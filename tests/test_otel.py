@@ -379,7 +379,7 @@ async def test_a_broadcast_that_fails_has_a_span_that_says_so(spans: Spans, way:
     await wait_until(lambda: spans.named("broadcast OnQuick"))
     span = spans.one("broadcast OnQuick")
     assert span.status.status_code is StatusCode.ERROR
-    assert span.attributes["error.type"] == "ChannelLayerError"
+    assert span.attributes["error.type"] == "ChannelLayerUnavailableError"
 
 
 async def test_a_failure_that_nobody_awaits_is_logged_as_before(

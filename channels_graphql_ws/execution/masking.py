@@ -9,6 +9,7 @@ from typing import Final
 from graphql import GraphQLError
 
 from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.exceptions import ChannelLayerUnavailableError
 from channels_graphql_ws.execution.unfit import is_unfit
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
@@ -18,6 +19,12 @@ HIDDEN: Final = (
     'CHANNELS_GRAPHQL_WS = {"DEBUG": True} shows such errors)'
 )
 """What the log adds to an error that clients are not told of."""
+
+UNAVAILABLE: Final = "Events are unavailable at the moment."
+"""All that a client is told of a channel layer that fails or does not answer."""
+
+SERVICE_UNAVAILABLE: Final = "SERVICE_UNAVAILABLE"
+"""`extensions.code` of that."""
 
 _SUGGESTION: Final = " Did you mean "
 
@@ -29,12 +36,22 @@ def is_unexpected(error: Exception) -> bool:
     in the result, though the exception of a scalar that did not like its input may be behind
     it. What graphql-core raises about the value of a resolver is for nobody but the log.
     """
+    if is_unavailable(error):
+        return False
     if not isinstance(error, GraphQLError) or is_unfit(error):
         return True
     cause = error.original_error
     if cause is None or error.path is None:
         return False
     return is_unexpected(cause)
+
+
+def is_unavailable(error: Exception) -> bool:
+    """Return whether all that is wrong is that the channel layer cannot be used."""
+    cause: BaseException | None = error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    return isinstance(cause, ChannelLayerUnavailableError)
 
 
 def without_suggestion(error: Exception) -> Exception:
@@ -77,15 +94,25 @@ class Mask:
 
     def __call__(self, error: Exception) -> Exception:
         """Return the error that clients are told of; it has the same place in the result."""
-        if not self.hides(error):
-            return error if self.introspection else without_suggestion(error)
-        if not isinstance(error, GraphQLError):
-            return GraphQLError(self.masked_error_message)
-        masked = GraphQLError(self.masked_error_message, path=error.path)
-        masked.nodes, masked.source, masked.positions = error.nodes, error.source, error.positions
-        # To find them anew, all lines of the document would be counted again.
-        masked.locations = error.locations
-        return masked
+        if self.hides(error):
+            return _replaced(error, self.masked_error_message)
+        if is_unavailable(error):
+            # Whatever clients may read: which host does not answer is nothing for them.
+            return _replaced(error, UNAVAILABLE, {"code": SERVICE_UNAVAILABLE})
+        return error if self.introspection else without_suggestion(error)
+
+
+def _replaced(
+    error: Exception, message: str, extensions: dict[str, str] | None = None
+) -> GraphQLError:
+    """Return another error with the same place in the result."""
+    if not isinstance(error, GraphQLError):
+        return GraphQLError(message, extensions=extensions)
+    made = GraphQLError(message, path=error.path, extensions=extensions)
+    made.nodes, made.source, made.positions = error.nodes, error.source, error.positions
+    # To find them anew, all lines of the document would be counted again.
+    made.locations = error.locations
+    return made
 
 
 NO_MASK: Final = Mask()

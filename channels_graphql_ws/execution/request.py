@@ -25,6 +25,7 @@ class Refusal(Enum):
     SUBSCRIBE = "subscribing failed"
     STREAM = "what feeds the subscription has failed"
     DUPLICATE = "the id is in use"
+    UNAVAILABLE = "the channel layer cannot be used at the moment"
     INTERNAL = "something broke that is not the client's fault"
 
 

@@ -39,7 +39,7 @@ from channels_graphql_ws.http.reservations import (
     SharedStream,
     reservations_of_loop,
 )
-from channels_graphql_ws.http.responses import StreamingResponse
+from channels_graphql_ws.http.responses import RETRY, StreamingResponse
 from channels_graphql_ws.http.stream import OwnStream, ResponseStream, Sink
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.overrides import overridden
@@ -59,7 +59,6 @@ from channels_graphql_ws.signals import ConnectionSignals
 log = ClientLog("channels_graphql_ws.http")
 
 RESTARTING = "The server is about to restart, try again"
-RETRY = {"Retry-After": "1"}
 
 REFUSED: Final = frozenset(
     {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
@@ -255,7 +254,7 @@ class RequestHandler:
             by_name=self._looks_up,
         )
         if self._has_single_connections and (token := self._request.stream_token) is not None:
-            return await self._add(token, wanted)
+            return self._add(token, wanted)
         if isinstance(wanted, Subscribe):
             return await self._run(wanted)
         return await self._run_batch(wanted)
@@ -330,7 +329,7 @@ class RequestHandler:
             wanted = _recovering(wanted, self._request)
         operation = self._operation(wanted)
         if self._accepted.stream is not None:
-            await operation.prepare_to_listen()
+            operation.use_own_channel()
         async with AsyncExitStack() as stack:
             stack.callback(self._leave_place)
             stack.push_async_callback(operation.end)
@@ -498,7 +497,7 @@ class RequestHandler:
             reservation.scope,
         )
 
-    async def _add(self, token: str, wanted: Subscribe | list[Subscribe]) -> HttpResponse:
+    def _add(self, token: str, wanted: Subscribe | list[Subscribe]) -> HttpResponse:
         """Start an operation on a reserved event stream."""
         if isinstance(wanted, list):
             raise HttpError("An event stream takes no batches")
@@ -507,19 +506,17 @@ class RequestHandler:
             raise HttpError(
                 f'"extensions.operationId" must be a string of 1 to {MAX_ID_LENGTH} characters'
             )
-        signals = self._reservations.find(token).signals
+        reservation = self._reservations.find(token)
         operation = HttpOperation(
             self._endpoint,
             self._request,
             self._response,
             wanted,
             lambda _type: SharedStream(reservation, id),
-            signals,
+            reservation.signals,
             is_on_reserved_stream=True,
         )
-        await operation.prepare_to_listen()
-        # Again: it may be closed while this waits.
-        reservation = self._reservations.find(token)
+        operation.use_own_channel()
         reservation.add(id, operation)
         response = HttpResponse(status=HTTPStatus.ACCEPTED)
         del response.headers["Content-Type"]

@@ -19,7 +19,7 @@ from channels_graphql_ws.execution.errors import TIMED_OUT, RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.http.request import HttpRequest
-from channels_graphql_ws.http.stream import LaterText, Sink, Text
+from channels_graphql_ws.http.stream import LaterText, OwnStream, Sink, Text
 from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
@@ -27,6 +27,7 @@ from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import Login, login_of
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
 from channels_graphql_ws.operations.user_signals import end_session
+from channels_graphql_ws.pubsub.layers import unheld_channel
 from channels_graphql_ws.shutdown import remaining
 from channels_graphql_ws.signals import ConnectionSignals
 
@@ -34,6 +35,11 @@ log = ClientLog("channels_graphql_ws.http")
 
 INTERNAL_ERROR = dumps({"errors": [{"message": "Internal server error"}]})
 TIMED_OUT_RESULT = dumps({"errors": [TIMED_OUT]})
+
+
+BEGIN_AFTER = 1.0
+"""Seconds after which a stream begins whose subscription is not set up yet. Until then, it may
+still be refused with a status."""
 
 
 class Outcome(Enum):
@@ -45,6 +51,7 @@ class Outcome(Enum):
     FORBIDDEN = "a hook has refused it"
     UNSUITABLE = "this kind of operation is not served this way"
     TIMED_OUT = "it took too long"
+    UNAVAILABLE = "the channel layer cannot be used at the moment"
     FAILED = "something broke, and not because of the client"
 
 
@@ -133,27 +140,29 @@ class HttpOperation:
         self._is_answered = False
         self._answered: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._beginning: asyncio.TimerHandle | None = None
         self._is_over = False
         self._variables = copy_context()
 
-    async def prepare_to_listen(self) -> None:
-        """Get a channel of its own, so that other Channels code can send to it."""
-        layer: Any = get_channel_layer(self._endpoint.channel_layer_alias)
-        if layer is not None:
-            self._session.channel_name = await layer.new_channel()
+    def use_own_channel(self) -> None:
+        """Have a channel of its own, so that other Channels code can send to it."""
+        if get_channel_layer(self._endpoint.channel_layer_alias) is not None:
+            self._session.channel_name = unheld_channel()
 
     def start(self) -> asyncio.Future[None] | None:
         """Start it; return something to wait for if it is not known yet how to answer."""
         variables, session = self._variables, self._session
         rest = variables.run(eager.start, session.start(self))
-        if rest is not None:
-            loop = asyncio.get_running_loop()
-            self._answered = None if self._is_answered else loop.create_future()
-            self.task = loop.create_task(rest, context=variables)
-            self.task.add_done_callback(self._finished, context=variables)
-            seconds = self._endpoint.operation_timeout
-            if seconds is not None:
-                self._timer = loop.call_later(seconds, self._time_out, self.task)
+        if rest is None:
+            self._tell_answered()
+            return None
+        loop = asyncio.get_running_loop()
+        self._answered = None if self._is_answered else loop.create_future()
+        self.task = loop.create_task(rest, context=variables)
+        self.task.add_done_callback(self._finished, context=variables)
+        seconds = self._endpoint.operation_timeout
+        if seconds is not None:
+            self._timer = loop.call_later(seconds, self._time_out, self.task)
         return self._answered
 
     @property
@@ -288,7 +297,9 @@ class HttpOperation:
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
         """Say that the operation could not be executed."""
-        if self.sink is None and self.text is None and self.unsuitable is None:
+        if refusal is Refusal.UNAVAILABLE and not self._is_answered and self._may_be_refused:
+            self.sink = None
+        elif self.sink is None and self.text is None and self.unsuitable is None:
             self._use_sink(None)
         self._answer(dumps({"errors": [dict(each) for each in errors]}), self._why(refusal))
         self.completed()
@@ -298,8 +309,24 @@ class HttpOperation:
 
     def _has_context(self) -> None:
         # A stream may begin: hooks could set status, headers and cookies.
-        if self.sink is not None:
+        if self.sink is None:
+            return
+        if self._may_be_refused:
+            loop = asyncio.get_running_loop()
+            self._beginning = loop.call_later(BEGIN_AFTER, self._tell_answered)
+        else:
             self._tell_answered()
+
+    @property
+    def _may_be_refused(self) -> bool:
+        """Whether the stream begins with the subscription, and its status may say otherwise.
+
+        A browser's `EventSource`, which asks by GET, comes again after a stream that has ended,
+        and never after a status other than 200.
+        """
+        is_own_stream = isinstance(self.sink, OwnStream)
+        is_subscription = self.type is OperationType.SUBSCRIPTION
+        return is_own_stream and is_subscription and self.http.method == "POST"
 
     def _why(self, refusal: Refusal) -> Outcome:
         if self.unsuitable is not None:
@@ -307,6 +334,8 @@ class HttpOperation:
         match refusal:
             case Refusal.OPERATION:
                 return Outcome.FORBIDDEN
+            case Refusal.UNAVAILABLE:
+                return Outcome.UNAVAILABLE
             case Refusal.INTERNAL:
                 return Outcome.FAILED
             case Refusal.DOCUMENT:
@@ -373,6 +402,9 @@ class HttpOperation:
 
     def _tell_answered(self) -> None:
         self._is_answered = True
+        if self._beginning is not None:
+            self._beginning.cancel()
+            self._beginning = None
         if self._answered is not None and not self._answered.done():
             self._answered.set_result(None)
 
@@ -386,6 +418,8 @@ class HttpOperation:
         if (error is not None or task.cancelled()) and self.text is None:
             self._answer(INTERNAL_ERROR, Outcome.FAILED)
             self.completed()
+        # Its stream begins now, if it has one that has not begun yet.
+        self._tell_answered()
 
 
 class _Session(EndpointSession):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpResponse
 
@@ -24,9 +24,13 @@ _STATUSES = {
     Outcome.MALFORMED: HTTPStatus.BAD_REQUEST,
     Outcome.INVALID: HTTPStatus.BAD_REQUEST,
     Outcome.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    Outcome.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Outcome.TIMED_OUT: HTTPStatus.GATEWAY_TIMEOUT,
     Outcome.FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+
+RETRY: Final = {"Retry-After": "1"}
+"""Headers of an answer that will be another one soon."""
 
 # Clients of `application/json` understand these only with the status 200.
 _WELL_FORMED = frozenset({Outcome.EXECUTED, Outcome.INVALID, Outcome.FORBIDDEN})
@@ -130,6 +134,8 @@ def answer(
         set_headers(response, operation.unsuitable.headers)
     else:
         status = status_of(operation.outcome, form)
+        if operation.outcome is Outcome.UNAVAILABLE:
+            set_headers(response, RETRY)
     return _with_body(response, result, form, status)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from channels.layers import InMemoryChannelLayer
 
 from channels_graphql_ws.client_log import ClientLog
-from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
 from channels_graphql_ws.operations.answers import ANSWER, QUESTION, answer_here
 from channels_graphql_ws.operations.listing import MOST_LISTED, ListedProcess
 from channels_graphql_ws.operations.revocation import messages_to_all
@@ -171,7 +171,9 @@ async def _ask(
     except ChannelLayerError:
         raise
     except Exception as error:
-        raise ChannelLayerError(f"The channel layer took no question: {error!r}") from error
+        raise ChannelLayerUnavailableError(
+            f"The channel layer took no question: {error!r}"
+        ) from error
 
 
 async def _read(

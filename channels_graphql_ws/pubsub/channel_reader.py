@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 from channels_graphql_ws.client_log import ClientLog
-from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
 from channels_graphql_ws.pubsub.layers import ChannelLayer
 
 log = ClientLog("channels_graphql_ws.broadcast")
@@ -40,7 +40,7 @@ async def within(seconds: float, call: Awaitable[T], what: str) -> T:
     the cancellation while it connects.
 
     Raises:
-        ChannelLayerError: it took longer; the text says what did.
+        ChannelLayerUnavailableError: it took longer; the text says what did.
     """
     running = asyncio.ensure_future(call)
     try:
@@ -51,7 +51,9 @@ async def within(seconds: float, call: Awaitable[T], what: str) -> T:
             _abandoned.add(running)
             running.add_done_callback(_forget)
     if not running.done():
-        raise ChannelLayerError(f"The channel layer did not {what} within {seconds:g} seconds")
+        raise ChannelLayerUnavailableError(
+            f"The channel layer did not {what} within {seconds:g} seconds"
+        )
     return running.result()
 
 
@@ -61,7 +63,7 @@ async def asked(make: Callable[[], Awaitable[T]], what: str) -> T:
     Connections that lie idle while Redis was started anew fail once.
 
     Raises:
-        ChannelLayerError: it failed twice, or took too long.
+        ChannelLayerUnavailableError: it failed twice, or took too long.
     """
     try:
         return await within(CALL_TIMEOUT, make(), what)
@@ -74,7 +76,9 @@ async def asked(make: Callable[[], Awaitable[T]], what: str) -> T:
     except ChannelLayerError:
         raise
     except Exception as error:
-        raise ChannelLayerError(f"The channel layer did not {what}: {error!r}") from error
+        raise ChannelLayerUnavailableError(
+            f"The channel layer did not {what}: {error!r}"
+        ) from error
 
 
 def _forget(call: asyncio.Future[Any]) -> None:

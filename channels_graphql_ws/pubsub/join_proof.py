@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from channels_graphql_ws.client_log import ClientLog
-from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.exceptions import ChannelLayerUnavailableError
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, cancel, within
 from channels_graphql_ws.pubsub.layer_traits import LayerTraits
 
@@ -56,7 +56,7 @@ class JoinProof:
         """Return when the group, which was just added, certainly reaches the channel.
 
         Raises:
-            ChannelLayerError: no probe came back in time.
+            ChannelLayerUnavailableError: no probe came back in time.
         """
         lane = self._traits.lane_of(group)
         if self._through_fences and lane == group:
@@ -75,7 +75,7 @@ class JoinProof:
         await asyncio.wait([joined.proven], timeout=CALL_TIMEOUT)
         if not joined.proven.done():
             waiting.remove(joined)
-            raise ChannelLayerError(
+            raise ChannelLayerUnavailableError(
                 f"No message came through a group within {CALL_TIMEOUT:g} seconds after it was "
                 "joined"
             )

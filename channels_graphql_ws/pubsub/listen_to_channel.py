@@ -12,8 +12,8 @@ from copy import deepcopy
 from typing import Any, Protocol, TypeAlias
 
 from channels_graphql_ws.client_log import ClientLog
-from channels_graphql_ws.exceptions import ChannelLayerError
-from channels_graphql_ws.pubsub.channel_reader import ChannelReader
+from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
+from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, within
 from channels_graphql_ws.pubsub.layers import ChannelLayer, DirectLayer
 from channels_graphql_ws.pubsub.membership import Membership
 
@@ -231,17 +231,27 @@ class OwnChannel:
         """Wait until a message to ourselves comes: some layers keep nothing for later.
 
         Raises:
-            ChannelLayerError: none comes.
+            ChannelLayerUnavailableError: none comes, or the channel layer fails.
         """
         news = self._news = self._news or asyncio.Event()
         for _ in range(PROBES):
             if news.is_set() or self._is_closed:
                 return
-            await self.layer.send(self._name, {"type": PROBE})
+            await self._probe()
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROBE_EVERY):
                     await news.wait()
-        raise ChannelLayerError(f"Cannot read from the channel {self._name}")
+        raise ChannelLayerUnavailableError(f"Cannot read from the channel {self._name}")
+
+    async def _probe(self) -> None:
+        sending = self.layer.send(self._name, {"type": PROBE})
+        try:
+            await within(CALL_TIMEOUT, sending, "take a message")
+        except ChannelLayerError:
+            raise
+        except Exception as error:
+            text = f"Cannot send to the channel {self._name}: {error!r}"
+            raise ChannelLayerUnavailableError(text) from error
 
     def remove(self, messages: Messages) -> None:
         """Undo `add`.

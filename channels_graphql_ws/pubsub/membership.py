@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from channels_graphql_ws.client_log import ClientLog
-from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, cancel, within
 from channels_graphql_ws.pubsub.join_failures import join_failures
 from channels_graphql_ws.pubsub.join_proof import JoinProof
@@ -137,12 +137,17 @@ class Membership:
         _, late = await asyncio.wait(tasks, timeout=JOIN_TIMEOUT)
         if late:
             join_failures.add(self._layer)
-            raise ChannelLayerError(f"Cannot join a group within {JOIN_TIMEOUT:g} seconds")
+            raise ChannelLayerUnavailableError(
+                f"Cannot join a group within {JOIN_TIMEOUT:g} seconds"
+            )
         for task in tasks:
             error = None if task.cancelled() else task.exception()
             if error is not None:
                 join_failures.add(self._layer, error)
-                raise ChannelLayerError(f"Cannot join a group: {error!r}") from error
+                # A name that no group can have is a mistake, and stays one.
+                is_mistake = isinstance(error, TypeError)
+                kind = ChannelLayerError if is_mistake else ChannelLayerUnavailableError
+                raise kind(f"Cannot join a group: {error!r}") from error
 
     def doubt(self, shards: Collection[int]) -> None:
         """Take no group of these hosts for joined until it was joined again."""

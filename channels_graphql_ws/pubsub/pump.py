@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from channels_graphql_ws.client_log import ClientLog, Sentence
-from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.layer_traits import traits_of
 from channels_graphql_ws.pubsub.layers import GroupSender
@@ -137,7 +137,7 @@ class Lane:
     def _refuse(self, pending: PendingSend, outgoing: Outgoing) -> None:
         """Refuse at once, and log it once until there is room again."""
         _counters.refused += outgoing.counts
-        error = ChannelLayerError(
+        error = ChannelLayerUnavailableError(
             f"{outgoing.about} was dropped: {len(self._queue)} broadcasts wait for the channel "
             "layer already. It is slow or away, or takes less than is sent: await broadcasts"
         )
@@ -219,7 +219,7 @@ class Lane:
         self._take()
         seconds = self._seconds
         _counters.timed_out += waiting.outgoing.counts
-        error = ChannelLayerError(
+        error = ChannelLayerUnavailableError(
             f"{waiting.outgoing.about}: the channel layer did not take it within "
             f"{seconds:g} seconds"
         )
@@ -283,7 +283,7 @@ def _of_our_tree(error: Exception, outgoing: Outgoing) -> ChannelLayerError:
     """Return an error that callers can catch, whatever the channel layer is made of."""
     if isinstance(error, ChannelLayerError):
         return error
-    ours = ChannelLayerError(f"{outgoing.about}: the channel layer failed: {error!r}")
+    ours = ChannelLayerUnavailableError(f"{outgoing.about}: the channel layer failed: {error!r}")
     ours.__cause__ = error
     return ours
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import lru_cache, wraps
-from secrets import token_hex
+from http import HTTPStatus
 from time import monotonic
 from typing import Any, ClassVar, Never, Unpack
 
@@ -18,7 +18,11 @@ from channels.layers import get_channel_layer
 from channels_graphql_ws.client_log import ClientLog, LogFields, log_fields
 from channels_graphql_ws.concurrency import fairness
 from channels_graphql_ws.concurrency.eager import is_awaitable
-from channels_graphql_ws.exceptions import ChannelLayerError, InvalidMessageError
+from channels_graphql_ws.exceptions import (
+    ChannelLayerError,
+    ChannelLayerUnavailableError,
+    InvalidMessageError,
+)
 from channels_graphql_ws.operations.class_checks import check_instance, check_names
 from channels_graphql_ws.operations.defaults import is_set, settle, settled
 from channels_graphql_ws.operations.engine import Engine
@@ -41,7 +45,8 @@ from channels_graphql_ws.operations.places import NoPlaceError, user_id_of
 from channels_graphql_ws.operations.revocation import seconds_until
 from channels_graphql_ws.operations.session import EndpointSession, signals_of
 from channels_graphql_ws.pubsub import local
-from channels_graphql_ws.pubsub.layers import register_endpoint
+from channels_graphql_ws.pubsub.channel_reader import asked
+from channels_graphql_ws.pubsub.layers import register_endpoint, unheld_channel
 from channels_graphql_ws.shutdown import (
     DEFAULT_TIMEOUT,
     Connections,
@@ -55,6 +60,7 @@ from channels_graphql_ws.websocket.channel_messages import ChannelMessages
 from channels_graphql_ws.websocket.connection import Connection
 from channels_graphql_ws.websocket.handshake import (
     ConnectionPlace,
+    Refusal,
     problem_of_origin,
     problem_of_place,
     problem_of_size,
@@ -417,7 +423,11 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         )
 
     async def _serve(self) -> None:
-        messages = await self._use_channel_layer()
+        try:
+            messages = await self._use_channel_layer()
+        except ChannelLayerUnavailableError as error:
+            await self._refuse_for_now(error)
+            return
         pace = Pace(self.max_messages_per_second)
         while True:
             event = await self._receiver()
@@ -431,6 +441,14 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             pace.busy += monotonic() - started
             if pace.busy > SLICE or pace.tokens < 0:
                 await pace.give_way()
+
+    async def _refuse_for_now(self, error: ChannelLayerUnavailableError) -> None:
+        """Refuse a handshake: the connection has handlers, and no channel that reaches them."""
+        event = await self._receiver()
+        if event["type"] == "websocket.connect":
+            self._signals.refuse(self.scope, "handshake", error, code=503, error=error)
+            refusal = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"for now: {error}")
+            await refuse(refusal, self.scope, self.base_send)
 
     async def _is_refused(self) -> bool:
         """Refuse a handshake that may not be accepted, and return whether it is one."""
@@ -455,9 +473,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._has_channel = messages.is_wanted
         # A layer may hold resources for each channel until it is read from.
         if not messages.is_wanted:
-            self._own_channel_name = f"specific.{token_hex(16)}"
+            self._own_channel_name = unheld_channel()
             return None
-        self._own_channel_name = await self.channel_layer.new_channel()
+        self._own_channel_name = await asked(self.channel_layer.new_channel, "make a channel")
         return messages
 
     async def _take_event(self, event: Any, messages: ChannelMessages | None) -> bool:

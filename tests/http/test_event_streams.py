@@ -297,8 +297,10 @@ class StalledClient:
         self.inbox = asyncio.Queue()
         self.inbox.put_nowait({"type": "http.request", "body": self.body})
         self.taken = []
+        self.has_begun = False
 
     async def send(self, message):
+        self.has_begun = True
         if message["type"] == "http.response.body":
             await asyncio.Event().wait()
 
@@ -310,7 +312,7 @@ async def test_what_a_client_does_not_read_is_bounded(caplog, monkeypatch):
     # `publish` on the event loop: what has been executed is certain at any time.
     application = consumer(subscription_notification_queue_limit=10, resolve_sync_in_threads=False)
     serving = asyncio.ensure_future(application(client.scope, client.inbox.get, client.send))
-    await wait_until(listeners)
+    await wait_until(lambda: client.has_begun)
     # The first event may begin in a thread, while which others would be dropped.
     await OnEvent.broadcast(group="a", payload="0")
     await wait_until(lambda: http_schema.published)
@@ -412,7 +414,7 @@ async def test_a_request_that_is_cancelled_leaves_nothing(monkeypatch):
     monkeypatch.setattr("channels_graphql_ws.http.consumer.CLOSE_TIMEOUT", 0.01)
     client = StalledClient(SUBSCRIPTION)
     serving = asyncio.ensure_future(consumer()(client.scope, client.inbox.get, client.send))
-    await wait_until(listeners)
+    await wait_until(lambda: client.has_begun)
     serving.cancel()
     await serving
     assert http_schema.calls == ["a"]

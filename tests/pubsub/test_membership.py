@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
 from channels_graphql_ws.pubsub import channel_reader, layer_watch, membership
 from channels_graphql_ws.pubsub.layer_traits import LayerWarning, ProvingTraits
 from channels_graphql_ws.pubsub.membership import Membership
@@ -214,7 +214,7 @@ async def test_a_refusal_is_told_to_all_who_wait_to_join(process: Process, metho
     process.layer.errors[method] = OSError("no Redis")
     joins = (process.join("A") for _ in range(3))
     results = await asyncio.gather(*joins, return_exceptions=True)
-    assert [type(result) for result in results] == [ChannelLayerError] * 3
+    assert [type(result) for result in results] == [ChannelLayerUnavailableError] * 3
     assert "Cannot join a group: OSError('no Redis')" in str(results[0])
 
 

@@ -1123,7 +1123,10 @@ async def test_a_history_that_fails_once_when_a_client_comes_is_asked_again(
 
 
 async def test_a_history_that_does_not_answer_refuses_a_subscription_in_time(
-    faulty_channel_layer: FaultyChannelLayer, room: str, monkeypatch: pytest.MonkeyPatch
+    faulty_channel_layer: FaultyChannelLayer,
+    room: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(channel_reader, "CALL_TIMEOUT", 0.01)
     history: Any = history_of(faulty_channel_layer)
@@ -1138,7 +1141,8 @@ async def test_a_history_that_does_not_answer_refuses_a_subscription_in_time(
         query = f'subscription {{ x: text(room: "{room}") {{ text }} }}'
         await refused.transport.send({"type": "subscribe", "id": "1", "payload": {"query": query}})
         message = await refused.transport.receive()
-    assert "did not give its history within 0.01 seconds" in message["payload"][0]["message"]
+    assert message["payload"][0]["extensions"] == {"code": "SERVICE_UNAVAILABLE"}
+    assert "did not give its history within 0.01 seconds" in caplog.text
     await refused.client.finalize()
 
 

@@ -50,10 +50,11 @@ async def test_without_trouble_events_pass_through_it(client, faulty_channel_lay
     assert faulty_channel_layer.calls["group_send"] == 1
 
 
-async def test_who_can_not_join_is_told_and_may_try_again(client, faulty_channel_layer):
+async def test_who_can_not_join_is_told_and_may_try_again(client, faulty_channel_layer, caplog):
     faulty_channel_layer.fail("group_add", error=OSError("no Redis"))
     (refused,) = [result async for result in client.subscribe(EVENTS)]
-    assert "no Redis" in refused.errors[0].message
+    assert refused.errors[0].extensions == {"code": "SERVICE_UNAVAILABLE"}
+    assert "no Redis" in caplog.text
     faulty_channel_layer.heal("group_add")
     async with subscribed(client) as events:
         await expect_event(events, "x")

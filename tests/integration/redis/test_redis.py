@@ -131,7 +131,7 @@ async def test_events_flow_again_after_redis_was_away_and_came_back_empty(
 
         redis_outage.stop()
         answer = await workers.run(0, "broadcast", "room", "while it is away")
-        assert answer.startswith("!ChannelLayerError")
+        assert answer.startswith("!ChannelLayerUnavailableError")
         redis_outage.start()
 
         async with asyncio.timeout(GUARD):
