@@ -13,7 +13,7 @@ from channels_graphql_ws.client_log import LONGEST_TEXT, ClientLog, Sentence, sh
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.placement import needs_sync
 from channels_graphql_ws.exceptions import ConnectionRejectionError
-from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask, is_unavailable
+from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask, unavailable
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.execution.unfit import is_unfit
 from channels_graphql_ws.json_text import culprit, encodable, is_encodable
@@ -106,7 +106,7 @@ def log_errors(
         hint = Sentence(f" {SWITCH}" if needs_sync(cause) else "")
         text = "An error in %s (id %s)%s%s: %r%s"
         # An outage is many errors, and their tracebacks say no more than their texts.
-        trace = None if is_unavailable(error) else cause
+        trace = cause if unavailable(error) is None else None
         log.warning(text, what, id, place, hidden, cause, hint, exc_info=trace)
     if any(isinstance(_cause(error), DatabaseFailure) for error in unexpected):
         async_connections.visit_soon()

@@ -20,8 +20,8 @@ HIDDEN: Final = (
 )
 """What the log adds to an error that clients are not told of."""
 
-UNAVAILABLE: Final = "Events are unavailable at the moment."
-"""All that a client is told of a channel layer that fails or does not answer."""
+UNAVAILABLE: Final = "Events are unavailable at the moment"
+"""What a client is told of a channel layer that fails or does not answer."""
 
 SERVICE_UNAVAILABLE: Final = "SERVICE_UNAVAILABLE"
 """`extensions.code` of that."""
@@ -36,7 +36,7 @@ def is_unexpected(error: Exception) -> bool:
     in the result, though the exception of a scalar that did not like its input may be behind
     it. What graphql-core raises about the value of a resolver is for nobody but the log.
     """
-    if is_unavailable(error):
+    if unavailable(error) is not None:
         return False
     if not isinstance(error, GraphQLError) or is_unfit(error):
         return True
@@ -46,12 +46,12 @@ def is_unexpected(error: Exception) -> bool:
     return is_unexpected(cause)
 
 
-def is_unavailable(error: Exception) -> bool:
-    """Return whether all that is wrong is that the channel layer cannot be used."""
+def unavailable(error: Exception) -> ChannelLayerUnavailableError | None:
+    """Return what the channel layer could not do, if nothing else is wrong."""
     cause: BaseException | None = error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
-    return isinstance(cause, ChannelLayerUnavailableError)
+    return cause if isinstance(cause, ChannelLayerUnavailableError) else None
 
 
 def without_suggestion(error: Exception) -> Exception:
@@ -96,9 +96,10 @@ class Mask:
         """Return the error that clients are told of; it has the same place in the result."""
         if self.hides(error):
             return _replaced(error, self.masked_error_message)
-        if is_unavailable(error):
-            # Whatever clients may read: which host does not answer is nothing for them.
-            return _replaced(error, UNAVAILABLE, {"code": SERVICE_UNAVAILABLE})
+        if (outage := unavailable(error)) is not None:
+            # Which host does not answer is for those who read the texts of exceptions.
+            text = "." if self.mask_errors is True else f": {outage}"
+            return _replaced(error, f"{UNAVAILABLE}{text}", {"code": SERVICE_UNAVAILABLE})
         return error if self.introspection else without_suggestion(error)
 
 

@@ -40,7 +40,7 @@ from channels_graphql_ws.execution.errors import (
     log_refusal,
     without_values,
 )
-from channels_graphql_ws.execution.masking import Mask, is_unavailable
+from channels_graphql_ws.execution.masking import Mask, unavailable
 from channels_graphql_ws.execution.metered import execute
 from channels_graphql_ws.execution.middleware import managed
 from channels_graphql_ws.execution.request import Refusal, Subscribe
@@ -243,7 +243,7 @@ class Engine:
     def _refuse(self, client: Client, session: Session, error: Exception) -> None:
         log_refusal("Operation %r was refused", error, self.settings.mask, client.request.id)
         session.refused(client.request, error)
-        refusal = Refusal.UNAVAILABLE if is_unavailable(error) else Refusal.OPERATION
+        refusal = Refusal.UNAVAILABLE if unavailable(error) is not None else Refusal.OPERATION
         refuse(client, [describe(error, session.format_error)], refusal)
 
     def _execute(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:

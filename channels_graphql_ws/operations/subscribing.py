@@ -14,7 +14,7 @@ from channels_graphql_ws.execution.context import SharedContext
 from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import describe, log_errors
 from channels_graphql_ws.execution.loaders import DataLoaders
-from channels_graphql_ws.execution.masking import is_unavailable
+from channels_graphql_ws.execution.masking import unavailable
 from channels_graphql_ws.execution.protected_fields import selects_protected
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.json_text import loads
@@ -91,7 +91,7 @@ class Subscribing:
             session.refused(client.request, error, asked.name)
             log_errors([error], execution.name, client.request.id, self.settings.mask)
             refusal = Refusal.SUBSCRIBE if is_class else Refusal.STREAM
-            if is_unavailable(error):
+            if unavailable(error) is not None:
                 refusal = Refusal.UNAVAILABLE
             refuse(client, [describe(error, session.format_error)], refusal)
             return

@@ -13,7 +13,7 @@ from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.concurrency.variables import VariableChange, apply, changes
 from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.execution.errors import describe, log_refusal
-from channels_graphql_ws.execution.masking import UNAVAILABLE, is_unavailable
+from channels_graphql_ws.execution.masking import UNAVAILABLE, unavailable
 from channels_graphql_ws.operations.places import NoPlaceError
 from channels_graphql_ws.websocket.interfaces import Application, ConnectionSettings
 from channels_graphql_ws.websocket.protocol import Close, Effect, ServerProtocol, State
@@ -170,7 +170,7 @@ class Admission:
         else:
             log_refusal("A client was rejected", error, self._application.mask)
             answer, reason = describe(error, self._application.format_error), "Forbidden"
-            if is_unavailable(error):
+            if unavailable(error) is not None:
                 # It is not the client that is wrong: it comes again.
                 self._refuse(self._protocol.full(answer, UNAVAILABLE), error, error)
                 return

@@ -146,7 +146,7 @@ async def test_who_cannot_be_decided_on_is_to_come_again(
     socket.init()
     await socket.ended()
     assert socket.words == words
-    assert socket.closes == [(1013, "Events are unavailable at the moment.")]
+    assert socket.closes == [(1013, "Events are unavailable at the moment")]
 
 
 class WithHandler(GraphqlWsConsumer):
