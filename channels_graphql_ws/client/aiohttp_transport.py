@@ -19,6 +19,7 @@ from channels_graphql_ws.client.errors import (
 )
 from channels_graphql_ws.client.handshake import NOT_OPEN, resolved, time_limit
 from channels_graphql_ws.client.intake import Intake
+from channels_graphql_ws.client.option_values import checked_fields, checked_headers
 from channels_graphql_ws.client.router import MAX_UNREAD
 from channels_graphql_ws.client.tasks import begin_soon
 from channels_graphql_ws.client.transport import (
@@ -143,9 +144,9 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
             time_limit(self._seconds(timeout), f"a connection to {self._address}", NOT_OPEN),
             contextlib.AsyncExitStack() as on_failure,
         ):
-            self._address = await resolved(self._url)
-            cookies = dict(await resolved(self._cookies))
-            headers = dict(await resolved(self._headers))
+            self._address = checked_url(await resolved(self._url))
+            cookies = checked_fields("cookies", await resolved(self._cookies))
+            headers = checked_headers(await resolved(self._headers))
             session = self._session or _new_session()
             if session is not self._session:
                 on_failure.push_async_callback(session.close)
@@ -244,6 +245,17 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
             raise unreachable(self._address, error) from error
 
 
+def checked_url(url: object) -> str:
+    """Return a URL.
+
+    Raises:
+        TypeError: a function has returned something else for it.
+    """
+    if not isinstance(url, str):
+        raise TypeError(f"The function for the URL must return text, not {url!r}")
+    return url
+
+
 def _new_session() -> aiohttp.ClientSession:
     # Imported here because a server that imports this package needs no aiohttp.
     import aiohttp  # noqa: PLC0415
@@ -257,9 +269,10 @@ def _new_session() -> aiohttp.ClientSession:
 def refused_handshake(address: str, error: aiohttp.ClientResponseError) -> ConnectionRejectedError:
     """Build the error for a server that answered with an HTTP status."""
     asked_for = error.headers.get("Retry-After") if error.headers else None
+    redirected = f" after a redirect to {error.request_info.real_url}" if error.history else ""
     return ConnectionRejectedError(
         f"Could not connect to {address}: the server answered with HTTP {error.status}"
-        f"{_STATUS_ADVICE.get(error.status, '')}",
+        f"{redirected}{_advice(error.status)}",
         status=error.status,
         retry_after=seconds_of(asked_for),
     )
@@ -283,12 +296,26 @@ def _cause_of(error: Exception) -> str:
     return str(getattr(cause, "strerror", None) or error) or type(error).__name__
 
 
+def _advice(status: int) -> str:
+    if status < _BAD_REQUEST:
+        return ", a page and not a WebSocket: is the path right? Or is it a page to log in at?"
+    return _STATUS_ADVICE.get(status, "")
+
+
+_BAD_REQUEST: Final = 400
+
 _STATUS_ADVICE: Final = {
     400: ", a bad request: does this path take WebSockets?",
     401: ", not authenticated: look at headers, cookies and connection_params",
     403: ", forbidden: look at headers, cookies and, with Django, the Origin header",
     404: ", not found: is the path right?",
+    405: ", method not allowed: does this path take WebSockets?",
+    426: ", upgrade required: does a proxy pass the headers Upgrade and Connection on?",
     429: ", too many requests",
+    500: ", an error of the server: its log says which",
+    502: ", a proxy that does not reach the server: does the server run?",
+    503: ", the server or a proxy before it is not ready",
+    504: ", a proxy that has waited for the server in vain",
 }
 
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, overload
 
 from channels_graphql_ws.client.aiohttp_transport import GraphqlWsTransportAiohttp, Headers, Url
 from channels_graphql_ws.client.documents import Document
@@ -21,6 +21,12 @@ from channels_graphql_ws.client.operations import (
     LiveSubscription,
     OperationRequest,
     SingleResult,
+)
+from channels_graphql_ws.client.option_values import (
+    check_queue_limit,
+    check_seconds,
+    checked_fields,
+    checked_mapping,
 )
 from channels_graphql_ws.client.results import GraphqlResult, result_of
 from channels_graphql_ws.client.retry import Retry
@@ -95,6 +101,16 @@ class GraphqlWsClient(MessageClient):
         queue_limit: int = 1024,
         on: Mapping[str, Listener] | None = None,
     ) -> None:
+        check_seconds(or_none=False, pong_timeout=pong_timeout)
+        check_seconds(
+            or_none=True,
+            close_when_idle=close_when_idle,
+            connect_timeout=connect_timeout,
+            ack_timeout=ack_timeout,
+            keep_alive=keep_alive,
+        )
+        check_queue_limit(queue_limit)
+        _check_retry(retry)
         is_url = not isinstance(transport, GraphqlWsTransport)
         made = _transport_for(transport, headers, cookies)
         if connection_params is not None and not made.has_connection:
@@ -120,13 +136,24 @@ class GraphqlWsClient(MessageClient):
                 answer_pings=answer_pings,
             ),
         )
-        for type, listener in (on or {}).items():
+        for type, listener in checked_mapping("on", on or {}).items():
             self.on(type, listener)
         self._is_lazy = lazy
         self._is_entered = False
         self._open_connection = OpenConnection(
             made, self._router, self._reader, self._send, self._stop_soon
         )
+
+    if not TYPE_CHECKING:  # pragma: no branch (type checkers alone skip it)
+
+        def __enter__(self) -> NoReturn:
+            """Say what to write in place of `with`."""
+            raise TypeError(
+                "Write `async with GraphqlWsClient(…)`; without an event loop, "
+                "`with GraphqlWsClientSync(…)`"
+            )
+
+        __exit__ = __enter__
 
     async def __aenter__(self) -> Self:
         """Connect, unless that is left to the first operation."""
@@ -312,10 +339,12 @@ class GraphqlWsClient(MessageClient):
             into: a type to turn the data of events into, see `query()`.
         """
         request = self._request(document, variables, operation_name, extensions)
+        limit = self._queue_limit if queue_limit is None else queue_limit
+        check_queue_limit(limit)
         live = LiveSubscription(
             self._new_id(),
             request,
-            limit=queue_limit or self._queue_limit,
+            limit=limit,
             cursor=cursor,
             confirms=wait_confirmation,
         )
@@ -332,6 +361,7 @@ class GraphqlWsClient(MessageClient):
 
         Raises:
             ValueError: no event has this name.
+            TypeError: the listener cannot be called.
         """
         if event == "message":
             self._session.tell_messages()
@@ -366,7 +396,11 @@ class GraphqlWsClient(MessageClient):
         return {"type": "websocket.close", "code": code, "reason": reason}
 
     async def finalize(self) -> None:
-        """Close the connection and end all operations; harmless when that has happened."""
+        """Close the connection and end all operations; harmless when that has happened.
+
+        Raises:
+            GraphqlWsClientError: it was opened on another event loop.
+        """
         self._is_entered = False
         try:
             await self._session.close()
@@ -407,6 +441,7 @@ class GraphqlWsClient(MessageClient):
             loop.create_future(),
             replayable=not request.is_mutation if replay is None else replay,
         )
+        check_seconds(or_none=True, timeout=timeout)
         seconds = self._seconds(timeout)
         timer = None
         if seconds != math.inf:
@@ -429,10 +464,17 @@ class GraphqlWsClient(MessageClient):
 
     async def _wait(self, waiter: asyncio.Future[Any]) -> None:
         if self._uses_session:
+            self._session.check_loop()
+            self._session.check_loop()
             self._router.has_callers = True
             await waiter
         else:
             await super()._wait(waiter)
+
+
+def _check_retry(retry: object) -> None:
+    if not isinstance(retry, Retry | None):
+        raise TypeError(f"retry must be a Retry, such as Retry(attempts=3), not {retry!r}")
 
 
 def _expire(operation: SingleResult, carrier: Carrier, seconds: float) -> None:
@@ -446,6 +488,9 @@ def _transport_for(
     transport: GraphqlWsTransport | Url, headers: Headers | None, cookies: Headers | None
 ) -> GraphqlWsTransport:
     given: object = transport
+    for name, fields in (("headers", headers), ("cookies", cookies)):
+        if fields is not None and not callable(fields):
+            checked_fields(name, fields)
     if isinstance(transport, GraphqlWsTransport):
         if headers is not None or cookies is not None:
             raise TypeError("headers and cookies go with a URL; give them to the transport")
@@ -464,6 +509,8 @@ def _transport_for(
 def _dialects(
     subprotocol: str, subprotocols: Sequence[str] | None, *, is_url: bool
 ) -> tuple[Subprotocol, ...]:
+    if isinstance(subprotocols, str):
+        raise TypeError(f"subprotocols must be a list, such as [{subprotocols!r}]")
     names = [subprotocol] if subprotocols is None else list(subprotocols)
     if subprotocols is None and is_url and subprotocol == DEFAULT_SUBPROTOCOL:
         names = list(DIALECTS)

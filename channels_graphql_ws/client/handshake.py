@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from typing import Any, TypeAlias, TypeVar, cast
 
 from channels_graphql_ws.client.errors import ConnectionRejectedError, GraphqlWsTimeoutError
+from channels_graphql_ws.client.option_values import checked_mapping
 from channels_graphql_ws.client.transport import GraphqlWsTransport, pong_for
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 from channels_graphql_ws.websocket.subprotocols import SUBPROTOCOLS, Subprotocol
@@ -85,7 +86,7 @@ async def initialize(
     """
     init: dict[str, Any] = {"type": "connection_init"}
     if params is not None:
-        init["payload"] = dict(params)
+        init["payload"] = dict(checked_mapping("connection_params", params))
     await transport.send(init)
     while True:
         message = await transport.receive(timeout=math.inf)

@@ -7,9 +7,16 @@ from collections.abc import AsyncGenerator, Mapping
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any, Final
 
-from channels_graphql_ws.client.aiohttp_transport import Headers, Url, seconds_of, unreachable
+from channels_graphql_ws.client.aiohttp_transport import (
+    Headers,
+    Url,
+    checked_url,
+    seconds_of,
+    unreachable,
+)
 from channels_graphql_ws.client.errors import ConnectionRejectedError, error_details
 from channels_graphql_ws.client.handshake import resolved
+from channels_graphql_ws.client.option_values import checked_fields, checked_headers
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 from channels_graphql_ws.json_text import loads
 
@@ -84,9 +91,10 @@ class HttpEndpoint:
         import aiohttp  # noqa: PLC0415 (see `open`)
 
         assert self._session is not None, "the transport is connected"
-        self.address = await resolved(self._url)
-        sent = {**await resolved(self._headers), **headers, "Accept": accept}
-        if cookies := dict(await resolved(self._cookies)):
+        self.address = checked_url(await resolved(self._url))
+        given = checked_headers(await resolved(self._headers))
+        sent = {**given, **headers, "Accept": accept}
+        if cookies := checked_fields("cookies", await resolved(self._cookies)):
             sent["Cookie"] = SimpleCookie(cookies).output(attrs=[], header="", sep=";")
         try:
             async with self._session.request(
@@ -121,7 +129,8 @@ class HttpEndpoint:
             raise refused(self.address, response, _told(body, content))
         raise RemoteProtocolError(
             f"{self.address} answered with {response.content_type} and HTTP {status} in place of "
-            f"a result: {_shown(content)}"
+            f"a result{_redirected(response)}: {_shown(content)}. Is the path right? Or is it a "
+            "page to log in at?"
         )
 
     async def require(self, response: aiohttp.ClientResponse, status: int) -> str:
@@ -150,10 +159,27 @@ class HttpEndpoint:
 def refused(address: str, response: aiohttp.ClientResponse, told: str) -> ConnectionRejectedError:
     """Build the error for a server that refuses a request."""
     return ConnectionRejectedError(
-        f"{address} answered with HTTP {response.status} ({response.reason}): {told}",
+        f"{address} answered with HTTP {response.status} ({response.reason})"
+        f"{_redirected(response)}: {told}{_STATUS_ADVICE.get(response.status, '')}",
         status=response.status,
         retry_after=seconds_of(response.headers.get("Retry-After")),
     )
+
+
+_STATUS_ADVICE: Final = {
+    401: ". Not authenticated: look at headers and cookies",
+    403: ". Forbidden: look at headers and cookies",
+    404: ". Is the path right?",
+    405: ". Is the path right, and does it take POST?",
+    500: ". An error of the server: its log says which",
+    502: ". A proxy does not reach the server: does it run?",
+    503: ". The server, or a proxy before it, is not ready",
+    504: ". A proxy has waited for the server in vain",
+}
+
+
+def _redirected(response: aiohttp.ClientResponse) -> str:
+    return f" after a redirect to {response.url}" if response.history else ""
 
 
 def _is_refusal(status: int) -> bool:

@@ -74,7 +74,10 @@ class Listeners:
 
         Raises:
             ValueError: no event has this name.
+            TypeError: the listener cannot be called.
         """
+        if not callable(listener):
+            raise TypeError(f"A listener must be a function, not {listener!r}")
         if type not in EVENT_TYPES:
             known = ", ".join(sorted(EVENT_TYPES))
             raise ValueError(f"There is no event {type!r}, there are {known}")

@@ -20,6 +20,8 @@ from channels_graphql_ws.client.handshake import (
     resolved,
     time_limit,
 )
+from channels_graphql_ws.client.home_loop import HomeLoop
+from channels_graphql_ws.client.option_values import checked_mapping
 from channels_graphql_ws.client.router import Mailbox, Reader, Router, log_dropped
 from channels_graphql_ws.client.tasks import begin_soon
 from channels_graphql_ws.client.transport import OPERATION_LOST, GraphqlWsTransport, pong_for
@@ -64,6 +66,8 @@ class MessageClient:
         offered: tuple[Subprotocol, ...],
         connection_params: ConnectionParams | None,
     ) -> None:
+        if connection_params is not None and not callable(connection_params):
+            checked_mapping("connection_params", connection_params)
         self._transport = transport
         self._offered = offered
         self._connection_params = connection_params
@@ -76,6 +80,7 @@ class MessageClient:
         self._router = Router(offered[0], self._id_prefix)
         self._reader = Reader(self._receive_message, self._route)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._home = HomeLoop()
 
     @property
     def transport(self) -> GraphqlWsTransport:
@@ -182,6 +187,11 @@ class MessageClient:
                 end = await self._answer(claim)
             claim.is_running = end.get("type") == self._dialect.next_type
         payload = _checked(message, self._dialect.next_type)
+        if claim.is_running:
+            raise RemoteProtocolError(
+                "The operation has more than one result, and execute() is for those with one: "
+                f"use subscription() or subscribe(). The second result: {end!r}"
+            )
         _checked(end, "complete")
         return payload
 
@@ -249,13 +259,19 @@ class MessageClient:
         return closed
 
     async def finalize(self) -> None:
-        """Close the connection; harmless when it is closed already."""
+        """Close the connection; harmless when it is closed already.
+
+        Raises:
+            GraphqlWsClientError: it was opened on another event loop.
+        """
+        self._check_loop()
         opened = self._opened
         self._opened = self._connected = False
-        for task in self._tasks:
+        running = [task for task in self._tasks if not task.done()]
+        for task in running:
             task.cancel()
         try:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*running, return_exceptions=True)
         finally:
             if opened:
                 await self._transport.disconnect()
@@ -267,6 +283,7 @@ class MessageClient:
     async def _connect(self) -> None:
         self._refusal = None
         self._router.dialect = await connect(self._transport, self._offered)
+        self._home.settle()
         self._opened = True
 
     async def _initialize(self) -> None:
@@ -307,7 +324,12 @@ class MessageClient:
         await self._send(message)
 
     async def _send(self, message: Message) -> None:
+        self._check_loop()
         await self._transport.send(message)
+
+    def _check_loop(self) -> None:
+        if self._opened:
+            self._home.check()
 
     def _seconds(self, timeout: float | None) -> float:
         return self._transport.TIMEOUT if timeout is None else timeout
@@ -349,6 +371,7 @@ class MessageClient:
 
     async def _wait(self, waiter: asyncio.Future[Any]) -> None:
         """Wait for a future that a message resolves."""
+        self._check_loop()
         await self._reader.wait(waiter)
 
     async def _receive_message(self) -> Message:

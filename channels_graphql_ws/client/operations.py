@@ -17,6 +17,7 @@ from channels_graphql_ws.client.documents import (
     document_text,
 )
 from channels_graphql_ws.client.errors import GraphqlOperationError, NoDataError
+from channels_graphql_ws.client.option_values import checked_mapping
 from channels_graphql_ws.client.variables import json_variables
 from channels_graphql_ws.exceptions import GraphqlWsClientError, RemoteProtocolError
 
@@ -59,7 +60,7 @@ class OperationRequest:
         if declared.name is not None:
             payload["operationName"] = declared.name
         if extensions:
-            payload["extensions"] = dict(extensions)
+            payload["extensions"] = dict(checked_mapping("extensions", extensions))
         return cls(declared, payload, files)
 
     @property
@@ -340,7 +341,10 @@ class LiveSubscription(Operation):
         event: SubscriptionEvent[Any] = SubscriptionEvent(
             get("data"), get("errors") or _NO_ERRORS, get("extensions") or _NO_EXTENSIONS
         )
-        if event.extensions:
+        if event.errors or event.extensions:
+            if type(event.errors) not in _LISTS or type(event.extensions) not in _OBJECTS:
+                self.fail(_no_result(self, message))
+                return True
             self._read_extensions(event)
         if self._awaited or self._gap is not None:
             if self._is_confirmation(event):
@@ -447,6 +451,8 @@ class LiveSubscription(Operation):
             self._waiter.set_result(None)
 
 
+_LISTS: Final = frozenset({list, tuple})
+_OBJECTS: Final = frozenset({dict, MappingProxyType})
 _NO_ERRORS: Final[Sequence[Any]] = ()
 _NO_EXTENSIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -461,4 +467,7 @@ def _joined(first: Gap | None, second: Gap | None) -> Gap | None:
 
 
 def _no_result(operation: Operation, message: Message) -> RemoteProtocolError:
-    return RemoteProtocolError(f"Expected a result of {operation}, the server sent {message!r}")
+    name = str(operation)
+    return RemoteProtocolError(
+        f"Expected a result of {name[0].lower()}{name[1:]}, the server sent {message!r}"
+    )

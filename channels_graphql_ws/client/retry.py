@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from channels_graphql_ws.client.errors import ConnectionRejectedError
+from channels_graphql_ws.client.option_values import check_attempts, check_wait
 from channels_graphql_ws.exceptions import ConnectionClosedError
 from channels_graphql_ws.websocket.messages import CloseCode
 
@@ -98,6 +99,18 @@ class Retry:
     wait: Callable[[int], float] = full_jitter
     should_retry: Callable[[Exception], bool] = is_retriable
 
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            TypeError, ValueError: one cannot work.
+        """
+        check_attempts(self.attempts)
+        for name in ("wait", "should_retry"):
+            given = getattr(self, name)
+            if not callable(given):
+                raise TypeError(f"{name} must be a function, not {given!r}")
+
     def delay(self, error: Exception, failures: int) -> float | None:
         """Return seconds until the next attempt, `None` if there shall be none.
 
@@ -108,7 +121,9 @@ class Retry:
         if failures > self.attempts or not self.should_retry(error):
             return None
         asked_for = error.retry_after if isinstance(error, ConnectionRejectedError) else None
-        return max(self.wait(failures), min(asked_for or 0, _LONGEST_ASKED_FOR))
+        seconds = self.wait(failures)
+        check_wait(seconds)
+        return max(seconds, min(asked_for or 0, _LONGEST_ASKED_FOR))
 
 
 NEVER: Final = Retry(attempts=0)

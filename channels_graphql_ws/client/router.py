@@ -131,6 +131,7 @@ class Router:
         on_pong: called with each pong.
         on_message: called with each message before anything else, if it is set.
         on_lost: called with an operation and an error when its transport has lost it alone.
+        on_stray: called with each message that no operation understands or waits for.
     """
 
     def __init__(self, dialect: Subprotocol, prefix: str) -> None:
@@ -146,12 +147,13 @@ class Router:
         """Whether any call takes the unclaimed messages."""
         self._keeps_pongs = 0
         self._prefix = prefix
-        self.on_ping: Callable[[Message], None] = _ignore
+        self.on_ping: Callable[[Message], None] = ignore
         self.received = 0
         self._others = 0
-        self.on_pong: Callable[[Message], None] = _ignore
+        self.on_pong: Callable[[Message], None] = ignore
         self.on_message: Callable[[Message], None] | None = None
         self.on_lost: Callable[[Operation, Exception], None] = fail_operation
+        self.on_stray: Callable[[Message], None] = ignore
 
     @contextmanager
     def keeping_pongs(self) -> Generator[None]:
@@ -182,7 +184,7 @@ class Router:
         return False
 
     def _end(self, operation: Operation, word: object, message: Message) -> None:
-        """Take what ends an operation; another word means nothing."""
+        """Take what ends an operation; another word means nothing to it."""
         if word == "complete":
             del self.operations[operation.id]
             operation.complete()
@@ -191,6 +193,8 @@ class Router:
             operation.refused(message)
         elif word is OPERATION_LOST:
             self.on_lost(operation, message["error"])
+        else:
+            self.on_stray(message)
 
     def expect(self, id: Any, *, drops_others: bool = False) -> Expected:
         """Return a future for the next message with an id, which `receive()` then misses.
@@ -254,6 +258,7 @@ class Router:
             pass
         else:
             self.unclaimed.put(message)
+            self.on_stray(message)
 
     def _meet(self, id: str | int, message: Message) -> bool:
         """Hand a message to the first call that expects it; return whether it was consumed."""
@@ -274,8 +279,8 @@ class Router:
         return False
 
 
-def _ignore(_: Message) -> None:
-    pass
+def ignore(_: Message) -> None:
+    """Do nothing with a message."""
 
 
 def fail_operation(operation: Operation, error: Exception) -> None:

@@ -25,11 +25,12 @@ from channels_graphql_ws.client.handshake import (
     resolved,
     time_limit,
 )
+from channels_graphql_ws.client.home_loop import HomeLoop
 from channels_graphql_ws.client.keep_alive import KeepAlive
 from channels_graphql_ws.client.listeners import ConnectionEvent, ConnectionState, Listeners
 from channels_graphql_ws.client.operations import Operation
 from channels_graphql_ws.client.retry import BAD_RESPONSE_CODE, Retry, is_about_credentials
-from channels_graphql_ws.client.router import Router, fail_operation
+from channels_graphql_ws.client.router import Router, fail_operation, ignore
 from channels_graphql_ws.client.tasks import begin_soon
 from channels_graphql_ws.client.transport import GraphqlWsTransport, pong_for
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
@@ -122,6 +123,9 @@ class Session:
         self._failures = 0
         router.on_ping = self._receive_ping
         router.on_pong = self._receive_pong
+        self._home = HomeLoop()
+        self._strays = 0
+        self._last_stray: Message = {}
 
     @property
     def is_running(self) -> bool:
@@ -134,6 +138,7 @@ class Session:
         Raises:
             GraphqlWsClientError: there is no connection, and no further attempt.
         """
+        self.check_loop()
         if self._connection is not None:
             return
         if self._ready is None:
@@ -144,10 +149,21 @@ class Session:
     def start(self) -> None:
         """Connect, unless that is under way."""
         if not self.is_running:
+            self._home.settle()
             self._main = begin_soon(self._run())
+
+    def check_loop(self) -> None:
+        """Check that the connection, if there is one, is that of the running event loop.
+
+        Raises:
+            GraphqlWsClientError: it is not.
+        """
+        if self.is_running:
+            self._home.check()
 
     async def submit(self, operation: Operation) -> None:
         """Send an operation, now or as soon as there is a connection."""
+        self.check_loop()
         self._router.operations[operation.id] = operation
         if self._idle is not None:
             self._idle.cancel()
@@ -159,6 +175,8 @@ class Session:
     def withdraw(self, operation: Operation) -> asyncio.Task[None] | None:
         """Forget an operation; return the task that stops it, if it may still run."""
         still_runs = self._router.operations.pop(operation.id, None) is not None
+        if not self._home.is_here:
+            return None
         if self._settings.close_when_idle is not None and not self._router.operations:
             self._close_when_idle(self._settings.close_when_idle)
         if still_runs and self._connection is not None and operation.sent_on is self._connection:
@@ -184,7 +202,9 @@ class Session:
 
     async def close(self) -> None:
         """Close the connection and end all that goes on; harmless if that has happened."""
-        running = [task for task in (self._main, *self._tasks) if task is not None]
+        self.check_loop()
+        # Those that have ended may belong to an event loop that was closed.
+        running = [each for each in (self._main, *self._tasks) if each and not each.done()]
         for task in running:
             task.cancel()
         try:
@@ -203,6 +223,8 @@ class Session:
     def describe_wait(self) -> tuple[str, str]:
         """Return what an operation without an answer waits for, and what may be done."""
         address = self._transport.address
+        if self._connection is not None and self._strays:
+            return f"an answer of {address}", self._describe_strays()
         if self._connection is not None:
             return f"an answer of {address}", "It is connected: does the resolver end? See timeout"
         if self.last_error is not None:
@@ -224,23 +246,42 @@ class Session:
     def _receive_pong(self, message: Message) -> None:
         self._tell("pong", payload=message.get("payload"))
 
+    def _receive_stray(self, message: Message) -> None:
+        """Note a message that nobody has asked for; the first on a connection is logged."""
+        if self._router.has_callers:
+            return
+        self._strays += 1
+        self._last_stray = message
+        if self._strays == 1:
+            log.warning("%s %s", self._transport.address, _stray_text(message))
+
+    def _describe_strays(self) -> str:
+        count = f"{self._strays} messages" if self._strays > 1 else "a message"
+        return f"It has sent {count} that belong to no operation, the last: {self._last_stray!r}"
+
     async def _run(self) -> None:
-        """Connect again and again, until nothing needs a connection or none can be had."""
+        """Serve, and let nobody wait in vain when a function of the user's fails."""
         try:
-            while True:
-                error = await self._serve_once()
-                if not self._is_wanted():
-                    self.last_error = None if _code_of(error) == _NORMAL else error
-                    return
-                delay = self._delay(error)
-                if delay is None:
-                    self._give_up(error)
-                    return
-                await self._pause(error, delay)
-                if not self._is_wanted():
-                    return
+            await self._serve()
+        except Exception as error:  # noqa: BLE001 (of `wait` or `should_retry`)
+            self._give_up(error)
         finally:
             self.state = ConnectionState.CLOSED
+
+    async def _serve(self) -> None:
+        """Connect again and again, until nothing needs a connection or none can be had."""
+        while True:
+            error = await self._serve_once()
+            if not self._is_wanted():
+                self.last_error = None if _code_of(error) == _NORMAL else error
+                return
+            delay = self._delay(error)
+            if delay is None:
+                self._give_up(error)
+                return
+            await self._pause(error, delay)
+            if not self._is_wanted():
+                return
 
     async def _serve_once(self) -> Exception:
         """Connect and read until the connection ends; return why it did."""
@@ -291,6 +332,8 @@ class Session:
         """Let operations run."""
         self._connection = object()
         self._router.on_lost = self._retry_operation
+        self._router.on_stray = self._receive_stray
+        self._strays = 0
         self.state = ConnectionState.ACKNOWLEDGED
         self.last_error = None
         interval = self._settings.keep_alive
@@ -310,6 +353,7 @@ class Session:
         """Drop the connection, whatever its state."""
         self._connection = None
         self._router.on_lost = fail_operation
+        self._router.on_stray = ignore
         if self._keep_alive is not None:
             self._keep_alive.stop()
             self._keep_alive = None
@@ -451,6 +495,13 @@ class Session:
 
     def _tell(self, type: str, **details: Any) -> None:
         self._listeners.tell(ConnectionEvent(type, self._failures, **details))
+
+
+def _stray_text(message: Message) -> str:
+    return (
+        f"has sent a message that belongs to no operation: {message!r}. It is ignored, and more "
+        "of them on this connection are not logged"
+    )
 
 
 def _closed_by_us() -> ConnectionClosedError:

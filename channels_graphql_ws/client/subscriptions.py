@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from channels_graphql_ws.client.home_loop import HomeLoop
 from channels_graphql_ws.client.operations import Carrier, LiveSubscription, SubscriptionEvent
 
 Data = TypeVar("Data")
@@ -34,6 +35,7 @@ class ClientSubscription(AsyncIterator[SubscriptionEvent[Data]], Generic[Data]):
         self._live = live
         self._convert = convert
         self._loop: asyncio.AbstractEventLoop | None = None  # the one it runs on
+        self._home = HomeLoop()
         self._cancelled_in: asyncio.Task[Any] | None = None
 
     @property
@@ -70,6 +72,7 @@ class ClientSubscription(AsyncIterator[SubscriptionEvent[Data]], Generic[Data]):
         Raises:
             GraphqlOperationError: the server has ended the subscription with an error.
             ConnectionClosedError: the connection is lost, and is not reopened.
+            GraphqlWsClientError: it has begun on another event loop.
         """
         self._cancelled_in = None
         event = self._live.take_now()
@@ -108,6 +111,7 @@ class ClientSubscription(AsyncIterator[SubscriptionEvent[Data]], Generic[Data]):
     async def _begin(self) -> None:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
+            self._home.settle()
             self._carrier = self._choose()
             await self._carrier.submit(self._live)
 
@@ -115,6 +119,7 @@ class ClientSubscription(AsyncIterator[SubscriptionEvent[Data]], Generic[Data]):
         try:
             if self._loop is None:
                 await self._begin()
+            self._home.check()
             return await self._live.take(self._carrier.wait)
         except asyncio.CancelledError:
             self._end_with(asyncio.current_task())

@@ -12,10 +12,22 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Self,
+    TypeVar,
+    overload,
+)
 
 from channels_graphql_ws.client.client import GraphqlWsClient
 from channels_graphql_ws.client.documents import Document
+from channels_graphql_ws.client.errors import GraphqlWsTimeoutError
 from channels_graphql_ws.client.handshake import time_limit
 from channels_graphql_ws.client.listeners import ConnectionState, Listener
 from channels_graphql_ws.client.operations import SubscriptionEvent
@@ -52,6 +64,17 @@ class GraphqlWsClientSync:
         self._thread = _LoopThread()
         # Also when the program ends without having closed.
         self._finalizer = weakref.finalize(self, self._thread.stop)
+
+    if not TYPE_CHECKING:  # pragma: no branch (type checkers alone skip it)
+
+        async def __aenter__(self) -> NoReturn:
+            """Say what to write in place of `async with`."""
+            raise TypeError(
+                "Write `with GraphqlWsClientSync(…)`; with an event loop, "
+                "`async with GraphqlWsClient(…)`"
+            )
+
+        __aexit__ = __aenter__
 
     def __enter__(self) -> Self:
         """Connect, unless that is left to the first operation."""
@@ -293,8 +316,10 @@ class _LoopThread:
         future: Future[Answer] = asyncio.run_coroutine_threadsafe(coroutine, loop)
         try:
             return future.result()
-        except BaseException:
+        except BaseException as error:
             future.cancel()
+            if isinstance(error, GraphqlWsTimeoutError) and _is_loop_blocked():
+                error.add_note(_BLOCKED)
             raise
 
     def stop(self) -> None:
@@ -331,6 +356,21 @@ class _LoopThread:
                 )
                 self._thread.start()
             return self._loop
+
+
+def _is_loop_blocked() -> bool:
+    """Return whether an event loop runs in this thread, and so has waited, too."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+_BLOCKED: Final = (
+    "GraphqlWsClientSync was called on the thread of a running event loop, which could do nothing "
+    "else meanwhile, such as answer. In a coroutine, use GraphqlWsClient"
+)
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:

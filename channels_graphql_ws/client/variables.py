@@ -11,6 +11,8 @@ from enum import Enum
 from typing import Any, cast
 from uuid import UUID
 
+from channels_graphql_ws.client.option_values import checked_mapping
+
 _PLAIN = frozenset({str, int, bool, type(None)})
 
 
@@ -32,7 +34,8 @@ def json_variables(variables: Mapping[str, Any] | None, files: dict[str, Any]) -
     if not variables:
         return {}
     return {
-        str(name): _json(value, f"variables.{name}", files) for name, value in variables.items()
+        str(name): _json(value, f"variables.{name}", files)
+        for name, value in checked_mapping("variables", variables).items()
     }
 
 

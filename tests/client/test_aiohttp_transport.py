@@ -568,9 +568,12 @@ async def refusing(status: int, **headers: str) -> Server:
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
+        (200, "HTTP 200, a page and not a WebSocket: is the path right"),
         (401, "HTTP 401, not authenticated: look at headers"),
         (404, "HTTP 404, not found: is the path right"),
-        (500, "HTTP 500$"),
+        (500, "HTTP 500, an error of the server: its log says which"),
+        (502, "HTTP 502, a proxy that does not reach the server"),
+        (418, "HTTP 418$"),
     ],
 )
 async def test_a_refused_handshake_has_its_status_and_some_advice(status, advice):
@@ -578,6 +581,18 @@ async def test_a_refused_handshake_has_its_status_and_some_advice(status, advice
         with pytest.raises(ConnectionRejectedError, match=advice) as caught:
             await GraphqlWsTransportAiohttp(server.url).connect()
     assert (caught.value.status, caught.value.retry_after) == (status, None)
+
+
+async def test_a_handshake_that_ends_at_a_page_to_log_in_at_names_the_page():
+    class LoginRequired(Server):
+        async def accept(self, request: web.Request) -> web.StreamResponse:
+            if request.query:
+                return web.Response(text="<form>")
+            raise web.HTTPFound(f"{request.path}?log-in-first")
+
+    async with running(LoginRequired()) as server:
+        with pytest.raises(ConnectionRejectedError, match="after a redirect to ws://"):
+            await GraphqlWsTransportAiohttp(server.url).connect()
 
 
 async def test_a_server_that_asks_to_come_later_is_understood():

@@ -84,7 +84,7 @@ async def test_a_request_that_is_not_executed_raises_what_the_server_says(client
     [
         (
             body("<h1>Hello</h1>", type="text/html"),
-            "with text/html and HTTP 200 in place of a res",
+            "with text/html and HTTP 200 in place of a res.* Is the path right",
         ),
         (body("nonsense"), "with application/json and HTTP 200 .* 'nonsense'"),
         (body({"hello": 1}), "in place of a result"),
@@ -97,6 +97,12 @@ async def test_an_answer_that_is_no_result_is_a_protocol_error_that_shows_it(
 ):
     peer.answers = [answer]
     with pytest.raises(RemoteProtocolError, match=fault):
+        await client.query("{ a }")
+
+
+async def test_a_page_to_log_in_at_is_named(client, peer):
+    peer.answers = [body("", 302, Location=f"{peer.url}?log-in"), body("<form>", type="text/html")]
+    with pytest.raises(RemoteProtocolError, match=r"of a result after a redirect to .*\?log-in: "):
         await client.query("{ a }")
 
 
@@ -122,7 +128,7 @@ async def test_a_server_that_is_busy_is_asked_again_when_it_says(client, peer):
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (body("no such page", 404, "text/html"), r"HTTP 404 \(Not Found\): 'no such page'"),
+        (body("no page", 404, "text/html"), r"HTTP 404 \(Not Found\): 'no page'. Is the path"),
         (errors("who are you?", status=401), r"HTTP 401 \(Unauthorized\): who are you\?"),
     ],
 )

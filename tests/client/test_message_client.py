@@ -473,7 +473,7 @@ async def test_a_complete_without_a_result_is_a_protocol_error(client, transport
 async def test_a_second_result_is_a_protocol_error(client, transport, subprotocol):
     answer = result(subprotocol, SAME_ID, data=1)
     transport.answer(START[subprotocol], answer, answer)
-    with pytest.raises(RemoteProtocolError, match="type 'complete'"):
+    with pytest.raises(RemoteProtocolError, match="more than one result"):
         await client.execute("{ a }")
 
 

@@ -16,6 +16,7 @@ from channels_graphql_ws.client import (
     ConnectionRejectedError,
     ConnectionState,
     GraphqlWsClient,
+    GraphqlWsTimeoutError,
     MutationInterruptedError,
     Retry,
 )
@@ -311,6 +312,50 @@ async def test_a_listener_that_fails_does_no_harm(client, transport, caplog):
 def test_an_event_that_does_not_exist_is_an_error_which_lists_those_that_do(transport):
     with pytest.raises(ValueError, match="no event 'opened', there are acknowledged, closed"):
         GraphqlWsClient(transport).on("opened", print)
+
+
+STRAY = {"type": "next", "id": 77, "payload": {"data": 1}}
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        STRAY,
+        {"type": "next", "payload": {"data": 1}},
+        {"type": "data", "id": SAME_ID, "payload": {"data": 1}},
+        {"type": "error", "payload": [{"message": "no id"}]},
+    ],
+)
+async def test_an_answer_that_belongs_to_no_operation_is_told(client, transport, caplog, stray):
+    transport.answer("subscribe", stray)
+    query = asyncio.create_task(client.query("{ a }"))
+    await wait_until(lambda: "has sent a message that belongs to no operation: {" in caplog.text)
+    with pytest.raises(GraphqlWsTimeoutError, match="that belong to no operation, the last: "):
+        await client.query("{ b }", timeout=0)
+    query.cancel()
+
+
+async def test_strays_are_counted_and_logged_once_for_each_connection(client, transport, caplog):
+    messages: list[ConnectionEvent] = []
+    client.on("message", messages.append)
+    await client.connect_and_init()
+    transport.say(STRAY, STRAY)
+    await wait_until(lambda: len(messages) == 2)
+    with pytest.raises(GraphqlWsTimeoutError, match="It has sent 2 messages that belong to no"):
+        await client.query("{ a }", timeout=0)
+    assert caplog.text.count("belongs to no operation") == 1
+    transport.drop()
+    await wait_until(lambda: not client.connected)
+    await client.connect_and_init()
+    with pytest.raises(GraphqlWsTimeoutError, match="does the resolver end"):
+        await client.query("{ a }", timeout=0)
+
+
+async def test_what_a_caller_receives_is_no_stray(client, transport, caplog):
+    await client.start("{ a }", msg_id=77)
+    transport.say(STRAY)
+    assert await client.receive(wait_id=77) == {"data": 1}
+    assert "belongs to no operation" not in caplog.text
 
 
 async def test_pings_are_answered_while_nobody_waits_and_pongs_are_told(client, transport):

@@ -206,10 +206,18 @@ async def test_errors_of_an_event_do_not_end_the_subscription(client, transport)
 @pytest.mark.parametrize("payload", [None, [], "text"])
 async def test_a_result_that_is_none_ends_the_operation_with_an_error(client, transport, payload):
     transport.answer("subscribe", {"type": "next", "id": SAME_ID, "payload": payload})
-    with pytest.raises(RemoteProtocolError, match="Expected a result of The subscription OnA"):
+    with pytest.raises(RemoteProtocolError, match="Expected a result of the subscription OnA"):
         await anext(client.subscription(ON_A))
-    with pytest.raises(RemoteProtocolError, match="Expected a result of The query"):
+    with pytest.raises(RemoteProtocolError, match="Expected a result of the query"):
         await client.query("{ a }")
+
+
+@pytest.mark.parametrize("part", [{"errors": "text"}, {"extensions": [1]}])
+async def test_a_result_with_a_part_of_another_type_ends_the_subscription(client, transport, part):
+    payload = {"data": {"a": 1}, **part}
+    transport.answer("subscribe", {"type": "next", "id": SAME_ID, "payload": payload})
+    with pytest.raises(RemoteProtocolError, match="Expected a result of the subscription OnA"):
+        await anext(client.subscription(ON_A))
 
 
 async def test_a_word_that_means_nothing_is_ignored(client, transport):

@@ -22,6 +22,7 @@ from channels_graphql_ws.client import (
     ConnectionState,
     GraphqlOperationError,
     GraphqlResult,
+    GraphqlWsTimeoutError,
     ResultTypeError,
 )
 from channels_graphql_ws.exceptions import ConnectionClosedError
@@ -246,6 +247,18 @@ async def test_it_also_works_where_an_event_loop_runs_in_the_thread(transport):
     with GraphqlWsClientSync(transport) as client:
         assert client.query("{ a }") == {"a": 1}
     await asyncio.sleep(0)  # noqa: TID251 (the loop of this thread is as it was)
+
+
+async def test_a_time_out_on_the_thread_of_a_loop_says_that_the_loop_has_waited_too(transport):
+    with GraphqlWsClientSync(transport) as client, pytest.raises(GraphqlWsTimeoutError) as caught:
+        client.query("{ a }", timeout=0)
+    assert any("In a coroutine, use GraphqlWsClient" in note for note in caught.value.__notes__)
+
+
+def test_a_time_out_elsewhere_has_no_note(client):
+    with pytest.raises(GraphqlWsTimeoutError) as caught:
+        client.query("{ a }", timeout=0)
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_a_connection_that_is_of_no_use_can_be_dropped(client, transport):
