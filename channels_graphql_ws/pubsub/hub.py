@@ -65,6 +65,9 @@ SEND_AWAY_TIMEOUT = 10.0
 GAP: Final = object()
 """The type of a message within the hub: events were lost, and none follows that could say so."""
 
+TOLD = "told"
+"""In a message within the hub: listeners that need not be told once more."""
+
 INBOX_LIMIT = 10_000
 """Messages that may wait for those before them. Further ones come to the queues of the
 subscriptions, which drop what is too much, and say so."""
@@ -175,6 +178,7 @@ class Hub:
         self._connections: dict[Drainable, None] = {}
         self._sending_away: asyncio.Task[None] | None = None
         self._notices = 0
+        self._told: set[Listener] | None = None
         self._warned_of_block_at = float("-inf")
         self.received = 0
         """Messages so far: the serial number of the last one."""
@@ -288,8 +292,15 @@ class Hub:
         self._go_on()
 
     def _tell_tracked_gap(self, group: str, missed: int | None) -> None:
-        if self._tell_gap(group, missed):  # pragma: no branch (it is always told)
+        """Tell of a history that is gone; once those who listen to several that went with it."""
+        if self._told is None:
+            self._told = set()
+            self.loop.call_soon(self._forget_told)
+        if self._tell_gap(group, missed, self._told):  # pragma: no branch (it is always told)
             self._go_on()
+
+    def _forget_told(self) -> None:
+        self._told = None
 
     def _forget(self, group: str) -> None:
         """Keep nothing of a group that nobody listens to any more."""
@@ -371,10 +382,17 @@ class Hub:
                 calls = (missed != 0 and self._tell_gap(group, missed)) or calls
         return calls
 
-    def _tell_gap(self, group: str, missed: int | None) -> bool:
-        """Tell all listeners of a group that events were lost, without waiting for the next."""
+    def _tell_gap(self, group: str, missed: int | None, told: set[Listener] | None = None) -> bool:
+        """Tell all listeners of a group that events were lost, without waiting for the next.
+
+        Args:
+            group: name on the channel layer.
+            missed: how many; `None` if nobody knows.
+            told: listeners that know already; those that are told now are added.
+        """
         self._notices += 1
-        return self._accept({"type": GAP, "group": group, ORIGIN: Origin(group, None, missed)})
+        notice = {"type": GAP, "group": group, ORIGIN: Origin(group, None, missed)}
+        return self._accept(notice if told is None else {**notice, TOLD: told})
 
     def _accept(self, message: Message) -> bool:
         """Let a message in; return whether anybody has to run for it."""
@@ -422,7 +440,9 @@ class Hub:
             case "unsubscribe":
                 self._ready.extend([listener for listener in listeners if listener.finish()])
             case kind if kind is GAP:
-                missed = message[ORIGIN].missed
+                missed, told = message[ORIGIN].missed, message.get(TOLD, set())
+                listeners = [one for one in listeners if one not in told]
+                told.update(listeners)
                 self._ready.extend([one for one in listeners if one.lost(missed, serial)])
             case other:
                 log.warning("Ignored a channel-layer message of unknown type %r", other)

@@ -14,7 +14,7 @@ import msgpack
 from django.conf import settings
 from django.utils.crypto import salted_hmac
 
-from channels_graphql_ws.pubsub.history.interfaces import UNKNOWN, Position
+from channels_graphql_ws.pubsub.history.interfaces import Position
 
 LONGEST: Final = 8_192
 """Characters of a cursor that are looked at; ours are shorter."""
@@ -43,12 +43,13 @@ class CursorCodec:
     def encode(self, places: Mapping[str, Position]) -> str:
         """Return the cursor of these places.
 
-        A group without events has no epoch yet, and instead of an offset the time, in seconds: as
-        long as its history could not have come and gone since then, nothing can be missing.
+        A group without events has an epoch that names a run at most, and instead of an offset the
+        time, in seconds: as long as the run is the same, and its history could not have come and
+        gone since then, nothing can be missing.
         """
         now = int(time.time())
         places_in_order = [places[group] for group in sorted(self._groups)]
-        ordered = [(UNKNOWN, now) if p.epoch == UNKNOWN else tuple(p) for p in places_in_order]
+        ordered = [(p.epoch, now) if p.is_empty else tuple(p) for p in places_in_order]
         data: Any = msgpack.packb(ordered)
         return urlsafe_b64encode(_signature(self._key, data) + data).rstrip(b"=").decode()
 

@@ -84,19 +84,21 @@ class Recovery:
 
     def _is_complete(self, page: Page | None, place: Position) -> bool:
         """Return whether nothing is missing behind a place."""
-        if place.epoch != UNKNOWN:
+        if not place.is_empty:
             return page is not None and page.is_complete_after(place)
-        # There was no event at that time, and since then no history can have expired.
-        is_certain = time.time() - place.offset < self._certain_for
-        return is_certain and (
-            page is None or page.is_complete_after(Position(page.head.epoch, 0))
-        )
+        # There was no event at that time. Since then no history can have expired, and none was
+        # lost, as what keeps them still runs; or all that came since would have gone with it.
+        if time.time() - place.offset >= self._certain_for:
+            return False
+        if page is None:
+            return place.epoch == UNKNOWN
+        return page.head.run == place.run and page.is_complete_after(Position(page.head.epoch, 0))
 
     async def _pages(self, wanted: dict[str, Position]) -> dict[str, Page | None]:
         history = history_of(self._hub.layer)
 
         async def ask() -> list[Page | None]:
-            offsets = {g: 0 if at.epoch == UNKNOWN else at.offset for g, at in wanted.items()}
+            offsets = {g: 0 if at.is_empty else at.offset for g, at in wanted.items()}
             since = (history.since(group, offsets[group]) for group in self._groups)
             return list(await asyncio.gather(*since))
 

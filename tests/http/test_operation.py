@@ -58,3 +58,11 @@ async def test_an_operation_that_is_not_there_can_be_forgotten():
     reservation = Reservation(ResponseStream(EVENT_STREAM), 1, place, signals, {})
     reservation.forget("unknown")
     await reservation.close()
+
+
+async def test_one_that_was_refused_with_a_status_has_no_stream_to_end():
+    one = operation()
+    one.start()
+    await one.drain(0)
+    assert one.text == '{"data":{"hello":"Hello world!"}}'
+    await one.end()

@@ -715,6 +715,15 @@ class SlowHistory(MemoryHistory):
             self.answering -= 1
 
 
+class LateHistory(SlowHistory):
+    """Answers when it may, and what was so when it was asked."""
+
+    async def heads(self, groups: Sequence[str]) -> list[Position | None]:
+        found = await MemoryHistory.heads(self, groups)
+        await self._allowed()
+        return found
+
+
 SLOW_HISTORY = f"{__name__}.SlowHistory"
 
 
@@ -733,6 +742,33 @@ async def test_a_group_that_is_left_while_its_history_is_looked_at_disturbs_no_o
     history.may_answer.set()
     await wait_until(lambda: ear.tracked.track(("B",), 60)["B"])
     ear.leave(listener, ("B",))
+    await ear.release()
+
+
+async def test_a_first_event_that_comes_while_the_history_is_looked_at_is_not_lost(
+    settings: Any,
+) -> None:
+    late_history = f"{__name__}.LateHistory"
+    settings.CHANNELS_GRAPHQL_WS = {"HISTORY": late_history, "HISTORY_CHECK_EVERY": 0.001}
+    layer = FakeLayer()
+    ear, history = hub_of(layer), history_of(layer)
+    assert isinstance(history, LateHistory)
+    ear.acquire()
+    ear.tracked.track(("A",), 60)
+    listener = await subscribed(ear, "A")
+    history.may_answer.set()
+    await ear.tracked.places(("A",))
+    history.may_answer.clear()
+    await wait_until(lambda: history.answering)
+    payload = Serializer.serialize(1)
+    epoch, offset = history.append_now("A", payload, 10, 60)
+    message = {"type": "broadcast", "group": "A", "payload": payload}
+    ear.deliver({**message, "epoch": epoch, "offset": offset})
+    history.may_answer.set()
+    asked = history.asked
+    await wait_until(lambda: history.asked > asked)
+    assert ear.statistics().missed == 0
+    ear.leave(listener, ("A",))
     await ear.release()
 
 

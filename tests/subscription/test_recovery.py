@@ -10,6 +10,8 @@ import threading
 import time
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -32,6 +34,7 @@ from channels_graphql_ws import (
 )
 from channels_graphql_ws.pubsub import arrivals, channel_reader, numbering
 from channels_graphql_ws.pubsub.history.interfaces import UNKNOWN, Position
+from channels_graphql_ws.pubsub.history.memory import MemoryHistory
 from channels_graphql_ws.pubsub.history.of_layer import history_of
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.pubsub.notification import Notification
@@ -294,6 +297,88 @@ async def test_a_history_may_have_come_and_gone_since_there_was_none(
         cursor = await (await Client().subscribe(field, room)).leave()
     back = await Client().subscribe(field, room, cursor)
     assert back.told == [recovered]
+    await back.leave()
+
+
+@FIELDS
+async def test_before_the_first_event_a_history_may_have_been_lost_with_it(
+    faulty_channel_layer: FaultyChannelLayer,
+    room: str,
+    field: str,
+    cls: type[Subscription],
+) -> None:
+    cursor = await (await Client().subscribe(field, room)).leave()
+    await say(cls, room, "lost")
+    restart(faulty_channel_layer)
+    back = await Client().subscribe(field, room, cursor)
+    assert back.told == [False]
+    cursor = await back.leave()
+    # Of the run that it was told of, nothing is missing.
+    await say(cls, room, "1")
+    again = await Client().subscribe(field, room, cursor)
+    assert await again.gets(1) == ["1"]
+    assert again.told == [True, True]
+    await again.leave()
+
+
+@FIELDS
+async def test_a_client_that_is_there_is_told_that_a_first_event_may_be_lost(
+    faulty_channel_layer: FaultyChannelLayer,
+    room: str,
+    settings: Any,
+    field: str,
+    cls: type[Subscription],
+) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {"HISTORY_CHECK_EVERY": 0.01}
+    client = await Client().subscribe(field, room)
+    with full(faulty_channel_layer):
+        await say(cls, room, "lost")
+        restart(faulty_channel_layer)
+    # Once, though it is so for both of its groups.
+    assert await client.gets(1) == [None]
+    assert gaps(client)[-1] == {"missed": None, "reason": "layer"}
+    await say(cls, room, "1")
+    assert await client.gets(1) == ["1"]
+    assert gaps(client)[-1] is None
+    await client.leave()
+
+
+def restart(layer: FaultyChannelLayer) -> None:
+    """Let what keeps the history begin anew, and empty."""
+    history: Any = history_of(layer)
+    fresh = MemoryHistory()
+    history._groups, history._run = fresh._groups, fresh._run
+
+
+@contextmanager
+def full(layer: FaultyChannelLayer) -> Iterator[None]:
+    """Let a channel layer drop what is broadcast meanwhile."""
+    layer.is_full = True
+    yield
+    layer.is_full = False
+
+
+async def test_a_history_of_a_project_that_names_no_run_is_believed(
+    faulty_channel_layer: FaultyChannelLayer, room: str
+) -> None:
+    history: Any = history_of(faulty_channel_layer)
+
+    async def nothing(groups: Any) -> Any:
+        return [None] * len(groups)
+
+    async def no_page(group: str, offset: int) -> None:
+        return None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "heads", nothing)
+        patch.setattr(history, "since", no_page)
+        cursor = await (await Client().subscribe("text", room)).leave()
+        back = await Client().subscribe("text", room, cursor)
+        assert back.told == [True]
+        await back.leave()
+    # One that does name it was another one.
+    back = await Client().subscribe("text", room, cursor)
+    assert back.told == [False]
     await back.leave()
 
 
@@ -895,7 +980,10 @@ async def test_a_slow_client_is_told_what_its_queue_has_dropped(
 @given(
     st.dictionaries(
         st.text(max_size=5),
-        st.tuples(st.text(min_size=1, max_size=8), st.integers(0, 2**63 - 1)),
+        st.tuples(
+            st.text(min_size=1, max_size=8).filter(lambda epoch: not epoch.endswith(".")),
+            st.integers(0, 2**63 - 1),
+        ),
         min_size=1,
     )
 )
@@ -911,7 +999,8 @@ def test_no_text_breaks_the_reading_of_a_cursor(text: Any) -> None:
     codec = CursorCodec(["a"])
     assert codec.decode(text) is None or isinstance(text, str)
     assert codec.decode("A" * (LONGEST + 1)) is None
-    assert codec.decode(codec.encode({"a": Position(UNKNOWN, 0)})) == {"a": Position(UNKNOWN, ANY)}
+    for empty in (UNKNOWN, "run."):
+        assert codec.decode(codec.encode({"a": Position(empty, 0)})) == {"a": Position(empty, ANY)}
 
 
 def test_a_gap_policy_that_does_not_exist_is_refused() -> None:

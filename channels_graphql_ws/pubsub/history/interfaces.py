@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 UNKNOWN: Final = ""
-"""The epoch of a place before the first event: any history may follow."""
+"""The epoch of a place before the first event, where no run is named: any history may follow."""
+
+END_OF_RUN: Final = "."
+"""Ends the part of an epoch that names the run of what keeps the history, if it can tell."""
 
 
 class Position(NamedTuple):
@@ -14,11 +17,32 @@ class Position(NamedTuple):
 
     Attributes:
         epoch: names one life of the history; a new one begins when it was lost or has expired.
+            The part before a point names the run: what kept a history has not lost anything as
+            long as that is the same. With nothing behind the point, there was no event yet.
         offset: the number of an event, 1, 2, 3, … without holes; 0 is before the first.
     """
 
     epoch: str
     offset: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was no event yet."""
+        return self.epoch == UNKNOWN or self.epoch.endswith(END_OF_RUN)
+
+    @property
+    def run(self) -> str:
+        """The run that it is of; empty where that is not known."""
+        return self.epoch.rpartition(END_OF_RUN)[0]
+
+    def has_outlived(self, other: Position) -> bool:
+        """Return whether another run has begun since that other place, as far as is known."""
+        return bool(self.run) and bool(other.run) and self.run != other.run
+
+
+def place_in_run(run: str, life: str = "") -> Position:
+    """Return the first place of a history, or that of one which has not begun."""
+    return Position(f"{run}{END_OF_RUN}{life}", 0)
 
 
 class Entry(NamedTuple):
@@ -75,9 +99,17 @@ class History(Protocol):
         ...
 
     async def since(self, group: str, offset: int) -> Page | None:
-        """Return the events behind an offset; `None` if there is no history."""
+        """Return the events behind an offset.
+
+        Where there are none, the page has no entries, and its head is the place of an empty
+        history, whose epoch names the run. `None` says that nothing is there, and promises that
+        nothing was lost.
+        """
         ...
 
     async def heads(self, groups: Sequence[str]) -> list[Position | None]:
-        """Return the place of the last event of each group; `None` where there is none."""
+        """Return the place of the last event of each group.
+
+        Where there is none, it is that of an empty history, or `None`: see `since`.
+        """
         ...

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from channels_graphql_ws.pubsub.history.interfaces import Entry, Page, Position
+from channels_graphql_ws.pubsub.history.interfaces import Entry, Page, Position, place_in_run
 
 SWEEP_EVERY = 1_000
 """Events between two looks for groups that have expired."""
@@ -18,8 +18,8 @@ MOST_IDS = 1_000
 
 
 class _Group:
-    def __init__(self) -> None:
-        self.epoch = secrets.token_hex(4)
+    def __init__(self, run: str) -> None:
+        self.epoch = place_in_run(run, secrets.token_hex(4)).epoch
         self.offset = 0
         self.entries: deque[Entry] = deque()
         # The offsets of durable events, by id.
@@ -36,6 +36,7 @@ class MemoryHistory:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._run = secrets.token_hex(4)
         self._lock = threading.Lock()
         self._groups: dict[str, _Group] = {}
         self._appended = 0
@@ -47,7 +48,7 @@ class MemoryHistory:
         with self._lock:
             now = self._clock()
             self._sweep(now)
-            kept = self._found(group, now) or self._groups.setdefault(group, _Group())
+            kept = self._found(group, now) or self._groups.setdefault(group, _Group(self._run))
             if id is not None and id in kept.offsets:
                 return Position(kept.epoch, kept.offsets[id])
             kept.offset += 1
@@ -72,19 +73,19 @@ class MemoryHistory:
         return self.append_now(group, payload, size, ttl, id)
 
     async def since(self, group: str, offset: int) -> Page | None:
-        """Return the events behind an offset; `None` if there is no history."""
+        """Return the events behind an offset."""
         with self._lock:
             kept = self._found(group, self._clock())
             if kept is None:
-                return None
+                return Page(place_in_run(self._run), ())
             return Page(kept.head, [entry for entry in kept.entries if entry.offset > offset])
 
     async def heads(self, groups: Sequence[str]) -> list[Position | None]:
-        """Return the place of the last event of each group; `None` where there is none."""
+        """Return the place of the last event of each group."""
         with self._lock:
             now = self._clock()
             found = [self._found(group, now) for group in groups]
-            return [None if kept is None else kept.head for kept in found]
+            return [place_in_run(self._run) if each is None else each.head for each in found]
 
     def _found(self, group: str, now: float) -> _Group | None:
         kept = self._groups.get(group)

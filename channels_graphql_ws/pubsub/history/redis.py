@@ -13,6 +13,7 @@ from channels_graphql_ws.pubsub.history.interfaces import Entry, Page, Position
 _RUN: Final = """
 local info = redis.pcall('INFO', 'server')
 local run = type(info) == 'string' and string.match(info, 'run_id:(%x+)') or ''
+local named = string.sub(run, 1, 12) .. '.'
 """
 """Name the present run of this Redis; empty where its rights forbid to ask.
 
@@ -25,7 +26,7 @@ local known = redis.call('HMGET', KEYS[2], 'epoch', 'run')
 local epoch = known[1]
 if not epoch or known[2] ~= run or redis.call('EXISTS', KEYS[1]) == 0 then
     redis.call('DEL', KEYS[1], KEYS[2])
-    epoch = ARGV[4]
+    epoch = named .. ARGV[4]
     redis.call('HSET', KEYS[2], 'epoch', epoch, 'run', run)
 end
 if KEYS[3] then
@@ -56,7 +57,7 @@ IDS_KEPT_FOR: Final = 600_000
 _SINCE: Final = f"""{_RUN}
 local head = redis.call('HMGET', KEYS[2], 'epoch', 'offset', 'run')
 if not head[1] or head[3] ~= run then
-    return false
+    return {{named, 0, {{}}}}
 end
 return {{head[1], head[2], redis.call('XRANGE', KEYS[1], ARGV[1], '+')}}
 """
@@ -65,7 +66,7 @@ return {{head[1], head[2], redis.call('XRANGE', KEYS[1], ARGV[1], '+')}}
 _HEAD: Final = f"""{_RUN}
 local head = redis.call('HMGET', KEYS[1], 'epoch', 'offset', 'run')
 if not head[1] or head[3] ~= run then
-    return false
+    return {{named, 0}}
 end
 return {{head[1], head[2]}}
 """
@@ -129,22 +130,20 @@ class RedisHistory:
         return Position(_text(epoch), int(offset))
 
     async def since(self, group: str, offset: int) -> Page | None:
-        """Return the events behind an offset; `None` if there is no history."""
+        """Return the events behind an offset."""
         async with self._slots(self._client_of(group)):
             found = await self._eval(_SINCE, group, f"{offset + 1}-0")
-        if found is None:
-            return None
         epoch, head, entries = found
         return Page(Position(_text(epoch), int(head)), [_entry(*each) for each in entries])
 
     async def heads(self, groups: Sequence[str]) -> list[Position | None]:
-        """Return the place of the last event of each group; `None` where there is none."""
+        """Return the place of the last event of each group."""
         found: dict[str, Position | None] = {}
         for client, served in self._by_client(groups):
             async with self._slots(client):
                 heads = await self._read_heads(client, served)
             for group, head in zip(served, heads, strict=True):
-                found[group] = None if head is None else Position(_text(head[0]), int(head[1]))
+                found[group] = Position(_text(head[0]), int(head[1]))
         return [found[group] for group in groups]
 
     def _slots(self, client: Any) -> asyncio.Semaphore:

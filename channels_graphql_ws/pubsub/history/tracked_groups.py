@@ -126,12 +126,15 @@ class TrackedGroups:
         while True:
             await asyncio.sleep(project_settings.get("HISTORY_CHECK_EVERY"))
             groups = list(self._trackers)
+            before = [tracker.place for tracker in self._trackers.values()]
             try:
                 heads = await within(CALL_TIMEOUT, history.heads(groups), "give its history")
             except Exception as error:  # noqa: BLE001 (whatever a history may raise)
                 log.warning("The history cannot be read: %r", error)
                 continue
-            # Groups may have been left meanwhile.
-            for group, head in zip(groups, heads, strict=True):
-                if group in self._trackers:
-                    self._trackers[group].check(head)
+            for group, head, place in zip(groups, heads, before, strict=True):
+                tracker = self._trackers.get(group)
+                # Groups may have been left meanwhile, and first events may have come.
+                is_late = head is None or head.is_empty
+                if tracker is not None and not (is_late and tracker.place != place):
+                    tracker.check(head)

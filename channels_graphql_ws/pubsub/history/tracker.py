@@ -92,21 +92,24 @@ class Tracker:
         now = self.place
         if now is None:
             self.place = self._first = head or Position(UNKNOWN, 0)
-        elif head is None:
-            self._check_gone(now)
+        elif head is None or head.is_empty:
+            self._check_gone(now, head or Position(UNKNOWN, 0))
         elif head != now and self._mending is None:
             if head.epoch != now.epoch:
                 now = self._begin_anew(head.epoch, now)
             if head.offset > now.offset:
                 self._mend()
 
-    def _check_gone(self, now: Position) -> None:
-        """Learn that there is no history, which has expired or was lost."""
-        # One that nothing came from may be older than we know.
-        may_have_expired = self._is_silent or self._has_expired(SLACK)
-        if now.epoch == UNKNOWN or self._mending is not None or may_have_expired:
+    def _check_gone(self, now: Position, empty: Position) -> None:
+        """Learn that there is no history, which has expired, was lost, or has not begun."""
+        if self._mending is not None:
             return
-        self.place, self._missed = Position(UNKNOWN, 0), 0
+        # One that nothing came from may be older than we know.
+        may_have_expired = now.is_empty or self._is_silent or self._has_expired(SLACK)
+        # An event that was the first, or came after that time, is lost with the run.
+        if may_have_expired and not empty.has_outlived(now):
+            return
+        self.place, self._missed = empty, 0
         self._lost(self._group, None)
         self._tell_gap(self._group, None)
 
@@ -115,7 +118,8 @@ class Tracker:
 
     def start(self, head: Position | None) -> None:
         """Learn the head when the group was joined."""
-        if self.place is None or head is not None:
+        # Since it was asked for, the first event may have come.
+        if self.place is None or (head is not None and not head.is_empty):
             self.check(head)
 
     @property
@@ -131,11 +135,13 @@ class Tracker:
 
     def _begin_anew(self, epoch: str, before: Position) -> Position:
         """Go on in a new life of the history: what the old one had last may be lost."""
-        if before.epoch != UNKNOWN and not self._has_expired():
+        begun = Position(epoch, 0)
+        may_have_expired = before.is_empty or self._has_expired()
+        if begun.has_outlived(before) or not may_have_expired:
             self._missed = None
             self._lost(self._group, None)
-        self.place = Position(epoch, 0)
-        return self.place
+        self.place = begun
+        return begun
 
     def _pass_on(self, message: Message, place: Position) -> None:
         self.place, missed, self._missed = place, self._missed, 0

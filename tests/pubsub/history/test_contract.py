@@ -53,6 +53,11 @@ async def append(history: History, *payloads: bytes, group: str = "G", **options
     return place
 
 
+async def is_gone(history: History) -> bool:
+    page = await history.since("G", 0)
+    return page is None or page.head.is_empty
+
+
 def payloads(page: Page | None) -> list[bytes]:
     assert page is not None
     return [entry.payload for entry in page.entries]
@@ -100,12 +105,24 @@ async def test_a_place_in_the_future_is_none_of_this_history(history: History) -
 async def test_the_heads_of_many_groups_are_asked_for_at_once(history: History) -> None:
     groups = [f"group {number}" for number in range(12)]
     places = [await append(history, b"a", b"b", group=group) for group in groups]
-    assert await history.heads([*groups, "nothing is there"]) == [*places, None]
+    *heads, empty = await history.heads([*groups, "nothing is there"])
+    assert heads == places
+    assert empty is not None
+    assert empty.is_empty
+    assert not any(place.is_empty for place in places)
     assert await history.heads([]) == []
 
 
-async def test_a_group_without_events_has_no_history(history: History) -> None:
-    assert await history.since("G", 0) is None
+async def test_a_group_without_events_names_the_run(history: History) -> None:
+    page = await history.since("G", 0)
+    assert page is not None
+    assert await history.heads(["G"]) == [page.head]
+    assert page.head.is_empty
+    assert page.is_complete_after(page.head)
+    assert not page.is_complete_after(Position("another life", 0))
+    begun = await append(history, b"a")
+    assert page.head.run == begun.run != ""
+    assert not begun.has_outlived(page.head)
 
 
 async def test_many_senders_at_once_get_numbers_of_their_own(history: History) -> None:
@@ -123,10 +140,10 @@ async def test_a_history_that_has_expired_begins_a_new_life(history: History) ->
         history._clock = lambda: next(clock)
         old = await append(history, b"a", ttl=5)
         assert await history.heads(["G"]) == [old]
-        assert await history.since("G", 0) is None
+        assert await is_gone(history)
     else:
         old = await append(history, b"a", ttl=0.001)
-        while await history.since("G", 0) is not None:
+        while not await is_gone(history):
             await tick()
     new = await append(history, b"b")
     assert new.offset == 1
@@ -193,6 +210,22 @@ async def test_a_user_without_the_right_to_ask_about_the_server_has_a_history(
             place = await append(history, b"a", b"b")
             assert payloads(await history.since("G", 0)) == [b"a", b"b"]
             assert await history.heads(["G"]) == [place]
+            # Then nobody can tell whether it is the same Redis.
+            assert place.run == ""
+
+
+@pytest.mark.redis
+async def test_a_redis_that_was_started_anew_names_another_run(redis_outage: RedisServer) -> None:
+    async with Redis.from_url(redis_outage.url) as redis:
+        history = RedisHistory(lambda _: redis, "p")
+        [before] = await history.heads(["G"])
+        redis_outage.stop()
+        redis_outage.start()
+        await redis.connection_pool.disconnect()
+        [after] = await history.heads(["G"])
+    assert before is not None
+    assert after is not None
+    assert after.has_outlived(before)
 
 
 test_half_a_history_is_no_history = pytest.mark.redis(test_half_a_history_is_no_history)

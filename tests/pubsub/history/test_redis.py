@@ -113,10 +113,10 @@ async def test_a_node_of_a_cluster_that_has_no_such_key_is_asked_once(
 ) -> None:
     node = FakeRedis(error)
     history = RedisHistory(lambda _: node, "p")
-    cluster.answers = [[b"e1", 1], [b"e1", b"1", []], [b"e1", b"1"], None]
+    cluster.answers = [[b"e1", 1], [b"e1", b"1", []], [b"e1", b"1"], [b"r.", 0]]
     assert await history.append("G", b"1", 10, 60) == Position("e1", 1)
     assert await history.since("G", 1) == (Position("e1", 1), [])
-    assert await history.heads(["G", "H"]) == [Position("e1", 1), None]
+    assert await history.heads(["G", "H"]) == [Position("e1", 1), Position("r.", 0)]
     assert len(node.asked) == 1
 
 
@@ -148,9 +148,13 @@ async def test_a_cluster_is_reached_as_one_of_its_nodes_is() -> None:
 
 
 async def test_heads_are_asked_for_once_for_each_host() -> None:
-    one, two = FakeRedis([[b"e1", b"1"], None]), FakeRedis([[b"e2", b"2"]])
+    one, two = FakeRedis([[b"e1", b"1"], [b"r.", 0]]), FakeRedis([[b"e2", b"2"]])
     history = RedisHistory(lambda group: two if group == "B" else one, "p")
-    assert await history.heads(["A", "B", "C"]) == [Position("e1", 1), Position("e2", 2), None]
+    assert await history.heads(["A", "B", "C"]) == [
+        Position("e1", 1),
+        Position("e2", 2),
+        Position("r.", 0),
+    ]
 
 
 class BusyRedis(FakeRedis):
@@ -182,9 +186,9 @@ async def test_readers_wait_for_a_connection_and_writers_do_not() -> None:
     assert redis.most == redis_history.READS_AT_ONCE + 1
 
 
-async def test_a_group_without_events_has_no_history() -> None:
-    redis = FakeRedis(None)
-    assert await RedisHistory(lambda _: redis, "p").since("G", 0) is None
+async def test_a_group_without_events_has_an_empty_history() -> None:
+    redis = FakeRedis([b"r.", 0, []])
+    assert await RedisHistory(lambda _: redis, "p").since("G", 0) == (Position("r.", 0), [])
 
 
 @pytest.mark.parametrize("kind", [RedisChannelLayer, RedisPubSubChannelLayer])

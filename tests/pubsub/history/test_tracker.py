@@ -215,6 +215,41 @@ async def test_a_history_that_is_gone_is_told_at_once(process: Process) -> None:
     assert process.losses == [None]
 
 
+async def test_a_first_event_that_came_while_the_head_was_asked_for_is_no_loss(
+    process: Process,
+) -> None:
+    [empty] = await process.history.heads(["G"])
+    process.tracker.take(process.append(b"a"))
+    process.tracker.start(empty)
+    assert process.got == [b"a"]
+    assert process.losses == []
+
+
+async def test_another_run_may_have_lost_a_first_event_or_one_after_a_long_time() -> None:
+    process = Process(ttl=0)
+    process.tracker.check(Position("one.", 0))
+    process.tracker.check(Position("two.", 0))
+    assert process.got == [(MISSED, None)]
+    process.tracker.check(Position("two.", 0))
+    process.tracker.take({"payload": b"a", "epoch": "two.x", "offset": 1})
+    # By itself it has expired, and nobody knows what came then.
+    process.tracker.check(Position("two.", 0))
+    assert process.got[1:] == [b"a"]
+    process.tracker.check(Position("three.", 0))
+    assert process.got[2:] == [(MISSED, None)]
+    process.tracker.take({"payload": b"b", "epoch": "four.x", "offset": 1})
+    assert process.got[3:] == [(MISSED, None), b"b"]
+    assert process.losses == [None, None, None]
+
+
+async def test_a_run_that_is_not_known_is_taken_for_the_same() -> None:
+    process = Process(ttl=0)
+    process.tracker.check(Position("one.", 0))
+    process.tracker.check(None)
+    process.tracker.take({"payload": b"a", "epoch": "x", "offset": 1})
+    assert process.got == [b"a"]
+
+
 async def test_a_history_that_may_have_expired_is_no_loss() -> None:
     process = Process(ttl=0.5)
     process.tracker.take(process.append(b"a"))
