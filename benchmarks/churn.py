@@ -28,7 +28,7 @@ from websocket_client import WebSocketClient, WebSocketError
 
 AT_ONCE = 32
 WARM_UP_CYCLES = 600
-SETTLE_TIMEOUT = 20.0
+SETTLE_TIMEOUT = 60.0
 LOOK_EVERY = 0.25
 SPILL = 1_000_000
 SMALL_BUFFER = 16_384

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 import resource
+import secrets
 import socket
 import subprocess
 import sys
@@ -19,9 +20,13 @@ from pathlib import Path
 from typing import IO, Any
 
 HERE = Path(__file__).resolve().parent
-START_TIMEOUT = 60.0
+START_TIMEOUT = 180.0
 STOP_TIMEOUT = 10.0
-REDIS_TIMEOUT = 10.0
+REDIS_TIMEOUT = 60.0
+
+# Below those that the system gives to whoever asks for any: a Redis that is started again must
+# find its port free.
+PORTS = range(20_000, 32_000)
 
 _PINNED = """
 import os, sys
@@ -111,9 +116,7 @@ class Redis:
     """
 
     def __init__(self, command: Sequence[str], cpu: int | None = None) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = _free_port()
         self._command = pinned([*command, "--port", str(self.port)], cpu)
         self._process: asyncio.subprocess.Process | None = None
 
@@ -151,6 +154,14 @@ async def running_redis(command: Sequence[str], cpu: int | None) -> AsyncGenerat
         yield redis.url
     finally:
         await redis.stop()
+
+
+def _free_port() -> int:
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 async def _is_listening(port: int) -> bool:

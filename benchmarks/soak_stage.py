@@ -19,8 +19,8 @@ from processes import Redis, Server, running
 from soak_clients import FIELDS, Seat
 
 CHECK_EVERY: Final = 2.0
-ANSWER_TIMEOUT: Final = 20.0
-SETTLE_TIMEOUT: Final = 60.0
+ANSWER_TIMEOUT: Final = 60.0
+SETTLE_TIMEOUT: Final = 120.0
 AT_ONCE: Final = 250
 SAMPLE_EVERY: Final = 2.0
 MEMORY_NOISE_KIB: Final = 24_576

@@ -33,6 +33,9 @@ pytestmark = pytest.mark.browser
 # Milliseconds; Monaco waits 300 before it asks for what it shows.
 HOVER_DELAY = 3_000
 
+# Seconds; all of Django is imported, and static files may be collected.
+START_GUARD = 3 * GUARD
+
 SERVER = Path(__file__).with_name("graphiql_server.py")
 HEAR = "subscription { said { text token } }"
 SAY = 'mutation { say(text: "Good evening") { ok } }'
@@ -77,7 +80,7 @@ class Project:
         )
         listens = asyncio.Event()
         self._reader = asyncio.create_task(self._read(listens))
-        async with asyncio.timeout(GUARD):
+        async with asyncio.timeout(START_GUARD):
             await listens.wait()
         if self._reader.done():
             pytest.fail("The server did not start:\n" + "".join(self.log))
@@ -272,14 +275,18 @@ async def point_at(word: Locator, *, until: Locator) -> None:
     While its worker does not know the schema it shows nothing; and it asks again only when the
     mouse has moved to another letter.
     """
-    async with asyncio.timeout(GUARD):
+    async with asyncio.timeout(2 * GUARD):
         for attempt in itertools.count():
+            # Longer each time, as to move on would begin anew what a busy machine has not ended.
+            patience = HOVER_DELAY * (attempt + 1)
             with contextlib.suppress(PlaywrightTimeoutError):
-                box = await word.bounding_box(timeout=HOVER_DELAY)
-                assert box is not None
+                box = await word.bounding_box(timeout=patience)
+                if box is None:
+                    # Drawn anew at this moment.
+                    continue
                 place = {"x": box["width"] * (attempt % 5 + 0.5) / 5, "y": box["height"] / 2}
-                await word.hover(position=place, timeout=HOVER_DELAY)
-                await until.wait_for(timeout=HOVER_DELAY)
+                await word.hover(position=place, timeout=patience)
+                await until.wait_for(timeout=patience)
                 return
 
 

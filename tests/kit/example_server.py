@@ -16,6 +16,9 @@ from typing import Self
 
 from support import GUARD, free_port
 
+START_GUARD = 3 * GUARD
+"""Seconds for a start: all of Django is imported, and checks are run."""
+
 MANAGE = Path(__file__).resolve().parents[2] / "example" / "manage.py"
 
 
@@ -69,7 +72,7 @@ class ExampleServer:
         listens = threading.Event()
         self._reader = threading.Thread(target=self._read, args=[listens])
         self._reader.start()
-        if not listens.wait(GUARD) or self._server.poll() is not None:
+        if not listens.wait(START_GUARD) or self._server.poll() is not None:
             self.stop()
             raise RuntimeError("The example did not start:\n" + "".join(self._log))
 
