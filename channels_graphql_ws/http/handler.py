@@ -52,6 +52,8 @@ from channels_graphql_ws.operations.places import (
     user_id_of,
     user_of,
 )
+from channels_graphql_ws.operations.revalidation import have_ended
+from channels_graphql_ws.operations.revocation import REVOKED
 from channels_graphql_ws.operations.session import signals_of
 from channels_graphql_ws.shutdown import connections_of_loop
 from channels_graphql_ws.signals import ConnectionSignals
@@ -59,6 +61,9 @@ from channels_graphql_ws.signals import ConnectionSignals
 log = ClientLog("channels_graphql_ws.http")
 
 RESTARTING = "The server is about to restart, try again"
+
+FRESH_FOR = 1.0
+"""Seconds that a body may take until its user is looked up once more."""
 
 REFUSED: Final = frozenset(
     {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
@@ -243,7 +248,7 @@ class RequestHandler:
         length = self._request.content_length
         if limit is not None and length is not None and length > limit:
             raise too_large(limit)
-        await self._source.read(self._request, limit)
+        await self._read(limit)
         if is_form:
             content = uploads.operations_of_form(self._request)
         else:
@@ -258,6 +263,21 @@ class RequestHandler:
         if isinstance(wanted, Subscribe):
             return await self._run(wanted)
         return await self._run_batch(wanted)
+
+    async def _read(self, limit: int | None) -> None:
+        """Read the body.
+
+        Raises:
+            HttpError: it is not as it should be, or the rights of the user, who was read before
+                it, have ended meanwhile.
+        """
+        loop, endpoint = asyncio.get_running_loop(), self._endpoint
+        began = loop.time()
+        await self._source.read(self._request, limit)
+        if loop.time() - began <= FRESH_FOR or endpoint.revalidate_operations_every is None:
+            return
+        if await have_ended(self._request.scope, endpoint.revalidate_every):
+            raise HttpError(REVOKED, HTTPStatus.FORBIDDEN)
 
     @property
     def _looks_up(self) -> bool:

@@ -26,12 +26,22 @@ from django.db import connections, router
 from django.utils import timezone
 
 from channels_graphql_ws.concurrency.threads import context_of_nobody, in_thread
-from channels_graphql_ws.operations.revocation import REVOKED, Revocable, Rights, password_of
+from channels_graphql_ws.operations.revocation import (
+    REVOKED,
+    Revocable,
+    Rights,
+    password_of,
+    rights_of,
+)
+from channels_graphql_ws.settings import project_settings
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
 
 PATIENCE: Final = 5.0
 """Seconds that operations wait for a look-up. Then they go on, as nobody knows better."""
+
+SETTING: Final = "END_CONNECTIONS_OF_USERS"
+"""The key of the project's setting that switches all of it off."""
 
 MOST_KEYS: Final = 500
 """Most sessions that one query asks for."""
@@ -78,7 +88,7 @@ class Watched:
     """A connection whose rights are looked up.
 
     Attributes:
-        connection: what ends with them.
+        connection: what ends with them; `None`: they are looked up once.
         claim: what is looked up.
         checked_at: when that was done last, on the clock of the event loop.
         has_ended: the rights have.
@@ -86,7 +96,7 @@ class Watched:
 
     __slots__ = ("checked_at", "claim", "connection", "has_ended")
 
-    def __init__(self, connection: Revocable, claim: Claim) -> None:
+    def __init__(self, connection: Revocable | None, claim: Claim) -> None:
         self.connection = connection
         self.claim = claim
         self.checked_at = float("-inf")
@@ -137,6 +147,13 @@ class Revalidation:
         # Who is cancelled waits for nothing, and the others still do.
         return asyncio.shield(self._begin())
 
+    async def holds(self, claim: Claim) -> bool:
+        """Look a claim up, once."""
+        watched = Watched(None, claim)
+        self._wanted[watched] = None
+        await asyncio.shield(self._begin())
+        return not watched.has_ended
+
     def _set_timer(self) -> None:
         self._timer = self._loop.call_later(self._every, self._tick, context=context_of_nobody())
 
@@ -170,7 +187,7 @@ class Revalidation:
             each.checked_at = now
             each.has_ended = each.claim in gone
             # It may be another client's by now, or closed.
-            if each.has_ended and each in self._watched:
+            if each.has_ended and each in self._watched and each.connection is not None:
                 each.connection.revoke(REVOKED)
 
     async def _answers(self, claims: Collection[Claim]) -> Collection[Claim]:
@@ -208,6 +225,18 @@ def revalidation_of(every: float) -> Revalidation:
     if every not in known:
         known[every] = Revalidation(every)
     return known[every]
+
+
+async def have_ended(scope: Mapping[str, Any], every: float | None) -> bool:
+    """Return whether the rights that a scope gives have ended since they were read.
+
+    Args:
+        scope: has the user.
+        every: seconds between two look-ups of connections; 0 or `None`: nothing is looked up.
+    """
+    rights = rights_of(scope) if every and project_settings.get(SETTING) else None
+    claim = None if rights is None else claim_of(scope, rights)
+    return claim is not None and not await revalidation_of(every or 0.0).holds(claim)
 
 
 async def refuted(claims: Collection[Claim]) -> Collection[Claim]:

@@ -43,6 +43,7 @@ from channels_graphql_ws.operations.places import (
     user_of,
 )
 from channels_graphql_ws.operations.revalidation import (
+    SETTING,
     Revalidation,
     Watched,
     claim_of,
@@ -320,12 +321,19 @@ class EndpointSession:
         lent.expire(self.scope.get("expires_at"))
         rights = rights_of(self.scope)
         claim = None
-        if rights is not None and project_settings.get("END_CONNECTIONS_OF_USERS"):
+        if rights is not None and project_settings.get(SETTING):
             claim = claim_of(self.scope, rights)
         lent.look_up(claim, self._endpoint.revalidate_every)
         if rights is None and project_settings.get("LIST_CONNECTIONS"):
             rights = NOBODY
         return lent.watch(rights, self.engine.settings.group_name_prefix, self.scope)
+
+    def look_up_rights(self) -> None:
+        """Look the rights up that are watched: they may have ended since they were read."""
+        trust = self._endpoint.revalidate_operations_every
+        if self._lent.looked_up is not None and trust is not None:
+            revalidation, watched = self._lent.looked_up
+            revalidation.before_operation(watched, trust)
 
     def renew(self, expires_at: Any) -> None:
         """Let the rights of the connection end at another time, see `OperationContext.renew`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from datetime import timedelta
+from http import HTTPStatus
 from importlib import import_module
 from threading import get_ident
 from typing import Any
@@ -24,6 +25,7 @@ from django.utils import timezone
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.http import handler
 from channels_graphql_ws.operations import revalidation
 from channels_graphql_ws.operations.lent import Lent
 from channels_graphql_ws.operations.revalidation import (
@@ -169,6 +171,78 @@ async def test_a_stream_ends_with_an_error(stage: Stage) -> None:
         await stage.changed(deactivated)
         (result,) = [each async for each in results]
     assert [each.extensions for each in result.errors or ()] == [{"code": "RIGHTS_ENDED"}]
+
+
+class Slow:
+    """Has the body of a request come when a test says so, the user of which was read before.
+
+    Args:
+        stage: has the user.
+        options: of the consumer.
+    """
+
+    def __init__(self, stage: Stage, **options: Any) -> None:
+        self.asked, self.may_come = asyncio.Event(), asyncio.Event()
+        self._consumer = AuthMiddlewareStack(GraphqlHttpConsumer.as_asgi(schema=SCHEMA, **options))
+        self.client = GraphqlHttpClient(self, headers=stage.headers)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def late() -> Any:
+            self.asked.set()
+            await self.may_come.wait()
+            return await receive()
+
+        await self._consumer(scope, late, send)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_user_is_looked_up_again_whose_body_was_slow(
+    stage: Stage, change: Callable[[User], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "FRESH_FOR", -1.0)
+    slow = Slow(stage)
+    request = asyncio.create_task(slow.client.execute("{ calls }"))
+    await slow.asked.wait()
+    await stage.changed(change)
+    slow.may_come.set()
+    result = await request
+    assert [each.message for each in result.errors or ()] == [REVOKED]
+    assert result.status == HTTPStatus.FORBIDDEN
+    assert Query.made == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "options", [{}, {"revalidate_every": None}, {"revalidate_operations_every": None}]
+)
+async def test_a_slow_body_of_who_may_go_on_is_served(
+    stage: Stage, options: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "FRESH_FOR", -1.0)
+    slow = Slow(stage, **options)
+    request = asyncio.create_task(slow.client.execute("{ calls }"))
+    await slow.asked.wait()
+    if options:
+        await stage.changed(deactivated)
+    slow.may_come.set()
+    assert (await request).data == {"calls": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_stream_that_begins_too_late_ends_at_once(stage: Stage) -> None:
+    slow = Slow(stage)
+    request = asyncio.create_task(subscribed(slow.client))
+    await slow.asked.wait()
+    await stage.changed(deactivated)
+    slow.may_come.set()
+    assert await request == [{"code": "RIGHTS_ENDED"}]
+
+
+async def subscribed(client: GraphqlHttpClient) -> list[Any]:
+    """Return what a stream says of its errors, until its end."""
+    async with client.subscribe(SUBSCRIBE) as results:
+        return [error.extensions async for each in results for error in each.errors or ()]
 
 
 @pytest.mark.django_db(transaction=True)
