@@ -236,6 +236,8 @@ class HttpOperation:
         """End the stream of a subscription with an error: the rights of the client have ended."""
         if self._is_over:
             return
+        assert self.sink is not None, "no subscription begins without one"
+        self.sink.drop()
         error = {"message": reason, "extensions": {"code": "RIGHTS_ENDED"}}
         self.next(dumps({"errors": [error]}))
         self.completed()
@@ -258,6 +260,8 @@ class HttpOperation:
             self._session.signals.opened(self.http.scope)
             self._session.send_away_with_hub(self)
             self._session.watch_rights()
+            # The user was read before the body, which may have taken a minute to come.
+            self._session.look_up_rights()
         else:
             self._login = login_of(self.http.scope)
 

@@ -42,6 +42,9 @@ class SharedStream:
         stream.put(stream.format.complete(self._id))
         self._reservation.forget(self._id)
 
+    def drop(self) -> None:
+        """Leave what waits: results of other operations are among it."""
+
     def end(self) -> None:
         """End the stream without `complete`, so that the client connects again."""
         self._reservation.stream.finish()

@@ -65,6 +65,9 @@ class Sink(Protocol):
         """Say that there are no more results."""
         ...
 
+    def drop(self) -> None:
+        """Forget what waits to be read."""
+
     def end(self) -> None:
         """End the stream without `complete`, so that the client connects again."""
         ...
@@ -146,6 +149,15 @@ class ResponseStream:
         self._tell_room()
         self._wake()
 
+    def drop(self) -> None:
+        """Forget what waits to be read, but for the beginning of the response."""
+        begins = self._chunks and self._chunks[0] is self.format.opening
+        self._chunks.clear()
+        self._size = 0
+        if begins:
+            self._chunks.append(self.format.opening)
+        self._tell_room()
+
     def open(self) -> None:
         """Begin: there is a reader from now on."""
         self._chunks.appendleft(self.format.opening)
@@ -207,6 +219,7 @@ class OwnStream:
     def __init__(self, stream: ResponseStream) -> None:
         self.stream = stream
         self.ready = stream.ready
+        self.drop = stream.drop
 
     def next(self, result: Text) -> None:
         """Send a result."""

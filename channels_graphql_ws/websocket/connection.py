@@ -231,7 +231,8 @@ class Connection:
         return any(each.type is not SUBSCRIPTION for each in self._operations.values())
 
     def revoke(self, reason: str) -> None:
-        """Close with 4403: the rights of the client have ended."""
+        """Close with 4403: the rights of the client have ended, to what waits for it, too."""
+        self._outbox.drop()
         self.carry_out(self._protocol.revoked(reason))
 
     def crashed(self) -> None:

@@ -184,6 +184,12 @@ class Outbox:
             self._sending = getsizeof(event["text"])
             self._flush_in_task(_Rest(steps, waiting_for))
 
+    def drop(self) -> None:
+        """Forget the frames that wait behind the one that is being sent."""
+        if not self._closed:
+            self._waiting.clear()
+            self.size = 0
+
     def close(self, send: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
         """Call `send` as the last of all; with `at_once`, forget what waits before it.
 

@@ -116,6 +116,25 @@ async def test_a_reader_who_leaves_too_much_unread_is_given_up():
     assert await rest(stream) == b""
 
 
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_what_waits_can_be_dropped_but_not_the_beginning(is_read):
+    sink = OwnStream(ResponseStream(MULTIPART))
+    sink.stream.open()
+    begins = MULTIPART.opening
+    if is_read:
+        assert await read(sink.stream) == begins
+        begins = b""
+    for _ in range(FULL_AT):
+        sink.next('{"data":1}')
+    waiting = sink.ready()
+    assert waiting is not None
+    sink.drop()
+    await waiting
+    assert sink.stream.size == 0
+    sink.stream.finish()
+    assert await rest(sink.stream) == begins + MULTIPART.closing
+
+
 async def test_nobody_waits_for_a_stream_that_is_closed():
     stream = ResponseStream(EVENT_STREAM)
     for _ in range(FULL_AT):

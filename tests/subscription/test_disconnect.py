@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -9,10 +10,14 @@ import graphene
 import pytest
 from asgiref.sync import iscoroutinefunction, sync_to_async
 
+from asgi_socket import NEW, AsgiSocket
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
+from channels_graphql_ws.pubsub.hub import hub_of
+from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.subscription.single import REVOKED
 from channels_graphql_ws.testing import GraphqlHttpClient, GraphqlWsClient, GraphqlWsTransport
+from support import tick, wait_until
 
 
 class Event(Subscription):
@@ -51,6 +56,8 @@ class Hooked(GraphqlWsConsumer):
 SCHEMA = graphene.Schema(
     query=Query, subscription=type("Root", (graphene.ObjectType,), {"event": Event.Field()})
 )
+
+EVENTS = 'subscription { event(room: "tea") { number } }'
 
 Connect = Callable[..., Any]
 
@@ -127,3 +134,38 @@ def test_the_log_and_frameworks_know_it() -> None:
     assert iscoroutinefunction(Event.disconnect_async)
     message = {"type": "unsubscribe", "revokes": True}
     assert Outgoing(message, "Event").about == "Event.disconnect(group=None)"
+
+
+@pytest.mark.usefixtures("alike")
+async def test_a_slow_client_does_not_get_what_was_waiting_for_it() -> None:
+    may_go_on = asyncio.Event()
+    may_go_on.set()
+    consumer = GraphqlWsConsumer.as_asgi(schema=SCHEMA)
+    slow = AsgiSocket(consumer, NEW, on_send=lambda _event: may_go_on.wait())
+    await slow.acknowledged()
+    slow.start("1", EVENTS)
+    await wait_until(lambda: hub_of(channel_layer("default")).counts()["groups"])
+    await tick(10)
+    may_go_on.clear()
+    for number in range(3):
+        await Event.broadcast(group="tea", payload=number)
+    await tick(10)
+    await Event.disconnect(group="tea")
+    await tick(10)
+    may_go_on.set()
+    await wait_until(lambda: slow.closes)
+    # The first one was on its way already.
+    assert slow.results("1") == [{"data": {"event": {"number": 0}}}]
+    assert slow.closes == [(4403, REVOKED)]
+    await slow.drop()
+
+
+async def test_a_stream_that_is_not_read_ends_without_what_was_waiting() -> None:
+    client = GraphqlHttpClient(GraphqlHttpConsumer.as_asgi(schema=SCHEMA))
+    async with client.subscribe(EVENTS) as results:
+        Event.broadcast(group="tea", payload=1)
+        Event.broadcast(group="tea", payload=2)
+        await Event.disconnect(group="tea")
+        await tick(10)
+        (result,) = [each async for each in results]
+    assert [each.message for each in result.errors or ()] == [REVOKED]

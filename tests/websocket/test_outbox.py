@@ -217,6 +217,18 @@ async def test_what_was_not_sent_when_the_socket_closed_is_forgotten(case: Case)
     assert case.socket.sent == []
 
 
+async def test_what_waits_can_be_dropped_but_not_a_close(case: Case) -> None:
+    case.socket.takes_frames.clear()
+    case.put("a", "b", "c")
+    case.outbox.drop()
+    assert (len(case.outbox), case.outbox.size) == (0, 0)
+    case.close()
+    case.outbox.drop()
+    case.socket.takes_frames.set()
+    await wait_until(lambda: len(case.socket.sent) == 2)
+    assert case.socket.sent == ["a", "close"]
+
+
 async def test_abandoning_an_outbox_with_nothing_in_it_is_harmless(case: Case) -> None:
     case.outbox.abandon()
     case.put("late")
