@@ -552,6 +552,14 @@ def test_a_cursor_outlives_a_new_secret_key_while_the_old_one_is_a_fallback(sett
     assert codec.decode(cursor) is None
 
 
+def test_a_project_without_a_secret_key_has_cursors(settings: Any) -> None:
+    settings.SECRET_KEY = ""
+    places = {"a": Position("e", 7)}
+    cursor = CursorCodec(["a"]).encode(places)
+    assert CursorCodec(["a"]).decode(cursor) == places
+    assert CursorCodec(["b"]).decode(cursor) is None
+
+
 async def test_a_place_in_the_future_or_before_the_first_event_is_told(room: str) -> None:
     first = await Client().subscribe("text", room)
     await say(OnText, room, "1")
