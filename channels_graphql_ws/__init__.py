@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from channels_graphql_ws.subscription.declaration import GapPolicy, QueuePolicy, Subscription
     from channels_graphql_ws.subscription.field import COMPLETE, SKIP, SubscriptionField
     from channels_graphql_ws.subscription.resumable import resumable
+    from channels_graphql_ws.subscription.runs import RunStatistics
     from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
     from channels_graphql_ws.websocket.messages import CloseCode
     from channels_graphql_ws.websocket.statistics import WebSocketStatistics
@@ -140,6 +141,7 @@ __all__ = [
     "ResultTypeError",
     "Retry",
     "RouterKeywords",
+    "RunStatistics",
     "SharedContextError",
     "Statistics",
     "SubprotocolMismatchError",
@@ -213,6 +215,7 @@ _HOMES = {
     "PayloadTypeError": "exceptions",
     "ProtectedField": "execution.protected_fields",
     "PublisherStatistics": "pubsub.pump",
+    "RunStatistics": "subscription.runs",
     "QueuePolicy": "subscription.declaration",
     "RemoteProtocolError": "exceptions",
     "ResultTypeError": "client.errors",

@@ -13,6 +13,7 @@ from channels_graphql_ws.pubsub.join_failures import join_failures
 from channels_graphql_ws.pubsub.pump import PublisherStatistics, publisher_statistics
 from channels_graphql_ws.shutdown import connections_of_process
 from channels_graphql_ws.subscription.queue import drops
+from channels_graphql_ws.subscription.runs import RunStatistics, run_statistics
 from channels_graphql_ws.subscription.shared import SharedSubscriber
 from channels_graphql_ws.subscription.subscriber import Subscriber
 from channels_graphql_ws.tally import BOUNDS, latencies, operations, tallies
@@ -97,6 +98,7 @@ class Statistics:
         queued: events that wait in queues of subscriptions.
         joins_fail: whether a client could not join a group in the last 15 seconds, and none
             could since.
+        runs: of resumable generators.
         latency: of broadcasts; `None` until somebody collects it, see `prometheus.register`.
     """
 
@@ -109,6 +111,7 @@ class Statistics:
     operations: tuple[OperationStatistics, ...]
     queued: int
     joins_fail: bool
+    runs: RunStatistics
     latency: LatencyStatistics | None
 
     @property
@@ -139,6 +142,7 @@ def statistics() -> Statistics:
         ),
         queued=sum(each.queued for each in subscribers),
         joins_fail=join_failures.are_recent,
+        runs=run_statistics(),
         latency=_latency() if latencies.is_on else None,
     )
 

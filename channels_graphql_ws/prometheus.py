@@ -74,10 +74,18 @@ def _now(known: Statistics) -> Iterator[Metric]:
             "Bytes that wait for the channel layer.",
             publisher.waiting_bytes,
         ),
+        "runs_finished": ("Runs whose generator has ended.", known.runs.finished),
+        "runs_kept_bytes": ("Bytes of results that runs keep for clients.", known.runs.bytes),
         "healthy": ("Whether the channel layer carries messages.", int(known.is_healthy)),
     }
     for name, (text, value) in gauges.items():
         yield GaugeMetricFamily(PREFIX + name, text, value=value)
+    runs = GaugeMetricFamily(
+        PREFIX + "runs", "Runs of resumable generators, by their clients.", labels=["clients"]
+    )
+    runs.add_metric(["watching"], known.runs.watched)
+    runs.add_metric(["away"], known.runs.waiting)
+    yield runs
     depth = GaugeMetricFamily(PREFIX + "queue_depth", "What waits, by place.", labels=["queue"])
     depth.add_metric(["hub"], sum(hub.waiting for hub in known.hubs))
     depth.add_metric(["subscriptions"], known.queued)

@@ -11,6 +11,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Hashable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -32,6 +33,25 @@ PAGE_EVENTS: Final = 64
 
 PAGE_BYTES: Final = 262_144
 """Bytes of results after which a page has no further event."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatistics:
+    """Runs of resumable generators that are held in this process.
+
+    Attributes:
+        watched: those that a client reads, wherever it is connected.
+        waiting: those whose clients are away, and may come back.
+        finished: those of both kinds whose generator has come to its end.
+        events: results that are kept for clients.
+        bytes: their size.
+    """
+
+    watched: int
+    waiting: int
+    finished: int
+    events: int
+    bytes: int
 
 
 class RunOwner(NamedTuple):
@@ -192,6 +212,11 @@ class Run:
     def length(self) -> int:
         """How many events there were."""
         return self._trimmed + len(self._texts)
+
+    @property
+    def kept(self) -> tuple[int, int]:
+        """How many events are kept, and how many bytes they have."""
+        return len(self._texts), self._size
 
     def ready(self) -> Awaitable[None] | None:
         """Return what to wait for before the next result, or `None`."""
@@ -439,6 +464,19 @@ def runs_of_loop() -> RunHost:
     if host is None:
         host = _hosts[loop] = RunHost()
     return host
+
+
+def run_statistics() -> RunStatistics:
+    """Count the runs of this process. May be called from any thread."""
+    held = [run for host in list(_hosts.values()) for run in list(host.runs.values())]
+    watched = sum(bool(run.watchers) for run in held)
+    return RunStatistics(
+        watched=watched,
+        waiting=len(held) - watched,
+        finished=sum(run.end is not None for run in held),
+        events=sum(run.kept[0] for run in held),
+        bytes=sum(run.kept[1] for run in held),
+    )
 
 
 def is_of_process(token: bytes) -> bool:

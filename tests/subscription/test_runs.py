@@ -26,10 +26,12 @@ from channels_graphql_ws import (
     GraphqlWsClient,
     GraphqlWsConsumer,
     Retry,
+    RunStatistics,
     Subscription,
     disconnect_user,
     protected,
     resumable,
+    statistics,
 )
 from channels_graphql_ws.operations import resuming
 from channels_graphql_ws.operations.listing import list_process
@@ -322,6 +324,24 @@ async def test_a_confirmation_has_the_cursor_of_the_beginning(
         "extensions": {"cursor": start, "recovered": True},
     }
     assert second.told == [True, True, None, None]
+    await second.socket.drop()
+
+
+async def test_runs_are_counted_with_what_they_keep(script: Script) -> None:
+    assert statistics().runs == RunStatistics(0, 0, 0, 0, 0)
+    first, second = [await Client(script).subscribe() for _ in range(2)]
+    script.allow(6)
+    await wait_until(lambda: len(first.payloads) + len(second.payloads) == 6)
+    counted = (await asyncio.to_thread(statistics)).runs
+    assert (counted.watched, counted.waiting, counted.finished, counted.events) == (2, 0, 0, 6)
+    assert counted.bytes > 6 * len('{"data":')
+    await first.leave()
+    script.allow(40)
+    await second.ends()
+    await wait_until(lambda: statistics().runs.finished == 2)
+    counted = statistics().runs
+    assert (counted.watched + counted.waiting, counted.events) == (2, 40)
+    assert counted.waiting >= 1
     await second.socket.drop()
 
 
