@@ -271,7 +271,8 @@ if not TYPE_CHECKING:  # pragma: no branch (type checkers must still report a mi
         elif name in _HOMES:
             value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
         else:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            spelling = import_module(f"{__name__}.spelling")
+            raise spelling.unknown_name(__name__, name, __all__)
         globals()[name] = value
         return value
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from difflib import SequenceMatcher
+from importlib.util import find_spec
 from typing import Any, Final, TypeAlias
 
 SIMILAR: Final = 0.8
@@ -69,6 +70,32 @@ def similar_name(name: str, known: Iterable[str]) -> str | None:
     ratios = {each: _ratio(_folded(name), _folded(each)) for each in known if each != name}
     best = max(ratios, key=ratios.__getitem__, default=None)
     return best if best is not None and ratios[best] >= SIMILAR else None
+
+
+def unknown_name(module: str, name: str, known: Iterable[str]) -> AttributeError | ImportError:
+    """Return the error for a name that a package does not have; its `__getattr__` calls this.
+
+    Args:
+        module: the package.
+        name: the name.
+        known: the names that may have been meant.
+    """
+    text = f"module {module!r} has no attribute {name!r}"
+    if name.startswith("_") or find_spec(f"{module}.{name}") is not None:
+        return AttributeError(text)
+    if (meant := similar_name(name, known)) is None:
+        return AttributeError(text)
+    # This function, the package's `__getattr__`, and what asks it.
+    if inspect.stack(0)[2].function == _FROM_IMPORT:
+        # An AttributeError is a "no" to it, whose text would be lost.
+        return ImportError(
+            f"cannot import name {name!r} from {module!r}, did you mean {meant!r}?", name=module
+        )
+    return AttributeError(f"{text}, did you mean {meant!r}?")
+
+
+_FROM_IMPORT: Final = "_handle_fromlist"
+"""The function of `importlib` that `from package import name` calls."""
 
 
 def _folded(name: str) -> str:

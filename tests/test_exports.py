@@ -38,6 +38,7 @@ from channels_graphql_ws.execution import context
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.option_values import option_names
 from channels_graphql_ws.operations.overrides import is_default
+from channels_graphql_ws.spelling import unknown_name
 from channels_graphql_ws.subscription import declaration as subscription
 from channels_graphql_ws.websocket import consumer
 from support import GUARD
@@ -93,6 +94,42 @@ def test_a_name_that_does_not_exist_is_an_attribute_error_as_of_any_module():
         _ = channels_graphql_ws.Subscrip  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("package", "name", "meant"),
+    [
+        ("channels_graphql_ws", "GraphQLWSConsumer", "GraphqlWsConsumer"),
+        ("channels_graphql_ws", "GraphqlConsumer", "GraphqlWsConsumer"),
+        ("channels_graphql_ws", "Subscriptions", "Subscription"),
+        ("channels_graphql_ws.testing", "GraphQLHTTPClient", "GraphqlHttpClient"),
+    ],
+)
+def test_a_misspelt_name_says_what_may_be_meant(package: str, name: str, meant: str):
+    with pytest.raises(ImportError) as caught:
+        exec(f"from {package} import {name}", {})  # noqa: S102 (an import of ours)
+    expected = f"cannot import name {name!r} from {package!r}, did you mean {meant!r}?"
+    assert str(caught.value) == expected
+    with pytest.raises(AttributeError, match=f"did you mean {meant!r}") as asked:
+        getattr(sys.modules[package], name)
+    assert not isinstance(asked.value, ImportError)
+
+
+@pytest.mark.parametrize("name", ["_Subscription", "nothing_of_the_kind"])
+def test_nothing_is_guessed_where_nothing_is_like_it(name: str):
+    assert not hasattr(channels_graphql_ws, name)
+    with pytest.raises(ImportError, match="cannot import name"):
+        exec(f"from channels_graphql_ws import {name}", {})  # noqa: S102 (an import of ours)
+
+
+def test_modules_are_imported_though_they_are_called_like_a_name():
+    for each in pkgutil.iter_modules(channels_graphql_ws.__path__):
+        assert not spelled_wrong(each.name)
+
+
+def spelled_wrong(module: str) -> bool:
+    error = unknown_name("channels_graphql_ws", module, channels_graphql_ws.__all__)
+    return "did you mean" in str(error)
+
+
 def test_the_version_is_that_of_the_distribution():
     assert channels_graphql_ws.__version__ == version("channels-graphql-ws")
 
@@ -140,6 +177,7 @@ def test_everything_for_tests_is_listed():
         if value.__module__.startswith(testing.__name__)
     }
     functions = {name for name, _ in inspect.getmembers(testing, inspect.isfunction)}
+    functions.remove("__getattr__")
     assert defined | functions == set(testing.__all__)
 
 

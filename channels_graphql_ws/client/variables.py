@@ -28,15 +28,29 @@ def json_variables(variables: Mapping[str, Any] | None, files: dict[str, Any]) -
         files: filled with the files, by their path such as "variables.picture".
 
     Raises:
-        TypeError: a value has no JSON form; the text names it.
+        TypeError: it is not a mapping, or a value has no JSON form; the text names it.
         ValueError: a number is not finite, or a model instance has no primary key.
     """
     if not variables:
         return {}
+    check_variables(variables)
     return {
         str(name): _json(value, f"variables.{name}", files)
         for name, value in checked_mapping("variables", variables).items()
     }
+
+
+def check_variables(variables: object) -> None:
+    """Check that variables are a mapping.
+
+    Raises:
+        TypeError: they are not, for example JSON text.
+    """
+    if not isinstance(variables, Mapping):
+        raise TypeError(
+            f"variables must be a mapping of their names to values, such as a dict, not "
+            f"{variables!r}"
+        )
 
 
 def is_file(value: object) -> bool:

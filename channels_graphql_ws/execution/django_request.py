@@ -14,7 +14,12 @@ REQUEST_NAMES: Final = frozenset(
         "COOKIES",
         "GET",
         "META",
+        "accepted_types",
+        "accepts",
         "build_absolute_uri",
+        "content_params",
+        "content_type",
+        "encoding",
         "get_full_path",
         "get_full_path_info",
         "get_host",
@@ -24,6 +29,7 @@ REQUEST_NAMES: Final = frozenset(
         "method",
         "path",
         "path_info",
+        "scheme",
     }
 )
 """Names of Django's `HttpRequest` that mean the same of a WebSocket's handshake."""

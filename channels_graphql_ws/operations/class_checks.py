@@ -10,10 +10,12 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import graphene
+from graphene.types.structures import Structure
 from graphql import GraphQLObjectType, GraphQLSchema, validate_schema
 
 from channels_graphql_ws.execution.permissions import BasePermission
 from channels_graphql_ws.operations.option_values import (
+    ELSEWHERE,
     Range,
     counterpart,
     option_names,
@@ -88,6 +90,12 @@ _OF_OTHERS: Final[Mapping[str, str]] = {
 }
 """Hooks of other packages that begin with `on_`, where passing one over would let people in."""
 
+_OF_OTHERS_IF_FITTING: Final[Mapping[str, str]] = {
+    "on_start": "on_operation",
+    "on_subscribe": "on_operation",
+}
+"""The same for names that may also be handlers of channel messages, which get one value."""
+
 _RENAMED: Final = {"send_keepalive_every": "send_ping_every"}
 
 _WITHOUT_EFFECT: Final = {
@@ -113,27 +121,40 @@ def check_names(cls: type[Any]) -> None:
     for name, value in added_names(cls, base).items():
         if name in cls.own_names:
             continue
-        if name == _PERMISSIONS and name in vars(cls):
-            _refuse_permissions(cls)
-        elif problem := problem_of(cls, base, name):
+        if (name == _PERMISSIONS or are_permissions(value)) and name in vars(cls):
+            _refuse_permissions(cls, name)
+        elif problem := problem_of(cls, base, name) or _of_graphene_django(cls, name, value):
             refuse(_error(cls, problem, name))
         elif name in _RENAMED:
             _rename(cls, name, value)
         elif name in _WITHOUT_EFFECT and name in vars(cls):
             _warn(f"{cls.__qualname__}.{name} has no effect: {_WITHOUT_EFFECT[name]}")
-        elif is_function(value) and is_default(getattr(base, name, None)):
-            _check_hook(cls, base, name)
+        elif is_default(getattr(base, name, None)):
+            _check_hook(cls, base, name, value)
         elif not (name.startswith("_") or name in _OF_CHANNELS or hasattr(base, name)):
-            meant = _meant_hook if is_function(value) else _meant_option
-            spelling = _OF_OTHERS.get(name) if is_function(value) else None
-            if hasattr(base, spelling or "") or (spelling := meant(cls, base, name)):
-                refuse(_error(cls, f"there is no {name!r}, did you mean {spelling!r}?", name))
+            _check_spelling(cls, base, name, value)
 
 
-def _refuse_permissions(cls: type[Any]) -> None:
+def _check_spelling(cls: type[Any], base: type[Any], name: str, value: object) -> None:
+    meant = _meant_hook if is_function(value) else _meant_option
+    spelling = _OF_OTHERS.get(name) if is_function(value) else None
+    if hasattr(base, spelling or "") or (spelling := meant(cls, base, name)):
+        refuse(_error(cls, f"there is no {name!r}, did you mean {spelling!r}?", name))
+
+
+def _of_graphene_django(cls: type[Any], name: str, value: object) -> str | None:
+    """Return what is wrong with an attribute that graphene-django's view has a meaning for."""
+    is_meant = name in _OF_GRAPHENE_DJANGO and value is True and hasattr(cls, "as_view")
+    return f"there is no option {name!r}: {ELSEWHERE[name]}." if is_meant else None
+
+
+_OF_GRAPHENE_DJANGO: Final = frozenset({"batch", "pretty"})
+
+
+def _refuse_permissions(cls: type[Any], name: str) -> None:
     # A base of another library may look at it.
-    if not any(hasattr(each, _PERMISSIONS) for each in cls.__bases__):
-        refuse(_not_asked(cls))
+    if not any(hasattr(each, name) for each in cls.__bases__):
+        refuse(_not_asked(cls, name))
 
 
 def check_no_permissions(endpoint: Any) -> None:
@@ -143,16 +164,17 @@ def check_no_permissions(endpoint: Any) -> None:
         TypeError: there are some; the text names what takes their place.
     """
     given = getattr(endpoint, _PERMISSIONS, None)
-    if _are_permissions(given) and _PERMISSIONS not in endpoint.own_names:
-        raise _not_asked(type(endpoint))
+    if are_permissions(given) and _PERMISSIONS not in endpoint.own_names:
+        raise _not_asked(type(endpoint), _PERMISSIONS)
 
 
-def _not_asked(cls: type[Any]) -> TypeError:
+def _not_asked(cls: type[Any], name: str) -> TypeError:
+    holder = "" if name == _PERMISSIONS else f"`{name}` holds permission classes. "
     problem = (
-        f"`{_PERMISSIONS}` is asked on Subscription classes and fields, not here: set it there, "
-        "or raise in `on_operation(op_id, payload)` to refuse any operation."
+        f"{holder}`{_PERMISSIONS}` is asked on Subscription classes and fields, not here: set it "
+        "there, or raise in `on_operation(op_id, payload)` to refuse any operation."
     )
-    return _error(cls, problem, _PERMISSIONS)
+    return _error(cls, problem, name)
 
 
 _PERMISSIONS: Final = "permission_classes"
@@ -196,8 +218,13 @@ def _not_called(cls: type[Any], name: str, instead: str | None) -> TypeError:
     return _error(cls, problem, name)
 
 
-def _check_hook(cls: type[Any], base: type[Any], name: str) -> None:
-    """Refuse a method with the name of a hook that cannot be called as one."""
+def _check_hook(cls: type[Any], base: type[Any], name: str, value: object) -> None:
+    """Refuse what has the name of a hook, and cannot be called as one."""
+    if not is_function(value):
+        if not (callable(value) or hasattr(type(value), "__get__")):
+            problem = f"`{name}` is a hook: it must be a method, not {value!r}."
+            refuse(_error(cls, problem, name))
+        return
     expected = _arguments(base, name)
     if any(each.kind is each.VAR_KEYWORD for each in expected):
         return
@@ -259,7 +286,9 @@ def _instead_of(name: str) -> str | None:
 
 def _meant_hook(cls: type[Any], base: type[Any], name: str) -> str | None:
     """Return the hook that a method may be a misspelling of."""
-    hook = similar_name(name, [each for each in dir(base) if is_default(getattr(base, each))])
+    hook = _OF_OTHERS_IF_FITTING.get(name) or similar_name(
+        name, [each for each in dir(base) if is_default(getattr(base, each))]
+    )
     if hook is None:
         return None
     expected = _arguments(base, hook)
@@ -295,7 +324,10 @@ def _fits(
     usual = getattr(base, option)
     if usual is None or callable(usual):
         return isinstance(value, bool | list | tuple)
-    kinds = (list, tuple) if isinstance(usual, list | tuple) else type(usual)
+    if isinstance(usual, Mapping):
+        return isinstance(value, Mapping)
+    # One name where a list of them is expected is a slip, too.
+    kinds = (list, str, tuple) if isinstance(usual, list | tuple) else type(usual)
     return isinstance(value, kinds)
 
 
@@ -334,25 +366,41 @@ def _check_permissions(core: GraphQLSchema) -> None:
     """Refuse permissions of mutations and types, which nobody would ask."""
     for each in core.type_map.values():
         cls: Any = getattr(each, "graphene_type", None)
-        given = getattr(cls, "permission_classes", None)
-        if not _are_permissions(given) or issubclass(cls, Subscription):
+        if not isinstance(cls, type) or issubclass(cls, Subscription):
             continue
-        refuse(
-            TypeError(
-                f"{cls.__qualname__}: `permission_classes` of a mutation or type is not asked: "
-                "put `@protected(…)` before the resolver or `mutate`, or declare a "
-                "`ProtectedField`"
+        for name in _names_of_permissions(cls):
+            refuse(
+                TypeError(
+                    f"{cls.__qualname__}: `{name}` of a mutation or type is not asked: put "
+                    "`@protected(…)` before the resolver or `mutate`, or declare a "
+                    "`ProtectedField`"
+                )
             )
-        )
 
 
-def _are_permissions(given: object) -> bool:
+def _names_of_permissions(cls: type[Any]) -> list[str]:
+    # Not by `getattr`: what computes an attribute would run.
+    held = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
+    return [name for name, value in held.items() if are_permissions(value)]
+
+
+def are_permissions(given: object) -> bool:
+    """Return whether a value is a permission class, or a list with one."""
     values = given if isinstance(given, list | tuple) else [given]
     return any(isinstance(each, type) and issubclass(each, BasePermission) for each in values)
 
 
 def _check_mounts(root: type[Any]) -> None:
     """Refuse what looks like a field, and is none: Graphene leaves it out in silence."""
+    if issubclass(root, Subscription):
+        refuse(
+            TypeError(
+                f"{root.__qualname__} is a subscription, and not the root type of them: mount it "
+                f"in one, `class Subscriptions(graphene.ObjectType): … = {root.__qualname__}"
+                ".Field()`"
+            )
+        )
+        return
     mounted = {
         each.subscription_class
         for each in root._meta.fields.values()
@@ -377,13 +425,19 @@ def _how_to_mount(root: type[Any], name: str, cls: type[Any]) -> str:
 def _mounted_by_type(root: Any) -> list[tuple[str, type[Subscription]]]:
     """Return the fields that have a Subscription class for their type, and do not listen."""
     return [
-        (name, field.type)
+        (name, cls)
         for name, field in root._meta.fields.items()
         if type(field) is graphene.Field
-        and isinstance(field.type, type)
-        and issubclass(field.type, Subscription)
+        and (cls := _subscription_class_of(_inner_type(field.type))) is not None
         and not hasattr(root, f"subscribe_{name}")
     ]
+
+
+def _inner_type(of: Any) -> Any:
+    """Return the type that a `List` or `NonNull` is of."""
+    while isinstance(of, Structure):
+        of = of.of_type
+    return of
 
 
 def _check_other_root(root: Any, subscriptions: Any) -> None:

@@ -16,14 +16,16 @@ from types import ModuleType
 from typing import Any, Final, Generic, TypeVar, get_args
 from weakref import WeakKeyDictionary
 
-from graphql import GraphQLSchema
+from graphql import ASTValidationRule, GraphQLSchema
 
 from channels_graphql_ws.execution.loaders import check_data_loaders
+from channels_graphql_ws.execution.middleware import managed
 from channels_graphql_ws.operations.defaults import check_safety
 from channels_graphql_ws.operations.graphene_settings import default_middleware, default_schema
 from channels_graphql_ws.operations.origins import check_allowed_origins
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import check_networks
+from channels_graphql_ws.subscription.declaration import GapPolicy
 
 T = TypeVar("T")
 
@@ -97,11 +99,16 @@ def check_options(given: dict[str, Any], known: set[str], what: str) -> None:
             same = counterpart(name, known)
             similar = [same] if same is not None else get_close_matches(name, known, 1)
             hint = f", did you mean {similar[0]!r}?" if similar else ""
-            hint = f": {_ELSEWHERE[name]}" if name in _ELSEWHERE else hint
+            hint = f": {ELSEWHERE[name]}" if name in ELSEWHERE else hint
             raise TypeError(f"{what} has no option {name!r}{hint}")
 
 
-_ELSEWHERE: Final[Mapping[str, str]] = {
+_ADDRESS: Final = (
+    "the address is `url_pattern` of `GraphqlProtocolTypeRouter`, or that of `path(…)` in a "
+    "`URLRouter` or URLconf"
+)
+
+ELSEWHERE: Final[Mapping[str, str]] = {
     "batch": "`max_batch_size` says how many operations may come in one request",
     "context": "override `get_context(context)` in a subclass",
     "context_value": "override `get_context(context)` in a subclass",
@@ -111,8 +118,11 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
     "on_disconnect": "it is a hook, override it in a subclass",
     "on_operation": "it is a hook, override it in a subclass",
     "pretty": "clients format JSON themselves, or override `encode_json`",
+    "path": _ADDRESS,
     "root": "override `get_root_value(context)` in a subclass",
     "root_value": "override `get_root_value(context)` in a subclass",
+    "route": _ADDRESS,
+    "url": _ADDRESS,
 }
 """Names from graphene-django's view, and hooks that are taken for options."""
 
@@ -226,6 +236,17 @@ def _check_lists(endpoint: Any, name_of: str) -> None:
                 f"{name_of}.{name} is {value!r}, it must be a list of {what}: "
                 f"`{name} = [{_shown(value)}]`"
             )
+        _check_items(name, value, f"{name_of}.{name}")
+
+
+def _check_items(name: str, value: Any, where: str) -> None:
+    """Refuse parts of a list that mean nothing there."""
+    if name == "middleware":
+        managed(value)
+    elif name == "validation_rules":
+        for each in value:
+            if not (isinstance(each, type) and issubclass(each, ASTValidationRule)):
+                raise TypeError(f"{where} has {each!r} in it, it must be a list of {_LISTS[name]}")
 
 
 def _shown(value: object) -> str:
@@ -238,9 +259,17 @@ _LISTS: Final[Mapping[str, str]] = {
     "subprotocols": "names",
 }
 
+
+def _check_gap_policy(value: Any, name: str) -> None:
+    if value not in get_args(GapPolicy):
+        choices = ", ".join(map(repr, get_args(GapPolicy)))
+        raise ValueError(f"{name} is {value!r}; it must be one of {choices}")
+
+
 _CHECKS: Final[Mapping[str, Callable[[Any, str], None]]] = {
     "allowed_origins": check_allowed_origins,
     "data_loaders": check_data_loaders,
+    "gap_policy": _check_gap_policy,
     "resolve_sync_in_threads": _check_threads,
     "trusted_proxies": check_networks,
 }

@@ -15,6 +15,7 @@ from django.utils.functional import LazyObject, Promise
 
 from channels_graphql_ws.exceptions import PayloadTypeError
 from channels_graphql_ws.serializer import scalars, wire
+from channels_graphql_ws.serializer.advice import advice_for
 from channels_graphql_ws.serializer.enums import encode_enum
 from channels_graphql_ws.serializer.instances import encode_model
 from channels_graphql_ws.serializer.registry import registration_of
@@ -62,13 +63,7 @@ def _encoder_of(cls: type[object]) -> Callable[[Any], Any]:
         if base in _ENCODERS:
             return _ENCODERS[base]
     name = f"{cls.__module__}.{cls.__qualname__}"
-    if name == "django.contrib.auth.models.AnonymousUser":
-        raise PayloadTypeError(f"{name} cannot be sent, it is no row of a table; send `None`")
-    raise PayloadTypeError(
-        f"{name} cannot be sent; register it with"
-        f" channels_graphql_ws.serializer.register({cls.__name__},"
-        " name=..., encode=..., decode=...)"
-    )
+    raise PayloadTypeError(f"{name} cannot be sent; {advice_for(cls)}")
 
 
 def _tagged(tag: msgpack.ExtType, items: Any) -> list[Any]:

@@ -149,9 +149,15 @@ def _misplaced(cls: type[Subscription], name: str, value: Any) -> str | None:
     is_helper = not is_function(value) or isinstance(value, classmethod)
     if name == "unsubscribe" and not is_helper and takes_info(getattr(cls, name)):
         return "`unsubscribe` ends subscriptions of a group; the hook is called `unsubscribed`"
-    if name == "Input" and not hasattr(cls, "Arguments") and _holds_fields(value):
-        return "arguments stand in a class that is called `Arguments`, and not `Input`"
+    if name not in ("Meta", "Output") and not hasattr(cls, "Arguments") and _holds_fields(value):
+        return f"arguments stand in a class that is called `Arguments`, and not `{name}`"
+    if name in ("subscribe", "unsubscribed") and name in vars(cls) and not _may_be_hook(value):
+        return f"`{name}` is a hook: it must be a method, not {value!r}"
     return None
+
+
+def _may_be_hook(value: object) -> bool:
+    return value is None or is_function(value) or (callable(value) and not isinstance(value, type))
 
 
 def _holds_fields(value: object) -> bool:
@@ -174,7 +180,9 @@ def check_meta(cls: type[Subscription], options: Iterable[str]) -> None:
                 TypeError(f"{where} has no {name!r}, which is an attribute of the class itself")
             )
             continue
-        meant = None if name in _GRAPHENES_META else similar_name(name, META)
+        meant = None
+        if name not in _GRAPHENES_META:
+            meant = similar_name(name, (*META, *_GRAPHENES_META))
         if meant is not None:
             refuse(TypeError(f"{where} has no {name!r}, did you mean {meant!r}?"))
 

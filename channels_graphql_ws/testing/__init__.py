@@ -1,5 +1,8 @@
 """What tests import: clients that need no server, a server, and a channel layer that fails."""
 
+from typing import TYPE_CHECKING, Any
+
+from channels_graphql_ws import spelling
 from channels_graphql_ws.testing.client import GraphqlWsClient
 from channels_graphql_ws.testing.communicator import GraphqlWebsocketCommunicator
 from channels_graphql_ws.testing.faults import FaultyChannelLayer
@@ -24,3 +27,8 @@ __all__ = [
     "alogin_headers",
     "login_headers",
 ]
+
+if not TYPE_CHECKING:  # pragma: no branch (type checkers must still report a misspelt name)
+
+    def __getattr__(name: str) -> Any:
+        raise spelling.unknown_name(__name__, name, __all__)

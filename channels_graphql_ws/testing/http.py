@@ -17,6 +17,7 @@ from django.utils.datastructures import CaseInsensitiveMapping
 from graphql import ExecutionResult
 
 from channels_graphql_ws.client.handshake import time_limit
+from channels_graphql_ws.client.variables import check_variables
 from channels_graphql_ws.exceptions import RemoteProtocolError
 from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.testing.login import alogin_headers
@@ -361,6 +362,7 @@ def _operation(
     if query is not None:
         wanted["query"] = query
     if variables is not None:
+        check_variables(variables)
         wanted["variables"] = dict(variables)
     if operation_name is not None:
         wanted["operationName"] = operation_name

@@ -119,3 +119,8 @@ def test_files_become_null_and_are_listed_by_their_path():
     variables = {"first": first, "others": [{"file": second}]}
     assert json_variables(variables, files) == {"first": None, "others": [{"file": None}]}
     assert files == {"variables.first": first, "variables.others.0.file": second}
+
+
+def test_json_text_is_not_taken_for_variables() -> None:
+    with pytest.raises(TypeError, match=r"variables must be a mapping .* not '\{\}'"):
+        json_variables("{}", {})  # type: ignore[arg-type]

@@ -58,6 +58,10 @@ MISSPELT: list[tuple[str, Any, str]] = [
     ("confirm_subscription", True, "confirm_subscriptions"),
     ("max_dept", 7, "max_depth"),
     ("middlewares", [one], "middleware"),
+    ("data_loader", {"authors": object}, "data_loaders"),
+    ("subprotocol", "graphql-ws", "subprotocols"),
+    ("on_subscribe", two, "on_operation"),
+    ("on_start", two, "on_operation"),
     ("group_name_prefx", "X", "group_name_prefix"),
     ("mask_error", True, "mask_errors"),
     ("shema", schema, "schema"),
@@ -471,6 +475,37 @@ def test_hooks_may_be_static_or_class_methods(kind: Any) -> None:
 
 def test_hooks_of_odd_kinds_are_left_alone() -> None:
     assert declared(on_connect=partial(one, None), schema=schema).as_asgi()
+    assert declared(on_connect=property(lambda self: one), schema=schema)
+
+
+@EVERY
+@pytest.mark.parametrize("value", [None, {"user": 1}, True])
+def test_what_is_not_a_method_is_not_a_hook(base, value):
+    with pytest.raises(TypeError, match="`get_context` is a hook: it must be a method, not "):
+        declared(base, get_context=value)
+    assert declared(base, get_context=value, own_names=["get_context"])
+
+
+def test_a_handler_of_channel_messages_may_have_the_name_of_a_hook_elsewhere():
+    assert declared(on_subscribe=one)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("batch", "`max_batch_size` says how many"),
+        ("pretty", "clients format JSON themselves"),
+    ],
+)
+def test_what_graphene_djangos_view_knows_is_refused_on_a_view(name, said):
+    with pytest.raises(TypeError, match=said):
+        declared(GraphqlView, **{name: True})
+    assert declared(GraphqlView, **{name: True}, own_names=[name])
+    assert declared(GraphqlWsConsumer, **{name: True})
+
+
+def test_what_graphene_djangos_view_knows_may_be_off():
+    assert declared(GraphqlView, batch=False)
 
 
 class Staff(BasePermission):
@@ -483,6 +518,14 @@ def test_permissions_of_a_consumer_or_view_are_refused(base):
     with pytest.raises(TypeError, match="is asked on Subscription classes and fields, not here"):
         declared(base, permission_classes=[Staff])
     assert declared(base, permission_classes=[Staff], own_names=["permission_classes"])
+
+
+@EVERY
+@pytest.mark.parametrize("given", [Staff, [Staff]])
+def test_permissions_by_another_name_are_not_asked_either(base, given):
+    with pytest.raises(TypeError, match="`permissions` holds permission classes"):
+        declared(base, permissions=given)
+    assert declared(base, permissions=given, own_names=["permissions"])
 
 
 def test_permissions_that_another_base_has_are_its_own():

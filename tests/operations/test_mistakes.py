@@ -71,11 +71,14 @@ class Middleware:
         ({"subprotocols": "graphql-ws"}, r"must be a list of names: .*\['graphql-ws'\]`"),
         ({"on_connect": middleware}, "no option 'on_connect': it is a hook, override it"),
         ({"root_value": 3}, r"no option 'root_value': override `get_root_value\(context\)`"),
+        ({"path": "graphql/"}, "no option 'path': the address is `url_pattern`"),
+        ({"validation_rules": [len]}, "validation_rules has <built-in function len> in it"),
+        ({"gap_policy": "tel"}, "gap_policy is 'tel'; it must be one of 'tell', 'end'"),
         ({"batch": True}, "no option 'batch': `max_batch_size` says how many"),
     ],
 )
 def test_a_wrong_option_says_what_to_pass(options, said):
-    with pytest.raises(TypeError, match=said):
+    with pytest.raises((TypeError, ValueError), match=said):
         GraphqlProtocolTypeRouter(SCHEMA, **options)
 
 
@@ -131,6 +134,25 @@ def test_a_subscription_class_as_the_type_of_a_field_is_refused():
 
     with pytest.raises(TypeError, match=r"mount the subscription with `on_event = OnEvent\.Field"):
         GraphqlProtocolTypeRouter(graphene.Schema(query=Query, subscription=Wrong))
+
+
+def test_a_subscription_class_is_not_the_root_type():
+    with pytest.raises(TypeError, match=r"OnEvent is a subscription, and not the root type"):
+        GraphqlWsConsumer.as_asgi(schema=graphene.Schema(query=Query, subscription=OnEvent))
+
+
+@pytest.mark.parametrize(
+    "mounted",
+    [
+        graphene.List(OnEvent),
+        graphene.NonNull(OnEvent),
+        graphene.Field(graphene.List(graphene.NonNull(OnEvent))),
+    ],
+)
+def test_a_list_of_a_subscription_class_is_refused(mounted):
+    root = type("Root", (graphene.ObjectType,), {"on_event": mounted})
+    with pytest.raises(TypeError, match=r"`on_event = OnEvent\.Field\(\)`"):
+        GraphqlWsConsumer.as_asgi(schema=graphene.Schema(query=Query, subscription=root))
 
 
 def test_a_generator_may_yield_objects_of_a_subscription_class():

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
+import graphene
 import msgpack
 import pytest
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import F
+from django.contrib.sessions.backends.base import SessionBase
+from django.core.files.base import ContentFile
+from django.core.paginator import Paginator
+from django.db.models import F, Q
+from django.forms import Form
+from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from channels_graphql_ws.exceptions import PayloadTypeError
@@ -68,6 +77,65 @@ def test_a_visitor_who_is_not_logged_in_is_refused_with_what_to_send_instead() -
     text = refusal({"by": SimpleLazyObject(AnonymousUser)})
     assert text.startswith('payload["by"]: django.contrib.auth.models.AnonymousUser cannot be')
     assert text.endswith("send `None`")
+
+
+class Dumped:
+    def model_dump(self) -> None: ...
+
+
+class Attributes:
+    __attrs_attrs__ = ()
+
+
+@dataclass
+class Message:
+    text: str
+
+
+class Written(graphene.ObjectType):
+    text = graphene.String()
+
+
+async def coroutine() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("payload", "advice"),
+    [
+        (Author.objects, "send its rows, `….all()`"),
+        (Author(pk=1).books, "send its rows, `….all()`"),
+        (Paginator([1], 1).page(1), "send its rows, `page.object_list`"),
+        (Paginator([1], 1), "send the rows of a page"),
+        (Everything(file="a.txt").file, "send `….name` or `….url`"),
+        (ContentFile(b""), "send `….name`, or what it holds as bytes"),
+        (Form(), "send `form.cleaned_data`"),
+        (HttpRequest(), "send what `publish` needs of it"),
+        (SessionBase(), "send `dict(session.items())`"),
+        (F("text"), "it is an expression"),
+        (Q(text="x"), "it is an expression"),
+        (ValueError("x"), "send `str(error)`"),
+        (SimpleNamespace(text="x"), "send `vars(…)`"),
+        (Author, "it is a class"),
+        (len, "send what it returns"),
+        (partial(len), "send what it returns"),
+        (map(str, "x"), "make a list of it, `list(…)`"),
+        ({}.keys(), "send `list(…)`, or register it with"),
+        (deque("x"), "send `list(…)`, or register it with"),
+        (MappingProxyType({}), "send `dict(…)`, or register it with"),
+        (Message("x"), "send `dataclasses.asdict(…)`, or register it with"),
+        (Dumped(), "send `….model_dump()`, or register it with"),
+        (Attributes(), "send `attrs.asdict(…)`, or register it with"),
+        (Written(text="x"), "register it with"),
+    ],
+)
+def test_a_refusal_says_what_to_send_instead(payload: object, advice: str) -> None:
+    assert f" cannot be sent; {advice}" in refusal({"it": [payload]})
+
+
+def test_a_coroutine_is_to_be_awaited() -> None:
+    forgotten = coroutine()
+    assert " cannot be sent; await it, and send what it returns" in refusal(forgotten)
+    forgotten.close()
 
 
 def test_a_refusal_is_a_type_error_whose_cause_is_kept() -> None:

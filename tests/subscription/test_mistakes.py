@@ -28,6 +28,11 @@ def made(**body) -> type[Subscription]:
         ({"none_skips": False}, r"belongs into the inner class: `class Meta: none_skips = False`"),
         ({"Meta": type("Meta", (), {"history_size": 3})}, "is an attribute of the class itself"),
         ({"Input": type("Input", (), {"room": graphene.String()})}, "called `Arguments`, and not"),
+        ({"Args": type("Args", (), {"room": graphene.String()})}, "`Arguments`, and not `Args`"),
+        ({"arguments": type("A", (), {"room": graphene.String()})}, "and not `arguments`"),
+        ({"subscribe": ["tea"]}, "`subscribe` is a hook: it must be a method, not"),
+        ({"unsubscribed": "tea"}, "`unsubscribed` is a hook: it must be a method, not 'tea'"),
+        ({"Meta": type("Meta", (), {"interface": ()})}, "did you mean 'interfaces'"),
         ({"unsubscribe": static(lambda root, info: None)}, "the hook is called `unsubscribed`"),
         ({"subscribe": static(lambda root: None)}, r"called as `subscribe\(root, info\)`"),
         ({"publish": static(lambda payload: None)}, r"called as `publish\(payload, info\)`"),
@@ -62,6 +67,13 @@ def test_a_name_that_means_nothing_here_is_refused(body, said):
 def test_a_history_that_makes_no_sense_is_refused(body, said):
     with pytest.raises(ValueError, match=said):
         made(**body)
+
+
+@pytest.mark.parametrize("name", ["broadcast_on_commit", "broadcast_durable"])
+def test_a_flag_is_true_or_false(name):
+    with pytest.raises(ValueError, match=f"{name} is 1; it must be `True`, `False` or `None`"):
+        made(**{name: 1})
+    assert made(**{name: graphene.Boolean()})
 
 
 def test_what_is_meant_as_it_is_may_stay():
