@@ -30,7 +30,7 @@ from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.layer_traits import warnings_of
 from channels_graphql_ws.pubsub.layers import is_local
 from channels_graphql_ws.pubsub.redis_cluster import refuses_cluster
-from channels_graphql_ws.settings import NAME
+from channels_graphql_ws.settings import NAME, project_settings
 from channels_graphql_ws.subscription.durable import APP, installed
 from channels_graphql_ws.subscription.known import subscription_classes
 from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
@@ -157,13 +157,22 @@ def _of_consumers() -> Iterator[CheckMessage]:
 def _of_subscriptions() -> Iterator[CheckMessage]:
     if installed.outbox is not None:
         return
+    if project_settings.get("BROADCAST_DURABLE"):
+        yield Error(
+            f"{NAME}['BROADCAST_DURABLE'] is set, and there is no outbox.",
+            hint=_ADD_OUTBOX,
+            id=f"{_ID}.E003",
+        )
     for cls in subscription_classes():
         if cls.broadcast_durable is True:
             yield Error(
                 f"{cls.__qualname__}.broadcast_durable is set, and there is no outbox.",
-                hint=f"Add {APP!r} to INSTALLED_APPS, and run `python manage.py migrate`.",
+                hint=_ADD_OUTBOX,
                 id=f"{_ID}.E003",
             )
+
+
+_ADD_OUTBOX: Final = f"Add {APP!r} to INSTALLED_APPS, and run `python manage.py migrate`."
 
 
 def _checked() -> Sequence[type[Any]]:

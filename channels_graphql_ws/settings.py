@@ -12,6 +12,8 @@ from django.core.signals import setting_changed
 NAME: Final = "CHANNELS_GRAPHQL_WS"
 
 DEFAULTS: Final[Mapping[str, Any]] = {
+    # Whether broadcasts are written into the outbox, in the transaction under way.
+    "BROADCAST_DURABLE": False,
     # Whether broadcasts wait for the commit of the transaction under way.
     "BROADCAST_ON_COMMIT": False,
     # Seconds that a broadcast may take until the channel layer has it; `None`: no limit.
@@ -61,6 +63,7 @@ def _are_names(value: object) -> bool:
 _OR_NONE: Final = "or `None`"
 
 _VALUES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "BROADCAST_DURABLE": (lambda value: isinstance(value, bool), "`True` or `False`"),
     "BROADCAST_ON_COMMIT": (lambda value: isinstance(value, bool), "`True` or `False`"),
     "BROADCAST_TIMEOUT": (_is_number, f"a number of seconds > 0, {_OR_NONE}"),
     "CHANNEL_LAYER_ALIAS": (_is_text, f"a key of CHANNEL_LAYERS, {_OR_NONE}"),

@@ -261,3 +261,12 @@ def test_durable_broadcasts_need_an_outbox(monkeypatch: pytest.MonkeyPatch) -> N
     assert "E003" not in found()
     monkeypatch.setattr(installed, "outbox", None)
     assert "E003" in found()
+
+
+def test_a_project_whose_broadcasts_are_durable_needs_an_outbox(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(installed, "outbox", None)
+    count = found().count("E003")
+    settings.CHANNELS_GRAPHQL_WS = {"BROADCAST_DURABLE": True}
+    assert found().count("E003") == count + 1

@@ -127,8 +127,8 @@ class Subscription(_ObjectType[Payload]):
     as `CHANNELS_GRAPHQL_WS["BROADCAST_ON_COMMIT"]` says, at once without it."""
 
     broadcast_durable: bool | None = None
-    """Write each broadcast into the outbox, see `durable` of `broadcast`. `None`: only if the call
-    says so."""
+    """Write each broadcast into the outbox, see `durable` of `broadcast`. `None`: as
+    `CHANNELS_GRAPHQL_WS["BROADCAST_DURABLE"]` says, not without it."""
 
     notification_queue_limit: int | None = None
     """Notifications that may wait for one subscription; then `notification_queue_policy`
@@ -217,6 +217,7 @@ class Subscription(_ObjectType[Payload]):
                 check_old_hook(cls, name, getattr(_meta, name), _meta.arguments or {})
         check_not_resumable(cls, _meta.subscribe, _meta.publish)
         check_meta(cls, options)
+        _check_flags(cls)
         _check_queue(cls, _meta.coalesce)
         _check_gap(cls, _meta.on_gap)
         super().__init_subclass_with_meta__(_meta=_meta, **options)
@@ -429,11 +430,15 @@ def _sender(
 ) -> AtCommit | AtOnce:
     """Return what sends a broadcast: the call decides, then the class, then the setting."""
     if on_commit is None:
-        own: Any = cls.broadcast_on_commit
-        # A field or method of that name is the user's.
-        is_said = own is not None and not is_users(own)
-        on_commit = own if is_said else project_settings.get("BROADCAST_ON_COMMIT")
+        on_commit = _said(cls.broadcast_on_commit)
+    if on_commit is None:
+        on_commit = project_settings.get("BROADCAST_ON_COMMIT")
     return sender(using, on_commit=bool(on_commit))
+
+
+def _said(own: Any) -> bool | None:
+    """Return what a class says by an attribute; a field or method of that name is the user's."""
+    return None if own is None or is_users(own) else bool(own)
 
 
 def _broadcaster(
@@ -446,8 +451,11 @@ def _broadcaster(
 ) -> Way:
     """Return what sends a broadcast of this group, durable or not."""
     if durable is None:
-        # A field or method of that name is the user's.
-        durable = cls.broadcast_durable is True
+        durable = _said(cls.broadcast_durable)
+    if durable is None and project_settings.get("BROADCAST_DURABLE"):
+        # Who wants a broadcast at once does not want it with the commit.
+        at_once = on_commit is False or _said(cls.broadcast_on_commit) is False
+        durable = not at_once
     if durable:
         return durable_sender(cls, group, using, on_commit=on_commit)
     return _sender(cls, using, on_commit=on_commit)
@@ -560,6 +568,16 @@ def queue_policy(cls: type[Subscription]) -> QueuePolicy:
     """Return the policy of a class."""
     policy: Any = cls.notification_queue_policy
     return "drop_oldest" if is_users(policy) else policy
+
+
+def _check_flags(cls: type[Subscription]) -> None:
+    for name in ("broadcast_on_commit", "broadcast_durable"):
+        value = getattr(cls, name)
+        if not (value is None or isinstance(value, bool) or is_users(value)):
+            raise ValueError(
+                f"Subscription {cls.__qualname__!r}: {name} is {value!r}; it must be `True`, "
+                "`False` or `None`"
+            )
 
 
 def _check_queue(cls: type[Subscription], coalesce: Hook | None) -> None:

@@ -33,6 +33,20 @@ class OnKept(OnSale):
     what = graphene.String()
 
 
+class OnHurry(OnSale):
+    """Says itself that its broadcasts are not durable."""
+
+    broadcast_durable = False
+    what = graphene.String()
+
+
+class OnSpoken(OnSale):
+    """Says itself that its broadcasts wait for no commit."""
+
+    broadcast_on_commit = False
+    what = graphene.String()
+
+
 class Query(graphene.ObjectType):
     """Without one, a schema is not valid."""
 
@@ -45,6 +59,8 @@ class Subscriptions(graphene.ObjectType):
     on_sale = OnSale.Field()
     on_order = OnOrder.Field()
     on_kept = OnKept.Field()
+    on_hurry = OnHurry.Field()
+    on_spoken = OnSpoken.Field()
 
 
 class Consumer(GraphqlWsConsumer):

@@ -13,7 +13,7 @@ from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from file_database import file_database
 from outbox_schema import Consumer
 
-FIELDS = ("onSale", "onOrder", "onKept")
+FIELDS = ("onSale", "onOrder", "onKept", "onHurry", "onSpoken")
 
 
 ONE_DESTINATION = {"GROUP_NAME_PREFIX": "GQLWS", "CHANNEL_LAYER_ALIAS": "default"}

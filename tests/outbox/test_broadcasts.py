@@ -20,7 +20,7 @@ from channels_graphql_ws.outbox.models import OutboxEvent
 from channels_graphql_ws.pubsub import local, publisher
 from channels_graphql_ws.subscription.durable import installed
 from channels_graphql_ws.testing import GraphqlWsClient
-from outbox_schema import Consumer, OnKept, OnOrder, OnSale
+from outbox_schema import Consumer, OnHurry, OnKept, OnOrder, OnSale, OnSpoken
 from support import tick, wait_until
 
 BOTH = pytest.mark.django_db(transaction=True, databases=["default", "other"])
@@ -139,6 +139,26 @@ async def test_the_class_may_say_it(client: GraphqlWsClient) -> None:
 
     await in_thread(work)
     assert await received(client, 2) == ["now", "tea"]
+
+
+@BOTH
+async def test_the_project_may_say_it(client: GraphqlWsClient, settings: Any) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {**settings.CHANNELS_GRAPHQL_WS, "BROADCAST_DURABLE": True}
+
+    def work() -> None:
+        with transaction.atomic():
+            OnSale.broadcast(payload="tea")
+            OnSale.broadcast(payload="milk", on_commit=True)
+            assert len(rows()) == 2
+            OnSale.broadcast(payload="now", durable=False)
+            OnSale.broadcast(payload="at once", on_commit=False)
+            OnHurry.broadcast(payload="by its class")
+            OnSpoken.broadcast(payload="in a hurry")
+            assert len(rows()) == 2
+
+    await in_thread(work)
+    expected = ["now", "at once", "by its class", "in a hurry", "tea", "milk"]
+    assert await received(client, 6) == expected
 
 
 @BOTH
