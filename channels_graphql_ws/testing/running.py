@@ -9,6 +9,7 @@ from asgiref.testing import ApplicationCommunicator
 from channels.routing import get_default_application
 
 from channels_graphql_ws.exceptions import ConnectionClosedError
+from channels_graphql_ws.testing.transaction import in_transaction_of_test
 
 Event = dict[str, Any]
 
@@ -23,7 +24,7 @@ class RunningApplication:
     def __init__(self, application: Any, scope: dict[str, Any]) -> None:
         check_application(application)
         new_communicator: Any = ApplicationCommunicator  # asgiref has no types here
-        communicator = new_communicator(application, scope)
+        communicator = new_communicator(in_transaction_of_test(application), scope)
         # Held because the communicator cancels the application when it is deleted.
         self._communicator = communicator
         self._inputs: asyncio.Queue[Event] = communicator.input_queue
