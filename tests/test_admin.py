@@ -14,8 +14,8 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.test import Client
-from django.urls import include, path
 
+from admin_site import use_admin
 from channels_graphql_ws import GraphqlWsConsumer
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport, alogin_headers
 
@@ -23,26 +23,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 HOSTILE = "<script>alert('&')</script>"
 PAGE = "/admin/channels_graphql_ws/connection/"
-
-APPS = ["django.contrib.admin", "django.contrib.messages", "channels_graphql_ws"]
-MIDDLEWARE = [
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-]
-PROCESSORS = [
-    "django.template.context_processors.request",
-    "django.contrib.auth.context_processors.auth",
-    "django.contrib.messages.context_processors.messages",
-]
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
-        "OPTIONS": {"context_processors": PROCESSORS},
-    }
-]
 
 
 class Query(graphene.ObjectType):
@@ -54,27 +34,9 @@ class Query(graphene.ObjectType):
 SCHEMA = graphene.Schema(query=Query)
 
 
-def admin_urls() -> list[Any]:
-    from django.contrib import admin  # noqa: PLC0415 (the app has to be installed)
-
-    return [path("admin/", admin.site.urls)]
-
-
-class _Urls:
-    """The URLs of the project, made when they are asked for."""
-
-    @property
-    def urlpatterns(self) -> list[Any]:
-        return [path("", include(admin_urls()))]
-
-
 @pytest.fixture(autouse=True)
 def project(settings: Any) -> None:
-    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, *APPS]
-    settings.MIDDLEWARE = MIDDLEWARE
-    settings.TEMPLATES = TEMPLATES
-    settings.ROOT_URLCONF = _Urls()
-    settings.STATIC_URL = "/static/"
+    use_admin(settings)
     # Of Django's own; the others are no concern of this.
     settings.SILENCED_SYSTEM_CHECKS = ["channels_graphql_ws.W001", "channels_graphql_ws.W003"]
 

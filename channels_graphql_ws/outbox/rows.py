@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from django.db import DatabaseError, connections, router, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -190,6 +191,11 @@ def _storable(error: BaseException) -> str:
     """Return the text of an error as every database takes it."""
     text = f"{type(error).__name__}: {error}".replace("\0", "")
     return text.encode("ascii", "backslashreplace").decode()[:LONGEST_ERROR]
+
+
+def retry(rows: QuerySet[OutboxEvent]) -> int:
+    """Have rows sent by a serving process, also those that were given up; return their number."""
+    return rows.update(due_at=Now(), claim="", attempts=0)
 
 
 def delete_old(alias: str) -> None:

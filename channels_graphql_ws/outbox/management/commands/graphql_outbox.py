@@ -8,9 +8,9 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, OperationalError, ProgrammingError, connections
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 
 from channels_graphql_ws.outbox.models import OutboxEvent
+from channels_graphql_ws.outbox.rows import retry
 
 SHOWN: Final = 50
 """Rows that are listed unless more are asked for."""
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         if action == "list":
             self._list(found, limit)
         elif action == "retry":
-            count = found.update(due_at=Now(), claim="", attempts=0)
+            count = retry(found)
             self.stdout.write(f"{count} to be sent by a serving process")
         else:
             count, _ = found.delete()
