@@ -47,10 +47,7 @@ def check_variables(variables: object) -> None:
         TypeError: they are not, for example JSON text.
     """
     if not isinstance(variables, Mapping):
-        raise TypeError(
-            f"variables must be a mapping of their names to values, such as a dict, not "
-            f"{variables!r}"
-        )
+        raise TypeError(f"variables must be a mapping such as a dict, not {variables!r}")
 
 
 def is_file(value: object) -> bool:

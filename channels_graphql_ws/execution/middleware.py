@@ -26,6 +26,16 @@ def managed(
     return middleware if functions == middleware.middlewares else MiddlewareManager(*functions)
 
 
+def check_middleware(middleware: Sequence[Any]) -> None:
+    """Check each middleware of a list.
+
+    Raises:
+        TypeError: one cannot be used at all.
+    """
+    for each in middleware:
+        _middleware_function(each)
+
+
 def _middleware_function(middleware: Any) -> Any:
     """Wrap what is callable but no function: graphql-core would pass over it in silence.
 

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from graphql import ASTValidationRule, GraphQLSchema
 
 from channels_graphql_ws.execution.loaders import check_data_loaders
-from channels_graphql_ws.execution.middleware import managed
+from channels_graphql_ws.execution.middleware import check_middleware
 from channels_graphql_ws.operations.defaults import check_safety
 from channels_graphql_ws.operations.graphene_settings import default_middleware, default_schema
 from channels_graphql_ws.operations.origins import check_allowed_origins
@@ -236,13 +236,15 @@ def _check_lists(endpoint: Any, name_of: str) -> None:
                 f"{name_of}.{name} is {value!r}, it must be a list of {what}: "
                 f"`{name} = [{_shown(value)}]`"
             )
-        _check_items(name, value, f"{name_of}.{name}")
+        # Of an instance, too, would be for each connection; and no iterator is used up.
+        if isinstance(endpoint, type) and isinstance(value, list | tuple):
+            _check_items(name, value, f"{name_of}.{name}")
 
 
 def _check_items(name: str, value: Any, where: str) -> None:
     """Refuse parts of a list that mean nothing there."""
     if name == "middleware":
-        managed(value)
+        check_middleware(value)
     elif name == "validation_rules":
         for each in value:
             if not (isinstance(each, type) and issubclass(each, ASTValidationRule)):

@@ -122,5 +122,5 @@ def test_files_become_null_and_are_listed_by_their_path():
 
 
 def test_json_text_is_not_taken_for_variables() -> None:
-    with pytest.raises(TypeError, match=r"variables must be a mapping .* not '\{\}'"):
+    with pytest.raises(TypeError, match=r"variables must be a mapping such as a dict, not '\{\}'"):
         json_variables("{}", {})  # type: ignore[arg-type]

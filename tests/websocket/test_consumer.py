@@ -471,7 +471,12 @@ async def test_what_is_set_on_an_instance_before_it_connects_is_for_that_connect
 async def test_settings_that_can_not_be_used_close_with_4500(
     log: pytest.LogCaptureFixture,
 ) -> None:
-    socket = connect(middleware=[42])
+    class Late(consumer_class()):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.middleware = [42]
+
+    socket = AsgiSocket(Late.as_asgi())
     await socket.ended()
     assert [code for code, _ in socket.closes] == [4500]
     assert log.messages == ["A connection failed"]
