@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -14,6 +16,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 import eager_tasks
 import redis_server
 from channels_graphql_ws import client_log
+from channels_graphql_ws.concurrency import placement
+from channels_graphql_ws.pubsub import hub
+from channels_graphql_ws.subscription import event
+from support import GUARD
 
 pytest_plugins = ["both_executors", "task_leaks", "pytest_channels_graphql_ws", "pytester"]
 
@@ -26,6 +32,12 @@ hypothesis.settings.register_profile(
     derandomize="CHANNELS_GRAPHQL_WS_TEST_THOROUGH" not in os.environ,
 )
 hypothesis.settings.load_profile("suite")
+
+# What takes long because the machine is busy would be told in the log, and moved to threads, when
+# nobody expects it. Tests of that have clocks and limits of their own.
+placement.perf_counter = event.perf_counter = time.thread_time
+hub.BLOCKS_AFTER = GUARD
+logging.getLogger("asyncio").addFilter(lambda record: not str(record.msg).startswith("Executing "))
 
 if eager_tasks.REQUESTED:
     eager_tasks.install()

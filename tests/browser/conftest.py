@@ -133,9 +133,10 @@ async def visitor(new_context: NewContext, example: Example) -> AsyncIterator[Ne
     problems: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        # A refused connection is reported too, and is what some tests are about.
-        expected = any(each in message.text for each in ("WebSocket", "net::ERR_", "status of 4"))
-        if message.type == "error" and not expected:
+        # A refused connection is reported too, and is what some tests are about. A server that
+        # is about to end answers 503 to streams.
+        expected = ("WebSocket", "net::ERR_", "status of 4", "status of 503")
+        if message.type == "error" and not any(each in message.text for each in expected):
             problems.append(message.text)
 
     async def come() -> Page:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import graphene
@@ -34,11 +34,13 @@ _open.set()
 
 
 @pytest.fixture(autouse=True)
-def gate() -> Iterator[threading.Event]:
+async def gate() -> AsyncIterator[threading.Event]:
     closed = gates["closed"] = threading.Event()
     yield closed
     closed.set()
     gates.clear()
+    # The next test counts its own threads only.
+    await wait_until(lambda: not inside)
 
 
 class Query(graphene.ObjectType):
