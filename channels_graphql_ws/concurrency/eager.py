@@ -27,6 +27,18 @@ _PLAIN: Final = frozenset({type(None), bool, int, str, dict, list, tuple, Execut
 as `__await__` takes five times as long as to find the class here."""
 
 
+EXITS: Final = (SystemExit, KeyboardInterrupt)
+"""What ends an event loop, and so the server, wherever it is raised. Servers handle the signals
+for that themselves: in a hook it is a mistake, and costs no more than any other one."""
+
+
+def survived(error: BaseException) -> RuntimeError:
+    """Return an ordinary exception in the place of one of `EXITS`."""
+    made = RuntimeError(f"{type(error).__name__} was raised: {error}")
+    made.__cause__ = error
+    return made
+
+
 def is_awaitable(value: object) -> bool:
     """Return whether `value` can be awaited; cheaper than `inspect.isawaitable`."""
     kind = type(value)
@@ -47,6 +59,8 @@ def start(steps: Eager[T]) -> T | Coroutine[Any, Any, T]:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except EXITS as error:
+            raise survived(error) from error
         if is_awaitable(value):
             return _finish(steps, value)
 
@@ -78,6 +92,9 @@ async def _finish(steps: Eager[T], step: Any) -> T:
         value = None
         try:
             value = await step if is_awaitable(step) else step
+        # A mistake of the user's code is an error like any other.
+        except EXITS as error:
+            failure = survived(error)
         # All of it, cancellation too: the generator's own `finally` must run.
         except BaseException as error:  # noqa: BLE001
             failure = error
@@ -86,6 +103,8 @@ async def _finish(steps: Eager[T], step: Any) -> T:
         except StopIteration as stop:
             result: T = stop.value
             return result
+        except EXITS as error:
+            raise survived(error) from error
         finally:
             # Its traceback knows this frame: a cycle for each operation that is cancelled.
             failure = None

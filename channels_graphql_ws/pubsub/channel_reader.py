@@ -50,6 +50,9 @@ async def within(seconds: float, call: Awaitable[T], what: str) -> T:
             running.cancel()
             _abandoned.add(running)
             running.add_done_callback(_forget)
+        else:
+            # Whoever waits may be cancelled in the moment in which the call fails.
+            _forget(running)
     if not running.done():
         raise ChannelLayerUnavailableError(
             f"The channel layer did not {what} within {seconds:g} seconds"

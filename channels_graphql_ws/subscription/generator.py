@@ -123,6 +123,8 @@ class GeneratorSubscription:
                 self._ended = True
                 await self._close()
         # The client is owed an answer, whatever the user's code may raise.
+        except eager.EXITS as error:
+            self._fail(eager.survived(error))
         except (Exception, asyncio.CancelledError) as error:
             if is_cancellation(error):
                 raise

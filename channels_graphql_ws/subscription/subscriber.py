@@ -283,6 +283,8 @@ def started(plan: EventExecution, notification: Notification, id: object) -> Any
     async_connections.close_expired()
     try:
         return plan.start(notification.payload(), notification)
+    except eager.EXITS as error:
+        return failed(eager.survived(error), plan, id, notification.serial)
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
         return failed(error, plan, id, notification.serial)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Iterable
 from types import SimpleNamespace
@@ -586,3 +587,23 @@ async def test_what_does_not_answer_in_time_is_asked_no_third_time() -> None:
     with pytest.raises(ChannelLayerError, match=r"^too slow$"):
         await asked(fail, "answer")
     assert errors == []
+
+
+async def test_a_call_that_fails_while_its_caller_is_cancelled_leaves_no_error_to_nobody() -> None:
+    loop, unseen = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: unseen.append(context))
+
+    async def fail(callers: list[asyncio.Future[None]]) -> None:
+        await tick()
+        # It comes between the failure and the moment in which that is noticed.
+        loop.call_soon(callers.pop().cancel)
+        raise OSError("no Redis")
+
+    callers: list[asyncio.Future[None]] = []
+    callers.append(asyncio.ensure_future(channel_reader.within(1, fail(callers), "answer")))
+    [ended], _ = await asyncio.wait(callers)
+    assert ended.cancelled()
+    del ended
+    gc.collect()
+    await tick()
+    assert unseen == []
