@@ -59,6 +59,9 @@ def seen(context: Any) -> str:
         "secure": context.is_secure(),
     }
     assert context.method in ("GET", "POST")
+    assert context.scheme == "http"
+    assert context.content_type in ("", "application/json")
+    assert context.accepts("application/json")
     assert context.path == context["path"]
     return json.dumps(values)
 

@@ -22,6 +22,7 @@ from channels_graphql_ws import (
 )
 from channels_graphql_ws.operations.mounting import check_arguments
 from channels_graphql_ws.routing import OriginCheck
+from channels_graphql_ws.spelling import collecting
 from channels_graphql_ws.testing import (
     GraphqlHttpClient,
     GraphqlWebsocketCommunicator,
@@ -139,6 +140,14 @@ def test_a_subscription_class_as_the_type_of_a_field_is_refused():
 def test_a_subscription_class_is_not_the_root_type():
     with pytest.raises(TypeError, match=r"OnEvent is a subscription, and not the root type"):
         GraphqlWsConsumer.as_asgi(schema=graphene.Schema(query=Query, subscription=OnEvent))
+
+
+def test_of_a_root_type_that_is_none_no_fields_are_looked_at():
+    with collecting() as refused:
+        GraphqlWsConsumer.as_asgi(schema=graphene.Schema(query=Query, subscription=OnEvent))
+    assert [str(error).split(":")[0] for _, error in refused] == [
+        "OnEvent is a subscription, and not the root type of them"
+    ]
 
 
 @pytest.mark.parametrize(
