@@ -113,6 +113,11 @@ class Lent:
             known.discard(holder, old)
         return old
 
+    @property
+    def joining(self) -> asyncio.Task[None] | None:
+        """Return what to wait for until the end of the rights is told; `None` if it is."""
+        return None if self._watched is None else self._watched[0].joining
+
     def look_up(self, claim: Claim | None, every: float | None) -> None:
         """Look up whether a claim holds still, and no longer what was claimed before.
 

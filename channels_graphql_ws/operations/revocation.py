@@ -12,6 +12,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from copy import copy
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
@@ -19,6 +20,8 @@ from weakref import WeakKeyDictionary
 
 from django.contrib.auth import get_user_model
 
+from channels_graphql_ws.concurrency.threads import context_of_nobody
+from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.operations import answers
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.hub import Hub
@@ -164,13 +167,25 @@ class Revocations:
         self._hub = hub
         self._groups = [group]
         self._known: dict[str, dict[Revocable, Holder]] = {}
+        self._joining: asyncio.Task[None] | None = None
+
+    @property
+    def joining(self) -> asyncio.Task[None] | None:
+        """Return what to wait for until all messages come; `None` if they do."""
+        return None if self._joining is None or self._joining.done() else self._joining
 
     def add(self, connection: Revocable, rights: Rights, scope: dict[str, Any]) -> None:
         """End a connection when its rights do, and refresh its user."""
-        if not self._known:
-            self._hub.listen(self, self._groups)
+        if not self._known and self._hub.listen(self, self._groups):
+            context = context_of_nobody()
+            self._joining = self._hub.loop.create_task(self._join(), context=context)
         for key in rights.keys:
             self._known.setdefault(key, {})[connection] = Holder(rights, scope)
+
+    async def _join(self) -> None:
+        # If the channel layer refuses, nobody knows better.
+        with suppress(ChannelLayerError):
+            await self._hub.joined(self._groups)
 
     def discard(self, connection: Revocable, rights: Rights) -> None:
         """Undo `add`; harmless when repeated."""

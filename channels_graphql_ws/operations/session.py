@@ -14,6 +14,7 @@ from collections.abc import (
 )
 from contextlib import AbstractAsyncContextManager, suppress
 from copy import copy
+from functools import partial
 from typing import Any, Final, Protocol
 
 from channels_graphql_ws.client_log import LogFields, log_fields
@@ -43,6 +44,7 @@ from channels_graphql_ws.operations.places import (
     user_of,
 )
 from channels_graphql_ws.operations.revalidation import (
+    PATIENCE,
     SETTING,
     Revalidation,
     Watched,
@@ -126,9 +128,23 @@ def _observed(running: Eager[None], observer: Observer, id: object) -> Eager[Non
 
 
 def after_look_up(
-    running: Eager[None], revalidation: Revalidation, watched: Watched, trust: float
+    running: Eager[None],
+    revalidation: Revalidation,
+    watched: Watched,
+    trust: float,
+    joining: asyncio.Task[None] | None = None,
 ) -> Eager[None]:
-    """Start an operation if the rights of its connection have not ended."""
+    """Start an operation if the rights of its connection have not ended.
+
+    Args:
+        running: the operation.
+        revalidation: looks them up.
+        watched: the connection.
+        trust: seconds that a look-up counts.
+        joining: done when the end of rights is told: what ends before it is looked up.
+    """
+    if joining is not None:
+        yield asyncio.wait([joining], timeout=PATIENCE)
     waiting = revalidation.before_operation(watched, trust)
     if waiting is not None:
         yield waiting
@@ -254,7 +270,7 @@ class EndpointSession:
         running = self.engine.start(client, self)
         trust = self._endpoint.revalidate_operations_every
         if self._lent.looked_up is not None and trust is not None:
-            running = after_look_up(running, *self._lent.looked_up, trust)
+            running = after_look_up(running, *self._lent.looked_up, trust, self._lent.joining)
         if tracing.tracer is not None:
             running = self._traced(tracing.tracer, running, client.request)
         if self._observer is None:
@@ -333,7 +349,13 @@ class EndpointSession:
         trust = self._endpoint.revalidate_operations_every
         if self._lent.looked_up is not None and trust is not None:
             revalidation, watched = self._lent.looked_up
-            revalidation.before_operation(watched, trust)
+            look_up = partial(revalidation.before_operation, watched, trust)
+            joining = self._lent.joining
+            if joining is None:
+                look_up()
+            else:
+                # What ends before that is not told.
+                joining.add_done_callback(lambda _: look_up())
 
     def renew(self, expires_at: Any) -> None:
         """Let the rights of the connection end at another time, see `OperationContext.renew`."""

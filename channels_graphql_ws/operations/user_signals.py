@@ -9,7 +9,9 @@ from typing import Any, Final
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
-from django.db import connections, transaction
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.db import SessionStore as DatabaseSessions
+from django.db import connections, router, transaction
 from django.db.models.signals import m2m_changed, post_delete, post_save
 
 from channels_graphql_ws.exceptions import ChannelLayerError
@@ -63,9 +65,38 @@ def _logged_out(request: Any, **_: Any) -> None:
         request.channels_scope["user"] = AnonymousUser()
         return
     # That of `channels.auth` has no request.
-    key = getattr(getattr(request, "session", None), "session_key", None)
+    session = getattr(request, "session", None)
+    key = getattr(session, "session_key", None)
     if key is not None:
         end_session(key)
+    if key is not None and isinstance(session, SessionBase):
+        _tell_of_deletion(session, key)
+
+
+def _tell_of_deletion(session: SessionBase, key: str) -> None:
+    """End what belongs to a session once more when it is gone from its store.
+
+    Django's signal comes before: who connects meanwhile finds the session there.
+    """
+    own, delete, adelete = vars(session), session.delete, session.adelete
+
+    def tell() -> None:
+        own.pop("delete", None)
+        own.pop("adelete", None)
+        if isinstance(session, DatabaseSessions):
+            _at_commit(router.db_for_write(session.model), lambda: end_session(key))
+        else:
+            end_session(key)
+
+    def delete_and_tell(session_key: str | None = None) -> None:
+        delete(session_key)
+        tell()
+
+    async def adelete_and_tell(session_key: str | None = None) -> None:
+        await adelete(session_key)
+        tell()
+
+    own.update(delete=delete_and_tell, adelete=adelete_and_tell)
 
 
 def end_session(key: str) -> None:

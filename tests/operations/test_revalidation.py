@@ -41,6 +41,7 @@ from channels_graphql_ws.operations.revocation import REVOKED, Rights, rights_of
 from channels_graphql_ws.operations.session import after_look_up
 from channels_graphql_ws.signals import ConnectionSignals
 from channels_graphql_ws.testing import (
+    FaultyChannelLayer,
     GraphqlHttpClient,
     GraphqlWsClient,
     GraphqlWsTransport,
@@ -227,6 +228,47 @@ async def test_a_slow_body_of_who_may_go_on_is_served(
         await stage.changed(deactivated)
     slow.may_come.set()
     assert (await request).data == {"calls": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("subscribes", [True, False])
+async def test_rights_that_end_while_the_process_joins_the_group_of_such_messages_are_found(
+    stage: Stage, faulty_channel_layer: FaultyChannelLayer, *, subscribes: bool
+) -> None:
+    faulty_channel_layer.hold("group_add")
+    client = await stage.connected()
+    await client.start(SUBSCRIBE if subscribes else "{ calls }")
+    await wait_until(lambda: faulty_channel_layer.calls["group_add"])
+    await tick(10)
+    # The message is for those who have joined.
+    await stage.changed(deactivated)
+    faulty_channel_layer.release("group_add")
+    assert (await client.wait_disconnect(assert_code=4403))["reason"] == REVOKED
+    assert Query.made == []
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_so_they_are_for_a_stream(
+    stage: Stage, faulty_channel_layer: FaultyChannelLayer
+) -> None:
+    faulty_channel_layer.hold("group_add")
+    consumer = AuthMiddlewareStack(GraphqlHttpConsumer.as_asgi(schema=SCHEMA))
+    request = asyncio.create_task(subscribed(GraphqlHttpClient(consumer, headers=stage.headers)))
+    await wait_until(lambda: faulty_channel_layer.calls["group_add"])
+    await tick(10)
+    await stage.changed(deactivated)
+    faulty_channel_layer.release("group_add")
+    assert await request == [{"code": "RIGHTS_ENDED"}]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_layer_that_refuses_to_join_stops_no_query(
+    stage: Stage, faulty_channel_layer: FaultyChannelLayer
+) -> None:
+    faulty_channel_layer.fail("group_add")
+    client = await stage.connected()
+    assert (await client.execute("{ calls }"))["data"] == {"calls": 1}
+    faulty_channel_layer.heal()
 
 
 @pytest.mark.django_db(transaction=True)

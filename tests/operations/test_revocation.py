@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack, login, logout
 from django.contrib.auth import aget_user, alogout, update_session_auth_hash
+from django.contrib.auth import logout as plain_logout
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.asgi import get_asgi_application
@@ -383,6 +385,42 @@ async def test_a_layer_that_is_away_fails_no_logout(
     monkeypatch.setattr(user_signals, "revoke", fail)
     await logged_out(await stage.session())
     assert "disconnect_user() failed" in caplog.text
+
+
+@pytest.mark.parametrize("engine", ["db", "cache"])
+@pytest.mark.parametrize("way", ["async", "sync", "transaction"])
+async def test_a_logout_is_told_before_the_session_is_gone_and_behind_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, way: str, engine: str
+) -> None:
+    store = import_module(f"django.contrib.sessions.backends.{engine}").SessionStore
+    done: list[str] = []
+
+    class Store(store):
+        def delete(self, session_key: str | None = None) -> None:
+            super().delete(session_key)
+            done.append("deleted")
+
+        async def adelete(self, session_key: str | None = None) -> None:
+            await super().adelete(session_key)
+            done.append("deleted")
+
+    def work() -> None:
+        with transaction.atomic() if way == "transaction" else nullcontext():
+            plain_logout(request)
+            in_transaction = way == "transaction" and engine == "db"
+            assert done == ["told", "deleted", "told"][: 2 if in_transaction else 3]
+
+    monkeypatch.setattr(user_signals, "revoke", lambda _: done.append("told"))
+    request = HttpRequest()
+    request.session, request.user = Store(), stage.user
+    await request.session.acreate()
+    if way == "async":
+        request.auser = User.objects.aget
+        await alogout(request)
+    else:
+        await in_thread(work)
+    assert done == ["told", "deleted", "told"]
+    assert not {"delete", "adelete"}.intersection(vars(request.session))
 
 
 async def test_a_logout_without_a_session_ends_nothing(stage: Stage) -> None:
