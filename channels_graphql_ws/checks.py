@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from channels.layers import channel_layers, get_channel_layer
 from channels.routing import get_default_application
-from django.conf import settings
+from django.conf import global_settings, settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 (its name)
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands
@@ -31,6 +31,7 @@ from channels_graphql_ws.pubsub.layer_traits import warnings_of
 from channels_graphql_ws.pubsub.layers import is_local
 from channels_graphql_ws.pubsub.redis_cluster import refuses_cluster
 from channels_graphql_ws.settings import NAME, project_settings
+from channels_graphql_ws.spelling import similar_name
 from channels_graphql_ws.subscription.durable import APP, installed
 from channels_graphql_ws.subscription.known import subscription_classes
 from channels_graphql_ws.websocket.consumer import GraphqlWsConsumer
@@ -53,7 +54,13 @@ def check_project(app_configs: Any, **_: Any) -> list[CheckMessage]:
     del app_configs
     found = [*_of_setting(), *_of_installation()]
     # Its consumers cannot be looked at if the setting makes no sense.
-    return found or [*_of_application(), *_of_layers(), *_of_consumers(), *_of_subscriptions()]
+    return found or [
+        *_of_spelling(),
+        *_of_application(),
+        *_of_layers(),
+        *_of_consumers(),
+        *_of_subscriptions(),
+    ]
 
 
 def check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
@@ -83,6 +90,22 @@ def _of_installation() -> Iterator[CheckMessage]:
         hint=f"pip uninstall {PREDECESSOR} channels-graphql-ws, then install the latter again.",
         id=f"{_ID}.E002",
     )
+
+
+def _of_spelling() -> Iterator[CheckMessage]:
+    given = [each for each in dir(settings) if each.isupper()]
+    for wanted in (NAME, "ASGI_APPLICATION", "CHANNEL_LAYERS"):
+        if wanted in given:
+            continue
+        meant = similar_name(
+            wanted, [each for each in given if not hasattr(global_settings, each)]
+        )
+        if meant is not None:
+            yield Warning(
+                f"The setting {meant} has no effect: did you mean {wanted}?",
+                hint=f"Rename it to {wanted}, or silence this check if another app reads it.",
+                id=f"{_ID}.W007",
+            )
 
 
 def _of_application() -> Iterator[CheckMessage]:
@@ -123,13 +146,22 @@ def load_application() -> Exception | None:
 
 
 def _layers() -> dict[str, Any]:
-    """Return the channel layers that broadcasts go through, `None` for one that is missing."""
+    """Return the channel layers that broadcasts go through.
+
+    For one that is missing it is `None`, for one that cannot be made the error.
+    """
     aliases = {settled(cls).channel_layer_alias for cls in _checked()}
     aliases = {each for each in aliases if isinstance(each, str)} or {"default"}
-    return {
-        alias: get_channel_layer(alias) if alias in channel_layers.configs else None
-        for alias in sorted(aliases)
-    }
+    return {alias: _layer(alias) for alias in sorted(aliases)}
+
+
+def _layer(alias: str) -> Any:
+    if alias not in channel_layers.configs:
+        return None
+    try:
+        return get_channel_layer(alias)
+    except Exception as error:  # noqa: BLE001 (whatever the layer of the project raises)
+        return error
 
 
 def _of_layers() -> Iterator[CheckMessage]:
@@ -139,6 +171,13 @@ def _of_layers() -> Iterator[CheckMessage]:
                 f"CHANNEL_LAYERS has no {alias!r}: nothing can be subscribed to or broadcast.",
                 hint='For one process: {"BACKEND": "channels.layers.InMemoryChannelLayer"}.',
                 id=f"{_ID}.W004",
+            )
+        elif isinstance(layer, Exception):
+            yield Error(
+                f"CHANNEL_LAYERS[{alias!r}] cannot be made: {layer!r}",
+                hint="Is BACKEND spelt right, and its package installed? For that of Redis: "
+                "pip install 'channels-graphql-ws[redis]'.",
+                id=f"{_ID}.E004",
             )
 
 

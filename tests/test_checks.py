@@ -69,6 +69,30 @@ def test_a_project_that_is_right_passes(project: Any, settings: Any) -> None:
     assert found(deploy=True) == []
 
 
+@pytest.mark.parametrize(
+    "config", [{"BACKEND": "channels.layers.Memory"}, {"BACKEND": "no_such.Layer"}, {}]
+)
+def test_a_layer_that_cannot_be_made_is_an_error_that_says_why(settings, config) -> None:
+    settings.CHANNEL_LAYERS = {"default": config, "of another app": config}
+    (error,) = checks.check_project(None)
+    assert error.id == "channels_graphql_ws.E004"
+    assert str(error.msg).startswith("CHANNEL_LAYERS['default'] cannot be made: ")
+    assert found(deploy=True) == []
+    assert "pip install" in str(error.hint)
+
+
+def test_a_misspelt_setting_is_named(settings) -> None:
+    settings.CHANNEL_LAYERS = {"default": MEMORY}
+    del settings.CHANNELS_GRAPHQL_WS
+    assert found() == []
+    settings.CHANNEL_GRAPHQL_WS = {"MASK_ERRORS": True}
+    (warning,) = checks.check_project(None)
+    assert warning.id == "channels_graphql_ws.W007"
+    assert warning.msg == (
+        "The setting CHANNEL_GRAPHQL_WS has no effect: did you mean CHANNELS_GRAPHQL_WS?"
+    )
+
+
 class Remote:
     """Stands for a layer that connects processes."""
 

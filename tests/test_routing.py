@@ -485,7 +485,11 @@ class Http(GraphqlHttpConsumer):
         ({"schema": Http.as_asgi()}, TypeError, "and the class as http_consumer=Http"),
         ({"schema": Query}, TypeError, "pass `graphene.Schema(query=Query)`"),
         ({"schema": http_schema}, TypeError, "is a module; pass the schema that is in it"),
-        ({"schema": "chat.schema"}, TypeError, "'chat.schema' is not a schema; pass a"),
+        (
+            {"schema": "chat.schema"},
+            TypeError,
+            "'chat.schema' is not a schema; it is a text; import",
+        ),
         ({"schema": None}, TypeError, "None is not a schema"),
         ({"websocket_consumer": Ws.as_asgi()}, TypeError, "; pass Ws, without `.as_asgi()`"),
         ({"http_consumer": Http.as_asgi()}, TypeError, "; pass Http, without `.as_asgi()`"),

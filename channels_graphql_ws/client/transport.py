@@ -155,10 +155,25 @@ def closed_by_server(code: int | None, reason: str) -> ConnectionClosedError:
 
 
 def describe_close(code: int | None, reason: str) -> str:
-    """Say in a sentence how the server closed."""
+    """Say in a sentence how the server closed, and what to look at."""
     shown_code = "without a code" if code is None else f"with code {code}"
     shown_reason = f": {reason}" if reason else ""
-    return f"The server closed the connection {shown_code}{shown_reason}"
+    advice = _CLOSE_ADVICE.get(code) if code is not None else None
+    shown_advice = f"; {advice}" if advice else ""
+    return f"The server closed the connection {shown_code}{shown_reason}{shown_advice}"
+
+
+_CLOSE_ADVICE: Final = {
+    1006: "it said nothing: it has ended, or a proxy or the network in between has",
+    1009: "a message was too large",
+    1011: "its log says why",
+    4400: "it did not accept a message of ours",
+    4401: "look at connection_params, headers and cookies",
+    4403: "look at connection_params, headers and cookies",
+    4406: "it speaks another subprotocol, see subprotocols",
+    4408: "connection_init or a pong has come too late",
+    4500: "its log says why",
+}
 
 
 def _shortened(text: str) -> str:

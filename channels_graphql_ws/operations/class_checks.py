@@ -352,6 +352,7 @@ def check_schema(schema: Any, core: GraphQLSchema) -> None:
     root: Any = getattr(schema, "subscription", None)
     if isinstance(root, type) and issubclass(root, graphene.ObjectType):
         _check_mounts(root)
+    _check_commas(schema)
     for name in ("query", "mutation"):
         _check_other_root(getattr(schema, name, None), root)
     if core.subscription_type is not None:
@@ -388,6 +389,22 @@ def are_permissions(given: object) -> bool:
     """Return whether a value is a permission class, or a list with one."""
     values = given if isinstance(given, list | tuple) else [given]
     return any(isinstance(each, type) and issubclass(each, BasePermission) for each in values)
+
+
+def _check_commas(schema: Any) -> None:
+    """Refuse a field with a comma behind it: a tuple, which Graphene leaves out in silence."""
+    for kind in ("query", "mutation", "subscription"):
+        root = getattr(schema, kind, None)
+        if not isinstance(root, type):
+            continue
+        for name, value in added_names(root, graphene.ObjectType).items():
+            if isinstance(value, tuple) and len(value) == 1 and names.is_field(value[0]):
+                refuse(
+                    TypeError(
+                        f"{root.__qualname__}.{name} is a tuple with a field in it: take the "
+                        "comma behind the field away"
+                    )
+                )
 
 
 def _check_mounts(root: type[Any]) -> None:
@@ -456,7 +473,9 @@ def _check_other_root(root: Any, subscriptions: Any) -> None:
 
 
 def _subscription_class_of(value: Any) -> type[Subscription] | None:
-    """Return the class of a `MySubscription` or `MySubscription.Field` that was not called."""
+    """Return the class of a `MySubscription`, `MySubscription()` or `MySubscription.Field`."""
+    if isinstance(value, Subscription):
+        return type(value)
     if getattr(value, "__func__", None) is vars(Subscription)["Field"].__func__:
         value = value.__self__
     is_class = isinstance(value, type) and issubclass(value, Subscription)

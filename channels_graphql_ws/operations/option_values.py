@@ -75,6 +75,8 @@ _COUNTERPARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "graphql_ide": ("graphiql",),
     "keep_alive": ("send_ping_every",),
     "keep_alive_interval": ("send_ping_every",),
+    "keepalive": ("send_ping_every",),
+    "ping_interval": ("send_ping_every", "send_heartbeat_every"),
     "max_subscriptions_per_connection": ("max_operations_per_connection",),
     "notification_queue_limit": ("subscription_notification_queue_limit",),
     "subscription_protocols": ("subprotocols", "event_streams_enabled"),
@@ -187,15 +189,20 @@ def check_values(endpoint: Any) -> None:
             f"{name_of}.subscription_confirmation_message is {message!r}, it must be a "
             "dict of `data` and `errors`"
         )
-    text = endpoint.masked_error_message
-    if not isinstance(text, str):
-        raise TypeError(f"{name_of}.masked_error_message is {text!r}, it must be a string")
+    _check_texts(endpoint, name_of)
     for name in ("parse_document", "validate_document"):
         if not is_class and getattr(getattr(endpoint, name), "__self__", None) is endpoint:
             raise TypeError(
                 f"{name_of}.{name} must be a class method or a static method: what it returns is "
                 "kept for all clients"
             )
+
+
+def _check_texts(endpoint: Any, name_of: str) -> None:
+    for name in ("masked_error_message", "group_name_prefix", "channel_layer_alias"):
+        text = getattr(endpoint, name)
+        if not isinstance(text, str | property):
+            raise TypeError(f"{name_of}.{name} is {text!r}, it must be a string")
 
 
 def _check_threads(value: Any, name: str) -> None:
@@ -351,6 +358,10 @@ def core_schema(schema: Any) -> GraphQLSchema:
         hint = f"it is a module; pass the schema that is in it, perhaps `{schema.__name__}.schema`"
     elif isinstance(schema, type) and hasattr(schema, "_meta"):
         hint = f"it is a type of one; pass `graphene.Schema(query={schema.__name__})`"
+    elif isinstance(schema, str):
+        hint = "it is a text; import the schema, and pass that"
+    elif isinstance(schema, type) or isroutine(schema):
+        hint = f"it has to be called; pass what `{schema.__name__}(…)` returns"
     raise TypeError(f"{schema!r} is not a schema; {hint}")
 
 

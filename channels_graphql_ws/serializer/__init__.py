@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.core.exceptions import SynchronousOnlyOperation
 
@@ -57,9 +57,13 @@ class Serializer:
 
         Raises:
             PayloadTypeError: something in it cannot be sent; the text says where and what.
+            SynchronousOnlyOperation: reading it makes a query, and an event loop runs here.
         """
         try:
             return HEADER + pack(data)
+        except SynchronousOnlyOperation as error:
+            error.add_note(_QUERY_IN_PAYLOAD)
+            raise
         except (TypeError, ValueError, BufferError, RecursionError) as error:
             raise explain(data) from error
 
@@ -99,6 +103,12 @@ class Serializer:
             return copier(pristine) or (lambda: pristine)
         except UnknownError:
             return partial(cls.deserialize, data)
+
+
+_QUERY_IN_PAYLOAD: Final = (
+    "The payload holds a QuerySet, which is read when it is sent. In a coroutine, send "
+    "`[each async for each in queryset]`"
+)
 
 
 def _foreign(data: object) -> str:

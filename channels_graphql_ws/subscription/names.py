@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from graphene.types.base import BaseType
 from graphene.types.mountedtype import MountedType
+from graphene.types.scalars import Scalar
+from graphene.types.structures import Structure
 from graphene.types.unmountedtype import UnmountedType
 
 from channels_graphql_ws.execution.permissions import BasePermission
@@ -153,7 +155,22 @@ def _misplaced(cls: type[Subscription], name: str, value: Any) -> str | None:
         return f"arguments stand in a class that is called `Arguments`, and not `{name}`"
     if name in ("subscribe", "unsubscribed") and name in vars(cls) and not _may_be_hook(value):
         return f"`{name}` is a hook: it must be a method, not {value!r}"
-    return None
+    return _not_made(name, value)
+
+
+def _not_made(name: str, value: Any) -> str | None:
+    """Return what is wrong if a type of Graphene's stands where one is to be made of it."""
+    if name == "Arguments" and isinstance(value, type):
+        problems = (_not_made(each, inner) for each, inner in vars(value).items())
+        return next((problem for problem in problems if problem is not None), None)
+    is_type = isinstance(value, type) and issubclass(value, Scalar | Structure)
+    if not is_type or not value.__module__.startswith("graphene."):
+        return None
+    of = "…" if issubclass(value, Structure) else ""
+    return (
+        f"`{name}` is a type, and no field or argument: write `{name} = "
+        f"graphene.{value.__name__}({of})`"
+    )
 
 
 def _may_be_hook(value: object) -> bool:

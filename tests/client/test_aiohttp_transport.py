@@ -21,6 +21,7 @@ from channels_graphql_ws.client.transport import (
     ConnectionRejectedError,
     GraphqlWsTransport,
     SubprotocolMismatchError,
+    closed_by_server,
     parse_message,
     pong_for,
 )
@@ -166,6 +167,21 @@ def test_a_long_bad_message_is_shown_in_part():
     with pytest.raises(RemoteProtocolError) as caught:
         parse_message("x" * 100_000)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "text"),
+    [
+        (None, "", "without a code"),
+        (1000, "Bye", "with code 1000: Bye"),
+        (4403, "Forbidden", "with code 4403: Forbidden; look at connection_params, headers and"),
+        (1011, "", "with code 1011; its log says why"),
+    ],
+)
+def test_a_close_says_what_to_look_at(code, reason, text):
+    closed = closed_by_server(code, reason)
+    assert str(closed).startswith(f"The server closed the connection {text}")
+    assert (closed.code, closed.reason) == (code, reason)
 
 
 def test_a_pong_has_a_payload_only_if_its_ping_has():

@@ -60,11 +60,12 @@ MISSPELT: list[tuple[str, Any, str]] = [
     ("middlewares", [one], "middleware"),
     ("data_loader", {"authors": object}, "data_loaders"),
     ("subprotocol", "graphql-ws", "subprotocols"),
-    ("on_subscribe", two, "on_operation"),
     ("on_start", two, "on_operation"),
     ("group_name_prefx", "X", "group_name_prefix"),
     ("mask_error", True, "mask_errors"),
     ("shema", schema, "schema"),
+    ("on_subscribe", two, "on_operation"),
+    ("ping_interval", 20, "send_ping_every"),
 ]
 
 
@@ -290,7 +291,7 @@ def schema_with(**fields: Any) -> graphene.Schema:
     return graphene.Schema(query=Query, subscription=root)
 
 
-@pytest.mark.parametrize("value", [OnEvent, OnEvent.Field])
+@pytest.mark.parametrize("value", [OnEvent, OnEvent(), OnEvent.Field])
 @pytest.mark.parametrize("others", [{}, {"other": OnOther.Field()}])
 def test_a_subscription_that_is_not_mounted_by_a_call_is_refused(value: Any, others: Any) -> None:
     wrong = schema_with(on_event=value, **others)
@@ -303,6 +304,22 @@ def test_a_subscription_that_is_not_mounted_by_a_call_is_refused(value: Any, oth
         GraphqlView.as_view(schema=wrong)
     with pytest.raises(TypeError, match=text):
         GraphqlProtocolTypeRouter(wrong)
+
+
+@pytest.mark.parametrize("field", [graphene.Int(), graphene.Field(graphene.Int)])
+@pytest.mark.parametrize("kind", ["query", "mutation", "subscription"])
+def test_a_field_with_a_comma_behind_it_is_refused(kind: str, field: Any) -> None:
+    root = type("Root", (graphene.ObjectType,), {"other": graphene.Int(), "value": (field,)})
+    wrong = graphene.Schema(**{"query": Query, kind: root})
+    with pytest.raises(
+        TypeError, match=r"Root\.value is a tuple with a field in it: take the comma"
+    ):
+        declared(schema=wrong).as_asgi()
+
+
+def test_other_tuples_of_a_root_are_left_alone() -> None:
+    root = type("Root", (graphene.ObjectType,), {"value": graphene.Int(), "names": ("a",)})
+    assert declared(schema=graphene.Schema(query=root)).as_asgi()
 
 
 def test_a_subscription_may_be_declared_where_it_is_mounted() -> None:

@@ -56,7 +56,11 @@ def test_the_router_refuses_it_too() -> None:
     ("attributes", "text"),
     [
         ({"send_ping_every": "30"}, r"NewsConsumer.send_ping_every is '30', it must be a number"),
-        ({"schema": "news.schema"}, r"'news.schema' is not a schema; pass a `graphene.Schema`"),
+        ({"schema": "news.schema"}, r"'news.schema' is not a schema; it is a text; import the"),
+        ({"schema": lambda: schema}, r"it has to be called; pass what `<lambda>\(…\)` returns"),
+        ({"schema": type(schema)}, r"it has to be called; pass what `Schema\(…\)` returns"),
+        ({"group_name_prefix": 5}, r"NewsConsumer.group_name_prefix is 5, it must be a string"),
+        ({"channel_layer_alias": None}, r"channel_layer_alias is None, it must be a string"),
         ({"subprotocols": ("graphql",)}, r"NewsConsumer.subprotocols"),
         ({"allowed_origins": "*"}, r"NewsConsumer.allowed_origins is '\*', it must be a list of"),
     ],

@@ -15,6 +15,7 @@ import msgpack
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.exceptions import SynchronousOnlyOperation
 from django.core.files.base import ContentFile
 from django.core.paginator import Paginator
 from django.db.models import F, Q
@@ -58,6 +59,13 @@ from testapp.models import (
 )
 def test_a_refusal_names_the_path(payload: object, path: str) -> None:
     assert refusal(payload).split(": ", 1)[0] == path
+
+
+@pytest.mark.django_db
+async def test_a_queryset_in_a_coroutine_says_what_to_send() -> None:
+    with pytest.raises(SynchronousOnlyOperation) as caught:
+        Serializer.serialize({"books": Book.objects.all()})
+    assert any("[each async for each in queryset]" in note for note in caught.value.__notes__)
 
 
 def test_a_refusal_names_the_type_and_how_to_register_it() -> None:

@@ -33,6 +33,12 @@ def made(**body) -> type[Subscription]:
         ({"subscribe": ["tea"]}, "`subscribe` is a hook: it must be a method, not"),
         ({"unsubscribed": "tea"}, "`unsubscribed` is a hook: it must be a method, not 'tea'"),
         ({"Meta": type("Meta", (), {"interface": ()})}, "did you mean 'interfaces'"),
+        ({"at": graphene.DateTime}, r"is a type, and no field .* `at = graphene.DateTime\(\)`"),
+        ({"all": graphene.List}, r"write `all = graphene.List\(…\)`"),
+        (
+            {"Arguments": type("Arguments", (), {"room": graphene.String})},
+            r"write `room = graphene.String\(\)`",
+        ),
         ({"unsubscribe": static(lambda root, info: None)}, "the hook is called `unsubscribed`"),
         ({"subscribe": static(lambda root: None)}, r"called as `subscribe\(root, info\)`"),
         ({"publish": static(lambda payload: None)}, r"called as `publish\(payload, info\)`"),
@@ -82,6 +88,7 @@ def test_what_is_meant_as_it_is_may_stay():
     made(Input=type("Input", (), room), Arguments=type("Arguments", (), room))
     made(Input=type("Input", (), {"limit": 3}), none_skips=graphene.Boolean())
     made(Input=7)
+    made(Url=type("Url", (graphene.String,), {}))
     made(history_size=graphene.Int(), history_ttl=lambda self: 3)
     made(unsubscribe=static(lambda group: None))
     # Clients that do not send the argument are served.
