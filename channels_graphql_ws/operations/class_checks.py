@@ -382,7 +382,11 @@ def _check_permissions(core: GraphQLSchema) -> None:
 def _names_of_permissions(cls: type[Any]) -> list[str]:
     # Not by `getattr`: what computes an attribute would run.
     held = {name: value for base in reversed(cls.__mro__) for name, value in vars(base).items()}
-    return [name for name, value in held.items() if are_permissions(value)]
+    return [name for name in _LIKE_PERMISSIONS if are_permissions(held.get(name))]
+
+
+_LIKE_PERMISSIONS: Final = (_PERMISSIONS, "permission_class", "permissions")
+"""What permissions of a type may be called; another name may be for code of the user's own."""
 
 
 def are_permissions(given: object) -> bool:

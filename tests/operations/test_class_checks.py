@@ -598,16 +598,22 @@ class Guard(graphene.Mutation):
     def mutate(self, info): ...
 
 
-class OfAnotherLibrary(graphene.ObjectType):
-    permission_classes = [int]
+class Warden(graphene.ObjectType):
+    permissions = [Staff]
     ok = graphene.Boolean()
 
 
-@pytest.mark.parametrize("field", [graphene.Field(Guarded), Guard.Field()])
+class OfAnotherLibrary(graphene.ObjectType):
+    permission_classes = [int]
+    asked_by_the_user = [Staff]
+    ok = graphene.Boolean()
+
+
+@pytest.mark.parametrize("field", [graphene.Field(Guarded), graphene.Field(Warden), Guard.Field()])
 def test_permissions_of_a_type_or_mutation_are_refused(field):
     root = type("Root", (graphene.ObjectType,), {"it": field})
     guarded = graphene.Schema(query=Query, mutation=root)
-    with pytest.raises(TypeError, match=r"Guard.*of a mutation or type is not asked"):
+    with pytest.raises(TypeError, match=r"(Guard|Warden).*of a mutation or type is not asked"):
         GraphqlWsConsumer.as_asgi(schema=guarded)
 
 
