@@ -158,6 +158,8 @@ class Stage:
 
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
+    # As the first consumer that is mounted does; a test may have none.
+    user_signals.connect()
     stage = Stage(await User.objects.acreate_user("ada", password="tea"))  # noqa: S106
     yield stage
     for client in stage.clients:
