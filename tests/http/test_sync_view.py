@@ -151,7 +151,7 @@ async def test_a_subscription_is_a_stream_of_events() -> None:
         assert one.headers["content-type"] == "text/event-stream; charset=utf-8"
         for text in ("x", "y"):
             await OnEvent.broadcast(group="a", payload=text)
-            assert f'{{"data":{{"onEvent":{{"event":"{text}"}}}}}}'.encode() in await one.chunk()
+            await one.until(f'{{"data":{{"onEvent":{{"event":"{text}"}}}}}}'.encode())
         await OnEvent.unsubscribe(group="a")
         assert (await one.rest()).endswith(b"event: complete\ndata: \n\n")
         await one.finished()

@@ -294,7 +294,7 @@ async def test_a_subscription_is_a_stream_of_events():
         assert one.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert one.headers["x-accel-buffering"] == "no"
         await OnEvent.broadcast(group="a", payload="x")
-        assert b'{"data":{"onEvent":{"event":"x"}}}' in await one.chunk()
+        await one.until(b'{"data":{"onEvent":{"event":"x"}}}')
         await OnEvent.unsubscribe(group="a")
         assert (await one.rest()).endswith(b"event: complete\ndata: \n\n")
         await one.finished()
@@ -378,7 +378,7 @@ async def test_many_operations_share_a_reserved_stream():
     async with exchange(application(), "GET", where, {name: token, "Accept": EVENTS}) as one:
         await one.send()
         await one.start()
-        assert b'"id":"1","payload":{"data"' in await one.chunk()
+        await one.until(b'"id":"1","payload":{"data"')
         response = await client.delete(f"{where}?operationId=1", headers={name: token})
         assert response.status_code == 200
         await one.leave()
