@@ -17,7 +17,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer
-from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.pubsub import channel_reader
 from channels_graphql_ws.pubsub import listen_to_channel as listening
@@ -68,6 +68,18 @@ async def test_what_is_sent_to_a_group_is_heard_in_order(own, layer):
         await layer.group_send("tea", {**chat("d"), "more": [1]})
         assert await anext(messages) == {"type": "chat", "text": "d", "more": [1]}
     assert layer.groups == {}
+
+
+async def test_a_layer_that_takes_no_message_is_not_waited_for(monkeypatch):
+    class Silent(InMemoryChannelLayer):
+        async def send(self, channel: str, message: Any) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(listening, "CALL_TIMEOUT", 0)
+    own = OwnChannel(Silent(), "specific.mine!1")
+    with pytest.raises(ChannelLayerUnavailableError, match="did not take a message"):
+        await hearing(own).__aenter__()
+    await own.close()
 
 
 async def test_a_prefix_keeps_guessed_names_away_from_groups_of_other_code(own, layer):

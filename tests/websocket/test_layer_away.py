@@ -168,3 +168,18 @@ async def test_a_connection_that_gets_no_channel_is_refused_for_now(
         assert socket.sent[0]["status"] == 503
     else:
         assert [event["type"] for event in socket.sent] == ["websocket.close"]
+
+
+async def test_who_has_left_before_that_is_told_nothing(layer: FaultyChannelLayer) -> None:
+    layer.fail("new_channel", error=OSError("no Redis"))
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.disconnect", "code": 1006}
+
+    async def send(event: dict[str, Any]) -> None:
+        sent.append(event)
+
+    scope = {"type": "websocket", "path": "/graphql/", "headers": [], "subprotocols": [NEW]}
+    await WithHandler.as_asgi()(scope, receive, send)
+    assert sent == []

@@ -327,6 +327,22 @@ async def test_a_history_that_is_lost_while_it_is_asked_is_noticed(process: Proc
     assert (MISSED, None) in process.got
 
 
+async def test_a_history_that_is_seen_to_be_gone_while_it_is_asked_is_told_once(
+    process: Process,
+) -> None:
+    process.tracker.take(process.append(b"a"))
+    process.append(b"b")
+    process.history.may_answer.clear()
+    process.tracker.take(process.append(b"c"))
+    process.history._groups.clear()
+    process.tracker.check(None)
+    assert process.losses == []
+    process.history.may_answer.set()
+    await process.settled()
+    assert process.losses == [1]
+    assert process.got == [b"a", (MISSED, 1), b"c"]
+
+
 async def test_an_end_asks_for_nothing_more(process: Process) -> None:
     process.tracker.take(process.append(b"a"))
     process.append(b"b")
