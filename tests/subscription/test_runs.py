@@ -47,6 +47,7 @@ from channels_graphql_ws.subscription import run_post, runs
 from channels_graphql_ws.subscription.cursor import CursorCodec
 from channels_graphql_ws.subscription.resumable import resumable_options
 from channels_graphql_ws.subscription.run_cursor import RunCursor
+from channels_graphql_ws.subscription.run_watch import NoFeed, RunSubscription
 from channels_graphql_ws.subscription.runs import RunHost, runs_of_loop
 from channels_graphql_ws.testing import GraphqlWsTransport
 from engine_fakes import notification
@@ -1260,3 +1261,33 @@ async def test_of_pages_that_were_asked_for_twice_one_counts() -> None:
     for text in ("first", "second"):
         feed.take({**page, "asked": 4, "begins": 4, "texts": [text]})
     assert (await asking).texts == ["first"]
+
+
+async def test_a_client_is_sent_nothing_until_it_is_ready() -> None:
+    gate = asyncio.Event()
+    sent: list[str] = []
+
+    class Member:
+        is_stopping = False
+
+        def ready(self) -> Any:
+            return None if gate.is_set() else gate.wait()
+
+        def next(self, _text: Any) -> None:
+            sent.append("next")
+
+        def completed(self) -> None:
+            sent.append("complete")
+
+    class Ended(NoFeed):
+        async def after(self, position: int) -> runs.Page:
+            return runs.Page(position, ['{"data":null}'], runs.COMPLETE)
+
+    member: Any = Member()
+    options: Any = {"recovered": None, "format_error": str, "name": "s"}
+    watching = RunSubscription(Ended(), member, RunCursor(b"h" * 16, b"r" * 16, 0), **options)
+    watching.open()
+    await tick()
+    assert sent == []
+    gate.set()
+    await wait_until(lambda: sent == ["next", "complete"])
