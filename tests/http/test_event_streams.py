@@ -463,7 +463,7 @@ async def test_messages_of_other_channels_code_come_while_the_response_streams()
         await layer.group_send("g", {"type": "chat.message", "text": "y"})
         assert await one.until(b'"y"}}\n\n') == heard("x") + heard("y")
         await one.leave()
-    await wait_until(lambda: not layer.groups)
+    await wait_until(lambda: "g" not in layer.groups)
 
 
 async def test_a_stream_has_a_channel_of_its_own():
@@ -487,7 +487,7 @@ async def test_operations_on_a_reserved_stream_listen_too():
         await channel_layer().group_send("g", {"type": "chat.message", "text": "x"})
         assert await one.chunk() == of("1", {"data": {"heard": "x"}})
         await one.leave()
-    await wait_until(lambda: not channel_layer().groups)
+    await wait_until(lambda: "g" not in channel_layer().groups)
 
 
 async def test_who_listens_without_a_channel_layer_is_told_which_setting_is_missing():
