@@ -19,7 +19,7 @@ from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer
 from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
 from channels_graphql_ws.execution.context import OperationContext
-from channels_graphql_ws.pubsub import channel_reader
+from channels_graphql_ws.pubsub import channel_reader, layer_watch
 from channels_graphql_ws.pubsub import listen_to_channel as listening
 from channels_graphql_ws.pubsub.listen_to_channel import Messages, OwnChannel, listen
 from support import FakeLayer, leftover_tasks, tick, wait_until
@@ -167,6 +167,16 @@ async def test_a_listener_that_is_cancelled_while_it_leaves_is_left_all_the_same
     fake.release("group_discard")
     await wait_until(lambda: not listening._closing)
     assert fake.groups == {}
+
+
+async def test_many_groups_share_what_watches_over_their_layer(monkeypatch):
+    monkeypatch.setattr(layer_watch, "CHECK_EVERY", 0.005)
+    fake = FakeLayer()
+    groups = [f"group{number}" for number in range(50)]
+    async with hearing(OwnChannel(fake, "mine"), *groups):
+        await wait_until(lambda: fake.calls["group_send"] >= 20)
+        # One more, for all of them.
+        await wait_until(lambda: len(fake.groups) == len(groups) + 1)
 
 
 async def test_an_error_inside_comes_out_and_the_group_is_left(own, layer):
