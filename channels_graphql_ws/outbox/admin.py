@@ -22,8 +22,8 @@ else:
 class OutboxEventAdmin(ModelAdmin):
     """Lists the rows of the default database. Payloads are not shown.
 
-    `view_outboxevent` lets see them, `change_outboxevent` have them sent, and
-    `delete_outboxevent` delete them.
+    Users with `view_outboxevent` see them, those with `change_outboxevent` can have them sent,
+    and those with `delete_outboxevent` can delete them.
     """
 
     list_display = ("created_at", "class_path", "group", "due_at", "attempts", "error")
