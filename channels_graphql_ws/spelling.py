@@ -154,6 +154,11 @@ def calls_super(function: Any) -> bool:
     return code is not None and "__class__" in code.co_freevars
 
 
+def yields(function: Callable[..., Any]) -> bool:
+    """Return whether a call of a function returns a generator, in place of running it."""
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+
+
 def takes_info(function: Callable[..., Any]) -> bool:
     """Return whether the second parameter of a function looks like Graphene's `info`."""
     signature = _signature(function)

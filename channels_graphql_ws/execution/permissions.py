@@ -226,9 +226,17 @@ def _answer(call: Callable[[], Any]) -> Any:
 
 
 def _verdict(answer: Any) -> bool:
-    """Return an answer as a boolean; refuse what is true by mistake only."""
+    return verdict_of(answer, "has_permission")
+
+
+def verdict_of(answer: Any, hook: str) -> bool:
+    """Return the answer of a hook as a boolean.
+
+    Raises:
+        TypeError: it is true by mistake only, as a method is that was not called.
+    """
     if callable(answer) or isgenerator(answer) or isasyncgen(answer):
-        raise TypeError(f"`has_permission` returned {answer!r}: return `True` or `False`")
+        raise TypeError(f"`{hook}` returned {answer!r}: return `True` or `False`")
     return bool(answer)
 
 

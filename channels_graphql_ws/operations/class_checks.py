@@ -33,6 +33,7 @@ from channels_graphql_ws.spelling import (
     refuse,
     similar_name,
     takes,
+    yields,
 )
 from channels_graphql_ws.subscription import names
 from channels_graphql_ws.subscription.declaration import Subscription
@@ -224,6 +225,10 @@ def _check_hook(cls: type[Any], base: type[Any], name: str, value: object) -> No
         if not (callable(value) or hasattr(type(value), "__get__")):
             problem = f"`{name}` is a hook: it must be a method, not {value!r}."
             refuse(_error(cls, problem, name))
+        return
+    if yields(getattr(cls, name)):
+        problem = f"`{name}` is called for what it returns, and has a `yield`: use `return`."
+        refuse(_error(cls, problem, name))
         return
     expected = _arguments(base, name)
     if any(each.kind is each.VAR_KEYWORD for each in expected):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from inspect import isasyncgen, isgenerator
 from typing import Any
 from uuid import UUID
 
@@ -378,6 +379,8 @@ def _own_mode(execution: EventExecution) -> bool | None:
 
 def _problem_of_names(names: object) -> str | None:
     """Return what is wrong with the names of groups; `None` if nothing is."""
+    if isgenerator(names) or isasyncgen(names):
+        return f" {type(names).__name__!r}: `return [*groups]`, as nothing is yielded here"
     if not isinstance(names, (list, tuple)):
         return f" {type(names).__name__!r}"
     for index, name in enumerate(names):

@@ -33,6 +33,7 @@ from channels_graphql_ws.subscription.names import (
     check_names,
     check_not_resumable,
     check_old_hook,
+    check_returns,
     hook_named,
     is_users,
 )
@@ -192,8 +193,8 @@ class Subscription(_ObjectType[Payload]):
         Raises:
             AssertionError: there is no `publish`.
             ValueError: there is no such queue policy, or it lacks its hook.
-            TypeError: a name is misspelt, a method overrides what is not called here, or
-                `permission_classes` are none.
+            TypeError: a name is misspelt, a method overrides what is not called here, a hook
+                has a `yield`, or `permission_classes` are none.
         """
         _meta = _meta or SubscriptionOptions(cls)
         _meta.own_names = frozenset(own_names).union(*_inherited_own_names(cls))
@@ -216,6 +217,7 @@ class Subscription(_ObjectType[Payload]):
             if name not in _meta.own_names:
                 check_old_hook(cls, name, getattr(_meta, name), _meta.arguments or {})
         check_not_resumable(cls, _meta.subscribe, _meta.publish)
+        check_returns(cls, _meta)
         check_meta(cls, options)
         _check_flags(cls)
         _check_queue(cls, _meta.coalesce)

@@ -12,7 +12,7 @@ from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.execution.errors import timed_out
-from channels_graphql_ws.execution.permissions import denial
+from channels_graphql_ws.execution.permissions import denial, verdict_of
 from channels_graphql_ws.subscription.error_log import error_log
 from channels_graphql_ws.subscription.event import EventExecution, Payload
 from channels_graphql_ws.subscription.field import SKIP
@@ -115,6 +115,10 @@ def _of_filter(plan: EventExecution, event: Payload) -> Eager[ExecutionResult | 
         verdict = plan.call_filter(event)
         while is_awaitable(verdict):
             verdict = yield plan.watched(verdict, "filter_event")
+        # As it says most often.
+        if verdict is True:
+            return None
+        return None if verdict is not SKIP and verdict_of(verdict, "filter_event") else FILTERED
     except HookTimeoutError as error:
         return timed_out(error.seconds)
     except (Exception, asyncio.CancelledError) as error:
@@ -124,4 +128,3 @@ def _of_filter(plan: EventExecution, event: Payload) -> Eager[ExecutionResult | 
         problem = error if isinstance(error, Exception) else RuntimeError("It was cancelled")
         located = located_error(problem, info.field_nodes, info.path.as_list())
         return ExecutionResult(None, [located])
-    return None if verdict and verdict is not SKIP else FILTERED

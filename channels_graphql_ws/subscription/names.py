@@ -21,12 +21,13 @@ from channels_graphql_ws.spelling import (
     similar_name,
     takes,
     takes_info,
+    yields,
 )
 from channels_graphql_ws.subscription.field import Hook
 from channels_graphql_ws.subscription.resumable import is_resumable
 
 if TYPE_CHECKING:
-    from channels_graphql_ws.subscription.declaration import Subscription
+    from channels_graphql_ws.subscription.declaration import Subscription, SubscriptionOptions
 
 HOOKS: Final = (
     "publish",
@@ -254,6 +255,44 @@ def check_old_hook(
     first = "payload" if name == "publish" else "root"
     call = f"{name}({', '.join([first, 'info', *arguments])})"
     refuse(_error(cls, f"`{name}` is a hook, but it cannot be called as `{call}`", name))
+
+
+def check_returns(cls: type[Subscription], meta: SubscriptionOptions) -> None:
+    """Refuse hooks with a `yield`: they are called for what they return.
+
+    Raises:
+        TypeError: there is one; the text says what to write.
+    """
+    for name in (*HOOKS, "coalesce"):
+        hook = getattr(meta, name)
+        if hook is None or name in meta.own_names or not yields(hook):
+            continue
+        # A list of GraphQL's may be made of whatever can be iterated.
+        if name in _RETURN_OBJECTS and isinstance(meta.output, Structure):
+            continue
+        advice = _RETURNS.get(name, "use `return`").format(cls=cls.__qualname__)
+        refuse(
+            _error(
+                cls, f"`{name}` is called for what it returns, and has a `yield`: {advice}", name
+            )
+        )
+
+
+_RETURN_OBJECTS: Final = ("publish", "initial", "on_gap")
+"""Hooks whose result is that of the field."""
+
+_RETURNS: Final = {
+    "subscribe": (
+        '`return ["…"]`, the groups to listen to, or nothing. An event, which other libraries '
+        "`yield` there, is sent by `{cls}.broadcast(group=…, payload=…)`, and `publish` returns "
+        "what is made of it. A generator of your own is a method `async def subscribe_…` of the "
+        "root type"
+    ),
+    "publish": (
+        "`return` what the fields are resolved from. It is called once for each "
+        "`{cls}.broadcast(…)`: several events are several broadcasts"
+    ),
+}
 
 
 def _parameters(hook: Hook) -> set[str]:

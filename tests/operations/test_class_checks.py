@@ -460,6 +460,19 @@ def test_a_hook_that_cannot_be_called_is_refused_or_kept_as_something_else(
     assert not overridden(kept(), name)
 
 
+async def yields_later(self, payload):
+    yield payload
+
+
+@pytest.mark.parametrize("method", [yields_later, lambda self, payload: (yield payload)])
+def test_a_hook_that_yields_is_refused(method: Any) -> None:
+    with pytest.raises(
+        TypeError, match="`on_connect` is called for what it returns, and has a `y"
+    ):
+        declared(on_connect=method)
+    assert declared(on_connect=method, own_names=["on_connect"], schema=schema)
+
+
 async def test_a_helper_with_the_name_of_a_hook_is_not_called() -> None:
     called: list[None] = []
     mine = declared(

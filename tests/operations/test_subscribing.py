@@ -109,6 +109,17 @@ async def test_anything_else_for_groups_is_an_assertion_error(names, caplog):
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
+async def yields_groups():
+    yield "a"
+
+
+@pytest.mark.parametrize("names", [lambda: (each for each in "ab"), yields_groups])
+async def test_a_generator_of_groups_is_refused_with_what_to_write(names):
+    OnEvent.subscribing = names
+    client = await rig().run("subscription { event { ok } }")
+    assert "generator': `return [*groups]`" in client.errors[0]["message"]
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 async def test_subscribe_may_refuse_by_raising(asynchronous, caplog):
     def refuse():

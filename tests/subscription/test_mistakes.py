@@ -61,6 +61,43 @@ def test_a_name_that_means_nothing_here_is_refused(body, said):
         made(**body)
 
 
+async def yields_events(self, info):
+    yield {"text": "tea"}
+
+
+@pytest.mark.parametrize("kind", [static, classmethod, lambda function: function])
+@pytest.mark.parametrize("hook", [yields_events, lambda self, info: (yield "tea")])
+def test_a_subscribe_that_yields_is_refused_with_what_to_write(kind, hook):
+    takes_class = (lambda cls, root, info: (yield)) if kind is classmethod else hook
+    with pytest.raises(TypeError) as caught:
+        made(subscribe=kind(takes_class))
+    assert '`return ["…"]`, the groups to listen to' in str(caught.value)
+    assert "is sent by `OnEvent.broadcast(group=…, payload=…)`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["publish", "initial", "filter_event", "context_id", "on_gap", "unsubscribed"]
+)
+def test_any_hook_that_yields_is_refused(name):
+    with pytest.raises(TypeError, match=f"`{name}` is called for what it returns, and has a"):
+        made(**{name: static(yields_events)})
+
+
+def test_a_coalesce_that_yields_is_refused():
+    with pytest.raises(TypeError, match="`coalesce` is called for what it returns"):
+        made(coalesce=static(lambda payload: (yield payload)))
+
+
+def test_a_hook_that_yields_may_be_meant_as_it_is():
+    own = type("Meta", (), {"own_names": ["unsubscribed"]})
+    assert made(unsubscribed=static(yields_events), Meta=own)
+
+
+def test_a_list_may_be_made_of_what_publish_yields():
+    many = type("Meta", (), {"output": graphene.List(graphene.String)})
+    assert made(publish=static(yields_events), Meta=many)
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -360,3 +360,21 @@ def test_all_that_is_wrong_with_a_class_is_told_at_once_to_who_collects_it() -> 
 def test_a_limit_that_is_not_a_number_is_refused(limit: Any) -> None:
     with pytest.raises(ValueError, match=r"notification_queue_limit is .*must be a number"):
         declared(notification_queue_limit=limit)
+
+
+@pytest.mark.parametrize("answer", [lambda: False, (each for each in ())])
+async def test_a_filter_that_is_true_by_mistake_lets_nothing_through(answer: Any) -> None:
+    cls = declared(filter_event=staticmethod(lambda payload, info: answer))
+    rig = Rig(schema_of(cls))
+    client = await rig.subscribe("subscription { event { value } }")
+    rig.hub.broadcast(1)
+    [result] = client.results
+    assert "`filter_event` returned" in result["errors"][0]["message"]
+    assert result["data"] is None
+    await rig.end(client)
+
+
+@pytest.mark.parametrize(("answer", "count"), [(1, 1), ([], 0), (Subscription.SKIP, 0)])
+async def test_a_filter_may_return_anything_that_is_true_or_false(answer: Any, count: int) -> None:
+    cls = declared(filter_event=staticmethod(lambda payload, info: answer))
+    assert len(await received(cls)) == count
