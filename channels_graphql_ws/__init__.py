@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from channels_graphql_ws.serializer import register
     from channels_graphql_ws.shutdown import GraphqlLifespan, shut_down, shut_down_on_signals
     from channels_graphql_ws.subscription.declaration import GapPolicy, QueuePolicy, Subscription
+    from channels_graphql_ws.subscription.durable import OutboxStatistics
     from channels_graphql_ws.subscription.field import COMPLETE, SKIP, SubscriptionField
     from channels_graphql_ws.subscription.resumable import resumable
     from channels_graphql_ws.subscription.runs import RunStatistics
@@ -131,6 +132,7 @@ __all__ = [
     "NoDataError",
     "OperationContext",
     "OperationStatistics",
+    "OutboxStatistics",
     "PayloadDecodeError",
     "PayloadError",
     "PayloadTypeError",
@@ -210,6 +212,7 @@ _HOMES = {
     "NoDataError": "client.errors",
     "OperationContext": "execution.context",
     "OperationStatistics": "process_statistics",
+    "OutboxStatistics": "subscription.durable",
     "PayloadDecodeError": "exceptions",
     "PayloadError": "exceptions",
     "PayloadTypeError": "exceptions",

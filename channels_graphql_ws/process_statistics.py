@@ -12,6 +12,7 @@ from channels_graphql_ws.pubsub.hub import HubStatistics, hubs_of_process
 from channels_graphql_ws.pubsub.join_failures import join_failures
 from channels_graphql_ws.pubsub.pump import PublisherStatistics, publisher_statistics
 from channels_graphql_ws.shutdown import connections_of_process
+from channels_graphql_ws.subscription.durable import OutboxStatistics, counted
 from channels_graphql_ws.subscription.queue import drops
 from channels_graphql_ws.subscription.runs import RunStatistics, run_statistics
 from channels_graphql_ws.subscription.shared import SharedSubscriber
@@ -99,6 +100,8 @@ class Statistics:
         joins_fail: whether a client could not join a group in the last 15 seconds, and none
             could since.
         runs: of resumable generators.
+        outbox: of each database that this process looks into for durable broadcasts; counted
+            every 15 seconds.
         latency: of broadcasts; `None` until somebody collects it, see `prometheus.register`.
     """
 
@@ -112,6 +115,7 @@ class Statistics:
     queued: int
     joins_fail: bool
     runs: RunStatistics
+    outbox: tuple[OutboxStatistics, ...]
     latency: LatencyStatistics | None
 
     @property
@@ -143,6 +147,7 @@ def statistics() -> Statistics:
         queued=sum(each.queued for each in subscribers),
         joins_fail=join_failures.are_recent,
         runs=run_statistics(),
+        outbox=tuple(counted.values()),
         latency=_latency() if latencies.is_on else None,
     )
 

@@ -59,6 +59,7 @@ class StatisticsCollector(Collector):
         yield from _events(known)
         yield from _operations(known)
         yield from _layers(known)
+        yield from _outbox(known)
         if known.latency is not None:
             yield _latency(known.latency)
 
@@ -139,6 +140,24 @@ def _layers(known: Statistics) -> Iterator[Metric]:
     for name in _HUB:
         came.add_metric([name], sum(getattr(hub, name) for hub in known.hubs))
     yield came
+
+
+def _outbox(known: Statistics) -> Iterator[Metric]:
+    """Yield what is in the outbox of each database."""
+    events = GaugeMetricFamily(
+        PREFIX + "outbox_events", "Durable events in the outbox.", labels=["database", "state"]
+    )
+    oldest = GaugeMetricFamily(
+        PREFIX + "outbox_oldest_seconds",
+        "For how long the oldest event in the outbox has waited.",
+        labels=["database"],
+    )
+    for each in known.outbox:
+        events.add_metric([each.database, "waiting"], each.waiting)
+        events.add_metric([each.database, "given_up"], each.given_up)
+        oldest.add_metric([each.database], each.oldest_seconds)
+    yield events
+    yield oldest
 
 
 def _latency(known: LatencyStatistics) -> Metric:

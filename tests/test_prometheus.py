@@ -16,11 +16,18 @@ from django.test import AsyncRequestFactory
 from prometheus_client import REGISTRY, CollectorRegistry
 
 from asgi_socket import NEW, AsgiSocket
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, prometheus, statistics
+from channels_graphql_ws import (
+    GraphqlWsConsumer,
+    OutboxStatistics,
+    Subscription,
+    prometheus,
+    statistics,
+)
 from channels_graphql_ws.pubsub.hub import hubs_of_process
 from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
+from channels_graphql_ws.subscription.durable import counted
 from channels_graphql_ws.subscription.queue import CoalescingQueue, NotificationQueue
 from channels_graphql_ws.tally import (
     MOST_NAMES,
@@ -242,6 +249,15 @@ def test_latencies_are_measured_for_those_who_collect_them(
 
 def test_a_second_registration_changes_nothing(registry: CollectorRegistry) -> None:
     assert prometheus.register(registry) is prometheus.register(registry)
+
+
+def test_events_in_the_outbox_are_counted_by_database(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(counted, "archive", OutboxStatistics("archive", 3, 2, 70.5))
+    assert _value(registry, "outbox_events", database="archive", state="waiting") == 3
+    assert _value(registry, "outbox_events", database="archive", state="given_up") == 2
+    assert _value(registry, "outbox_oldest_seconds", database="archive") == 70.5
 
 
 async def test_the_view_answers_a_scrape(registry: CollectorRegistry) -> None:

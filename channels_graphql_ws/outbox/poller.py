@@ -20,6 +20,7 @@ from channels_graphql_ws.outbox import rows
 from channels_graphql_ws.outbox.rows import Claimed
 from channels_graphql_ws.pubsub import publisher
 from channels_graphql_ws.settings import project_settings
+from channels_graphql_ws.subscription.durable import counted
 
 log = ClientLog("channels_graphql_ws.broadcast")
 
@@ -40,6 +41,9 @@ MIGRATED_PAUSE: Final = 60.0
 
 CLEAN_EVERY: Final = 3_600.0
 """Seconds between two looks for rows that are too old."""
+
+COUNT_EVERY: Final = 15.0
+"""Seconds, at least, between two counts of the rows, for `statistics()`."""
 
 
 async def send(claimed: Sequence[Claimed]) -> dict[int, BaseException]:
@@ -70,6 +74,7 @@ class Database:
         self._failures = 0
         self._look_at = float("-inf")
         self._clean_at = float("-inf")
+        self._count_at = float("-inf")
 
     async def look(self) -> bool:
         """Send what is due, up to some rows; return whether there may be more.
@@ -80,6 +85,7 @@ class Database:
             return False
         try:
             more = await self._send_some()
+            await self._count()
         except Exception as error:  # noqa: BLE001 (whatever a database raises)
             await self._note_failure(error)
             return False
@@ -99,7 +105,16 @@ class Database:
         await in_thread(partial(rows.settle, self._alias, claimed, failures), WORKERS)
         return len(claimed) == rows.BATCH and not failures
 
+    async def _count(self) -> None:
+        if monotonic() < self._count_at:
+            return
+        counted[self._alias] = await in_thread(partial(rows.count, self._alias), WORKERS)
+        self._count_at = monotonic() + COUNT_EVERY
+
     async def _note_failure(self, error: Exception) -> None:
+        # What was counted is not known to be true any more.
+        counted.pop(self._alias, None)
+        self._count_at = float("-inf")
         self._failures += 1
         self._clean_at = float("-inf")
         self._look_at = monotonic() + min(LONGEST_PAUSE, 2.0 ** min(self._failures - 1, 10))
@@ -169,6 +184,8 @@ class Poller:
         if of_loop.task is not None:
             await asyncio.wait([of_loop.task], timeout=STOP_TIMEOUT)
             of_loop.task.cancel()
+        if not self._loops:
+            counted.clear()
 
     async def _run(self, databases: Sequence[Database], stopping: asyncio.Event) -> None:
         while not await self._has_stopped(stopping):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from django.db import DatabaseError, connections, router, transaction
-from django.db.models import QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -19,6 +19,7 @@ from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.outbox.models import OutboxEvent
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.subscription.declaration import Subscription, addressed_events
+from channels_graphql_ws.subscription.durable import OutboxStatistics
 from channels_graphql_ws.subscription.groups import topic_of
 from channels_graphql_ws.subscription.known import subscription_classes
 from channels_graphql_ws.subscription.sending import Addressed
@@ -196,6 +197,19 @@ def _storable(error: BaseException) -> str:
 def retry(rows: QuerySet[OutboxEvent]) -> int:
     """Have rows sent by a serving process, also those that were given up; return their number."""
     return rows.update(due_at=Now(), claim="", attempts=0)
+
+
+def count(alias: str) -> OutboxStatistics:
+    """Return how many rows there are."""
+    waits = Q(due_at__isnull=False)
+    found = OutboxEvent.objects.using(alias).aggregate(
+        waiting=Count("pk", filter=waits),
+        given_up=Count("pk", filter=~waits),
+        oldest=Min("created_at", filter=waits),
+    )
+    oldest = found["oldest"]
+    age = 0.0 if oldest is None else (timezone.now() - oldest).total_seconds()
+    return OutboxStatistics(alias, found["waiting"], found["given_up"], max(0.0, age))
 
 
 def delete_old(alias: str) -> None:

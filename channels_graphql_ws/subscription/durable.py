@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from django.core.exceptions import ImproperlyConfigured
@@ -48,6 +49,27 @@ class _Installed:
 
 installed: Final = _Installed()
 """The outbox of this process, if the app is installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStatistics:
+    """Rows in the outbox of one database, of all processes, when this process last counted them.
+
+    Attributes:
+        database: its alias.
+        waiting: events that are still to be sent.
+        given_up: events that could not be sent, and are kept with their error.
+        oldest_seconds: for how long the oldest of those that wait has done so; 0 without any.
+    """
+
+    database: str
+    waiting: int
+    given_up: int
+    oldest_seconds: float
+
+
+counted: Final[dict[str, OutboxStatistics]] = {}
+"""By the alias of the database; only while this process looks into it, and can read it."""
 
 
 def durable_sender(

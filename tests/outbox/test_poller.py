@@ -19,7 +19,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 import outbox_schema
-from channels_graphql_ws import ChannelLayerError, Subscription
+from channels_graphql_ws import ChannelLayerError, OutboxStatistics, Subscription, statistics
 from channels_graphql_ws.concurrency.threads import sync_in_callers_thread
 from channels_graphql_ws.outbox import poller, rows, writing
 from channels_graphql_ws.outbox.models import OutboxEvent
@@ -307,6 +307,53 @@ def test_rows_that_were_given_up_long_ago_are_deleted(
     rows.delete_old("default")
     assert sorted(OutboxEvent.objects.values_list("pk", flat=True)) == [1, 2]
     assert "Deleted 1 rows of the outbox in the database 'default'" in caplog.text
+
+
+async def test_what_is_in_the_outbox_is_counted_while_it_can_be_read(
+    database: Path, client: GraphqlWsClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(alias: str) -> Any:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(poller, "COUNT_EVERY", 0.0)
+    long_ago = timezone.now() - timedelta(hours=1)
+    in_an_hour = timezone.now() + timedelta(hours=1)
+    await do(leave, "tea", "milk", due_at=in_an_hour, created_at=long_ago)
+    await do(leave, "sugar", due_at=None, created_at=long_ago - timedelta(hours=1))
+    await wait_until(lambda: [each.given_up for each in statistics().outbox] == [1])
+    [counted] = statistics().outbox
+    assert (counted.database, counted.waiting) == ("default", 2)
+    assert 3_600 <= counted.oldest_seconds < 7_200
+    await do(OutboxEvent.objects.all().delete)
+    nothing = (OutboxStatistics("default", 0, 0, 0.0),)
+    await wait_until(lambda: statistics().outbox == nothing)
+    monkeypatch.setattr(rows, "count", fail)
+    await wait_until(lambda: statistics().outbox == ())
+    monkeypatch.undo()
+
+
+async def test_rows_are_counted_every_15_seconds_and_no_longer_when_nobody_looks(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[str] = []
+    count = rows.count
+    monkeypatch.setattr(rows, "count", lambda alias: counts.append(alias) or count(alias))
+    one = poller.Poller()
+    one.acquire()
+    await wait_until(lambda: statistics().outbox != ())
+    looks = 0
+    claim = rows.claim
+
+    def look(alias: str) -> Any:
+        nonlocal looks
+        looks += 1
+        return claim(alias)
+
+    monkeypatch.setattr(rows, "claim", look)
+    await wait_until(lambda: looks > 2)
+    assert counts == ["default"]
+    await one.release()
+    assert statistics().outbox == ()
 
 
 def test_a_class_whose_types_were_renamed_is_found_by_its_path(database: Path) -> None:
