@@ -32,6 +32,7 @@ from channels_graphql_ws.client.results import GraphqlResult, result_of
 from channels_graphql_ws.client.retry import Retry
 from channels_graphql_ws.client.session import Session, SessionSettings
 from channels_graphql_ws.client.subscriptions import ClientSubscription
+from channels_graphql_ws.client.to_await import ONE_RESULT, to_await
 from channels_graphql_ws.client.transport import DEFAULT_SUBPROTOCOL, GraphqlWsTransport
 from channels_graphql_ws.client.typed import root_converter
 from channels_graphql_ws.exceptions import GraphqlWsResponseError
@@ -227,6 +228,7 @@ class GraphqlWsClient(MessageClient):
         into: type[Data],
     ) -> Data: ...
 
+    @to_await(ONE_RESULT)
     async def query(
         self,
         document: Document,
@@ -267,6 +269,7 @@ class GraphqlWsClient(MessageClient):
         data = message["payload"].get("data")
         return data if convert is None else convert(data)
 
+    @to_await(ONE_RESULT)
     async def result(
         self,
         document: Document,

@@ -24,6 +24,7 @@ from channels_graphql_ws.client.home_loop import HomeLoop
 from channels_graphql_ws.client.option_values import checked_mapping
 from channels_graphql_ws.client.router import Mailbox, Reader, Router, log_dropped
 from channels_graphql_ws.client.tasks import begin_soon
+from channels_graphql_ws.client.to_await import ONE_RESULT, SUBSCRIBE, to_await
 from channels_graphql_ws.client.transport import OPERATION_LOST, GraphqlWsTransport, pong_for
 from channels_graphql_ws.client.variables import json_variables
 from channels_graphql_ws.exceptions import (
@@ -162,6 +163,7 @@ class MessageClient:
         """Receive the next message, which must be the `complete` of `op_id`."""
         return await self.receive(assert_id=op_id, assert_type="complete")
 
+    @to_await(ONE_RESULT)
     async def execute(
         self,
         query: str,
@@ -195,6 +197,7 @@ class MessageClient:
         _checked(end, "complete")
         return payload
 
+    @to_await(SUBSCRIBE)
     async def subscribe(
         self,
         query: str,

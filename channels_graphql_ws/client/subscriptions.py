@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar
 
 from channels_graphql_ws.client.home_loop import HomeLoop
 from channels_graphql_ws.client.operations import Carrier, LiveSubscription, SubscriptionEvent
@@ -42,6 +42,18 @@ class ClientSubscription(AsyncIterator[SubscriptionEvent[Data]], Generic[Data]):
     def cursor(self) -> str | None:
         """Where the subscription stands; `None` if the server keeps no history of it."""
         return self._live.cursor
+
+    if not TYPE_CHECKING:  # pragma: no branch (type checkers alone skip it)
+
+        def __await__(self) -> NoReturn:
+            """Say what to write in place of `await`, `for` and `with`."""
+            raise TypeError(
+                "These are the events of a subscription: write `async for event in "
+                "client.subscription(…)`, or `async with`; without an event loop, "
+                "`for event in client.subscription(…)` of a `GraphqlWsClientSync`"
+            )
+
+        __iter__ = __enter__ = __exit__ = __await__
 
     async def __aenter__(self) -> Self:
         """Begin, and wait for the confirmation if there is to be one.

@@ -242,6 +242,17 @@ class SyncSubscription(Iterator[SubscriptionEvent[Data]], Generic[Data]):
         """Where the subscription stands; that of the last event, or a little ahead."""
         return self._events.cursor
 
+    if not TYPE_CHECKING:  # pragma: no branch (type checkers alone skip it)
+
+        def __aiter__(self) -> NoReturn:
+            """Say what to write in place of `async for` and `await`."""
+            raise TypeError(
+                "Write `for event in client.subscription(…)`; `async for` is for a "
+                "`GraphqlWsClient`, with an event loop"
+            )
+
+        __await__ = __aenter__ = __aexit__ = __aiter__
+
     def __enter__(self) -> Self:
         """Begin, and wait for the confirmation if there is to be one."""
         self._thread.run(self._events.__aenter__())

@@ -310,10 +310,11 @@ class Subscription(_ObjectType[Payload]):
         addressed = _broadcasts(cls, group, payload)
         tracer = tracing.tracer
         if tracer is None:
-            return way.send_async(addressed)
-        return tracer.broadcast_async(
+            return _to_await(cls, "broadcast", way.send_async(addressed))
+        sending = tracer.broadcast_async(
             cls.__qualname__, _messages(addressed), partial(way.send_async, addressed)
         )
+        return _to_await(cls, "broadcast", sending)
 
     @classmethod
     @by_name
@@ -371,7 +372,8 @@ class Subscription(_ObjectType[Payload]):
         using: str | None = None,
     ) -> Coroutine[Any, Any, None]:
         """Do as `unsubscribe` does, when awaited."""
-        return _sender(cls, using, on_commit=on_commit).send_async(_unsubscribes(cls, group))
+        way = _sender(cls, using, on_commit=on_commit)
+        return _to_await(cls, "unsubscribe", way.send_async(_unsubscribes(cls, group)))
 
     @classmethod
     @by_name
@@ -412,7 +414,8 @@ class Subscription(_ObjectType[Payload]):
         using: str | None = None,
     ) -> Coroutine[Any, Any, None]:
         """Do as `disconnect` does, when awaited."""
-        return _sender(cls, using, on_commit=on_commit).send_async(_disconnects(cls, group))
+        way = _sender(cls, using, on_commit=on_commit)
+        return _to_await(cls, "disconnect", way.send_async(_disconnects(cls, group)))
 
     @classmethod
     @by_name
@@ -509,6 +512,16 @@ def _unsubscribes(cls: type[Subscription], group: str | None) -> list[Addressed]
 def _disconnects(cls: type[Subscription], group: str | None) -> list[Addressed]:
     # A process with an older release ends the subscriptions only.
     return _outgoing(cls, group, {"type": "unsubscribe", "revokes": True})
+
+
+def _to_await(
+    cls: type[Subscription], call: str, coroutine: Coroutine[Any, Any, None]
+) -> Coroutine[Any, Any, None]:
+    """Name a coroutine so that Python's warning says what to do, if nobody awaits it."""
+    named: Any = coroutine
+    name = f"{cls.__qualname__}.{call}"
+    named.__qualname__ = f"{name}_async (await it, or call {name})"
+    return coroutine
 
 
 def _outgoing(cls: type[Subscription], group: object, message: dict[str, Any]) -> list[Addressed]:

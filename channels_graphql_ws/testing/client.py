@@ -11,6 +11,7 @@ from typing import Any
 from channels_graphql_ws.client import client
 from channels_graphql_ws.client.message_client import MessageClient
 from channels_graphql_ws.client.router import interruptible_by
+from channels_graphql_ws.client.to_await import SUBSCRIBE, to_await
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 from channels_graphql_ws.testing.transport import GraphqlWsTransport
 from channels_graphql_ws.websocket.subprotocols import SUBPROTOCOLS, Subprotocol
@@ -68,6 +69,7 @@ class GraphqlWsClient(client.GraphqlWsClient):
         await self._send({name: value for name, value in message.items() if value is not None})
         return id
 
+    @to_await(SUBSCRIBE)
     async def subscribe(
         self,
         query: str,

@@ -292,3 +292,11 @@ def test_an_event_loop_that_ends_too_early_is_logged(
     with caplog.at_level(logging.ERROR):
         asyncio.run(main())
     assert "await broadcasts of the last moment" in caplog.text
+
+
+@pytest.mark.parametrize("call", ["broadcast", "unsubscribe", "disconnect"])
+def test_the_warning_about_a_call_that_nobody_awaited_names_class_and_cure(call: str) -> None:
+    text = rf"'OnSale.{call}_async \(await it, or call OnSale.{call}\)' was never awaited"
+    forget = getattr(OnSale, f"{call}_async")
+    with pytest.warns(RuntimeWarning, match=text):
+        forget()
