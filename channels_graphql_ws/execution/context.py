@@ -183,7 +183,8 @@ class OperationContext(DictAsObject):
 
         Raises:
             TypeError: it is not a time.
-            RuntimeError: this is a request over HTTP.
+            RuntimeError: this is a request over HTTP, the connection is closed, or it is another
+                user's since this operation began.
         """
         owner: ContextOwner | None = object.__getattribute__(self, "_owner")
         if owner is None:

@@ -32,16 +32,17 @@ _SUGGESTION: Final = " Did you mean "
 def is_unexpected(error: Exception) -> bool:
     """Return whether nobody has raised an error for clients to read.
 
-    A `GraphQLError` is raised for them, and so is what is wrong in a request: it has no path
-    in the result, though the exception of a scalar that did not like its input may be behind
-    it. What graphql-core raises about the value of a resolver is for nobody but the log.
+    A `GraphQLError` is raised for them, and so is what is wrong in a request: it has a place in
+    the document and no path in the result, though the exception of a scalar that did not like
+    its input may be behind it. What graphql-core raises about the value of a resolver is for
+    nobody but the log.
     """
     if unavailable(error) is not None:
         return False
     if not isinstance(error, GraphQLError) or is_unfit(error):
         return True
     cause = error.original_error
-    if cause is None or error.path is None:
+    if cause is None or (error.path is None and error.nodes):
         return False
     return is_unexpected(cause)
 

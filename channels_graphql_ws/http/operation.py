@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import copy_context
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from channels.layers import get_channel_layer
@@ -14,7 +15,11 @@ from graphql import GraphQLError, OperationType
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
-from channels_graphql_ws.concurrency.threads import context_of_nobody
+from channels_graphql_ws.concurrency.threads import (
+    context_of_nobody,
+    in_thread,
+    operations_in_request_thread,
+)
 from channels_graphql_ws.execution.errors import TIMED_OUT, RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.results import CursorText
@@ -26,7 +31,7 @@ from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import Login, login_of
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
-from channels_graphql_ws.operations.user_signals import end_session
+from channels_graphql_ws.operations.user_signals import end_session, end_session_at_commit
 from channels_graphql_ws.pubsub.layers import unheld_channel
 from channels_graphql_ws.shutdown import remaining
 from channels_graphql_ws.signals import ConnectionSignals
@@ -137,6 +142,7 @@ class HttpOperation:
         self._choose_sink = choose_sink
         self._live: ActiveSubscription | None = None
         self._login: Login | None = None
+        self._left: str | None = None
         self._is_answered = False
         self._answered: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -184,6 +190,7 @@ class HttpOperation:
             await self._end()
         finally:
             self._end_what_has_left()
+            await self._end_at_commit()
             if self._has_own_stream:
                 self._session.signals.closed(self.http.scope, None)
 
@@ -365,8 +372,16 @@ class HttpOperation:
         """
         login = self._login
         if login is not None and login.has_ended(self.http.scope):
-            self._login = None
+            self._login, self._left = None, login.session
             end_session(login.session)
+
+    async def _end_at_commit(self) -> None:
+        """End it once more at the commit, where a transaction is around the whole request."""
+        left, self._left = self._left, None
+        # Others are committed by now.
+        if left is not None and operations_in_request_thread.get():
+            session = self.http.scope.get("session")
+            await in_thread(partial(end_session_at_commit, session, left))
 
     def _answer(self, result: str, outcome: Outcome) -> None:
         self._end_what_has_left()

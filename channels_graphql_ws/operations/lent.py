@@ -48,6 +48,7 @@ class Lent:
         "drainable",
         "is_closed",
         "looked_up",
+        "scope",
         "signals",
     )
 
@@ -67,6 +68,8 @@ class Lent:
         self._watched: tuple[Revocations, Revocable, Rights] | None = None
         self.looked_up: tuple[Revalidation, Watched] | None = None
         """What is looked up again: what the rights of the connection depend on."""
+        self.scope: object = None
+        """Whose rights are watched now: a connection may have been another user's before."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._alias = alias
@@ -154,15 +157,25 @@ class Lent:
         if seconds is not None and self.drainable is not None and not self.is_closed:
             self._expiry = self._loop.call_later(seconds, self.drainable.revoke, EXPIRED)
 
-    def loop_of_connection(self) -> asyncio.AbstractEventLoop:
-        """Return the event loop of the connection.
+    def loop_of_connection(self, scope: object) -> asyncio.AbstractEventLoop:
+        """Return the event loop of the connection, for one who renews its rights.
+
+        Args:
+            scope: that of the operation.
 
         Raises:
-            RuntimeError: there is no connection that goes on.
+            RuntimeError: there is no connection that goes on, or it is somebody else's by now.
         """
-        if self._loop is None or self.drainable is None:
+        if self._loop is None:
             raise RuntimeError(
                 "A request over HTTP has nothing to renew: renew over the WebSocket"
+            )
+        if self.drainable is None:
+            raise RuntimeError("There is nothing to renew: the connection is closed")
+        if self.scope is not scope:
+            raise RuntimeError(
+                "There is nothing to renew: another user has logged in over this connection "
+                "since this operation began"
             )
         return self._loop
 

@@ -255,6 +255,7 @@ class EndpointSession:
         session = copy(self)
         session.scope = scope
         session.connection_params = connection_params
+        self._lent.scope = scope
         return session
 
     def engine_by_now(self) -> Engine:
@@ -315,6 +316,7 @@ class EndpointSession:
         Returns:
             The rights that it had before.
         """
+        self._lent.scope = self.scope
         return self.watch_rights_with(self._lent)
 
     def run_owner(self) -> RunOwner:
@@ -361,10 +363,15 @@ class EndpointSession:
         """Let the rights of the connection end at another time, see `OperationContext.renew`."""
         if expires_at is not None:
             seconds_until(expires_at)
-        loop = self._lent.loop_of_connection()
+        loop = self._lent.loop_of_connection(self.scope)
         # Before the event loop may look, as this may be another thread.
         self.scope["expires_at"] = expires_at
-        loop.call_soon_threadsafe(self.watch_rights)
+        loop.call_soon_threadsafe(self._renewed)
+
+    def _renewed(self) -> None:
+        # Another user may have logged in over the connection meanwhile.
+        if self._lent.scope is self.scope:
+            self.watch_rights()
 
     def hub(self) -> Hub:
         """Return the hub of this event loop; it stays until the session is closed.

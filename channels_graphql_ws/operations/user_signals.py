@@ -108,6 +108,22 @@ def end_session(key: str) -> None:
     _tell(lambda: revoke(session_key(key)))
 
 
+def end_session_at_commit(session: object, key: str) -> None:
+    """End it once more when a transaction of this thread that deletes it is committed.
+
+    Until then, who connects finds the session in its table.
+
+    Args:
+        session: was logged out.
+        key: its key before.
+    """
+    if not isinstance(session, DatabaseSessions):
+        return
+    using = router.db_for_write(session.model)
+    if connections[using].in_atomic_block:
+        transaction.on_commit(partial(end_session, key), using=using)
+
+
 def _saved(
     instance: Any,
     using: str,

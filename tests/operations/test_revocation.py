@@ -13,7 +13,7 @@ from typing import Any
 
 import graphene
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from channels.auth import AuthMiddlewareStack, login, logout
 from django.contrib.auth import aget_user, alogout, update_session_auth_hash
 from django.contrib.auth import logout as plain_logout
@@ -25,6 +25,7 @@ from django.test import AsyncClient, override_settings
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
+from asgi_socket import LEGACY, AsgiSocket
 from channels_graphql_ws import (
     ChannelLayerError,
     ConnectionClosedError,
@@ -33,6 +34,7 @@ from channels_graphql_ws import (
     GraphqlWsConsumer,
     OperationContext,
     Subscription,
+    SyncGraphqlView,
     disconnect_session,
     disconnect_user,
 )
@@ -50,6 +52,7 @@ from channels_graphql_ws.testing import (
     GraphqlWsTransport,
     alogin_headers,
 )
+from support import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -186,7 +189,12 @@ async def over_http(way: str, headers: Any, query: str) -> None:
         result = await GraphqlHttpClient(consumer, headers=headers).execute(query)
         assert result.errors is None
         return
-    view = csrf_exempt(GraphqlView.as_view(schema=SCHEMA))
+    await over_view(GraphqlView.as_view(schema=SCHEMA), headers, query)
+
+
+async def over_view(view: Any, headers: Any, query: str) -> None:
+    """Execute an operation over HTTP in a session, by a Django view."""
+    view = csrf_exempt(view)
     urls = type("Urls", (), {"urlpatterns": [path("graphql/", view)]})
     # Django's application has threads of its own, whose connections to a database in memory it
     # never closes. Its client has not.
@@ -431,6 +439,51 @@ async def test_a_logout_is_told_before_the_session_is_gone_and_behind_it(
     assert not {"delete", "adelete"}.intersection(vars(request.session))
 
 
+SYNC_VIEW = SyncGraphqlView.as_view(schema=SCHEMA)
+ASYNC_VIEW = GraphqlView.as_view(schema=SCHEMA)
+
+
+@pytest.mark.parametrize("view", [SYNC_VIEW, async_to_sync(ASYNC_VIEW)], ids=["sync", "async"])
+@pytest.mark.parametrize("leaves", ["logout", "djangoLogout", 'login(name: "bob")'])
+@pytest.mark.parametrize("engine", ["db", "cache"])
+async def test_a_logout_in_a_transaction_around_the_request_is_told_again_with_its_commit(
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    view: Any,
+    leaves: str,
+    engine: str,
+) -> None:
+    done: list[str] = []
+
+    def atomic_view(request: HttpRequest) -> Any:
+        with transaction.atomic():
+            answer = view(request)
+            done.append("answered")
+        done.append("committed")
+        return answer
+
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    await User.objects.acreate_user("bob", password="tea")  # noqa: S106
+    headers = await stage.session()
+    monkeypatch.setattr(user_signals, "revoke", lambda _: done.append("told"))
+    await over_view(atomic_view, headers, f"mutation {{ {leaves} }}")
+    # A session in the cache is gone at once.
+    again = ["told"] if engine == "db" else []
+    assert done == ["told", "answered", *again, "committed"]
+
+
+@pytest.mark.parametrize("view", [SYNC_VIEW, async_to_sync(ASYNC_VIEW)], ids=["sync", "async"])
+async def test_a_logout_without_a_transaction_is_told_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, view: Any
+) -> None:
+    done: list[str] = []
+    headers = await stage.session()
+    monkeypatch.setattr(user_signals, "revoke", lambda _: done.append("told"))
+    await over_view(view, headers, "mutation { logout }")
+    assert done == ["told"]
+
+
 async def test_a_logout_without_a_session_ends_nothing(stage: Stage) -> None:
     client = await stage.connected()
     user_signals.user_logged_out.send(User, request=None, user=stage.user)
@@ -568,6 +621,88 @@ async def test_what_on_connect_renews_counts_once_the_client_is_accepted(stage: 
 
     client = await expiring(stage, time.time() - 1, Own)
     assert (await client.wait_disconnect(assert_code=4403))["reason"] == revocation.EXPIRED
+
+
+class RenewedLate(graphene.ObjectType):
+    """Renews in the middle of a mutation, when it may."""
+
+    late = graphene.Boolean()
+    told: list[str]
+    gate: Gate
+    context: OperationContext
+
+    @classmethod
+    async def resolve_late(cls, _root: Any, info: Any) -> bool:
+        cls.context = info.context
+        cls.gate.reached.set()
+        await cls.gate.may_go_on.wait()
+        try:
+            info.context.renew(None)
+        except RuntimeError as error:
+            cls.told.append(str(error))
+        return True
+
+
+class AnyUser(GraphqlWsConsumer):
+    """Lets in whoever a client says it is."""
+
+    schema = graphene.Schema(query=Query, mutation=RenewedLate)
+
+    async def on_connect(self, payload: Any) -> None:
+        self.scope["user"] = await User.objects.aget(username=payload["name"])
+        self.scope["expires_at"] = time.time() + 1_000
+
+
+async def while_it_renews(stage: Stage) -> AsgiSocket:
+    """Return a socket of Ada, with a mutation under way that is about to renew her rights."""
+    RenewedLate.told, RenewedLate.gate = [], Gate()
+    await User.objects.aget_or_create(username="bob")
+    socket = AsgiSocket(AnyUser.as_asgi(), LEGACY)
+    await socket.acknowledged(payload={"name": "ada"})
+    socket.start("1", "mutation { late }")
+    await RenewedLate.gate.reached.wait()
+    return socket
+
+
+async def test_what_began_as_another_user_renews_nothing(stage: Stage) -> None:
+    socket = await while_it_renews(stage)
+    socket.init(payload={"name": "bob"})
+    await wait_until(lambda: socket.words.count("connection_ack") == 2)
+    RenewedLate.gate.may_go_on.set()
+    await socket.heard("data:1", "complete:1")
+    assert "another user has logged in" in RenewedLate.told[0]
+    # It is Bob's connection, and ends with his rights.
+    await disconnect_user(stage.user)
+    await disconnect_user(await User.objects.aget(username="bob"))
+    await socket.ended()
+    assert socket.closes == [(4403, revocation.REVOKED)]
+
+
+async def test_a_login_that_overtakes_a_renewal_has_its_own_rights(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket = await while_it_renews(stage)
+    later: list[Callable[[], Any]] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda call, *_: later.append(call))
+    RenewedLate.gate.may_go_on.set()
+    await socket.heard("data:1", "complete:1")
+    monkeypatch.undo()
+    socket.init(payload={"name": "bob"})
+    await wait_until(lambda: socket.words.count("connection_ack") == 2)
+    for each in later:
+        each()
+    await disconnect_user(await User.objects.aget(username="bob"))
+    await socket.ended()
+    assert (RenewedLate.told, socket.closes) == ([], [(4403, revocation.REVOKED)])
+
+
+async def test_a_connection_that_is_closed_cannot_be_renewed(stage: Stage) -> None:
+    socket = await while_it_renews(stage)
+    RenewedLate.gate.may_go_on.set()
+    await socket.drop()
+    with pytest.raises(RuntimeError, match="the connection is closed"):
+        RenewedLate.context.renew(None)
 
 
 async def test_over_http_there_is_nothing_to_renew() -> None:

@@ -97,7 +97,7 @@ schema = graphene.Schema(library_schema.Query, Mutation, Subscriptions)
 
 def router(**options: Any) -> Any:
     return GraphqlProtocolTypeRouter(
-        schema, middleware_stack=None, mask_errors=False, event_timeout=None, **options
+        schema, middleware_stack=None, event_timeout=None, **{"mask_errors": False, **options}
     )
 
 
@@ -247,14 +247,30 @@ async def test_a_mutation_is_atomic_in_the_databases_that_are_named(
                 await added.adelete()
 
 
-@pytest.mark.parametrize("field", ["add", "addLater"])
-async def test_a_commit_that_fails_is_told(
-    field: str, two_databases: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def full_disk(two_databases: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     def commit(_self: Any) -> None:
         raise OperationalError("the disk is full")
 
     monkeypatch.setattr(DatabaseWrapper, "_commit", commit)
+
+
+@pytest.mark.parametrize("field", ["add", "addLater"])
+async def test_a_commit_that_fails_is_told(field: str, full_disk: None) -> None:
     client = GraphqlHttpClient(router(atomic_mutations=True))
     result = await client.execute(f"mutation {{ {field} {{ ok }} }}")
     assert [each.message for each in result.errors] == ["the disk is full"]
+
+
+@pytest.mark.parametrize("field", ["add", "addLater"])
+async def test_strangers_are_not_told_why_a_commit_failed(
+    field: str, full_disk: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    application = router(atomic_mutations=True, mask_errors=True)
+    client = GraphqlHttpClient(application)
+    async with GraphqlWebsocketCommunicator(application, "/graphql/") as socket:
+        for ask in (socket.execute, client.execute):
+            caplog.clear()
+            result: Any = await ask(f"mutation {{ {field} {{ ok }} }}")
+            assert [each.message for each in result.errors] == ["Unexpected error."]
+            assert "the disk is full" in caplog.text
