@@ -67,24 +67,20 @@ def loads(text: str) -> Any:
     """
     text = str.__str__(text)  # orjson takes no subclass.
     try:
-        return _loads(text)
+        try:
+            value = orjson.loads(text)
+        except ValueError:
+            if _ESCAPED_SURROGATE.search(text) is None:
+                raise
+            text = _without_lone_surrogates(text)
+            value = orjson.loads(text)
+        # Behind orjson, which refuses what this one would take: NaN, deep nesting.
+        if _THREE_DIGITS.search(text[5::6]) is None or _LONG_NUMBER.search(text) is None:
+            return value
+        return json.loads(text)
     # The standard library goes less deep than orjson, and less so the deeper its caller is.
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-
-
-def _loads(text: str) -> Any:
-    try:
-        value = orjson.loads(text)
-    except ValueError:
-        if _ESCAPED_SURROGATE.search(text) is None:
-            raise
-        text = _without_lone_surrogates(text)
-        value = orjson.loads(text)
-    # Behind orjson, which refuses what this one would take: NaN, deep nesting.
-    if _THREE_DIGITS.search(text[5::6]) is None or _LONG_NUMBER.search(text) is None:
-        return value
-    return json.loads(text)
 
 
 def _without_lone_surrogates(text: str) -> str:

@@ -22,9 +22,24 @@ Eager = Generator[Any, Any, T]
 """Yields values or awaitables; is sent the value or the result of the awaitable."""
 
 
-_PLAIN: Final = frozenset({type(None), bool, int, str, dict, list, tuple, ExecutionResult})
+_PLAIN: Final[set[type[Any]]] = {
+    type(None),
+    bool,
+    int,
+    str,
+    dict,
+    list,
+    tuple,
+    ExecutionResult,
+}
 """Classes of what hooks and resolvers give most often. To see that there is no such attribute
 as `__await__` takes five times as long as to find the class here."""
+
+
+def never_awaitable(cls: type[T]) -> type[T]:
+    """Note that objects of exactly this class of ours cannot be awaited; a decorator."""
+    _PLAIN.add(cls)
+    return cls
 
 
 EXITS: Final = (SystemExit, KeyboardInterrupt)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
@@ -91,6 +91,14 @@ def owner() -> Owner:
 def known_owner() -> Owner | None:
     """Return whose places the running code takes, `None` if nobody's."""
     return _owner.get()
+
+
+def room_of_owner() -> Awaitable[None] | None:
+    """Return something to wait for before the running code may begin another execution."""
+    owner = _owner.get()
+    if owner is None or owner.long_executions < MOST_LONG_EXECUTIONS:
+        return None
+    return owner.has_room()
 
 
 class Place:

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, Self
 
 from django.http import HttpRequest, parse_cookie
 
+from channels_graphql_ws.concurrency.eager import never_awaitable
 from channels_graphql_ws.exceptions import ChannelLayerError, SharedContextError
 from channels_graphql_ws.execution.django_request import REQUEST_NAMES, Headers, request_of
 from channels_graphql_ws.execution.headers import headers_of
@@ -113,6 +114,7 @@ class DictAsObject:
         return repr(self._asdict())
 
 
+@never_awaitable
 class OperationContext(DictAsObject):
     """The context of one operation; all events of a subscription see the same one.
 

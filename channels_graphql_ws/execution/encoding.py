@@ -34,6 +34,8 @@ def encode_answer(
         format: turns an error into what clients are told.
         limit: bytes that the text may have, `None` for any number.
     """
+    if type(result) is ExecutionResult and not result.errors:
+        return encode_result(result, format, limit)
     if isinstance(result, HeavyResult):
         content = _content(result, format)
         try:
@@ -84,7 +86,7 @@ def encode_result(result: ExecutionResult, format: Formatter, limit: int | None 
 
 def _content(result: ExecutionResult, format: Formatter) -> dict[str, Any]:
     data = result.data
-    if type(data) is dict and isinstance(result, HeavyResult):
+    if isinstance(result, HeavyResult) and type(data) is dict:
         data = HeavyDict(data)
     content: dict[str, Any] = {"data": data}
     if result.errors:

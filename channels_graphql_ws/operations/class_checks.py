@@ -165,6 +165,8 @@ def check_no_permissions(endpoint: Any) -> None:
         TypeError: there are some; the text names what takes their place.
     """
     given = getattr(endpoint, _PERMISSIONS, None)
+    if given is None:
+        return
     if are_permissions(given) and _PERMISSIONS not in endpoint.own_names:
         raise _not_asked(type(endpoint), _PERMISSIONS)
 

@@ -145,6 +145,7 @@ def _result(execute: Callable[..., Any], arguments: dict[str, Any]) -> Eager[Exe
 
 # To read a member of an `Enum` takes as long as a call.
 _SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
+_QUERY: Final = OperationType.QUERY
 
 
 class Engine:
@@ -224,7 +225,9 @@ class Engine:
             if context is None:
                 raise TypeError("`get_context` returned None: return the context, or another one")
             if operation.operation is not _SUBSCRIPTION:
-                root = yield session.get_root_value(context)
+                root = session.get_root_value(context)
+                if is_awaitable(root):
+                    root = yield root
         except Exception as error:  # noqa: BLE001 (a hook refuses by raising anything)
             self._refuse(client, session, error)
             return None
@@ -287,12 +290,15 @@ class Engine:
         request = asked.request
         while is_awaitable(result):
             result = yield result
-        self._warn_if_slow(request, time.monotonic() - started)
+        limit, seconds = self.settings.warn_operation_timeout, time.monotonic() - started
+        if limit is not None and seconds >= limit:
+            _warn_of_slow(request, seconds)
         while (waiting := client.room()) is not None:
             yield waiting
         answer: ExecutionResult = result
-        what = request.operation_name or "an operation"
-        log_errors(answer.errors, what, request.id, self.settings.mask)
+        if answer.errors:
+            what = request.operation_name or "an operation"
+            log_errors(answer.errors, what, request.id, self.settings.mask)
         _count(asked.operation, answer)
         limit = self.settings.rules.max_result_size
         text: Any = encode_answer(answer, session.format_error, limit)
@@ -339,17 +345,13 @@ class Engine:
         limits = asked.document.limits
         return partial(execute, limits=limits, hide_suggestions=hides, **arguments)
 
-    def _warn_if_slow(self, request: Subscribe, seconds: float) -> None:
-        limit = self.settings.warn_operation_timeout
-        if limit is None or seconds < limit:
-            return
-        log.warning(
-            "Operation %s (id %s) took %.3f seconds", request.operation_name, request.id, seconds
-        )
-        kinds = {name: type(value).__name__ for name, value in request.variables.items()}
-        log.debug(
-            "It was: %s with variables of the types %s", without_values(request.query), kinds
-        )
+
+def _warn_of_slow(request: Subscribe, seconds: float) -> None:
+    log.warning(
+        "Operation %s (id %s) took %.3f seconds", request.operation_name, request.id, seconds
+    )
+    kinds = {name: type(value).__name__ for name, value in request.variables.items()}
+    log.debug("It was: %s with variables of the types %s", without_values(request.query), kinds)
 
 
 def _execute_shallowly(execute: Callable[..., Any], asked: PreparedOperation) -> Any:
@@ -369,7 +371,9 @@ def _execute_shallowly(execute: Callable[..., Any], asked: PreparedOperation) ->
 
 
 def _count(operation: OperationDefinitionNode, answer: ExecutionResult) -> None:
-    operations.add(operation.operation.value, _name(operation), failed=bool(answer.errors))
+    type = "query" if operation.operation is _QUERY else "mutation"
+    name = operation.name
+    operations.add(type, name.value if name else None, failed=bool(answer.errors))
     if tracing.tracer is not None:
         tracing.tracer.executed(answer.errors)
 

@@ -36,7 +36,7 @@ from channels_graphql_ws.operations.listing import (
     listed_connection,
 )
 from channels_graphql_ws.operations.option_values import declared_class
-from channels_graphql_ws.operations.overrides import Hooks
+from channels_graphql_ws.operations.overrides import Hooks, is_default
 from channels_graphql_ws.operations.places import (
     address_of,
     identity_of,
@@ -450,12 +450,16 @@ class EndpointSession:
             items["data_loaders"] = DataLoaders(factories)
         consumer = None if self._more else self._endpoint
         context = OperationContext(items, self, consumer)
+        if is_default(self._endpoint.get_context):
+            return context
         made = call_hook(self._endpoint, "get_context", context)
         lends = self._endpoint.resolve_sync_in_threads is not False
         return _lending(made) if lends and is_awaitable(made) else made
 
     def get_root_value(self, context: Any) -> Any:
         """Return the root value of a query or mutation."""
+        if is_default(self._endpoint.get_root_value):
+            return None
         return call_hook(self._endpoint, "get_root_value", context)
 
     def executor(self) -> Callable[..., Any] | None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from datetime import tzinfo
 from functools import partial
 from typing import Any, NamedTuple
 
-from django.utils import timezone, translation
 from graphql import GraphQLSchema
 
 from channels_graphql_ws.client_log import ClientLog
@@ -18,29 +16,10 @@ from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.subscription.event import EventExecution
+from channels_graphql_ws.subscription.locale import Locale, current_locale
 from channels_graphql_ws.subscription.shared import SharedSubscriber
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
-
-
-class Locale(NamedTuple):
-    """What decides on texts and hours.
-
-    Attributes:
-        language: `None` if translations are switched off.
-        zone: the time zone.
-    """
-
-    language: str | None
-    zone: tzinfo
-
-    def activate(self) -> None:
-        """Make it that of the running code."""
-        if self.language is None:
-            translation.deactivate_all()
-        else:
-            translation.activate(self.language)
-        timezone.activate(self.zone)
 
 
 class SharingKey(NamedTuple):
@@ -74,7 +53,7 @@ def sharing_key(
         variables = dumps(request.variables)
         if request.variables and loads(variables) != request.variables:
             raise ValueError("there is something in the variables that is not JSON")
-        locale = Locale(translation.get_language(), timezone.get_current_timezone())
+        locale = current_locale()
         like = SharingKey(
             hub,
             schema,

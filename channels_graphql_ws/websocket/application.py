@@ -76,6 +76,7 @@ class ConsumerApplication:
         "_crash",
         "_hooks",
         "_identities",
+        "_is_hooked",
         "_overridden",
         "_place",
         "_session",
@@ -97,6 +98,7 @@ class ConsumerApplication:
         self._identities = identities
         self._place = place
         self._overridden = overridden
+        self._is_hooked = not RESULT_HOOKS.isdisjoint(overridden)
         self._crash = crash
 
     @property
@@ -194,7 +196,7 @@ class ConsumerApplication:
 
     def execute(self, client: ClientOperation) -> Eager[None]:
         """Start an operation."""
-        if not RESULT_HOOKS.isdisjoint(self._overridden):
+        if self._is_hooked:
             return self._session.start(HookedClient(client, self._hooks, self._overridden))
         return self._session.start(client)
 

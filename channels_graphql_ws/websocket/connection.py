@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any, Final, assert_never
@@ -12,11 +12,11 @@ from typing import Any, Final, assert_never
 from graphql import OperationType
 
 from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
-from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.concurrency.eager import Eager, start
 from channels_graphql_ws.concurrency.timeouts import Expired, start_timeout, stop_timeout
 from channels_graphql_ws.execution.errors import TIMED_OUT, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
-from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.execution.request import JsonObject, Refusal
 from channels_graphql_ws.operations.listing import ListedConnection
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, remaining
 from channels_graphql_ws.websocket.admission import Admission
@@ -276,10 +276,13 @@ class Connection:
         """Wait, but not for ever, until the client has been told that we close."""
         await self._outbox.closed(CLOSE_TIMEOUT)
 
-    def report(self, event: str, operation: Operation, *arguments: Any) -> None:
-        """Pass an event of an operation on to the protocol."""
-        method: Callable[..., list[Effect]] = getattr(self._protocol, event)
-        self.carry_out(method(operation, *arguments))
+    def completed(self, operation: Operation) -> None:
+        """An operation has no more results."""
+        self._send(self._protocol.completed(operation))
+
+    def failed(self, operation: Operation, errors: Sequence[JsonObject], refusal: Refusal) -> None:
+        """An operation could not be executed."""
+        self.carry_out(self._protocol.failed(operation, errors, refusal))
 
     def confirmed(self, operation: Operation, result: str) -> None:
         """A subscription is live."""
@@ -301,7 +304,8 @@ class Connection:
     def forget(self, client: ClientOperation) -> None:
         """An operation has come to its end."""
         self._operations.pop(client.operation, None)
-        self._free_place(client)
+        if client.has_place:
+            self._free_place(client)
         if self._idle is not None and not self._is_busy:
             self._idle.set()
         if self._lifetime is not None and not self._operations:
@@ -328,9 +332,9 @@ class Connection:
             if client.is_stopping or (client.type is OperationType.MUTATION and client.is_started):
                 continue
             if client.live is not None:
-                self.report("completed", client.operation)
+                self.completed(client.operation)
             else:
-                self.report("failed", client.operation, [ANOTHER_IDENTITY], Refusal.OPERATION)
+                self.failed(client.operation, [ANOTHER_IDENTITY], Refusal.OPERATION)
             self.forget(client)
             # Nobody comes back to what is kept for this identity.
             client.is_stopping = True
@@ -350,9 +354,8 @@ class Connection:
         client.has_place = True
 
     def _free_place(self, client: ClientOperation) -> None:
-        if client.has_place:
-            client.has_place = False
-            self._subscriptions -= 1
+        client.has_place = False
+        self._subscriptions -= 1
 
     def room(self) -> Awaitable[None] | None:
         """Return something to wait for while the client reads nothing."""
@@ -462,7 +465,7 @@ class Connection:
         """Answer a query or mutation that takes too long, and cancel it."""
         if client.type is SUBSCRIPTION or client.is_stopping:
             return
-        self.report("failed", client.operation, [TIMED_OUT], Refusal.OPERATION)
+        self.failed(client.operation, [TIMED_OUT], Refusal.OPERATION)
         self.forget(client)
         client.cancel()
         self.run(self._end(client))
@@ -471,7 +474,8 @@ class Connection:
         client = self._operations.get(operation)
         if client is not None:
             # At once: `unsubscribed` may take its time.
-            self._free_place(client)
+            if client.has_place:
+                self._free_place(client)
             self._stopping += 1
             self.run(self._stop(client))
 
@@ -545,8 +549,11 @@ class Connection:
         self, work: Eager[None], variables: Context | None = None
     ) -> asyncio.Task[None] | None:
         """Run eagerly on behalf of the connection; return a task if something has to wait."""
-        task = self._tasks.run(work, variables)
-        if task is not None and self._order is not None:
+        rest = start(work) if variables is None else variables.run(start, work)
+        if rest is None:
+            return None
+        task = self._tasks.spawn(rest, variables)
+        if self._order is not None:
             self._order.began(task)
         return task
 

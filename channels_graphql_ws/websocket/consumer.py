@@ -219,7 +219,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             scope: Any, receive: Any = None, send: Any = None, **_path_params: Any
         ) -> None:
             check_request(cls.__qualname__, scope)
-            await application(scope, receive, send)
+            # What Channels' own does, in one coroutine less for each connection.
+            await made(**own)(scope, receive, send)
 
         return checked
 
@@ -433,7 +434,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             event = await self._receiver()
             started = monotonic()
             if self._takes_frames and event["type"] == "websocket.receive":
-                if waiting := self._take_frame(_frame(event)):
+                frame = event.get("text")
+                waiting = self._take_frame(event.get("bytes") if frame is None else frame)
+                if waiting is not None:
                     await waiting
             elif not await self._take_event(event, messages):
                 break
@@ -578,11 +581,6 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
 
 def _text(name: str | bytes) -> str:
     return name if isinstance(name, str) else name.decode("latin-1")
-
-
-def _frame(event: Mapping[str, Any]) -> str | bytes | None:
-    text: str | None = event.get("text")
-    return event.get("bytes") if text is None else text
 
 
 _RECEIVING = frozenset({"decode_json", "dispatch", "receive", "receive_json", "websocket_receive"})

@@ -11,7 +11,7 @@ from graphql import OperationType
 
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
-from channels_graphql_ws.concurrency.fairness import known_owner
+from channels_graphql_ws.concurrency.fairness import room_of_owner
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.websocket.protocol import Operation
@@ -31,8 +31,11 @@ class OperationOwner(Protocol):
         """Return something to wait for while the client reads nothing."""
         ...
 
-    def report(self, event: str, operation: Operation, *arguments: Any) -> None:
-        """Pass an event of an operation on to the protocol."""
+    def completed(self, operation: Operation) -> None:
+        """Pass on to the protocol that an operation has no more results."""
+
+    def failed(self, operation: Operation, errors: Sequence[JsonObject], refusal: Refusal) -> None:
+        """Pass on to the protocol that an operation could not be executed."""
 
     def confirmed(self, operation: Operation, result: str) -> None:
         """Pass on to the protocol that a subscription is live."""
@@ -71,7 +74,11 @@ class OperationOwner(Protocol):
 
 
 class ClientOperation:
-    """One operation of one client: what runs it, and its way back to the client."""
+    """One operation of one client: what runs it, and its way back to the client.
+
+    Attributes:
+        request: what the client asked for.
+    """
 
     __slots__ = (
         "_connection",
@@ -82,6 +89,7 @@ class ClientOperation:
         "is_stopping",
         "live",
         "operation",
+        "request",
         "task",
         "timer",
         "type",
@@ -91,6 +99,7 @@ class ClientOperation:
     def __init__(self, connection: OperationOwner, operation: Operation) -> None:
         self._connection = connection
         self.operation = operation
+        self.request: Subscribe = operation.request
         self.variables: Context = copy_context()
         self.type: OperationType | None = None
         self.task: asyncio.Task[None] | None = None
@@ -102,11 +111,6 @@ class ClientOperation:
         self.is_stopping = False
         self.at_end: Callable[[], Eager[None]] | None = None
         """Called when it is ended from outside."""
-
-    @property
-    def request(self) -> Subscribe:
-        """What the client asked for."""
-        return self.operation.request
 
     def began(self, type: OperationType) -> Awaitable[None] | None:
         """Note the type of the operation; return something to wait for, if there is need.
@@ -133,10 +137,8 @@ class ClientOperation:
                 # Its result would wait, and nobody knows how large it is.
                 waiting = self._connection.room()
         if waiting is None and self.type is not SUBSCRIPTION:
-            owner = known_owner()
-            if owner is not None and owner.is_full:
-                # For the same reason.
-                waiting = owner.has_room()
+            # For the same reason.
+            waiting = room_of_owner()
         self.is_started = waiting is None
         return waiting
 
@@ -196,7 +198,7 @@ class ClientOperation:
 
     def completed(self) -> None:
         """Send the end of the operation."""
-        self._connection.report("completed", self.operation)
+        self._connection.completed(self.operation)
         self._over()
 
     def revoke(self, reason: str) -> None:
@@ -205,7 +207,7 @@ class ClientOperation:
 
     def failed(self, errors: Sequence[JsonObject], refusal: Refusal) -> None:
         """Send the errors of an operation that could not be executed."""
-        self._connection.report("failed", self.operation, errors, refusal)
+        self._connection.failed(self.operation, errors, refusal)
         self._over()
 
     def _over(self) -> None:

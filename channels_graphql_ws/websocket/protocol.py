@@ -240,12 +240,6 @@ class ServerProtocol:
         finally:
             self._source = None
 
-    @property
-    def _size(self) -> int:
-        """About how many bytes the value of the current message takes."""
-        source = self._source
-        return memory_of_json(source) if isinstance(source, str) else memory_of(source)
-
     def accepted(self, payload: JsonObject | None) -> list[Effect]:
         """The application lets the client in; `payload` goes with our answer."""
         if self.state is not _INITIALISING:
@@ -289,15 +283,23 @@ class ServerProtocol:
             return None
         return f"{operation.next_prefix}{result}}}"
 
-    def completed(self, operation: Operation) -> list[Effect]:
-        """An operation has no more results."""
-        return self._end(operation, messages.Complete(operation.id))
+    def completed(self, operation: Operation) -> str | None:
+        """An operation has no more results; returns the frame to send, if any, as `next` does."""
+        if operation.phase is not _LIVE:
+            return None
+        self._end(operation)
+        return complete_frame(operation.request.id)
 
     def failed(
         self, operation: Operation, errors: Sequence[JsonObject], refusal: Refusal
     ) -> list[Effect]:
         """An operation could not be executed."""
-        return self._end(operation, messages.Error(operation.id, errors, refusal))
+        if operation.phase is not _LIVE:
+            return []
+        # An error that has no JSON form raises here: the operation may still end otherwise.
+        effects = self._send(messages.Error(operation.id, errors, refusal))
+        self._end(operation)
+        return effects
 
     def stopped(self, operation: Operation, *, was_subscription: bool) -> str | None:
         """A stopped operation has come to its end; returns the frame to send, if any."""
@@ -395,11 +397,12 @@ class ServerProtocol:
         return [Initialize(message.payload)]
 
     def _subscribe(self, message: Subscribe) -> list[Effect]:
-        if self.state is _INITIALISING and self.subprotocol.holds_until_ack:
-            return self._hold(message)
-        if self.state is not _READY:
+        is_held = self.state is _INITIALISING and self.subprotocol.holds_until_ack
+        if self.state is not _READY and not is_held:
             return self._close(CloseCode.UNAUTHORIZED, "Unauthorized")
-        return self._begin(message, self._size)
+        source = self._source
+        size = memory_of_json(source) if isinstance(source, str) else memory_of(source)
+        return self._hold(message, size) if is_held else self._begin(message, size)
 
     def _begin(self, message: Subscribe, size: int) -> list[Effect]:
         if not self._takes_operations:
@@ -476,11 +479,10 @@ class ServerProtocol:
     def _pong(self, payload: JsonObject | None) -> list[Effect]:
         return self._send(messages.Pong(payload))
 
-    def _hold(self, message: Subscribe) -> list[Effect]:
+    def _hold(self, message: Subscribe, size: int) -> list[Effect]:
         # A second `connection_init` finds operations of the first that are live.
         if message.id in self._held or message.id in self._operations:
             return self._duplicate(message.id)
-        size = self._size
         is_full = len(self._held) == HELD_LIMIT or self._held_bytes + size > HELD_BYTES
         if self._held and is_full:
             return self._bad_request("Too many operations before the acknowledgement")
@@ -506,16 +508,11 @@ class ServerProtocol:
         }
         return self._send(messages.Error(error.id, [answer], Refusal.OPERATION))
 
-    def _end(self, operation: Operation, message: messages.FromServer) -> list[Effect]:
+    def _end(self, operation: Operation) -> None:
         """Free the id where the decision falls, before anything is sent."""
-        if operation.phase is not _LIVE:
-            return []
-        # An error that has no JSON form raises here: the operation may still end otherwise.
-        effects = self._send(message)
-        del self._operations[operation.id]
+        del self._operations[operation.request.id]
         operation.phase = _ENDED
         self._release(operation)
-        return effects
 
     def _release(self, operation: Operation) -> None:
         if self.state is not _CLOSED:

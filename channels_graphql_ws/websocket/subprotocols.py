@@ -69,14 +69,14 @@ class Subprotocol:
         if word not in self.decoders:
             raise UnknownMessageTypeError(word, self._lenient_id(content))
         if word in self.identified:
-            id = self._lenient_id(content)
-            if id is None:
-                raise InvalidMessageError(f"'id' of {word!r} must be a non-empty string")
+            id = content.get("id")
             # An integer has fewer digits, or Python does not read it.
             if isinstance(id, str) and len(id) > MAX_ID_LENGTH:
                 raise InvalidMessageError(
                     f"'id' of {word!r} is longer than {MAX_ID_LENGTH} characters"
                 )
+            if not (id and isinstance(id, str)) and self._lenient_id(content) is None:
+                raise InvalidMessageError(f"'id' of {word!r} must be a non-empty string")
         return self.decoders[word](content)
 
     def encode(self, message: messages.FromServer) -> list[str]:
@@ -114,7 +114,11 @@ def parse(frame: str | bytes | None) -> object:
 
 def _optional_object(content: Mapping[str, Any], key: str, word: str) -> Any:
     value = content.get(key)
-    if value is not None and not isinstance(value, dict):
+    return None if value is None else _object(value, key, word)
+
+
+def _object(value: object, key: str, word: str) -> Any:
+    if not isinstance(value, dict):
         raise InvalidMessageError(f"{key!r} of {word!r} must be an object or null")
     return value
 
@@ -146,13 +150,14 @@ def _subscribe_for_hook(content: Mapping[str, Any]) -> Subscribe:
     operation_name = payload.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
         raise InvalidMessageError(f"'operationName' of {word!r} must be a string or null")
+    variables, extensions = payload.get("variables"), payload.get("extensions")
     return Subscribe(
         content["id"],
         query or "",
-        _optional_object(payload, "variables", word) or {},
+        {} if variables is None else _object(variables, "variables", word),
         # Some clients send an empty name for none.
         operation_name or None,
-        _optional_object(payload, "extensions", word),
+        None if extensions is None else _object(extensions, "extensions", word),
         payload,
         query is not None,
     )

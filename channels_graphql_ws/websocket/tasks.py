@@ -1,4 +1,4 @@
-"""The tasks of one connection: run, spawn, wait, cancel."""
+"""The tasks of one connection: spawn, wait, cancel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
-from channels_graphql_ws.concurrency.eager import Eager
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -43,13 +42,6 @@ class ConnectionTasks:
 
     def __bool__(self) -> bool:
         return bool(self._tasks)
-
-    def run(
-        self, work: Eager[None], variables: Context | None = None
-    ) -> asyncio.Task[None] | None:
-        """Run eagerly; return a task for the rest if something has to wait."""
-        rest = eager.start(work) if variables is None else variables.run(eager.start, work)
-        return None if rest is None else self.spawn(rest, variables)
 
     def spawn(
         self, coroutine: Coroutine[Any, Any, None], variables: Context | None = None

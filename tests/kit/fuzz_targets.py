@@ -69,7 +69,9 @@ def _answer(server: protocol.ServerProtocol, effects: list[protocol.Effect]) -> 
                 text = protocol.ServerProtocol.next(operation, '{"data":null}')
                 assert text is None or json.loads(text)["payload"] == {"data": None}
                 if operation.request.query != "stay":
-                    _answer(server, server.completed(operation))
+                    frame = server.completed(operation)
+                    assert frame is not None
+                    assert json.loads(frame)["type"] == "complete"
             case protocol.Cancel(operation):
                 server.stopped(operation, was_subscription=True)
             case protocol.Pinged(payload):

@@ -274,7 +274,7 @@ def test_results_are_sent_and_then_the_complete(dialect: Any) -> None:
     operation = started(protocol)
 
     assert protocol.next(operation, '{"data":1}') == result(protocol, '{"data":1}').frame
-    assert protocol.completed(operation) == [complete()]
+    assert protocol.completed(operation) == complete().frame
 
 
 def test_a_refused_operation_ends_with_its_error() -> None:
@@ -294,7 +294,7 @@ def test_nothing_is_said_after_the_last_word(dialect: Any) -> None:
 
     assert protocol.next(operation, "1") is None
     assert protocol.confirmed(operation, "1") is None
-    assert protocol.completed(operation) == []
+    assert protocol.completed(operation) is None
     assert protocol.failed(operation, [], Refusal.DOCUMENT) == []
     assert protocol.stopped(operation, was_subscription=True) is None
 
@@ -306,7 +306,7 @@ def test_an_error_without_a_json_form_leaves_the_operation_to_end_otherwise(dial
 
     with pytest.raises(TypeError):
         protocol.failed(operation, [{"extensions": object()}], Refusal.OPERATION)
-    assert protocol.completed(operation) == [complete()]
+    assert protocol.completed(operation) == complete().frame
 
 
 @BOTH
@@ -379,7 +379,7 @@ def test_no_result_follows_a_complete_of_the_client(dialect: Any) -> None:
     stop(protocol)
 
     assert protocol.next(operation, "1") is None
-    assert protocol.completed(operation) == []
+    assert protocol.completed(operation) is None
     assert protocol.failed(operation, [], Refusal.SUBSCRIBE) == []
 
 
@@ -437,7 +437,7 @@ def test_a_stopped_operation_is_silent_as_soon_as_its_id_is_used_again(dialect: 
 
     assert protocol.confirmed(older, "1") is None
     assert protocol.stopped(older, was_subscription=True) is None
-    assert protocol.completed(newer) == [complete()]
+    assert protocol.completed(newer) == complete().frame
 
 
 @BOTH
@@ -610,7 +610,7 @@ def test_nothing_follows_a_close(dialect: Any) -> None:
     assert protocol.received(INIT) == protocol.received_json({"type": "connection_init"}) == []
     assert start(protocol, "3") == stop(protocol) == protocol.received(b"") == []
     assert protocol.next(live, "1") is None
-    assert protocol.completed(live) == []
+    assert protocol.completed(live) is None
     assert protocol.confirmed(stopping, "1") is None
     assert protocol.stopped(stopping, was_subscription=True) is None
     assert protocol.stopped(live, was_subscription=True) is None

@@ -131,7 +131,8 @@ class Conversation(RuleBasedStateMachine):
     @precondition(lambda self: self.operations)
     def complete(self, data: Any) -> None:
         operation = self.any_operation(data)
-        self.end(operation, self.protocol.completed(operation))
+        frame = self.protocol.completed(operation)
+        self.end(operation, [] if frame is None else [Send(frame)])
 
     @rule(data=st.data(), refusal=st.sampled_from(Refusal))
     @precondition(lambda self: self.operations)

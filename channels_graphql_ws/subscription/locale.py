@@ -1,0 +1,69 @@
+"""The language and the time zone of the running code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context, ContextVar
+from datetime import UTC, tzinfo
+from functools import cache
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from django.utils import timezone, translation
+
+
+class Locale(NamedTuple):
+    """What decides on texts and hours.
+
+    Attributes:
+        language: `None` if translations are switched off.
+        zone: the time zone.
+    """
+
+    language: str | None
+    zone: tzinfo
+
+    def activate(self) -> None:
+        """Make it that of the running code."""
+        if self.language is None:
+            translation.deactivate_all()
+        else:
+            translation.activate(self.language)
+        timezone.activate(self.zone)
+
+
+def current_locale() -> Locale:
+    """Return what is active in the running code.
+
+    Django asks variables of its own, and takes long to find that there is nothing in them, which
+    is so for most clients.
+    """
+    language, zone = _variables()
+    is_chosen = language is None or language.get(None) is not None
+    zone_is_chosen = zone is None or zone.get(None) is not None
+    return Locale(
+        translation.get_language() if is_chosen else settings.LANGUAGE_CODE,
+        timezone.get_current_timezone() if zone_is_chosen else timezone.get_default_timezone(),
+    )
+
+
+@cache
+def _variables() -> tuple[ContextVar[Any] | None, ContextVar[Any] | None]:
+    """Find the variables in which Django keeps the language and the time zone."""
+    return _variable_of(translation.deactivate_all), _variable_of(lambda: timezone.activate(UTC))
+
+
+def _forget(**_: Any) -> None:
+    """Find them anew: with some settings, Django replaces them in tests."""
+    _variables.cache_clear()
+
+
+setting_changed.connect(_forget)
+
+
+def _variable_of(activate: Callable[[], None]) -> ContextVar[Any] | None:
+    """Return the one context variable that a function sets; `None` if it is not just one."""
+    context = Context()
+    context.run(activate)
+    return next(iter(context)) if len(context) == 1 else None
