@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         SharedContextError,
     )
     from channels_graphql_ws.execution.context import OperationContext
+    from channels_graphql_ws.execution.masking import is_unexpected
     from channels_graphql_ws.execution.permissions import BasePermission
     from channels_graphql_ws.execution.protected_fields import ProtectedField, protected
     from channels_graphql_ws.graphiql import GraphiqlConfig
@@ -157,6 +158,7 @@ __all__ = [
     "WebSocketStatistics",
     "disconnect_session",
     "disconnect_user",
+    "is_unexpected",
     "protected",
     "register",
     "resumable",
@@ -238,6 +240,7 @@ _HOMES = {
     "disconnect_user": "operations.revocation",
     "WebSocketKeywords": "operations.keywords",
     "WebSocketStatistics": "websocket.statistics",
+    "is_unexpected": "execution.masking",
     "protected": "execution.protected_fields",
     "register": "serializer",
     "resumable": "subscription.resumable",

@@ -12,7 +12,15 @@ from django.http import HttpRequest, parse_cookie
 
 from channels_graphql_ws.concurrency.eager import never_awaitable
 from channels_graphql_ws.exceptions import ChannelLayerError, SharedContextError
-from channels_graphql_ws.execution.django_request import REQUEST_NAMES, Headers, request_of
+from channels_graphql_ws.execution.django_request import (
+    MISSING,
+    REQUEST_NAMES,
+    Headers,
+    hand_on,
+    request_of,
+    take_back,
+    value_of_middleware,
+)
 from channels_graphql_ws.execution.headers import headers_of
 
 
@@ -39,7 +47,7 @@ class DictAsObject:
         dictionary: is kept, not copied.
     """
 
-    __slots__ = ("__weakref__", "_items")
+    __slots__ = ("__weakref__", "_items", "_kept")
 
     def __init__(self, dictionary: dict[str, Any]) -> None:
         object.__setattr__(self, "_items", dictionary)
@@ -131,7 +139,9 @@ class OperationContext(DictAsObject):
       `build_absolute_uri()`, `get_host()`, `is_secure()`, …; in a view, those of its request,
       and what middleware has put there.
 
-    An attribute that is set hides the one which is read from the scope.
+    An attribute that is set hides the one which is read from the scope. In a view, it is set on
+    Django's request as well, where decorators and middleware find it; other operations of the
+    request do not see it.
     `django.contrib.auth.login` and `logout`, and their asynchronous forms, take it in place of
     a request; over WebSocket they count for the connection, which can set no cookie.
 
@@ -238,8 +248,28 @@ class OperationContext(DictAsObject):
         if name in _OF_STRAWBERRY and self._has_consumer:
             return True
         scope = self._scope
-        of_request = (name in REQUEST_NAMES and bool(scope)) or name in self._of_middleware()
-        return name in scope or of_request
+        if name in scope or (name in REQUEST_NAMES and bool(scope)):
+            return True
+        return value_of_middleware(self._view_request, name) is not MISSING
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if (request := self._view_request) is not None:
+            hand_on(request, name, value)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if (request := self._view_request) is not None:
+            take_back(request, name)
+
+    def __delitem__(self, name: str) -> None:
+        try:
+            self.__delattr__(name)
+        except AttributeError as error:
+            raise KeyError(name) from error
 
     @property
     def _has_consumer(self) -> bool:
@@ -259,11 +289,10 @@ class OperationContext(DictAsObject):
             object.__setattr__(self, "_request", request)
         return request
 
-    def _of_middleware(self) -> Mapping[str, Any]:
-        """Return what is on Django's own request in a view, such as middleware has put there."""
-        request = self._scope.get("django_request")
-        named = {} if request is None else vars(request)
-        return {name: value for name, value in named.items() if not name.startswith("_")}
+    @property
+    def _view_request(self) -> HttpRequest | None:
+        """Django's own request in a view."""
+        return self._scope.get("django_request")
 
     async def _auser(self) -> Any:
         return self.user
@@ -283,8 +312,9 @@ class OperationContext(DictAsObject):
             return scope[name]
         if name == "auser" and "user" in scope:
             return self._auser
-        if name in (of_middleware := self._of_middleware()):
-            return of_middleware[name]
+        of_middleware = value_of_middleware(self._view_request, name)
+        if of_middleware is not MISSING:
+            return of_middleware
         if name in self._FROM_SCOPE:
             raise AttributeError(
                 f"The scope of this connection has no {name!r}: "
@@ -309,6 +339,16 @@ _OF_REQUESTS: Final = {
     "request": "over HTTP, this is the request; over WebSocket, `info.context` has what there is",
 }
 """Attributes that those who know Django's requests look for."""
+
+
+def kept_of(context: DictAsObject) -> dict[Any, Any]:
+    """Return what the library keeps with a context, as long as that lives."""
+    try:
+        kept: dict[Any, Any] = object.__getattribute__(context, "_kept")
+    except AttributeError:
+        kept = {}
+        object.__setattr__(context, "_kept", kept)
+    return kept
 
 
 class SharedContext(DictAsObject):

@@ -24,6 +24,7 @@ REQUEST_NAMES: Final = frozenset(
         "get_full_path_info",
         "get_host",
         "get_port",
+        "get_preferred_type",
         "get_signed_cookie",
         "is_secure",
         "method",
@@ -33,6 +34,26 @@ REQUEST_NAMES: Final = frozenset(
     }
 )
 """Names of Django's `HttpRequest` that mean the same of a WebSocket's handshake."""
+
+MISSING: Final = object()
+"""In place of an attribute that is not there."""
+
+_OF_CONTEXT: Final = frozenset(
+    {
+        "channel_name",
+        "channels_scope",
+        "connection_params",
+        "data_loaders",
+        "graphql_operation_id",
+        "graphql_operation_name",
+        "request",
+        "response",
+    }
+)
+"""Names that mean nothing, or something else, on a request of Django's."""
+
+_ORIGINALS: Final = "_channels_graphql_ws_originals"
+"""Where a request keeps what its attributes were before an operation has set them."""
 
 _SCHEMES: Final = {"ws": "http", "wss": "https"}
 
@@ -53,6 +74,43 @@ def request_of(scope: Mapping[str, Any]) -> HttpRequest:
         "scheme": _SCHEMES.get(scheme, scheme),
     }
     return ASGIRequest(values, BytesIO())
+
+
+def value_of_middleware(request: HttpRequest | None, name: object) -> Any:
+    """Return what middleware or a decorator has put on Django's request; `MISSING` if nothing."""
+    if request is None or name == _ORIGINALS:
+        return MISSING
+    attributes: Mapping[Any, Any] = vars(request)
+    originals = attributes.get(_ORIGINALS, {})
+    return originals[name] if name in originals else attributes.get(name, MISSING)
+
+
+def hand_on(request: HttpRequest, name: object, value: Any) -> None:
+    """Set on Django's request what an operation has set on its context.
+
+    Decorators and middleware look for it there when the view has answered. Other operations of
+    the same request do not see it, see `value_of_middleware`.
+    """
+    is_own = name in REQUEST_NAMES or name in _OF_CONTEXT
+    if not isinstance(name, str) or is_own or hasattr(type(request), name):
+        return
+    attributes = vars(request)
+    originals = attributes.setdefault(_ORIGINALS, {})
+    originals.setdefault(name, attributes.get(name, MISSING))
+    attributes[name] = value
+
+
+def take_back(request: HttpRequest, name: str) -> None:
+    """Undo `hand_on`."""
+    attributes = vars(request)
+    originals = attributes.get(_ORIGINALS, {})
+    if name not in originals:
+        return
+    original = originals.pop(name)
+    if original is MISSING:
+        del attributes[name]
+    else:
+        attributes[name] = original
 
 
 class Headers(dict[str, str]):

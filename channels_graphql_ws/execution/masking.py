@@ -36,6 +36,8 @@ def is_unexpected(error: Exception) -> bool:
     the document and no path in the result, though the exception of a scalar that did not like
     its input may be behind it. What graphql-core raises about the value of a resolver is for
     nobody but the log.
+
+    `mask_errors = True` hides such errors. A function of your own may ask this one first.
     """
     if unavailable(error) is not None:
         return False

@@ -8,6 +8,9 @@ from typing import Any
 
 from graphql import MiddlewareManager
 
+from channels_graphql_ws.concurrency.threads import runs_on_loop
+from channels_graphql_ws.execution.context import DictAsObject, kept_of
+
 
 def managed(
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None,
@@ -34,6 +37,50 @@ def check_middleware(middleware: Sequence[Any]) -> None:
     """
     for each in middleware:
         _middleware_function(each)
+
+
+def fresh_middleware(cls: type[Any]) -> Any:
+    """Return middleware that makes an object of a class for each operation.
+
+    What one notes of a client, as that of django-graphql-jwt does, must not count for others:
+    graphene-django's view makes new ones for each request.
+    """
+    first = cls()
+    if not callable(getattr(first, "resolve", None)):
+        return first
+    return (_AsyncFresh if runs_on_loop(first.resolve) else _Fresh)(cls, first)
+
+
+class _Fresh:
+    """Calls an object that belongs to one operation.
+
+    Args:
+        cls: the class of the object.
+        first: is for contexts of the user's own, which have no place to keep one in.
+    """
+
+    def __init__(self, cls: type[Any], first: Any) -> None:
+        self.cls = cls
+        self._first = first
+
+    def resolve(self, next: Any, root: Any, info: Any, **arguments: Any) -> Any:
+        return self._of(info.context).resolve(next, root, info, **arguments)
+
+    def _of(self, context: Any) -> Any:
+        if not isinstance(context, DictAsObject):
+            return self._first
+        kept = kept_of(context)
+        found = kept.get(self)
+        if found is None:
+            found = kept.setdefault(self, self.cls())
+        return found
+
+
+class _AsyncFresh(_Fresh):
+    """Does the same for a coroutine function, which has to be recognised as one."""
+
+    async def resolve(self, next: Any, root: Any, info: Any, **arguments: Any) -> Any:
+        return await self._of(info.context).resolve(next, root, info, **arguments)
 
 
 def _middleware_function(middleware: Any) -> Any:

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 from graphql import GraphQLSchema
 
+from channels_graphql_ws.execution.middleware import fresh_middleware
+
 # By the value of the setting: the same list gives the same instances, and so the same engine.
 _middleware: dict[tuple[Any, ...], list[Any]] = {}
 
@@ -26,7 +28,9 @@ def default_schema() -> Any:
 
 
 def default_middleware(schema: GraphQLSchema) -> Sequence[Any] | None:
-    """Return the middleware that GRAPHENE names, classes as instances; `None` if none.
+    """Return the middleware that GRAPHENE names, see `fresh_middleware` for classes.
+
+    It is `None` if there is none.
 
     With DEBUG, graphene-django has one by default: that of its debug panel. It is there if the
     schema has a field for the panel.
@@ -38,5 +42,5 @@ def default_middleware(schema: GraphQLSchema) -> Sequence[Any] | None:
     key = tuple(named)
     if key not in _middleware:
         found = [import_string(each) if isinstance(each, str) else each for each in key]
-        _middleware[key] = [each() if isclass(each) else each for each in found]
+        _middleware[key] = [fresh_middleware(each) if isclass(each) else each for each in found]
     return _middleware[key] or None

@@ -16,6 +16,7 @@ import pytest
         ("transactions", "chat.test_sending"),
         ("outbox", "chat.test_posting"),
         ("tokens", "chat.test_tokens"),
+        ("django-graphql-jwt", "chat.test_jwt"),
         ("graphene-django", "chat.test_graphene_django"),
         ("celery", "chat.test_tasks"),
         ("data-loaders", "chat.test_loaders"),

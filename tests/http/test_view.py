@@ -406,8 +406,13 @@ async def test_the_page_knows_whether_its_server_may_have_websockets():
 def tenants(get_response):
     def middleware(request):
         request.tenant = "acme"
-        request._inside = 1
-        return get_response(request)
+        request.user = "nobody"
+        request._added = 1  # As `_messages` of Django's own middleware.
+        response = get_response(request)
+        left = ("tenant", "flag", "_private", "channel_name", "META")
+        response["X-Left"] = ",".join(str(vars(request).get(name))[:6] for name in left)
+        response["X-User"] = str(request.user)
+        return response
 
     return middleware
 
@@ -415,19 +420,35 @@ def tenants(get_response):
 class Tenant(graphene.ObjectType):
     tenant = graphene.String()
     has = graphene.Boolean()
-    inside = graphene.Boolean()
+    added = graphene.Boolean()
+    set = graphene.String()
 
     @staticmethod
     def resolve_tenant(root, info):
         return info.context.tenant
 
     @staticmethod
+    def resolve_set(root, info):
+        context = info.context
+        context.user = "ada"
+        context.tenant = context["flag"] = "set"
+        context._private = context.gone = context["other"] = "private"
+        context[7] = context.META = context.channel_name = "own"
+        del context.tenant
+        assert context.tenant == context.channels_scope["django_request"].tenant == "acme"
+        context.tenant = "again"
+        del context.gone, context["other"], context.META
+        with pytest.raises(KeyError):
+            del context["other"]
+        return f"{context.tenant} {context.user} {context.method}"
+
+    @staticmethod
     def resolve_has(root, info):
         return "tenant" in info.context and "other" not in info.context
 
     @staticmethod
-    def resolve_inside(root, info):
-        return hasattr(info.context, "_inside")
+    def resolve_added(root, info):
+        return hasattr(info.context, "_added")
 
 
 async def test_what_middleware_puts_on_the_request_is_there(settings):
@@ -436,6 +457,24 @@ async def test_what_middleware_puts_on_the_request_is_there(settings):
     settings.MIDDLEWARE = [f"{__name__}.tenants"]
 
     answer = await AsyncClient().post(
-        "/tenant/", {"query": "{ tenant has inside }"}, content_type=JSON
+        "/tenant/", {"query": "{ tenant has added }"}, content_type=JSON
     )
-    assert answer.json() == {"data": {"tenant": "acme", "has": True, "inside": False}}
+    assert answer.json() == {"data": {"tenant": "acme", "has": True, "added": True}}
+
+
+@pytest.mark.parametrize("is_sync", [False, True])
+async def test_what_a_resolver_sets_is_there_for_middleware_and_for_no_other_operation(
+    settings, is_sync
+):
+    cls = SyncGraphqlView if is_sync else GraphqlView
+    view = cls.as_view(schema=graphene.Schema(query=Tenant), max_batch_size=2)
+    settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": [path("tenant/", csrf_exempt(view))]})
+    settings.MIDDLEWARE = [f"{__name__}.tenants"]
+
+    batch = [{"query": "{ set }"}, {"query": "{ tenant has }"}]
+    answer = await AsyncClient().post("/tenant/", batch, content_type=JSON)
+    [one, other] = [each["data"] for each in answer.json()]
+    assert one == {"set": "again ada POST"}
+    assert other == {"tenant": "acme", "has": True}
+    assert answer["X-Left"] == "again,set,privat,None,{'REQU"
+    assert answer["X-User"] == "ada"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import isawaitable
 from typing import Any
 
 import graphene
@@ -14,6 +15,7 @@ from channels_graphql_ws import (
     GraphqlProtocolTypeRouter,
     GraphqlView,
     GraphqlWsConsumer,
+    Subscription,
 )
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.testing import GraphqlHttpClient, GraphqlWebsocketCommunicator
@@ -27,7 +29,19 @@ class Debugged(Query):
     debug = graphene.Field(DjangoDebug, name="_debug")
 
 
+class OnSaid(Subscription):
+    text = graphene.String()
+
+    def publish(self: Any, info: Any) -> Any:
+        return {"text": self}
+
+
+class Subscriptions(graphene.ObjectType):
+    said = OnSaid.Field()
+
+
 schema = graphene.Schema(query=Query)
+live = graphene.Schema(query=Query, subscription=Subscriptions)
 debugged = graphene.Schema(query=Debugged)
 
 
@@ -76,6 +90,72 @@ def test_the_same_setting_makes_the_same_engine() -> None:
         assert engine_of(GraphqlHttpConsumer()) is first
 
 
+class Counting:
+    """Notes of one client what must not count for others."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def resolve(self, next: Any, root: Any, info: Any, **arguments: Any) -> Any:
+        self.number += 1
+        value = next(root, info, **arguments)
+        return f"{value} {self.number}" if isinstance(value, str) else value
+
+
+class CountingLater(Counting):
+    """The same as a coroutine function."""
+
+    async def resolve(self, next: Any, root: Any, info: Any, **arguments: Any) -> Any:
+        number = self.number = self.number + 1
+        value = next(root, info, **arguments)
+        return f"{await value if isawaitable(value) else value} {number}"
+
+
+class Spoken:
+    """Has no `resolve`."""
+
+    def __call__(self, next: Any, root: Any, info: Any, **arguments: Any) -> Any:
+        return f"{next(root, info, **arguments)} spoken"
+
+
+async def two_fields(application: Any) -> Any:
+    answer = await GraphqlHttpClient(application).execute("{ a: hello b: hello }")
+    return list((answer.data or {}).values())
+
+
+@pytest.mark.parametrize("middleware", [Counting, CountingLater])
+async def test_each_operation_has_objects_of_its_own(middleware: Any) -> None:
+    with override_settings(GRAPHENE={"SCHEMA": schema, "MIDDLEWARE": [middleware]}):
+        application = GraphqlHttpConsumer.as_asgi()
+        for _ in range(2):
+            assert await two_fields(application) == ["Hello! 1", "Hello! 2"]
+
+
+async def test_events_have_that_of_their_subscription() -> None:
+    with override_settings(GRAPHENE={"SCHEMA": live, "MIDDLEWARE": [Counting]}):
+        application = GraphqlProtocolTypeRouter(middleware_stack=None)
+        async with GraphqlWebsocketCommunicator(application, "/graphql/") as socket:
+            for _ in range(2):
+                async with socket.subscribe("subscription { said { text } }") as events:
+                    texts = []
+                    for _ in range(2):
+                        await OnSaid.broadcast(payload="a")
+                        texts.append(((await anext(events)).data or {})["said"]["text"])
+                    # `said` counts, too.
+                    assert texts == ["a 2", "a 4"]
+
+
+async def test_an_object_without_resolve_and_a_context_of_another_kind_have_one_for_all() -> None:
+    class Own(GraphqlHttpConsumer):
+        def get_context(self, context: Any) -> Any:
+            return {}
+
+    with override_settings(GRAPHENE={"SCHEMA": schema, "MIDDLEWARE": [Spoken, Counting]}):
+        application = Own.as_asgi()
+        assert await two_fields(application) == ["Hello! spoken 1", "Hello! spoken 2"]
+        assert await two_fields(application) == ["Hello! spoken 3", "Hello! spoken 4"]
+
+
 def test_without_a_schema_anywhere_the_text_names_the_setting() -> None:
     with pytest.raises(TypeError, match="name it in the setting GRAPHENE"):
         GraphqlView.as_view()
@@ -92,5 +172,6 @@ def test_the_debug_panel_has_its_middleware_while_debugging(
         schema = served
 
     with override_settings(DEBUG=debug):
-        middleware = engine_of(View()).settings.middleware or []
-    assert any(isinstance(each, DjangoDebugMiddleware) for each in middleware) is has_panel
+        middleware: Any = engine_of(View()).settings.middleware or []
+    classes = [each.cls for each in middleware]
+    assert classes == ([DjangoDebugMiddleware] if has_panel else [])
