@@ -80,7 +80,7 @@ def value_of_middleware(request: HttpRequest | None, name: object) -> Any:
     """Return what middleware or a decorator has put on Django's request; `MISSING` if nothing."""
     if request is None or name == _ORIGINALS:
         return MISSING
-    attributes: Mapping[Any, Any] = vars(request)
+    attributes: Any = vars(request)
     originals = attributes.get(_ORIGINALS, {})
     return originals[name] if name in originals else attributes.get(name, MISSING)
 
