@@ -1,11 +1,59 @@
-"""Close expired database connections that coroutines use (CONN_MAX_AGE)."""
+"""Close expired database connections (CONN_MAX_AGE), and none with a transaction under way."""
 
 from __future__ import annotations
 
 import time
+from functools import partial
+from typing import Any
 
 from asgiref.sync import SyncToAsync
-from django.db import close_old_connections
+from django.db import connections
+
+
+def close_old_connections() -> None:
+    """Close the connections of this thread that have expired or are broken.
+
+    Django's own function, which Channels calls before and after each call in a thread, takes a
+    transaction under way for an autocommit that was not restored, and closes that connection,
+    too. In a thread of somebody else's, such as that of a request with ATOMIC_REQUESTS or of a
+    test case, this would lose what was written.
+    """
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+
+
+def keep_transactions() -> list[Any]:
+    """Let nobody close connections of this thread while they have a transaction under way.
+
+    Whatever is called by Channels' `database_sync_to_async` would do it.
+
+    Returns:
+        The connections that have one now.
+    """
+    kept = [each for each in connections.all(initialized_only=True) if each.in_atomic_block]
+    for connection in kept:
+        vars(connection)["close_if_unusable_or_obsolete"] = partial(_close, connection)
+    return kept
+
+
+def _close(connection: Any) -> None:
+    """Do as Django does, unless there is a transaction."""
+    if not connection.in_atomic_block:
+        type(connection).close_if_unusable_or_obsolete(connection)
+
+
+class DatabaseCall(SyncToAsync[Any, Any]):
+    """Calls a function in a thread, between two looks for connections to close."""
+
+    def thread_handler(self, loop: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call it (asgiref)."""
+        close_old_connections()
+        try:
+            handle: Any = super().thread_handler
+            return handle(loop, *args, **kwargs)
+        finally:
+            close_old_connections()
 
 
 class AsyncConnections:

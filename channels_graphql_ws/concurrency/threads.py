@@ -11,9 +11,9 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import asgiref.sync
-from channels.db import database_sync_to_async
 
 from channels_graphql_ws.concurrency import fairness
+from channels_graphql_ws.concurrency.database import DatabaseCall
 from channels_graphql_ws.concurrency.fairness import FairQueue, Place
 from channels_graphql_ws.concurrency.pool import Pool
 from channels_graphql_ws.concurrency.thread_loop import lent
@@ -163,11 +163,11 @@ async def in_thread(
         workers is OPERATIONS and operations_in_request_thread.get()
     ):
         running = _ThreadCall(call, dispose, loop)
-        return await _result(running, database_sync_to_async(running.run)())
+        return await _result(running, DatabaseCall(running.run)())
     place = await workers.queue.enter(fairness.owner())
     running = _ThreadCall(call, dispose, loop, place)
     pool: Any = workers.pool
-    run = database_sync_to_async(running.run, thread_sensitive=False, executor=pool)
+    run = DatabaseCall(running.run, thread_sensitive=False, executor=pool)
     return await _result(running, run())
 
 

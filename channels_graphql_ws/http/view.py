@@ -19,6 +19,7 @@ from django.utils.functional import LazyObject, empty
 from django.views import View
 
 from channels_graphql_ws.client_log import lines_of_process
+from channels_graphql_ws.concurrency.database import keep_transactions
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.concurrency.threads import (
     RequestThread,
@@ -177,6 +178,7 @@ class SyncGraphqlView(_DjangoView):
 
     def get(self, request: http.HttpRequest, **path_params: Any) -> http.HttpResponseBase:
         """Serve one request."""
+        keep_transactions()
         return async_to_sync(self._answer)(request, path_params)
 
     post = put = delete = get
@@ -230,6 +232,8 @@ class _Source:
             raise too_large(limit)
 
     def _read(self, request: HttpRequest) -> None:
+        # A resolver may call Channels' `database_sync_to_async`, or its `login`.
+        keep_transactions()
         if request.media_type.name == "multipart/form-data":
             # Django closes the files with its own request.
             request.take_form(self._request.POST, self._request.FILES)

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, get_user_model
 from django.contrib.sessions.backends.base import SessionBase
@@ -25,6 +24,7 @@ from django.core.cache import caches
 from django.db import connections, router
 from django.utils import timezone
 
+from channels_graphql_ws.concurrency.database import DatabaseCall
 from channels_graphql_ws.concurrency.threads import context_of_nobody, in_thread
 from channels_graphql_ws.operations.revocation import (
     REVOKED,
@@ -245,7 +245,7 @@ async def refuted(claims: Collection[Claim]) -> Collection[Claim]:
         claims = await in_thread(partial(look_up, claims))
     # Coroutines have their database connection in one thread. If what they see there is not
     # committed, as in a test case of Django, no other thread sees it.
-    return await database_sync_to_async(look_up)(claims) if claims else claims
+    return await DatabaseCall(look_up)(claims) if claims else claims
 
 
 def is_in_memory() -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from asgiref.sync import AsyncToSync, sync_to_async
-from django.db import connections
 
+from channels_graphql_ws.concurrency.database import keep_transactions
 from channels_graphql_ws.concurrency.threads import sync_in_callers_thread
 
 _asgiref: Any = AsyncToSync
@@ -33,17 +32,8 @@ def in_transaction_of_test(application: Any) -> Any:
 
 def _keep_connections() -> bool:
     """Let nobody close the connections of a `TestCase`; return whether one runs in this thread."""
-    kept = [each for each in connections.all(initialized_only=True) if _is_of_test_case(each)]
-    for connection in kept:
-        vars(connection)["close_if_unusable_or_obsolete"] = partial(_close, connection)
-    return bool(kept)
+    return any(map(_is_of_test_case, keep_transactions()))
 
 
 def _is_of_test_case(connection: Any) -> bool:
     return any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
-
-
-def _close(connection: Any) -> None:
-    """Do as Django does, unless the connection has the transaction of a test."""
-    if not _is_of_test_case(connection):
-        type(connection).close_if_unusable_or_obsolete(connection)

@@ -16,7 +16,7 @@ from channels_graphql_ws.testing import (
     GraphqlWsClient,
     GraphqlWsTransport,
 )
-from channels_graphql_ws.testing.transaction import _close, in_transaction_of_test
+from channels_graphql_ws.testing.transaction import in_transaction_of_test
 
 
 def names() -> list[str]:
@@ -93,16 +93,3 @@ class PlainTests(SimpleTestCase):
 
 async def test_an_application_is_left_as_it_is_on_an_event_loop_of_its_own() -> None:
     assert in_transaction_of_test(consumer) is consumer
-
-
-def test_connections_without_the_transaction_of_a_test_are_closed_as_ever() -> None:
-    class Connection:
-        atomic_blocks = (object(),)
-        is_closed = False
-
-        def close_if_unusable_or_obsolete(self) -> None:
-            self.is_closed = True
-
-    connection = Connection()
-    _close(connection)
-    assert connection.is_closed

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import graphene
 import pytest
+from channels.db import database_sync_to_async
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import User
 from django.db import DEFAULT_DB_ALIAS, connection, connections, transaction
@@ -27,6 +30,7 @@ from graphene_django.utils.testing import GraphQLTestCase, GraphQLTransactionTes
 
 import library_schema
 from channels_graphql_ws import GraphqlView, SyncGraphqlView
+from file_database import file_database
 from testapp.models import Author, Book
 
 SESSIONS = [
@@ -44,13 +48,32 @@ class Fail(graphene.Mutation):
         raise ValueError("after all")
 
 
+class AddByChannels(graphene.Mutation):
+    """Does it as documentation of Channels says."""
+
+    book = graphene.Field(library_schema.BookType)
+
+    class Arguments:
+        title = graphene.String()
+
+    @staticmethod
+    async def mutate(_root: Any, _info: Any, title: str) -> Any:
+        return {"book": await database_sync_to_async(Book.objects.create)(title=title)}
+
+
 class Mutation(library_schema.Mutation):
     fail = Fail.Field()
+    add_by_channels = AddByChannels.Field()
 
 
 class Query(library_schema.Query):
     me = graphene.String()
     in_atomic_block = graphene.Boolean()
+    by_channels = graphene.Int()
+
+    @staticmethod
+    async def resolve_by_channels(_root: Any, _info: Any) -> int:
+        return await database_sync_to_async(Book.objects.count)()
 
     @staticmethod
     def resolve_me(_root: Any, info: Any) -> str:
@@ -266,3 +289,39 @@ def test_a_mutation_with_errors_is_rolled_back_where_requests_are_atomic(where: 
         assert Book.objects.count() == 1
         is_atomic = ask(client, "{ inAtomicBlock }", where).json()["data"]["inAtomicBlock"]
         assert is_atomic is (where == "/sync/")
+
+
+@pytest.fixture
+def own_connections(tmp_path: Path, django_db_blocker: Any) -> Iterator[None]:
+    """A database that connections can be closed of: one in memory lives on."""
+    with file_database(tmp_path / "db.sqlite3", django_db_blocker, "testapp"):
+        yield
+
+
+@pytest.mark.usefixtures("own_connections", "atomic_requests")
+def test_the_transaction_of_a_request_is_kept_to_its_end() -> None:
+    with settings:
+        client = Client()
+        for name in ("addBook", "addByChannels"):
+            mutation = f'mutation {{ {name}(title: "{name}") {{ book {{ title }} }} }}'
+            answer = ask(client, mutation, "/sync/").json()
+            assert answer == {"data": {name: {"book": {"title": name}}}}
+            assert Book.objects.filter(title=name).exists()
+        assert ask(client, "mutation { fail { ok } }", "/sync/").json()["errors"]
+        assert not Author.objects.filter(name="Nobody").exists()
+        query = client.get("/sync/", {"query": "{ byChannels }"}).json()
+        assert query == {"data": {"byChannels": 2}}
+
+
+@pytest.mark.usefixtures("own_connections")
+@pytest.mark.parametrize("where", ["/graphql/", "/sync/"])
+def test_the_transaction_of_a_test_is_kept_to_its_end(where: str) -> None:
+    with settings:
+        with transaction.atomic():
+            for name in ("addBook", "addByChannels"):
+                mutation = f'mutation {{ {name}(title: "{name}") {{ book {{ title }} }} }}'
+                answer = ask(Client(), mutation, where).json()
+                assert answer == {"data": {name: {"book": {"title": name}}}}
+            assert Book.objects.count() == 2
+            transaction.set_rollback(True)
+        assert not Book.objects.exists()

@@ -1,0 +1,56 @@
+"""Database connections are closed when they have expired, and not inside of a transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from channels_graphql_ws.concurrency import database
+
+
+class Connection:
+    """A connection of one thread."""
+
+    def __init__(self, *, in_atomic_block: bool) -> None:
+        self.in_atomic_block = in_atomic_block
+        self.looked_at = 0
+
+    def close_if_unusable_or_obsolete(self) -> None:
+        self.looked_at += 1
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Two connections, the first with a transaction."""
+    found = [Connection(in_atomic_block=True), Connection(in_atomic_block=False)]
+
+    class Handler:
+        def all(self, *, initialized_only: bool) -> Any:
+            assert initialized_only
+            return found
+
+    monkeypatch.setattr(database, "connections", Handler())
+    return found
+
+
+def test_only_connections_without_a_transaction_are_looked_at(connections: list[Any]) -> None:
+    database.close_old_connections()
+    assert [each.looked_at for each in connections] == [0, 1]
+
+
+def test_others_cannot_close_one_with_a_transaction_either(connections: list[Any]) -> None:
+    atomic, plain = connections
+    assert database.keep_transactions() == [atomic]
+    for each in connections:
+        each.close_if_unusable_or_obsolete()
+    assert (atomic.looked_at, plain.looked_at) == (0, 1)
+    atomic.in_atomic_block = False
+    atomic.close_if_unusable_or_obsolete()
+    assert atomic.looked_at == 1
+
+
+async def test_a_call_looks_before_and_after(connections: list[Any]) -> None:
+    _, plain = connections
+    assert await database.DatabaseCall(lambda: plain.looked_at)() == 1
+    assert plain.looked_at == 2
