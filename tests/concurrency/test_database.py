@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.core import mail
 
 from channels_graphql_ws.concurrency import database
 
@@ -15,6 +17,10 @@ class Connection:
     def __init__(self, *, in_atomic_block: bool) -> None:
         self.in_atomic_block = in_atomic_block
         self.looked_at = 0
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
     def close_if_unusable_or_obsolete(self) -> None:
         self.looked_at += 1
@@ -54,3 +60,17 @@ async def test_a_call_looks_before_and_after(connections: list[Any]) -> None:
     _, plain = connections
     assert await database.DatabaseCall(lambda: plain.looked_at)() == 1
     assert plain.looked_at == 2
+
+
+@pytest.mark.parametrize("in_tests", [True, False])
+async def test_while_tests_run_threads_of_our_own_keep_no_connections(
+    connections: list[Any], monkeypatch: pytest.MonkeyPatch, in_tests: bool
+) -> None:
+    """A test runner could not destroy their database."""
+    if not in_tests:
+        monkeypatch.delattr(mail, "outbox")
+    with ThreadPoolExecutor() as pool:
+        await database.DatabaseCall(lambda: None, thread_sensitive=False, executor=pool)()
+    assert [each.closed for each in connections] == [0, int(in_tests)]
+    await database.DatabaseCall(lambda: None)()
+    assert [each.closed for each in connections] == [0, int(in_tests)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import graphene
 import pytest
+from django.core import mail
 from django.db import OperationalError, connections
 from django.db.backends.signals import connection_created
 from django.db.backends.sqlite3.base import DatabaseWrapper
@@ -156,6 +157,8 @@ def opened(library: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]
 
     monkeypatch.setattr(DatabaseWrapper, "is_usable", is_usable)
     monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", None)
+    # While tests run, threads keep no connections.
+    monkeypatch.delattr(mail, "outbox")
     connection_created.connect(created)
     yield made
     connection_created.disconnect(created)
