@@ -369,7 +369,12 @@ class SharedMember:
         """Begin: with the `initial` hook if there is one, then with what came meanwhile."""
         if not self._ended:
             first = first_event(self._plan, self._continuity)
-            self._start(None if first is None else self._send_first(first))
+            if first is not None:
+                self._start(self._send_first(first))
+            elif self._replay or self._finishing or len(self._backlog):
+                self._start(None)
+            else:
+                self._busy = False
 
     @property
     def name(self) -> str:
@@ -440,7 +445,8 @@ class SharedMember:
         try:
             if first is not None:
                 yield from first
-            yield from self._send_missed()
+            if self._replay:
+                yield from self._send_missed()
             while not self._ended and (result := self._backlog.take()) is not None:
                 yield from self._send(result)
             if self._finishing and not self._ended:
