@@ -430,6 +430,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             await self._refuse_for_now(error)
             return
         pace = Pace(self.max_messages_per_second)
+        tokens, busy = pace.most, 0.0
         while True:
             event = await self._receiver()
             started = monotonic()
@@ -440,10 +441,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
                     await waiting
             elif not await self._take_event(event, messages):
                 break
-            pace.tokens -= 1
-            pace.busy += monotonic() - started
-            if pace.busy > SLICE or pace.tokens < 0:
-                await pace.give_way()
+            tokens -= 1
+            busy += monotonic() - started
+            if busy > SLICE or tokens < 0:
+                tokens, busy = await pace.give_way(tokens), 0.0
 
     async def _refuse_for_now(self, error: ChannelLayerUnavailableError) -> None:
         """Refuse a handshake: the connection has handlers, and no channel that reaches them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import sleep
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -17,39 +18,43 @@ class Pace:
     """Slows down the reading of one client; never refuses anything.
 
     A server hands over all frames that have arrived at once, and no other client is served
-    meanwhile. The caller counts, as a call for each frame would take longer:
+    meanwhile. The caller counts, in variables of its own, as anything else would take longer:
 
-        pace.tokens -= 1
-        pace.busy += seconds_of_work
-        if pace.busy > SLICE or pace.tokens < 0:
-            await pace.give_way()
+        tokens -= 1
+        busy += seconds_of_work
+        if busy > SLICE or tokens < 0:
+            tokens, busy = await pace.give_way(tokens), 0.0
 
     Args:
         rate: messages a second, in the long run; `None` for any number.
 
     Attributes:
-        tokens: messages that the client may send at once.
-        busy: seconds of work since others were served.
+        most: messages that the client may send at once; it begins with as many tokens.
     """
 
-    __slots__ = ("_filled_at", "_rate", "busy", "tokens")
+    __slots__ = ("_filled_at", "_rate", "most")
 
     def __init__(self, rate: float | None) -> None:
         self._rate = rate
         self._filled_at = monotonic()
-        self.tokens = float("inf") if rate is None else rate * BURST_SECONDS
-        self.busy = 0.0
+        self.most = inf if rate is None else rate * BURST_SECONDS
 
-    async def give_way(self) -> None:
-        """Let other clients be served, and wait if this one is too fast."""
-        self.busy = 0.0
-        await sleep(self._excess() if self.tokens < 0 else 0)
+    async def give_way(self, tokens: float) -> float:
+        """Let other clients be served, and wait if this one is too fast.
 
-    def _excess(self) -> float:
-        """Return how many seconds the client is too early."""
-        assert self._rate is not None, "without a rate there are always tokens"
-        now = monotonic()
-        earned = (now - self._filled_at) * self._rate
-        self.tokens = min(self.tokens + earned, self._rate * BURST_SECONDS)
-        self._filled_at = now
-        return max(0.0, -self.tokens / self._rate)
+        Args:
+            tokens: messages that it may still send at once; below 0, it is.
+
+        Returns:
+            How many it may send now.
+        """
+        excess = 0.0
+        if tokens < 0:
+            assert self._rate is not None, "without a rate there are always tokens"
+            now = monotonic()
+            earned = (now - self._filled_at) * self._rate
+            self._filled_at = now
+            tokens = min(tokens + earned, self.most)
+            excess = max(0.0, -tokens / self._rate)
+        await sleep(excess)
+        return tokens

@@ -34,33 +34,34 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-async def send(pace: Pace, count: int) -> None:
+async def send(pace: Pace, tokens: float, count: int) -> float:
     for _ in range(count):
-        pace.tokens -= 1
-        if pace.tokens < 0:
-            await pace.give_way()
+        tokens -= 1
+        if tokens < 0:
+            tokens = await pace.give_way(tokens)
+    return tokens
 
 
 async def test_a_silent_client_may_send_a_burst_and_then_its_rate(clock: Clock) -> None:
     pace = Pace(10)
-    await send(pace, 10 * BURST_SECONDS)
+    tokens = await send(pace, pace.most, 10 * BURST_SECONDS)
     assert clock.slept == []
-    await send(pace, 20)
+    tokens = await send(pace, tokens, 20)
     assert clock.now == pytest.approx(2)
     # What it has not sent it may send later, up to a burst.
     clock.now += 1_000
     clock.slept.clear()
-    await send(pace, 10 * BURST_SECONDS)
+    tokens = await send(pace, tokens, 10 * BURST_SECONDS)
     assert sum(clock.slept) == 0
-    await send(pace, 10)
+    await send(pace, tokens, 10)
     assert sum(clock.slept) == pytest.approx(1, abs=0.2)
 
 
 async def test_without_a_rate_nobody_is_too_fast(clock: Clock) -> None:
     pace = Pace(None)
-    await send(pace, 100_000)
+    tokens = await send(pace, pace.most, 100_000)
     assert clock.slept == []
-    await pace.give_way()
+    assert await pace.give_way(tokens) == tokens
     assert clock.slept == [0]
 
 
