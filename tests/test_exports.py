@@ -446,6 +446,7 @@ def test_a_consumer_behaves_as_it_always_did_unless_it_is_told(name: str, defaul
         ("max_bytes_in_flight", None),
         ("max_operations_per_connection", None),
         ("max_unsent_bytes", None),
+        ("max_queued_bytes", None),
         ("max_messages_per_second", None),
         ("max_connections_per_user", None),
         ("max_connections_per_address", None),

@@ -19,6 +19,7 @@ from channels_graphql_ws.operations.transactions import AtomicMutations
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.signals import ClientSignal
 from channels_graphql_ws.subscription.declaration import GapPolicy
+from channels_graphql_ws.subscription.queue import QueuedBytes
 from channels_graphql_ws.subscription.runs import Lease, Run, RunOwner
 from channels_graphql_ws.subscription.signals import SubscriptionSignals
 from channels_graphql_ws.subscription.single import Member
@@ -79,7 +80,13 @@ class Client(Member, Protocol):
 
 
 class Session(Protocol):
-    """What the engine asks of a connection's consumer."""
+    """What the engine asks of a connection's consumer.
+
+    Attributes:
+        queued: counts the bytes of events that wait for the client.
+    """
+
+    queued: QueuedBytes
 
     def hub(self) -> Hub:
         """Return the hub.

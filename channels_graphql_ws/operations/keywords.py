@@ -38,6 +38,7 @@ class CommonKeywords(TypedDict, total=False):
     max_fields_executed: int | None
     max_introspection_depth: int | None
     max_operations_per_connection: int | None
+    max_queued_bytes: int | None
     max_result_size: int | None
     max_root_fields: int | None
     max_tokens: int | None

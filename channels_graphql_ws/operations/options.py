@@ -187,6 +187,12 @@ class OperationOptions:
     """Notifications that may wait for one subscription, see also
     `Subscription.notification_queue_limit`."""
 
+    max_queued_bytes: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 16_777_216
+    """Bytes of notifications, or of results that are shared, that may wait for all
+    subscriptions of one WebSocket, or of one operation over HTTP. Beyond that, the
+    `notification_queue_policy` decides as it does when a queue is full; one that is alone may
+    be larger. `None`: no limit."""
+
     gap_policy: GapPolicy = "tell"
     """What becomes of subscriptions some of whose events were lost for good, unless their
     class has a `gap_policy` of its own: "tell", "end", "close" or "ignore"."""

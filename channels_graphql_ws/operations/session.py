@@ -64,6 +64,7 @@ from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import drain_all
 from channels_graphql_ws.signals import ClientSignal, ConnectionSignals
+from channels_graphql_ws.subscription.queue import QueuedBytes
 from channels_graphql_ws.subscription.runs import Run, RunOwner
 from channels_graphql_ws.tracing import Tracer, tracing
 
@@ -77,6 +78,7 @@ class Endpoint(Protocol):
     """The consumer or view, as far as its operations need it."""
 
     channel_layer_alias: str
+    max_queued_bytes: int | None
     max_waiting_documents: int | None
     resolve_sync_in_threads: bool | None
     revalidate_every: float | None
@@ -219,6 +221,7 @@ class EndpointSession:
         "_observer",
         "connection_params",
         "engine",
+        "queued",
         "scope",
     )
 
@@ -236,6 +239,7 @@ class EndpointSession:
         signals = signals or signals_of(endpoint)
         alias = endpoint.channel_layer_alias
         self._lent = Lent(alias, channel_name, signals, is_closed=is_closed)
+        self.queued = QueuedBytes(endpoint.max_queued_bytes)
         self.connection_params: Mapping[str, Any] = {}
         self._endpoint = endpoint
         self.scope = scope

@@ -273,6 +273,7 @@ class Subscribing:
             hub,
             groups,
             queue_limit=self._queue_limit(execution),
+            queued=session.queued,
             format_error=session.format_error,
             id=client.request.id,
         )
@@ -286,12 +287,14 @@ class Subscribing:
         key: SharingKey,
     ) -> SharedMember:
         limit = self._queue_limit(execution)
-        subscriber = self._shared.get(key, lambda: self._execution_for_all(asked, key), limit)
+        subscriber = self._shared.get(
+            key, lambda: self._execution_for_all(asked, key), limit, session.queued.limit
+        )
         return SharedMember(
             subscriber,
             execution,
             client,
-            queue_for(execution.subscription_class, limit),
+            queue_for(execution.subscription_class, limit, session.queued),
             format_error=session.format_error,
             id=client.request.id,
         )

@@ -76,6 +76,15 @@ class Notification:
         notification._again = partial(deepcopy, notification._first.pop())
         return notification
 
+    @property
+    def size(self) -> int:
+        """The bytes of the payload."""
+        return len(self._data)
+
+    def waits(self) -> None:
+        """Keep the bytes alone: decoded, some payloads take twenty times as many."""
+        self._first.clear()
+
     def payload(self) -> Any:
         """Return an object that no other execution has: `publish` may change it."""
         if self._again is not None:

@@ -45,6 +45,9 @@ class LostEvents:
 
     origin: Origin | None = None
 
+    size: Final = 0
+    """There is no payload."""
+
     def __init__(self, missed: int | None, serial: int) -> None:
         self.missed = missed
         self.serial = serial
@@ -56,6 +59,9 @@ class LostEvents:
 
     def payload(self) -> None:
         """Return nothing: there is no event."""
+
+    def waits(self) -> None:
+        """Nothing: there is no payload."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,14 @@ class Queued(Protocol):
     @coalesce_key.setter
     def coalesce_key(self, key: CoalesceKey) -> None: ...
 
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes while it waits; always the same number."""
+        ...
+
+    def waits(self) -> None:
+        """It goes into a queue: keep no more than its size says."""
+
     def payload(self) -> Any:
         """Return the payload."""
         ...
@@ -74,8 +82,35 @@ drops = DropLog()
 """All notifications that this process has dropped."""
 
 
+class QueuedBytes:
+    """What waits in the queues of all subscriptions of one client.
+
+    Args:
+        limit: bytes; `None` for any number. A single one may be larger.
+
+    Attributes:
+        limit: the same.
+        size: bytes that wait.
+    """
+
+    __slots__ = ("limit", "size")
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+        self.size = 0
+
+    def has_room(self, size: int) -> bool:
+        """Return whether so many bytes more may wait."""
+        return self.limit is None or not self.size or self.size + size <= self.limit
+
+
 class NotificationQueue(Generic[T]):
     """Notifications in the order in which they came; in a full one, the oldest is dropped.
+
+    Args:
+        name: of the subscription class.
+        limit: how many may wait.
+        queued: counts the bytes of all queues of the client; `None` for one of its own.
 
     Attributes:
         dropped: how many were.
@@ -83,7 +118,16 @@ class NotificationQueue(Generic[T]):
         on_drop: is called with the number of those that are dropped, unless it is `None`.
     """
 
-    __slots__ = ("_limit", "_name", "_waiting", "dropped", "missed", "on_drop")
+    __slots__ = (
+        "_limit",
+        "_name",
+        "_queued",
+        "_size",
+        "_waiting",
+        "dropped",
+        "missed",
+        "on_drop",
+    )
 
     tells_of_gaps = True
     """Whether dropping is a loss, and not what the policy is for."""
@@ -94,12 +138,13 @@ class NotificationQueue(Generic[T]):
     silent_limit = 1
     """The highest limit that deserves no warning: "only the latest" is its purpose."""
 
-    def __init__(self, name: str, limit: int) -> None:
-        """Take the name of the subscription class, and how many may wait."""
+    def __init__(self, name: str, limit: int, queued: QueuedBytes | None = None) -> None:
         self.dropped = self.missed = 0
         self.on_drop: Callable[[int], None] | None = None
         self._name = name
         self._limit = limit
+        self._queued = QueuedBytes() if queued is None else queued
+        self._size = 0
         # An empty deque has room for 64, in each of thousands of idle subscriptions.
         self._waiting: deque[T] | None = None
 
@@ -107,14 +152,15 @@ class NotificationQueue(Generic[T]):
         """Take a notification; return whether the subscription may go on."""
         if self._waiting is None:
             self._waiting = deque()
-        if len(self._waiting) >= self._limit:
+        notification.waits()
+        if len(self._waiting) >= self._limit or not self._queued.has_room(notification.size):
             return self._overflow(self._waiting, notification)
-        self._waiting.append(notification)
+        self._waiting.append(self._charged(notification))
         return True
 
     def take(self) -> T | None:
         """Return the next notification, or `None`."""
-        return self._waiting.popleft() if self._waiting else None
+        return self._released(self._waiting.popleft()) if self._waiting else None
 
     def __len__(self) -> int:
         """Return how many wait. May be called from any thread."""
@@ -124,12 +170,39 @@ class NotificationQueue(Generic[T]):
     def clear(self) -> None:
         """Forget all of them."""
         self._waiting = None
+        self._release_all()
 
     def _overflow(self, waiting: deque[T], notification: T) -> bool:
-        waiting.popleft()
-        waiting.append(notification)
-        self._drop(1)
+        waiting.append(self._charged(notification))
+        dropped = 0
+        while self._is_over(len(waiting)):
+            self._released(waiting.popleft())
+            dropped += 1
+        self._drop(dropped)
         return True
+
+    def _is_over(self, number: int) -> bool:
+        """Return whether one of so many has to give way."""
+        if number > self._limit:
+            return True
+        queued = self._queued
+        is_alone = number == 1 and queued.size == self._size
+        is_too_large = queued.limit is not None and queued.size > queued.limit
+        return bool(number) and is_too_large and not is_alone
+
+    def _charged(self, notification: T) -> T:
+        self._size += notification.size
+        self._queued.size += notification.size
+        return notification
+
+    def _released(self, notification: T) -> T:
+        self._size -= notification.size
+        self._queued.size -= notification.size
+        return notification
+
+    def _release_all(self) -> None:
+        self._queued.size -= self._size
+        self._size = 0
 
     def _drop(self, number: int) -> None:
         self.dropped += number
@@ -186,8 +259,10 @@ class CoalescingQueue(NotificationQueue[T]):
 
     tells_of_gaps = False
 
-    def __init__(self, name: str, limit: int, hook: Hook) -> None:
-        super().__init__(name, limit)
+    def __init__(
+        self, name: str, limit: int, hook: Hook, queued: QueuedBytes | None = None
+    ) -> None:
+        super().__init__(name, limit, queued)
         self._hook = hook
         self._by_key: OrderedDict[Hashable, T] | None = None
 
@@ -196,16 +271,24 @@ class CoalescingQueue(NotificationQueue[T]):
         if self._by_key is None:
             self._by_key = OrderedDict()
         key = self._key(notification)
+        notification.waits()
         # One that is not to be coalesced has a key that nothing else is equal to.
-        self._by_key[object() if key is None else key] = notification
-        if len(self._by_key) > self._limit:
-            self._by_key.popitem(last=False)
-            self._drop(1)
+        key = object() if key is None else key
+        replaced = self._by_key.get(key)
+        if replaced is not None:
+            self._released(replaced)
+        self._by_key[key] = self._charged(notification)
+        dropped = 0
+        while self._is_over(len(self._by_key)):
+            self._released(self._by_key.popitem(last=False)[1])
+            dropped += 1
+        if dropped:
+            self._drop(dropped)
         return True
 
     def take(self) -> T | None:
         """Return the next notification, or `None`."""
-        return self._by_key.popitem(last=False)[1] if self._by_key else None
+        return self._released(self._by_key.popitem(last=False)[1]) if self._by_key else None
 
     def __len__(self) -> int:
         """Return how many wait. May be called from any thread."""
@@ -215,6 +298,7 @@ class CoalescingQueue(NotificationQueue[T]):
     def clear(self) -> None:
         """Forget all of them."""
         self._by_key = None
+        self._release_all()
 
     def _key(self, notification: T) -> Hashable:
         """Ask the hook, once for all subscriptions of this process."""
@@ -243,10 +327,18 @@ _QUEUES: Final[dict[QueuePolicy, type[NotificationQueue[Any]]]] = {
 }
 
 
-def queue_for(subscription_class: type[Subscription], limit: int) -> NotificationQueue[Any]:
-    """Make the queue that a subscription class has chosen."""
+def queue_for(
+    subscription_class: type[Subscription], limit: int, queued: QueuedBytes | None = None
+) -> NotificationQueue[Any]:
+    """Make the queue that a subscription class has chosen.
+
+    Args:
+        subscription_class: has a policy.
+        limit: how many may wait.
+        queued: counts the bytes of all queues of the client.
+    """
     name = subscription_class.__qualname__
     policy = queue_policy(subscription_class)
     if policy == "coalesce":
-        return CoalescingQueue(name, limit, subscription_class._meta.coalesce)
-    return _QUEUES[policy](name, limit)
+        return CoalescingQueue(name, limit, subscription_class._meta.coalesce, queued)
+    return _QUEUES[policy](name, limit, queued)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import islice
 from math import inf
+from sys import getsizeof
 from typing import Any, Final
 
 from graphql import ExecutionResult
@@ -16,10 +17,12 @@ from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import (
     Formatter,
+    format_error,
     missed_events,
     too_slow,
 )
 from channels_graphql_ws.execution.results import CursorText
+from channels_graphql_ws.json_text import dumps
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import CoalesceKey, Notification
 from channels_graphql_ws.signals import dropped
@@ -42,7 +45,7 @@ from channels_graphql_ws.subscription.hooks import (
     permitted,
     wind_down,
 )
-from channels_graphql_ws.subscription.queue import NotificationQueue
+from channels_graphql_ws.subscription.queue import NotificationQueue, QueuedBytes
 from channels_graphql_ws.subscription.recovery import Restored
 from channels_graphql_ws.subscription.signals import Drops, SubscriptionSignals
 from channels_graphql_ws.subscription.single import (
@@ -69,10 +72,30 @@ DELIVERIES_AT_ONCE: Final = 16
 """Clients that get a result in one run; see also `hub.RUNS_AT_ONCE`."""
 
 
-class SharedResult:
-    """The outcome of one notification, for all that share it."""
+DATA_FOR_TEXT: Final = 16
+"""Bytes that data and errors take in memory for each byte of their text."""
 
-    __slots__ = ("_limit", "_payload", "_result", "_text", "cursor", "gap", "notification")
+
+class SharedResult:
+    """The outcome of one notification, for all that share it.
+
+    Where nothing went wrong, only its text is kept once that was needed: the data may take
+    twenty times as many bytes.
+    """
+
+    __slots__ = (
+        "_end",
+        "_extensions",
+        "_has_errors",
+        "_limit",
+        "_payload",
+        "_result",
+        "_size",
+        "_text",
+        "cursor",
+        "gap",
+        "notification",
+    )
 
     def __init__(
         self,
@@ -84,14 +107,19 @@ class SharedResult:
         limit: int | None = None,
     ) -> None:
         self._limit = limit
-        self._result = result
         self.notification = notification
         self.cursor = cursor
         self.gap = gap
-        if cursor is not None:
-            result.extensions = {**(result.extensions or {}), "cursor": cursor}
+        # They are added to the text: it is made once, and they are not the same for all.
+        own, result.extensions = result.extensions or {}, None
+        self._extensions = own if cursor is None else {**own, "cursor": cursor}
+        self._result: ExecutionResult | None = result
+        self._has_errors = bool(result.errors)
         self._payload: list[Any] = []
         self._text: str | None = None
+        self._end = 0
+        """How much of the text comes before the extensions."""
+        self._size: int | None = None
 
     @property
     def is_event(self) -> bool:
@@ -107,25 +135,38 @@ class SharedResult:
     def coalesce_key(self, key: CoalesceKey) -> None:
         self.notification.coalesce_key = key
 
+    @property
+    def size(self) -> int:
+        """About how many bytes the text takes (the data, if there are errors) and the payload."""
+        if self._size is None:
+            times = DATA_FOR_TEXT if self._has_errors else 1
+            self._size = times * getsizeof(self.text(format_error)) + self.notification.size
+        return self._size
+
+    def waits(self) -> None:
+        """Nothing: to know the size, the text is needed, and all that is kept is in that."""
+
     def text(self, format_error: Formatter) -> str:
         """Return the JSON text. Of errors, each client is told by its own consumer."""
         if self._text is not None:
             return self._text
+        assert self._result is not None, "it is kept as long as there is no text"
         text = encode_result(self._result, format_error, self._limit)
-        if self.cursor is not None:
-            text = CursorText.of(text, self.cursor)
-        if not self._result.errors:
-            self._text = text
+        self._end = len(text) - 1
+        text = self._extended(text, self._extensions)
+        if not self._has_errors:
+            self._text, self._result = text, None
         return text
 
     def text_for_one(self, continuity: Continuity, format_error: Formatter) -> str:
         """Return the JSON text for a client that is told more than the others."""
-        more = continuity.extensions(None)
-        if not more:
-            return self.text(format_error)
-        extensions = {**(self._result.extensions or {}), **more}
-        own = type(self._result)(self._result.data, self._result.errors, extensions)
-        text = encode_result(own, format_error, self._limit)
+        more, text = continuity.extensions(None), self.text(format_error)
+        return self._extended(text, {**self._extensions, **more}) if more else text
+
+    def _extended(self, text: str, extensions: dict[str, Any]) -> str:
+        """Return the text with these extensions, in place of those that it has."""
+        if extensions:
+            text = f'{text[: self._end]},"extensions":{dumps(extensions)}}}'
         return text if self.cursor is None else CursorText.of(text, self.cursor)
 
     def payload(self) -> Any:
@@ -143,6 +184,7 @@ class SharedSubscriber(Subscriber):
         hub: where to listen.
         groups: what to listen to.
         queue_limit: how many notifications may wait.
+        queued: counts their bytes.
         closed: is called, more than once perhaps, when there can be no more members.
     """
 
@@ -152,9 +194,10 @@ class SharedSubscriber(Subscriber):
         hub: Hub,
         groups: Sequence[str],
         queue_limit: int,
+        queued: QueuedBytes,
         closed: Callable[[SharedSubscriber], None],
     ) -> None:
-        super().__init__(plan, hub, queue_limit)
+        super().__init__(plan, hub, queue_limit, queued)
         self.groups = groups
         self._closed = closed
         if history_of_class(plan.subscription_class) is not None:

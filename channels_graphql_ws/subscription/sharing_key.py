@@ -17,6 +17,7 @@ from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.locale import Locale, current_locale
+from channels_graphql_ws.subscription.queue import QueuedBytes
 from channels_graphql_ws.subscription.shared import SharedSubscriber
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
@@ -102,8 +103,16 @@ class SharedSubscribers:
         like: SharingKey,
         plan: Callable[[], EventExecution],
         queue_limit: int,
+        max_bytes: int | None,
     ) -> SharedSubscriber:
-        """Return the shared subscriber of what is alike; make it if there is none."""
+        """Return the shared subscriber of what is alike; make it if there is none.
+
+        Args:
+            like: what they have in common.
+            plan: makes the execution of a new one.
+            queue_limit: how many events may wait to be executed, in a new one.
+            max_bytes: how many bytes of them may.
+        """
         subscriber = self._subscribers.get(like)
         # One that has ended is forgotten, unless the hash of its `context_id` has changed.
         if subscriber is None or subscriber.is_ending:
@@ -112,7 +121,10 @@ class SharedSubscribers:
             context.run(like.locale.activate)
             fresh = context.run(plan)
             forget = partial(self._forget, like)
-            subscriber = SharedSubscriber(fresh, like.hub, like.groups, queue_limit, forget)
+            queued = QueuedBytes(max_bytes)
+            subscriber = SharedSubscriber(
+                fresh, like.hub, like.groups, queue_limit, queued, forget
+            )
             self._subscribers[like] = subscriber
         return subscriber
 

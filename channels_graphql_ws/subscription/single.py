@@ -30,6 +30,7 @@ from channels_graphql_ws.subscription.hooks import (
     permitted,
     wind_down,
 )
+from channels_graphql_ws.subscription.queue import QueuedBytes
 from channels_graphql_ws.subscription.recovery import Restored
 from channels_graphql_ws.subscription.signals import SubscriptionSignals
 from channels_graphql_ws.subscription.subscriber import (
@@ -117,10 +118,11 @@ class SingleSubscriber(Subscriber):
         groups: Sequence[str],
         *,
         queue_limit: int,
+        queued: QueuedBytes,
         format_error: Formatter,
         id: object,
     ) -> None:
-        super().__init__(plan, hub, queue_limit)
+        super().__init__(plan, hub, queue_limit, queued)
         self.on_gap: OnGap = TELL
         """What is done when events were lost."""
         self.groups = groups

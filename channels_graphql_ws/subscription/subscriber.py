@@ -24,7 +24,7 @@ from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.groups import topic_of
 from channels_graphql_ws.subscription.hooks import permitted
 from channels_graphql_ws.subscription.patience import HookTimeoutError
-from channels_graphql_ws.subscription.queue import NotificationQueue, queue_for
+from channels_graphql_ws.subscription.queue import NotificationQueue, QueuedBytes, queue_for
 from channels_graphql_ws.tally import latencies
 
 END: Final = object()
@@ -40,6 +40,7 @@ class Subscriber(ABC):
         plan: how one is executed.
         hub: runs it.
         queue_limit: how many may wait.
+        queued: counts the bytes of what waits.
     """
 
     __slots__ = (
@@ -52,15 +53,19 @@ class Subscriber(ABC):
         "_plan",
         "_queue",
         "_queue_limit",
+        "_queued",
         "_replay",
         "_task",
         "is_too_slow",
     )
 
-    def __init__(self, plan: EventExecution, hub: Hub, queue_limit: int) -> None:
+    def __init__(
+        self, plan: EventExecution, hub: Hub, queue_limit: int, queued: QueuedBytes
+    ) -> None:
         self._plan = plan
         self._hub = hub
         self._queue_limit = queue_limit
+        self._queued = queued
         # Most subscriptions never need one.
         self._queue: NotificationQueue[Notification] | None = None
         self._current: object | None = None
@@ -110,7 +115,7 @@ class Subscriber(ABC):
             self._current = notification
             return True
         if self._queue is None:
-            self._queue = queue_for(self._plan.subscription_class, self._queue_limit)
+            self._queue = queue_for(self._plan.subscription_class, self._queue_limit, self._queued)
             self._queue.on_drop = self._on_drop()
         if not self._queue.put(notification):
             self.is_too_slow = True

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import random
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +15,12 @@ import pytest
 from channels_graphql_ws import Subscription
 from channels_graphql_ws.subscription import queue as queue_module
 from channels_graphql_ws.subscription.continuity import LostEvents
-from channels_graphql_ws.subscription.queue import DropLog, NotificationQueue, queue_for
+from channels_graphql_ws.subscription.queue import (
+    DropLog,
+    NotificationQueue,
+    QueuedBytes,
+    queue_for,
+)
 from engine_fakes import notification
 
 pytestmark = pytest.mark.usefixtures("executor")
@@ -26,13 +34,15 @@ def log(monkeypatch) -> DropLog:
     return log
 
 
-def made(policy: Any, limit: int = 3, **options: Any) -> NotificationQueue:
+def made(
+    policy: Any, limit: int = 3, queued: QueuedBytes | None = None, **options: Any
+) -> NotificationQueue:
     """Make the queue of a class with that policy."""
 
     class OnNews(Subscription, publish=lambda payload, info: payload, **options):
         notification_queue_policy = policy
 
-    return queue_for(OnNews, limit)
+    return queue_for(OnNews, limit, queued)
 
 
 def put(queue: NotificationQueue, *payloads: Any) -> list[bool]:
@@ -248,3 +258,91 @@ def test_a_notice_of_lost_events_is_not_coalesced_and_no_hook_is_asked() -> None
         assert queue.put(LostEvents(1, number))
     put(queue, {"room": "a"}, {"room": "a"})
     assert taken(queue) == [None, None, {"room": "a"}]
+
+
+# Bytes: what waits for one client, in all queues of its subscriptions.
+
+
+KILOBYTE = "x" * 1_000
+"""A payload of a little more than a kilobyte."""
+
+
+def sized(policy: Any, queued: QueuedBytes) -> NotificationQueue:
+    """Make a queue where nothing is alike, and bytes alone decide."""
+    return made(policy, 1_000, queued, coalesce=lambda payload: None)
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [("drop_oldest", "678"), ("drop_newest", "012"), ("close", ""), ("coalesce", "678")],
+)
+def test_the_policy_decides_when_the_bytes_are_too_many(policy: Any, kept: str) -> None:
+    queue = sized(policy, QueuedBytes(3_500))
+    goes_on = put(queue, *(f"{number}{KILOBYTE}" for number in range(3)))
+    assert goes_on == [True] * 3
+    rest = [f"{number}{KILOBYTE}" for number in range(3, 9)]
+    if policy == "close":
+        assert put(queue, rest[0]) == [False]
+        assert queue.dropped == 4
+        assert taken(queue) == []
+        return
+    assert put(queue, *rest) == [True] * 6
+    assert [payload[0] for payload in taken(queue)] == list(kept)
+    assert queue.dropped == 6
+    assert queue.missed == (0 if policy == "coalesce" else 6)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_one_that_is_alone_may_be_larger(policy: Any) -> None:
+    queued = QueuedBytes(100)
+    queue = sized(policy, queued)
+    assert put(queue, KILOBYTE) == [True]
+    assert taken(queue) == [KILOBYTE]
+    assert queued.size == 0
+
+
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "coalesce"])
+def test_the_queues_of_one_client_share_what_may_wait(policy: Any) -> None:
+    queued = QueuedBytes(10_500)
+    queues = [sized(policy, queued) for _ in range(100)]
+    for number in range(20):
+        for queue in queues:
+            put(queue, f"{number}{KILOBYTE}")
+            assert queued.size <= 10_500
+    assert sum(len(queue) for queue in queues) == 10
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_is_taken_dropped_or_forgotten_makes_room(policy: Any) -> None:
+    chance = random.Random(policy)  # noqa: S311 (of a test)
+    queued = QueuedBytes(20_000)
+    queues = [
+        made(policy, chance.choice([1, 3, 100]), queued, coalesce=key_of_first) for _ in range(5)
+    ]
+    for _ in range(2_000):
+        queue = chance.choice(queues)
+        match chance.randrange(10):
+            case 0:
+                queue.clear()
+            case 1 | 2 | 3:
+                queue.take()
+            case _:
+                put(queue, chance.choice("abcd") * chance.choice([1, 100, 9_000]))
+        assert 0 <= queued.size <= 20_000
+    for queue in queues:
+        taken(queue)
+    assert queued.size == 0
+
+
+def test_what_waits_takes_no_more_than_its_bytes() -> None:
+    """Of payloads with small parts, the objects take twenty times as much."""
+    queue = sized("drop_oldest", QueuedBytes(2**20))
+    payload = [[]] * 10_000
+    gc.collect()
+    tracemalloc.start()
+    try:
+        put(queue, *[payload] * 50)
+        assert len(queue) == 50
+        assert tracemalloc.get_traced_memory()[0] < 2**20
+    finally:
+        tracemalloc.stop()

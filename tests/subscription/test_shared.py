@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import json
 import logging
 from contextvars import ContextVar
 from typing import Any, ClassVar
+from weakref import ref
 
 import graphene
 import pytest
 from channels.layers import get_channel_layer
 from graphene.types.generic import GenericScalar
-from graphql import GraphQLError
+from graphql import ExecutionResult, GraphQLError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import COMPLETE, SKIP, GraphqlWsConsumer, SharedContextError, Subscription
+from channels_graphql_ws.execution.errors import format_error
 from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.pubsub.hub import hub_of
 from channels_graphql_ws.subscription import shared
 from channels_graphql_ws.subscription.event import EventExecution
-from channels_graphql_ws.subscription.shared import DELIVERIES_AT_ONCE
+from channels_graphql_ws.subscription.shared import DELIVERIES_AT_ONCE, SharedResult
 from engine_fakes import FakeClient, Gate, Rig, cancel, notification, schema_of
 from support import tick, wait_until
 
@@ -513,6 +517,58 @@ async def test_what_waits_for_a_slow_client_is_bounded(rig):
     assert numbers(quick) == list(range(20))
     # The first was under way already; of the others, the last five are kept.
     assert numbers(slow) == [0, 15, 16, 17, 18, 19]
+
+
+WIDE = "subscription { event { " + " ".join(f"n{n}: number" for n in range(500)) + " } }"
+
+
+def held(client: FakeClient) -> None:
+    """Let a client read nothing."""
+    client.waiting = asyncio.get_running_loop().create_future()
+
+
+def released(client: FakeClient) -> None:
+    """Let it read again."""
+    ready, client.waiting = client.waiting, None
+    ready.set_result(None)
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["sound", "with errors"])
+async def test_results_that_wait_for_a_slow_client_are_bounded_in_bytes(fails):
+    """A document of a few kilobytes makes much of an event of a few bytes."""
+    Event.meanwhile = lambda payload: {"number": "none" if fails else payload}
+    rig = Rig(schema_of(Event))
+    limit = rig.session.queued.limit = 5_000_000 if fails else 100_000
+    slow, quick = [await rig.subscribe(WIDE, id=str(number)) for number in range(2)]
+    held(slow)
+    for number in range(300):
+        rig.hub.broadcast(number)
+        assert rig.session.queued.size <= limit
+    assert len(quick.results) == 300
+    released(slow)
+    await wait_until(lambda: rig.session.queued.size == 0)
+    # The newest are kept, each whole.
+    got = slow.results[2:]
+    assert 3 <= len(got) < 50
+    assert got == quick.results[-len(got) :]
+
+
+class Data(dict[str, Any]):
+    """Leaves a trace."""
+
+
+@pytest.mark.parametrize("cursor", [None, "here"])
+def test_the_data_of_a_result_goes_when_its_text_is_there(cursor):
+    data = Data(number=1)
+    trace = ref(data)
+    result = SharedResult(ExecutionResult(data), notification(1), cursor)
+    del data
+    assert result.size > result.notification.size
+    gc.collect()
+    assert trace() is None
+    content = json.loads(result.text(format_error))
+    assert content.pop("extensions", None) == (cursor and {"cursor": "here"})
+    assert content == {"data": {"number": 1}}
 
 
 async def test_a_publish_that_waits_is_waited_for_once(rig):
