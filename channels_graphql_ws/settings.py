@@ -30,6 +30,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "HISTORY": None,
     # Seconds between two looks whether the last event of a group with a history was lost.
     "HISTORY_CHECK_EVERY": 10.0,
+    # Bytes of all histories that this process keeps for the in-memory layer; `None`: no limit.
+    "HISTORY_MAX_BYTES": 67_108_864,
     # Whether each process can be asked for its connections, whoever is connected to it.
     "LIST_CONNECTIONS": False,
     # Aliases of the databases whose outbox is looked at; `None`: all that have its table.
@@ -52,6 +54,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
+def _is_whole(value: object) -> bool:
+    return _is_number(value) and isinstance(value, int)
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
@@ -72,13 +78,14 @@ _VALUES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
     "GROUP_NAME_PREFIX": (_is_text, f"a string, {_OR_NONE}"),
     "HISTORY": (_is_text, f"a dotted path, {_OR_NONE}"),
     "HISTORY_CHECK_EVERY": (_is_number, "a number of seconds > 0"),
+    "HISTORY_MAX_BYTES": (_is_whole, f"an integer > 0, {_OR_NONE}"),
     "LIST_CONNECTIONS": (lambda value: isinstance(value, bool), "`True` or `False`"),
     "OUTBOX_DATABASES": (_are_names, f"a list of keys of DATABASES, {_OR_NONE}"),
     "OUTBOX_KEEP_FAILED": (_is_number, "a number of seconds > 0"),
     "OUTBOX_LOOK_EVERY": (_is_number, f"a number of seconds > 0, {_OR_NONE}"),
     "OUTBOX_RETRY_FOR": (_is_number, "a number of seconds > 0"),
     "SAFETY": (lambda value: value in ("safe", "compatible"), "'safe' or 'compatible'"),
-    "THREADS": (lambda value: _is_number(value) and isinstance(value, int), "an integer > 0"),
+    "THREADS": (_is_whole, "an integer > 0"),
 }
 """What each key may be, and what to call it. `None` is allowed where a text says so."""
 

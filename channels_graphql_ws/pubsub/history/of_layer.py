@@ -44,12 +44,12 @@ def history_in_process(layer: Any) -> MemoryHistory:
 
 def _made(layer: Any, chosen: str | None) -> History:
     if is_local(layer):
-        return MemoryHistory()
+        return _in_memory()
     if chosen is not None:
         made: History = import_string(chosen)(layer)
         return made
     if isinstance(layer, InMemoryChannelLayer):
-        return MemoryHistory()
+        return _in_memory()
     traits = traits_of(layer)
     if not traits.has_redis:
         raise ChannelLayerError(
@@ -58,3 +58,7 @@ def _made(layer: Any, chosen: str | None) -> History:
         )
     prefix = getattr(layer, "prefix", "asgi")
     return RedisHistory(lambda group: traits.redis_client(traits.shard_of(group)), prefix)
+
+
+def _in_memory() -> MemoryHistory:
+    return MemoryHistory(max_bytes=project_settings.get("HISTORY_MAX_BYTES"))

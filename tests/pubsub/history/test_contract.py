@@ -243,6 +243,97 @@ async def test_groups_that_have_expired_do_not_stay_in_memory(
     assert list(history._groups) == ["G"]
 
 
+KILOBYTE = b"x" * 1_000
+
+
+async def test_groups_that_clients_have_invented_do_not_fill_the_memory() -> None:
+    """Those that go on to be used keep their events, whatever else is invented."""
+    history = MemoryHistory(max_bytes=100_000)
+    at = await append(history, KILOBYTE)
+    for number in range(1_000):
+        await append(history, KILOBYTE, group=f"invented {number}")
+        await append(history, KILOBYTE)
+        assert history.size <= 100_000
+    page = await history.since("G", at.offset + 995)
+    assert page is not None
+    assert payloads(page) == [KILOBYTE] * 5
+
+
+async def test_a_history_of_many_bytes_is_shorter() -> None:
+    history = MemoryHistory(max_bytes=10_000)
+    place = await append(history, *[KILOBYTE] * 50, size=1_000)
+    page = await history.since("G", 0)
+    assert page is not None
+    assert page.head == place
+    assert 2 < len(page.entries) < 10
+    assert not page.is_complete_after(Position(place.epoch, 30))
+    assert history.size <= 10_000
+
+
+async def test_the_last_event_is_kept_however_large_it_is() -> None:
+    history = MemoryHistory(max_bytes=100)
+    await append(history, KILOBYTE)
+    assert payloads(await history.since("G", 0)) == [KILOBYTE]
+    await append(history, KILOBYTE, group="H")
+    assert payloads(await history.since("H", 0)) == [KILOBYTE]
+
+
+async def test_what_comes_to_a_group_that_was_forgotten_does_not_continue_it() -> None:
+    history = MemoryHistory(max_bytes=10_000)
+    before = await append(history, b"a")
+    for number in range(20):
+        await append(history, KILOBYTE, group=str(number))
+    await append(history, b"b")
+    page = await history.since("G", before.offset)
+    assert page is not None
+    assert not page.is_complete_after(before)
+
+
+async def test_of_groups_that_were_forgotten_nobody_says_that_they_are_empty() -> None:
+    """A client whose cursor says that there was no event must not be told that it is so still."""
+    now = 0.0
+    history = MemoryHistory(lambda: now, max_bytes=10_000)
+    assert await history.since("G", 0) is not None
+    await append(history, b"a", ttl=60)
+    for number in range(50):
+        await append(history, b"a", group=str(number), ttl=30)
+    assert history.size <= 10_000
+    assert await history.since("G", 0) is None
+    # By then it had expired anyhow.
+    now = 61.0
+    page = await history.since("G", 0)
+    assert page is not None
+    assert page.head.is_empty
+
+
+async def test_without_a_limit_nothing_leaves_before_its_time() -> None:
+    history = MemoryHistory()
+    for number in range(500):
+        await append(history, KILOBYTE, group=str(number))
+    assert payloads(await history.since("0", 0)) == [KILOBYTE]
+
+
+async def test_ids_of_durable_events_count_as_long_as_they_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "MOST_IDS", 2)
+    history = MemoryHistory(max_bytes=100_000)
+    sizes = []
+    for number in range(6):
+        await history.append_once("G", b"", 1, 60, str(number))
+        sizes.append(history.size)
+    assert sizes == sorted(sizes)
+    assert len(set(sizes[1:])) == 1
+
+
+async def test_the_setting_says_how_many_bytes_a_process_keeps(settings: Any) -> None:
+    settings.CHANNELS_GRAPHQL_WS = {"HISTORY_MAX_BYTES": 10_000}
+    history = history_of(InMemoryChannelLayer())
+    assert isinstance(history, MemoryHistory)
+    await append(history, *[KILOBYTE] * 50, size=1_000)
+    assert history.size <= 10_000
+
+
 async def test_a_layer_of_another_kind_has_a_history_only_where_a_setting_names_it(
     settings: Any,
 ) -> None:
