@@ -57,8 +57,8 @@ class OperationStatistics:
 
     Attributes:
         type: "query" or "mutation".
-        name: as clients have called it; empty without a name, "(others)" for all that came
-            after the first 200 names.
+        name: as clients have called it; empty without a name, "(others)" for all but the 200
+            that were executed most often.
         executed: how many were executed.
         failed: how many of them have errors in their result.
     """

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, OrderedDict
 from typing import Final
 
 MOST_NAMES: Final = 200
 """Names that are counted apart: clients choose the names of operations."""
+
+MOST_WAITING: Final = 1_000
+"""Names besides these whose executions are counted, as one of them may become frequent."""
 
 LONGEST_NAME: Final = 100
 """Characters of a name that is counted apart."""
@@ -57,8 +61,29 @@ class Tallies:
         return name if name in self.by_name else OTHERS
 
 
+class _Waiting:
+    """An operation that is counted under `OTHERS`.
+
+    Attributes:
+        uses: how often it was executed.
+        executed: how often it was counted under its name, if it ever was.
+        failed: how many of these had errors.
+    """
+
+    __slots__ = ("executed", "failed", "uses")
+
+    def __init__(self, uses: int = 0, executed: int = 0, failed: int = 0) -> None:
+        self.uses = uses
+        self.executed = executed
+        self.failed = failed
+
+
 class OperationCounts:
     """Queries and mutations that were executed, by type and name.
+
+    Clients choose the names. Those that were executed most often are counted apart: a further
+    one takes the place of the rarest once it was executed more often. What somebody invents and
+    executes once displaces nothing, and what was displaced comes back by itself.
 
     Attributes:
         executed: how many.
@@ -68,15 +93,51 @@ class OperationCounts:
     def __init__(self) -> None:
         self.executed: Counter[tuple[str, str]] = Counter()
         self.failed: Counter[tuple[str, str]] = Counter()
+        # How often those were executed that are counted apart.
+        self._uses: dict[tuple[str, str], int] = {}
+        self._waiting: OrderedDict[tuple[str, str], _Waiting] = OrderedDict()
+        self._fewest = 0
+        """No name that is counted apart was executed less often."""
+        self._lock = threading.Lock()
 
     def add(self, type: str, name: str | None, *, failed: bool) -> None:
         """Count an operation."""
         key = type, name or ""
-        if key not in self.executed:
-            key = type, _kept(key[1], len(self.executed))
+        uses = self._uses.get(key)
+        if uses is not None:
+            self._uses[key] = uses + 1
+        elif len(key[1]) > LONGEST_NAME or not self._takes_place(key):
+            key = type, OTHERS
         self.executed[key] += 1
         if failed:
             self.failed[key] += 1
+
+    def _takes_place(self, key: tuple[str, str]) -> bool:
+        """Count one that is not counted apart; return whether it is from now on."""
+        with self._lock:
+            if len(self._uses) < MOST_NAMES:
+                self._uses[key] = 1
+                return True
+            waiting = self._waiting.pop(key, None) or _Waiting()
+            waiting.uses += 1
+            if waiting.uses > self._fewest:
+                # Others have been executed since it was looked for last.
+                rarest = min(list(self._uses), key=lambda each: self._uses[each])
+                self._fewest = self._uses[rarest]
+            if waiting.uses <= self._fewest:
+                self._wait(key, waiting)
+                return False
+            counted = self.executed.pop(rarest, 0), self.failed.pop(rarest, 0)
+            self._wait(rarest, _Waiting(self._uses.pop(rarest), *counted))
+            self._uses[key] = waiting.uses
+            if waiting.executed:
+                self.executed[key], self.failed[key] = waiting.executed, waiting.failed
+            return True
+
+    def _wait(self, key: tuple[str, str], waiting: _Waiting) -> None:
+        self._waiting[key] = waiting
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting.popitem(last=False)
 
 
 class Latencies:

@@ -31,6 +31,7 @@ from channels_graphql_ws.subscription.durable import counted
 from channels_graphql_ws.subscription.queue import CoalescingQueue, NotificationQueue
 from channels_graphql_ws.tally import (
     MOST_NAMES,
+    MOST_WAITING,
     OTHERS,
     Latencies,
     OperationCounts,
@@ -184,6 +185,52 @@ def test_names_that_are_too_many_or_too_long_are_counted_together() -> None:
     assert tallies.kept("On0") == "On0"
     assert tallies.kept(f"On{MOST_NAMES}") == OTHERS
     assert operations.executed["query", OTHERS] == 11
+
+
+def counted(operations: OperationCounts, *names: str, times: int = 1) -> None:
+    """Execute operations of these names, in turn."""
+    for _ in range(times):
+        for name in names:
+            operations.add("query", name, failed=True)
+
+
+def test_names_that_somebody_invents_do_not_take_the_places_of_real_ones() -> None:
+    operations = OperationCounts()
+    counted(operations, "Real", times=3)
+    counted(operations, *(f"Invented{number}" for number in range(10_000)))
+    counted(operations, "Real", "Late", times=2)
+    names = {name for _, name in operations.executed}
+    assert {"Real", "Late", OTHERS} < names
+    assert len(names) == MOST_NAMES + 1
+    assert operations.executed["query", "Real"] == operations.failed["query", "Real"] == 5
+    # The first time, nobody knew that it would come again.
+    assert operations.executed["query", "Late"] == 1
+
+
+def test_a_name_that_was_displaced_comes_back_with_what_was_counted() -> None:
+    operations = OperationCounts()
+    counted(operations, "Real", times=5)
+    counted(operations, *(f"Invented{number}" for number in range(MOST_NAMES)), times=6)
+    counted(operations, "Invented0", f"Invented{MOST_NAMES - 1}", times=6)
+    assert ("query", "Real") not in operations.executed
+    assert ("query", f"Invented{MOST_NAMES - 1}") in operations.executed
+    counted(operations, "Real", times=2)
+    # Six were counted under its name, and the seventh displaces another.
+    assert operations.executed["query", "Real"] == operations.failed["query", "Real"] == 6
+    assert len(operations.executed) == MOST_NAMES + 1
+
+
+def test_names_that_wait_for_a_place_are_as_few_as_may_be() -> None:
+    operations = OperationCounts()
+    kept = [f"Invented{number}" for number in range(MOST_NAMES)]
+    counted(operations, *kept, times=2)
+    counted(operations, "Rare")
+    counted(operations, *(f"Other{number}" for number in range(MOST_WAITING)))
+    # It was forgotten meanwhile.
+    counted(operations, "Rare", times=2)
+    assert ("query", "Rare") not in operations.executed
+    counted(operations, "Rare")
+    assert ("query", "Rare") in operations.executed
 
 
 async def test_what_waits_for_slow_clients_is_counted(registry: CollectorRegistry) -> None:
