@@ -187,7 +187,7 @@ def test_names_that_are_too_many_or_too_long_are_counted_together() -> None:
     assert operations.executed["query", OTHERS] == 11
 
 
-def counted(operations: OperationCounts, *names: str, times: int = 1) -> None:
+def execute(operations: OperationCounts, *names: str, times: int = 1) -> None:
     """Execute operations of these names, in turn."""
     for _ in range(times):
         for name in names:
@@ -196,9 +196,9 @@ def counted(operations: OperationCounts, *names: str, times: int = 1) -> None:
 
 def test_names_that_somebody_invents_do_not_take_the_places_of_real_ones() -> None:
     operations = OperationCounts()
-    counted(operations, "Real", times=3)
-    counted(operations, *(f"Invented{number}" for number in range(10_000)))
-    counted(operations, "Real", "Late", times=2)
+    execute(operations, "Real", times=3)
+    execute(operations, *(f"Invented{number}" for number in range(10_000)))
+    execute(operations, "Real", "Late", times=2)
     names = {name for _, name in operations.executed}
     assert {"Real", "Late", OTHERS} < names
     assert len(names) == MOST_NAMES + 1
@@ -209,12 +209,12 @@ def test_names_that_somebody_invents_do_not_take_the_places_of_real_ones() -> No
 
 def test_a_name_that_was_displaced_comes_back_with_what_was_counted() -> None:
     operations = OperationCounts()
-    counted(operations, "Real", times=5)
-    counted(operations, *(f"Invented{number}" for number in range(MOST_NAMES)), times=6)
-    counted(operations, "Invented0", f"Invented{MOST_NAMES - 1}", times=6)
+    execute(operations, "Real", times=5)
+    execute(operations, *(f"Invented{number}" for number in range(MOST_NAMES)), times=6)
+    execute(operations, "Invented0", f"Invented{MOST_NAMES - 1}", times=6)
     assert ("query", "Real") not in operations.executed
     assert ("query", f"Invented{MOST_NAMES - 1}") in operations.executed
-    counted(operations, "Real", times=2)
+    execute(operations, "Real", times=2)
     # Six were counted under its name, and the seventh displaces another.
     assert operations.executed["query", "Real"] == operations.failed["query", "Real"] == 6
     assert len(operations.executed) == MOST_NAMES + 1
@@ -223,13 +223,13 @@ def test_a_name_that_was_displaced_comes_back_with_what_was_counted() -> None:
 def test_names_that_wait_for_a_place_are_as_few_as_may_be() -> None:
     operations = OperationCounts()
     kept = [f"Invented{number}" for number in range(MOST_NAMES)]
-    counted(operations, *kept, times=2)
-    counted(operations, "Rare")
-    counted(operations, *(f"Other{number}" for number in range(MOST_WAITING)))
+    execute(operations, *kept, times=2)
+    execute(operations, "Rare")
+    execute(operations, *(f"Other{number}" for number in range(MOST_WAITING)))
     # It was forgotten meanwhile.
-    counted(operations, "Rare", times=2)
+    execute(operations, "Rare", times=2)
     assert ("query", "Rare") not in operations.executed
-    counted(operations, "Rare")
+    execute(operations, "Rare")
     assert ("query", "Rare") in operations.executed
 
 

@@ -20,6 +20,7 @@ from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.signals import ClientSignal
 from channels_graphql_ws.subscription.declaration import GapPolicy
 from channels_graphql_ws.subscription.queue import QueuedBytes
+from channels_graphql_ws.subscription.replays import Replays
 from channels_graphql_ws.subscription.runs import Lease, Run, RunOwner
 from channels_graphql_ws.subscription.signals import SubscriptionSignals
 from channels_graphql_ws.subscription.single import Member
@@ -84,9 +85,11 @@ class Session(Protocol):
 
     Attributes:
         queued: counts the bytes of events that wait for the client.
+        replays: those that it has missed, and that wait to be sent.
     """
 
     queued: QueuedBytes
+    replays: Replays
 
     def hub(self) -> Hub:
         """Return the hub.

@@ -65,6 +65,7 @@ from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.shutdown import drain_all
 from channels_graphql_ws.signals import ClientSignal, ConnectionSignals
 from channels_graphql_ws.subscription.queue import QueuedBytes
+from channels_graphql_ws.subscription.replays import Replays
 from channels_graphql_ws.subscription.runs import Run, RunOwner
 from channels_graphql_ws.tracing import Tracer, tracing
 
@@ -222,6 +223,7 @@ class EndpointSession:
         "connection_params",
         "engine",
         "queued",
+        "replays",
         "scope",
     )
 
@@ -240,6 +242,7 @@ class EndpointSession:
         alias = endpoint.channel_layer_alias
         self._lent = Lent(alias, channel_name, signals, is_closed=is_closed)
         self.queued = QueuedBytes(endpoint.max_queued_bytes)
+        self.replays = Replays(endpoint.max_queued_bytes)
         self.connection_params: Mapping[str, Any] = {}
         self._endpoint = endpoint
         self.scope = scope

@@ -177,8 +177,7 @@ class Subscribing:
                 yield hub.joined(groups)
             restored = None
             if recovery is not None:
-                restored = yield recovery.restored()
-                self._restore(subscription, recovery, restored)
+                restored = yield self._restored(subscription, recovery, session)
             told = None if restored is None else _extensions(restored)
             self._confirm(client, session, told)
             trail.note_subscribed(execution.name, client.request.id, named)
@@ -197,16 +196,24 @@ class Subscribing:
         cursor = (asked.request.extensions or {}).get("cursor")
         return Recovery(hub, groups, keep[1], cursor)
 
-    def _restore(
-        self,
-        subscription: SingleSubscriber | SharedMember,
-        recovery: Recovery,
-        restored: Restored,
-    ) -> None:
-        if isinstance(subscription, SharedMember):
-            subscription.restore(Restored(recovery.places, None, ()), restored)
-        else:
-            subscription.restore(restored)
+    @staticmethod
+    async def _restored(
+        subscription: SingleSubscriber | SharedMember, recovery: Recovery, session: Session
+    ) -> Restored:
+        """Begin where the client was, or where it is if it did not come back."""
+        replays = session.replays
+
+        def begin(restored: Restored) -> None:
+            if isinstance(subscription, SharedMember):
+                subscription.restore(Restored(recovery.places, None, ()), restored, replays)
+            else:
+                subscription.restore(restored, replays)
+
+        if recovery.is_asked:
+            return await replays.restore(recovery.restored, begin)
+        restored = await recovery.restored()
+        begin(restored)
+        return restored
 
     def _on_gap(self, execution: EventExecution, session: Session) -> OnGap:
         if execution.subscription_class._meta.on_gap is not None:

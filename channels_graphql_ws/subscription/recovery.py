@@ -60,6 +60,8 @@ class Recovery:
         self._hub = hub
         self._groups = groups
         self._cursor = cursor
+        self.is_asked = cursor is not None
+        """Whether the client wants what it has missed."""
         self._certain_for = ttl * CERTAIN_PART
         self._tracked = hub.tracked.track(groups, ttl)
         self.places: dict[str, Position] = {}
@@ -131,5 +133,7 @@ async def _notification(group: str, epoch: str, entry: Entry) -> Notification | 
     except PayloadDecodeError as error:
         log.error("Lost a broadcast to group %s: %s", group, error)  # noqa: TRY400 (no traceback)
         return None
+    # It may be the last of a thousand.
+    notification.waits()
     notification.origin = Origin(group, Position(epoch, entry.offset))
     return notification

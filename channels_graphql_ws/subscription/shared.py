@@ -47,6 +47,7 @@ from channels_graphql_ws.subscription.hooks import (
 )
 from channels_graphql_ws.subscription.queue import NotificationQueue, QueuedBytes
 from channels_graphql_ws.subscription.recovery import Restored
+from channels_graphql_ws.subscription.replays import Replay, Replays
 from channels_graphql_ws.subscription.signals import Drops, SubscriptionSignals
 from channels_graphql_ws.subscription.single import (
     HELD,
@@ -377,7 +378,7 @@ class SharedMember:
         self.on_gap: OnGap = TELL
         """What is done when events were lost."""
         self._continuity: Continuity | None = None
-        self._replay: Sequence[Notification] = ()
+        self._replay: Replay | None = None
         self.since: float = inf
         """Serial of the last broadcast that came too early for this client."""
         self._plan = plan
@@ -429,17 +430,18 @@ class SharedMember:
         """How many results wait for the client. May be called from any thread."""
         return len(self._backlog)
 
-    def restore(self, places: Restored, restored: Restored) -> None:
+    def restore(self, places: Restored, restored: Restored, replays: Replays) -> None:
         """Begin where a client was, see `Recovery`; to be called before `open`.
 
         Args:
             places: where all members go on that are not replayed to.
             restored: where this one was.
+            replays: counts what waits to be replayed to the client.
         """
         continuity = self._continuity = Continuity(self.listener.groups)
         continuity.places.update(restored.places)
         continuity.recovered = restored.recovered
-        self._replay = restored.missed
+        self._replay = replays.replay(restored.missed)
         self._plan.tally.recovered += len(restored.missed)
         self.listener.restore(places)
 
@@ -473,6 +475,8 @@ class SharedMember:
             return
         self._ended = True
         self._backlog.clear()
+        if self._replay is not None:
+            self._replay.clear()
         note_ended(self._plan, self._id, self._signals)
         yield from wind_down(self._plan, self._id, self._task, self.listener.leave(self))
 
@@ -503,8 +507,9 @@ class SharedMember:
 
     def _send_missed(self) -> Eager[None]:
         """Execute for this client alone what it has missed."""
-        replay, self._replay = self._replay, ()
-        for event in replay:
+        while self._replay:
+            event = self._replay.popleft()
+            assert isinstance(event, Notification), "members are not told of gaps in this way"
             waiting = self._member.ready()
             if waiting is not None:
                 yield waiting

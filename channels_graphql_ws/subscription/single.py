@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
@@ -32,6 +31,7 @@ from channels_graphql_ws.subscription.hooks import (
 )
 from channels_graphql_ws.subscription.queue import QueuedBytes
 from channels_graphql_ws.subscription.recovery import Restored
+from channels_graphql_ws.subscription.replays import Replays
 from channels_graphql_ws.subscription.signals import SubscriptionSignals
 from channels_graphql_ws.subscription.subscriber import (
     END,
@@ -142,12 +142,17 @@ class SingleSubscriber(Subscriber):
         """Listens to the groups."""
         return self
 
-    def restore(self, restored: Restored) -> None:
-        """Begin where a client was, see `Recovery`; to be called before `open`."""
+    def restore(self, restored: Restored, replays: Replays) -> None:
+        """Begin where a client was, see `Recovery`; to be called before `open`.
+
+        Args:
+            restored: where that is.
+            replays: counts what waits to be replayed to the client.
+        """
         continuity = self._continuity = Continuity(self.groups)
         continuity.places.update(restored.places)
         continuity.recovered = restored.recovered
-        self._replay = deque(restored.missed)
+        self._replay = replays.replay(restored.missed)
         self._plan.tally.recovered += len(restored.missed)
 
     def open(self) -> None:

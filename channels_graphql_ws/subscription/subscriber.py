@@ -247,7 +247,9 @@ class Subscriber(ABC):
 
     def _forget_queue(self) -> None:
         """Nobody is left for what waits."""
-        self._replay = None
+        if self._replay is not None:
+            self._replay.clear()
+            self._replay = None
         if self._queue is not None:
             self._queue.clear()
             self._queue.on_drop = None

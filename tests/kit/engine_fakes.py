@@ -23,6 +23,7 @@ from channels_graphql_ws.operations.interfaces import EngineSettings
 from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.subscription.queue import QueuedBytes
+from channels_graphql_ws.subscription.replays import Replays
 from support import wait_until
 
 
@@ -159,6 +160,7 @@ class FakeSession:
     def __init__(self) -> None:
         self.the_hub = FakeHub()
         self.queued = QueuedBytes(2**24)
+        self.replays = Replays(2**24)
         self.before: Callable[[Subscribe], Any] = lambda request: None
         self.formatter: Callable[[Exception], Any] = format_error
         self.own_executor: Callable[..., Any] | None = None

@@ -32,6 +32,7 @@ from channels_graphql_ws import (
     Subscription,
     statistics,
 )
+from channels_graphql_ws.operations import session
 from channels_graphql_ws.pubsub import arrivals, channel_reader, numbering
 from channels_graphql_ws.pubsub.history.interfaces import UNKNOWN, Position
 from channels_graphql_ws.pubsub.history.memory import MemoryHistory
@@ -43,6 +44,7 @@ from channels_graphql_ws.subscription.cursor import LONGEST, CursorCodec
 from channels_graphql_ws.subscription.declaration import gap_policy, history_of_class
 from channels_graphql_ws.subscription.groups import layer_group as group_of
 from channels_graphql_ws.subscription.queue import drops
+from channels_graphql_ws.subscription.replays import Replays
 from channels_graphql_ws.testing import FaultyChannelLayer, GraphqlWsClient, GraphqlWsTransport
 from channels_graphql_ws.websocket import outbox
 from support import tick, wait_until
@@ -1134,6 +1136,134 @@ async def test_what_a_slow_client_has_missed_is_executed_when_it_reads(
         {"x": {"text": "2"}},
         {"x": {"text": "3"}},
     ]
+
+
+class SlowReader:
+    """A WebSocket whose client takes nothing until it is told to."""
+
+    def __init__(self, **options: Any) -> None:
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.socket = AsgiSocket(Consumer.as_asgi(**options), NEW, on_send=self._take)
+
+    async def _take(self, event: Any) -> None:
+        await self.reads.wait()
+
+
+def has_results(client: SlowReader, id: str, number: int) -> bool:
+    return len(client.socket.results(id)) >= number
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> list[Replays]:
+    """What counts the events to be replayed, of each client that has come."""
+    made: list[Replays] = []
+
+    class Noted(Replays):
+        def __init__(self, limit: int | None) -> None:
+            super().__init__(limit)
+            made.append(self)
+
+    monkeypatch.setattr(session, "Replays", Noted)
+    return made
+
+
+@COMPILED
+@FIELDS
+async def test_many_that_come_back_at_once_do_not_fill_the_memory(
+    room: str,
+    field: str,
+    cls: type[Subscription],
+    monkeypatch: pytest.MonkeyPatch,
+    account: list[Replays],
+) -> None:
+    """A cursor of fifty bytes asks for all that is kept, and a client may send a hundred."""
+    monkeypatch.setattr(outbox, "FULL_AT", 2)
+    first = await Client().subscribe(field, room)
+    cursor = await first.leave()
+    missed = [f"{number} {'x' * 1_000}" for number in range(9)]
+    await say(cls, room, *missed)
+    client = SlowReader(max_queued_bytes=20_000)
+    await client.socket.acknowledged()
+    client.reads.clear()
+    query = f'subscription {{ x: {field}(room: "{room}") {{ text }} }}'
+    ids = [str(number) for number in range(20)]
+    for id in ids:
+        client.socket.start(id, query, extensions={"cursor": cursor})
+    [replays] = account[1:]
+    await wait_until(lambda: replays.size > 20_000)
+    await tick(200)
+    # The one that came last was fetched when there was room.
+    assert replays.size < 20_000 + 9 * 2_000
+    # What is said meanwhile comes behind.
+    await say(cls, room, "latest")
+    client.reads.set()
+    for id in ids:
+        await wait_until(partial(has_results, client, id, 11))
+        results = client.socket.results(id)
+        assert [each["data"] and each["data"]["x"]["text"] for each in results[1:]] == [
+            *missed,
+            "latest",
+        ]
+        assert results[0]["extensions"]["recovered"] is True
+    assert replays.size == 0
+    await client.socket.drop()
+
+
+@COMPILED
+@FIELDS
+async def test_who_leaves_while_others_wait_for_their_turn_makes_room(
+    room: str,
+    field: str,
+    cls: type[Subscription],
+    monkeypatch: pytest.MonkeyPatch,
+    account: list[Replays],
+) -> None:
+    monkeypatch.setattr(outbox, "FULL_AT", 2)
+    first = await Client().subscribe(field, room)
+    cursor = await first.leave()
+    await say(cls, room, *["x" * 1_000] * 9)
+    client = SlowReader(max_queued_bytes=5_000)
+    await client.socket.acknowledged()
+    client.reads.clear()
+    query = f'subscription {{ x: {field}(room: "{room}") {{ text }} }}'
+    for id in "abc":
+        client.socket.start(id, query, extensions={"cursor": cursor})
+    [replays] = account[1:]
+    await wait_until(lambda: replays.size > 5_000)
+    # The first is under way, the second waits for its turn.
+    client.socket.stop("b")
+    client.socket.stop("a")
+    client.reads.set()
+    await wait_until(lambda: len(client.socket.results("c")) == 10)
+    await wait_until(lambda: replays.size == 0)
+    await client.socket.drop()
+
+
+@COMPILED
+@FIELDS
+async def test_what_waits_for_a_client_that_goes_is_forgotten(
+    room: str,
+    field: str,
+    cls: type[Subscription],
+    monkeypatch: pytest.MonkeyPatch,
+    account: list[Replays],
+) -> None:
+    monkeypatch.setattr(outbox, "FULL_AT", 2)
+    first = await Client().subscribe(field, room)
+    cursor = await first.leave()
+    await say(cls, room, *["x" * 1_000] * 9)
+    client = SlowReader(max_queued_bytes=None)
+    await client.socket.acknowledged()
+    client.reads.clear()
+    query = f'subscription {{ x: {field}(room: "{room}") {{ text }} }}'
+    for id in "ab":
+        client.socket.start(id, query, extensions={"cursor": cursor})
+    [replays] = account[1:]
+    # Without a limit, both were fetched.
+    await wait_until(lambda: replays.size > 15_000)
+    await client.socket.drop()
+    assert replays.size == 0
 
 
 async def test_a_history_that_cannot_be_read_refuses_a_subscription_and_no_running_one(
