@@ -12,12 +12,13 @@ from email.utils import parsedate_to_datetime
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from channels_graphql_ws.client.asked import Asked
 from channels_graphql_ws.client.errors import (
     ConnectionRejectedError,
     GraphqlWsTimeoutError,
     SubprotocolMismatchError,
 )
-from channels_graphql_ws.client.handshake import NOT_OPEN, resolved, time_limit
+from channels_graphql_ws.client.handshake import NOT_OPEN, time_limit
 from channels_graphql_ws.client.intake import Intake
 from channels_graphql_ws.client.option_values import checked_fields, checked_headers
 from channels_graphql_ws.client.router import MAX_UNREAD
@@ -92,9 +93,9 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
         proxy: str | None = None,
         session: aiohttp.ClientSession | None = None,
     ) -> None:
-        self._url = url
-        self._cookies = cookies or {}
-        self._headers = headers or {}
+        self._url = Asked("url", url)
+        self._cookies = Asked("cookies", cookies or {})
+        self._headers = Asked("headers", headers or {})
         self._max_unread = max_unread
         self._session = session
         self._options: dict[str, Any] = {
@@ -144,9 +145,9 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
             time_limit(self._seconds(timeout), f"a connection to {self._address}", NOT_OPEN),
             contextlib.AsyncExitStack() as on_failure,
         ):
-            self._address = checked_url(await resolved(self._url))
-            cookies = checked_fields("cookies", await resolved(self._cookies))
-            headers = checked_headers(await resolved(self._headers))
+            self._address = checked_url(await self._url.value())
+            cookies = checked_fields("cookies", await self._cookies.value())
+            headers = checked_headers(await self._headers.value())
             session = self._session or _new_session()
             if session is not self._session:
                 on_failure.push_async_callback(session.close)

@@ -146,8 +146,11 @@ class GraphqlOperationError(GraphqlWsResponseError):
 
 def sentence(error: Exception) -> str:
     """Return the text of an error as a sentence that others may follow."""
-    text = str(error) or type(error).__name__
-    return text if text.endswith((".", "?", "!")) else f"{text}."
+    text, name = str(error), type(error).__name__
+    if not isinstance(error, GraphqlWsClientError | OSError):
+        text = f"{name}: {text}" if text else name
+    texts = [text or name, *getattr(error, "__notes__", ())]
+    return " ".join(each if each.endswith((".", "?", "!")) else f"{each}." for each in texts)
 
 
 def error_details(message: Mapping[str, Any]) -> tuple[ErrorDetails, ...]:

@@ -7,15 +7,13 @@ import contextlib
 import inspect
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, cast
 
 from channels_graphql_ws.client.errors import ConnectionRejectedError, GraphqlWsTimeoutError
 from channels_graphql_ws.client.option_values import checked_mapping
 from channels_graphql_ws.client.transport import GraphqlWsTransport, pong_for
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 from channels_graphql_ws.websocket.subprotocols import SUBPROTOCOLS, Subprotocol
-
-Value = TypeVar("Value")
 
 ConnectionParams: TypeAlias = (
     Mapping[str, Any]
@@ -43,14 +41,6 @@ async def time_limit(seconds: float, waited_for: str, advice: str = "") -> Async
         if not str(error):
             raise GraphqlWsTimeoutError(waited_for, seconds, advice) from None
         raise
-
-
-async def resolved(value: Value | Callable[[], Value | Awaitable[Value]]) -> Value:
-    """Return a value, or what a function or coroutine function without arguments returns."""
-    if not callable(value):
-        return value
-    answer: Any = cast("Callable[[], Any]", value)()
-    return cast("Value", await answer if inspect.isawaitable(answer) else answer)
 
 
 async def connect(transport: GraphqlWsTransport, offered: Sequence[Subprotocol]) -> Subprotocol:

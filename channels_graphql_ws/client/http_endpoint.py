@@ -14,8 +14,8 @@ from channels_graphql_ws.client.aiohttp_transport import (
     seconds_of,
     unreachable,
 )
+from channels_graphql_ws.client.asked import Asked
 from channels_graphql_ws.client.errors import ConnectionRejectedError, error_details
-from channels_graphql_ws.client.handshake import resolved
 from channels_graphql_ws.client.option_values import checked_fields, checked_headers
 from channels_graphql_ws.exceptions import ConnectionClosedError, RemoteProtocolError
 from channels_graphql_ws.json_text import loads
@@ -55,9 +55,9 @@ class HttpEndpoint:
     ) -> None:
         self.address = url if isinstance(url, str) else "the server"
         self.max_size = max_size
-        self._url = url
-        self._cookies = cookies
-        self._headers = headers
+        self._url = Asked("url", url)
+        self._cookies = Asked("cookies", cookies)
+        self._headers = Asked("headers", headers)
         self._given = session
         self._session = session
         self._options = options
@@ -91,10 +91,10 @@ class HttpEndpoint:
         import aiohttp  # noqa: PLC0415 (see `open`)
 
         assert self._session is not None, "the transport is connected"
-        self.address = checked_url(await resolved(self._url))
-        given = checked_headers(await resolved(self._headers))
+        self.address = checked_url(await self._url.value())
+        given = checked_headers(await self._headers.value())
         sent = {**given, **headers, "Accept": accept}
-        if cookies := checked_fields("cookies", await resolved(self._cookies)):
+        if cookies := checked_fields("cookies", await self._cookies.value()):
             sent["Cookie"] = SimpleCookie(cookies).output(attrs=[], header="", sep=";")
         try:
             async with self._session.request(

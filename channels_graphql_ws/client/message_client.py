@@ -13,11 +13,11 @@ from contextlib import AbstractAsyncContextManager
 from itertools import count
 from typing import Any, ClassVar, Final, TypeAlias
 
+from channels_graphql_ws.client.asked import Asked
 from channels_graphql_ws.client.handshake import (
     ConnectionParams,
     connect,
     initialize,
-    resolved,
     time_limit,
 )
 from channels_graphql_ws.client.home_loop import HomeLoop
@@ -71,7 +71,7 @@ class MessageClient:
             checked_mapping("connection_params", connection_params)
         self._transport = transport
         self._offered = offered
-        self._connection_params = connection_params
+        self._connection_params = Asked("connection_params", connection_params)
         self._ack_payload: Any = None
         self._opened = False
         self._connected = False
@@ -291,7 +291,7 @@ class MessageClient:
 
     async def _initialize(self) -> None:
         try:
-            params = await resolved(self._connection_params)
+            params = await self._connection_params.value()
             async with self._limit(None, "connection_ack", _NO_ACK):
                 self._ack_payload = await initialize(self._transport, self._dialect, params)
         except BaseException as error:

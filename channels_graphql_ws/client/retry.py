@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from channels_graphql_ws.client.asked import comes_from_working_function
 from channels_graphql_ws.client.errors import ConnectionRejectedError
 from channels_graphql_ws.client.option_values import check_attempts, check_wait
 from channels_graphql_ws.exceptions import ConnectionClosedError
@@ -40,6 +42,8 @@ _PASSING_CODES: Final = frozenset({1000, 1001, 1005, 1006, 1012, 1013, 1014})
 # Timeouts, too many requests, and what proxies answer while a server restarts.
 _PASSING_STATUSES: Final = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
 
+_BAD_REQUEST: Final = 400
+
 _CREDENTIALS: Final = frozenset({401, 403, CloseCode.UNAUTHORIZED, CloseCode.FORBIDDEN})
 
 
@@ -59,16 +63,54 @@ def is_retriable(error: Exception) -> bool:
     Close codes are judged as by npm's `graphql-ws`; 1012 and 4012 are restarts. Refused
     handshakes are judged by their HTTP status: 408, 429 and those from 500 on may pass. A
     certificate that is not trusted and a wrong URL stay so.
+
+    Whatever a function of the user's raises (for headers, say) may pass once it has worked.
+    Before, only what networks do: an `OSError`, what has one as its cause, errors of HTTP
+    libraries. Answers of other servers are judged by their status, too.
     """
+    if comes_from_working_function(error):
+        return True
     if _is_final(error):
         return False
-    if isinstance(error, ConnectionRejectedError) and error.status is not None:
-        return error.status in _PASSING_STATUSES
+    if (status := _status_of(error)) is not None:
+        return status in _PASSING_STATUSES
     if isinstance(error, ConnectionClosedError):
         code = error.code
         is_rfc = code is not None and 1000 <= code < 2000  # noqa: PLR2004 (RFC 6455, 7.4.2)
         return code in _PASSING_CODES if is_rfc else code not in _FATAL_CODES
-    return isinstance(error, OSError)  # `TimeoutError` is one.
+    return _is_of_network(error)
+
+
+def _status_of(error: Exception) -> int | None:
+    """Return the HTTP status in an error of ours, aiohttp, urllib, requests or httpx."""
+    for holder, name in ((error, "status"), (getattr(error, "response", None), "status_code")):
+        status = getattr(holder, name, None)
+        if type(status) is int and status >= _BAD_REQUEST:
+            return status
+    return None
+
+
+def _is_of_network(error: BaseException | None) -> bool:
+    """Return whether a network has failed, or this is what came of it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        # `TimeoutError` is an `OSError`.
+        if isinstance(error, OSError) or any(map(_NETWORK.fullmatch, _names(type(error)))):
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
+
+
+def _names(cls: type[BaseException]) -> list[str]:
+    return [f"{each.__module__.partition('.')[0]}.{each.__name__}" for each in cls.__mro__]
+
+
+# By name, as none of these need be installed.
+_NETWORK: Final = re.compile(
+    r"aiohttp\.ClientError|botocore\.HTTPClientError|django\.OperationalError|grpc\.RpcError|"
+    r"http\.HTTPException|httpx\.TransportError|redis\.ConnectionError|urllib3\.HTTPError"
+)
 
 
 def _is_final(error: BaseException | None) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from channels_graphql_ws.client.asked import Asked
 from channels_graphql_ws.client.errors import (
     ConnectionRejectedError,
     GraphqlWsTimeoutError,
@@ -22,7 +23,6 @@ from channels_graphql_ws.client.handshake import (
     connect,
     disconnect,
     initialize,
-    resolved,
     time_limit,
 )
 from channels_graphql_ws.client.home_loop import HomeLoop
@@ -113,6 +113,7 @@ class Session:
         self._router = router
         self._listeners = listeners
         self._settings = settings
+        self._connection_params = Asked("connection_params", settings.connection_params)
         self._main: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._connection: object | None = None  # another one for each connection
@@ -310,7 +311,7 @@ class Session:
             dialect = await connect(self._transport, settings.offered)
         self._router.dialect = dialect
         self._tell("connected")
-        params = await resolved(settings.connection_params)
+        params = await self._connection_params.value()
         async with time_limit(settings.ack_timeout, f"the connection_ack of {address}", _NO_ACK):
             self.ack_payload = await initialize(self._transport, dialect, params)
 

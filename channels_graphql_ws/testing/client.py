@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from channels_graphql_ws.client import client
+from channels_graphql_ws.client.asked import Asked
 from channels_graphql_ws.client.message_client import MessageClient
 from channels_graphql_ws.client.router import interruptible_by
 from channels_graphql_ws.client.to_await import SUBSCRIBE, to_await
@@ -40,7 +41,7 @@ class GraphqlWsClient(client.GraphqlWsClient):
             payload: that of `connection_init`, in place of `connection_params`.
         """
         if payload is not None:
-            self._connection_params = payload
+            self._connection_params = Asked("connection_params", payload)
         await self._connect()
         if connect_only:
             self._connected = True

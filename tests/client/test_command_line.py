@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import subprocess
@@ -329,7 +330,8 @@ def test_headers_and_the_check_of_certificates_go_to_the_transport():
     given = options("wss://x/", "Authorization: Bearer a:b", "X-Empty:", insecure=True)
     transport = command_line._transport(given)
     assert isinstance(transport, GraphqlWsTransportAiohttp)
-    assert transport._headers == {"Authorization": "Bearer a:b", "X-Empty": ""}
+    headers = asyncio.run(transport._headers.value())
+    assert headers == {"Authorization": "Bearer a:b", "X-Empty": ""}
     assert transport._options["ssl"] is False
 
 

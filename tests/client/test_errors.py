@@ -21,6 +21,7 @@ from channels_graphql_ws.exceptions import (
     ConnectionClosedError,
     GraphqlWsClientError,
     GraphqlWsResponseError,
+    RemoteProtocolError,
 )
 
 
@@ -125,8 +126,16 @@ def test_an_operation_that_was_not_executed_has_no_data():
 
 
 def test_a_text_that_is_a_sentence_already_stays_as_it_is():
-    assert [sentence(each) for each in (KeyError(), ValueError("a"), ValueError("Is it?"))] == [
+    errors = (TimeoutError(), OSError("a"), RemoteProtocolError("Is it?"))
+    assert [sentence(each) for each in errors] == ["TimeoutError.", "a.", "Is it?"]
+
+
+def test_an_error_of_somebody_else_is_named_and_keeps_its_notes():
+    noted = ValueError("Is it?")
+    noted.add_note("It is")
+    errors = (KeyError(), KeyError("token"), noted)
+    assert [sentence(each) for each in errors] == [
         "KeyError.",
-        "a.",
-        "Is it?",
+        "KeyError: 'token'.",
+        "ValueError: Is it? It is.",
     ]

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from channels_graphql_ws.client.errors import GraphqlWsTimeoutError
-from channels_graphql_ws.client.handshake import resolved, time_limit
+from channels_graphql_ws.client.handshake import time_limit
 from support import tick
 
 
@@ -33,11 +33,3 @@ async def test_a_timeout_inside_that_says_nothing_gets_a_text():
 async def test_an_endless_limit_is_none():
     async with time_limit(math.inf, "tea"):
         await tick()
-
-
-async def test_a_value_is_itself_or_what_a_function_returns():
-    async def later() -> str:
-        await tick()
-        return "c"
-
-    assert [await resolved(each) for each in ("a", lambda: "b", later)] == ["a", "b", "c"]

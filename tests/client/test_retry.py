@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import ssl
+import urllib.error
+from email.message import Message
+from types import SimpleNamespace
 
+import aiohttp
 import pytest
 
 from channels_graphql_ws.client.errors import ConnectionRejectedError, GraphqlWsTimeoutError
@@ -51,6 +55,59 @@ def test_a_refused_handshake_is_judged_by_its_status(status, passes):
 )
 def test_other_failures(error, passes):
     assert is_retriable(error) is passes
+
+
+def of_module(module: str, name: str) -> Exception:
+    """Make an error as a library has it that need not be installed."""
+    base = type(name, (Exception,), {"__module__": module})
+    error: Exception = type("Special", (base,), {"__module__": "elsewhere"})()
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (aiohttp.ServerDisconnectedError(), True),
+        (aiohttp.ClientPayloadError(), True),
+        (of_module("httpx", "TransportError"), True),
+        (of_module("botocore.exceptions", "HTTPClientError"), True),
+        (of_module("redis.exceptions", "ConnectionError"), True),
+        (of_module("mine", "TransportError"), False),
+        (aiohttp.InvalidURL("http//x"), False),
+    ],
+)
+def test_what_libraries_raise_when_a_network_fails_may_pass(error, passes):
+    assert is_retriable(error) is passes
+
+
+def answered(status: int) -> Exception:
+    error = RuntimeError("as httpx and requests raise it")
+    error.response = SimpleNamespace(status_code=status)  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(("status", "passes"), [(503, True), (429, True), (401, False)])
+def test_an_answer_of_another_server_is_judged_by_its_status(status, passes):
+    of_aiohttp = aiohttp.ClientResponseError(None, (), status=status)  # type: ignore[arg-type]
+    of_urllib = urllib.error.HTTPError("http://x", status, "", Message(), None)
+    for error in (of_aiohttp, of_urllib, answered(status)):
+        assert is_retriable(error) is passes
+    of_urllib.close()
+
+
+def test_what_came_of_a_network_failure_may_pass():
+    class TokenError(Exception):
+        """What a library makes of it."""
+
+    caused, within, hidden = TokenError("caused"), TokenError("within"), TokenError("hidden")
+    caused.__cause__ = ConnectionRefusedError()
+    within.__context__ = caused
+    hidden.__context__, hidden.__suppress_context__ = ConnectionRefusedError(), True
+    assert [is_retriable(each) for each in (caused, within, hidden)] == [True, True, False]
+    around = TokenError("in a circle")
+    around.__context__ = hidden
+    hidden.__suppress_context__, hidden.__context__ = False, around
+    assert not is_retriable(around)
 
 
 @pytest.mark.parametrize(("failures", "longest"), [(1, 1), (2, 2), (4, 8), (7, 60), (5000, 60)])
