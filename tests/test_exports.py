@@ -223,7 +223,8 @@ def test_what_users_import_has_kept_its_place(path: str, same: type):
 
 
 def test_the_aliases_list_what_they_are_there_for():
-    assert graphql_ws_consumer.__all__ == ["GraphqlWsConsumer"]
+    assert graphql_ws_consumer.__all__ == ["GRAPHQL_WS_SUBPROTOCOL", "GraphqlWsConsumer"]
+    assert graphql_ws_consumer.GRAPHQL_WS_SUBPROTOCOL == "graphql-ws"
     assert dict_as_object.__all__ == ["DictAsObject"]
 
 
