@@ -42,13 +42,15 @@ def never_awaitable(cls: type[T]) -> type[T]:
     return cls
 
 
-EXITS: Final = (SystemExit, KeyboardInterrupt)
-"""What ends an event loop, and so the server, wherever it is raised. Servers handle the signals
-for that themselves: in a hook it is a mistake, and costs no more than any other one."""
+PASSED_ON: Final = (Exception, asyncio.CancelledError, GeneratorExit)
+"""What is an error of the user's code, or ends this code. Anything else that derives from
+`BaseException` is a mistake in a hook, and costs no more than any other one: `SystemExit` and
+`KeyboardInterrupt` would end the event loop, and so the server, which handles the signals for
+that itself; those of other libraries (gevent, pytest) would pass by whoever is owed an answer."""
 
 
 def survived(error: BaseException) -> RuntimeError:
-    """Return an ordinary exception in the place of one of `EXITS`."""
+    """Return an ordinary exception in the place of one that is not `PASSED_ON`."""
     made = RuntimeError(f"{type(error).__name__} was raised: {error}")
     made.__cause__ = error
     return made
@@ -74,7 +76,9 @@ def start(steps: Eager[T]) -> T | Coroutine[Any, Any, T]:
         except StopIteration as stop:
             result: T = stop.value
             return result
-        except EXITS as error:
+        except PASSED_ON:
+            raise
+        except BaseException as error:
             raise survived(error) from error
         if is_awaitable(value):
             return _finish(steps, value)
@@ -107,18 +111,20 @@ async def _finish(steps: Eager[T], step: Any) -> T:
         value = None
         try:
             value = await step if is_awaitable(step) else step
-        # A mistake of the user's code is an error like any other.
-        except EXITS as error:
-            failure = survived(error)
         # All of it, cancellation too: the generator's own `finally` must run.
-        except BaseException as error:  # noqa: BLE001
+        except PASSED_ON as error:
             failure = error
+        # A mistake of the user's code is an error like any other.
+        except BaseException as error:  # noqa: BLE001
+            failure = survived(error)
         try:
             step = steps.send(value) if failure is None else steps.throw(failure)
         except StopIteration as stop:
             result: T = stop.value
             return result
-        except EXITS as error:
+        except PASSED_ON:
+            raise
+        except BaseException as error:
             raise survived(error) from error
         finally:
             # Its traceback knows this frame: a cycle for each operation that is cancelled.

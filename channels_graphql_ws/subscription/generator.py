@@ -123,12 +123,12 @@ class GeneratorSubscription:
                 self._ended = True
                 await self._close()
         # The client is owed an answer, whatever the user's code may raise.
-        except eager.EXITS as error:
-            self._fail(eager.survived(error))
-        except (Exception, asyncio.CancelledError) as error:
-            if is_cancellation(error):
+        except eager.PASSED_ON as error:
+            if isinstance(error, GeneratorExit) or is_cancellation(error):
                 raise
             self._fail(error)
+        except BaseException as error:  # noqa: BLE001 (see `eager.PASSED_ON`)
+            self._fail(eager.survived(error))
         else:
             self._member.completed()
 

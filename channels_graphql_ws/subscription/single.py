@@ -227,10 +227,10 @@ class SingleSubscriber(Subscriber):
                 result = plan.start(event.payload(), event)
             else:
                 result = plan.start_here(event.payload())
-        except eager.EXITS as error:
-            result = failed(eager.survived(error), plan, self._id, event.serial)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (see `started`)
             result = failed(error, plan, self._id, event.serial)
+        except BaseException as error:  # noqa: BLE001 (see `eager.PASSED_ON`)
+            result = failed(eager.survived(error), plan, self._id, event.serial)
         if eager.is_awaitable(result):
             return eager.start(self._finish_run(result))
         if not plan.delivery.skipped:

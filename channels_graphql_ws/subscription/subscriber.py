@@ -293,10 +293,10 @@ def started(plan: EventExecution, notification: Notification, id: object) -> Any
     async_connections.close_expired()
     try:
         return plan.start(notification.payload(), notification)
-    except eager.EXITS as error:
-        return failed(eager.survived(error), plan, id, notification.serial)
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
         return failed(error, plan, id, notification.serial)
+    except BaseException as error:  # noqa: BLE001 (see `eager.PASSED_ON`)
+        return failed(eager.survived(error), plan, id, notification.serial)
 
 
 def finished(

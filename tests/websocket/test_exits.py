@@ -13,7 +13,12 @@ from asgi_socket import NEW, AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
 from support import wait_until
 
-EXITS = [SystemExit, KeyboardInterrupt]
+
+class Stop(BaseException):
+    """One that nobody here knows, as pytest and gevent have them."""
+
+
+EXITS = [SystemExit, KeyboardInterrupt, Stop]
 
 
 class Exit:
