@@ -55,9 +55,15 @@ export class Live {
   #start(parameters, headers, observer) {
     const problem = problemOf(this.#settings.url);
     if (problem !== null) {
-      observer.next(failure(problem, { url: this.#settings.url }));
-      observer.complete();
-      return { unsubscribe() {} };
+      // GraphiQL notes the subscription when this has returned: one that was over by then would seem to run.
+      let isWanted = true;
+      queueMicrotask(() => {
+        if (isWanted) {
+          observer.next(failure(problem, { url: this.#settings.url }));
+          observer.complete();
+        }
+      });
+      return { unsubscribe: () => (isWanted = false) };
     }
     const client = this.#clientFor(headers ?? {});
     // graphql-ws completes a stopped subscription a moment later, when another one may be running.

@@ -471,6 +471,8 @@ async def test_an_address_that_is_not_a_websocket_is_explained(opened, endpoint,
     page = await opened(HEAR, subscription_endpoint=endpoint)
     await run(page)
     await expect_response(page, explanation, "subscription_endpoint")
+    await expect(page.get_by_role("button", name="Execute query")).to_be_visible()
+    await expect(page.get_by_role("status")).to_have_count(0)
 
 
 @only_consumer
