@@ -413,7 +413,9 @@ class HttpOperation:
             encode = self._endpoint.encode_json if self._encodes else dumps
             text = str(await _awaited(encode(changed)))
             return CursorText.of(text, result.cursor) if isinstance(result, CursorText) else text
-        except Exception:  # noqa: BLE001 (it is logged)
+        except (Exception, asyncio.CancelledError, *eager.EXITS) as error:
+            if eager.is_cancellation(error):
+                raise
             # It runs in the stream, perhaps with other operations.
             self._variables.run(
                 log.exception, "`process_result` or `encode_json` failed (id %s)", self.request.id

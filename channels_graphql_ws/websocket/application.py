@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final, Protocol
 
 from channels_graphql_ws.client_log import ClientLog
-from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
+from channels_graphql_ws.concurrency.eager import EXITS, Eager, is_awaitable, is_cancellation
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.json_text import culprit, is_encodable, loads
 from channels_graphql_ws.operations.hook_calls import call_hook, call_hook_in_time, name_of
@@ -229,7 +230,9 @@ class ConsumerApplication:
         # The outbox takes this for a client that has gone.
         except OSError:
             raise
-        except Exception:
+        except (Exception, asyncio.CancelledError, *EXITS) as error:
+            if is_cancellation(error):
+                raise
             log.exception("`send_json` failed")
             self._crash()
 
@@ -240,7 +243,9 @@ class ConsumerApplication:
             encoded: Any = consumer.encode_json(loads(event["text"]))
             if is_awaitable(encoded):
                 encoded = await encoded
-        except Exception:
+        except (Exception, asyncio.CancelledError, *EXITS) as error:
+            if is_cancellation(error):
+                raise
             log.exception("`encode_json` failed")
             self._crash()
             return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import json
 import sys
 from typing import Any
 
@@ -10,7 +12,8 @@ import graphene
 import pytest
 
 from asgi_socket import NEW, AsgiSocket
-from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
+from http_client import post
 from support import wait_until
 
 
@@ -239,3 +242,158 @@ async def test_a_client_that_cannot_be_decided_on_is_refused(
     assert socket.closes == [(4403, "Forbidden")]
     assert "was raised: bye" in caplog.text
     await works(OnLoop)
+
+
+class InFrames(GraphqlWsConsumer):
+    """Has methods of Channels of its own, one of which each consumer below calls."""
+
+    schema = OnLoop.schema
+
+
+class Decoding(InFrames):
+    @classmethod
+    def decode_json(cls, text_data: str) -> Any:
+        exits.at("frames")
+        return super().decode_json(text_data)
+
+
+class Encoding(InFrames):
+    @classmethod
+    def encode_json(cls, content: Any) -> str:
+        exits.at("frames")
+        return super().encode_json(content)
+
+
+class Sending(InFrames):
+    async def send_json(self, content: Any, close: bool = False) -> None:
+        exits.at("frames")
+        await super().send_json(content, close)
+
+
+@pytest.mark.parametrize("cls", [Decoding, Encoding, Sending])
+async def test_one_about_frames_closes_the_connection(
+    cls: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    socket = await opened(cls)
+    exits.where = "frames"
+    socket.start("1", "{ ok }")
+    await socket.ended()
+    assert socket.closes[0][0] == 4500
+    assert "bye" in caplog.text
+    await works(cls)
+
+
+class OverHttp(GraphqlHttpConsumer):
+    schema = OnLoop.schema
+    max_batch_size = 1
+
+    def decode_json(self, text: str) -> Any:
+        exits.at("decode_json")
+        return json.loads(text)
+
+    async def process_result(self, request: Any, result: Any) -> Any:
+        exits.at("process_result")
+        return result
+
+    def encode_json(self, content: Any) -> str:
+        exits.at("encode_json")
+        return json.dumps(content)
+
+
+@pytest.mark.parametrize("place", ["decode_json", "process_result", "encode_json"])
+async def test_over_http_it_is_an_internal_error(
+    place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    application = OverHttp.as_asgi()
+    exits.where = place
+    response = await post(application, {"query": "{ ok }"})
+    assert response.json == {"errors": [{"message": "Internal server error"}]}
+    assert "bye" in caplog.text
+    exits.where = ""
+    response = await post(application, {"query": "{ ok }"})
+    assert response.json == {"data": {"ok": True}}
+
+
+@pytest.mark.parametrize("place", ["decode_json", "process_result", "encode_json"])
+async def test_over_http_what_was_cancelled_in_a_hook_is_an_error_too(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exits, "kind", asyncio.CancelledError)
+    application = OverHttp.as_asgi()
+    exits.where = place
+    response = await post(application, {"query": "{ ok }"})
+    assert response.json == {"errors": [{"message": "Internal server error"}]}
+    exits.where = ""
+
+
+@pytest.mark.parametrize("cls", [Encoding, Sending])
+async def test_what_was_cancelled_in_a_frame_closes_the_connection(
+    cls: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(exits, "kind", asyncio.CancelledError)
+    await test_one_about_frames_closes_the_connection(cls, caplog)
+
+
+class Waiting(OverHttp):
+    """Waits in a hook until the request is cancelled."""
+
+    place = ""
+    reached: asyncio.Event
+
+    async def decode_json(self, text: str) -> Any:  # type: ignore[override]
+        await self._wait("decode_json")
+        return json.loads(text)
+
+    async def process_result(self, request: Any, result: Any) -> Any:
+        await self._wait("process_result")
+        return result
+
+    async def _wait(self, place: str) -> None:
+        if place == self.place:
+            self.reached.set()
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("place", ["decode_json", "process_result"])
+async def test_a_request_that_is_cancelled_ends_in_a_hook(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Waiting, "place", place)
+    monkeypatch.setattr(Waiting, "reached", asyncio.Event(), raising=False)
+    request = asyncio.create_task(post(Waiting.as_asgi(), {"query": "{ ok }"}))
+    await Waiting.reached.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+
+
+class SendingForEver(InFrames):
+    reached: asyncio.Event
+
+    async def send_json(self, content: Any, close: bool = False) -> None:
+        if content["type"] == "next":
+            self.reached.set()
+            await asyncio.Event().wait()
+        await super().send_json(content, close)
+
+
+class EncodingForEver(InFrames):
+    reached: asyncio.Event
+
+    @classmethod
+    async def encode_json(cls, content: Any) -> str:  # type: ignore[override]
+        if content["type"] == "next":
+            cls.reached.set()
+            await asyncio.Event().wait()
+        return json.dumps(content)
+
+
+@pytest.mark.parametrize("cls", [SendingForEver, EncodingForEver])
+async def test_who_leaves_ends_what_sends_a_frame(
+    cls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cls, "reached", asyncio.Event(), raising=False)
+    socket = await opened(cls)
+    socket.start("1", "{ ok }")
+    await cls.reached.wait()
+    await socket.drop()
