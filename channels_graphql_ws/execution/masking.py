@@ -32,10 +32,9 @@ _SUGGESTION: Final = " Did you mean "
 def is_unexpected(error: Exception) -> bool:
     """Return whether nobody has raised an error for clients to read.
 
-    A `GraphQLError` is raised for them, and so is what is wrong in a request: it has a place in
-    the document and no path in the result, though the exception of a scalar that did not like
-    its input may be behind it. What graphql-core raises about the value of a resolver is for
-    nobody but the log.
+    A `GraphQLError` is raised for them, and so is what is wrong in a request: it has no path
+    in the result, though the exception of a scalar that did not like its input may be behind
+    it. What graphql-core raises about the value of a resolver is for nobody but the log.
 
     `mask_errors = True` hides such errors. A function of your own may ask this one first.
     """
@@ -44,7 +43,7 @@ def is_unexpected(error: Exception) -> bool:
     if not isinstance(error, GraphQLError) or is_unfit(error):
         return True
     cause = error.original_error
-    if cause is None or (error.path is None and error.nodes):
+    if cause is None or error.path is None:
         return False
     return is_unexpected(cause)
 

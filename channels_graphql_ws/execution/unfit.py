@@ -16,7 +16,8 @@ def unfit(error: GraphQLError) -> GraphQLError:
     """Mark an error about a value of a resolver that the type of its field cannot have.
 
     Its text has the value in it, whole objects included: it is a mistake of the application
-    like any other exception, which clients may not be meant to read, and the log is.
+    like any other exception, which clients may not be meant to read, and the log is. So is what
+    a database says of values at the commit.
     """
     vars(error)[_MARK] = True
     return error

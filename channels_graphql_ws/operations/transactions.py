@@ -11,6 +11,8 @@ from django.conf import settings
 from django.db import DatabaseError, connections, transaction
 from graphql import ExecutionResult, GraphQLError
 
+from channels_graphql_ws.execution.unfit import unfit
+
 AtomicMutations: TypeAlias = bool | Sequence[str] | None
 """See `OperationOptions.atomic_mutations`."""
 
@@ -55,7 +57,8 @@ def in_transactions(call: Callable[[], Any], aliases: Sequence[str], context: An
                     transaction.set_rollback(True, using=alias)
     # Constraints may be checked, and connections lost, as late as at the commit.
     except DatabaseError as error:
-        failure = ExecutionResult(None, [GraphQLError(str(error), original_error=error)])
+        told = unfit(GraphQLError(str(error), original_error=error))
+        failure = ExecutionResult(None, [told])
         return _after(result, failure) if iscoroutine(result) else failure
     return result
 

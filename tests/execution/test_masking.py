@@ -109,7 +109,8 @@ def located(cause: Exception | None) -> GraphQLError:
         (located(GraphQLError("purpose")), False),
         (located(None), False),
         (GraphQLError("bad variable", parse("{ a }"), original_error=ValueError("no")), False),
-        (GraphQLError("the commit failed", original_error=ValueError(LEAK)), True),
+        (GraphQLError("purpose", original_error=ValueError(LEAK)), False),
+        (located(GraphQLError("purpose", original_error=ValueError(LEAK))), False),
     ],
 )
 def test_unexpected_is_what_nobody_has_raised_for_clients(error: Any, is_hidden: bool) -> None:
