@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +10,21 @@ from typing import Any
 
 import graphene
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core import mail
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from django.db.backends.signals import connection_created
 from django.db.backends.sqlite3.base import DatabaseWrapper
+from django.test import RequestFactory
 
 import library_schema
-from channels_graphql_ws import GraphqlProtocolTypeRouter, Subscription
+from channels_graphql_ws import (
+    GraphqlProtocolTypeRouter,
+    GraphqlView,
+    Subscription,
+    SyncGraphqlView,
+)
+from channels_graphql_ws.operations.revalidation import Claim, refuted
 from channels_graphql_ws.testing import GraphqlHttpClient, GraphqlWebsocketCommunicator
 from file_database import file_database
 from testapp.models import Author
@@ -277,3 +286,30 @@ async def test_strangers_are_not_told_why_a_commit_failed(
             result: Any = await ask(f"mutation {{ {field} {{ ok }} }}")
             assert [each.message for each in result.errors] == ["Unexpected error."]
             assert "the disk is full" in caplog.text
+
+
+@pytest.mark.parametrize("view_class", [SyncGraphqlView, GraphqlView])
+def test_a_transaction_around_a_request_goes_on_to_its_end(view_class: Any, library: None) -> None:
+    view = view_class.as_view(schema=schema)
+    if view_class is GraphqlView:
+        view = async_to_sync(view)
+    body = {"query": "mutation { addLater { ok } }"}
+    request = RequestFactory().post("/graphql/", body, content_type="application/json")
+    added, committed = Author.objects.filter(name="New"), list[str]()
+    with transaction.atomic():
+        answer = json.loads(view(request).content)
+        assert answer == {"data": {"addLater": {"ok": True}}}
+        transaction.on_commit(lambda: committed.append("committed"))
+    assert (added.count(), committed) == (1, ["committed"])
+
+
+async def test_a_look_up_of_users_ends_no_transaction(library: None) -> None:
+    claim = Claim(1, None, is_active=True, session=None)
+
+    def in_transaction() -> int:
+        with transaction.atomic():
+            Author.objects.create(name="New")
+            assert async_to_sync(refuted)([claim]) == [claim]
+        return Author.objects.filter(name="New").count()
+
+    assert await sync_to_async(in_transaction)() == 1
