@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -140,22 +141,32 @@ class Lent:
             revalidation.add(watched)
             self.looked_up = revalidation, watched
 
-    def expire(self, expires_at: Any) -> None:
-        """End the connection then, instead of at the time set before.
+    def expire(self, scope: Mapping[str, Any]) -> None:
+        """End the connection at the time that a scope gives, instead of the one before.
 
         Args:
-            expires_at: see `seconds_until`; `None`: it does not expire.
+            scope: its `expires_at`, see `seconds_until`; without one it does not expire.
 
         Raises:
-            TypeError: it is not a time.
+            TypeError: that is not a time.
         """
         self._loop = self._loop or asyncio.get_running_loop()
+        expires_at = scope.get("expires_at")
         seconds = None if expires_at is None else seconds_until(expires_at)
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
         if seconds is not None and self.drainable is not None and not self.is_closed:
-            self._expiry = self._loop.call_later(seconds, self.drainable.revoke, EXPIRED)
+            self._expiry = self._loop.call_later(seconds, self._expired, scope, expires_at)
+
+    def _expired(self, scope: Mapping[str, Any], expires_at: object) -> None:
+        if scope.get("expires_at") is not expires_at:
+            # It was renewed, but timers come first on this event loop.
+            with suppress(TypeError):
+                self.expire(scope)
+                return
+        assert self.drainable is not None, "`close` stops the timer"
+        self.drainable.revoke(EXPIRED)
 
     def loop_of_connection(self, scope: object) -> asyncio.AbstractEventLoop:
         """Return the event loop of the connection, for one who renews its rights.

@@ -51,7 +51,6 @@ from channels_graphql_ws.operations.revalidation import (
     claim_of,
 )
 from channels_graphql_ws.operations.revocation import (
-    EXPIRED,
     NOBODY,
     Revocable,
     Rights,
@@ -167,7 +166,6 @@ class RunLease:
     def __init__(self, session: EndpointSession, lent: Lent, run: Run) -> None:
         self._lent = lent
         self._run = run
-        self._scope = session.scope
         self.hub: Hub | None = None
         # Without a layer, only this process knows of the run.
         with suppress(ChannelLayerError):
@@ -179,11 +177,6 @@ class RunLease:
 
     def revoke(self, reason: str) -> None:
         """End the run: the rights of its owner have ended."""
-        expires_at = self._scope.get("expires_at")
-        if reason is EXPIRED and (expires_at is None or seconds_until(expires_at) > 0):
-            # It was renewed meanwhile.
-            self._lent.expire(expires_at)
-            return
         self._run.revoke(reason)
 
     async def drain(self, timeout: float) -> None:
@@ -343,7 +336,7 @@ class EndpointSession:
         Returns:
             The rights that it had before.
         """
-        lent.expire(self.scope.get("expires_at"))
+        lent.expire(self.scope)
         rights = rights_of(self.scope)
         claim = None
         if rights is not None and project_settings.get(SETTING):

@@ -39,6 +39,7 @@ from channels_graphql_ws import (
     disconnect_user,
 )
 from channels_graphql_ws.operations import revocation, user_signals
+from channels_graphql_ws.operations.lent import Lent
 from channels_graphql_ws.operations.revocation import rights_of, seconds_until
 from channels_graphql_ws.pubsub import publisher
 from channels_graphql_ws.pubsub.hub import hub_of
@@ -46,13 +47,14 @@ from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.pubsub.outgoing import failures
 from channels_graphql_ws.serializer import Serializer
+from channels_graphql_ws.signals import ConnectionSignals
 from channels_graphql_ws.testing import (
     GraphqlHttpClient,
     GraphqlWsClient,
     GraphqlWsTransport,
     alogin_headers,
 )
-from support import wait_until
+from support import tick, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -608,6 +610,26 @@ async def test_a_renewal_counts_however_fast_the_event_loop_is(
         await read_to_the_end(client)
     assert (closed.value.code, closed.value.reason) == (4403, revocation.EXPIRED)
     await client.finalize()
+
+
+@pytest.mark.parametrize("until", [None, time.time() + 1_000])
+async def test_a_renewal_in_time_counts_though_the_timer_comes_first(
+    stage: Stage, until: float | None
+) -> None:
+    revoked: list[str] = []
+    lent = Lent("default", None, ConnectionSignals(GraphqlWsConsumer), is_closed=False)
+    lent.drainable = SimpleNamespace(revoke=revoked.append)  # type: ignore[assignment]
+    scope: dict[str, Any] = {"expires_at": time.time() - 1}
+    lent.expire(scope)
+    scope["expires_at"] = until
+    await tick(5)
+    assert revoked == []
+    scope["expires_at"] = time.time() - 1
+    lent.expire(scope)
+    scope["expires_at"] = "tomorrow"
+    await tick(5)
+    assert revoked == [revocation.EXPIRED]
+    await lent.close()
 
 
 async def test_what_on_connect_renews_counts_once_the_client_is_accepted(stage: Stage) -> None:

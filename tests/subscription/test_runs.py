@@ -35,7 +35,6 @@ from channels_graphql_ws import (
 )
 from channels_graphql_ws.operations import resuming
 from channels_graphql_ws.operations.listing import list_process
-from channels_graphql_ws.operations.revocation import EXPIRED
 from channels_graphql_ws.operations.session import EndpointSession
 from channels_graphql_ws.operations.subscribing import Subscribing
 from channels_graphql_ws.pubsub.history.interfaces import Position
@@ -947,10 +946,12 @@ async def test_a_run_ends_with_the_token_unless_that_was_renewed(
     await client.gets(1)
     run = only_run()
     lease: Any = run.lease
-    lease._scope["expires_at"] = time.time() + (KEPT_FOR if renewed else -1)
-    lease.revoke(EXPIRED)
+    scope = {"expires_at": time.time() - 1}
+    lease._lent.expire(scope)
+    if renewed:
+        scope["expires_at"] = time.time() + KEPT_FOR
+    await tick(5)
     assert (run.closing is None) is renewed
-    lease._scope["expires_at"] = None
     await client.socket.drop()
 
 
