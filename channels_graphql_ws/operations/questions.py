@@ -16,8 +16,10 @@ from channels_graphql_ws.operations.answers import ANSWER, QUESTION, answer_here
 from channels_graphql_ws.operations.listing import MOST_LISTED, ListedProcess
 from channels_graphql_ws.operations.revocation import messages_to_all
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, within
+from channels_graphql_ws.pubsub.hub import hubs_of_process
 from channels_graphql_ws.pubsub.layers import DirectLayer, destinations
 from channels_graphql_ws.pubsub.listen_to_channel import OwnChannel, listen
+from channels_graphql_ws.pubsub.publisher import running_loop
 from channels_graphql_ws.pubsub.sender_thread import current_sender
 from channels_graphql_ws.settings import project_settings
 from channels_graphql_ws.subscription.sending import Addressed, send_async
@@ -98,11 +100,17 @@ async def end_connection(id: str, *, seconds: float = TIMEOUT) -> Answers:
 
 
 def in_plain_code(make: Callable[[], Awaitable[Answers]]) -> Answers:
-    """Wait in plain code for one of these coroutines, on the event loop of broadcasts.
+    """Wait in plain code for one of these coroutines.
+
+    It runs on the event loop that serves clients, if this process has one: some channel layers,
+    such as `channels_redis.core`, are read by one event loop only. Else on that of broadcasts.
 
     Raises:
         Exception: what the coroutine raises.
     """
+    serving = _serving_loop()
+    if serving is not None:
+        return asyncio.run_coroutine_threadsafe(_awaited(make), serving).result()
     results: list[Answers] = []
 
     async def run() -> None:
@@ -110,6 +118,17 @@ def in_plain_code(make: Callable[[], Awaitable[Answers]]) -> Answers:
 
     current_sender().run(run)
     return results[0]
+
+
+def _serving_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that reads from channel layers; `None` without one to wait for."""
+    here = running_loop()
+    loops = (hub.loop for hub in hubs_of_process())
+    return next((each for each in loops if each is not here and each.is_running()), None)
+
+
+async def _awaited(make: Callable[[], Awaitable[Answers]]) -> Answers:
+    return await make()
 
 
 def _has_ended(known: Known) -> bool:

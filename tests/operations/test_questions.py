@@ -9,6 +9,7 @@ from typing import Any
 
 import graphene
 import pytest
+from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from django.contrib.auth.models import User
 
@@ -24,8 +25,10 @@ from channels_graphql_ws.operations.questions import (
     IN_MEMORY,
     NOBODY_KNOWS,
     ONLY_LOGGED_IN,
+    Answers,
     ask_for_connections,
     end_connection,
+    in_plain_code,
 )
 from channels_graphql_ws.shutdown import connections_of_loop
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport, alogin_headers
@@ -259,6 +262,24 @@ async def test_an_event_stream_is_listed_and_ended(stage: Stage, *, reserved: bo
     assert b"RIGHTS_ENDED" in rest
     assert b"event: complete" in rest
     assert len(connections_of_loop()) == 0
+
+
+async def test_plain_code_asks_on_the_event_loop_that_serves_clients(stage: Stage) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def ask_for_nothing() -> Answers:
+        loops.append(asyncio.get_running_loop())
+        return Answers((), ())
+
+    ask_in_thread = sync_to_async(in_plain_code, thread_sensitive=False)
+    # Nobody is served.
+    await ask_in_thread(ask_for_nothing)
+    await stage.client()
+    assert await ask_in_thread(ask_for_nothing) == Answers((), ())
+    # Who keeps the event loop waiting must not wait for it.
+    in_plain_code(ask_for_nothing)
+    serving = asyncio.get_running_loop()
+    assert [each is serving for each in loops] == [False, True, False]
 
 
 @pytest.mark.usefixtures("connected_processes")
