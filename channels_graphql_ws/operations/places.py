@@ -227,10 +227,14 @@ def _address(text: str) -> Address | None:
 
 
 def _translated(address: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address of a client that reaches an IPv6 server through a translator."""
+    """Return the IPv4 address of a client that reaches an IPv6 server by a translator or tunnel.
+
+    One of 6to4 would have 65,536 networks for itself, and one of Teredo would not be counted.
+    """
     if address in _TRANSLATED:
         return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.ipv4_mapped
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (None if teredo is None else teredo[1])
 
 
 def _is_in(address: Address, networks: Iterable[Network]) -> bool:
