@@ -120,11 +120,8 @@ class OperationCounts:
                 return True
             waiting = self._waiting.pop(key, None) or _Waiting()
             waiting.uses += 1
-            if waiting.uses > self._fewest:
-                # Others have been executed since it was looked for last.
-                rarest = min(list(self._uses), key=lambda each: self._uses[each])
-                self._fewest = self._uses[rarest]
-            if waiting.uses <= self._fewest:
+            rarest = self._rarer_than(waiting.uses)
+            if rarest is None:
                 self._wait(key, waiting)
                 return False
             counted = self.executed.pop(rarest, 0), self.failed.pop(rarest, 0)
@@ -133,6 +130,15 @@ class OperationCounts:
             if waiting.executed:
                 self.executed[key], self.failed[key] = waiting.executed, waiting.failed
             return True
+
+    def _rarer_than(self, uses: int) -> tuple[str, str] | None:
+        """Return the one that is executed most seldom, if that is less often."""
+        if uses <= self._fewest:
+            return None
+        # Others have been executed since it was looked for last.
+        rarest = min(list(self._uses), key=lambda each: self._uses[each])
+        self._fewest = self._uses[rarest]
+        return rarest if self._fewest < uses else None
 
     def _wait(self, key: tuple[str, str], waiting: _Waiting) -> None:
         self._waiting[key] = waiting

@@ -104,6 +104,11 @@ def is_cancellation(error: BaseException) -> bool:
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
+def ends_running_code(error: BaseException) -> bool:
+    """Return whether an exception is no error, but the end of the coroutine that has caught it."""
+    return isinstance(error, GeneratorExit) or is_cancellation(error)
+
+
 async def _finish(steps: Eager[T], step: Any) -> T:
     """Take the remaining steps, the first of which is the awaitable `step`."""
     while True:

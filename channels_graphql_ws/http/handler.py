@@ -15,7 +15,7 @@ from graphql import OperationType
 
 from channels_graphql_ws import graphiql
 from channels_graphql_ws.client_log import ClientLog, LogFields, Sentence, logs_about
-from channels_graphql_ws.concurrency.eager import EXITS, is_awaitable, is_cancellation
+from channels_graphql_ws.concurrency.eager import ends_running_code, is_awaitable
 from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH, problem_of_headers
 from channels_graphql_ws.execution.request import MAX_ID_LENGTH, Subscribe
 from channels_graphql_ws.http import negotiation, pages, parsing, uploads
@@ -165,8 +165,8 @@ class RequestHandler:
         except ClientGoneError:
             raise
         # ASGI servers disagree on what a client sees of this: it must not reach them.
-        except (Exception, asyncio.CancelledError, *EXITS) as error:
-            if is_cancellation(error):
+        except BaseException as error:
+            if ends_running_code(error):
                 raise
             log.exception("A request failed")
             self._request.close()

@@ -413,8 +413,8 @@ class HttpOperation:
             encode = self._endpoint.encode_json if self._encodes else dumps
             text = str(await _awaited(encode(changed)))
             return CursorText.of(text, result.cursor) if isinstance(result, CursorText) else text
-        except (Exception, asyncio.CancelledError, *eager.EXITS) as error:
-            if eager.is_cancellation(error):
+        except BaseException as error:
+            if eager.ends_running_code(error):
                 raise
             # It runs in the stream, perhaps with other operations.
             self._variables.run(

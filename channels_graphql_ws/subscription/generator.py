@@ -124,7 +124,7 @@ class GeneratorSubscription:
                 await self._close()
         # The client is owed an answer, whatever the user's code may raise.
         except eager.PASSED_ON as error:
-            if isinstance(error, GeneratorExit) or is_cancellation(error):
+            if eager.ends_running_code(error):
                 raise
             self._fail(error)
         except BaseException as error:  # noqa: BLE001 (see `eager.PASSED_ON`)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Final, Protocol
 
 from channels_graphql_ws.client_log import ClientLog
-from channels_graphql_ws.concurrency.eager import EXITS, Eager, is_awaitable, is_cancellation
+from channels_graphql_ws.concurrency.eager import Eager, ends_running_code, is_awaitable
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.json_text import culprit, is_encodable, loads
 from channels_graphql_ws.operations.hook_calls import call_hook, call_hook_in_time, name_of
@@ -230,8 +229,8 @@ class ConsumerApplication:
         # The outbox takes this for a client that has gone.
         except OSError:
             raise
-        except (Exception, asyncio.CancelledError, *EXITS) as error:
-            if is_cancellation(error):
+        except BaseException as error:
+            if ends_running_code(error):
                 raise
             log.exception("`send_json` failed")
             self._crash()
@@ -243,8 +242,8 @@ class ConsumerApplication:
             encoded: Any = consumer.encode_json(loads(event["text"]))
             if is_awaitable(encoded):
                 encoded = await encoded
-        except (Exception, asyncio.CancelledError, *EXITS) as error:
-            if is_cancellation(error):
+        except BaseException as error:
+            if ends_running_code(error):
                 raise
             log.exception("`encode_json` failed")
             self._crash()

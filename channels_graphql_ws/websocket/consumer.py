@@ -17,7 +17,7 @@ from channels.layers import get_channel_layer
 
 from channels_graphql_ws.client_log import ClientLog, LogFields, log_fields
 from channels_graphql_ws.concurrency import fairness
-from channels_graphql_ws.concurrency.eager import EXITS, is_awaitable
+from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.exceptions import (
     ChannelLayerError,
     ChannelLayerUnavailableError,
@@ -270,7 +270,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             await self._connection.drain(DEFAULT_TIMEOUT)
             await yield_to_server()
         # ASGI servers disagree on what a client sees of this: it must not reach them.
-        except (Exception, *EXITS):
+        except GeneratorExit:  # pragma: no cover (no server closes it)
+            raise
+        except BaseException:
             log.exception("A connection failed")
             await self._crash()
         finally:
