@@ -232,16 +232,36 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
-def _traceback(error: BaseException) -> str | None:
-    """Return a traceback without line breaks in messages; `None` if there are none anyway."""
-    messages = {_text_of(each) for each in _chain(error)}
-    hostile = [each for each in messages if not each.isprintable() or len(each) > LONGEST_TEXT]
-    if not hostile:
-        return None
+def said(error: BaseException) -> str:
+    """Return what an exception says, in one line of 500 characters at most.
+
+    Of a `GraphQLError` that is its message: as a text it has the lines of the document that it is
+    about, too, and with them what stands there besides.
+    """
+    message = getattr(error, "message", None)
+    has_document = getattr(error, "nodes", None) or getattr(error, "source", None)
+    text = message if has_document and isinstance(message, str) else _text_of(error)
+    # A long text is not escaped as a whole, only to be cut.
+    return _cut(_one_line(text[: LONGEST_TEXT + 1]), LONGEST_TEXT)
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return a traceback where each exception has but what `said` returns."""
     text = "".join(traceback.format_exception(error))
-    for message in sorted(hostile, key=len, reverse=True):
-        text = text.replace(message, _cut(_one_line(message), LONGEST_TEXT))
+    for whole, short in sorted(_shortened(error).items(), key=lambda each: -len(each[0])):
+        text = text.replace(whole, short)
     return text.rstrip("\n")
+
+
+def _traceback(error: BaseException) -> str | None:
+    """Return the same; `None` if it is as Python has it."""
+    return traceback_of(error) if _shortened(error) else None
+
+
+def _shortened(error: BaseException) -> dict[str, str]:
+    """Return what is to be written in the place of the texts of an exception and its causes."""
+    texts = {_text_of(each): said(each) for each in _chain(error)}
+    return {whole: short for whole, short in texts.items() if whole != short}
 
 
 def _text_of(error: BaseException) -> str:

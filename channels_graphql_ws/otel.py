@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from importlib import metadata
 from typing import Any, Final, TypeVar
 
+from channels_graphql_ws.client_log import said, traceback_of
 from channels_graphql_ws.tracing import HEADER, tracing
 
 try:
@@ -116,8 +117,9 @@ class _Tracer:
             return
         span = _current_operation()
         originals = [getattr(error, "original_error", None) or error for error in errors]
-        for each in originals[:_MOST_ERRORS]:
-            span.record_exception(each)
+        if span.is_recording():
+            for each in originals[:_MOST_ERRORS]:
+                _record(span, each)
         _fail(span, type(originals[0]).__qualname__)
 
     def refused(self, why: str) -> None:
@@ -259,6 +261,24 @@ def _messaging(operation: str, type: str, destination: str) -> dict[str, Any]:
 def _fail(span: Span, error_type: str) -> None:
     span.set_attribute("error.type", error_type)
     span.set_status(StatusCode.ERROR)
+
+
+def _record(span: Span, error: Exception) -> None:
+    """Record an exception as `Span.record_exception` does, but not what clients have put into it.
+
+    Its text may be as long as a client likes; that of a `GraphQLError` has lines of the document.
+    """
+    kind = type(error)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    span.add_event(
+        "exception",
+        {
+            "exception.type": f"{module}{kind.__qualname__}",
+            "exception.message": said(error),
+            "exception.stacktrace": traceback_of(error),
+            "exception.escaped": "False",
+        },
+    )
 
 
 def _sent(span: Span, sent: asyncio.Future[Any]) -> None:

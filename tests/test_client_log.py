@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from graphql import GraphQLError, Source
 
 from channels_graphql_ws import client_log
 from channels_graphql_ws.client_log import (
@@ -121,6 +122,20 @@ def test_the_message_of_an_exception_cannot_break_a_line_either(caplog):
     assert max(map(len, lines)) < 700
     assert any("ValueError: 1\\n2026-01-01 CRITICAL forged" in line for line in lines)
     assert caplog.records[0].exc_info[1] is error
+
+
+def test_the_document_of_an_error_is_not_in_a_traceback(caplog):
+    document = Source('{ login(password: "hunter2") }')
+    try:
+        try:
+            raise GraphQLError("It is wrong", source=document, positions=[2])
+        except GraphQLError as error:
+            raise ValueError("It failed") from error
+    except ValueError:
+        log.exception("It failed")
+    assert "GraphQLError: It is wrong\n" in caplog.text
+    assert "ValueError: It failed" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 def test_an_ordinary_traceback_is_left_to_the_formatter(caplog):

@@ -128,14 +128,15 @@ class OnKept(OnQuick):
 
 class Query(graphene.ObjectType):
     span = graphene.String()
-    bad = graphene.Boolean()
+    bad = graphene.Boolean(text=graphene.String(), must=graphene.Int(default_value=1))
+    strict = graphene.Boolean(secret=graphene.String(), must=graphene.Int(required=True))
     forever = graphene.Boolean()
 
     def resolve_span(self, info):
         return _here()
 
-    def resolve_bad(self, info):
-        raise ValueError("bad")
+    def resolve_bad(self, info, must, text="bad"):
+        raise ValueError(text)
 
     async def resolve_forever(self, info):
         await asyncio.Event().wait()
@@ -272,6 +273,35 @@ async def test_errors_are_recorded(spans: Spans) -> None:
     assert span.attributes["error.type"] == "ValueError"
     [event] = span.events
     assert event.attributes["exception.message"] == "bad"
+
+
+async def test_errors_of_what_nobody_samples_are_not_recorded() -> None:
+    unsampled = Spans(sampler=ALWAYS_OFF)
+    otel.instrument(unsampled.provider)
+    try:
+        assert len((await _answer("{ bad }"))["errors"]) == 1
+        assert unsampled.names == []
+    finally:
+        otel.uninstrument()
+
+
+async def test_of_an_error_no_more_is_recorded_than_a_line(spans: Spans) -> None:
+    query = "query ($text: String) { bad(text: $text) }"
+    await _answer(query, variables={"text": "forged\n" * 100_000})
+    [event] = spans.one("query").events
+    assert event.attributes["exception.type"] == "ValueError"
+    assert event.attributes["exception.message"].startswith(r"forged\nforged\n")
+    assert len(event.attributes["exception.message"]) < 600
+    assert "Traceback (most recent call last)" in event.attributes["exception.stacktrace"]
+    assert len(event.attributes["exception.stacktrace"]) < 10_000
+
+
+async def test_what_stands_in_a_document_is_not_recorded(spans: Spans) -> None:
+    query = 'query ($n: Int = 1) { strict(secret: "hunter2", must: $n) }'
+    await _answer(query, variables={"n": None})
+    [event] = spans.one("query").events
+    assert "must" in event.attributes["exception.message"]
+    assert "hunter2" not in str(dict(event.attributes))
 
 
 @pytest.mark.parametrize(

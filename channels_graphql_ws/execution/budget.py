@@ -22,7 +22,8 @@ FIELDS_FOR_AN_ERROR: Final = 20
 """What an error counts as: it takes so much longer to make, to log and to tell than a field."""
 
 CHARACTERS_FOR_A_FIELD: Final = 100
-"""Characters of a document that make an error count as one more, if several nodes have it."""
+"""Characters of the text of an error that make it count as one more, and those of a document if
+several nodes have it."""
 
 ARGUMENT_NODES_FOR_A_FIELD: Final = 4
 """Parts of an argument that is written out, for each of which a call counts as a field more."""
@@ -217,11 +218,12 @@ def error_size(error: GraphQLError) -> int:
     """Return what an error counts as.
 
     Each of the nodes it is about has a place in the document; to find several, all lines of the
-    document are counted for each error.
+    document are counted for each error. Its text may repeat what the client has sent.
     """
     nodes = max(1, len(error.nodes or ()))
     lines = len(error.source.body) // CHARACTERS_FOR_A_FIELD if error.source and nodes > 1 else 0
-    return FIELDS_FOR_AN_ERROR + nodes - 1 + lines
+    text = len(error.message) // CHARACTERS_FOR_A_FIELD
+    return FIELDS_FOR_AN_ERROR + nodes - 1 + lines + text
 
 
 def some_of(values: Iterator[Any], count: int) -> tuple[list[Any], Exception | None]:

@@ -18,6 +18,7 @@ from graphql import (
     is_abstract_type,
     is_leaf_type,
     is_list_type,
+    is_non_null_type,
 )
 from graphql.pyutils import Path, is_iterable
 
@@ -95,8 +96,15 @@ class MeteredContext(ExecutionContext):
 
     def handle_field_error(self, error: GraphQLError, return_type: Any, path: Any) -> None:
         """Take an error, or raise it."""
+        meter = self.meter
+        if meter.left < 0 and meter.is_exceeded and not is_non_null_type(return_type):
+            # The only one that is told is that of the limit. Their tracebacks know them: without
+            # them, they are gone at once.
+            for each in (error, error.original_error or error):
+                each.__traceback__ = None
+            return
         super().handle_field_error(error, return_type, path)
-        self.meter.take_error(error)
+        meter.take_error(error)
 
     def complete_value(
         self, return_type: Any, field_nodes: Any, info: Any, path: Any, result: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from typing import Any
 
 import graphene
@@ -61,6 +62,7 @@ class Item(graphene.ObjectType):
     promised = graphene.List(lambda: Item, count=graphene.Int(required=True))
     expected = graphene.String()
     boom = graphene.String()
+    fails = graphene.String(text=graphene.String(required=True))
     takes = graphene.String(values=graphene.List(graphene.Int))
     numbers = graphene.List(graphene.Int, count=graphene.Int(required=True))
     yielded = graphene.List(graphene.Int, count=graphene.Int(required=True))
@@ -73,6 +75,9 @@ class Item(graphene.ObjectType):
     def resolve_name(self, info):
         called.append("name")
         return "n"
+
+    def resolve_fails(self, info, text):
+        raise ValueError(f"Nothing is known of {text}")
 
     def resolve_item(self, info):
         return {}
@@ -285,6 +290,19 @@ async def test_errors_count_as_they_cost():
     result = await rig(limit).answer(query)
     assert len(result["errors"]) == 20
     assert is_exceeded(await rig(limit - 1).answer(query), limit - 1)
+
+
+async def test_the_text_of_an_error_counts_as_a_client_may_have_chosen_it():
+    query = "query ($t: String!) {" + " ".join(f"f{n}: fails(text: $t)" for n in range(400)) + "}"
+    server = rig(100_000)
+    assert len((await server.answer(query, t="x" * 1_000))["errors"]) == 400
+    tracemalloc.start()
+    try:
+        assert is_exceeded(await server.answer(query, t="x" * 1_000_000), 100_000)
+        # A megabyte, of which four hundred copies would be kept.
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_lines_count_where_an_error_has_many_places():

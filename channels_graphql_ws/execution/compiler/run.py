@@ -100,6 +100,8 @@ class Execution(Meter):
 
     def add(self, error: GraphQLError, path: Path | None) -> None:
         """Take an error that made a null of what is at the path."""
+        if self.left < 0 and self.is_exceeded:
+            return  # The only one that is told is that of the limit.
         if self._collected is None:
             self._collected = CollectedErrors()
         self._collected.add(error, path)
