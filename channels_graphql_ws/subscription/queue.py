@@ -7,6 +7,7 @@ queue, and most are always empty: such a one holds next to nothing.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
@@ -82,6 +83,30 @@ drops = DropLog()
 """All notifications that this process has dropped."""
 
 
+MOST_BYTES: Final = 268_435_456
+"""Bytes that may wait for all clients of a process. Beyond that, each has `SHARE`."""
+
+SHARE: Final = 1_048_576
+"""Bytes that may wait for a client whatever waits for others."""
+
+
+class _Total:
+    """What waits in all queues of this process."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        # Event loops may run in several threads.
+        self._lock = threading.Lock()
+
+    def add(self, size: int) -> None:
+        """Count bytes that wait from now on, or do not if there are less than none."""
+        with self._lock:
+            self.size += size
+
+
+total: Final = _Total()
+
+
 class QueuedBytes:
     """What waits in the queues of all subscriptions of one client.
 
@@ -99,9 +124,25 @@ class QueuedBytes:
         self.limit = limit
         self.size = 0
 
+    def add(self, size: int) -> None:
+        """Count bytes that wait from now on, or do not if there are less than none."""
+        self.size += size
+        total.add(size)
+
     def has_room(self, size: int) -> bool:
         """Return whether so many bytes more may wait."""
-        return self.limit is None or not self.size or self.size + size <= self.limit
+        return not self.size or not self._exceeds(size)
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether more waits than may."""
+        return self._exceeds(0)
+
+    def _exceeds(self, more: int) -> bool:
+        if self.limit is None:
+            return False
+        size = self.size + more
+        return size > self.limit or (size > SHARE and total.size + more > MOST_BYTES)
 
 
 class NotificationQueue(Generic[T]):
@@ -187,22 +228,22 @@ class NotificationQueue(Generic[T]):
             return True
         queued = self._queued
         is_alone = number == 1 and queued.size == self._size
-        is_too_large = queued.limit is not None and queued.size > queued.limit
-        return bool(number) and is_too_large and not is_alone
+        return bool(number) and queued.is_exceeded and not is_alone
 
     def _charged(self, notification: T) -> T:
         self._size += notification.size
-        self._queued.size += notification.size
+        self._queued.add(notification.size)
         return notification
 
     def _released(self, notification: T) -> T:
         self._size -= notification.size
-        self._queued.size -= notification.size
+        self._queued.add(-notification.size)
         return notification
 
     def _release_all(self) -> None:
-        self._queued.size -= self._size
-        self._size = 0
+        if self._size:
+            self._queued.add(-self._size)
+            self._size = 0
 
     def _drop(self, number: int) -> None:
         self.dropped += number

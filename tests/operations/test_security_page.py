@@ -26,7 +26,7 @@ from channels_graphql_ws.http import parsing, reservations, stream
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.operations.defaults import ByDebug, FromSettings, Open
 from channels_graphql_ws.operations.options import OperationOptions
-from channels_graphql_ws.subscription import cursor
+from channels_graphql_ws.subscription import cursor, queue
 from channels_graphql_ws.websocket import connection, outbox, pace, protocol
 from channels_graphql_ws.websocket.options import ConsumerOptions
 
@@ -179,6 +179,8 @@ FIXED = {
     "`max_messages_per_second`": f"1,000, and {1_000 * pace.BURST_SECONDS:,} at once",
     "a burst of messages": f"{1_000 * pace.SLICE:g} ms of work at a time",
     "`max_unsent_bytes`": f"{outbox.MEBIBYTE / MIB:g} MiB, and {outbox.FULL_AT} messages,",
+    "`max_queued_bytes`": "16 MiB for all subscriptions of a connection; over HTTP, of a stream. "
+    f"{queue.MOST_BYTES / MIB:g} MiB in all; beyond that, {queue.SHARE / MIB:g} MiB for each",
     "long queries and mutations": f"{fairness.MOST_LONG_EXECUTIONS} under way on the event loop, "
     f"{threads.SHARE} in threads",
     "runs of a [`@resumable`]": f"{RUNS['runs_per_user']} of a user (or of an address without "

@@ -346,3 +346,26 @@ def test_what_waits_takes_no_more_than_its_bytes() -> None:
         assert tracemalloc.get_traced_memory()[0] < 2**20
     finally:
         tracemalloc.stop()
+
+
+@pytest.fixture
+def small_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process where little may wait for all clients together."""
+    monkeypatch.setattr(queue_module, "MOST_BYTES", queue_module.total.size + 50_000)
+    monkeypatch.setattr(queue_module, "SHARE", 3_500)
+
+
+@pytest.mark.usefixtures("small_process")
+@pytest.mark.parametrize("policy", ["drop_oldest", "drop_newest", "coalesce"])
+def test_what_waits_for_all_clients_of_a_process_is_bounded(policy: Any) -> None:
+    before = queue_module.total.size
+    clients = [sized(policy, QueuedBytes(20_000)) for _ in range(30)]
+    for number in range(40):
+        for queue in clients:
+            put(queue, f"{number}{KILOBYTE}")
+    # The first have taken all there was; the others have their share nevertheless.
+    assert all(len(queue) >= 3 for queue in clients)
+    assert queue_module.total.size - before <= 50_000 + 30 * 3_500
+    for queue in clients:
+        queue.clear()
+    assert queue_module.total.size == before
