@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from django.http import HttpRequest, JsonResponse
 
+from channels_graphql_ws.concurrency.database import without_atomic_requests
 from channels_graphql_ws.process_statistics import statistics
 from channels_graphql_ws.shutdown import connections_of_loop
 
 
+@without_atomic_requests
 async def live(request: HttpRequest) -> JsonResponse:
     """Answer 200: the event loop runs. Without an answer the process may be restarted."""
     del request
     return _answer({"live": True}, 200)
 
 
+@without_atomic_requests
 async def ready(request: HttpRequest) -> JsonResponse:
     """Answer 200 if new clients may come to this process, else 503 with the problems."""
     del request

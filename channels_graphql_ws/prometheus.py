@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from django.http import HttpRequest, HttpResponse
 
+from channels_graphql_ws.concurrency.database import without_atomic_requests
 from channels_graphql_ws.process_statistics import LatencyStatistics, Statistics, statistics
 from channels_graphql_ws.tally import latencies
 
@@ -187,6 +188,7 @@ def register(registry: CollectorRegistry = REGISTRY) -> StatisticsCollector:
     return collector
 
 
+@without_atomic_requests
 async def metrics(request: HttpRequest) -> HttpResponse:
     """Answer a scrape with all that is registered in this process."""
     del request

@@ -7,10 +7,19 @@ from typing import Any
 
 import graphene
 import pytest
+from django.core.handlers.base import BaseHandler
+from django.db import connections
 from django.test import AsyncRequestFactory
 
 from asgi_socket import NEW, AsgiSocket
-from channels_graphql_ws import GraphqlWsConsumer, Subscription, health, shut_down, statistics
+from channels_graphql_ws import (
+    GraphqlWsConsumer,
+    Subscription,
+    health,
+    prometheus,
+    shut_down,
+    statistics,
+)
 from channels_graphql_ws.process_statistics import Statistics
 from channels_graphql_ws.pubsub import join_failures, membership
 from channels_graphql_ws.pubsub.join_failures import JoinFailures
@@ -34,6 +43,15 @@ async def test_a_process_that_shuts_down_is_alive_and_not_ready() -> None:
     assert await _asked(health.live) == (200, {"live": True})
     expected = {"ready": False, "problems": ["the process is shutting down"]}
     assert await _asked(health.ready) == (503, expected)
+
+
+@pytest.mark.parametrize("view", [health.live, health.ready, prometheus.metrics])
+def test_the_views_may_be_mounted_where_requests_are_atomic(
+    view: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for alias in connections:
+        monkeypatch.setitem(connections.settings[alias], "ATOMIC_REQUESTS", True)
+    assert BaseHandler().make_view_atomic(view) is view
 
 
 class OnText(Subscription):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from asgiref.sync import SyncToAsync
 from django.core import mail
 from django.db import connections
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 def close_old_connections() -> None:
@@ -22,6 +25,19 @@ def close_old_connections() -> None:
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
+
+
+class _EachAlias(set[str]):
+    """Aliases of databases, all of them, whichever the settings name."""
+
+    def __contains__(self, alias: object) -> bool:
+        return True
+
+
+def without_atomic_requests(view: View) -> View:
+    """Mark an asynchronous view: Django refuses such views where ATOMIC_REQUESTS is on."""
+    vars(view)["_non_atomic_requests"] = _EachAlias()
+    return view
 
 
 def keep_transactions() -> list[Any]:

@@ -12,14 +12,13 @@ from typing import Any, ClassVar, Never, Unpack
 from asgiref.sync import async_to_sync, sync_to_async
 from django import http
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import connections
 from django.http.multipartparser import MultiPartParserError
 from django.middleware.csrf import get_token
 from django.utils.functional import LazyObject, empty
 from django.views import View
 
 from channels_graphql_ws.client_log import lines_of_process
-from channels_graphql_ws.concurrency.database import keep_transactions
+from channels_graphql_ws.concurrency.database import keep_transactions, without_atomic_requests
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.concurrency.threads import (
     RequestThread,
@@ -145,9 +144,7 @@ class GraphqlView(_DjangoView):
             return view
         if not runs_on_loop(cls.dispatch):
             view = _in_request_thread(view)
-        # Django refuses asynchronous views where ATOMIC_REQUESTS is on.
-        vars(view)["_non_atomic_requests"] = set(connections)
-        return view
+        return without_atomic_requests(view)
 
     async def dispatch(  # type: ignore[override]
         self, request: http.HttpRequest, *args: Any, **kwargs: Any
