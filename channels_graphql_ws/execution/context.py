@@ -16,10 +16,12 @@ from channels_graphql_ws.execution.django_request import (
     MISSING,
     REQUEST_NAMES,
     Headers,
+    NoForm,
     hand_on,
     request_of,
     take_back,
     value_of_middleware,
+    value_of_view,
 )
 from channels_graphql_ws.execution.headers import headers_of
 
@@ -312,17 +314,28 @@ class OperationContext(DictAsObject):
             return scope[name]
         if name == "auser" and "user" in scope:
             return self._auser
-        of_middleware = value_of_middleware(self._view_request, name)
-        if of_middleware is not MISSING:
-            return of_middleware
+        of_view = value_of_view(self._view_request, name)
+        if of_view is not MISSING:
+            return of_view
+        if name == "POST" and scope:
+            return NoForm()
+        raise AttributeError(self._why_it_is_missing(name))
+
+    def _why_it_is_missing(self, name: str) -> str:
         if name in self._FROM_SCOPE:
-            raise AttributeError(
+            return (
                 f"The scope of this connection has no {name!r}: "
                 "wrap the consumer in `channels.auth.AuthMiddlewareStack`"
             )
-        instead = _OF_REQUESTS.get(name)
-        hint = f". It is not a Django request: {instead}" if instead else ""
-        raise AttributeError(
+        hint = ""
+        if name in _OF_REQUESTS:
+            hint = f". It is not a Django request: {_OF_REQUESTS[name]}"
+        elif self._view_request is None:
+            hint = (
+                ". What Django's middleware puts on a request is there in `GraphqlView`, which it "
+                "is in front of"
+            )
+        return (
             f"{type(self).__name__} has no attribute {name!r}, and the scope of the connection "
             f"has no such key{hint}"
         )
@@ -333,7 +346,6 @@ _OF_STRAWBERRY: Final = frozenset({"request", "ws"})
 
 _OF_REQUESTS: Final = {
     "FILES": "files are variables of the type `Upload`",
-    "POST": "values come as arguments; over HTTP, `info.context.request` has the request",
     "body": "over HTTP, `info.context.request` has the request",
     "is_ajax": "`info.context.headers` has the headers",
     "request": "over HTTP, this is the request; over WebSocket, `info.context` has what there is",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, Never
 
 from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
+from django.utils.datastructures import MultiValueDictKeyError
 
 REQUEST_NAMES: Final = frozenset(
     {
@@ -85,6 +86,13 @@ def value_of_middleware(request: HttpRequest | None, name: object) -> Any:
     return originals[name] if name in originals else attributes.get(name, MISSING)
 
 
+def value_of_view(request: HttpRequest | None, name: str) -> Any:
+    """Return what Django's request in a view has under a name; `MISSING` if nothing."""
+    found = value_of_middleware(request, name)
+    is_its_own = found is MISSING and not name.startswith("_") and hasattr(type(request), name)
+    return getattr(request, name) if is_its_own else found
+
+
 def hand_on(request: HttpRequest, name: object, value: Any) -> None:
     """Set on Django's request what an operation has set on its context.
 
@@ -127,3 +135,14 @@ class Headers(dict[str, str]):
     def get(self, name: str, default: Any = None) -> Any:
         """Return a header, or a default."""
         return super().get(name.lower(), default)
+
+
+class NoForm(QueryDict):
+    """The `POST` of a body in JSON: empty, as Django has it for packages that look into it."""
+
+    def __getitem__(self, name: str) -> Never:
+        """Say where values are."""
+        raise MultiValueDictKeyError(
+            f"{name!r}. It is not a Django request: values come as arguments; over HTTP, "
+            "`info.context.request` has the request"
+        )

@@ -14,6 +14,7 @@ from django.contrib.auth import alogin, alogout, login, logout
 from django.contrib.auth.models import User
 from django.contrib.sites.shortcuts import get_current_site
 from django.test import AsyncRequestFactory
+from django.utils.datastructures import MultiValueDictKeyError
 
 from channels_graphql_ws import (
     GraphqlHttpConsumer,
@@ -153,6 +154,31 @@ def test_a_secure_websocket_is_a_secure_request() -> None:
     assert "META" not in OperationContext({})
     with pytest.raises(AttributeError, match="META"):
         _ = OperationContext({}).META
+
+
+def test_the_form_of_a_request_without_one_is_empty() -> None:
+    context = OperationContext({"channels_scope": {"type": "http", "headers": []}})
+    assert context.POST.get("username") is None
+    assert not context.POST
+    with pytest.raises(MultiValueDictKeyError, match="values come as arguments"):
+        context.POST["username"]
+    with pytest.raises(AttributeError, match="POST"):
+        _ = OperationContext({}).POST
+
+
+async def test_in_a_view_all_of_its_request_is_there() -> None:
+    request = AsyncRequestFactory().post("/", {"a": "b"})
+    context = OperationContext({"channels_scope": {"django_request": request, "type": "http"}})
+    assert context.POST["a"] == "b"
+    assert context.resolver_match is None
+    assert "multipart/form-data" in context.get_preferred_type(["multipart/form-data"])
+    with pytest.raises(AttributeError, match=r"has no such key$"):
+        _ = context.htmx
+
+
+def test_the_error_names_the_view_for_what_middleware_sets() -> None:
+    with pytest.raises(AttributeError, match="is there in `GraphqlView`"):
+        _ = OperationContext({"channels_scope": {"headers": []}}).htmx
 
 
 def test_what_is_set_hides_the_request() -> None:
