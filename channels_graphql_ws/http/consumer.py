@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Never, TypeAlias, Unpack
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpResponse
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.deadline import within
 from channels_graphql_ws.concurrency.threads import in_thread
-from channels_graphql_ws.http import uploads
-from channels_graphql_ws.http.completion import BODILESS
+from channels_graphql_ws.http import responses, uploads
+from channels_graphql_ws.http.completion import BODILESS, headers_of_answer
 from channels_graphql_ws.http.errors import ClientGoneError, HttpError, too_large, too_slow
 from channels_graphql_ws.http.handler import RequestHandler
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
@@ -41,6 +43,9 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 PART = 262_144
 """Bytes of an answer that are sent at a time. Servers hold less back for a slow client."""
+
+
+_OF_ORIGIN = ("access-control-", "vary")
 
 
 class GraphqlHttpConsumer(GraphqlHttpEndpoint):
@@ -173,13 +178,12 @@ class _Client:
 
     async def send(self, response: HttpResponse, headers: dict[str, str]) -> None:
         """Send an answer."""
-        body = response.content
         # Those without a body have no length either (RFC 9110, 8.6).
         if response.status_code not in BODILESS:
-            headers["content-length"] = str(len(body))
+            headers["content-length"] = str(len(response.content))
         try:
-            await self._start(response, headers)
-            await self._send_body(body)
+            started = await self._started(response, headers)
+            await self._send_body(started.content)
         except TimeoutError:
             # The server closes the connection of an answer that is not whole.
             log.info("A client does not read its answer: it is given up")
@@ -223,12 +227,41 @@ class _Client:
 
     async def _send_stream(self, answer: StreamingResponse, headers: dict[str, str]) -> None:
         try:
-            await self._start(answer.response, headers)
+            started = await self._started(answer.response, headers)
+            if started is not answer.response:
+                await self._send_body(started.content)
+                return
             async for chunk in answer.stream:
                 await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
             await self._send({"type": "http.response.body", "body": b""})
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
             log.debug("Cannot send to a client: %r", error)
+
+    async def _started(self, response: HttpResponse, headers: dict[str, str]) -> HttpResponse:
+        """Send the beginning of an answer; return the answer, another one if that has failed.
+
+        Middleware may fail there: that of Channels saves the session, which a logout elsewhere
+        may have deleted, in a database that may be away. It saves none with the status 500.
+
+        Raises:
+            Exception: the client is gone, or what the server raises.
+        """
+        try:
+            await self._start(response, headers)
+        except OSError:
+            raise
+        except Exception as error:
+            is_of_session = isinstance(error, SuspiciousOperation)
+            text = "The session has ended" if is_of_session else "Internal server error"
+            problem = HttpError(text, HTTPStatus.INTERNAL_SERVER_ERROR)
+            failed = responses.refusal(HttpResponse(), problem, None)
+            # What lets a page of another origin read it is kept.
+            more = {name: headers[name] for name in headers if name.startswith(_OF_ORIGIN)}
+            more["content-length"] = str(len(failed.content))
+            await self._start(failed, headers_of_answer(failed, more))
+            log.exception("Middleware has failed as an answer was sent: the client got a 500")
+            return failed
+        return response
 
     async def _start(self, response: HttpResponse, headers: dict[str, str]) -> None:
         encoded = [
