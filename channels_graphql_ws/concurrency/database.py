@@ -23,8 +23,19 @@ def close_old_connections() -> None:
     test case, this would lose what was written.
     """
     for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
+        if _may_be_closed(connection):
             connection.close_if_unusable_or_obsolete()
+
+
+def _may_be_closed(connection: Any) -> bool:
+    """Return whether a connection has no transaction, and can be closed at all.
+
+    SQLite keeps a database in memory. To look at it would be refused in a test without leave to
+    use the database, which only happens to have a thread of a test before it.
+    """
+    if connection.in_atomic_block:
+        return False
+    return not (connection.vendor == "sqlite" and connection.is_in_memory_db())
 
 
 class _EachAlias(set[str]):
@@ -63,7 +74,7 @@ def _close(connection: Any) -> None:
 def _close_all() -> None:
     """Close the connections of this thread, whatever CONN_MAX_AGE says."""
     for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
+        if _may_be_closed(connection):
             connection.close()
 
 

@@ -14,10 +14,14 @@ from channels_graphql_ws.concurrency import database
 class Connection:
     """A connection of one thread."""
 
-    def __init__(self, *, in_atomic_block: bool) -> None:
+    def __init__(self, *, in_atomic_block: bool, is_in_memory: bool = False) -> None:
         self.in_atomic_block = in_atomic_block
+        self.vendor = "sqlite" if is_in_memory else "postgresql"
         self.looked_at = 0
         self.closed = 0
+
+    def is_in_memory_db(self) -> bool:
+        return True
 
     def close(self) -> None:
         self.closed += 1
@@ -43,6 +47,13 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_only_connections_without_a_transaction_are_looked_at(connections: list[Any]) -> None:
     database.close_old_connections()
     assert [each.looked_at for each in connections] == [0, 1]
+
+
+def test_a_database_in_memory_is_not_looked_at(connections: list[Any]) -> None:
+    """pytest-django would refuse that in a test which may not use the database."""
+    connections.append(Connection(in_atomic_block=False, is_in_memory=True))
+    database.close_old_connections()
+    assert [each.looked_at for each in connections] == [0, 1, 0]
 
 
 def test_others_cannot_close_one_with_a_transaction_either(connections: list[Any]) -> None:
