@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -11,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import graphene
 from graphene.types.structures import Structure
-from graphql import GraphQLObjectType, GraphQLSchema, validate_schema
+from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema, validate_schema
 
 from channels_graphql_ws.execution.permissions import BasePermission
 from channels_graphql_ws.operations.option_values import (
@@ -40,6 +41,7 @@ from channels_graphql_ws.subscription.declaration import Subscription
 from channels_graphql_ws.subscription.declared_permissions import check_permissions
 from channels_graphql_ws.subscription.field import Source, SubscriptionField
 from channels_graphql_ws.subscription.groups import topic_of
+from channels_graphql_ws.subscription.python_types import advice_on_fields
 
 _PACKAGE: Final = "channels_graphql_ws."
 
@@ -367,7 +369,18 @@ def check_schema(schema: Any, core: GraphQLSchema) -> None:
     _check_permissions(core)
     # Kept by graphql-core: the first operation would ask for it, too.
     if errors := validate_schema(core):
-        refuse(TypeError(f"The schema is not valid: {' '.join(each.message for each in errors)}"))
+        texts = [f"{each.message}{_advice_on(each, core)}" for each in errors]
+        refuse(TypeError(f"The schema is not valid: {' '.join(texts)}"))
+
+
+def _advice_on(error: GraphQLError, core: GraphQLSchema) -> str:
+    """Return what to do about an error of a schema, if it is one of a Subscription class."""
+    found = _WITHOUT_FIELDS.fullmatch(error.message)
+    cls: Any = getattr(found and core.get_type(found[1]), "graphene_type", None)
+    return advice_on_fields(cls) if isinstance(cls, type) else ""
+
+
+_WITHOUT_FIELDS: Final = re.compile(r"Type (\w+) must define one or more fields\.")
 
 
 def _check_permissions(core: GraphQLSchema) -> None:

@@ -21,6 +21,20 @@ def by_name(
     function: Callable[Concatenate[_Class, _Given], _Result],
 ) -> Callable[Concatenate[_Class, _Given], _Result]:
     """Return a class method that says what it takes, if it is called in another way."""
+    return _explained(function, _problem)
+
+
+def with_known_names(
+    function: Callable[Concatenate[_Class, _Given], _Result],
+) -> Callable[Concatenate[_Class, _Given], _Result]:
+    """Return `Field` of a class, which says where the arguments of a subscription stand."""
+    return _explained(function, _problem_of_field)
+
+
+def _explained(
+    function: Callable[Concatenate[_Class, _Given], _Result],
+    problem_of: Callable[[tuple[Any, ...], Iterable[str], list[str]], str | None],
+) -> Callable[Concatenate[_Class, _Given], _Result]:
     names = list(inspect.signature(function).parameters)[1:]
 
     @wraps(function)
@@ -29,7 +43,7 @@ def by_name(
         try:
             return function(cls, *args, **kwargs)
         except TypeError:
-            problem = _problem(args, kwargs, names)
+            problem = problem_of(args, kwargs, names)
             if problem is None:
                 raise
         raise TypeError(f"{cls.__qualname__}.{function.__name__} {problem}")
@@ -48,3 +62,14 @@ def _problem(args: tuple[Any, ...], given: Iterable[str], names: list[str]) -> s
     known = ", ".join(names)
     hint = f": it takes {known}" if similar is None else f", did you mean {similar!r}?"
     return f"has no argument {unknown!r}{hint}"
+
+
+def _problem_of_field(args: tuple[Any, ...], given: Iterable[str], names: list[str]) -> str | None:
+    del args
+    unknown = next((each for each in given if each not in names), None)
+    if unknown is None:
+        return None
+    return (
+        f"has no argument {unknown!r}: the arguments of a subscription stand in its inner class "
+        "`Arguments`"
+    )

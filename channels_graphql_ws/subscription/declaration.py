@@ -20,7 +20,7 @@ from channels_graphql_ws.pubsub.layers import destinations
 from channels_graphql_ws.pubsub.outgoing import Outgoing
 from channels_graphql_ws.serializer import Serializer
 from channels_graphql_ws.settings import project_settings
-from channels_graphql_ws.subscription.calls import by_name
+from channels_graphql_ws.subscription.calls import by_name, with_known_names
 from channels_graphql_ws.subscription.declared_permissions import declared_permissions
 from channels_graphql_ws.subscription.durable import Way, durable_sender
 from channels_graphql_ws.subscription.field import COMPLETE, SKIP, Hook, SubscriptionField
@@ -225,6 +225,7 @@ class Subscription(_ObjectType[Payload]):
         super().__init_subclass_with_meta__(_meta=_meta, **options)
 
     @classmethod
+    @with_known_names
     def Field(  # noqa: N802 (Graphene's name)
         cls,
         name: str | None = None,
@@ -526,7 +527,8 @@ def _to_await(
 
 def _outgoing(cls: type[Subscription], group: object, message: dict[str, Any]) -> list[Addressed]:
     if group is not None and not isinstance(group, str):
-        raise TypeError(f"group must be a string or None, not {group!r}")
+        advice = ": call this for each of them" if isinstance(group, list | tuple | set) else ""
+        raise TypeError(f"group must be a string or None, not {group!r}{advice}")
     if cls is Subscription:
         raise TypeError("Nobody can subscribe to `Subscription` itself: use a subclass of it")
     sender = cls.__qualname__
@@ -555,7 +557,9 @@ def gap_policy(cls: type[Subscription]) -> GapPolicy | None:
 
 def _arguments(cls: type[Subscription]) -> dict[str, Any]:
     declared = getattr(cls, "Arguments", None)
-    return props(declared) if declared else {}
+    # Python adds names of its own, such as `__annotations__`.
+    named = props(declared) if declared else {}
+    return {name: value for name, value in named.items() if not name.startswith("__")}
 
 
 def _new_hook(

@@ -64,6 +64,16 @@ class Fitting:
     def look_at(self, value: object) -> None:
         """Warn if not one of the fields can be found in an object."""
         self.known.add(type(value))
+        # A type of Graphene's, or a model: their attributes declare what objects have.
+        if isinstance(value, type) and hasattr(value, "_meta"):
+            log.warning(
+                "`publish` of %s has returned the class %s, which declares fields and has no "
+                "values: return %s(…), or a dict",
+                self._name,
+                value.__qualname__,
+                self._name,
+            )
+            return
         fields = self._fields
         if not fields or any(_has(value, name) for name in fields):
             return

@@ -24,6 +24,10 @@ from channels_graphql_ws.spelling import (
     yields,
 )
 from channels_graphql_ws.subscription.field import Hook
+from channels_graphql_ws.subscription.python_types import (
+    problem_of_annotations,
+    problem_of_argument,
+)
 from channels_graphql_ws.subscription.resumable import is_resumable
 
 if TYPE_CHECKING:
@@ -162,8 +166,11 @@ def _misplaced(cls: type[Subscription], name: str, value: Any) -> str | None:
 def _not_made(name: str, value: Any) -> str | None:
     """Return what is wrong if a type of Graphene's stands where one is to be made of it."""
     if name == "Arguments" and isinstance(value, type):
-        problems = (_not_made(each, inner) for each, inner in vars(value).items())
-        return next((problem for problem in problems if problem is not None), None)
+        problems = [
+            _not_made(each, inner) or problem_of_argument(each, inner)
+            for each, inner in vars(value).items()
+        ]
+        return next(filter(None, problems), problem_of_annotations(value))
     is_type = isinstance(value, type) and issubclass(value, Scalar | Structure)
     if not is_type or not value.__module__.startswith("graphene."):
         return None

@@ -293,7 +293,7 @@ class Outbox:
         Results come from no task. A server takes them, but a `send` that middleware has
         wrapped in a timeout, say, does not.
         """
-        if isinstance(error, OSError) or asyncio.current_task() is not None:
+        if _is_disconnect(error) or asyncio.current_task() is not None:
             self._break(error)
             return
         log.debug("Cannot send outside of a task, trying in one: %r", error)
@@ -301,14 +301,14 @@ class Outbox:
         self._flush_in_task()
 
     def _break(self, error: BaseException) -> None:
-        """Treat OSError as a disconnect (ASGI); close the socket after any other error."""
+        """Take what says so as a disconnect; close the socket after any other error."""
         with logs_about(self._log_fields):
             log.debug("Cannot send to a client: %r", error)
         was_closed, self._closed = self._closed, True
         self._waiting.clear()
         self.size = 0
         self._tell_room()
-        if not was_closed and not isinstance(error, OSError):
+        if not was_closed and not _is_disconnect(error):
             self.flushing = self._owner.spawn(self._close_after(error))
 
     async def _close_after(self, error: BaseException) -> None:
@@ -326,3 +326,12 @@ class Outbox:
             self._room.set()
             self.relieved += 1
             self._room = None
+
+
+def _is_disconnect(error: BaseException) -> bool:
+    """Return whether an error means that the client has gone: OSError (ASGI), or Daphne's own."""
+    cls = type(error)
+    return isinstance(error, OSError) or (cls.__module__, cls.__name__) == _OF_DAPHNE
+
+
+_OF_DAPHNE: Final = ("autobahn.exception", "Disconnected")

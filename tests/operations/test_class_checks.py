@@ -383,6 +383,42 @@ def test_a_wrong_schema_is_refused_when_it_is_mounted(base: Any, wrong: Any, tex
         (mine.as_view if base is GraphqlView else mine.as_asgi)()
 
 
+class OnPython(Subscription):
+    """Its field is none."""
+
+    text = str
+    publish = OnEvent.publish
+
+
+class OnAnnotated(Subscription):
+    """So is this one."""
+
+    text: str
+    publish = OnEvent.publish
+
+
+class OnNothing(Subscription):
+    """There is none at all."""
+
+    publish = OnEvent.publish
+
+
+@pytest.mark.parametrize(
+    ("cls", "advice"),
+    [
+        (OnPython, "`text` of it is no field: write `text = graphene.String()`."),
+        (OnAnnotated, "`text` of it is no field: write `text = graphene.String()`."),
+        (OnNothing, "fields."),
+    ],
+)
+def test_fields_that_are_types_of_python_are_told_with_what_to_write(
+    cls: Any, advice: str
+) -> None:
+    with pytest.raises(TypeError, match="must define one or more fields") as caught:
+        declared(schema=schema_with(a=cls.Field())).as_asgi()
+    assert str(caught.value).endswith(advice)
+
+
 async def test_a_schema_that_comes_later_is_checked_at_the_first_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

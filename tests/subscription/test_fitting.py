@@ -60,6 +60,25 @@ async def published(values, hook=None, *, is_async=False, **names) -> list[str]:
     return read
 
 
+class Constants:
+    """A class whose attributes are values."""
+
+    text = "Milk?"
+
+
+class Message(graphene.ObjectType):
+    """One whose attributes are fields."""
+
+    text = graphene.String()
+
+
+async def test_a_class_in_the_place_of_an_object_is_a_warning(caplog):
+    assert await published([Constants]) == ["Milk?"]
+    assert caplog.messages == []
+    await published([Message])
+    assert "has returned the class Message, which declares fields" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [

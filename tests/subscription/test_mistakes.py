@@ -61,6 +61,51 @@ def test_a_name_that_means_nothing_here_is_refused(body, said):
         made(**body)
 
 
+def annotated(**annotations):
+    """Make a class with annotations and nothing else in its body."""
+    return type("Arguments", (), {"__annotations__": annotations})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            type("Arguments", (), {"room": str}),
+            r"`room` is a type of Python: .*graphene.String\(\)",
+        ),
+        (type("Arguments", (), {"ids": list}), r"write `ids = graphene.List\(…\)`"),
+        (annotated(room=str), r"is an annotation only: write `room = graphene.String\(\)`"),
+        (annotated(size="int"), r"write `size = graphene.Int\(\)`"),
+        (annotated(ids="list[int]"), r"write `ids = graphene.List\(…\)`"),
+        (annotated(room=str | None), r"write `room = graphene.…`"),
+    ],
+)
+def test_an_argument_that_is_a_type_of_python_is_refused_with_what_to_write(arguments, said):
+    with pytest.raises(TypeError, match=said):
+        made(Arguments=arguments, publish=static(lambda payload, info, **arguments: None))
+
+
+def test_arguments_may_have_annotations():
+    class Arguments:
+        room: graphene.String = graphene.String(required=True)
+
+    cls = made(Arguments=Arguments, publish=static(lambda payload, info, room: None))
+    assert list(cls._meta.arguments) == ["room"]
+
+
+def test_arguments_of_a_mounted_field_are_refused_with_their_place():
+    with pytest.raises(TypeError, match=r"no argument 'room'.* in its inner class `Arguments`"):
+        made().Field(room=graphene.String())
+    with pytest.raises(TypeError, match="positional"):
+        made().Field("name", "description", "reason", True, "more")
+    assert made().Field("name", description="What it is.").name == "name"
+
+
+def test_many_groups_are_refused_with_what_to_call():
+    with pytest.raises(TypeError, match="not \\['a', 'b'\\]: call this for each of them"):
+        made().broadcast(group=["a", "b"])
+
+
 async def yields_events(self, info):
     yield {"text": "tea"}
 

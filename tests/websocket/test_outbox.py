@@ -198,6 +198,16 @@ async def test_who_is_there_but_can_not_be_sent_a_frame_is_closed(
     ]
 
 
+async def test_a_client_that_has_gone_from_daphne_is_no_reason_for_a_warning(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = type("Disconnected", (RuntimeError,), {"__module__": "autobahn.exception"})
+    case.socket.breaks_with = gone("Attempt to send on a closed protocol")
+    case.put("a", "b")
+    await asyncio.gather(*case.owner.tasks)
+    assert (case.socket.sent, caplog.messages) == ([], [])
+
+
 async def test_a_close_that_fails_is_not_tried_again(case: Case) -> None:
     case.socket.breaks_with = ValueError("gone")
     case.close()
