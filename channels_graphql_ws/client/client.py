@@ -13,6 +13,7 @@ from channels_graphql_ws.client.documents import Document
 from channels_graphql_ws.client.errors import GraphqlOperationError, GraphqlWsTimeoutError
 from channels_graphql_ws.client.handshake import DIALECTS, ConnectionParams
 from channels_graphql_ws.client.http_transport import GraphqlHttpTransport
+from channels_graphql_ws.client.keyword_errors import explains_keywords
 from channels_graphql_ws.client.listeners import ConnectionState, Listener, Listeners
 from channels_graphql_ws.client.message_client import MessageClient
 from channels_graphql_ws.client.open_connection import OpenConnection
@@ -82,6 +83,7 @@ class GraphqlWsClient(MessageClient):
     `RemoteProtocolError` when the server sends something unexpected.
     """
 
+    @explains_keywords
     def __init__(  # noqa: PLR0913 (independent options, all but two by keyword)
         self,
         transport: GraphqlWsTransport | Url,
@@ -316,6 +318,7 @@ class GraphqlWsClient(MessageClient):
         into: type[Data],
     ) -> ClientSubscription[Data]: ...
 
+    @explains_keywords
     def subscription(
         self,
         document: Document,

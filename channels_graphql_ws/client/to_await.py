@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine, Generator
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar
 
+from channels_graphql_ws.client.keyword_errors import keyword_error
+
 _Given = ParamSpec("_Given")
 _Answer = TypeVar("_Answer")
 
@@ -78,7 +80,14 @@ def to_await(
     ) -> Callable[_Given, Coroutine[Any, Any, _Answer]]:
         @wraps(method)
         def called(*args: _Given.args, **kwargs: _Given.kwargs) -> ToAwait[_Answer]:
-            return ToAwait(method(*args, **kwargs), instead)
+            try:
+                coroutine = method(*args, **kwargs)
+            # Nothing of it has run: Python has refused the call.
+            except TypeError:
+                if (error := keyword_error(method, kwargs)) is None:
+                    raise
+                raise error from None
+            return ToAwait(coroutine, instead)
 
         marked: Callable[_Given, Coroutine[Any, Any, _Answer]] = _marked(called)
         return marked

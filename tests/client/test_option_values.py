@@ -139,3 +139,31 @@ async def test_an_async_with_too_many_says_what_to_write():
     with pytest.raises(TypeError, match="`with GraphqlWsClientSync"):
         async with client:
             pass
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("conection_params", "did you mean `connection_params`?"),
+        ("init_payload", "did you mean `connection_params`?"),
+        ("token", "did you mean `headers={'Authorization': …}` or `connection_params="),
+        ("reconnecting", "did you mean `retry=Retry(…)`?"),
+        ("colour", "it takes transport, subprotocol, connection_params"),
+    ],
+)
+@pytest.mark.parametrize("cls", [GraphqlWsClient, GraphqlWsClientSync])
+def test_an_option_that_does_not_exist_says_which_one_may_be_meant(cls, name, hint):
+    with pytest.raises(TypeError, match=re.escape(hint)) as caught:
+        cls(NOWHERE, **{name: "x"})
+    assert f"GraphqlWsClient() has no argument {name!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize("call", ["query", "result", "execute", "subscribe", "subscription"])
+def test_variables_by_name_are_told_to_be_one_dict(call):
+    method: Any = getattr(GraphqlWsClient(NOWHERE), call)
+    with pytest.raises(TypeError, match=re.escape("one dict, `variables={'room': …}`")):
+        method("{ a }", room="tea")
+    with pytest.raises(TypeError, match="did you mean `variables`"):
+        method("{ a }", variable_values={})
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        method()
