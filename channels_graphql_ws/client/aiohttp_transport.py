@@ -18,7 +18,7 @@ from channels_graphql_ws.client.errors import (
     GraphqlWsTimeoutError,
     SubprotocolMismatchError,
 )
-from channels_graphql_ws.client.handshake import NOT_OPEN, time_limit
+from channels_graphql_ws.client.handshake import not_open, time_limit
 from channels_graphql_ws.client.intake import Intake
 from channels_graphql_ws.client.option_values import checked_fields, checked_headers
 from channels_graphql_ws.client.router import MAX_UNREAD
@@ -142,7 +142,9 @@ class GraphqlWsTransportAiohttp(GraphqlWsTransport):
             raise GraphqlWsClientError("The transport is connected already, disconnect it first")
         offered = tuple(subprotocols) or (subprotocol,)
         async with (
-            time_limit(self._seconds(timeout), f"a connection to {self._address}", NOT_OPEN),
+            time_limit(
+                self._seconds(timeout), f"a connection to {self._address}", not_open(self._address)
+            ),
             contextlib.AsyncExitStack() as on_failure,
         ):
             self._address = checked_url(await self._url.value())

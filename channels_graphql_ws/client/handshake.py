@@ -21,9 +21,16 @@ ConnectionParams: TypeAlias = (
 )
 """Payload of `connection_init`, or what returns it at each attempt."""
 
-NOT_OPEN = "Nothing answers there: are host and port right, and does the server run?"
+_NOT_OPEN = "Nothing answers there: are host and port right, and does the server run?"
 
 DIALECTS = {dialect.name: dialect for dialect in SUBPROTOCOLS}
+
+
+def not_open(address: str) -> str:
+    """Return what to look at when a connection cannot be opened in time."""
+    if address.startswith("wss://"):
+        return f"{_NOT_OPEN} Does it have TLS? Without, the URL begins with ws://"
+    return _NOT_OPEN
 
 
 @contextlib.asynccontextmanager

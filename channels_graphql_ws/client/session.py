@@ -18,11 +18,11 @@ from channels_graphql_ws.client.errors import (
     sentence,
 )
 from channels_graphql_ws.client.handshake import (
-    NOT_OPEN,
     ConnectionParams,
     connect,
     disconnect,
     initialize,
+    not_open,
     time_limit,
 )
 from channels_graphql_ws.client.home_loop import HomeLoop
@@ -307,7 +307,8 @@ class Session:
         self.state = ConnectionState.CONNECTING
         self._tell("connecting")
         settings, address = self._settings, self._transport.address
-        async with time_limit(settings.connect_timeout, f"a connection to {address}", NOT_OPEN):
+        advice = not_open(address)
+        async with time_limit(settings.connect_timeout, f"a connection to {address}", advice):
             dialect = await connect(self._transport, settings.offered)
         self._router.dialect = dialect
         self._tell("connected")

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from channels_graphql_ws.client.errors import GraphqlWsTimeoutError
-from channels_graphql_ws.client.handshake import time_limit
+from channels_graphql_ws.client.handshake import not_open, time_limit
 from support import tick
 
 
@@ -33,3 +33,8 @@ async def test_a_timeout_inside_that_says_nothing_gets_a_text():
 async def test_an_endless_limit_is_none():
     async with time_limit(math.inf, "tea"):
         await tick()
+
+
+def test_what_to_look_at_when_nothing_answers_depends_on_the_url():
+    assert not_open("ws://x/").endswith("does the server run?")
+    assert not_open("wss://x/").endswith("Without, the URL begins with ws://")
