@@ -6,12 +6,12 @@ import asyncio
 from functools import partial
 from typing import Final
 
-from graphql import ExecutionResult, located_error
+from graphql import ExecutionResult, GraphQLError, located_error
 
 from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
-from channels_graphql_ws.execution.errors import timed_out
+from channels_graphql_ws.execution.errors import INTERNAL_ERROR, timed_out
 from channels_graphql_ws.execution.permissions import denial, verdict_of
 from channels_graphql_ws.subscription.error_log import error_log
 from channels_graphql_ws.subscription.event import EventExecution, Payload
@@ -124,7 +124,15 @@ def _of_filter(plan: EventExecution, event: Payload) -> Eager[ExecutionResult | 
     except (Exception, asyncio.CancelledError) as error:
         if is_cancellation(error):
             raise
-        info = plan.info
-        problem = error if isinstance(error, Exception) else RuntimeError("It was cancelled")
-        located = located_error(problem, info.field_nodes, info.path.as_list())
-        return ExecutionResult(None, [located])
+        return ExecutionResult(None, [_located(plan, error)])
+
+
+def _located(plan: EventExecution, error: BaseException) -> GraphQLError:
+    """Return the error of a client whose `filter_event` has failed."""
+    info = plan.info
+    problem = error if isinstance(error, Exception) else RuntimeError("It was cancelled")
+    try:
+        return located_error(problem, info.field_nodes, info.path.as_list())
+    except Exception:  # The text of an error is the user's code, too.
+        log.exception("`filter_event` of %s failed, and so did the text of its error", plan.name)
+        return GraphQLError(INTERNAL_ERROR["message"])

@@ -378,3 +378,30 @@ async def test_a_filter_that_is_true_by_mistake_lets_nothing_through(answer: Any
 async def test_a_filter_may_return_anything_that_is_true_or_false(answer: Any, count: int) -> None:
     cls = declared(filter_event=staticmethod(lambda payload, info: answer))
     assert len(await received(cls)) == count
+
+
+class WithoutTextError(Exception):
+    """One whose text is code that fails."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+async def test_a_filter_whose_error_has_no_text_is_told_and_the_next_event_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def filter_event(payload: Any, info: Any) -> bool:
+        if payload == 0:
+            raise WithoutTextError
+        return True
+
+    cls = declared(filter_event=staticmethod(filter_event))
+    rig = Rig(schema_of(cls))
+    client = await rig.subscribe("subscription { event { value } }")
+    for number in range(2):
+        rig.hub.broadcast(number)
+    first, second = client.results
+    assert first["errors"][0]["message"] == "Internal server error"
+    assert second == {"data": {"event": {"value": 1}}}
+    assert "failed, and so did the text of its error" in caplog.text
+    await rig.end(client)
