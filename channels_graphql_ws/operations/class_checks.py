@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -375,12 +374,14 @@ def check_schema(schema: Any, core: GraphQLSchema) -> None:
 
 def _advice_on(error: GraphQLError, core: GraphQLSchema) -> str:
     """Return what to do about an error of a schema, if it is one of a Subscription class."""
-    found = _WITHOUT_FIELDS.fullmatch(error.message)
-    cls: Any = getattr(found and core.get_type(found[1]), "graphene_type", None)
+    if not error.message.endswith(_WITHOUT_FIELDS):
+        return ""
+    name = error.message.removeprefix("Type ").removesuffix(_WITHOUT_FIELDS)
+    cls: Any = getattr(core.get_type(name), "graphene_type", None)
     return advice_on_fields(cls) if isinstance(cls, type) else ""
 
 
-_WITHOUT_FIELDS: Final = re.compile(r"Type (\w+) must define one or more fields\.")
+_WITHOUT_FIELDS: Final = " must define one or more fields."
 
 
 def _check_permissions(core: GraphQLSchema) -> None:
