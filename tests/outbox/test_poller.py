@@ -356,6 +356,21 @@ async def test_rows_are_counted_every_15_seconds_and_no_longer_when_nobody_looks
     assert statistics().outbox == ()
 
 
+async def test_counts_stay_while_another_event_loop_looks(database: Path) -> None:
+    one = poller.Poller()
+    one.acquire()
+    await wait_until(lambda: statistics().outbox != ())
+    other = asyncio.new_event_loop()
+    one._loops[other] = poller._Loop()
+    await one.release()
+    assert statistics().outbox != ()
+    del one._loops[other]
+    other.close()
+    one.acquire()
+    await one.release()
+    assert statistics().outbox == ()
+
+
 def test_a_class_whose_types_were_renamed_is_found_by_its_path(database: Path) -> None:
     leave("tea", subscription="outbox_schema:OnSale:Older:")
     leave("milk", subscription="tests_that_do_not_exist:A:A:")
