@@ -122,22 +122,26 @@ class Lent:
         """Return what to wait for until the end of the rights is told; `None` if it is."""
         return None if self._watched is None else self._watched[0].joining
 
-    def look_up(self, claim: Claim | None, every: float | None) -> None:
+    def look_up(
+        self, claim: Claim | None, every: float | None, scope: dict[str, Any] | None = None
+    ) -> None:
         """Look up whether a claim holds still, and no longer what was claimed before.
 
         Args:
             claim: `None` for one that nothing is known of.
             every: seconds between two look-ups; 0 or `None`: never.
+            scope: has the user whose claim it is.
         """
         before, connection = self.looked_up, self.drainable
         if before is not None:
             if before[1].claim == claim and before[1].connection is connection:
+                before[1].scope = scope or {}
                 return
             before[0].discard(before[1])
             self.looked_up = None
         if claim is not None and every and connection is not None and not self.is_closed:
             revalidation = revalidation_of(every)
-            watched = Watched(connection, claim)
+            watched = Watched(connection, claim, scope)
             revalidation.add(watched)
             self.looked_up = revalidation, watched
 

@@ -27,10 +27,12 @@ from django.utils import timezone
 from channels_graphql_ws.concurrency.database import DatabaseCall
 from channels_graphql_ws.concurrency.threads import context_of_nobody, in_thread
 from channels_graphql_ws.operations.revocation import (
+    FLAGS,
     REVOKED,
     Revocable,
     Rights,
     password_of,
+    refresh,
     rights_of,
 )
 from channels_graphql_ws.settings import project_settings
@@ -51,6 +53,10 @@ Login: TypeAlias = tuple[type[Any], str]
 """The class and the key of a session."""
 
 
+Flags: TypeAlias = tuple[tuple[str, Any], ...]
+"""Names and values of `is_staff` and `is_superuser`."""
+
+
 class Claim(NamedTuple):
     """What a connection says of its user, to be looked up.
 
@@ -59,12 +65,14 @@ class Claim(NamedTuple):
         password: the fingerprint of the password, `None` if the user did not log in by session.
         is_active: whether the account was open; some backends let in others, too.
         session: the session that the user came by, if any.
+        flags: what decides on the user's permissions. Others of it are no refutation.
     """
 
     user: Any
     password: str | None
     is_active: bool
     session: Login | None
+    flags: Flags = ()
 
 
 def claim_of(scope: Mapping[str, Any], rights: Rights) -> Claim | None:
@@ -77,11 +85,20 @@ def claim_of(scope: Mapping[str, Any], rights: Rights) -> Claim | None:
         # One that was not read is not what the user came by, and would be read here.
         is_login = session is not None and session.accessed and SESSION_KEY in session
         by = (session.__class__, str(rights.session)) if is_login and rights.session else None
-        return Claim(user.pk, rights.password, bool(getattr(user, "is_active", True)), by)
+        is_active = bool(getattr(user, "is_active", True))
+        return Claim(user.pk, rights.password, is_active, by, _flags_of(user))
     # Another kind of user, or of session.
     except Exception as error:  # noqa: BLE001
         log.debug("A user is not looked up again: %r", error)
         return None
+
+
+def _flags_of(user: Any) -> Flags:
+    return tuple((name, getattr(user, name)) for name in FLAGS if hasattr(user, name))
+
+
+Found: TypeAlias = dict[Claim, Flags | None]
+"""What has been found out about claims that hold no longer, see `look_up`."""
 
 
 class Watched:
@@ -90,17 +107,26 @@ class Watched:
     Attributes:
         connection: what ends with them; `None`: they are looked up once.
         claim: what is looked up.
+        scope: has the user.
         checked_at: when that was done last, on the clock of the event loop.
         has_ended: the rights have.
     """
 
-    __slots__ = ("checked_at", "claim", "connection", "has_ended")
+    __slots__ = ("checked_at", "claim", "connection", "has_ended", "scope")
 
-    def __init__(self, connection: Revocable | None, claim: Claim) -> None:
+    def __init__(
+        self, connection: Revocable | None, claim: Claim, scope: dict[str, Any] | None = None
+    ) -> None:
         self.connection = connection
         self.claim = claim
+        self.scope: dict[str, Any] = {} if scope is None else scope
         self.checked_at = float("-inf")
         self.has_ended = False
+
+    def take(self, flags: Flags) -> None:
+        """Take flags that the user has now: they may have changed since it was read."""
+        self.claim = self.claim._replace(flags=flags)
+        refresh(self.scope, dict(flags))
 
 
 class Revalidation:
@@ -117,7 +143,7 @@ class Revalidation:
         self._wanted: dict[Watched, None] = {}
         self._answered: asyncio.Future[None] | None = None
         self._running: asyncio.Task[None] | None = None
-        self._asking: asyncio.Task[Collection[Claim]] | None = None
+        self._asking: asyncio.Task[Found] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_blind = False
 
@@ -147,9 +173,9 @@ class Revalidation:
         # Who is cancelled waits for nothing, and the others still do.
         return asyncio.shield(self._begin())
 
-    async def holds(self, claim: Claim) -> bool:
+    async def holds(self, claim: Claim, scope: Any) -> bool:
         """Look a claim up, once."""
-        watched = Watched(None, claim)
+        watched = Watched(None, claim, scope)
         self._wanted[watched] = None
         await asyncio.shield(self._begin())
         return not watched.has_ended
@@ -181,20 +207,23 @@ class Revalidation:
         finally:
             self._running = None
 
-    def _end(self, wanted: Iterable[Watched], gone: Collection[Claim]) -> None:
+    def _end(self, wanted: Iterable[Watched], found: Found) -> None:
         now = self._loop.time()
         for each in wanted:
             each.checked_at = now
-            each.has_ended = each.claim in gone
+            flags = found.get(each.claim, each.claim.flags)
+            each.has_ended = flags is None
+            if flags is not None and flags != each.claim.flags:
+                each.take(flags)
             # It may be another client's by now, or closed.
             if each.has_ended and each in self._watched and each.connection is not None:
                 each.connection.revoke(REVOKED)
 
-    async def _answers(self, claims: Collection[Claim]) -> Collection[Claim]:
+    async def _answers(self, claims: Collection[Claim]) -> Found:
         """Return the claims that hold no longer; none while nobody answers."""
         if self._asking is not None and not self._asking.done():
             # It hangs: another thread would, too.
-            return ()
+            return {}
         self._asking = task = self._loop.create_task(refuted(claims))
         task.add_done_callback(_retrieve)
         await asyncio.wait([task], timeout=PATIENCE)
@@ -206,7 +235,7 @@ class Revalidation:
             self._is_blind = True
             text = "Users and sessions cannot be looked up, connections stay until they can: %r"
             log.warning(text, error)
-        return ()
+        return {}
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
@@ -227,8 +256,10 @@ def revalidation_of(every: float) -> Revalidation:
     return known[every]
 
 
-async def have_ended(scope: Mapping[str, Any], every: float | None) -> bool:
+async def have_ended(scope: Any, every: float | None) -> bool:
     """Return whether the rights that a scope gives have ended since they were read.
+
+    Its user is refreshed if the permissions have changed meanwhile.
 
     Args:
         scope: has the user.
@@ -236,16 +267,17 @@ async def have_ended(scope: Mapping[str, Any], every: float | None) -> bool:
     """
     rights = rights_of(scope) if every and project_settings.get(SETTING) else None
     claim = None if rights is None else claim_of(scope, rights)
-    return claim is not None and not await revalidation_of(every or 0.0).holds(claim)
+    return claim is not None and not await revalidation_of(every or 0.0).holds(claim, scope)
 
 
-async def refuted(claims: Collection[Claim]) -> Collection[Claim]:
-    """Return the claims that hold no longer."""
+async def refuted(claims: Collection[Claim]) -> Found:
+    """Return the claims that hold no longer, see `look_up`."""
     if not is_in_memory():
         claims = await in_thread(partial(look_up, claims))
     # Coroutines have their database connection in one thread. If what they see there is not
     # committed, as in a test case of Django, no other thread sees it.
-    return await DatabaseCall(look_up)(claims) if claims else claims
+    found: Found = await DatabaseCall(look_up)(claims) if claims else {}
+    return found
 
 
 def is_in_memory() -> bool:
@@ -257,17 +289,24 @@ def is_in_memory() -> bool:
     return database.vendor == "sqlite" and bool(database.is_in_memory_db())
 
 
-def look_up(claims: Collection[Claim]) -> list[Claim]:
-    """Return the claims that hold no longer; to be called in a thread."""
+def look_up(claims: Collection[Claim]) -> Found:
+    """Return the claims that hold no longer; to be called in a thread.
+
+    Returns:
+        For each of them `None`, or the flags that the user has now, if that is all.
+    """
     users = get_user_model()._base_manager.in_bulk(  # noqa: SLF001 (Django documents it)
         {each.user for each in claims}
     )
     living = _living_sessions(each.session for each in claims if each.session is not None)
-    return [
-        each
-        for each in claims
-        if not _may_stay(each, users.get(each.user)) or each.session not in living
-    ]
+    found: Found = {}
+    for each in claims:
+        user = users.get(each.user)
+        if not _may_stay(each, user) or each.session not in living:
+            found[each] = None
+        elif (flags := _flags_of(user)) != each.flags:
+            found[each] = flags
+    return found
 
 
 def _may_stay(claim: Claim, user: Any) -> bool:

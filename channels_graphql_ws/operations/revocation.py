@@ -44,6 +44,10 @@ EXPIRED: Final = "The rights of this client have expired"
 _TOPIC: Final = "channels_graphql_ws.revocation"
 
 
+FLAGS: Final = ("is_staff", "is_superuser")
+"""Columns of users that decide on their permissions."""
+
+
 class Revocable(Drainable, Protocol):
     """A connection, or an event stream."""
 
@@ -160,6 +164,16 @@ _CACHES: Final = ("_perm_cache", "_perms_cache", "_prefetched_objects_cache")
 """Ends of the names under which a user object keeps the permissions that were read."""
 
 
+def forget_permissions(scope: dict[str, Any]) -> None:
+    """Have the permissions of the user read anew, if they were read before changes are told."""
+    known = getattr(scope.get("user"), "__dict__", {})
+    # A lazy user that was not read yet is not read here.
+    user = known.get("_wrapped")
+    read = known if user is None else getattr(user, "__dict__", ())
+    if any(name.endswith(_CACHES) for name in read):
+        refresh(scope, {})
+
+
 class Revocations:
     """What one hub is told about rights, and the sessions it can end. See `revocations_of`."""
 
@@ -179,6 +193,7 @@ class Revocations:
         if not self._known and self._hub.listen(self, self._groups):
             context = context_of_nobody()
             self._joining = self._hub.loop.create_task(self._join(), context=context)
+        forget_permissions(scope)
         for key in rights.keys:
             self._known.setdefault(key, {})[connection] = Holder(rights, scope)
 
@@ -186,6 +201,10 @@ class Revocations:
         # If the channel layer refuses, nobody knows better.
         with suppress(ChannelLayerError):
             await self._hub.joined(self._groups)
+        # What was changed before is not told.
+        for connections in self._known.values():
+            for holder in connections.values():
+                forget_permissions(holder.scope)
 
     def discard(self, connection: Revocable, rights: Rights) -> None:
         """Undo `add`; harmless when repeated."""

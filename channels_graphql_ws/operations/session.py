@@ -341,7 +341,7 @@ class EndpointSession:
         claim = None
         if rights is not None and project_settings.get(SETTING):
             claim = claim_of(self.scope, rights)
-        lent.look_up(claim, self._endpoint.revalidate_every)
+        lent.look_up(claim, self._endpoint.revalidate_every, self.scope)
         if rights is None and project_settings.get("LIST_CONNECTIONS"):
             rights = NOBODY
         return lent.watch(rights, self.engine.settings.group_name_prefix, self.scope)

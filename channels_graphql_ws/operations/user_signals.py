@@ -17,6 +17,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.operations.revocation import (
+    FLAGS,
     password_of,
     revoke,
     session_key,
@@ -28,9 +29,6 @@ from channels_graphql_ws.settings import project_settings
 
 _FIELDS: Final = frozenset({"password", "is_active"})
 """Columns of users that decide on their rights."""
-
-_FLAGS: Final = frozenset({"is_staff", "is_superuser"})
-"""Columns of users that decide on their permissions."""
 
 _RELATIONS: Final = ("{user}_groups", "{user}_user_permissions", "auth.Group_permissions")
 """Models that Django makes for relations. Signals of one that is never made never come."""
@@ -139,7 +137,7 @@ def _saved(
     if update_fields is None or not _FIELDS.isdisjoint(update_fields):
         password = password_of(instance) if getattr(instance, "is_active", True) else None
         _at_commit(using, lambda: revoke(key, password))
-    saved = _FLAGS if update_fields is None else _FLAGS.intersection(update_fields)
+    saved = {each for each in FLAGS if update_fields is None or each in update_fields}
     values = {name: value for name, value in vars(instance).items() if name in saved}
     if values:
         _at_commit(using, lambda: tell_permissions([key], values))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import graphene
@@ -18,7 +20,8 @@ from channels_graphql_ws import (
     GraphqlWsResponseError,
     Subscription,
 )
-from channels_graphql_ws.operations.revocation import refresh
+from channels_graphql_ws.operations.revalidation import have_ended
+from channels_graphql_ws.operations.revocation import Revocations, refresh, rights_of
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport, alogin_headers
 from support import wait_until
 
@@ -183,6 +186,86 @@ async def test_it_counts_with_the_commit_and_for_nobody_else(
     await stage.user.asave(update_fields=["last_login"])
     await Event.broadcast(payload=3)
     assert (await client.receive())["data"] == {"event": {"number": 3}}
+
+
+class Asking(GraphqlWsConsumer):
+    """Has read permissions of a client before it accepts it."""
+
+    schema = SCHEMA
+    reached: asyncio.Event
+    may_go_on: asyncio.Event
+
+    async def on_connect(self, payload: Any) -> None:
+        assert await self.scope["user"].ahas_perm(NAME)
+        self.reached.set()
+        await self.may_go_on.wait()
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        (Stage.by_all, lambda stage: User.objects.update(is_superuser=False)),
+        (Stage.by_user, lambda stage: stage.user.user_permissions.clear()),
+    ],
+    ids=["flag", "permission"],
+)
+async def test_what_was_taken_away_while_a_client_was_decided_on_is_not_had(
+    stage: Stage, given: Any, taken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sync_to_async(given)(stage)
+    monkeypatch.setattr(Asking, "reached", asyncio.Event(), raising=False)
+    monkeypatch.setattr(Asking, "may_go_on", asyncio.Event(), raising=False)
+    headers = await alogin_headers(stage.user)
+    application = AuthMiddlewareStack(Asking.as_asgi())
+    client = GraphqlWsClient(GraphqlWsTransport(application, "/", {"headers": headers}))
+    connecting = asyncio.create_task(client.connect_and_init())
+    await Asking.reached.wait()
+    await sync_to_async(taken)(stage)
+    Asking.may_go_on.set()
+    await connecting
+    await client.start("subscription { event { number } }")
+    with pytest.raises(GraphqlWsResponseError):
+        await client.receive()
+    await client.finalize()
+
+
+async def test_a_flag_that_no_signal_tells_of_counts_for_the_next_operation(
+    stage: Stage, client: GraphqlWsClient
+) -> None:
+    await sync_to_async(stage.by_all)()
+    await subscribed(client)
+    await User.objects.aupdate(is_superuser=False)
+    await client.start("subscription { event { number } }")
+    with pytest.raises(GraphqlWsResponseError):
+        await client.receive()
+    await kept(client)
+
+
+async def test_who_lost_a_flag_while_a_body_was_on_its_way_is_refreshed(stage: Stage) -> None:
+    await sync_to_async(stage.by_all)()
+    scope = {"user": await User.objects.aget(pk=stage.user.pk)}
+    assert not await have_ended(scope, 60)
+    assert scope["user"].is_superuser
+    await User.objects.aupdate(is_superuser=False)
+    assert not await have_ended(scope, 60)
+    assert not scope["user"].is_superuser
+
+
+async def test_what_was_read_before_changes_are_told_is_read_anew(stage: Stage) -> None:
+    joined = asyncio.Event()
+    hub: Any = SimpleNamespace(
+        loop=asyncio.get_running_loop(), listen=lambda *_: True, joined=lambda _: joined.wait()
+    )
+    revocations = Revocations(hub, "group")
+    scope: dict[str, Any] = {"user": stage.user}
+    rights = rights_of(scope)
+    assert rights is not None
+    revocations.add(object(), rights, scope)  # type: ignore[arg-type]
+    vars(stage.user)["_perm_cache"] = {NAME}
+    assert revocations.joining is not None
+    joined.set()
+    await revocations.joining
+    assert "_perm_cache" not in vars(scope["user"])
 
 
 def test_what_a_user_object_has_read_is_forgotten() -> None:

@@ -341,15 +341,15 @@ def test_sessions_of_each_engine_are_looked_up(engine: str, settings: Any, tmp_p
     user = User.objects.create_user("ada")
     stays, goes = saved(engine, user), saved(engine, user)
     claims = [claim(user, stays), claim(user, goes)]
-    assert look_up(claims) == []
+    assert look_up(claims) == {}
     goes.delete()
-    assert look_up(claims) == [claims[1]]
+    assert look_up(claims) == {claims[1]: None}
 
 
 @pytest.mark.django_db
 def test_a_session_in_a_cookie_cannot_be_taken_away() -> None:
     user = User.objects.create_user("ada")
-    assert look_up([claim(user, saved("signed_cookies", user))]) == []
+    assert look_up([claim(user, saved("signed_cookies", user))]) == {}
 
 
 @pytest.mark.django_db
@@ -359,18 +359,18 @@ def test_many_are_looked_up_by_one_query_each(monkeypatch: pytest.MonkeyPatch) -
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        assert look_up(claims) == []
+        assert look_up(claims) == {}
     assert len(queries) == 2
     monkeypatch.setattr(revalidation, "MOST_KEYS", 2)
     with CaptureQueriesContext(connection) as queries:
-        assert look_up(claims) == []
+        assert look_up(claims) == {}
     assert len(queries) == 3
 
 
 @pytest.mark.django_db
 def test_who_was_let_in_with_a_closed_account_stays() -> None:
     user = User.objects.create_user("ada", is_active=False)
-    assert look_up([claim(user)]) == []
+    assert look_up([claim(user)]) == {}
 
 
 def test_who_cannot_be_looked_up() -> None:
@@ -381,10 +381,11 @@ def test_who_cannot_be_looked_up() -> None:
     user._state.adding = False
     assert claim_of({"user": Group(pk=1)}, rights) is None
     assert claim_of({}, rights) is None
-    assert claim_of({"user": user}, rights) == (1, None, True, None)
+    flags = (("is_staff", False), ("is_superuser", False))
+    assert claim_of({"user": user}, rights) == (1, None, True, None, flags)
     assert claim_of({"user": user, "session": "key"}, rights) is None
     unread = SessionStore("key")
-    assert claim_of({"user": user, "session": unread}, rights) == (1, None, True, None)
+    assert claim_of({"user": user, "session": unread}, rights) == (1, None, True, None, flags)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -393,10 +394,10 @@ async def test_who_is_found_gone_is_looked_up_once_more_where_coroutines_are(
 ) -> None:
     asked: list[Any] = []
 
-    def seen(claims: Collection[Claim]) -> Collection[Claim]:
+    def seen(claims: Collection[Claim]) -> Any:
         asked.append((get_ident() == of_coroutines, [each.user for each in claims]))
         gone = {1} if get_ident() == of_coroutines else {1, 2}
-        return [each for each in claims if each.user in gone]
+        return dict.fromkeys(each for each in claims if each.user in gone)
 
     of_coroutines = await sync_to_async(get_ident)()
     monkeypatch.setattr(revalidation, "look_up", seen)
@@ -429,12 +430,12 @@ class Answers:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def __call__(self, claims: Collection[Claim]) -> Collection[Claim]:
+    async def __call__(self, claims: Collection[Claim]) -> Any:
         self.asked.append({each.user for each in claims})
         await self.gate.wait()
         if self.error is not None:
             raise self.error
-        return [each for each in claims if each.user in self.gone]
+        return dict.fromkeys(each for each in claims if each.user in self.gone)
 
 
 class Connection:
@@ -470,8 +471,10 @@ async def test_the_same_claim_of_the_same_connection_is_looked_up_once(answers: 
     lent.look_up(claim, 60)
     known = lent.looked_up
     assert known is not None
-    lent.look_up(claim, 60)
+    scope: dict[str, Any] = {"user": "the same"}
+    lent.look_up(claim, 60, scope)
     assert lent.looked_up is known
+    assert known[1].scope is scope
     lent.look_up(None, 60)
     assert lent.looked_up is None
 

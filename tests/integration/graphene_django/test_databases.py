@@ -309,7 +309,7 @@ async def test_a_look_up_of_users_ends_no_transaction(library: None) -> None:
     def in_transaction() -> int:
         with transaction.atomic():
             Author.objects.create(name="New")
-            assert async_to_sync(refuted)([claim]) == [claim]
+            assert async_to_sync(refuted)([claim]) == {claim: None}
         return Author.objects.filter(name="New").count()
 
     assert await sync_to_async(in_transaction)() == 1
