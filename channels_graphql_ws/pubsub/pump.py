@@ -35,6 +35,14 @@ MOST_BYTES = 64 * 1024 * 1024
 CANCEL_AGAIN_AFTER = 0.05
 """Seconds until a send that swallows its cancellation is cancelled again."""
 
+STOOD_STILL = 0.5
+"""Seconds by which a timer is late if the event loop stood still: code blocked it, or the whole
+process was paused."""
+
+AFTER_STANDSTILL = 1.0
+"""Seconds that a layer then has once more: its answer may have come meanwhile, and nobody has
+looked at it."""
+
 SendElsewhere = Callable[[GroupSender, Outgoing], "Future[None]"]
 """Sends on another event loop, when this one ends."""
 
@@ -80,6 +88,7 @@ class Lane:
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = inf
+        self._has_more_time = False
         self._seconds = inf
         self._is_hung = False
         self._is_full = False
@@ -165,6 +174,7 @@ class Lane:
             if self._deadline <= now:
                 self._drop(waiting)
                 continue
+            self._has_more_time = False
             if self._timer is None and self._deadline != inf:
                 self._timer = loop.call_at(self._deadline, self._look, loop)
             outgoing = waiting.outgoing
@@ -203,11 +213,15 @@ class Lane:
         self._timer = None
         if self._task is None:  # pragma: no cover (a timer in the same iteration as the end)
             return
+        now = loop.time()
+        if now >= self._deadline + STOOD_STILL and not self._has_more_time:
+            self._has_more_time = True
+            self._deadline = now + AFTER_STANDSTILL
         again_at = self._deadline
-        if self._is_expired(loop):
+        if now >= self._deadline:
             self._task.cancel()
             # redis-py may swallow it while it connects.
-            again_at = loop.time() + CANCEL_AGAIN_AFTER
+            again_at = now + CANCEL_AGAIN_AFTER
         self._timer = loop.call_at(again_at, self._look, loop)
 
     def _stop_timer(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from channels_graphql_ws.pubsub.numbering import ANNOUNCEMENT
 from channels_graphql_ws.pubsub.outgoing import SENT, FailureLog, Outgoing, SendOfAll
 from channels_graphql_ws.pubsub.pump import publisher_statistics
 from channels_graphql_ws.settings import project_settings
-from support import FakeLayer, tick, wait_until
+from support import GUARD, FakeLayer, tick, wait_until
 
 
 class TwoHosts(ProvingTraits):
@@ -138,6 +139,37 @@ async def test_a_send_that_swallows_its_cancellation_is_cancelled_again(
     layer.swallows = 3
     with pytest.raises(ChannelLayerError, match=TOO_LATE):
         await send(layer, "a")
+
+
+@pytest.mark.usefixtures("soon")
+async def test_what_a_layer_took_while_the_event_loop_stood_still_is_sent(
+    layer: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its answer and the end of the time are looked at in the same turn."""
+    monkeypatch.setattr(pump, "STOOD_STILL", 0.01)
+    monkeypatch.setattr(pump, "AFTER_STANDSTILL", GUARD)
+    layer.hangs = False
+    layer.hold("group_send")
+    sent, behind = send(layer, "a"), send(layer, "a")
+    await wait_until(lambda: layer.calls["group_send"])
+    # As what comes from a socket: what waits for it goes on a turn later.
+    asyncio.get_running_loop().call_soon(layer.release, "group_send")
+    end = time.monotonic() + 0.05
+    while time.monotonic() < end:
+        pass  # The event loop stands still.
+    await asyncio.gather(sent, behind)
+    assert len(layer.sent) == 2
+
+
+@pytest.mark.usefixtures("soon")
+async def test_a_layer_that_hangs_has_no_more_than_a_moment_after_a_standstill(
+    layer: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pump, "STOOD_STILL", 0.0)
+    monkeypatch.setattr(pump, "AFTER_STANDSTILL", 0.001)
+    pending = [send(layer, "a") for _ in range(3)]
+    errors = await asyncio.gather(*pending, return_exceptions=True)
+    assert {type(error) for error in errors} == {ChannelLayerUnavailableError}
 
 
 async def test_without_a_limit_a_broadcast_waits_as_long_as_it_takes(
