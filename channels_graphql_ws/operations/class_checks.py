@@ -226,23 +226,27 @@ def _check_hook(cls: type[Any], base: type[Any], name: str, value: object) -> No
     """Refuse what has the name of a hook, and cannot be called as one."""
     if not is_function(value):
         if not (callable(value) or hasattr(type(value), "__get__")):
-            problem = f"`{name}` is a hook: it must be a method, not {value!r}."
-            refuse(_error(cls, problem, name))
+            text = f"`{name}` is a hook: it must be a method, not {value!r}."
+            refuse(_error(cls, text, name))
         return
-    if yields(getattr(cls, name)):
-        problem = f"`{name}` is called for what it returns, and has a `yield`: use `return`."
+    problem = _problem_of_hook(cls, base, name)
+    if problem is not None:
         refuse(_error(cls, problem, name))
-        return
+
+
+def _problem_of_hook(cls: type[Any], base: type[Any], name: str) -> str | None:
+    """Return why a method cannot be called as a hook; `None` if it can."""
+    if yields(getattr(cls, name)):
+        return f"`{name}` is called for what it returns, and has a `yield`: use `return`."
     expected = _arguments(base, name)
     if any(each.kind is each.VAR_KEYWORD for each in expected):
-        return
+        return None
     by_name = [_BY_NAME[name]] if name in _BY_NAME else []
     if _takes(cls, name, len(expected) - len(by_name), by_name):
-        return
+        return None
     call = f"{name}({', '.join(each.name for each in expected)})"
     advice = f" {_OF_STRAWBERRY[name]}." if name in _OF_STRAWBERRY else ""
-    problem = f"`{name}` is a hook, and cannot be called as `{call}`.{advice}"
-    refuse(_error(cls, problem, name))
+    return f"`{name}` is a hook, and cannot be called as `{call}`.{advice}"
 
 
 def _arguments(base: type[Any], hook: str) -> list[inspect.Parameter]:

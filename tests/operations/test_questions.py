@@ -33,7 +33,7 @@ from channels_graphql_ws.operations.questions import (
 from channels_graphql_ws.shutdown import connections_of_loop
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport, alogin_headers
 from http_client import EVENTS, ask, exchange, post, streaming
-from support import FakeLayer, wait_until
+from support import GUARD, FakeLayer, tick, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -135,6 +135,17 @@ class Stage:
         return client
 
 
+async def queue(texts: str, *, subscriptions: int, of_gate: int) -> None:
+    """Broadcast once all subscriptions are live; the first event is under way, the others wait."""
+    async with asyncio.timeout(GUARD):
+        while (await listing.list_process()).subscriptions < subscriptions:
+            await tick()
+        for text in texts:
+            await OnGate.broadcast(payload=text)
+        while (await listing.list_process()).queued < of_gate * (len(texts) - 1):
+            await tick()
+
+
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
     OnGate.gate = asyncio.Event()
@@ -155,8 +166,7 @@ async def test_each_process_says_who_is_connected_and_what_waits(stage: Stage, u
     shared = "subscription { onShared { text } }"
     await stage.client(user, SUBSCRIBE, SUBSCRIBE, shared, "subscription { numbers }")
     await stage.client()
-    for text in "abc":
-        await OnGate.broadcast(payload=text)
+    await queue("abc", subscriptions=5, of_gate=3)
     found = await ask_for_connections(processes=2)
     here, elsewhere = sorted(found.processes, key=lambda each: each.connections)
     assert (elsewhere.name, elsewhere.connections, elsewhere.more) == ("elsewhere:1", 7, 0)
@@ -191,14 +201,13 @@ async def test_what_is_listed_is_bounded_and_can_be_searched(
     other = await User.objects.acreate_user("Ada")
     await stage.client(other)
     await stage.client(user, SUBSCRIBE, SUBSCRIBE)
-    for text in "ab":
-        await OnGate.broadcast(payload=text)
 
     async def here(*arguments: Any) -> ListedProcess:
         found = await ask_for_connections(*arguments)
         assert found.notes == (IN_MEMORY,)
         return found.processes[0]
 
+    await queue("ab", subscriptions=3, of_gate=3)
     first = await here("", 1)
     assert ([each.user_id for each in first.listed], first.more) == ([str(user.pk)], 1)
     for search in ("ad", str(other.pk), (await here()).listed[1].id):
