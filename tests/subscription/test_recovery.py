@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
@@ -1150,6 +1150,19 @@ class SlowReader:
         await self.reads.wait()
 
 
+async def come_back(
+    field: str, room: str, cursor: Any, ids: Iterable[str], **options: Any
+) -> SlowReader:
+    """Subscribe once for each id with one cursor, and read nothing of what comes."""
+    client = SlowReader(**options)
+    await client.socket.acknowledged()
+    client.reads.clear()
+    query = f'subscription {{ x: {field}(room: "{room}") {{ text }} }}'
+    for id in ids:
+        client.socket.start(id, query, extensions={"cursor": cursor})
+    return client
+
+
 def has_results(client: SlowReader, id: str, number: int) -> bool:
     return len(client.socket.results(id)) >= number
 
@@ -1183,13 +1196,8 @@ async def test_many_that_come_back_at_once_do_not_fill_the_memory(
     cursor = await first.leave()
     missed = [f"{number} {'x' * 1_000}" for number in range(9)]
     await say(cls, room, *missed)
-    client = SlowReader(max_queued_bytes=20_000)
-    await client.socket.acknowledged()
-    client.reads.clear()
-    query = f'subscription {{ x: {field}(room: "{room}") {{ text }} }}'
     ids = [str(number) for number in range(20)]
-    for id in ids:
-        client.socket.start(id, query, extensions={"cursor": cursor})
+    client = await come_back(field, room, cursor, ids, max_queued_bytes=20_000)
     [replays] = account[1:]
     await wait_until(lambda: replays.size > 20_000)
     await tick(200)
@@ -1223,12 +1231,7 @@ async def test_who_leaves_while_others_wait_for_their_turn_makes_room(
     first = await Client().subscribe(field, room)
     cursor = await first.leave()
     await say(cls, room, *["x" * 1_000] * 9)
-    client = SlowReader(max_queued_bytes=5_000)
-    await client.socket.acknowledged()
-    client.reads.clear()
-    query = f'subscription {{ x: {field}(room: "{room}") {{ text }} }}'
-    for id in "abc":
-        client.socket.start(id, query, extensions={"cursor": cursor})
+    client = await come_back(field, room, cursor, "abc", max_queued_bytes=5_000)
     [replays] = account[1:]
     await wait_until(lambda: replays.size > 5_000)
     # The first is under way, the second waits for its turn.
@@ -1253,12 +1256,7 @@ async def test_what_waits_for_a_client_that_goes_is_forgotten(
     first = await Client().subscribe(field, room)
     cursor = await first.leave()
     await say(cls, room, *["x" * 1_000] * 9)
-    client = SlowReader(max_queued_bytes=None)
-    await client.socket.acknowledged()
-    client.reads.clear()
-    query = f'subscription {{ x: {field}(room: "{room}") {{ text }} }}'
-    for id in "ab":
-        client.socket.start(id, query, extensions={"cursor": cursor})
+    client = await come_back(field, room, cursor, "ab", max_queued_bytes=None)
     [replays] = account[1:]
     # Without a limit, both were fetched.
     await wait_until(lambda: replays.size > 15_000)
