@@ -99,7 +99,7 @@ class _Total:
         self._lock = threading.Lock()
 
     def add(self, size: int) -> None:
-        """Count bytes that wait from now on, or do not if there are less than none."""
+        """Count bytes that begin to wait; a negative number no longer waits."""
         with self._lock:
             self.size += size
 
@@ -125,7 +125,7 @@ class QueuedBytes:
         self.size = 0
 
     def add(self, size: int) -> None:
-        """Count bytes that wait from now on, or do not if there are less than none."""
+        """Count bytes that begin to wait; a negative number no longer waits."""
         self.size += size
         total.add(size)
 
