@@ -142,16 +142,49 @@ class Connections:
                 listener.listen(timeout)
 
 
+class _HeldBack:
+    """Stands in an event loop for the callback that a server has given it for a signal.
+
+    The event loop would call that at once (`loop.add_signal_handler`), and Granian drops all
+    clients then. asyncio keeps callbacks in a private dict and has no public way to ask for
+    them; other event loops (uvloop) show none.
+    """
+
+    def __init__(self, handle: asyncio.Handle) -> None:
+        self._handle = handle
+
+    def __call__(self) -> None:
+        """Do nothing yet: the listener gets the signal, too."""
+
+    def pass_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the event loop call what it would have called."""
+        loop.call_soon_threadsafe(self._handle._run)  # noqa: SLF001 (see above)
+
+    @classmethod
+    def take(
+        cls, number: signal.Signals, loop: asyncio.AbstractEventLoop
+    ) -> ref[_HeldBack] | None:
+        """Take the place of a callback; `None` if there is none to be seen."""
+        handle = getattr(loop, "_signal_handlers", {}).get(number)
+        if not isinstance(handle, asyncio.Handle):
+            return None
+        held = cls(handle)
+        # Only the event loop keeps it, so that neither keeps the other alive from here.
+        loop.add_signal_handler(number, held)
+        return ref(held)
+
+
 class _SignalListener:
     """Receives a signal before its former handler, which is called afterwards.
 
-    Servers that use `loop.add_signal_handler` (Hypercorn, Granian) receive it at once, too:
-    the event loop tells them.
+    Under event loops other than asyncio's own, a server that uses `loop.add_signal_handler`
+    receives it at once, too.
     """
 
     def __init__(self, number: signal.Signals) -> None:
         self._number = number
         self._previous: Any = None
+        self._held_back: ref[_HeldBack] | None = None
         self._frame: Any = None
         self._timeout = DEFAULT_TIMEOUT
         self._has_begun = False
@@ -172,11 +205,15 @@ class _SignalListener:
         self._has_begun = False
         if current != self._received:
             self._previous = current
+            self._held_back = _HeldBack.take(self._number, asyncio.get_running_loop())
             signal.signal(self._number, self._received)
+
+    def _living_loop(self) -> asyncio.AbstractEventLoop | None:
+        return self._loop() if self._loop is not None else None
 
     def _received(self, _number: int, frame: Any) -> None:
         self._frame = frame
-        loop = self._loop() if self._loop is not None else None
+        loop = self._living_loop()
         # A second signal goes to the server at once.
         if self._has_begun or loop is None or not loop.is_running():
             self._pass_on()
@@ -191,9 +228,13 @@ class _SignalListener:
         self._task.add_done_callback(lambda _: self._pass_on())
 
     def _pass_on(self) -> None:
-        self._task = None
+        self._task, frame, self._frame = None, self._frame, None
+        loop = self._living_loop()
+        held_back = self._held_back() if self._held_back is not None else None
+        if loop is not None and held_back is not None:
+            held_back.pass_on(loop)
         if callable(self._previous):
-            self._previous(self._number, self._frame)
+            self._previous(self._number, frame)
             return
         signal.signal(self._number, signal.SIG_DFL)
         signal.raise_signal(self._number)

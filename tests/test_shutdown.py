@@ -363,8 +363,23 @@ class Server:
         self.heard.append(number)
 
 
-async def test_the_server_hears_a_signal_when_clients_have_been_told() -> None:
-    server = Server()
+class ServerOfLoop:
+    """Listens with the event loop, as Granian and Hypercorn do."""
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+        asyncio.get_running_loop().add_signal_handler(SIGNAL, self.heard.append, SIGNAL)
+
+
+@pytest.fixture(params=[Server, ServerOfLoop])
+async def listening(request: pytest.FixtureRequest) -> Any:
+    """A server that hears of signals, in both ways that there are."""
+    yield request.param()
+    asyncio.get_running_loop().remove_signal_handler(SIGNAL)
+
+
+async def test_the_server_hears_a_signal_when_clients_have_been_told(listening: Any) -> None:
+    server = listening
     stage = Stage("mutation")
     shut_down_on_signals(signals=(SIGNAL,))
     socket = await live(stage=stage)
@@ -380,14 +395,15 @@ async def test_the_server_hears_a_signal_when_clients_have_been_told() -> None:
     assert socket.closes == [RESTART]
 
 
-async def test_a_second_signal_goes_to_the_server_at_once() -> None:
-    server = Server()
+async def test_a_second_signal_goes_to_the_server_at_once(listening: Any) -> None:
+    server = listening
     connection = Drainable()
     shut_down_on_signals(signals=(SIGNAL,))
     connections_of_loop().add(connection)
     signal.raise_signal(SIGNAL)
     await wait_until(lambda: connection.timeouts)
     signal.raise_signal(SIGNAL)
+    await tick(3)
     assert server.heard == [SIGNAL]
     connection.may_leave.set()
     await wait_until(lambda: len(server.heard) == 2)
@@ -424,6 +440,22 @@ def test_one_event_loop_after_another_listens_and_none_is_kept() -> None:
     for _ in range(3):
         asyncio.run(serve())
     assert shutdown._listeners[SIGNAL]._previous == server._hear
+    gc.collect()
+    assert [loop() for loop in loops] == [None] * 3
+
+
+def test_no_event_loop_is_kept_whose_server_listened_with_it() -> None:
+    loops = []
+
+    async def serve() -> None:
+        server = ServerOfLoop()
+        shut_down_on_signals(signals=(SIGNAL,))
+        signal.raise_signal(SIGNAL)
+        await wait_until(lambda: server.heard)
+        loops.append(ref(asyncio.get_running_loop()))
+
+    for _ in range(3):
+        asyncio.run(serve())
     gc.collect()
     assert [loop() for loop in loops] == [None] * 3
 

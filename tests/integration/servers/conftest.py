@@ -89,12 +89,10 @@ KINDS = {
         ends_quietly=False,
         shuts_down_with_us=False,
     ),
-    # Closes its port at once, and drops its clients five seconds later.
     "granian": Kind(
         ("granian", "--interface", "asginl", "--host", "127.0.0.1", "--port", "{port}"),
         "granian",
         close_at_the_end=None,
-        shuts_down_with_us=False,
     ),
 }
 
@@ -118,14 +116,12 @@ class Form:
         server: a key of `KINDS` or `MANAGED`.
         flags: what its command has besides.
         code: what its clients are closed with.
-        tells_all: those, too, whose operation has taken too long.
         outlasts_readers: ends by itself, even if a client reads nothing.
     """
 
     server: str
     flags: tuple[str, ...] = ()
     code: int = 1012
-    tells_all: bool = True
     outlasts_readers: bool = True
 
 
@@ -138,7 +134,7 @@ FORMS = {
     "gunicorn": Form("gunicorn", ("--graceful-timeout", "3")),
     "daphne": Form("daphne", code=4012),
     "hypercorn": Form("hypercorn", ("--graceful-timeout", "1"), outlasts_readers=False),
-    "granian": Form("granian", ("--workers-kill-timeout", "3"), tells_all=False),
+    "granian": Form("granian", ("--workers-kill-timeout", "3")),
 }
 """The cells of the table of docs/reference/shutdown.md."""
 

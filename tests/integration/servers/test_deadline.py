@@ -72,10 +72,8 @@ async def test_it_ends_in_time_whatever_its_clients_do(ending: tuple[Any, Any]) 
             mutation = {"query": f"mutation {{ {name} }}"}
             await waits.send_json({"type": "subscribe", "id": str(number), "payload": mutation})
         server.process.send_signal(signal.SIGTERM)
-        for socket in (listens, hangs):
+        for socket in (listens, hangs, waits):
             await closes(socket, server, form.code, "Service restart")
-        if form.tells_all:
-            await closes(waits, server, form.code, "Service restart")
         exit_code = await asyncio.to_thread(server.process.wait, GUARD / 2)
     assert exit_code in (0, -15), server.log
     assert "`on_disconnect` of Consumer" in server.log
