@@ -226,6 +226,8 @@ class Rig:
     """An engine over fakes."""
 
     def __init__(self, schema: GraphQLSchema, **settings: Any) -> None:
+        # On a busy machine anything may be slow, and a line of the log more.
+        settings.setdefault("warn_operation_timeout", None)
         self.engine = Engine(EngineSettings(schema=schema, **settings))
         self.session = FakeSession()
         self.hub = self.session.the_hub

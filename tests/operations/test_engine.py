@@ -299,7 +299,7 @@ def clock(monkeypatch):
 async def test_a_slow_operation_is_worth_a_warning(clock, caplog, query):
     caplog.set_level(logging.DEBUG, LOGGER)
     clock.step = 1.0
-    await rig().answer(query, id="77", name="Q")
+    await rig(warn_operation_timeout=1).answer(query, id="77", name="Q")
     warning, debug = caplog.records
     assert (warning.name, warning.levelno) == (LOGGER, logging.WARNING)
     assert warning.message == "Operation Q (id 77) took 1.000 seconds"
@@ -316,7 +316,7 @@ async def test_no_warning_without_a_reason(clock, caplog, limit, step):
 
 async def test_events_of_subscriptions_are_never_slow(clock, caplog):
     clock.step = 1000.0
-    server = rig()
+    server = rig(warn_operation_timeout=1)
     await server.subscribe()
     server.hub.broadcast()
     assert caplog.records == []
