@@ -36,7 +36,7 @@ from channels_graphql_ws.operations.listing import (
     listed_connection,
 )
 from channels_graphql_ws.operations.option_values import declared_class
-from channels_graphql_ws.operations.overrides import Hooks, is_default
+from channels_graphql_ws.operations.overrides import Hooks
 from channels_graphql_ws.operations.places import (
     address_of,
     identity_of,
@@ -210,6 +210,8 @@ class EndpointSession:
         "_asks",
         "_endpoint",
         "_executes",
+        "_gets_context",
+        "_gets_root_value",
         "_lent",
         "_more",
         "_observer",
@@ -246,6 +248,13 @@ class EndpointSession:
         hooks = _HOOKS.overridden(endpoint)
         self._asks = "on_operation" in hooks
         self._executes = "execute_operation" in hooks
+        self._look_at_getters()
+
+    def _look_at_getters(self) -> None:
+        """See whether context and root value are the user's; `on_connect` may have set them."""
+        getters = _GETTERS.overridden(self._endpoint)
+        self._gets_context = "get_context" in getters
+        self._gets_root_value = "get_root_value" in getters
 
     def for_identity(self, scope: Any, connection_params: Mapping[str, Any]) -> EndpointSession:
         """Return a session for the operations that begin from now on.
@@ -264,6 +273,7 @@ class EndpointSession:
         Raises:
             TypeError, ValueError: one makes no sense, see `engine_of`.
         """
+        self._look_at_getters()
         return engine_by_now(self._endpoint, self.engine)
 
     def start(self, client: Client) -> Eager[None]:
@@ -450,7 +460,7 @@ class EndpointSession:
             items["data_loaders"] = DataLoaders(factories)
         consumer = None if self._more else self._endpoint
         context = OperationContext(items, self, consumer)
-        if is_default(self._endpoint.get_context):
+        if not self._gets_context:
             return context
         made = call_hook(self._endpoint, "get_context", context)
         lends = self._endpoint.resolve_sync_in_threads is not False
@@ -458,7 +468,7 @@ class EndpointSession:
 
     def get_root_value(self, context: Any) -> Any:
         """Return the root value of a query or mutation."""
-        if is_default(self._endpoint.get_root_value):
+        if not self._gets_root_value:
             return None
         return call_hook(self._endpoint, "get_root_value", context)
 
@@ -518,6 +528,8 @@ class EndpointSession:
 
 
 _HOOKS: Final = Hooks({"on_operation", "execute_operation"})
+
+_GETTERS: Final = Hooks({"get_context", "get_root_value"})
 
 
 def signals_of(endpoint: object) -> ConnectionSignals:

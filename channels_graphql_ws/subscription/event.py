@@ -84,6 +84,7 @@ class EventExecution:
         "info",
         "is_special",
         "max_result_size",
+        "name",
         "patience",
         "permissions",
         "source",
@@ -140,6 +141,9 @@ class EventExecution:
         self.max_result_size = document.limits.max_result_size
         self.info: GraphQLResolveInfo = self._field.info()
         self.delivery = self._delivery()
+        is_class = isinstance(self.source, Source)
+        self.name = self.subscription_class.__qualname__ if is_class else self.info.field_name
+        """What to call the subscription in the log."""
         self.tally = tallies.of(self.name)
         self._publish = _direct_publish(self.source, self._field)
         self._placement: Placement | None = None
@@ -181,12 +185,6 @@ class EventExecution:
     def definition(self) -> GraphQLField:
         """The field of the schema."""
         return self._field.root.definition
-
-    @property
-    def name(self) -> str:
-        """What to call the subscription in the log."""
-        is_class = isinstance(self.source, Source)
-        return self.subscription_class.__qualname__ if is_class else self.info.field_name
 
     @property
     def has_filter(self) -> bool:

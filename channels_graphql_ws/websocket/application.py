@@ -168,10 +168,11 @@ class ConsumerApplication:
 
     def has_left(self) -> bool:
         """Return whether an operation has logged the client out, or in as somebody else."""
-        if not self._identities.has_changed():
+        identities = self._identities
+        if identities.accepted.scope.get("user") is identities.user:
             return False
         before = self._session.watch_rights()
-        has_left = self._identities.has_left()
+        has_left = identities.has_left()
         # Django's signal of a logout by this socket has named no session.
         if has_left and before is not None and before.session is not None:
             disconnect_session(before.session)

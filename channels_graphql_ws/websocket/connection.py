@@ -359,7 +359,8 @@ class Connection:
 
     def room(self) -> Awaitable[None] | None:
         """Return something to wait for while the client reads nothing."""
-        return self._outbox.has_room() if self._outbox.is_full else None
+        outbox = self._outbox
+        return outbox.has_room() if outbox.flushing is not None and outbox.is_full else None
 
     def ready(self) -> Awaitable[None] | None:
         """Return something to wait for before the next event, if there is need."""
@@ -381,8 +382,9 @@ class Connection:
     def _take(
         self, decide: Callable[[Any], list[Effect]], content: object
     ) -> Awaitable[None] | None:
-        if self._keep_alive is not None:
-            self._keep_alive.note_activity()
+        keep_alive = self._keep_alive
+        if keep_alive is not None and keep_alive.relieved is not None:
+            keep_alive.note_activity()
         order = self._order
         if order is None or self._is_deciding():
             self.carry_out(decide(content))

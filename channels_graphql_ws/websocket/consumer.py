@@ -436,9 +436,10 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         while True:
             event = await self._receiver()
             started = monotonic()
-            if self._takes_frames and event["type"] == "websocket.receive":
+            connection = self._connection if self._takes_frames else None
+            if connection is not None and event["type"] == "websocket.receive":
                 frame = event.get("text")
-                waiting = self._take_frame(event.get("bytes") if frame is None else frame)
+                waiting = connection.received(event.get("bytes") if frame is None else frame)
                 if waiting is not None:
                     await waiting
             elif not await self._take_event(event, messages):

@@ -44,13 +44,17 @@ class Identities:
 
     Args:
         scope: the ASGI scope of the connection.
+
+    Attributes:
+        user: of the accepted scope, as far as it has been looked at: an operation may have put
+            another one there.
     """
 
-    __slots__ = ("__weakref__", "_user", "accepted", "is_first")
+    __slots__ = ("__weakref__", "accepted", "is_first", "user")
 
     def __init__(self, scope: Scope) -> None:
         self.accepted = Identity(scope, scope, {})
-        self._user: Any = None
+        self.user: Any = None
         self.is_first = True
 
     @property
@@ -78,7 +82,7 @@ class Identities:
         if not is_another:
             handshake.merge()
         self.accepted, self.is_first = handshake.identity, False
-        self._user = self.accepted.scope.get("user")
+        self.user = self.accepted.scope.get("user")
         return is_another
 
     def accept_at_once(self, connection_params: Mapping[str, Any]) -> None:
@@ -86,16 +90,12 @@ class Identities:
         accepted = self.accepted
         if connection_params or accepted.connection_params:
             self.accepted = Identity(accepted.connection, accepted.scope, connection_params)
-        self._user, self.is_first = accepted.scope.get("user"), False
-
-    def has_changed(self) -> bool:
-        """Return whether an operation has put another user into the scope."""
-        return self.accepted.scope.get("user") is not self._user
+        self.user, self.is_first = accepted.scope.get("user"), False
 
     def has_left(self) -> bool:
-        """Return, once it `has_changed`, whether the user is logged out, or another one in."""
+        """Return whether the user, another object now, is logged out, or another one in."""
         user = self.accepted.scope.get("user")
-        before, self._user = _user_key(self._user), user
+        before, self.user = _user_key(self.user), user
         return before is not None and before != _user_key(user)
 
 

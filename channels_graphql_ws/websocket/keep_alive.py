@@ -86,8 +86,8 @@ class KeepAlive:
         "_owner",
         "_protocol",
         "_queue",
-        "_relieved",
         "_timeout",
+        "relieved",
     )
 
     def __init__(
@@ -107,8 +107,8 @@ class KeepAlive:
         self._timeout = timeout
         self._at_once = at_once
         self._has_begun = False
-        # While a pong is waited for: how often the client had made room when we asked.
-        self._relieved: int | None = None
+        self.relieved: int | None = None
+        """While a pong is waited for: how often the client had made room when we asked."""
         # What waits for a hook, while one is called; few users have any.
         self._queue: list[Eager[None]] | None = None
 
@@ -132,8 +132,8 @@ class KeepAlive:
 
     def note_activity(self) -> None:
         """Note that a frame has come: the client is there."""
-        if self._relieved is not None and self._timeout:
-            self._relieved = None
+        if self.relieved is not None and self._timeout:
+            self.relieved = None
             self._owner.stop_timeout(self._timeout, KeepAlive._timed_out, self)
 
     def _schedule(self) -> None:
@@ -152,8 +152,8 @@ class KeepAlive:
             return
         self._owner.carry_out(self._effects())
         expects_pong = self._timeout and self._protocol.subprotocol.expects_pong
-        if expects_pong and self._timeout and self._relieved is None:
-            self._relieved = self._owner.relieved
+        if expects_pong and self._timeout and self.relieved is None:
+            self.relieved = self._owner.relieved
             self._owner.start_timeout(self._timeout, KeepAlive._timed_out, self)
 
     def _effects(self) -> list[Effect]:
@@ -166,7 +166,7 @@ class KeepAlive:
 
     def _timed_out(self) -> None:
         self._owner.resume()
-        relieved, self._relieved = self._relieved, None
+        relieved, self.relieved = self.relieved, None
         # Nothing is read of a client that does not read, its pong neither. What the server has
         # taken meanwhile is not a sign: it goes into the buffers of a dead peer's socket, too.
         if not self._owner.is_full and self._owner.relieved == relieved:

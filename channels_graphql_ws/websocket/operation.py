@@ -163,8 +163,7 @@ class ClientOperation:
 
     def room(self) -> Awaitable[None] | None:
         """Return something to wait for before the result, while the client reads nothing."""
-        connection = self._connection
-        return None if connection.is_clear else connection.room()
+        return self._connection.room()
 
     def subscribed(self, live: ActiveSubscription) -> None:
         """A subscription came to be: it is to be ended, whatever happens."""

@@ -288,7 +288,7 @@ class ServerProtocol:
         if operation.phase is not _LIVE:
             return None
         self._end(operation)
-        return complete_frame(operation.request.id)
+        return self.subprotocol.complete_after(operation.next_prefix)
 
     def failed(
         self, operation: Operation, errors: Sequence[JsonObject], refusal: Refusal
@@ -306,10 +306,11 @@ class ServerProtocol:
         self._release(operation)
         if operation.phase is not _STOPPING:
             return None
-        id = operation.request.id
-        del self._stopping[id]
+        del self._stopping[operation.request.id]
         operation.phase = _ENDED
-        return complete_frame(id) if was_subscription and self._settings.answer_complete else None
+        if not (was_subscription and self._settings.answer_complete):
+            return None
+        return self.subprotocol.complete_after(operation.next_prefix)
 
     def ping_answered(self, payload: JsonObject | None) -> list[Effect]:
         """The application has an answer to a ping."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from channels_graphql_ws.exceptions import InvalidMessageError, UnknownMessageTypeError
 from channels_graphql_ws.execution.request import MAX_ID_LENGTH, OperationId, Refusal, Subscribe
@@ -86,7 +86,13 @@ class Subprotocol:
 
     def next_prefix(self, id: OperationId) -> str:
         """Everything of a `Next` in front of its payload; after it comes a `}`."""
-        return f'{{"type":"{self.next_type}","id":{dumps(id)},"payload":'
+        return f'{{"type":"{self.next_type}","id":{dumps(id)}{_PAYLOAD}'
+
+    def complete_after(self, next_prefix: str) -> str:
+        """Return the frame of a `Complete` for the operation of a `next_prefix`."""
+        # The id is written there: to write it once more would take longer.
+        id = next_prefix[len(self.next_type) + _BEFORE_ID : -len(_PAYLOAD)]
+        return f'{{"type":"complete",{id}}}'
 
     def _lenient_id(self, content: Mapping[str, Any]) -> OperationId | None:
         id = content.get("id")
@@ -96,6 +102,11 @@ class Subprotocol:
         if self.accepts_integer_ids and type(id) is int:
             return id
         return None
+
+
+_PAYLOAD: Final = ',"payload":'
+
+_BEFORE_ID: Final = len('{"type":"",')
 
 
 def parse(frame: str | bytes | None) -> object:

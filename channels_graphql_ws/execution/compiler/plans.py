@@ -40,20 +40,18 @@ class Budget:
     document have any number of them: what is kept grows with the document's length only.
     """
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "is_full")
 
     def __init__(self, characters: int) -> None:
         """Make room for an operation that is so long."""
         self._left = FIELDS_AT_LEAST + characters // CHARACTERS_FOR_A_FIELD
-
-    @property
-    def is_full(self) -> bool:
-        """Return whether nothing more is to be kept."""
-        return self._left < 0
+        self.is_full = False
+        """Whether nothing more is to be kept."""
 
     def take(self, fields: int) -> None:
         """Use some of it, or all and more."""
         self._left -= fields
+        self.is_full = self._left < 0
 
 
 class _Constant:
