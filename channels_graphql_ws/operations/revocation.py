@@ -75,6 +75,10 @@ class Rights(NamedTuple):
         return (self.user,) if self.session is None else (self.user, session_key(self.session))
 
 
+_LATEST: Final = 300_000_000_000
+"""Seconds since 1970: behind the last year that `datetime` has. Nobody means a later time, but
+today in milliseconds is one, and such a token would never expire."""
+
 NOBODY: Final = Rights("nobody", None, None)
 """Of connections without a user, where operators ask for them, too. Nothing ends these rights."""
 
@@ -118,13 +122,16 @@ def seconds_until(expires_at: datetime | float) -> float:
         expires_at: a date and time, or seconds since 1970, as `exp` of a JWT.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: it is neither, or has milliseconds in the place of seconds.
     """
     given: Any = expires_at
     at = given.timestamp() if isinstance(given, datetime) else given
-    if isinstance(at, bool) or not isinstance(at, int | float):
+    is_number = isinstance(at, int | float) and not isinstance(at, bool)
+    # Nor is it less if it is not a number (NaN).
+    if not (is_number and at < _LATEST):
         raise TypeError(
-            f"expires_at is {expires_at!r}, it must be a datetime or seconds since 1970"
+            f"expires_at is {expires_at!r}, it must be a datetime or seconds since 1970, not "
+            "milliseconds; `None` never expires"
         )
     return at - time.time()
 

@@ -501,7 +501,7 @@ class ServerProtocol:
 
     def _unknown_type(self, error: UnknownMessageTypeError) -> list[Effect]:
         if not self.subprotocol.tolerates_unknown_types:
-            return self._bad_request(str(error))
+            return self._bad_request(f"{error}{self.subprotocol.word_of_another(error.type)}")
         # Word for word what clients of the legacy protocol have always been told.
         answer = {
             "message": f"Exception: Wrong message type '{error.type}'!",

@@ -94,6 +94,13 @@ class Subprotocol:
         id = next_prefix[len(self.next_type) + _BEFORE_ID : -len(_PAYLOAD)]
         return f'{{"type":"complete",{id}}}'
 
+    def word_of_another(self, word: str) -> str:
+        """Return what to add about an unknown word of a client, if another dialect has it."""
+        for other in SUBPROTOCOLS:
+            if word in other.decoders and other.name != self.name:
+                return f": it belongs to the subprotocol {other.name!r}, this is {self.name!r}"
+        return ""
+
     def _lenient_id(self, content: Mapping[str, Any]) -> OperationId | None:
         id = content.get("id")
         if isinstance(id, str) and id:

@@ -763,7 +763,9 @@ async def test_rights_that_take_the_place_of_others_have_their_keys() -> None:
 
 def test_how_much_time_is_left() -> None:
     assert 9 < seconds_until(datetime.now(UTC) + timedelta(seconds=10)) <= 10
-    for wrong in ("tomorrow", True):
+    assert seconds_until(datetime.max.replace(tzinfo=UTC)) > 0
+    in_milliseconds = 1_800_000_000_000
+    for wrong in ("tomorrow", True, in_milliseconds, float("nan"), float("inf")):
         with pytest.raises(TypeError, match="it must be a datetime or seconds"):
             seconds_until(wrong)  # type: ignore[arg-type]
 

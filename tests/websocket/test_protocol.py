@@ -496,6 +496,15 @@ def test_an_unknown_type_closes() -> None:
     ]
 
 
+@pytest.mark.parametrize("word", ["start", "stop", "connection_terminate"])
+def test_who_speaks_the_other_dialect_is_told_so(word: str) -> None:
+    [close] = ServerProtocol(NEW).received(f'{{"type":"{word}"}}')
+
+    assert isinstance(close, Close)
+    told = f"Unknown message type '{word}': it belongs to the subprotocol 'graphql-ws', this is "
+    assert close.reason.startswith(told)
+
+
 @pytest.mark.parametrize(("id", "echoed"), [('"7"', '"7"'), ("7", "7"), ("[]", "null")])
 def test_an_unknown_type_is_an_error_for_a_legacy_client_who_stays(id: str, echoed: str) -> None:
     protocol = ServerProtocol(LEGACY)

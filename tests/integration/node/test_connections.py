@@ -85,11 +85,17 @@ async def test_the_payload_of_the_acknowledgement_arrives(report):
     ]
 
 
+OTHER_DIALECT = (
+    "Unknown message type 'start': it belongs to the subprotocol 'graphql-ws', this is "
+    "'graphql-transport-ws'"
+)
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "reason"),
     [
         ("a message that is none", 4400, "Message must be a JSON object"),
-        ("an unknown type", 4400, "Unknown message type 'start'"),
+        ("an unknown type", 4400, OTHER_DIALECT),
         ("a subscribe before the init", 4401, "Unauthorized"),
         ("an id that is in use", 4409, "Subscriber for same already exists"),
         ("a second init", 4429, "Too many initialisation requests"),
