@@ -114,6 +114,14 @@ class Node(graphene.ObjectType):
         """Return ten thousand."""
         return _NUMBERS
 
+    later = graphene.String()
+
+    @staticmethod
+    async def resolve_later(root: Any, info: Any) -> str:
+        """Return a text, after others were served."""
+        await asyncio.sleep(0)
+        return "later"
+
     @staticmethod
     def resolve_nodes(root: Any, info: Any) -> list[dict[str, Any]]:
         """Return ten."""
@@ -464,6 +472,12 @@ def hostile(size: int) -> dict[str, Message]:
             "{" + numbered("a{n}:many{{...@skip(if:true){{name}}}}", min(room, 33_000)) + "}"
         ),
         "execute: lists of scalars": subscribe("{" + numbered("a{n}:numbers ", 15_000) + "}"),
+        "execute: awaited fields of many objects": subscribe(
+            "{" + " ".join(f"a{n}:many{{later}}" for n in range(9)) + "}"
+        ),
+        "execute: many awaited fields of objects": subscribe(
+            "{nodes{nodes{nodes{" + numbered("a{n}:later ", 800) + "}}}}"
+        ),
         "execute: a text under aliases": subscribe(
             "query($t:String){" + "".join(f"a{n}:echo(text:$t) " for n in range(500)) + "}",
             variables={"t": text},

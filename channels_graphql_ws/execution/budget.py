@@ -149,11 +149,32 @@ class Meter:
             self.granted -= self.left
             self.left = 0
 
+    async def give_way(self) -> None:
+        """Let the event loop go on to others, whatever the time: this waits already."""
+        pace = self._paced()
+        until = await breathe(pace)
+        pace.until = max(pace.until, until)
+
+    def give_up(self) -> None:
+        """Execute nothing more: nobody waits for the result."""
+        self._paced().is_exceeded = True
+        self.granted -= self.left + 1
+        self.left = -1
+
     def take_error(self, error: GraphQLError) -> None:
         """Count an error. It makes nothing heavy: there is a null in its place."""
         size = error_size(error)
         self._paced().errors += size
         self.take(size)
+
+    def take_waiting(self) -> None:
+        """Count an object that has to wait for some of its fields."""
+        self._paced().waiting += 1
+
+    @property
+    def waiting(self) -> int:
+        """Objects that had to wait so far."""
+        return 0 if self._pace is None else self._pace.waiting
 
     def is_heavy(self, before: int) -> bool:
         """Return whether enough was executed after so many fields to be heavy."""
@@ -184,16 +205,18 @@ class _Pace:
         fields: after how many to look at the clock again.
         is_exceeded: whether there were too many.
         until: when the event loop is to breathe, by `time.monotonic`.
+        waiting: how many objects had to wait.
         marked: how many fields were executed when something heavy was completed.
     """
 
-    __slots__ = ("_looked", "errors", "fields", "is_exceeded", "marked", "until")
+    __slots__ = ("_looked", "errors", "fields", "is_exceeded", "marked", "until", "waiting")
 
     def __init__(self) -> None:
         self.errors = 0
         self.fields = FIRST_LOOK
         self.is_exceeded = False
         self.marked = 0
+        self.waiting = 0
         self._looked = monotonic()
         self.until = self._looked + WINDOW
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from asyncio import gather
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from math import ceil
 from typing import Any, Final
 
 import graphql
@@ -33,6 +33,7 @@ from channels_graphql_ws.execution.budget import (
 )
 from channels_graphql_ws.execution.compiler.arguments import written_out
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList, HeavyResult, marked
+from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, in_turns
 from channels_graphql_ws.execution.unfit import unfit_if_of_library
 
 VALUES_AT_ONCE: Final = 16
@@ -261,7 +262,9 @@ class _Slices:
 
     async def _awaited(self) -> list[Any]:
         waiting = [index for index, part in enumerate(self._parts) if is_awaitable(part)]
-        lists = await gather(*[self._parts[index] for index in waiting])
+        parts = [self._parts[index] for index in waiting]
+        step = ceil(OBJECTS_AT_ONCE / self._step)
+        lists = await in_turns(parts, step, self._meter, self._meter.give_way)
         for index, part in zip(waiting, lists, strict=True):
             self._parts[index] = part
         return self._joined(self._parts)

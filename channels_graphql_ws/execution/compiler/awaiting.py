@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from asyncio import gather
+from asyncio import gather, sleep
 from collections.abc import Awaitable
+from functools import partial
 from inspect import iscoroutine
 from types import GeneratorType
 from typing import Any, Final, TypeAlias
 
+from graphql.pyutils import Path
+
+from channels_graphql_ws.execution.budget import Meter
 from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable
 from channels_graphql_ws.execution.heavy import marked
+from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, in_turns
 
 Kinds: TypeAlias = set[type]
 """Classes of values that cannot be awaited, as far as an operation has met them."""
 
 MOST_KINDS: Final = 100
 """Most classes that are remembered for one operation."""
+
+FIELDS_AT_ONCE: Final = 8
+"""Fields of an object that begin to be awaited together, where there are many such objects."""
 
 _BUILT_IN: Final = (str, int, float, bool, type(None), dict, list, tuple)
 
@@ -56,16 +64,57 @@ def not_awaited(value: Any) -> None:
         value.close()
 
 
-async def gathered(results: Any, waiting: list[Any]) -> Any:
-    """Await items of a dictionary or list concurrently, and store their results."""
-    values = await gather(*[results[key] for key in waiting])
-    for key, value in zip(waiting, values, strict=True):
-        results[key] = value
+async def gathered(
+    run: Meter, results: dict[str, Any], waiting: list[str], path: Path | None
+) -> Any:
+    """Await the fields of an object concurrently, and store their results.
+
+    Args:
+        run: the execution.
+        results: all fields.
+        waiting: those that are coroutines.
+        path: of the object.
+    """
+    if len(waiting) == 1 and path is not None and type(path.key) is int:
+        # An item of a list has a task, whose context variables nobody else sees.
+        key = waiting[0]
+        results[key] = await results[key]
+        return marked(results)
+    awaitables = [results[key] for key in waiting]
+    if len(waiting) > FIELDS_AT_ONCE and run.waiting > OBJECTS_AT_ONCE:
+        # All objects of the list do the same: a loader gets the keys of one field together.
+        values = await in_turns(awaitables, FIELDS_AT_ONCE, run, partial(sleep, 0))
+    else:
+        values = await gather(*awaitables)
+    results.update(zip(waiting, values, strict=True))
     return marked(results)
 
 
-async def one_by_one(results: dict[str, Any], waiting: list[str]) -> Any:
-    """Await items of a dictionary one after another, and store their results."""
+async def gathered_items(run: Meter, results: list[Any], waiting: list[int], objects: int) -> Any:
+    """Await items of a list concurrently, and store their results.
+
+    Args:
+        run: the execution.
+        results: the items.
+        waiting: where in it there are coroutines.
+        objects: how many in the list have to wait, those in its items too.
+    """
+    awaitables = [results[index] for index in waiting]
+    if objects > OBJECTS_AT_ONCE or len(waiting) > OBJECTS_AT_ONCE:
+        step = max(1, OBJECTS_AT_ONCE * len(waiting) // max(objects, len(waiting)))
+        values = await in_turns(awaitables, step, run, run.give_way)
+    else:
+        values = await gather(*awaitables)
+    for index, value in zip(waiting, values, strict=True):
+        results[index] = value
+    return marked(results)
+
+
+async def one_by_one(
+    run: Meter, results: dict[str, Any], waiting: list[str], path: Path | None
+) -> Any:
+    """Await the fields of a mutation one after another, and store their results."""
+    del run, path
     for key in waiting:
         results[key] = await results[key]
     return marked(results)

@@ -32,7 +32,7 @@ from channels_graphql_ws.execution.budget import HEAVY, ITEMS_FOR_A_FIELD, some_
 from channels_graphql_ws.execution.compiler.awaiting import (
     Kinds,
     awaited,
-    gathered,
+    gathered_items,
     has_to_wait,
     not_awaited,
 )
@@ -69,11 +69,13 @@ class Selection(Protocol):
         size: what executing them counts as.
         step: objects of a list that are executed without a look at the clock.
         is_light: nothing that is selected in it can be heavy.
+        raises: a field must have a value, and raises what leaves it without one.
     """
 
     size: int
     step: int
     is_light: bool
+    raises: bool
 
     def execute(
         self, run: Execution, source: Any, path: Path | None, index: int | None = None
@@ -393,7 +395,7 @@ class _Items:
         step = self.step()
         if type(values) is not list or len(values) > step or run.left < 0:
             return _Slices(self, run, values, path, info, step).complete()
-        before = run.granted - run.left
+        before, waiting_before = run.granted - run.left, run.waiting
         results: list[Any] = []
         waiting: list[int] = []
         if len(values) >= ITEMS_FOR_A_FIELD:
@@ -401,7 +403,9 @@ class _Items:
         self.complete_some(run, values, 0, results, waiting, path, info)
         if run.granted - run.left - before > HEAVY and run.is_heavy(before):
             results = heavy_list(results, run, before, waiting)
-        return gathered(results, waiting) if waiting else results
+        if not waiting:
+            return results
+        return gathered_items(run, results, waiting, run.waiting - waiting_before)
 
     def step(self) -> int:
         """Return how many items are completed without a look at the clock."""
@@ -521,14 +525,14 @@ class _ObjectItems(_Items):
         """Complete items, see `_Items.complete_some`."""
         objects = self._objects
         selection = objects.kept or objects.selection()
-        execute = selection.execute
+        execute, raises_later = selection.execute, selection.raises
         plain = self._plain
         others = 0
         for index, item in enumerate(values, index):  # noqa: PLR1704, B020 (both begin there)
             if type(item) in plain:
                 try:
                     data = execute(run, item, path, index)
-                    if type(data) is CoroutineType:
+                    if raises_later and type(data) is CoroutineType:
                         data = self._guarded(data, run, make(Path, (path, index, None)))
                 except Exception as error:  # noqa: BLE001 (user code raises anything)
                     data = None
@@ -570,12 +574,13 @@ class _Slices:
         self._results: list[Any] = []
         self._waiting: list[int] = []
         self._before = run.granted - run.left
+        self._objects = 0
 
     def complete(self) -> Any:
         """Return the list, or a coroutine."""
         if self._complete_until_due():
             results = self._marked_results()
-            return gathered(results, self._waiting) if self._waiting else results
+            return self._gathered(results) if self._waiting else results
         return self._complete_later()
 
     async def _complete_later(self) -> list[Any]:
@@ -584,15 +589,20 @@ class _Slices:
             await self._run.pause()
             is_complete = self._complete_until_due()
         results = self._marked_results()
-        return await gathered(results, self._waiting) if self._waiting else results
+        return await self._gathered(results) if self._waiting else results
+
+    def _gathered(self, results: list[Any]) -> Coroutine[Any, Any, Any]:
+        return gathered_items(self._run, results, self._waiting, self._objects)
 
     def _complete_until_due(self) -> bool:
         """Complete slices until it is time for a pause; return whether all is complete."""
         run, results = self._run, self._results
         while run.left >= 0:
-            index = len(results)
+            index, waiting = len(results), run.waiting
             some, failure = self._some(index)
             self._items.complete_some(run, some, index, results, self._waiting, *self._place)
+            # Others may come to wait in the pauses.
+            self._objects += run.waiting - waiting
             self._items.count(run, index, len(results))
             if failure is not None:
                 raise failure

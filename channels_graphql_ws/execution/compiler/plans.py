@@ -88,6 +88,7 @@ class Selection:
         size: what executing them counts as.
         step: objects of a list that are executed without a look at the clock.
         is_light: nothing that is selected in it can be heavy.
+        raises: a field must have a value, and raises what leaves it without one.
     """
 
     __slots__ = (
@@ -98,6 +99,7 @@ class Selection:
         "_join",
         "fields",
         "is_light",
+        "raises",
         "size",
         "step",
     )
@@ -113,6 +115,7 @@ class Selection:
         weight = self.size + FIELDS_FOR_A_CALL * called
         self.step = max(1, FIELDS_AT_ONCE // max(1, weight))
         self.is_light = self.size <= HEAVY and all(field.is_light for field in compiled)
+        self.raises = not all(field.is_nullable for field in compiled)
         self._guards = guards
 
         def entries(is_read: Callable[[Read], bool]) -> tuple[tuple[Any, ...], ...]:
@@ -188,7 +191,10 @@ class Selection:
                     waiting = waiting or []
                     waiting.append(field.key)
             else:
-                return self._join(results, waiting) if waiting else results
+                if not waiting:
+                    return results
+                run.take_waiting()
+                return self._join(run, results, waiting, path)
 
 
 def _entry(key: str, field: Field | str, is_read: Callable[[Read], bool]) -> _Entry:
