@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from math import ceil
@@ -33,7 +34,7 @@ from channels_graphql_ws.execution.budget import (
 )
 from channels_graphql_ws.execution.compiler.arguments import written_out
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList, HeavyResult, marked
-from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, in_turns
+from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, drop, in_turns
 from channels_graphql_ws.execution.unfit import unfit_if_of_library
 
 VALUES_AT_ONCE: Final = 16
@@ -240,7 +241,11 @@ class _Slices:
     async def _complete_later(self) -> list[Any]:
         is_complete = False
         while not is_complete:
-            await self._meter.pause()
+            try:
+                await self._meter.pause()
+            except CancelledError:
+                await drop([part for part in self._parts if is_awaitable(part)], self._meter)
+                raise
             is_complete = self._complete_until_due()
         return await self._awaited()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError, Future, gather, sleep
+from asyncio import FIRST_EXCEPTION, CancelledError, Future, gather, sleep, wait
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -11,6 +11,9 @@ from channels_graphql_ws.execution.budget import Meter
 OBJECTS_AT_ONCE: Final = 1_000
 """Objects whose fields begin to be awaited in one iteration of the event loop. A data loader
 gets the keys of so many in one call, at least."""
+
+_LEVELS: Final = 4
+"""Tasks inside each other that graphql-core makes of the field of an object in a list."""
 
 
 async def in_turns(
@@ -34,19 +37,30 @@ async def in_turns(
             await give_way()
             turns.append(gather(*awaitables[begun : begun + step]))
             begun += step
+        # Unlike `gather` it cancels nothing that has not taken its first step.
+        await wait(turns, return_when=FIRST_EXCEPTION)
     except CancelledError:
-        meter.give_up()
-        await _cancelled([*turns, gather(*awaitables[begun:])])
+        await drop(awaitables[begun:], meter, turns)
         raise
     return [value for values in await gather(*turns) for value in values]
 
 
-async def _cancelled(turns: list[Future[list[Any]]]) -> None:
-    """Cancel what has begun, and wait for its end."""
+async def drop(
+    awaitables: Sequence[Awaitable[Any]], meter: Meter, begun: Sequence[Future[Any]] = ()
+) -> None:
+    """End what was to be awaited, when nobody waits for the result any more.
+
+    Args:
+        awaitables: what has not begun.
+        meter: of the execution; it is given up.
+        begun: what has.
+    """
+    meter.give_up()
+    turns = [*begun, gather(*awaitables)]
     try:
         # What has not taken its first step could not await, or close, what it is to await.
-        await sleep(0)
-        await sleep(0)
+        for _ in range(_LEVELS):
+            await sleep(0)
     finally:
         for turn in turns:
             turn.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
@@ -46,6 +47,7 @@ from channels_graphql_ws.execution.compiler.graphql_core import (
 from channels_graphql_ws.execution.compiler.run import Execution
 from channels_graphql_ws.execution.compiler.scalars import NEVER, range_of
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList
+from channels_graphql_ws.execution.turns import drop
 from channels_graphql_ws.execution.unfit import unfit
 
 LEAVES_AT_ONCE: Final = 1_024
@@ -586,7 +588,11 @@ class _Slices:
     async def _complete_later(self) -> list[Any]:
         is_complete = False
         while not is_complete:
-            await self._run.pause()
+            try:
+                await self._run.pause()
+            except CancelledError:
+                await drop([self._results[index] for index in self._waiting], self._run)
+                raise
             is_complete = self._complete_until_due()
         results = self._marked_results()
         return await self._gathered(results) if self._waiting else results
