@@ -93,16 +93,18 @@ class Meter:
         left: fields until `look` has to be called. Below 0 afterwards: it is time for a pause,
             or nothing more is to be executed.
         granted: fields that were executed, and those left.
+        waiting: objects that had to wait for some of their fields.
 
     Where too many are executed nothing is raised: coroutines would be left that nobody awaits.
     Objects and lists are empty from there on, and the result is replaced by an error.
     """
 
-    __slots__ = ("_pace", "granted", "left", "limits")
+    __slots__ = ("_pace", "granted", "left", "limits", "waiting")
 
     def __init__(self, limits: ExecutionLimits) -> None:
         self.limits = limits
         self.left = self.granted = limits.until_first_look
+        self.waiting = 0
         self._pace: _Pace | None = None
 
     @property
@@ -167,15 +169,6 @@ class Meter:
         self._paced().errors += size
         self.take(size)
 
-    def take_waiting(self) -> None:
-        """Count an object that has to wait for some of its fields."""
-        self._paced().waiting += 1
-
-    @property
-    def waiting(self) -> int:
-        """Objects that had to wait so far."""
-        return 0 if self._pace is None else self._pace.waiting
-
     def is_heavy(self, before: int) -> bool:
         """Return whether enough was executed after so many fields to be heavy."""
         errors = 0 if self._pace is None else self._pace.errors
@@ -205,18 +198,16 @@ class _Pace:
         fields: after how many to look at the clock again.
         is_exceeded: whether there were too many.
         until: when the event loop is to breathe, by `time.monotonic`.
-        waiting: how many objects had to wait.
         marked: how many fields were executed when something heavy was completed.
     """
 
-    __slots__ = ("_looked", "errors", "fields", "is_exceeded", "marked", "until", "waiting")
+    __slots__ = ("_looked", "errors", "fields", "is_exceeded", "marked", "until")
 
     def __init__(self) -> None:
         self.errors = 0
         self.fields = FIRST_LOOK
         self.is_exceeded = False
         self.marked = 0
-        self.waiting = 0
         self._looked = monotonic()
         self.until = self._looked + WINDOW
 

@@ -193,7 +193,7 @@ class Selection:
             else:
                 if not waiting:
                     return results
-                run.take_waiting()
+                run.waiting += 1
                 return self._join(run, results, waiting, path)
 
 

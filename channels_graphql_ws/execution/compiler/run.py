@@ -88,6 +88,7 @@ class Execution(Meter):
     # It makes itself what `Meter` would make of it: events are many, and a call is dear.
     def __init__(self, bound: BoundOperation, root_value: Any) -> None:
         self.left = self.granted = bound.limits.until_first_look
+        self.waiting = 0
         self._pace = None
         self.bound = bound
         self.root_value = root_value
