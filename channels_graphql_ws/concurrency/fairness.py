@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Hashable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Final
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 MOST_LONG_EXECUTIONS: Final = 2
 """Long executions of one owner that are under way, or being encoded, before no more begin."""
@@ -22,7 +23,7 @@ class Owner:
             got it. Each of them may hold a large result.
     """
 
-    __slots__ = ("_in_threads", "_waiting", "long_executions")
+    __slots__ = ("__weakref__", "_in_threads", "_waiting", "long_executions")
 
     def __init__(self) -> None:
         self.long_executions = 0
@@ -86,6 +87,20 @@ def own() -> None:
 def owner() -> Owner:
     """Return whose places the running code takes: what nobody owns is an owner of its own."""
     return _owner.get() or Owner()
+
+
+def owner_named(key: Hashable) -> Owner:
+    """Return the owner that all have in common who ask for this key on this event loop.
+
+    It lasts as long as somebody keeps it.
+    """
+    named = _named.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+    return named.setdefault(key, Owner())
+
+
+_named: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Hashable, Owner]] = (
+    WeakKeyDictionary()
+)
 
 
 def known_owner() -> Owner | None:

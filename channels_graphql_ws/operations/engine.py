@@ -21,7 +21,7 @@ from channels_graphql_ws.client_log import ClientLog, LogFields
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
-from channels_graphql_ws.concurrency.fairness import known_owner
+from channels_graphql_ws.concurrency.fairness import known_owner, owner_named
 from channels_graphql_ws.concurrency.threads import (
     OPERATIONS,
     in_thread,
@@ -265,16 +265,17 @@ class Engine:
         call: Callable[[], Any],
     ) -> Eager[None]:
         with ExitStack() as held:
-            owner = known_owner()
-            if owner is not None:
-                # Threads are faster than the client is at taking results.
-                places = owner.in_threads(OPERATIONS.share)
-                yield places.acquire()
-                held.callback(places.release)
+            connection = known_owner()
+            # Kept until the place is released: others who ask for it get the same one.
+            owner = connection or owner_named(session.parsing_share()[0])
+            places = owner.in_threads(OPERATIONS.share)
+            yield places.acquire()
+            held.callback(places.release)
             started = time.monotonic()
             result = yield self._in_thread(call, asked)
-            if is_awaitable(result):
-                # What goes on outside of the thread may wait for anything.
+            # Threads are faster than a connection is at taking results; but what goes on outside
+            # of the thread may wait for anything, and over HTTP each client waits by itself.
+            if connection is None or is_awaitable(result):
                 held.close()
             yield from self._answer(asked, client, session, result, started)
 

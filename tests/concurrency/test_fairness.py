@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter, defaultdict
+from weakref import ref
 
 import pytest
 from hypothesis import given
@@ -223,3 +225,20 @@ def test_no_place_is_lost_or_given_twice(
         assert all(task.done() for task in door.tasks)
 
     asyncio.run(scenario())
+
+
+async def test_all_who_ask_for_a_key_have_one_owner_as_long_as_somebody_keeps_it() -> None:
+    owner = fairness.owner_named("a")
+    assert fairness.owner_named("a") is owner
+    assert fairness.owner_named("b") is not owner
+    gone = ref(owner)
+    del owner
+    gc.collect()
+    assert gone() is None
+
+
+def test_each_event_loop_has_owners_of_its_own() -> None:
+    async def named() -> fairness.Owner:
+        return fairness.owner_named("a")
+
+    assert asyncio.run(named()) is not asyncio.run(named())

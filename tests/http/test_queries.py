@@ -6,12 +6,14 @@ import asyncio
 import copy
 import json
 import sys
+import threading
 
 import graphene
 import pytest
 from graphql import GraphQLError, build_schema
 
 import http_schema
+from channels_graphql_ws.concurrency.threads import SHARE
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.operations.engine import engine_of
@@ -29,7 +31,7 @@ from http_client import (
     scope_of,
     streaming,
 )
-from support import tick, wait_until
+from support import GUARD, tick, wait_until
 
 JSON = "application/json"
 
@@ -563,6 +565,64 @@ async def test_synchronous_resolvers_run_in_threads_where_the_class_says_so():
         )
         answer = await post(application, {"query": "{ onLoop }"})
         assert answer.json == {"data": {"onLoop": not in_threads}}
+
+
+class Threads:
+    """Resolvers that wait in their threads until the test says so."""
+
+    def __init__(self):
+        self.inside = 0
+        self.most = 0
+        self._lock = threading.Lock()
+        self.open = threading.Event()
+
+        class Query(graphene.ObjectType):
+            stays = graphene.Int()
+            passes = graphene.Int()
+
+            @staticmethod
+            def resolve_stays(_root, _info):
+                return self._stay()
+
+            @staticmethod
+            def resolve_passes(_root, _info):
+                return 1
+
+        schema = graphene.Schema(query=Query)
+        self.application = GraphqlHttpConsumer.as_asgi(schema=schema, resolve_sync_in_threads=True)
+
+    def _stay(self):
+        with self._lock:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        assert self.open.wait(GUARD)
+        with self._lock:
+            self.inside -= 1
+        return 1
+
+    async def ask(self, field, address):
+        answer = await post(self.application, {"query": f"{{ {field} }}"}, client=(address, 1))
+        assert answer.json == {"data": {field: 1}}
+
+
+async def test_one_address_does_not_get_all_the_threads():
+    threads = Threads()
+    many = [asyncio.create_task(threads.ask("stays", "8.8.8.8")) for _ in range(3 * SHARE)]
+    await wait_until(lambda: threads.inside == SHARE)
+    # A thread is free for somebody else, after all of these could have taken one.
+    await threads.ask("passes", "9.9.9.9")
+    assert threads.inside == SHARE
+    threads.open.set()
+    await asyncio.gather(*many)
+    assert threads.most == SHARE
+
+
+async def test_clients_whose_address_is_not_known_are_not_taken_for_one():
+    threads = Threads()
+    many = [asyncio.create_task(threads.ask("stays", "10.0.0.1")) for _ in range(SHARE + 1)]
+    await wait_until(lambda: threads.inside == SHARE + 1)
+    threads.open.set()
+    await asyncio.gather(*many)
 
 
 async def test_what_breaks_on_our_side_is_a_server_error(caplog, monkeypatch):

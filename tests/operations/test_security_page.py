@@ -183,6 +183,7 @@ FIXED = {
     f"{queue.MOST_BYTES / MIB:g} MiB in all; beyond that, {queue.SHARE / MIB:g} MiB for each",
     "long queries and mutations": f"{fairness.MOST_LONG_EXECUTIONS} under way on the event loop, "
     f"{threads.SHARE} in threads",
+    "queries and mutations in threads": f"{threads.SHARE} of a user, or of an address",
     "runs of a [`@resumable`]": f"{RUNS['runs_per_user']} of a user (or of an address without "
     f"one), {RUNS['runs_per_process']:,} in all, each with {RUNS['max_events']:,} events or "
     f"{RUNS['max_bytes'] / MIB:g} MiB",

@@ -527,14 +527,14 @@ class _ObjectItems(_Items):
         """Complete items, see `_Items.complete_some`."""
         objects = self._objects
         selection = objects.kept or objects.selection()
-        execute, raises_later = selection.execute, selection.raises
+        execute = selection.execute
         plain = self._plain
         others = 0
         for index, item in enumerate(values, index):  # noqa: PLR1704, B020 (both begin there)
             if type(item) in plain:
                 try:
                     data = execute(run, item, path, index)
-                    if raises_later and type(data) is CoroutineType:
+                    if type(data) is CoroutineType and selection.raises:
                         data = self._guarded(data, run, make(Path, (path, index, None)))
                 except Exception as error:  # noqa: BLE001 (user code raises anything)
                     data = None
