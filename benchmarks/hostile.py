@@ -473,7 +473,7 @@ def hostile(size: int) -> dict[str, Message]:
         ),
         "execute: lists of scalars": subscribe("{" + numbered("a{n}:numbers ", 15_000) + "}"),
         "execute: awaited fields of many objects": subscribe(
-            "{" + " ".join(f"a{n}:many{{later}}" for n in range(9)) + "}"
+            "{" + " ".join(f"a{n}:many{{later}}" for n in range(6)) + "}"
         ),
         "execute: many awaited fields of objects": subscribe(
             "{nodes{nodes{nodes{" + numbered("a{n}:later ", 800) + "}}}}"
