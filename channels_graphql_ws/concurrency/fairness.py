@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
@@ -84,9 +84,26 @@ def own() -> None:
     _owner.set(Owner())
 
 
+def own_by(key: Callable[[], Hashable]) -> None:
+    """Let the running code, which nobody owns, take threads of an owner, see `owner_named`.
+
+    Args:
+        key: is called where a thread is needed.
+    """
+    _key.set(key)
+
+
+_key: ContextVar[Callable[[], Hashable] | None] = ContextVar(
+    "channels_graphql_ws_owner_key", default=None
+)
+
+
 def owner() -> Owner:
     """Return whose places the running code takes: what nobody owns is an owner of its own."""
-    return _owner.get() or Owner()
+    owner, key = _owner.get(), _key.get()
+    if owner is None and key is not None:
+        owner = owner_named(key())
+    return owner or Owner()
 
 
 def owner_named(key: Hashable) -> Owner:

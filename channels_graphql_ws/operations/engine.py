@@ -21,7 +21,7 @@ from channels_graphql_ws.client_log import ClientLog, LogFields
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
-from channels_graphql_ws.concurrency.fairness import known_owner, owner_named
+from channels_graphql_ws.concurrency.fairness import known_owner, own_by, owner
 from channels_graphql_ws.concurrency.threads import (
     OPERATIONS,
     in_thread,
@@ -251,6 +251,8 @@ class Engine:
 
     def _execute(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:
         call = partial(_execute_shallowly, self._executor(asked, session), asked)
+        if known_owner() is None:
+            own_by(lambda: session.parsing_share()[0])
         if self._blocks(asked, session):
             yield from self._execute_in_thread(asked, client, session, call)
         else:
@@ -265,17 +267,16 @@ class Engine:
         call: Callable[[], Any],
     ) -> Eager[None]:
         with ExitStack() as held:
-            connection = known_owner()
             # Kept until the place is released: others who ask for it get the same one.
-            owner = connection or owner_named(session.parsing_share()[0])
-            places = owner.in_threads(OPERATIONS.share)
+            its_owner = owner()
+            places = its_owner.in_threads(OPERATIONS.share)
             yield places.acquire()
             held.callback(places.release)
             started = time.monotonic()
             result = yield self._in_thread(call, asked)
             # Threads are faster than a connection is at taking results; but what goes on outside
             # of the thread may wait for anything, and over HTTP each client waits by itself.
-            if connection is None or is_awaitable(result):
+            if known_owner() is None or is_awaitable(result):
                 held.close()
             yield from self._answer(asked, client, session, result, started)
 
