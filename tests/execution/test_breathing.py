@@ -148,6 +148,15 @@ async def test_others_run_while_a_long_query_is_executed(case):
     assert longest_run() < 300
 
 
+@pytest.mark.usefixtures("_others")
+async def test_others_run_while_many_fields_of_an_object_are_executed():
+    fields = "".join(f"a{number}: number " for number in range(1_000))
+    answer = await Rig(SCHEMA).answer(f"{{ item {{ {fields} }} }}")
+    item = answer["data"]["item"]
+    assert list(item.items()) == [(f"a{number}", 0) for number in range(1_000)]
+    assert longest_run() < 300
+
+
 @pytest.mark.usefixtures("executor")
 async def test_a_short_query_is_executed_at_once():
     client, rest = Rig(SCHEMA).begin("{ item { items(count: 8) { number } } }")

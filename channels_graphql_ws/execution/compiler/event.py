@@ -21,6 +21,7 @@ from channels_graphql_ws.execution.compiler.graphql_core import ROOT_VALUE, is_a
 from channels_graphql_ws.execution.compiler.plans import Selection
 from channels_graphql_ws.execution.compiler.run import BoundOperation, Execution
 from channels_graphql_ws.execution.compiler.selections import Fields
+from channels_graphql_ws.execution.compiler.wide import WideSelection
 
 
 class EventRoot:
@@ -62,7 +63,9 @@ class EventField:
 
     __slots__ = ("_after", "_before", "_bound", "_field", "root")
 
-    def __init__(self, bound: BoundOperation, selection: Selection, root: EventRoot) -> None:
+    def __init__(
+        self, bound: BoundOperation, selection: Selection | WideSelection, root: EventRoot
+    ) -> None:
         self.root = root
         self._bound = bound
         field = selection.fields[root.key]

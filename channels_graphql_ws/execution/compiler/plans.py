@@ -17,6 +17,11 @@ from channels_graphql_ws.execution.compiler.graphql_core import make, wrapped
 from channels_graphql_ws.execution.compiler.run import Execution
 from channels_graphql_ws.execution.compiler.scalars import NEVER
 from channels_graphql_ws.execution.compiler.selections import Collector, Fields
+from channels_graphql_ws.execution.compiler.wide import (
+    FIELDS_UNTIL_A_LOOK,
+    WideSelection,
+    unjoined,
+)
 from channels_graphql_ws.execution.sync_resolvers import Hops
 
 FIELDS_AT_LEAST: Final = 100
@@ -227,14 +232,16 @@ class Plans:
         self._middleware = middleware
         # Events learn where they belong, and are executed often.
         self._guards = isinstance(middleware, Hops) and not is_event
-        self._selections: dict[tuple[Any, ...], Selection] = {}
+        self._selections: dict[tuple[Any, ...], Selection | WideSelection] = {}
 
     @property
     def is_full(self) -> bool:
         """Return whether there is no room for more."""
         return self._room.is_full
 
-    def selection(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Selection:
+    def selection(
+        self, type_: GraphQLObjectType, nodes: list[FieldNode]
+    ) -> Selection | WideSelection:
         """Return the fields that nodes of one field select of an object."""
         key = (type_, *map(id, nodes))
         selection = self._selections.get(key)
@@ -247,12 +254,18 @@ class Plans:
 
     def compiled(
         self, type_: GraphQLObjectType, fields: Fields, join: Callable[..., Any] = gathered
-    ) -> Selection:
+    ) -> Selection | WideSelection:
         """Compile the fields of an object."""
         self._room.take(len(fields))
         compiled = ((key, self._field(type_, key, nodes)) for key, nodes in fields.items())
         known = {key: field for key, field in compiled if field is not None}
-        return Selection(known, join, guards=self._guards)
+        if len(known) <= FIELDS_UNTIL_A_LOOK:
+            return Selection(known, join, guards=self._guards)
+        items = list(known.items())
+        starts = range(0, len(items), FIELDS_UNTIL_A_LOOK)
+        some = (dict(items[start : start + FIELDS_UNTIL_A_LOOK]) for start in starts)
+        parts = [Selection(each, unjoined, guards=self._guards) for each in some]
+        return WideSelection(known, parts, join)
 
     def _field(
         self, type_: GraphQLObjectType, key: str, nodes: list[FieldNode]
