@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import django
@@ -359,6 +360,14 @@ def spread_twice(levels: int) -> str:
     return f"{{ node {{ ...F0 }} }} {' '.join(fragments)} fragment F{levels} on Node {{ name }}"
 
 
+def circles(levels: int) -> str:
+    """Return a chain of fragments with long names, the last of which spreads the first often."""
+    names = [f"F{n}{'x' * 180}" for n in range(levels)]
+    pairs = pairwise(names)
+    chain = "".join(f"fragment {name} on Query{{...{after}}}" for name, after in pairs)
+    return f"{chain}fragment {names[-1]} on Query{{{f'...{names[0]} ' * (levels // 2)}}}"
+
+
 INTROSPECTION = (
     "__schema { types { name fields { name args { name } type { name ofType { name } } } } }"
 )
@@ -450,6 +459,16 @@ def hostile(size: int) -> dict[str, Message]:
         "validate: directives": subscribe(
             "{ name " + repeated("@skip(if:false)", room - 20) + "}"
         ),
+        # Those that follow are shorter, or `max_tokens` would be all that they meet.
+        "validate: conditions of subscriptions": subscribe(
+            f"fragment F on Subscriptions{{onEvent{'@skip(if:true)' * (size // 80)}{{text}}}}"
+            + numbered("subscription S{n}{{...F}}", size // 2)
+        ),
+        "validate: limits of operations": subscribe(
+            f"fragment F on Query{{{'a:name ' * 1_001}}}"
+            + numbered("query Q{n}{{...F}}", size // 2)
+        ),
+        "validate: circles of fragments": subscribe("{name}" + circles(room // 512)),
         "validate: nested values": subscribe(
             "{ find(filter: " + nested("{inner:", "}", "{number:1}", room - 40) + ") }"
         ),

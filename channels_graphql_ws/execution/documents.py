@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -52,6 +52,18 @@ MOST_WAITING = 1_000
 
 CHARACTERS_FOR_A_NODE = 100
 """Characters of a document that count as a node of it, where documents are kept."""
+
+MOST_ERRORS: Final = 100
+"""Errors of a document that are told: as many as graphql-core looks for."""
+
+MOST_CHARACTERS_OF_ERRORS: Final = 65_536
+"""Characters of all of them together, beyond which no more is told."""
+
+CHARACTERS_FOR_A_PLACE: Final = 30
+"""What a place in the document that an error is about takes as JSON."""
+
+ABORTED: Final = "Too many validation errors, error limit reached. Validation aborted."
+"""What is told last if there are more, in the words of graphql-core."""
 
 _NAME = re.compile(r"\w+")
 
@@ -210,7 +222,7 @@ def load(schema: GraphQLSchema, text: str, rules: Rules = NO_RULES) -> Document:
             if rules.parse_document
             else parse_document(text, rules.max_tokens)
         )
-        errors = (rules.validate_document or validate_document)(schema, ast, rules.all())
+        errors = told((rules.validate_document or validate_document)(schema, ast, rules.all()))
     except GraphQLError as error:
         return Document(_NOTHING, (error,))
     # Newer releases of graphql-core count the levels and say it themselves.
@@ -246,7 +258,7 @@ def validate_document(
     """
     first: list[type[DocumentRule]] = [rule for rule in rules if issubclass(rule, DocumentRule)]
     first.append(UnconditionalSubscription)
-    errors: Sequence[GraphQLError] = [error for rule in first for error in rule.problems(ast)]
+    errors: Sequence[GraphQLError] = told(error for rule in first for error in rule.problems(ast))
     if errors:
         return errors
     # What may not be asked about is not told by mistake either.
@@ -255,6 +267,23 @@ def validate_document(
     others = [rule for rule in rules if rule not in first]
     # After the others: rules rely on fragments that are there, and spread no circles.
     return errors or (validate(schema, ast, others, hide_suggestions=hides) if others else [])
+
+
+def told(errors: Iterable[GraphQLError]) -> list[GraphQLError]:
+    """Return as many of the errors of a document as are told to whoever has sent it.
+
+    What is wrong with one fragment is wrong with each operation that spreads it, and an error
+    may name each fragment of a document: the document may be much smaller than its errors.
+    """
+    found: list[GraphQLError] = []
+    size = 0
+    for error in errors:
+        if len(found) == MOST_ERRORS or size > MOST_CHARACTERS_OF_ERRORS:
+            found.append(GraphQLError(ABORTED))
+            break
+        size += len(error.message) + CHARACTERS_FOR_A_PLACE * len(error.locations or ())
+        found.append(error)
+    return found
 
 
 MOST_CACHES: Final = 8

@@ -221,8 +221,8 @@ class DocumentRule(ASTValidationRule):
 
     @classmethod
     @abstractmethod
-    def problems(cls, document: DocumentNode) -> list[GraphQLError]:
-        """Return what is wrong.
+    def problems(cls, document: DocumentNode) -> Iterator[GraphQLError]:
+        """Return what is wrong, one by one: there may be more than anybody is told.
 
         Raises:
             RecursionError: the document is nested too deeply.
@@ -259,14 +259,11 @@ def static_limits(limits: Limits) -> type[DocumentRule]:
 
     class StaticLimits(DocumentRule):
         @classmethod
-        def problems(cls, document: DocumentNode) -> list[GraphQLError]:
+        def problems(cls, document: DocumentNode) -> Iterator[GraphQLError]:
             counter = Counter(document)
-            return [
-                error
-                for each in document.definitions
-                if isinstance(each, OperationDefinitionNode)
-                for error in _problems(each, counter.of(each), limits)
-            ]
+            for each in document.definitions:
+                if isinstance(each, OperationDefinitionNode):
+                    yield from _problems(each, counter.of(each), limits)
 
     return StaticLimits
 
@@ -317,21 +314,19 @@ class NoIntrospection(DocumentRule):
     """Refuses questions about the schema; `__typename` is none."""
 
     @classmethod
-    def problems(cls, document: DocumentNode) -> list[GraphQLError]:
+    def problems(cls, document: DocumentNode) -> Iterator[GraphQLError]:
         """Return an error for each `__schema` and `__type`."""
-        found: list[GraphQLError] = []
         for definition in document.definitions:
             selections = getattr(definition, "selection_set", None)
             if selections is not None:
-                _find_introspection(selections, found)
-        return found
+                yield from _introspection(selections)
 
 
-def _find_introspection(selections: SelectionSetNode, found: list[GraphQLError]) -> None:
+def _introspection(selections: SelectionSetNode) -> Iterator[GraphQLError]:
     for node in selections.selections:
         if isinstance(node, FieldNode) and node.name.value in _ROOTS:
             message = f"Cannot query {node.name.value!r}: introspection is disabled."
-            found.append(GraphQLError(message, node))
+            yield GraphQLError(message, node)
         nested: SelectionSetNode | None = getattr(node, "selection_set", None)
         if nested is not None:
-            _find_introspection(nested, found)
+            yield from _introspection(nested)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from graphql import (
@@ -60,6 +61,9 @@ class Rules(Limits):
 
 NO_RULES: Final = Rules()
 
+MOST_SHOWN: Final = 10
+"""Directives that an error about a subscription names: fragments have any number of them."""
+
 
 class UnconditionalSubscription(DocumentRule):
     """Refuses `@skip` and `@include` on the root field of a subscription.
@@ -69,20 +73,14 @@ class UnconditionalSubscription(DocumentRule):
     """
 
     @classmethod
-    def problems(cls, document: DocumentNode) -> list[GraphQLError]:
+    def problems(cls, document: DocumentNode) -> Iterator[GraphQLError]:
         """Return an error for each such subscription."""
-        fragments = {
-            each.name.value: each
-            for each in document.definitions
-            if isinstance(each, FragmentDefinitionNode)
-        }
-        return [
-            _conditional(each, conditions)
-            for each in document.definitions
-            if isinstance(each, OperationDefinitionNode)
-            and each.operation is OperationType.SUBSCRIPTION
-            and (conditions := list(_conditions(each.selection_set, fragments, set())))
-        ]
+        conditions = _Conditions(document)
+        for each in document.definitions:
+            if not isinstance(each, OperationDefinitionNode):
+                continue
+            if each.operation is OperationType.SUBSCRIPTION and (found := conditions.of(each)):
+                yield _conditional(each, found)
 
 
 def _conditional(
@@ -104,18 +102,38 @@ def _conditional(
     return GraphQLError(message, conditions)
 
 
-def _conditions(
-    selections: SelectionSetNode,
-    fragments: Mapping[str, FragmentDefinitionNode],
-    seen: set[str],
-) -> Iterator[DirectiveNode]:
-    """Return what decides about root fields, each fragment looked into once."""
-    for node in selections.selections:
-        yield from (each for each in node.directives if each.name.value in ("skip", "include"))
-        if isinstance(node, InlineFragmentNode):
-            yield from _conditions(node.selection_set, fragments, seen)
-        elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
-            seen.add(node.name.value)
-            fragment = fragments.get(node.name.value)
-            if fragment is not None:
-                yield from _conditions(fragment.selection_set, fragments, seen)
+class _Conditions:
+    """Finds what decides about root fields; looks into each fragment of a document once."""
+
+    def __init__(self, document: DocumentNode) -> None:
+        self._fragments = {
+            each.name.value: each
+            for each in document.definitions
+            if isinstance(each, FragmentDefinitionNode)
+        }
+        self._known: dict[str, list[DirectiveNode]] = {}
+
+    def of(self, operation: OperationDefinitionNode) -> list[DirectiveNode]:
+        """Return the first directives that decide about root fields of an operation."""
+        return self._first(operation.selection_set)
+
+    def _first(self, selections: SelectionSetNode) -> list[DirectiveNode]:
+        return list(islice(self._below(selections), MOST_SHOWN))
+
+    def _below(self, selections: SelectionSetNode) -> Iterator[DirectiveNode]:
+        for node in selections.selections:
+            yield from (each for each in node.directives if each.name.value in ("skip", "include"))
+            if isinstance(node, InlineFragmentNode):
+                yield from self._below(node.selection_set)
+            elif isinstance(node, FragmentSpreadNode):
+                yield from self._of_fragment(node.name.value)
+
+    def _of_fragment(self, name: str) -> list[DirectiveNode]:
+        known = self._known.get(name)
+        if known is None:
+            # One that spreads itself has in it what is found around that.
+            self._known[name] = []
+            fragment = self._fragments.get(name)
+            known = [] if fragment is None else self._first(fragment.selection_set)
+            self._known[name] = known
+        return known

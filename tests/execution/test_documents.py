@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from weakref import ref
 
 import graphene
@@ -15,8 +16,10 @@ from graphql import GraphQLError, build_schema
 from channels_graphql_ws.concurrency.threads import Workers
 from channels_graphql_ws.execution import documents
 from channels_graphql_ws.execution.documents import (
+    ABORTED,
     INLINE_LIMIT,
     LARGE_LIMIT,
+    MOST_CHARACTERS_OF_ERRORS,
     Document,
     DocumentCache,
     documents_of,
@@ -67,6 +70,48 @@ def test_a_syntax_error_says_where_it_is():
 def test_all_validation_errors_are_told_in_order():
     errors = load(SCHEMA, "{ wrong1 ok wrong2 wrong1 }").errors
     assert [error.message.split("'")[1] for error in errors] == ["wrong1", "wrong2", "wrong1"]
+
+
+def circles(count: int, length: int) -> str:
+    """Return a document with a chain of fragments, each of which spreads the first one, too."""
+    names = [f"F{number}{'x' * length}" for number in range(count + 1)]
+    pairs = pairwise(names)
+    chain = "".join(f"fragment {a} on Query {{ ...{b} ...{names[0]} }}" for a, b in pairs)
+    return f"{{ ok }} {chain} fragment {names[-1]} on Query {{ ok }}"
+
+
+MUCH_IS_WRONG = {
+    "in each operation": "".join(f"query Q{number} {{ a: ok b: ok }}" for number in range(200)),
+    "in a fragment that each operation spreads": "fragment F on Query { a: ok b: ok }"
+    + "".join(f"query Q{number} {{ ...F }}" for number in range(200)),
+    "with each field": f"{{ {'__schema ' * 200} }}",
+    "in the words of graphql-core": f"{{ {'wrong ' * 200} }}",
+}
+
+
+@pytest.mark.parametrize("text", MUCH_IS_WRONG.values(), ids=MUCH_IS_WRONG)
+def test_of_all_that_is_wrong_the_first_hundred_errors_are_told(text):
+    rules = Rules(max_aliases=1, introspection=False)
+    *errors, last = load(SCHEMA, text, rules).errors
+    assert len(errors) == 100
+    assert last.message == ABORTED
+
+
+def test_errors_are_told_until_they_are_too_long():
+    text = circles(50, 300)
+    *errors, last = load(SCHEMA, text).errors
+    assert last.message == ABORTED
+    assert sum(len(error.message) for error in errors) < 3 * MOST_CHARACTERS_OF_ERRORS
+    assert len(text) < MOST_CHARACTERS_OF_ERRORS
+
+
+def test_the_same_is_told_of_errors_that_a_validation_of_the_user_returns():
+    def validate(schema, ast, rules):
+        return [GraphQLError(f"wrong {number}") for number in range(200)]
+
+    *errors, last = load(SCHEMA, "{ ok }", Rules(validate_document=validate)).errors
+    assert [error.message for error in errors] == [f"wrong {number}" for number in range(100)]
+    assert last.message == ABORTED
 
 
 @pytest.mark.parametrize("levels", [500, 5_000, 100_000])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from graphql import build_schema
 
-from channels_graphql_ws.execution.documents import load
+from channels_graphql_ws.execution.documents import ABORTED, load
 
 SCHEMA = build_schema("""
     type Query { ok: Boolean }
@@ -45,6 +45,23 @@ def test_each_subscription_is_looked_at():
     """
     messages = [error.message.split(" must")[0] for error in load(SCHEMA, text).errors]
     assert messages == ["Subscription 'A'", "Subscription 'B'"]
+
+
+def test_fragments_of_many_conditions_are_not_told_anew_for_each_subscription():
+    conditions = "@skip(if: false) " * 300
+    text = f"fragment F on T {{ event {conditions} {{ ok }} }}" + "".join(
+        f"subscription S{number} {{ ...F }}" for number in range(300)
+    )
+    *errors, last = load(SCHEMA, text).errors
+    assert [len(error.locations or ()) for error in errors] == [10] * 100
+    assert last.message == ABORTED
+
+
+def test_the_variables_of_many_conditions_are_not_all_named():
+    conditions = "".join(f"... @skip(if: $v{number}) {{ event {{ ok }} }}" for number in range(99))
+    [error] = load(SCHEMA, f"subscription {{ {conditions} }}").errors
+    assert "'$v9'" in error.message
+    assert "'$v10'" not in error.message
 
 
 def test_the_error_names_the_subscription_and_shows_where():
