@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any, Final, TypeAlias
 
 from graphql import (
@@ -176,19 +177,20 @@ class DocumentCache:
             if kept is not None:
                 self._documents.move_to_end(text)
                 return kept[0]
-        names = len(_NAME.findall(text))
-        if len(text) > INLINE_LIMIT or names > INLINE_NAMES:
+        # A text of megabytes has so many that not even counting them is for the event loop.
+        names = None if len(text) > LARGE_LIMIT else len(_NAME.findall(text))
+        if names is None or len(text) > INLINE_LIMIT or names > INLINE_NAMES:
             return self._load_in_thread(text, names, share or _nobody)
         return self._load(text, names)
 
-    async def _load_in_thread(self, text: str, names: int, share: ParsingShare) -> Document:
+    async def _load_in_thread(self, text: str, names: int | None, share: ParsingShare) -> Document:
         client, most = share()
         try:
             return await _parsers.run(
                 client,
                 (self, text),
                 partial(self._load, text, names),
-                is_large=len(text) > LARGE_LIMIT or names > LARGE_NAMES,
+                is_large=names is None or names > LARGE_NAMES,
                 most=most,
             )
         except QueueFullError as error:
@@ -196,12 +198,18 @@ class DocumentCache:
             problem = exceeded("max_waiting_documents", error.allowed, message)
             raise TooManyError(problem) from None
 
-    def _load(self, text: str, names: int) -> Document:
-        return self._keep(text, names, load(self._schema, text, self._rules))
+    def _load(self, text: str, names: int | None) -> Document:
+        document = load(self._schema, text, self._rules)
+        if document.errors:
+            return document
+        if names is None:
+            # One by one: other threads go on in between.
+            names = sum(1 for _ in islice(_NAME.finditer(text), self._max_nodes))
+        return self._keep(text, names, document)
 
     def _keep(self, text: str, names: int, document: Document) -> Document:
         nodes = names + len(text) // CHARACTERS_FOR_A_NODE
-        if document.errors or nodes > self._max_nodes:
+        if nodes > self._max_nodes:
             return document
         with self._lock:
             if text in self._documents:  # Two asked for it while it was parsed.

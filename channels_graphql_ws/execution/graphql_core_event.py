@@ -21,11 +21,12 @@ from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.execution.budget import NO_LIMITS, ExecutionLimits
 from channels_graphql_ws.execution.compiler.event import EventRoot
 from channels_graphql_ws.execution.compiler.graphql_core import CollectedErrors
+from channels_graphql_ws.execution.large_variables import TakesCoerced, copied
 from channels_graphql_ws.execution.metered import MeteredContext
 from channels_graphql_ws.execution.request import Subscribe
 
 
-class _RootFields(ExecutionContext):
+class _RootFields(TakesCoerced):
     """Stops where the fields of the root type are known, and returns them.
 
     Collecting fields is not a public function of graphql-core; executing an operation is.
@@ -65,7 +66,7 @@ def bind(
         schema=schema,
         document=document,
         context_value=context,
-        raw_variable_values=dict(request.variables),
+        raw_variable_values=copied(request.variables),
         operation_name=request.operation_name,
         middleware=middleware,
         hide_suggestions=hide_suggestions,

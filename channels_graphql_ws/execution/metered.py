@@ -34,6 +34,7 @@ from channels_graphql_ws.execution.budget import (
 )
 from channels_graphql_ws.execution.compiler.arguments import written_out
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList, HeavyResult, marked
+from channels_graphql_ws.execution.large_variables import TakesCoerced
 from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, drop, in_turns
 from channels_graphql_ws.execution.unfit import unfit_if_of_library
 
@@ -44,7 +45,7 @@ LEAVES_AT_ONCE: Final = 256
 """The same, where they are scalars."""
 
 
-class MeteredContext(ExecutionContext):
+class MeteredContext(TakesCoerced):
     """Counts fields and errors, and pauses in long lists.
 
     Attributes:

@@ -40,6 +40,11 @@ from channels_graphql_ws.execution.errors import (
     log_refusal,
     without_values,
 )
+from channels_graphql_ws.execution.large_variables import (
+    coerced_in_thread,
+    copied,
+    have_many_parts,
+)
 from channels_graphql_ws.execution.masking import Mask, unavailable
 from channels_graphql_ws.execution.metered import execute
 from channels_graphql_ws.execution.middleware import managed
@@ -217,6 +222,8 @@ class Engine:
         session: Session,
     ) -> Eager[PreparedOperation | None]:
         """Ask the hooks for context and root value; `None` if one of them has refused."""
+        if request.variables and have_many_parts(request.variables):
+            yield _coerce_ahead(request, schema, document, operation, session)
         root = None
         try:
             context = session.operation_context(request)
@@ -348,6 +355,20 @@ class Engine:
         return partial(execute, limits=limits, hide_suggestions=hides, **arguments)
 
 
+async def _coerce_ahead(
+    request: Subscribe,
+    schema: GraphQLSchema,
+    document: Document,
+    operation: OperationDefinitionNode,
+    session: Session,
+) -> None:
+    client, _ = session.parsing_share()
+    hides = document.hides_suggestions
+    request.variables = await coerced_in_thread(
+        schema, operation, request.variables, client, hide_suggestions=hides
+    )
+
+
 def _warn_of_slow(request: Subscribe, seconds: float) -> None:
     log.warning(
         "Operation %s (id %s) took %.3f seconds", request.operation_name, request.id, seconds
@@ -365,7 +386,7 @@ def _execute_shallowly(execute: Callable[..., Any], asked: PreparedOperation) ->
         return execute(
             root_value=asked.root,
             context_value=asked.context,
-            variable_values=dict(asked.request.variables),
+            variable_values=copied(asked.request.variables),
         )
     except RecursionError:
         error = GraphQLError("The operation is nested too deeply.")

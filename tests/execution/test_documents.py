@@ -204,6 +204,27 @@ async def test_two_who_ask_for_the_same_large_document_get_the_same():
     assert len(cache) == 1
 
 
+async def test_the_names_of_a_large_document_are_not_counted_by_the_caller(monkeypatch):
+    pattern, threads = documents._NAME, []
+
+    class Pattern:
+        def findall(self, text):
+            threads.append(threading.get_ident())
+            return pattern.findall(text)
+
+        def finditer(self, text):
+            threads.append(threading.get_ident())
+            return pattern.finditer(text)
+
+    monkeypatch.setattr(documents, "_NAME", Pattern())
+    cache = DocumentCache(SCHEMA)
+    assert small(cache, "{ ok }")
+    assert threads == [threading.get_ident()]
+    assert not (await cache.get(padded(LARGE_LIMIT + 1))).errors
+    assert len(threads) == 2
+    assert threads[1] != threading.get_ident()
+
+
 def test_invalid_documents_are_not_kept():
     cache = DocumentCache(SCHEMA)
     assert small(cache, "{ wrong }").errors

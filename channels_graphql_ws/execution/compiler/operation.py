@@ -39,6 +39,7 @@ from channels_graphql_ws.execution.compiler.selections import (
     UnknownError,
 )
 from channels_graphql_ws.execution.compiler.variables import Variables
+from channels_graphql_ws.execution.large_variables import copied
 from channels_graphql_ws.execution.metered import execute
 from channels_graphql_ws.execution.sync_resolvers import Hops
 
@@ -254,7 +255,7 @@ class CompiledOperation:
             document=self._document,
             root_value=root_value,
             context_value=context_value,
-            variable_values=dict(variable_values),
+            variable_values=copied(variable_values),
             operation_name=name.value if name else None,
             middleware=self._middleware,
             hide_suggestions=self._hides_suggestions,

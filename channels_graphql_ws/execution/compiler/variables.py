@@ -18,6 +18,7 @@ from graphql import (
 from graphql.execution import get_variable_values
 
 from channels_graphql_ws.execution.compiler.scalars import input_range_of
+from channels_graphql_ws.execution.large_variables import CoercedVariables
 
 _MISSING: Final = object()
 
@@ -64,6 +65,8 @@ class Variables:
 
     def coerced(self, inputs: Mapping[str, Any]) -> dict[str, Any] | list[GraphQLError]:
         """Return what a client's values are to the operation, or what is wrong with them."""
+        if isinstance(inputs, CoercedVariables):
+            return inputs.coerced
         if not self._are_all_expected:
             return self._coerced_by_core(inputs)
         values: dict[str, Any] = {}
