@@ -207,7 +207,10 @@ class _Shown:
 
 
 def _safe(value: object) -> object:
-    return _cut(_one_line(value[: LONGEST + 1]), LONGEST) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _cut(_one_line(value[: LONGEST + 1]), LONGEST)
+    is_long = isinstance(value, int) and abs(value) > sys.maxsize
+    return _cut(_text(str, value), LONGEST) if is_long else value
 
 
 def _shown(value: object) -> object:

@@ -242,6 +242,16 @@ async def test_own_records_have_the_fields_by_a_filter() -> None:
     assert text.getvalue() == "Mine 7: from a resolver\nNone None: outside\n"
 
 
+def test_a_number_that_a_client_has_chosen_is_cut(caplog: pytest.LogCaptureFixture) -> None:
+    log = ClientLog("channels_graphql_ws.http")
+    for id in (7, 10**1_000 - 1):
+        with logs_about(LogFields(log, lambda _: ("c", 1), id)):
+            log.warning("a line about %r", id)
+    small, large = [vars(each)["operation_id"] for each in caplog.records]
+    assert small == 7
+    assert large == "9" * 100 + "…"
+
+
 def test_what_a_client_has_chosen_is_cut_and_breaks_no_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

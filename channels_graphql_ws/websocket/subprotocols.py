@@ -12,6 +12,9 @@ from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.websocket import messages
 from channels_graphql_ws.websocket.messages import CloseCode
 
+_TOO_LARGE: Final = 10**MAX_ID_LENGTH
+"""The smallest number of too many digits."""
+
 Decoder: TypeAlias = Callable[[Mapping[str, Any]], messages.FromClient]
 Encoder: TypeAlias = Callable[[Any], list[str]]
 
@@ -70,8 +73,7 @@ class Subprotocol:
             raise UnknownMessageTypeError(word, self._lenient_id(content))
         if word in self.identified:
             id = content.get("id")
-            # An integer has fewer digits, or Python does not read it.
-            if isinstance(id, str) and len(id) > MAX_ID_LENGTH:
+            if len(id) > MAX_ID_LENGTH if isinstance(id, str) else _has_too_many_digits(id):
                 raise InvalidMessageError(
                     f"'id' of {word!r} is longer than {MAX_ID_LENGTH} characters"
                 )
@@ -114,6 +116,11 @@ class Subprotocol:
 _PAYLOAD: Final = ',"payload":'
 
 _BEFORE_ID: Final = len('{"type":"",')
+
+
+def _has_too_many_digits(id: object) -> bool:
+    """Return whether an id is too large a number: Python reads 4,300 digits."""
+    return isinstance(id, int) and abs(id) >= _TOO_LARGE
 
 
 def parse(frame: str | bytes | None) -> object:

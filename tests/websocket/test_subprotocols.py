@@ -136,6 +136,16 @@ def test_a_long_id_is_refused(dialect: Subprotocol, words: dict[str, str]) -> No
         dialect.decode(message)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_of_many_digits_is_a_long_id(sign: int) -> None:
+    longest = sign * (10**MAX_ID_LENGTH - 1)
+    message = {**start(GRAPHQL_WS), "id": longest}
+    assert isinstance(GRAPHQL_WS.decode(message), request.Subscribe)
+    message["id"] = longest + sign
+    with pytest.raises(InvalidMessageError, match=r"'id' of .* is longer than 1000 characters"):
+        GRAPHQL_WS.decode(message)
+
+
 @pytest.mark.parametrize("words", [START, STOP], ids=["start", "stop"])
 def test_a_missing_id_is_refused(dialect: Subprotocol, words: dict[str, str]) -> None:
     with pytest.raises(InvalidMessageError, match="'id' of"):
