@@ -24,6 +24,10 @@ SHOWN: Final = 20
 """Classes that an error lists."""
 
 
+_NOT_IMPORTED: Final = (ImportError, TypeError, ValueError)
+"""What Python raises for a path of a module that is none, such as "..."."""
+
+
 def load_project() -> None:
     """Import the application and the URLs, so that all consumers and views are known.
 
@@ -110,7 +114,7 @@ def _names_of(cls: type[Subscription]) -> set[str]:
 def _subscription_at(path: str) -> type[Subscription]:
     try:
         found = import_string(path)
-    except ImportError as error:
+    except _NOT_IMPORTED as error:
         raise CommandError(
             f"There is no Subscription class {path!r}: {error}{_hint(path)}"
         ) from None
@@ -134,7 +138,7 @@ def _hint(name: str) -> str:
 def _imported(path: str) -> Any:
     try:
         return import_string(path.replace(":", "."))
-    except ImportError as error:
+    except _NOT_IMPORTED as error:
         raise CommandError(f"{path!r} cannot be imported: {error}") from error
 
 

@@ -158,6 +158,17 @@ def test_a_path_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "None was imported" in problem("Zzz")
 
 
+@pytest.mark.parametrize("path", ["...", "a..b", ".OnCommand"])
+def test_what_is_no_path_is_refused(path: str) -> None:
+    assert f"There is no Subscription class {path!r}" in problem(path)
+
+
+def test_a_payload_that_is_nested_too_deeply_is_refused() -> None:
+    text = problem("OnCommand", "--payload", "[" * 100_000)
+    assert text.startswith("--payload is not JSON: ")
+    assert len(text) < 500
+
+
 def test_a_payload_that_is_not_json_is_refused() -> None:
     text = problem("OnCommand", "--payload", "hello")
     assert text.startswith("--payload is not JSON: ")

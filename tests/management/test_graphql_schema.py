@@ -112,6 +112,7 @@ def test_a_schema_that_only_instances_know_does_not_count(project: Any) -> None:
 
 def test_what_cannot_be_imported_is_named(settings: Any, project: Any) -> None:
     assert "'nowhere.schema' cannot be imported" in problem("--schema", "nowhere.schema")
+    assert "'...' cannot be imported" in problem("--schema", "...")
     assert "is not a schema" in problem("--schema", "project_of_a_test.__name__")
     settings.ROOT_URLCONF = "no_urls_of_a_test"
     assert "ROOT_URLCONF cannot be imported" in problem()

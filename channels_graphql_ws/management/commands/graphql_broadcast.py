@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
 
 from channels_graphql_ws.exceptions import ChannelLayerError, PayloadError
 from channels_graphql_ws.management.project import path_of, reaches_nobody, subscription_named
+
+SHOWN: Final = 200
+"""Characters of a payload that an error shows."""
 
 
 class Command(BaseCommand):
@@ -52,8 +55,9 @@ class Command(BaseCommand):
 def _payload(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
         raise CommandError(
-            f"--payload is not JSON: {error}. It was {text!r}; a text needs quotes of its own, "
+            f"--payload is not JSON: {error}. It was {shown!r}; a text needs quotes of its own, "
             """such as --payload '"hello"'"""
         ) from None
