@@ -250,8 +250,11 @@ def _of_deployed_layers() -> Iterator[CheckMessage]:
 
 def _debug_or(cls: type[Any], name: str, hint: str) -> str:
     """Return what to do about an option: if it only follows DEBUG, that is to be off."""
-    follows = getattr(cls, name) is None and is_debug()
-    return "It follows DEBUG: set `DEBUG = False` in deployment." if follows else hint
+    if getattr(cls, name) is not None or not is_debug():
+        return hint
+    if project_settings.get("DEBUG") is None:
+        return "It follows DEBUG: set `DEBUG = False` in deployment."
+    return f"It follows {NAME}['DEBUG']: leave that out in deployment, as it wins over `DEBUG`."
 
 
 def _of_deployed_endpoints() -> Iterator[CheckMessage]:

@@ -280,6 +280,19 @@ def test_what_only_debug_opens_is_closed_without_it(settings: Any) -> None:
     del application
 
 
+def test_what_the_debug_of_the_setting_opens_is_closed_there(settings: Any) -> None:
+    settings.DEBUG = False
+    settings.CHANNELS_GRAPHQL_WS = {"DEBUG": True}
+    application = GraphqlProtocolTypeRouter(schema, shutdown_timeout=None)
+    assert {"W013", "W014"} <= set(found(deploy=True))
+    opened = [hint for hint in hints() if "CHANNELS_GRAPHQL_WS['DEBUG']" in hint]
+    assert len(opened) == 3
+    assert not any("DEBUG = False" in hint for hint in hints())
+    settings.CHANNELS_GRAPHQL_WS = {}
+    assert not {"W013", "W014"} & set(found(deploy=True))
+    del application
+
+
 def test_durable_broadcasts_need_an_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
     assert OnOrder.broadcast_durable
     assert "E003" not in found()

@@ -11,9 +11,9 @@ from graphql import ExecutionResult, GraphQLError, Lexer, Source, TokenKind
 
 from channels_graphql_ws.client_log import LONGEST_TEXT, ClientLog, Sentence, shown
 from channels_graphql_ws.concurrency.database import async_connections
-from channels_graphql_ws.concurrency.placement import needs_sync
 from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask, unavailable
+from channels_graphql_ws.execution.misplaced import hint_for
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.execution.unfit import is_unfit
 from channels_graphql_ws.json_text import culprit, encodable, is_encodable
@@ -21,11 +21,6 @@ from channels_graphql_ws.json_text import culprit, encodable, is_encodable
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 Formatter: TypeAlias = Callable[[Exception], Mapping[str, Any]]
-
-SWITCH: Final = (
-    "Set `resolve_sync_in_threads = True` on the consumer, or write this code `async def`."
-)
-"""What to do where Django's ORM is refused on the event loop."""
 
 INTERNAL_ERROR: Final = {"message": "Internal server error"}
 """All that a client is told of a mistake in our own code."""
@@ -39,7 +34,7 @@ def format_error(error: Exception) -> dict[str, Any]:
 
     A `GraphQLError` keeps its own form. Of any other exception the class is told, too.
     """
-    hint = f" {SWITCH}" if needs_sync(error) else ""
+    hint = hint_for(error)
     if isinstance(error, GraphQLError):
         formatted = dict(error.formatted)
         return {**formatted, "message": f"{error.message}{hint}"} if hint else formatted
@@ -103,7 +98,7 @@ def log_errors(
         path = error.path if isinstance(error, GraphQLError) else None
         place = Sentence(f" at {shown('.'.join(map(str, path)))}" if path else "")
         cause = _cause(error)
-        hint = Sentence(f" {SWITCH}" if needs_sync(cause) else "")
+        hint = Sentence(hint_for(cause))
         text = "An error in %s (id %s)%s%s: %r%s"
         # An outage is many errors, and their tracebacks say no more than their texts.
         trace = cause if unavailable(error) is None else None
@@ -135,12 +130,12 @@ def log_refusal(what: str, error: Exception, mask: Mask, *values: object) -> Non
         values: of the text.
     """
     text = f"{what}%s: %r%s"
-    is_misplaced = needs_sync(error)
-    if isinstance(error, _ON_PURPOSE) and not is_misplaced:
+    misplaced = hint_for(error)
+    if isinstance(error, _ON_PURPOSE) and not misplaced:
         log.info(text, *values, Sentence(), error, Sentence())
     else:
         hidden = Sentence(HIDDEN if mask.hides(error) else "")
-        hint = Sentence(f" {SWITCH}" if is_misplaced else "")
+        hint = Sentence(misplaced)
         log.warning(text, *values, hidden, error, hint, exc_info=error)
 
 
