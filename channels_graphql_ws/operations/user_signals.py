@@ -6,13 +6,16 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSessions
 from django.db import connections, router, transaction
-from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.db.models import Model
+from django.db.models.signals import class_prepared, m2m_changed, post_delete, post_save
+from django.db.models.utils import make_model_tuple
 
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution.context import OperationContext
@@ -38,15 +41,41 @@ def connect() -> None:
     """Listen to the signals; harmless when repeated."""
     user_logged_in.connect(_logged_in, dispatch_uid=__name__)
     user_logged_out.connect(_logged_out, dispatch_uid=__name__)
-    # Of this model only: other models are saved more often.
+    # Of these models only: others are saved more often.
     model = settings.AUTH_USER_MODEL
-    post_save.connect(_saved, sender=model, dispatch_uid=__name__)
-    post_delete.connect(_deleted, sender=model, dispatch_uid=__name__)
+    apps.lazy_model_operation(_connect_family, make_model_tuple(model))
+    class_prepared.connect(_connect_relative, dispatch_uid=__name__)
     for relation in _RELATIONS:
         sender = relation.format(user=model)
         m2m_changed.connect(_relation_changed, sender=sender, dispatch_uid=__name__)
     for each in ("auth.Group", "auth.Permission"):
         post_delete.connect(_group_deleted, sender=each, dispatch_uid=__name__)
+
+
+def _connect_family(model: type[Model]) -> None:
+    """Listen to what happens to users under the name of any model that is theirs.
+
+    Django's signals come from the class of the instance: of a proxy, or of a child with a table of
+    its own, if the user was saved as that.
+    """
+    post_save.connect(_saved, sender=model, dispatch_uid=__name__)
+    # With the row of a child its parent's is deleted, which is told of by itself, or is kept.
+    if model._meta.concrete_model is _user_model():
+        post_delete.connect(_deleted, sender=model, dispatch_uid=__name__)
+    for child in model.__subclasses__():
+        _connect_family(child)
+
+
+def _connect_relative(sender: type[Model], **_: Any) -> None:
+    """Listen to a model that is made later, if it is one of users."""
+    # A user model that is not there yet has no children either.
+    if (user := _user_model()) is not None and issubclass(sender, user):
+        _connect_family(sender)
+
+
+def _user_model() -> type[Model] | None:
+    app_label, name = make_model_tuple(settings.AUTH_USER_MODEL)
+    return apps.all_models[app_label].get(name)
 
 
 def _logged_in(request: Any, user: Any, **_: Any) -> None:

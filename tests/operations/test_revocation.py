@@ -19,9 +19,10 @@ from django.contrib.auth import aget_user, alogout, update_session_auth_hash
 from django.contrib.auth import logout as plain_logout
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.db import SessionStore
-from django.db import transaction
+from django.db import connection, models, transaction
 from django.http import HttpRequest
 from django.test import AsyncClient, override_settings
+from django.test.utils import isolate_apps
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
@@ -287,6 +288,87 @@ async def test_an_account_that_is_no_more_ends_them_with_the_commit(
     await stays(client)
     stage.user = await User.objects.aget(pk=key)
     await in_thread(work)
+    await ended(client)
+
+
+with isolate_apps("testapp"):
+
+    class Colleague(User):
+        """A user under the name of a proxy."""
+
+        class Meta:
+            """No table of its own."""
+
+            app_label = "testapp"
+            proxy = True
+
+    class Customer(User):
+        """A user with a table of its own."""
+
+        phone = models.CharField(max_length=20)
+
+        class Meta:
+            """Elsewhere than where the tests find models."""
+
+            app_label = "testapp"
+
+
+@pytest.fixture
+async def table_of_customers(stage: Stage) -> AsyncIterator[None]:
+    def change(method: str) -> None:
+        with connection.schema_editor() as editor:
+            getattr(editor, method)(Customer)
+
+    await sync_to_async(change)("create_model")
+    yield
+    await sync_to_async(change)("delete_model")
+
+
+@pytest.mark.parametrize("change", ["password", "is_active", "delete"])
+@pytest.mark.parametrize("model", [Colleague, Customer])
+@pytest.mark.usefixtures("table_of_customers")
+async def test_a_user_that_is_saved_as_another_model_of_users_is_noticed(
+    stage: Stage, model: type[User], change: str
+) -> None:
+    if model is Customer:
+        stage.user = await Customer.objects.acreate(username="eve")
+    client = await stage.connected()
+    user = await model.objects.aget(pk=stage.user.pk)
+    await user.asave()
+    await stays(client)
+    if change == "delete":
+        await user.adelete()
+    else:
+        user.is_active = change != "is_active"
+        user.set_password("milk")
+        await user.asave()
+    await ended(client)
+
+
+@pytest.mark.usefixtures("table_of_customers")
+async def test_a_user_stays_who_keeps_the_row_of_the_parent(stage: Stage) -> None:
+    stage.user = customer = await Customer.objects.acreate(username="eve")
+    client = await stage.connected()
+    await sync_to_async(customer.delete)(keep_parents=True)
+    await stays(client)
+
+
+async def test_a_model_of_users_that_is_made_later_is_listened_to(stage: Stage) -> None:
+    with isolate_apps("testapp"):
+
+        class Late(User):
+            """A proxy that is there when signals are connected."""
+
+            class Meta:
+                """No table of its own."""
+
+                app_label = "testapp"
+                proxy = True
+
+    client = await stage.connected()
+    user = await Late.objects.aget(pk=stage.user.pk)
+    user.is_active = False
+    await user.asave()
     await ended(client)
 
 
