@@ -31,6 +31,7 @@ from channels_graphql_ws.operations.mounting import (
     check_request,
     register_mounted,
 )
+from channels_graphql_ws.operations.script_prefix import enter_script_prefix
 from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, DEFAULT_TIMEOUT, remaining, yield_to_server
 
@@ -108,6 +109,7 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
                 "under 'http' of a `channels.routing.ProtocolTypeRouter`"
             )
         self.scope = scope
+        enter_script_prefix(scope)
         settle(self)
         client = _Client(receive, send, self)
         try:

@@ -1,4 +1,4 @@
-"""The language and the time zone of the running code."""
+"""The language, the time zone and the beginning of URLs of the running code."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.urls import get_script_prefix, set_script_prefix
 from django.utils import timezone, translation
 
 
 class Locale(NamedTuple):
-    """What decides on texts and hours.
+    """What decides on texts, hours and URLs.
 
     Attributes:
         language: `None` if translations are switched off.
         zone: the time zone.
+        script_prefix: what `reverse()` begins with.
     """
 
     language: str | None
     zone: tzinfo
+    script_prefix: str
 
     def activate(self) -> None:
         """Make it that of the running code."""
@@ -31,6 +34,7 @@ class Locale(NamedTuple):
         else:
             translation.activate(self.language)
         timezone.activate(self.zone)
+        set_script_prefix(self.script_prefix)
 
 
 def current_locale() -> Locale:
@@ -39,19 +43,25 @@ def current_locale() -> Locale:
     Django asks variables of its own, and takes long to find that there is nothing in them, which
     is so for most clients.
     """
-    language, zone = _variables()
+    language, zone, prefix = _variables()
     is_chosen = language is None or language.get(None) is not None
     zone_is_chosen = zone is None or zone.get(None) is not None
+    has_prefix = prefix is None or prefix.get(None) is not None
     return Locale(
         translation.get_language() if is_chosen else settings.LANGUAGE_CODE,
         timezone.get_current_timezone() if zone_is_chosen else timezone.get_default_timezone(),
+        get_script_prefix() if has_prefix else "/",
     )
 
 
 @cache
-def _variables() -> tuple[ContextVar[Any] | None, ContextVar[Any] | None]:
-    """Find the variables in which Django keeps the language and the time zone."""
-    return _variable_of(translation.deactivate_all), _variable_of(lambda: timezone.activate(UTC))
+def _variables() -> tuple[ContextVar[Any] | None, ...]:
+    """Find the variables in which Django keeps language, time zone and script prefix."""
+    return (
+        _variable_of(translation.deactivate_all),
+        _variable_of(lambda: timezone.activate(UTC)),
+        _variable_of(lambda: set_script_prefix("/")),
+    )
 
 
 def _forget(**_: Any) -> None:

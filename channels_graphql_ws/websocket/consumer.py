@@ -43,6 +43,7 @@ from channels_graphql_ws.operations.option_values import (
 from channels_graphql_ws.operations.overrides import Hooks, default
 from channels_graphql_ws.operations.places import NoPlaceError, user_id_of
 from channels_graphql_ws.operations.revocation import seconds_until
+from channels_graphql_ws.operations.script_prefix import enter_script_prefix
 from channels_graphql_ws.operations.session import EndpointSession, signals_of
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.channel_reader import asked
@@ -241,6 +242,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             )
         # What is done in threads for this connection shares them with others.
         fairness.own()
+        enter_script_prefix(scope)
         self._pings_at_once = is_set(self, "send_ping_every")
         settle(self)
         self._place = ConnectionPlace(self)

@@ -1,4 +1,4 @@
-"""The language and time zone of the running code are those that Django says."""
+"""Language, time zone and script prefix of the running code are those that Django says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from django.urls import clear_script_prefix, get_script_prefix, set_script_prefix
 from django.utils import timezone, translation
 
 from channels_graphql_ws.subscription import locale
@@ -19,9 +20,9 @@ EAST = fixed(timedelta(hours=5))
 
 
 @cache
-def not_found() -> tuple[None, None]:
+def not_found() -> tuple[None, None, None]:
     """Find no variables."""
-    return None, None
+    return None, None, None
 
 
 def nothing() -> None:
@@ -34,14 +35,17 @@ def back_and_forth() -> None:
     translation.deactivate()
     timezone.activate(EAST)
     timezone.deactivate()
+    set_script_prefix("/shop")
+    clear_script_prefix()
 
 
-CHOICES: dict[str, tuple[Callable[[], Any], str | None, Any]] = {
-    "nothing": (nothing, "en-us", None),
-    "a language": (lambda: translation.activate("de"), "de", None),
-    "no translations": (translation.deactivate_all, None, None),
-    "a time zone": (lambda: timezone.activate(EAST), "en-us", EAST),
-    "back and forth": (back_and_forth, "en-us", None),
+CHOICES: dict[str, tuple[Callable[[], Any], str | None, Any, str]] = {
+    "nothing": (nothing, "en-us", None, "/"),
+    "a language": (lambda: translation.activate("de"), "de", None, "/"),
+    "no translations": (translation.deactivate_all, None, None, "/"),
+    "a time zone": (lambda: timezone.activate(EAST), "en-us", EAST, "/"),
+    "a script prefix": (lambda: set_script_prefix("/shop"), "en-us", None, "/shop/"),
+    "back and forth": (back_and_forth, "en-us", None, "/"),
 }
 
 
@@ -55,17 +59,19 @@ def _variables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_what_is_active_is_found(choice: str, settings: Any) -> None:
     settings.LANGUAGE_CODE = "en-us"
-    activate, language, zone = CHOICES[choice]
+    activate, language, zone, prefix = CHOICES[choice]
 
     def found() -> tuple[Any, ...]:
         activate()
-        assert current_locale() == (translation.get_language(), timezone.get_current_timezone())
+        zone_now, prefix_now = timezone.get_current_timezone(), get_script_prefix()
+        assert current_locale() == (translation.get_language(), zone_now, prefix_now)
         return current_locale()
 
-    assert copy_context().run(found) == (language, zone or timezone.get_default_timezone())
+    default = timezone.get_default_timezone()
+    assert copy_context().run(found) == (language, zone or default, prefix)
 
 
 def test_another_default_counts_at_once(settings: Any) -> None:
     settings.LANGUAGE_CODE, settings.TIME_ZONE = "fr", "Asia/Tokyo"
-    assert current_locale() == ("fr", timezone.get_default_timezone())
+    assert current_locale() == ("fr", timezone.get_default_timezone(), "/")
     assert str(current_locale().zone) == "Asia/Tokyo"
