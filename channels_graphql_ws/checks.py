@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ def check_project(app_configs: Any, **_: Any) -> list[CheckMessage]:
         *_of_spelling(),
         *_of_application(),
         *_of_layers(),
-        *_of_consumers(),
+        *_once(_of_consumers()),
         *_of_subscriptions(),
     ]
 
@@ -69,7 +69,16 @@ def check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
     if any(True for _ in problems()):
         return []
     load_application()
-    return [*_of_deployed_layers(), *_of_deployed_endpoints()]
+    return [*_of_deployed_layers(), *_once(_of_deployed_endpoints())]
+
+
+def _once(messages: Iterable[CheckMessage]) -> list[CheckMessage]:
+    """Leave out what was said before: a class that is mounted often is several with options."""
+    said: list[CheckMessage] = []
+    for message in messages:
+        if message not in said:
+            said.append(message)
+    return said
 
 
 def _of_setting() -> Iterator[CheckMessage]:
@@ -272,7 +281,8 @@ def _of_deployed_endpoints() -> Iterator[CheckMessage]:
                 hint=_debug_or(
                     cls,
                     "graphiql",
-                    "Leave `graphiql` alone: it follows DEBUG. Or silence this check.",
+                    f"Leave `graphiql` and {NAME}['GRAPHIQL'] alone: it follows DEBUG then. "
+                    "Or silence this check.",
                 ),
                 id=f"{_ID}.W013",
             )

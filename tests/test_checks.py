@@ -18,6 +18,7 @@ from django.test import override_settings
 from channels_graphql_ws import (
     GraphqlHttpConsumer,
     GraphqlProtocolTypeRouter,
+    GraphqlView,
     GraphqlWsConsumer,
     checks,
 )
@@ -266,6 +267,16 @@ def test_what_is_open_to_strangers(settings: Any) -> None:
     assert found(deploy=True) == [*of_http, *of_websocket]
     assert not any("DEBUG = False" in hint for hint in hints())
     del application
+
+
+def test_what_is_mounted_twice_is_told_of_once(settings: Any) -> None:
+    settings.DEBUG = False
+    settings.CHANNELS_GRAPHQL_WS = {"GRAPHIQL": True}
+    views = [GraphqlView.as_view(schema=schema) for _ in range(2)]
+    assert found(deploy=True).count("W013") == 1
+    [hint] = [hint for hint in hints() if "graphiql" in hint]
+    assert "CHANNELS_GRAPHQL_WS['GRAPHIQL']" in hint
+    del views
 
 
 def test_what_only_debug_opens_is_closed_without_it(settings: Any) -> None:
