@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY, get_user_model
+from django.contrib.auth import BACKEND_SESSION_KEY, SESSION_KEY, get_user_model
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.cache import SessionStore as CacheSessions
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSessions
@@ -26,6 +26,7 @@ from django.utils import timezone
 
 from channels_graphql_ws.concurrency.database import DatabaseCall
 from channels_graphql_ws.concurrency.threads import context_of_nobody, in_thread
+from channels_graphql_ws.operations.backends import refused
 from channels_graphql_ws.operations.revocation import (
     FLAGS,
     REVOKED,
@@ -66,6 +67,7 @@ class Claim(NamedTuple):
         is_active: whether the account was open; some backends let in others, too.
         session: the session that the user came by, if any.
         flags: what decides on the user's permissions. Others of it are no refutation.
+        backend: the path of the backend that the user logged in by, `None` without a session.
     """
 
     user: Any
@@ -73,6 +75,7 @@ class Claim(NamedTuple):
     is_active: bool
     session: Login | None
     flags: Flags = ()
+    backend: str | None = None
 
 
 def claim_of(scope: Mapping[str, Any], rights: Rights) -> Claim | None:
@@ -86,7 +89,8 @@ def claim_of(scope: Mapping[str, Any], rights: Rights) -> Claim | None:
         is_login = session is not None and session.accessed and SESSION_KEY in session
         by = (session.__class__, str(rights.session)) if is_login and rights.session else None
         is_active = bool(getattr(user, "is_active", True))
-        return Claim(user.pk, rights.password, is_active, by, _flags_of(user))
+        backend = session.get(BACKEND_SESSION_KEY) if session is not None and by else None
+        return Claim(user.pk, rights.password, is_active, by, _flags_of(user), backend)
     # Another kind of user, or of session.
     except Exception as error:  # noqa: BLE001
         log.debug("A user is not looked up again: %r", error)
@@ -299,10 +303,13 @@ def look_up(claims: Collection[Claim]) -> Found:
         {each.user for each in claims}
     )
     living = _living_sessions(each.session for each in claims if each.session is not None)
+    logins = [(each.backend, users[each.user]) for each in claims if each.user in users]
+    out = refused((path, user) for path, user in logins if path is not None)
     found: Found = {}
     for each in claims:
         user = users.get(each.user)
-        if not _may_stay(each, user) or each.session not in living:
+        is_out = (each.backend, each.user) in out or each.session not in living
+        if is_out or not _may_stay(each, user):
             found[each] = None
         elif (flags := _flags_of(user)) != each.flags:
             found[each] = flags

@@ -15,7 +15,8 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.auth.models import AnonymousUser, Group, User
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import AnonymousUser, Group, User, UserManager
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import connection
@@ -373,6 +374,79 @@ def test_who_was_let_in_with_a_closed_account_stays() -> None:
     assert look_up([claim(user)]) == {}
 
 
+class Picky(ModelBackend):
+    """Lets in those with an address."""
+
+    def user_can_authenticate(self, user: Any) -> bool:
+        return bool(user.email)
+
+
+class OfRequests(Picky):
+    """Takes users from elsewhere."""
+
+    def get_user(self, user_id: Any) -> Any:
+        raise AssertionError
+
+
+class Shown(UserManager[User]):
+    """Hides those who have asked to be forgotten."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().exclude(last_name="gone")
+
+
+def logged_in(user: User, path: str) -> Claim:
+    session = saved("db", user)
+    session[BACKEND_SESSION_KEY] = path
+    session.save()
+    return claim(user, session)
+
+
+@pytest.mark.django_db
+def test_whom_a_backend_would_not_let_in_any_more_is_out(settings: Any) -> None:
+    paths = [f"{__name__}.{name}" for name in ("Picky", "OfRequests")]
+    settings.AUTHENTICATION_BACKENDS = paths
+    user = User.objects.create_user("ada", email="ada@example.com")
+    claims = [logged_in(user, path) for path in (*paths, "of.another.time")]
+    claims.append(claim(user))
+    assert look_up(claims) == {}
+    User.objects.update(email="")
+    assert look_up(claims) == {claims[0]: None}
+
+
+@pytest.mark.django_db
+def test_whom_the_default_manager_hides_is_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager: Any = Shown()
+    manager.model = User
+    monkeypatch.setattr(User._meta, "default_manager", manager)
+    claims = []
+    for name in ("ada", "bob"):
+        user = User.objects.create_user(name)
+        claims += [claim(user, saved("db", user)), claim(user)]
+    with CaptureQueriesContext(connection) as queries:
+        assert look_up(claims) == {}
+    assert len(queries) == 3
+    User.objects.filter(username="ada").update(last_name="gone")
+    # Who has come by a token may have been found by another manager.
+    assert look_up(claims) == {claims[0]: None}
+    assert look_up(claims[3:]) == {}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_so_it_is_with_the_next_operation(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager: Any = Shown()
+    manager.model = User
+    monkeypatch.setattr(User._meta, "default_manager", manager)
+    client = await stage.connected()
+    await client.execute("{ calls }")
+    await stage.changed(lambda user: User.objects.update(last_name="gone"))
+    await client.start("{ calls }")
+    await client.wait_disconnect(assert_code=4403)
+    assert Query.made == [1]
+
+
 def test_who_cannot_be_looked_up() -> None:
     rights = Rights("user 1", "key", None)
     user = User(pk=1, password="tea")  # noqa: S106
@@ -382,10 +456,11 @@ def test_who_cannot_be_looked_up() -> None:
     assert claim_of({"user": Group(pk=1)}, rights) is None
     assert claim_of({}, rights) is None
     flags = (("is_staff", False), ("is_superuser", False))
-    assert claim_of({"user": user}, rights) == (1, None, True, None, flags)
+    expected = (1, None, True, None, flags, None)
+    assert claim_of({"user": user}, rights) == expected
     assert claim_of({"user": user, "session": "key"}, rights) is None
     unread = SessionStore("key")
-    assert claim_of({"user": user, "session": unread}, rights) == (1, None, True, None, flags)
+    assert claim_of({"user": user, "session": unread}, rights) == expected
 
 
 @pytest.mark.django_db(transaction=True)
