@@ -21,11 +21,13 @@ class Owner:
     Attributes:
         long_executions: how many wait for their next window on the event loop, or have just
             got it. Each of them may hold a large result.
+        ends_rights: whether its code has ended rights, perhaps those that it has itself.
     """
 
-    __slots__ = ("__weakref__", "_in_threads", "_waiting", "long_executions")
+    __slots__ = ("__weakref__", "_in_threads", "_waiting", "ends_rights", "long_executions")
 
     def __init__(self) -> None:
+        self.ends_rights = False
         self.long_executions = 0
         self._in_threads: asyncio.Semaphore | None = None
         self._waiting: deque[asyncio.Future[None]] | None = None
@@ -123,6 +125,13 @@ _named: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Hashabl
 def known_owner() -> Owner | None:
     """Return whose places the running code takes, `None` if nobody's."""
     return _owner.get()
+
+
+def note_end_of_rights() -> None:
+    """Note that the running code ends rights: a mutation that ends its own is answered."""
+    owner = _owner.get()
+    if owner is not None:
+        owner.ends_rights = True
 
 
 def room_of_owner() -> Awaitable[None] | None:

@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 from django.contrib.auth import get_user_model
 
+from channels_graphql_ws.concurrency.fairness import note_end_of_rights
 from channels_graphql_ws.concurrency.threads import context_of_nobody
 from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.operations import answers
@@ -319,6 +320,7 @@ def revoke(key: str, password: str | None = None) -> asyncio.Future[None] | Sent
     Raises:
         ChannelLayerError: no channel layer is configured, or it failed.
     """
+    note_end_of_rights()
     messages = revocation(key, password)
     return send(messages) if messages else SENT
 

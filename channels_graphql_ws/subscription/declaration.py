@@ -14,6 +14,7 @@ from asgiref.sync import markcoroutinefunction
 from graphene.types.objecttype import ObjectTypeOptions
 from graphene.utils.props import props
 
+from channels_graphql_ws.concurrency.fairness import note_end_of_rights
 from channels_graphql_ws.exceptions import PayloadTypeError
 from channels_graphql_ws.execution.permissions import BasePermission, Permissions
 from channels_graphql_ws.pubsub.layers import destinations
@@ -511,6 +512,7 @@ def _unsubscribes(cls: type[Subscription], group: str | None) -> list[Addressed]
 
 
 def _disconnects(cls: type[Subscription], group: str | None) -> list[Addressed]:
+    note_end_of_rights()
     # A process with an older release ends the subscriptions only.
     return _outgoing(cls, group, {"type": "unsubscribe", "revokes": True})
 

@@ -13,6 +13,7 @@ from graphql import OperationType
 
 from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency.eager import Eager, start
+from channels_graphql_ws.concurrency.fairness import known_owner
 from channels_graphql_ws.concurrency.timeouts import Expired, start_timeout, stop_timeout
 from channels_graphql_ws.execution.errors import TIMED_OUT, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
@@ -83,6 +84,7 @@ class Connection:
         "_admission",
         "_application",
         "_idle",
+        "_is_leaving",
         "_keep_alive",
         "_lifetime",
         "_log_fields",
@@ -90,6 +92,7 @@ class Connection:
         "_operations",
         "_order",
         "_outbox",
+        "_owner",
         "_pings_at_once",
         "_protocol",
         "_send_event",
@@ -118,6 +121,8 @@ class Connection:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._log_fields = log_fields.get()
+        self._owner = known_owner()
+        self._is_leaving = False
         self._operations: dict[Operation, ClientOperation] = {}
         self._subscriptions = 0
         self._stopping = 0
@@ -188,12 +193,16 @@ class Connection:
 
     async def _send_away(self, timeout: float) -> None:
         self._protocol.shutting_down()
+        await self._until_idle(timeout)
+        completes = self._settings.complete_at_shutdown
+        self.carry_out(self._protocol.shut_down(completes=completes))
+
+    async def _until_idle(self, timeout: float) -> None:
+        """Wait until only subscriptions are under way, but no longer than so many seconds."""
         self._idle = self._idle or asyncio.Event()
         if self._is_busy:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), timeout)
-        completes = self._settings.complete_at_shutdown
-        self.carry_out(self._protocol.shut_down(completes=completes))
 
     def retire(self) -> None:
         """Ask the client to connect again, as soon as only subscriptions are under way."""
@@ -231,8 +240,31 @@ class Connection:
         return any(each.type is not SUBSCRIPTION for each in self._operations.values())
 
     def revoke(self, reason: str) -> None:
-        """Close with 4403: the rights of the client have ended, to what waits for it, too."""
+        """Close with 4403: the rights of the client have ended, to what waits for it, too.
+
+        Whoever changes the own password by a mutation over this connection gets its answer.
+        """
+        if self._is_leaving:
+            return
         self._outbox.drop()
+        if self._owner is None or not (self._owner.ends_rights and self._is_mutating):
+            self.carry_out(self._protocol.revoked(reason))
+            return
+        self._is_leaving = True
+        self._protocol.shutting_down()
+        self.end_operations_of_before()
+        self.spawn(self._revoke_answered(reason))
+
+    @property
+    def _is_mutating(self) -> bool:
+        """Whether a mutation is executed whose answer is awaited."""
+        return any(
+            each.type is OperationType.MUTATION and each.is_started and not each.is_stopping
+            for each in self._operations.values()
+        )
+
+    async def _revoke_answered(self, reason: str) -> None:
+        await self._until_idle(DEFAULT_TIMEOUT)
         self.carry_out(self._protocol.revoked(reason))
 
     def crashed(self) -> None:

@@ -93,6 +93,28 @@ class Mutation(graphene.ObjectType):
     logout = graphene.Boolean()
     django_logout = graphene.Boolean()
     logout_later = graphene.Boolean()
+    end_own = graphene.Boolean(way=graphene.String())
+    end_own_later = graphene.Boolean()
+    disconnect_other = graphene.Boolean(name=graphene.String())
+
+    @staticmethod
+    async def resolve_end_own(root: Any, info: Any, way: str) -> bool:
+        await OWN_ENDS[way](await User.objects.aget(pk=info.context.user.pk))
+        OnSecret.broadcast(payload="secret")
+        return True
+
+    @classmethod
+    async def resolve_end_own_later(cls, root: Any, info: Any) -> bool:
+        await disconnect_user(info.context.user)
+        await disconnect_user(info.context.user)
+        cls.gate.reached.set()
+        await cls.gate.may_go_on.wait()
+        return True
+
+    @staticmethod
+    async def resolve_disconnect_other(root: Any, info: Any, name: str) -> bool:
+        await disconnect_user(await User.objects.aget(username=name))
+        return True
 
     @staticmethod
     async def resolve_login(root: Any, info: Any, name: str = "ada") -> bool:
@@ -122,6 +144,34 @@ class Mutation(graphene.ObjectType):
     async def resolve_django_logout(root: Any, info: Any) -> bool:
         await alogout(info.context)
         return True
+
+
+async def set_password(user: User) -> None:
+    user.set_password("milk")
+    await user.asave()
+
+
+async def deactivate(user: User) -> None:
+    user.is_active = False
+    await user.asave()
+
+
+async def disconnect(user: User) -> None:
+    await disconnect_user(user)
+
+
+async def disconnect_class(user: User) -> None:
+    await OnSecret.disconnect()
+
+
+OWN_ENDS = {
+    "password": set_password,
+    "is_active": deactivate,
+    "delete": User.adelete,
+    "disconnect_user": disconnect,
+    "disconnect": disconnect_class,
+}
+"""Ways of a mutation to end the rights of who has sent it."""
 
 
 class Subscriptions(graphene.ObjectType):
@@ -465,6 +515,64 @@ async def test_a_logout_over_the_socket_is_answered_and_ends_the_others(stage: S
     await client.execute("mutation { logout }")
     await ended(other)
     assert await client.execute("{ ok }")
+
+
+async def closed_after(client: GraphqlWsClient) -> list[dict[str, Any]]:
+    """Return the messages of the server until it closes with 4403."""
+    said = []
+    while True:
+        try:
+            message = await client.transport.receive()
+        except ConnectionClosedError as error:
+            assert error.code == 4403  # noqa: PT017 (it is the end of the loop)
+            return said
+        if message["type"] != "ping":
+            said.append(message)
+
+
+@pytest.mark.parametrize("way", OWN_ENDS)
+async def test_a_mutation_that_ends_the_rights_of_its_client_is_answered(
+    stage: Stage, way: str
+) -> None:
+    client, other = await stage.connected(), await stage.connected()
+    id = await client.start(f'mutation {{ endOwn(way: "{way}") }}')
+    said = await closed_after(client)
+    # The subscription ends at once, without what is broadcast later.
+    assert [each["type"] for each in said] == ["complete", "next", "complete"]
+    assert [each["id"] == id for each in said] == [False, True, True]
+    assert said[1]["payload"]["data"] == {"endOwn": True}
+    await closed_after(other)
+
+
+async def test_whoever_has_ended_the_own_rights_begins_nothing_more(stage: Stage) -> None:
+    Mutation.gate = Gate()
+    client = await stage.connected()
+    id = await client.start("mutation { endOwnLater }")
+    await Mutation.gate.reached.wait()
+    await client.start("{ ok }")
+    await client.start(SUBSCRIBE)
+    OnSecret.broadcast(payload="secret")
+    await disconnect_user(stage.user)
+    Mutation.gate.may_go_on.set()
+    said = await closed_after(client)
+    assert [each["type"] for each in said] == ["complete", "next", "complete"]
+    assert said[1]["id"] == said[2]["id"] == id
+
+
+async def test_whose_rights_are_ended_by_others_is_closed_at_once(stage: Stage) -> None:
+    await User.objects.acreate_user("bob")
+    client = await stage.connected()
+    answer = await client.execute('mutation { disconnectOther(name: "bob") }')
+    assert answer["data"] == {"disconnectOther": True}
+    await disconnect_user(stage.user)
+    await ended(client)
+    Mutation.gate = Gate()
+    client = await stage.connected()
+    await client.start("mutation { logoutLater }")
+    await Mutation.gate.reached.wait()
+    await disconnect_user(stage.user)
+    assert await closed_after(client) == []
+    Mutation.gate.may_go_on.set()
 
 
 async def test_who_logs_in_over_the_socket_has_rights_that_end(stage: Stage) -> None:
