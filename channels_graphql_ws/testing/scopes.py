@@ -13,6 +13,8 @@ _CLIENT = ["127.0.0.1", 50_000]
 HOST = b"testserver"
 """The host which Django's test runner and pytest-django allow."""
 
+_SERVER = [HOST.decode(), 80]
+
 
 def encoded(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Write headers as ASGI has them."""
@@ -36,9 +38,12 @@ def websocket_scope(
     scope: dict[str, Any] = {
         "type": "websocket",
         "asgi": {"version": "3.0", "spec_version": spec_version or "2.3"},
+        "scheme": "ws",
         "path": unquote(raw_path),
         "query_string": parts.query.encode(),
         "headers": list(headers or ()),
+        "client": _CLIENT,
+        "server": _SERVER,
         "subprotocols": [subprotocol],
     }
     if spec_version is not None:
@@ -63,5 +68,5 @@ def http_scope(
         "root_path": "",
         "headers": list(headers),
         "client": _CLIENT,
-        "server": [HOST.decode(), 80],
+        "server": _SERVER,
     }

@@ -46,6 +46,7 @@ class OnTalk(Subscription):
 class Query(graphene.ObjectType):
     hello = graphene.String(name=graphene.String(default_value="you"))
     broken = graphene.String()
+    place = graphene.String()
     asked = graphene.JSONString()
 
     @staticmethod
@@ -55,6 +56,11 @@ class Query(graphene.ObjectType):
     @staticmethod
     def resolve_broken(root, info):
         raise GraphQLError("Broken.", extensions={"code": 7})
+
+    @staticmethod
+    def resolve_place(root, info):
+        context = info.context
+        return f"{context.META['REMOTE_ADDR']} at {context.build_absolute_uri('/a')}"
 
     @staticmethod
     def resolve_asked(root, info):
@@ -389,3 +395,12 @@ async def test_an_application_that_does_not_answer_is_not_waited_for_for_ever():
     async with client:
         with pytest.raises(TimeoutError):
             await client.execute("{ hello }")
+
+
+async def test_a_resolver_sees_the_host_and_the_client_of_django_s_own_test_clients(settings):
+    settings.ALLOWED_HOSTS = ["testserver"]
+    app = Consumer.as_asgi()
+    async with GraphqlWebsocketCommunicator(app, "/graphql/") as client:
+        result = await client.execute("{ place }")
+    assert result.errors is None
+    assert result.data == {"place": "127.0.0.1 at http://testserver/a"}

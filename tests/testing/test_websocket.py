@@ -164,9 +164,12 @@ async def test_the_application_gets_a_websocket_scope(app):
         {
             "type": "websocket",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "scheme": "ws",
             "path": "/graphql/café/",
             "query_string": b"a=1&b=%202",
             "headers": headers,
+            "client": ["127.0.0.1", 50_000],
+            "server": ["testserver", 80],
             "subprotocols": [NEW],
         }
     ]
