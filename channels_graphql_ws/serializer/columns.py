@@ -162,11 +162,8 @@ class CustomColumn(Column):
 
     def _is_own(self, value: Any) -> bool:
         """Return whether the field leaves the value as it is, types included."""
-        if isinstance(value, Enum):
-            return False
         try:
-            converted = self._field.to_python(value)
-            return type(converted) is type(value) and bool(converted == value)
+            return _are_alike(_as_read(self._field, value), value)
         except Exception:  # noqa: BLE001 (the field's own code: it may not know such values)
             return False
 
@@ -195,6 +192,25 @@ class CustomColumn(Column):
         arrived = getattr(there, self.name)
         if type(arrived) is type(content) and not isinstance(value, type(arrived)):
             raise TypeError(f"`to_python` returned {_shown(arrived)} unchanged")
+
+
+def _as_read(field: AnyField, value: Any) -> Any:
+    """Return a value as a field has it when it was read, the items of an array included."""
+    converted = field.to_python(value)
+    # That of PostgreSQL leaves what is no text as it is.
+    items: AnyField | None = getattr(field, "base_field", None)
+    if items is None or not isinstance(converted, list | tuple):
+        return converted
+    return [_as_read(items, each) for each in converted]
+
+
+def _are_alike(one: Any, other: Any) -> bool:
+    """Return whether values are equal, types included, and no members of enums; so for items."""
+    if type(one) is not type(other) or isinstance(one, Enum):
+        return False
+    if type(one) is list:
+        return len(one) == len(other) and all(map(_are_alike, one, other))
+    return bool(one == other)
 
 
 def column_of(cls: type[Model], field: AnyField) -> Column:

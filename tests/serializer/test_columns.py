@@ -35,6 +35,7 @@ from testapp.models import (
     Player,
     Point,
     Rank,
+    Shelf,
     Size,
     Weight,
 )
@@ -164,6 +165,30 @@ def test_json_with_a_type_of_its_own_arrives() -> None:
 def test_a_lazy_text_in_a_field_of_its_own_arrives_as_text() -> None:
     assert travel(Deck(top=gettext_lazy("hearts-3"))).top == Card("hearts", 3)
     assert travel(Deck(top="hearts-3", notes=gettext_lazy("[1]"))).notes == "[1]"
+
+
+ITEMS: list[tuple[str, object, object]] = [
+    ("prices", [1.5, "2.25", 3], [Decimal("1.5"), Decimal("2.25"), Decimal(3)]),
+    ("prices", (Decimal(1), None), [Decimal(1), None]),
+    ("prices", [Decimal("1.20")], [Decimal("1.20")]),
+    ("prices", [], []),
+    ("prices", None, None),
+    ("sizes", [Size.SMALL, "m", SafeString("l"), 7], ["s", "m", "l", "7"]),
+    ("nested", [["1", Rank.HIGH], (3, None)], [[1, 2], [3, None]]),
+    ("nested", [[1], []], [[1], []]),
+]
+
+
+@pytest.mark.parametrize(("name", "assigned", "expected"), ITEMS)
+def test_items_of_an_array_arrive_as_the_type_of_its_field(
+    name: str, assigned: object, expected: object
+) -> None:
+    arrived = getattr(travel(Shelf(**{name: assigned})), name)
+    assert (arrived, repr(arrived)) == (expected, repr(expected))
+
+
+def test_items_that_an_array_could_not_keep_travel_as_they_are() -> None:
+    assert travel(Shelf(prices=["much"])).prices == ["much"]
 
 
 @pytest.mark.parametrize("instance", [Located(where=Point(1, 2)), Deck(where=Point(1, 2))])

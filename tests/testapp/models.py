@@ -6,6 +6,7 @@ import enum
 import json
 import uuid
 from pathlib import PurePath
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from django.contrib.contenttypes.fields import GenericForeignKey
@@ -351,6 +352,39 @@ class PointText(models.CharField):  # type: ignore[type-arg]
         return value and f"{value.x} {value.y}"
 
 
+class ItemsField(models.Field):  # type: ignore[type-arg]
+    """Keeps several values of another field, and converts them from text only, as arrays do."""
+
+    def __init__(self, base_field: Any, **options: Any) -> None:
+        self.base_field = base_field
+        super().__init__(**options)
+        base_field.attname = "item"
+
+    def deconstruct(self) -> Any:
+        """Return how to make it (Django)."""
+        name, path, arguments, options = super().deconstruct()
+        return name, path, [self.base_field, *arguments], options
+
+    def get_internal_type(self) -> str:
+        """Return the field whose column it has (Django)."""
+        return "TextField"
+
+    def to_python(self, value: Any) -> Any:
+        """Read the items of text (Django)."""
+        if isinstance(value, str):
+            return [self.base_field.to_python(item) for item in json.loads(value)]
+        return value
+
+    def value_to_string(self, instance: Any) -> str:
+        """Write the items (Django)."""
+        items = [SimpleNamespace(item=item) for item in self.value_from_object(instance)]
+        written = (item.item if item.item is None else self._written(item) for item in items)
+        return json.dumps(list(written))
+
+    def _written(self, item: Any) -> str:
+        return str(self.base_field.value_to_string(item))
+
+
 class PathsField(models.JSONField):  # type: ignore[type-arg]
     """Paths in JSON, read from lists of texts."""
 
@@ -395,3 +429,11 @@ class Demanding(models.Model):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.names = [self.author.name]
+
+
+class Shelf(models.Model):
+    """Columns of several values."""
+
+    prices = ItemsField(models.DecimalField(max_digits=5, decimal_places=2), null=True)
+    sizes = ItemsField(models.CharField(max_length=5), null=True)
+    nested = ItemsField(ItemsField(models.IntegerField()), null=True)
