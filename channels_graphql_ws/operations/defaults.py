@@ -85,7 +85,7 @@ class _OptionDefaults:
         given = project_settings.given
         if given is not self._given:
             self._values = {
-                key.lower(): _imported(value) if key in _DOTTED_PATHS else value
+                key.lower(): option_default(key, value)
                 for key, value in given.items()
                 if key not in DEFAULTS and str(key).isupper()
             }
@@ -96,11 +96,33 @@ class _OptionDefaults:
 option_defaults = _OptionDefaults()
 
 
-def _imported(value: Any) -> Any:
-    """Return what dotted paths name."""
+def option_default(key: str, value: Any) -> Any:
+    """Return the value of an option that the Django setting has; dotted paths are what they name.
+
+    Raises:
+        ImportError: a dotted path names nothing.
+    """
+    return imported(value, f"{NAME}[{key!r}]") if key in _DOTTED_PATHS else value
+
+
+def imported(value: Any, setting: str) -> Any:
+    """Return what dotted paths name, and all else as it is.
+
+    Args:
+        value: a path, or a list of some.
+        setting: where it stands, for the error.
+
+    Raises:
+        ImportError: a path names nothing.
+    """
     if isinstance(value, list | tuple):
-        return [_imported(each) for each in value]
-    return import_string(value) if isinstance(value, str) else value
+        return [imported(each, setting) for each in value]
+    try:
+        return import_string(value) if isinstance(value, str) else value
+    except ImportError as error:
+        raise ImportError(
+            f"{setting} names {value!r}, which cannot be imported: {error}"
+        ) from error
 
 
 class FromSettings:

@@ -7,10 +7,10 @@ from inspect import isclass
 from typing import Any
 
 from django.conf import settings
-from django.utils.module_loading import import_string
 from graphql import GraphQLSchema
 
 from channels_graphql_ws.execution.middleware import fresh_middleware
+from channels_graphql_ws.operations.defaults import imported
 
 # By the value of the setting: the same list gives the same instances, and so the same engine.
 _middleware: dict[tuple[Any, ...], list[Any]] = {}
@@ -22,9 +22,12 @@ def _graphene() -> dict[str, Any]:
 
 
 def default_schema() -> Any:
-    """Return the schema that GRAPHENE names, `None` if it names none."""
-    schema = _graphene().get("SCHEMA")
-    return import_string(schema) if isinstance(schema, str) else schema
+    """Return the schema that GRAPHENE names, `None` if it names none.
+
+    Raises:
+        ImportError: it names one that is not there.
+    """
+    return imported(_graphene().get("SCHEMA"), "GRAPHENE['SCHEMA']")
 
 
 def default_middleware(schema: GraphQLSchema) -> Sequence[Any] | None:
@@ -41,6 +44,6 @@ def default_middleware(schema: GraphQLSchema) -> Sequence[Any] | None:
         named = ["graphene_django.debug.DjangoDebugMiddleware"] if has_panel else ()
     key = tuple(named)
     if key not in _middleware:
-        found = [import_string(each) if isinstance(each, str) else each for each in key]
+        found = imported(key, "GRAPHENE['MIDDLEWARE']")
         _middleware[key] = [fresh_middleware(each) if isclass(each) else each for each in found]
     return _middleware[key] or None

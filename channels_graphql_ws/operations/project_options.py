@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from channels_graphql_ws.operations.defaults import option_defaults
+from channels_graphql_ws.operations.defaults import option_default
 from channels_graphql_ws.operations.option_values import check_values, option_names
 from channels_graphql_ws.pubsub.publisher import group_name
 from channels_graphql_ws.settings import DEFAULTS, NAME, problem_of, project_settings
@@ -92,7 +92,7 @@ def _problem_of_option(key: str, cls: type[Any]) -> str | None:
     name = key.lower()
     probe = object.__new__(cls)
     try:
-        value = option_defaults()[name]
+        value = option_default(key, project_settings.given[key])
         if isinstance(getattr(cls, name), bool) and not isinstance(value, bool):
             return f"{NAME}[{key!r}] is {value!r}, it must be `True` or `False`"
         setattr(probe, name, value)

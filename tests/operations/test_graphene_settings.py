@@ -175,3 +175,18 @@ def test_the_debug_panel_has_its_middleware_while_debugging(
         middleware: Any = engine_of(View()).settings.middleware or []
     classes = [each.cls for each in middleware]
     assert classes == ([DjangoDebugMiddleware] if has_panel else [])
+
+
+@pytest.mark.parametrize(
+    ("graphene_", "text"),
+    [
+        ({"SCHEMA": named("shcema")}, r"GRAPHENE\['SCHEMA'\] names '.*\.shcema', which cannot"),
+        (
+            {"SCHEMA": schema, "MIDDLEWARE": ["no.such.Middleware"]},
+            r"GRAPHENE\['MIDDLEWARE'\] names 'no.such.Middleware', which cannot be imported: No m",
+        ),
+    ],
+)
+def test_what_cannot_be_imported_is_named_with_its_setting(graphene_: Any, text: str) -> None:
+    with override_settings(GRAPHENE=graphene_), pytest.raises(ImportError, match=text):
+        GraphqlProtocolTypeRouter(middleware_stack=None)

@@ -22,7 +22,7 @@ from channels_graphql_ws.operations.defaults import settled
 from channels_graphql_ws.operations.engine import Engine, engine_of
 from channels_graphql_ws.operations.interfaces import EngineSettings
 from channels_graphql_ws.operations.mounting import mounted
-from channels_graphql_ws.operations.project_options import check_project_settings
+from channels_graphql_ws.operations.project_options import check_project_settings, problems
 from channels_graphql_ws.pubsub.layers import destinations
 from channels_graphql_ws.settings import ProjectSettings, project_settings
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
@@ -107,7 +107,7 @@ def test_functions_are_named_by_dotted_paths_and_what_is_set_is_kept_by_safety()
         ({"STRICT_ORDERING": "no"}, r"\['STRICT_ORDERING'\] is 'no', it must be `True` or"),
         (
             {"MIDDLEWARE": ["no.such"]},
-            r"CHANNELS_GRAPHQL_WS\['MIDDLEWARE'\]: No module named 'no'",
+            r"\['MIDDLEWARE'\] names 'no.such', which cannot be imported: No module named 'no'",
         ),
         (
             {"BROADCAST_TIMEOUT": 0},
@@ -269,3 +269,10 @@ def test_the_number_of_threads_is_that_of_the_setting() -> None:
         Engine(EngineSettings(schema=schema.graphql_schema))
     assert (OPERATIONS.count, EVENTS.count) == (8, 8)
     limit_threads(before)
+
+
+@set_to(MIDDLEWARE=["no.such"], SEND_PING_EVERY="25")
+def test_each_key_is_told_of_its_own_mistake() -> None:
+    about_middleware, about_pings = problems()
+    assert "['MIDDLEWARE'] names 'no.such', which cannot be imported" in about_middleware
+    assert "['SEND_PING_EVERY'] is '25', it must be a number" in about_pings
