@@ -11,10 +11,13 @@ from typing import Any, Final
 from channels.layers import channel_layers, get_channel_layer
 from channels.routing import get_default_application
 from django.conf import global_settings, settings
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 (its name)
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands
+from django.utils.module_loading import import_string
 
+from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.operations.defaults import (
     is_debug,
@@ -25,6 +28,7 @@ from channels_graphql_ws.operations.defaults import (
 from channels_graphql_ws.operations.graphene_settings import default_schema
 from channels_graphql_ws.operations.mounting import mounted
 from channels_graphql_ws.operations.origins import ANY_ORIGIN
+from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.project_options import problems
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.layer_traits import warnings_of
@@ -69,7 +73,8 @@ def check_deployment(app_configs: Any, **_: Any) -> list[CheckMessage]:
     if any(True for _ in problems()):
         return []
     load_application()
-    return [*_of_deployed_layers(), *_once(_of_deployed_endpoints())]
+    endpoints = _once([*_of_deployed_endpoints(), *_of_login()])
+    return [*_of_deployed_layers(), *endpoints]
 
 
 def _once(messages: Iterable[CheckMessage]) -> list[CheckMessage]:
@@ -255,6 +260,32 @@ def _of_deployed_layers() -> Iterator[CheckMessage]:
         else:
             for number, text in warnings_of(layer):
                 yield Warning(f"CHANNEL_LAYERS[{alias!r}]: {text}.", id=f"{_ID}.{number}")
+
+
+def _of_login() -> Iterator[CheckMessage]:
+    """Return the consumers that let in visitors, though the project asks all to log in."""
+    if not any(map(_asks_for_login, settings.MIDDLEWARE)):
+        return
+    for cls in _checked():
+        # Views are behind the middleware.
+        hook = "on_operation" if issubclass(cls, GraphqlHttpConsumer) else "on_connect"
+        is_consumer = issubclass(cls, GraphqlHttpConsumer | GraphqlWsConsumer)
+        if is_consumer and not overridden(cls, hook):
+            yield Warning(
+                f"LoginRequiredMiddleware is not in front of {cls.__qualname__}: visitors who "
+                "have not logged in get answers, and events.",
+                hint=f"Refuse them in `{hook}`. If resolvers and `subscribe` do, or everybody may "
+                "come, silence this check.",
+                id=f"{_ID}.W017",
+            )
+
+
+def _asks_for_login(path: str) -> bool:
+    try:
+        middleware: Any = import_string(path)
+    except ImportError:
+        return False
+    return isinstance(middleware, type) and issubclass(middleware, LoginRequiredMiddleware)
 
 
 def _debug_or(cls: type[Any], name: str, hint: str) -> str:

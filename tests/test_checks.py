@@ -12,6 +12,7 @@ import pytest
 from channels.layers import InMemoryChannelLayer
 from channels_redis.core import RedisChannelLayer
 from django.apps import apps
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.checks import Tags, run_checks
 from django.test import override_settings
 
@@ -267,6 +268,41 @@ def test_what_is_open_to_strangers(settings: Any) -> None:
     assert found(deploy=True) == [*of_http, *of_websocket]
     assert not any("DEBUG = False" in hint for hint in hints())
     del application
+
+
+class Gate(LoginRequiredMiddleware):
+    """A subclass, as projects have it to let some paths through."""
+
+
+@pytest.mark.parametrize(
+    "path", ["django.contrib.auth.middleware.LoginRequiredMiddleware", f"{__name__}.Gate"]
+)
+def test_visitors_are_let_in_by_consumers_where_all_have_to_log_in(
+    path: str, settings: Any
+) -> None:
+    settings.MIDDLEWARE = ["django.middleware.common.CommonMiddleware", "no.such", path]
+    view = GraphqlView.as_view(schema=schema)
+    router = GraphqlProtocolTypeRouter(schema, shutdown_timeout=None)
+    told = [each for each in checks.check_deployment(None) if str(each.id).endswith("W017")]
+    assert ["`on_operation`" in str(each.hint) for each in told] == [True, False]
+    assert ["`on_connect`" in str(each.hint) for each in told] == [False, True]
+    del router, view
+
+
+def test_consumers_with_a_hook_of_their_own_may_refuse_visitors(settings: Any) -> None:
+    settings.MIDDLEWARE = ["django.contrib.auth.middleware.LoginRequiredMiddleware"]
+
+    class Http(GraphqlHttpConsumer):
+        def on_operation(self, op_id: Any, payload: Any) -> None: ...
+
+    class WebSocket(GraphqlWsConsumer):
+        async def on_connect(self, payload: Any) -> None: ...
+
+    router = GraphqlProtocolTypeRouter(
+        schema, http_consumer=Http, websocket_consumer=WebSocket, shutdown_timeout=None
+    )
+    assert "W017" not in found(deploy=True)
+    del router
 
 
 def test_what_is_mounted_twice_is_told_of_once(settings: Any) -> None:
