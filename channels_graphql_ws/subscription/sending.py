@@ -80,10 +80,21 @@ class AtCommit:
         return send_in_task(loop, partial(self.send_async, outgoing), outgoing[0][1].about)
 
     async def send_async(self, outgoing: Sequence[Addressed]) -> None:
-        """Do as the function `send_async` does, from the commit on."""
+        """Do as the function `send_async` does, from the commit on.
+
+        Raises:
+            RuntimeError: the code that has called it has ended, with its thread.
+        """
         # In a coroutine, Django's connection is that of the thread for synchronous code.
         put_off = sync_to_async(self._is_put_off, thread_sensitive=True)
-        if not (self._is_put_off(outgoing) or await put_off(outgoing)):
+        try:
+            is_put_off = self._is_put_off(outgoing) or await put_off(outgoing)
+        except RuntimeError as error:
+            raise RuntimeError(
+                "Whether a transaction was under way cannot be told any more, as the request or "
+                "program has ended: await broadcasts in coroutines, or pass `on_commit=False`"
+            ) from error
+        if not is_put_off:
             await send_async(outgoing)
 
     def send_sync(self, outgoing: Sequence[Addressed]) -> None:

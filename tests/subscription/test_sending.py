@@ -300,3 +300,17 @@ def test_the_warning_about_a_call_that_nobody_awaited_names_class_and_cure(call:
     forget = getattr(OnSale, f"{call}_async")
     with pytest.warns(RuntimeWarning, match=text):
         forget()
+
+
+async def test_a_broadcast_that_outlives_its_request_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def of_request(*_: Any, **__: Any) -> Any:
+        async def called(*_: Any) -> bool:
+            raise RuntimeError("CurrentThreadExecutor already quit or is broken")
+
+        return called
+
+    monkeypatch.setattr(sending, "sync_to_async", of_request)
+    with pytest.raises(RuntimeError, match="await broadcasts in coroutines"):
+        await sold("milk")
