@@ -143,6 +143,7 @@ async def in_thread(
     workers: Workers = OPERATIONS,
     *,
     dispose: Callable[[Any], None] = _close_coroutine,
+    starting: Callable[[], Awaitable[object] | None] = lambda: None,
 ) -> Any:
     """Call in a thread, with database connections closed that have expired.
 
@@ -153,6 +154,8 @@ async def in_thread(
         call: what to call. `asyncio.get_event_loop()` works there, see `ThreadLoop`.
         workers: the pool to take a thread from.
         dispose: gets the result if this is cancelled meanwhile.
+        starting: is asked when there is a thread, and returns something to wait for without
+            it, if there is need.
 
     Raises:
         RuntimeError: the call has raised `StopIteration`, which no coroutine can raise.
@@ -164,7 +167,12 @@ async def in_thread(
     ):
         running = _ThreadCall(call, dispose, loop)
         return await _result(running, DatabaseCall(running.run)())
-    place = await workers.queue.enter(fairness.owner())
+    owner = fairness.owner()
+    place = await workers.queue.enter(owner)
+    while (waiting := starting()) is not None:
+        place.leave()
+        await waiting
+        place = await workers.queue.enter(owner)
     running = _ThreadCall(call, dispose, loop, place)
     pool: Any = workers.pool
     run = DatabaseCall(running.run, thread_sensitive=False, executor=pool)

@@ -112,15 +112,17 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
         enter_script_prefix(scope)
         settle(self)
         client = _Client(receive, send, self)
+        handler = RequestHandler(self, HttpRequest(scope, self), client)
         try:
-            handler = RequestHandler(self, HttpRequest(scope, self), client)
             answer, headers = await handler.answer_and_headers()
+            if isinstance(answer, HttpResponse):
+                await client.send(answer, headers)
+            else:
+                await client.stream(answer, headers)
         except ClientGoneError:
             return
-        if isinstance(answer, HttpResponse):
-            await client.send(answer, headers)
-        else:
-            await client.stream(answer, headers)
+        finally:
+            handler.close()
 
 
 class _Client:
@@ -234,7 +236,11 @@ class _Client:
                 await self._send_body(started.content)
                 return
             async for chunk in answer.stream:
-                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+                # Of a long one, only its last part may be in the server's buffers then.
+                for start in range(0, len(chunk) or 1, PART):
+                    part = chunk[start : start + PART] if len(chunk) > PART else chunk
+                    message = {"type": "http.response.body", "body": part, "more_body": True}
+                    await self._send(message)
             await self._send({"type": "http.response.body", "body": b""})
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
             log.debug("Cannot send to a client: %r", error)

@@ -55,6 +55,7 @@ from channels_graphql_ws.operations.places import (
 from channels_graphql_ws.operations.revalidation import have_ended
 from channels_graphql_ws.operations.revocation import REVOKED
 from channels_graphql_ws.operations.session import signals_of
+from channels_graphql_ws.operations.unsent import Unsent
 from channels_graphql_ws.shutdown import connections_of_loop
 from channels_graphql_ws.signals import ConnectionSignals
 
@@ -106,8 +107,25 @@ class RequestHandler:
         self._response = HttpResponse()
         self._accepted = Accepted()
         self._place: Place | None = None
+        self._unsent: Unsent | None = None
         self._signals = signals_of(endpoint)
         self._cross_site = CrossSiteCheck(request, endpoint.allowed_origins)
+
+    def unsent(self) -> Unsent:
+        """Return where the answer is counted until it is sent; it has to be closed then."""
+        if self._unsent is None:
+            self._unsent = Unsent(self._endpoint, self._request.scope)
+        return self._unsent
+
+    def close(self) -> None:
+        """Note that the answer is sent, or not needed any more."""
+        if self._unsent is not None:
+            self._unsent.close()
+
+    @property
+    def holds_answer(self) -> bool:
+        """Whether an answer is counted until `close`."""
+        return self._unsent is not None and self._unsent.size > 0
 
     async def answer(self) -> Answer:
         """Return the answer; its `headers` are complete.
@@ -363,7 +381,8 @@ class RequestHandler:
                     stream, end, lambda: [operation], self._signals, self._request.scope
                 )
             form = self._accepted.single or MediaType.JSON
-            result = await operation.final(operation.text or "")
+            text, operation.text = operation.text or "", None
+            result = await operation.final(text)
             return answers.answer(self._response, operation, result, form)
 
     async def _run_batch(self, wanted: Sequence[Subscribe]) -> Answer:
@@ -388,6 +407,7 @@ class RequestHandler:
             wanted,
             self._choose_sink,
             self._signals,
+            self.unsent,
         )
 
     async def _start(self, operations: Sequence[HttpOperation]) -> None:
@@ -488,6 +508,7 @@ class RequestHandler:
             formats.MULTIPART if is_multipart else formats.EVENT_STREAM,
             heartbeat=self._endpoint.send_heartbeat_every,
             patience=self._endpoint.stalled_reader_timeout,
+            unsent=Unsent(self._endpoint, self._request.scope),
         )
 
     def _reserve(self) -> HttpResponse:
@@ -536,6 +557,7 @@ class RequestHandler:
             wanted,
             lambda _type: SharedStream(reservation, id),
             reservation.signals,
+            self.unsent,
             is_on_reserved_stream=True,
         )
         operation.use_own_channel()

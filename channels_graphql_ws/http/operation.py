@@ -31,6 +31,7 @@ from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import Login, login_of
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
+from channels_graphql_ws.operations.unsent import LARGE, Unsent, unsent_of_loop
 from channels_graphql_ws.operations.user_signals import end_session, end_session_at_commit
 from channels_graphql_ws.pubsub.layers import unheld_channel
 from channels_graphql_ws.shutdown import remaining
@@ -106,6 +107,7 @@ class HttpOperation:
             there will be one result, and raises `UnsuitableError` where such an operation
             is not served.
         signals: those about the request, or the reserved stream that it belongs to.
+        unsent: returns where a large answer is counted.
         is_on_reserved_stream: it belongs to one.
     """
 
@@ -117,6 +119,7 @@ class HttpOperation:
         request: Subscribe,
         choose_sink: Callable[[OperationType | None], Sink | None],
         signals: ConnectionSignals,
+        unsent: Callable[[], Unsent],
         *,
         is_on_reserved_stream: bool = False,
     ) -> None:
@@ -132,6 +135,7 @@ class HttpOperation:
         self.outcome = Outcome.EXECUTED
         self.unsuitable: UnsuitableError | None = None
         self._endpoint = endpoint
+        self._unsent = unsent
         self._session = _Session(
             endpoint, http.scope, more={"request": http, "response": response}, signals=signals
         )
@@ -276,8 +280,10 @@ class HttpOperation:
         """Return something to wait for before the result, while the client reads nothing."""
         return self.ready()
 
-    def starting(self) -> None:
-        """Say that there is nothing to wait for before it is executed."""
+    def starting(self) -> Awaitable[None] | None:
+        """Return something to wait for before it is executed, if there is need to."""
+        # Its result would wait, and nobody knows how large it is.
+        return self.ready() if self.is_request else None
 
     def subscribed(self, live: ActiveSubscription) -> None:
         """Keep a subscription that has begun: `end` has to end it."""
@@ -285,7 +291,13 @@ class HttpOperation:
 
     def ready(self) -> Awaitable[None] | None:
         """Return something to wait for before the next result, if there is need to."""
-        return None if self.sink is None else self.sink.ready()
+        if self.sink is not None:
+            return self.sink.ready()
+        if not unsent_of_loop().is_tight:
+            return None
+        unsent = self._unsent()
+        # The answers of a batch go together.
+        return unsent.has_room() if unsent.is_full and not unsent.size else None
 
     def confirmed(self, result: str) -> None:
         """Tell the client that its subscription is live."""
@@ -389,6 +401,8 @@ class HttpOperation:
             # The client has gone, or has its answer.
             return
         if self.sink is None:
+            if len(result) > LARGE:
+                self._unsent().hold(len(result))
             self.text = result
             self.outcome = outcome
         else:

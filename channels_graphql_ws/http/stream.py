@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.http.stream_formats import StreamFormat
+from channels_graphql_ws.operations.unsent import LARGE, Unsent
 
 log = ClientLog("channels_graphql_ws.http")
 
@@ -83,6 +84,7 @@ class ResponseStream:
         format: how results are written.
         heartbeat: seconds of silence before a sign of life, `None` sends none.
         patience: seconds until a reader that takes nothing is given up, `None` never.
+        unsent: where large chunks are counted that are not read yet; `None`: without limits.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class ResponseStream:
         *,
         heartbeat: float | None = None,
         patience: float | None = None,
+        unsent: Unsent | None = None,
     ) -> None:
         self.format = format
         self._loop = asyncio.get_running_loop()
@@ -102,6 +105,9 @@ class ResponseStream:
         self._room: asyncio.Event | None = None
         self._heartbeat = heartbeat
         self._patience = patience
+        self._unsent = unsent or Unsent(None, {})
+        self._large = 0
+        self._sending = 0
         self._silence = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.given_up: asyncio.Future[None] = self._loop.create_future()
@@ -119,7 +125,7 @@ class ResponseStream:
 
     def ready(self) -> Awaitable[None] | None:
         """Return something to wait for before the next chunk, if there is need to."""
-        return self._has_room() if self.is_full else None
+        return self._has_room() if self.is_full or self._unsent.is_full else None
 
     def put(self, chunk: Chunk) -> None:
         """Send a chunk, unless the stream has ended."""
@@ -129,7 +135,11 @@ class ResponseStream:
             self._give_up()
             return
         self._chunks.append(chunk)
-        self._size += len(chunk) if isinstance(chunk, bytes) else chunk.size
+        size = len(chunk) if isinstance(chunk, bytes) else chunk.size
+        self._size += size
+        if size > LARGE:
+            self._large += size
+            self._unsent.hold(size)
         self._wake()
 
     def finish(self) -> None:
@@ -144,6 +154,7 @@ class ResponseStream:
         self._closed = True
         self._chunks.clear()
         self._size = 0
+        self._unsent.close()
         if self._timer is not None:
             self._timer.cancel()
         self._tell_room()
@@ -154,6 +165,8 @@ class ResponseStream:
         begins = self._chunks and self._chunks[0] is self.format.opening
         self._chunks.clear()
         self._size = 0
+        self._unsent.give_back(self._large)
+        self._large = 0
         if begins:
             self._chunks.append(self.format.opening)
         self._tell_room()
@@ -169,7 +182,9 @@ class ResponseStream:
         return self
 
     async def __anext__(self) -> bytes:
-        """Wait for something to send, and return it."""
+        """Wait for something to send, and return it; what was returned before is read by now."""
+        self._unsent.give_back(self._sending)
+        self._sending = 0
         while not self._chunks:
             if self._finished or self._closed:
                 raise StopAsyncIteration
@@ -178,14 +193,17 @@ class ResponseStream:
         chunks = list(self._chunks)
         self._chunks.clear()
         self._size = 0
+        self._sending, self._large = self._large, 0
         self._silence = 0.0
         self._tell_room()
         return b"".join([c if isinstance(c, bytes) else await c.get() for c in chunks])
 
     async def _has_room(self) -> None:
-        while self.is_full:
-            self._room = self._room or asyncio.Event()
-            await self._room.wait()
+        while self.is_full or self._unsent.is_full:
+            if self.is_full:
+                self._room = self._room or asyncio.Event()
+                await self._room.wait()
+            await self._unsent.has_room()
 
     def _tell_room(self) -> None:
         if self._room is not None:

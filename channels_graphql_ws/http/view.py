@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import wraps
 from typing import Any, ClassVar, Never, Unpack
+from weakref import finalize
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django import http
@@ -28,7 +29,7 @@ from channels_graphql_ws.concurrency.threads import (
 )
 from channels_graphql_ws.graphiql import GraphiqlConfig
 from channels_graphql_ws.http.errors import ClientGoneError, HttpError, too_large
-from channels_graphql_ws.http.handler import RequestHandler
+from channels_graphql_ws.http.handler import Answer, RequestHandler
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import StreamingResponse
@@ -37,6 +38,7 @@ from channels_graphql_ws.operations.engine import engine_of
 from channels_graphql_ws.operations.keywords import HttpKeywords
 from channels_graphql_ws.operations.mounting import check_is_request
 from channels_graphql_ws.operations.overrides import default
+from channels_graphql_ws.operations.unsent import Unsent
 from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import connections_of_loop
 
@@ -104,7 +106,7 @@ class _DjangoView(GraphqlHttpEndpoint, View):
         try:
             asked = HttpRequest(await _scope(request, path_params), self)
             with lines_of_process() if _loop_is_its_own(request) else nullcontext():
-                answer = await RequestHandler(self, asked, _Source(request)).answer()
+                answer = await _counted(RequestHandler(self, asked, _Source(request)))
             keeps_thread = self._keeps_thread and isinstance(answer, StreamingResponse)
         except ClientGoneError:
             # The response reaches nobody.
@@ -181,6 +183,25 @@ class SyncGraphqlView(_DjangoView):
     post = put = delete = get
     # In place of Django's own answer: browsers ask what pages of other origins may send.
     options = get
+
+
+async def _counted(handler: RequestHandler) -> Answer:
+    """Return the answer, which counts as unsent until Django has no more use for it."""
+    try:
+        answer = await handler.answer()
+    except BaseException:
+        handler.close()
+        raise
+    if handler.holds_answer:
+        # Middleware may give another one in its place, and nobody closes this one then.
+        loop = asyncio.get_running_loop()
+        finalize(answer, _close_in_loop, handler.unsent(), loop).atexit = False
+    return answer
+
+
+def _close_in_loop(unsent: Unsent, loop: asyncio.AbstractEventLoop) -> None:
+    with suppress(RuntimeError):  # The event loop is closed.
+        loop.call_soon_threadsafe(unsent.close)
 
 
 def _loop_is_its_own(request: http.HttpRequest) -> bool:

@@ -280,7 +280,7 @@ class Engine:
             yield places.acquire()
             held.callback(places.release)
             started = time.monotonic()
-            result = yield self._in_thread(call, asked)
+            result = yield self._in_thread(call, asked, client)
             # Threads are faster than a connection is at taking results; but what goes on outside
             # of the thread may wait for anything, and over HTTP each client waits by itself.
             if known_owner() is None or is_awaitable(result):
@@ -319,11 +319,12 @@ class Engine:
         client.next(text)
         client.completed()
 
-    def _in_thread(self, call: Callable[[], Any], asked: PreparedOperation) -> Any:
+    def _in_thread(self, call: Callable[[], Any], asked: PreparedOperation, client: Client) -> Any:
         option = self.settings.atomic_mutations
         if option is not False and asked.operation.operation is OperationType.MUTATION:
             call = partial(in_transactions, call, atomic_databases(option), asked.context)
-        return in_thread(call)
+        # There may be less room than when it began to wait for a thread.
+        return in_thread(call, starting=client.starting)
 
     def _blocks(self, asked: PreparedOperation, session: Session) -> bool:
         """Return whether to execute an operation in a thread, as a whole."""

@@ -42,6 +42,9 @@ class CommonKeywords(TypedDict, total=False):
     max_result_size: int | None
     max_root_fields: int | None
     max_tokens: int | None
+    max_unsent_bytes_per_address: int | None
+    max_unsent_bytes_per_process: int | None
+    max_unsent_bytes_per_user: int | None
     max_waiting_documents: int | None
     middleware: Sequence[Callable[..., Any]] | MiddlewareManager | None
     operation_timeout: float | None

@@ -193,6 +193,20 @@ class OperationOptions:
     `notification_queue_policy` decides as it does when a queue is full; one that is alone may
     be larger. `None`: no limit."""
 
+    max_unsent_bytes_per_user: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 67_108_864
+    """Bytes of results of more than 64 KiB that may have been made for all clients of one user
+    in one process, and not been taken by them. Then what would make another of their results
+    waits, but for the only one; and a client that takes nothing is closed sooner, where its
+    user's others wait for it: see `pong_timeout`. `None`: no limit."""
+
+    max_unsent_bytes_per_address: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 134_217_728
+    """The same for all clients of one address; see `trusted_proxies`. A user that has nothing
+    unsent need not wait for others."""
+
+    max_unsent_bytes_per_process: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 268_435_456
+    """The same for all clients of one process. Who has nothing unsent need not wait: a user, an
+    address without a user, or all clients together that have neither."""
+
     gap_policy: GapPolicy = "tell"
     """What becomes of subscriptions some of whose events were lost for good, unless their
     class has a `gap_policy` of its own: "tell", "end", "close" or "ignore"."""

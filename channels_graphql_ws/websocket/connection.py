@@ -19,6 +19,7 @@ from channels_graphql_ws.execution.errors import TIMED_OUT, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.request import JsonObject, Refusal
 from channels_graphql_ws.operations.listing import ListedConnection
+from channels_graphql_ws.operations.unsent import LARGE, Unsent
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, remaining
 from channels_graphql_ws.websocket.admission import Admission
 from channels_graphql_ws.websocket.interfaces import Application, ConnectionSettings, WebSocket
@@ -77,6 +78,7 @@ class Connection:
         application: decides on clients and executes operations.
         settings: times and order.
         pings_at_once: send the first ping with the acknowledgement, if the dialect does that.
+        unsent: where large frames are counted that are not sent yet; `None`: without limits.
     """
 
     __slots__ = (
@@ -101,6 +103,8 @@ class Connection:
         "_stopping",
         "_subscriptions",
         "_tasks",
+        "_unsent",
+        "_unsent_of_all",
         "_websocket",
     )
 
@@ -112,6 +116,7 @@ class Connection:
         settings: ConnectionSettings,
         *,
         pings_at_once: bool = True,
+        unsent: Unsent | None = None,
     ) -> None:
         self._protocol = protocol
         self._pings_at_once = pings_at_once
@@ -128,9 +133,15 @@ class Connection:
         self._stopping = 0
         self._stopped: asyncio.Event | None = None
         self._tasks = ConnectionTasks(self._loop, self)
+        self._unsent = unsent or Unsent(None, {})
+        self._unsent_of_all = self._unsent.ledger
         self._outbox = Outbox(
-            self, max_size=settings.max_unsent_bytes, timeout=settings.pong_timeout
+            self,
+            max_size=settings.max_unsent_bytes,
+            timeout=settings.pong_timeout,
+            unsent=self._unsent,
         )
+        self._unsent.asks = self._ask_whether_read
         self._keep_alive: KeepAlive | None = None
         self._idle: asyncio.Event | None = None
         self._admission = Admission(self, protocol, application, settings)
@@ -169,6 +180,7 @@ class Connection:
         self._protocol.socket_closed()
         self._wind_down()
         self._outbox.abandon()
+        self._unsent.close()
         if self._tasks:
             await self._tasks.finish(remaining(self._settings.disconnect_timeout))
         self._tasks.release()
@@ -294,6 +306,11 @@ class Connection:
         """Close, as the client does not read what it is sent."""
         self.carry_out(self._protocol.stalled())
 
+    def _ask_whether_read(self) -> None:
+        """Send a ping, which the server takes when the client has taken what came before."""
+        if self._outbox.is_uncertain:
+            self.carry_out(self._protocol.ping_due())
+
     @property
     def is_full(self) -> bool:
         """Whether the client does not read what it is sent."""
@@ -328,7 +345,10 @@ class Connection:
 
     def next_at_once(self, operation: Operation, result: str) -> bool:
         """Send a result if nothing has to be waited for; return whether it was sent."""
-        if self._outbox.flushing is not None or self._in_progress is not None:
+        order = self._order
+        if self._outbox.flushing is not None or (order is not None and order.in_progress):
+            return False
+        if self._unsent_of_all.is_tight and len(result) > LARGE and self._unsent.is_full:
             return False
         self.next(operation, result)
         return True
@@ -351,8 +371,9 @@ class Connection:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the client is accepted, and reads what it is sent."""
-        return self._protocol.state is READY and self._outbox.flushing is None
+        """Whether the client is accepted, and nobody has to wait for clients that do not read."""
+        is_read = self._outbox.flushing is None and not self._unsent_of_all.is_tight
+        return is_read and self._protocol.state is READY
 
     def admission(self) -> Awaitable[None] | None:
         """Return something to wait for while the application decides on the client."""
@@ -390,14 +411,25 @@ class Connection:
         self._subscriptions -= 1
 
     def room(self) -> Awaitable[None] | None:
-        """Return something to wait for while the client reads nothing."""
-        outbox = self._outbox
-        return outbox.has_room() if outbox.flushing is not None and outbox.is_full else None
+        """Return something to wait for while this client, or its owner's others, do not read."""
+        is_read = self._outbox.flushing is None and not self._unsent_of_all.is_tight
+        return None if is_read or not self._must_wait else self._has_room()
+
+    @property
+    def _must_wait(self) -> bool:
+        return self._outbox.is_full or self._unsent.is_full
+
+    async def _has_room(self) -> None:
+        while self._must_wait:
+            await self._outbox.has_room()
+            await self._unsent.has_room()
 
     def ready(self) -> Awaitable[None] | None:
         """Return something to wait for before the next event, if there is need."""
-        is_idle = self._outbox.flushing is None and self._order is None  # Most clients are.
-        if is_idle or (self._in_progress is None and not self._outbox.is_full):
+        is_read = self._outbox.flushing is None and not self._unsent_of_all.is_tight
+        if is_read and self._order is None:  # Most clients are.
+            return None
+        if self._in_progress is None and not self._must_wait:
             return None
         return self._readiness()
 
@@ -406,10 +438,10 @@ class Connection:
         return None if self._order is None else self._order.in_progress
 
     async def _readiness(self) -> None:
-        while (in_progress := self._in_progress) is not None or self._outbox.is_full:
+        while (in_progress := self._in_progress) is not None or self._must_wait:
             if in_progress is not None:
                 await in_progress.wait()
-            await self._outbox.has_room()
+            await self._has_room()
 
     def _take(
         self, decide: Callable[[Any], list[Effect]], content: object

@@ -245,7 +245,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         enter_script_prefix(scope)
         self._pings_at_once = is_set(self, "send_ping_every")
         settle(self)
-        self._place = ConnectionPlace(self)
+        self._place = ConnectionPlace(self, scope)
         self._identities = Identities(scope)
         self._signals = signals_of(self)
         log_fields.set(LogFields(self, GraphqlWsConsumer._log_fields))
@@ -310,7 +310,12 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         settings = _settings(_reader.values(self))
         protocol = self._server_protocol(chosen, settings.protocol)
         self._connection = Connection(
-            protocol, application, application, settings, pings_at_once=self._pings_at_once
+            protocol,
+            application,
+            application,
+            settings,
+            pings_at_once=self._pings_at_once,
+            unsent=self._place.unsent,
         )
         self._session.send_away_with_hub(self._connection)
         self._connections.add(self._connection)

@@ -18,6 +18,7 @@ from channels_graphql_ws.operations.places import (
     places_of_loop,
     user_of,
 )
+from channels_graphql_ws.operations.unsent import Unsent, UnsentOptions
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -62,12 +63,11 @@ def problem_of_place(error: NoPlaceError) -> Refusal:
     return Refusal(HTTPStatus.TOO_MANY_REQUESTS, f"of {error.limit.key!r}: {error}")
 
 
-class PlaceOptions(Protocol):
-    """The options of a consumer that decide on places."""
+class PlaceOptions(UnsentOptions, Protocol):
+    """The options of a consumer that decide on places, and on what may be unsent."""
 
     max_connections_per_user: int | None
     max_connections_per_address: int | None
-    trusted_proxies: Sequence[str]
 
 
 class ConnectionPlace:
@@ -75,11 +75,23 @@ class ConnectionPlace:
 
     Args:
         options: the consumer, for its limits. It is not kept: it would be a reference cycle.
+        scope: of the connection.
+
+    Attributes:
+        unsent: what it has not sent yet.
     """
 
-    __slots__ = ("_most_of_address", "_most_of_user", "_taken", "_trusted_proxies", "_user")
+    __slots__ = (
+        "_most_of_address",
+        "_most_of_user",
+        "_taken",
+        "_trusted_proxies",
+        "_user",
+        "unsent",
+    )
 
-    def __init__(self, options: PlaceOptions) -> None:
+    def __init__(self, options: PlaceOptions, scope: Mapping[str, Any]) -> None:
+        self.unsent = Unsent(options, scope)
         self._most_of_user = options.max_connections_per_user
         self._most_of_address = options.max_connections_per_address
         self._trusted_proxies = options.trusted_proxies
@@ -107,6 +119,7 @@ class ConnectionPlace:
         if user != self._user:
             self._user = user
             self._take(self._of_user())
+            self.unsent.belong_to(user)
 
     def release(self) -> None:
         """Release it; harmless when repeated."""

@@ -39,7 +39,8 @@ class ConsumerOptions(OperationOptions):
     """Seconds after a ping in which the client must send something, anything, or the
     connection is closed with 4408; `graphql-transport-ws` only. And seconds in which a client
     must take something of what waits for it, for each MiB of the message that is being sent,
-    in both subprotocols. `None` waits for ever."""
+    in both subprotocols; for each 8 MiB, and twice at least, while others wait for it, see
+    `max_unsent_bytes_per_user`. `None` waits for ever."""
 
     connection_init_wait_timeout: Annotated[float | None, NOT_NEGATIVE, Open(0)] = 10.0
     """Seconds until a socket without `connection_init` is closed with 4408; 0 or `None`

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency.eager import is_cancellation
+from channels_graphql_ws.operations.unsent import LARGE, Unsent
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -22,6 +23,9 @@ FULL_AT = 64
 """Frames that may wait for a socket before results have to wait themselves."""
 
 MEBIBYTE: Final = 1_048_576
+
+CONTENDED: Final = 8
+"""MiB that a client must take within the timeout while others of its owner wait for it."""
 
 _DONE: Final = object()
 """Sentinel for something to wait for: there is nothing."""
@@ -97,7 +101,8 @@ class Outbox:
         max_size: bytes that may wait behind the frame that is being sent before results have
             to wait themselves; `None` bounds only the number of frames.
         timeout: seconds in which the client must take something, for each started mebibyte of
-            the frame that is being sent; `None` waits for ever.
+            what is being sent; `None` waits for ever.
+        unsent: where large frames are counted that are not sent yet; `None` does not count.
 
     Attributes:
         flushing: sends what waits. While it is `None`, a frame is sent at once.
@@ -108,12 +113,14 @@ class Outbox:
 
     __slots__ = (
         "_closed",
+        "_handed",
         "_log_fields",
         "_max_size",
         "_owner",
         "_room",
         "_sending",
         "_timeout",
+        "_unsent",
         "_waiting",
         "_watch",
         "flushing",
@@ -123,13 +130,19 @@ class Outbox:
     )
 
     def __init__(
-        self, owner: OutboxOwner, *, max_size: int | None = None, timeout: float | None = None
+        self,
+        owner: OutboxOwner,
+        *,
+        max_size: int | None = None,
+        timeout: float | None = None,
+        unsent: Unsent | None = None,
     ) -> None:
         self._owner = owner
         # A frame is sent by whichever code has one, perhaps for many clients.
         self._log_fields = log_fields.get()
         self._max_size = max_size
         self._timeout = timeout
+        self._unsent = unsent
         # No deque: it takes ten times the memory for a client that keeps up.
         self._waiting: list[Waiting] = []
         self.flushing: asyncio.Task[None] | None = None
@@ -137,6 +150,9 @@ class Outbox:
         self.taken = 0
         self.relieved = 0
         self._sending = 0
+        # The last frame that the server has taken, if it is a large one: some servers wait for
+        # their buffers before they send the next frame, and not behind a large one.
+        self._handed = 0
         self._room: asyncio.Event | None = None
         self._watch: TimerHandle | None = None
         self._closed = False
@@ -182,13 +198,22 @@ class Outbox:
             return
         if waiting_for is not _DONE:
             self._sending = getsizeof(event["text"])
+            self._count(self._sending)
             self._flush_in_task(_Rest(steps, waiting_for))
+        elif self._handed or len(event["text"]) > LARGE:
+            self._sending = getsizeof(event["text"])
+            self._count(self._sending)
+            self._taken()
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether nobody knows if the client has taken the last frame, a large one."""
+        return self._handed > 0 and self.flushing is None and not self._closed
 
     def drop(self) -> None:
         """Forget the frames that wait behind the one that is being sent."""
         if not self._closed:
-            self._waiting.clear()
-            self.size = 0
+            self._drop()
 
     def close(self, send: Callable[[], Awaitable[None]], *, at_once: bool = False) -> None:
         """Call `send` as the last of all; with `at_once`, forget what waits before it.
@@ -227,6 +252,30 @@ class Outbox:
         size = getsizeof(event["text"])
         self.size += size
         self._waiting.append(Waiting(partial(send, event), size))
+        self._count(size)
+
+    def _count(self, size: int) -> None:
+        if size > LARGE and self._unsent is not None:
+            self._unsent.hold(size)
+
+    def _count_no_more(self, size: int) -> None:
+        if size > LARGE and self._unsent is not None:
+            self._unsent.give_back(size)
+
+    def _taken(self) -> None:
+        """Note that the server has taken a frame, and so the client those before it."""
+        self._count_no_more(self._handed)
+        self._handed = self._sending if self._sending > LARGE else 0
+        self._sending = 0
+        if self._handed and self._unsent is not None:
+            self._unsent.ask_later()
+
+    def _drop(self) -> None:
+        """Forget the frames that wait; what is being sent may still be in the server's buffers."""
+        for each in self._waiting:
+            self._count_no_more(each.size)
+        self._waiting.clear()
+        self.size = 0
 
     def _flush_in_task(self, rest: Awaitable[None] | None = None) -> None:
         task = self._owner.spawn(self._flush(rest))
@@ -239,6 +288,7 @@ class Outbox:
         try:
             if rest is not None:
                 await rest
+                self._taken()
                 self.taken += 1
             while self._waiting:
                 send, self._sending = self._waiting.pop(0)
@@ -247,6 +297,7 @@ class Outbox:
                 if not self._exceeds(FULL_AT // 2, half):
                     self._tell_room()
                 await send()
+                self._taken()
                 self.taken += 1
         # Servers raise what they like.
         except (Exception, asyncio.CancelledError) as error:
@@ -259,8 +310,7 @@ class Outbox:
             self.flushing = None if is_latest else self.flushing
 
     def _forget(self) -> None:
-        self._waiting.clear()
-        self.size = 0
+        self._drop()
         if self.flushing is not None:
             self.flushing.cancel()
             self.flushing = None
@@ -276,7 +326,7 @@ class Outbox:
             return
         if self.taken != taken:
             self._look_later()
-        elif patience < self._sending // MEBIBYTE:
+        elif patience < self._patience:
             self._look_later(patience + 1)
         elif not self._closed:
             self._owner.stalled()
@@ -286,6 +336,14 @@ class Outbox:
             self._forget()
             self._waiting.append(close)
             self.flushing = self._owner.spawn(self._flush())
+
+    @property
+    def _patience(self) -> int:
+        """How often more than once the client may be found to have taken nothing."""
+        size = (self._handed + self._sending) // MEBIBYTE
+        if self._unsent is None or not self._unsent.is_contended:
+            return size
+        return min(size, max(1, size // CONTENDED))
 
     def _fail(self, error: BaseException, send: Send, event: Event) -> None:
         """Find out whether it was only that a send cannot begin outside of a task.
@@ -305,8 +363,7 @@ class Outbox:
         with logs_about(self._log_fields):
             log.debug("Cannot send to a client: %r", error)
         was_closed, self._closed = self._closed, True
-        self._waiting.clear()
-        self.size = 0
+        self._drop()
         self._tell_room()
         if not was_closed and not _is_disconnect(error):
             self.flushing = self._owner.spawn(self._close_after(error))

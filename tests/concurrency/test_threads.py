@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
+from collections.abc import Awaitable
 
 import pytest
 
 from channels_graphql_ws.concurrency.threads import Workers, in_thread
-from support import GUARD
+from support import GUARD, tick
 
 
 def _name() -> str:
@@ -51,3 +53,22 @@ def test_a_forked_process_makes_threads_of_its_own(monkeypatch: pytest.MonkeyPat
 async def test_a_call_that_raises_stop_iteration_is_told_so() -> None:
     with pytest.raises(RuntimeError, match="raised StopIteration"):
         await in_thread(lambda: next(iter(())))
+
+
+async def test_a_call_that_has_to_wait_when_there_is_a_thread_leaves_it_to_others() -> None:
+    workers = Workers("testing", 1)
+    order: list[str] = []
+    has_room = asyncio.Event()
+
+    def starting() -> Awaitable[object] | None:
+        return None if has_room.is_set() else has_room.wait()
+
+    with workers.pool:
+        late = asyncio.create_task(
+            in_thread(lambda: order.append("late"), workers, starting=starting)
+        )
+        await tick(3)
+        await in_thread(lambda: order.append("other"), workers)
+        has_room.set()
+        await late
+    assert order == ["other", "late"]

@@ -13,6 +13,7 @@ from channels_graphql_ws.http.reservations import Reservation
 from channels_graphql_ws.http.stream import ResponseStream
 from channels_graphql_ws.http.stream_formats import EVENT_STREAM
 from channels_graphql_ws.operations.places import Places
+from channels_graphql_ws.operations.unsent import Unsent
 from channels_graphql_ws.signals import ConnectionSignals
 from http_client import scope_of
 
@@ -32,6 +33,7 @@ def operation(query="{ hello }"):
         operation_of({"query": query}),
         lambda _type: None,
         ConnectionSignals(Consumer),
+        lambda: Unsent(None, {}),
     )
 
 

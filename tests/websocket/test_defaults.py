@@ -30,6 +30,9 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "max_operations_in_flight": (2_000, None),
     "max_bytes_in_flight": (16_777_216, None),
     "max_unsent_bytes": (1_048_576, None),
+    "max_unsent_bytes_per_user": (67_108_864, None),
+    "max_unsent_bytes_per_address": (134_217_728, None),
+    "max_unsent_bytes_per_process": (268_435_456, None),
     "max_ping_size": (1_024, None),
     "allowed_origins": (None, ("*",)),
 }

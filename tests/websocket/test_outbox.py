@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from channels_graphql_ws.operations.unsent import LARGE as COUNTED
+from channels_graphql_ws.operations.unsent import Unsent
 from channels_graphql_ws.websocket.outbox import FULL_AT, MEBIBYTE, Outbox
 from support import GUARD, tick, wait_until
 
@@ -554,3 +556,91 @@ async def test_a_close_that_nobody_takes_is_the_servers_to_end() -> None:
     case.owner.run_out()
     assert case.owner.stalls == 0
     case.outbox.abandon()
+
+
+PAGE = "x" * (COUNTED + 1)
+
+
+def counting(**options: Any) -> tuple[Case, Unsent]:
+    unsent = Unsent(None, {})
+    return Case(unsent=unsent, **options), unsent
+
+
+async def gone(case: Case) -> None:
+    case.outbox.abandon()
+    await asyncio.wait(case.owner.tasks)
+
+
+async def test_large_frames_are_counted_until_the_server_takes_the_next_one() -> None:
+    case, unsent = counting()
+    case.put("small")
+    assert unsent.size == 0
+    case.put(PAGE)
+    assert unsent.size > COUNTED
+    assert case.outbox.is_uncertain
+    case.put("small")
+    assert unsent.size == 0
+    assert not case.outbox.is_uncertain
+
+
+async def test_large_frames_that_wait_are_counted_and_small_ones_are_not() -> None:
+    case, unsent = counting()
+    case.socket.takes_frames.clear()
+    case.put(PAGE, "small", PAGE)
+    assert 2 * COUNTED < unsent.size < 3 * COUNTED
+    case.put("small")
+    case.socket.takes_frames.set()
+    await wait_until(lambda: len(case.socket.sent) == 4)
+    await wait_until(lambda: unsent.size == 0)
+
+
+@pytest.mark.parametrize("how", ["drop", "close", "break"])
+async def test_large_frames_that_are_forgotten_are_not_counted_but_for_the_one_being_sent(
+    how: str,
+) -> None:
+    case, unsent = counting()
+    case.socket.takes_frames.clear()
+    case.put(PAGE, PAGE, PAGE)
+    await tick()
+    if how == "drop":
+        case.outbox.drop()
+    elif how == "close":
+        case.close(at_once=True)
+    else:
+        case.socket.breaks_with = OSError("gone")
+        case.socket.takes_frames.set()
+        await tick(3)
+    # It may still be in the server's buffers.
+    assert COUNTED < unsent.size < 2 * COUNTED
+    case.outbox.abandon()
+    unsent.close()
+    assert unsent.size == 0
+
+
+async def test_a_large_frame_in_the_buffers_of_the_server_gives_the_next_one_its_time() -> None:
+    case, _ = counting(timeout=GUARD)
+    case.put("x" * (3 * MEBIBYTE))
+    case.socket.takes_frames.clear()
+    case.put("small")
+    for _ in range(3):
+        case.owner.run_out()
+        assert case.owner.stalls == 0
+    case.owner.run_out()
+    assert case.owner.stalls == 1
+    await gone(case)
+
+
+@pytest.mark.parametrize(("mebibytes", "patience"), [(0, 0), (1, 1), (3, 1), (16, 2)])
+async def test_a_client_has_less_time_while_others_wait_for_it(
+    mebibytes: int, patience: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, _ = counting(timeout=GUARD)
+    monkeypatch.setattr(Unsent, "is_contended", True)
+    case.socket.takes_frames.clear()
+    case.put("x" * (mebibytes * MEBIBYTE + 1))
+    for _ in range(patience):
+        case.owner.run_out()
+        assert case.owner.stalls == 0
+    case.owner.run_out()
+    assert case.owner.stalls == 1
+    await gone(case)

@@ -31,6 +31,7 @@ from channels_graphql_ws.subscription.queue import drops  # noqa: E402
 consumers: WeakSet[Any] = WeakSet()
 unsubscribed: list[str] = []
 waiting: list[asyncio.Event] = []
+pages: list[str] = []
 
 
 class News(Subscription):
@@ -69,9 +70,16 @@ class Query(graphene.ObjectType):
 
     hello = graphene.String(name=graphene.String(default_value="world"))
 
+    page = graphene.String(name=graphene.String())
+
     @staticmethod
     def resolve_hello(root: Any, info: Any, name: str) -> str:
         return f"Hello {name}"
+
+    @staticmethod
+    def resolve_page(root: Any, info: Any, name: str) -> str:
+        pages.append(name)
+        return "x" * 16_000_000
 
 
 class Mutation(graphene.ObjectType):
@@ -152,6 +160,13 @@ class LargeConsumer(Consumer):
     max_message_size = None
 
 
+class BoundedConsumer(Consumer):
+    """Makes three pages for clients of one address that read nothing."""
+
+    trusted_proxies = ("127.0.0.1",)
+    max_unsent_bytes_per_address = 32 * 2**20
+
+
 class FailingConsumer(Consumer):
     """Fails at each message."""
 
@@ -172,6 +187,7 @@ async def counts(request: HttpRequest) -> JsonResponse:
             "groups": sum(one["groups"] for one in hubs),
             "unsubscribed": unsubscribed,
             "waiting": len(waiting),
+            "pages": pages,
             "dropped": drops.count,
         }
     )
@@ -202,6 +218,7 @@ application = ProtocolTypeRouter(
                 path("impatient/", ImpatientConsumer.as_asgi()),
                 path("pinging/", PingingConsumer.as_asgi()),
                 path("large/", LargeConsumer.as_asgi()),
+                path("bounded/", BoundedConsumer.as_asgi()),
                 path("failing/", FailingConsumer.as_asgi()),
             ]
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import aiohttp
@@ -137,3 +137,44 @@ async def test_a_client_that_does_not_read_costs_the_others_nothing_and_little_m
         abort(slow)
     for name in ("slow", "fast", "other"):
         await is_left(server, name)
+
+
+async def test_clients_of_one_address_that_read_nothing_make_the_server_keep_little(
+    server: Any,
+) -> None:
+    """A hundred megabytes, of which half may wait; clients of another address get theirs."""
+    if not server.kind.waits_for_readers:
+        pytest.skip(f"{server.name} tells nobody that a client does not read")
+    names = [f"{server.name} {number}" for number in range(6)]
+    headers = {"X-Forwarded-For": "8.8.8.8"}
+
+    def made(counts: dict[str, Any]) -> list[str]:
+        return [name for name in names if name in counts["pages"]]
+
+    async with AsyncExitStack() as stack:
+        sockets = []
+        for name in names:
+            socket = await stack.enter_async_context(
+                opened(server, path="bounded/", headers=headers)
+            )
+            await acknowledged(socket)
+            transport_of(socket).pause_reading()
+            await ask(socket, "1", f'{{ page(name: "{name}") }}')
+            sockets.append(socket)
+            if len(sockets) <= 3:
+                await until(server, lambda counts: len(made(counts)) == len(sockets))
+        other = await stack.enter_async_context(
+            opened(server, path="bounded/", headers={"X-Forwarded-For": "8.8.4.4"})
+        )
+        await acknowledged(other)
+        await ask(other, "1", '{ page(name: "other") }')
+        assert len((await answer(other, "1"))["page"]) == 16_000_000
+        assert made(await server.counts()) == names[:3]
+        # One that reads after all lets the next one go on; so does one that has gone.
+        transport_of(sockets[0]).resume_reading()
+        assert len((await answer(sockets[0], "1"))["page"]) == 16_000_000
+        await until(server, lambda counts: made(counts) == names[:4])
+        abort(sockets[1])
+        await until(server, lambda counts: made(counts) == names[:5])
+        for socket in (sockets[0], *sockets[2:]):
+            abort(socket)

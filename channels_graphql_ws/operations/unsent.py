@@ -1,0 +1,259 @@
+"""Bytes of large results that clients have not taken: a bound for each user, address and process.
+
+What is small is bounded for each connection, and never looked at here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
+
+from channels_graphql_ws.operations.places import address_of, user_of
+
+LARGE: Final = 65_536
+"""Bytes of a result beyond which it is counted."""
+
+_PROCESS: Final = object()
+
+_UNKNOWN: Final = object()
+"""Whose results those of clients are that have neither a user nor an address of their own."""
+
+
+class UnsentOptions(Protocol):
+    """The options of a consumer or view that say how much there may be."""
+
+    max_unsent_bytes_per_user: int | None
+    max_unsent_bytes_per_address: int | None
+    max_unsent_bytes_per_process: int | None
+    trusted_proxies: Any
+
+
+class _Limit(NamedTuple):
+    key: Hashable
+    most: int
+
+
+class Ledger:
+    """What is unsent on one event loop, and who waits for it to become less.
+
+    Attributes:
+        is_tight: whether there is a limit that is reached. While it is false, nobody has to
+            wait.
+    """
+
+    __slots__ = ("_asked", "_full", "_is_waking", "_sizes", "_waiting", "is_tight")
+
+    def __init__(self) -> None:
+        self.is_tight = False
+        self._sizes: Counter[Hashable] = Counter()
+        self._full: set[_Limit] = set()
+        self._waiting: OrderedDict[Unsent, None] = OrderedDict()
+        self._asked: OrderedDict[Unsent, None] = OrderedDict()
+        self._is_waking = False
+
+    def add(self, size: int, keys: tuple[Hashable, ...], limits: tuple[_Limit, ...]) -> None:
+        """Count bytes that are not sent yet."""
+        for key in keys:
+            self._sizes[key] += size
+        self._full.update(each for each in limits if self._sizes[each.key] >= each.most)
+        self.is_tight = bool(self._full)
+
+    def remove(self, size: int, keys: tuple[Hashable, ...]) -> None:
+        """Count them no more."""
+        for key in keys:
+            self._sizes[key] -= size
+            if not self._sizes[key]:
+                del self._sizes[key]
+        self._full = {each for each in self._full if self.is_reached(each)}
+        self.is_tight = bool(self._full)
+        self.wake()
+
+    def is_reached(self, limit: _Limit) -> bool:
+        """Return whether there is as much as there may be; a single one may be larger."""
+        size = self._sizes.get(limit.key, 0)
+        return size > 0 and size >= limit.most
+
+    def has_any(self, key: Hashable) -> bool:
+        """Return whether anything is unsent."""
+        return key in self._sizes
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._waiting)
+
+    def join(self, account: Unsent) -> None:
+        """Have an account woken when it has room, in its turn."""
+        self._waiting.setdefault(account)
+        self.wake()
+
+    def ask(self, account: Unsent) -> None:
+        """Have an account asked whether its client has read, if others wait for it."""
+        self._asked.setdefault(account)
+        self.wake()
+
+    def leave(self, account: Unsent) -> None:
+        """Forget an account."""
+        self._waiting.pop(account, None)
+        self._asked.pop(account, None)
+
+    def wake(self) -> None:
+        """Wake those that have room now, one after the other: each may use it up."""
+        if self._waiting and not self._is_waking:
+            self._is_waking = True
+            asyncio.get_running_loop().call_soon(self._wake_next)
+
+    def _wake_next(self) -> None:
+        account = next((each for each in self._waiting if not each.is_full), None)
+        if account is not None:
+            if account.wake_next():
+                self._waiting.move_to_end(account)
+            else:
+                del self._waiting[account]
+        elif self._waiting and self._asked:
+            asked, _ = self._asked.popitem(last=False)
+            asked.ask()
+        else:
+            self._is_waking = False
+            return
+        # What was woken runs in the next iteration, before this function does.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._wake_next)
+
+
+_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Ledger] = WeakKeyDictionary()
+
+
+def unsent_of_loop() -> Ledger:
+    """Return the ledger of the running event loop, of which a process has one."""
+    return _of_loops.setdefault(asyncio.get_running_loop(), Ledger())
+
+
+class Unsent:
+    """What one connection or request has not sent yet of its large results.
+
+    Args:
+        options: the limits, `None` for none. They are not kept: it would be a reference cycle.
+        scope: of the connection or request, for the address and the user.
+
+    Attributes:
+        ledger: where it is counted.
+        size: bytes.
+        asks: finds out whether the client has taken what the server has, which says so only
+            when it is given more; `None`: there is no way.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_address",
+        "_is_closed",
+        "_keys",
+        "_limits",
+        "_mosts",
+        "_waiting",
+        "asks",
+        "ledger",
+        "size",
+    )
+
+    def __init__(self, options: UnsentOptions | None, scope: Mapping[str, Any]) -> None:
+        self.ledger = unsent_of_loop()
+        self.size = 0
+        self.asks: Callable[[], None] | None = None
+        self._is_closed = False
+        self._waiting: deque[asyncio.Future[None]] | None = None
+        per_user = per_address = per_process = None
+        if options is not None:
+            per_user = options.max_unsent_bytes_per_user
+            per_address = options.max_unsent_bytes_per_address
+            per_process = options.max_unsent_bytes_per_process
+        self._mosts = per_user, per_address, per_process
+        # Whose nothing counts need not be known.
+        self._address = None if options is None else address_of(scope, options.trusted_proxies)
+        self._belong_to(user_of(scope))
+
+    def belong_to(self, user: Hashable) -> None:
+        """Count it for another user from now on, `None` for nobody."""
+        size = self.size
+        self.give_back(size)
+        self._belong_to(user)
+        self.hold(size)
+
+    def _belong_to(self, user: Hashable) -> None:
+        address = self._address
+        # The first one is the owner.
+        owners = [key for key in (user, address) if key is not None] or [_UNKNOWN]
+        self._keys = (*owners, _PROCESS)
+        limits = zip((user, address, _PROCESS), self._mosts, strict=True)
+        self._limits = tuple(
+            _Limit(key, most) for key, most in limits if key is not None and most is not None
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next large result should wait: but for the only one of its owner."""
+        ledger = self.ledger
+        if not ledger.is_tight or self._is_closed or not ledger.has_any(self._keys[0]):
+            return False
+        return any(ledger.is_reached(each) for each in self._limits)
+
+    @property
+    def is_contended(self) -> bool:
+        """Whether others wait for what is unsent here."""
+        return self.ledger.is_awaited and self.is_full
+
+    def hold(self, size: int) -> None:
+        """Count bytes of a large result that is not sent yet."""
+        if size:
+            self.size += size
+            self.ledger.add(size, self._keys, self._limits)
+
+    def give_back(self, size: int) -> None:
+        """Count them no more: they are sent, or forgotten."""
+        if size:
+            self.size -= size
+            self.ledger.remove(size, self._keys)
+
+    def ask_later(self) -> None:
+        """Have it asked whether the client has read, if others wait for that."""
+        self.ledger.ask(self)
+
+    def ask(self) -> None:
+        """Find out whether the client has read."""
+        if self.asks is not None:
+            self.asks()
+
+    async def has_room(self) -> None:
+        """Wait until the next large result may be made."""
+        loop = asyncio.get_running_loop()
+        is_first = True
+        while self.is_full:
+            if self._waiting is None:
+                self._waiting = deque()
+            future = loop.create_future()
+            # Another one was faster: it stays in front of those that came behind it.
+            (self._waiting.append if is_first else self._waiting.appendleft)(future)
+            is_first = False
+            self.ledger.join(self)
+            await future
+
+    def wake_next(self) -> bool:
+        """Wake what waits first; return whether anything else may wait."""
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                break
+        return bool(self._waiting)
+
+    def close(self) -> None:
+        """Give everything back, and wake all that waits: nothing is sent any more."""
+        self._is_closed = True
+        self.asks = None
+        self.ledger.leave(self)
+        while self.wake_next():
+            pass
+        self.give_back(self.size)
