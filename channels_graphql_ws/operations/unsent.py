@@ -129,7 +129,11 @@ _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Ledger] = WeakKeyDiction
 
 def unsent_of_loop() -> Ledger:
     """Return the ledger of the running event loop, of which a process has one."""
-    return _of_loops.setdefault(asyncio.get_running_loop(), Ledger())
+    loop = asyncio.get_running_loop()
+    ledger = _of_loops.get(loop)
+    if ledger is None:
+        ledger = _of_loops[loop] = Ledger()
+    return ledger
 
 
 class Unsent:

@@ -159,7 +159,8 @@ async def test_results_wait_until_others_of_their_owner_are_read(
     readers, sockets = await connected(5, waits_before, subprotocol)
     for number, socket in enumerate(sockets):
         socket.start("1", f'{{ large(name: "{number}") }}')
-    await tick(10)
+        await wait_until(lambda number=number: len(made) > min(number, 1))
+        await tick(10)
     assert made == ["0", "1"]
     readers[0].reads.set()
     await sockets[0].heard("next:1" if subprotocol == NEW else "data:1", "complete:1")
