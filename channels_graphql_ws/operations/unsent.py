@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -17,6 +17,8 @@ LARGE: Final = 65_536
 """Bytes of a result beyond which it is counted."""
 
 _PROCESS: Final = object()
+
+_NOT_TOLD: Final = object()
 
 _UNKNOWN: Final = object()
 """Whose results those of clients are that have neither a user nor an address of their own."""
@@ -28,7 +30,7 @@ class UnsentOptions(Protocol):
     max_unsent_bytes_per_user: int | None
     max_unsent_bytes_per_address: int | None
     max_unsent_bytes_per_process: int | None
-    trusted_proxies: Any
+    trusted_proxies: Sequence[str]
 
 
 class _Limit(NamedTuple):
@@ -152,11 +154,13 @@ class Unsent:
 
     __slots__ = (
         "__weakref__",
-        "_address",
         "_is_closed",
         "_keys",
         "_limits",
         "_mosts",
+        "_proxies",
+        "_scope",
+        "_user",
         "_waiting",
         "asks",
         "ledger",
@@ -169,29 +173,36 @@ class Unsent:
         self.asks: Callable[[], None] | None = None
         self._is_closed = False
         self._waiting: deque[asyncio.Future[None]] | None = None
-        per_user = per_address = per_process = None
+        self._scope = scope
+        self._user: Hashable = _NOT_TOLD
+        self._mosts: tuple[int | None, ...] = ()
+        self._proxies: Sequence[str] = ()
         if options is not None:
-            per_user = options.max_unsent_bytes_per_user
-            per_address = options.max_unsent_bytes_per_address
-            per_process = options.max_unsent_bytes_per_process
-        self._mosts = per_user, per_address, per_process
-        # Whose nothing counts need not be known.
-        self._address = None if options is None else address_of(scope, options.trusted_proxies)
-        self._belong_to(user_of(scope))
+            self._mosts = (
+                options.max_unsent_bytes_per_user,
+                options.max_unsent_bytes_per_address,
+                options.max_unsent_bytes_per_process,
+            )
+            self._proxies = options.trusted_proxies
+        # Found out when there is a large result: most clients never get one.
+        self._keys: tuple[Hashable, ...] = ()
+        self._limits: tuple[_Limit, ...] = ()
 
     def belong_to(self, user: Hashable) -> None:
         """Count it for another user from now on, `None` for nobody."""
         size = self.size
         self.give_back(size)
-        self._belong_to(user)
+        self._user, self._keys = user, ()
         self.hold(size)
 
-    def _belong_to(self, user: Hashable) -> None:
-        address = self._address
+    def _find_owners(self) -> None:
+        user = user_of(self._scope) if self._user is _NOT_TOLD else self._user
+        # Whose nothing counts need not be known.
+        address = address_of(self._scope, self._proxies) if self._mosts else None
         # The first one is the owner.
         owners = [key for key in (user, address) if key is not None] or [_UNKNOWN]
         self._keys = (*owners, _PROCESS)
-        limits = zip((user, address, _PROCESS), self._mosts, strict=True)
+        limits = zip((user, address, _PROCESS), self._mosts, strict=False)
         self._limits = tuple(
             _Limit(key, most) for key, most in limits if key is not None and most is not None
         )
@@ -200,7 +211,11 @@ class Unsent:
     def is_full(self) -> bool:
         """Whether the next large result should wait: but for the only one of its owner."""
         ledger = self.ledger
-        if not ledger.is_tight or self._is_closed or not ledger.has_any(self._keys[0]):
+        if not ledger.is_tight or self._is_closed:
+            return False
+        if not self._keys:
+            self._find_owners()
+        if not ledger.has_any(self._keys[0]):
             return False
         return any(ledger.is_reached(each) for each in self._limits)
 
@@ -212,6 +227,8 @@ class Unsent:
     def hold(self, size: int) -> None:
         """Count bytes of a large result that is not sent yet."""
         if size:
+            if not self._keys:
+                self._find_owners()
             self.size += size
             self.ledger.add(size, self._keys, self._limits)
 

@@ -46,12 +46,33 @@ def current_locale() -> Locale:
     language, zone, prefix = _variables()
     is_chosen = language is None or language.get(None) is not None
     zone_is_chosen = zone is None or zone.get(None) is not None
-    has_prefix = prefix is None or prefix.get(None) is not None
     return Locale(
         translation.get_language() if is_chosen else settings.LANGUAGE_CODE,
         timezone.get_current_timezone() if zone_is_chosen else timezone.get_default_timezone(),
-        get_script_prefix() if has_prefix else "/",
+        _script_prefix(prefix),
     )
+
+
+class _Seen:
+    """The object that a context variable had, and the script prefix that it stands for."""
+
+    last: tuple[object, str] = None, "/"
+
+
+def _script_prefix(variable: ContextVar[Any] | None) -> str:
+    """Return what `reverse()` begins with.
+
+    asgiref puts another object into the variable when the prefix is set, and never changes one;
+    most clients have that which was there when the process began.
+    """
+    stored = None if variable is None else variable.get(None)
+    if variable is not None and stored is None:
+        return "/"
+    last, prefix = _Seen.last
+    if stored is None or stored is not last:
+        prefix = get_script_prefix()
+        _Seen.last = stored, prefix
+    return prefix
 
 
 @cache

@@ -105,6 +105,7 @@ class ConnectionPlace:
             NoPlaceError: this user or this address has too many connections.
         """
         self._user = user_of(scope)
+        self.unsent.belong_to(self._user)
         most = self._most_of_address
         address = None if most is None else address_of(scope, self._trusted_proxies)
         self._take(Limit(address, most, "max_connections_per_address"), self._of_user())
