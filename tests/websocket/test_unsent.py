@@ -239,6 +239,25 @@ async def test_large_events_wait_in_their_queues(field: str, waits_before: bool)
     await leave(*sockets)
 
 
+@BOTH
+async def test_only_a_client_of_which_nobody_knows_whether_it_has_read_is_asked(
+    subprotocol: str,
+) -> None:
+    known, unknown = [await connect(Reader(), subprotocol) for _ in range(2)]
+    known.start("1", "{ large }")
+    await wait_until(lambda: known.words[-1:] == ["complete:1"])
+    unknown.start("1", "subscription { pages { text } }")
+    await tick(10)
+    await Pages.broadcast(group="pages", payload="x")
+    await wait_until(lambda: unknown.results("1"))
+    _, sockets = await connected(3, False, subprotocol)
+    for socket in sockets:
+        socket.start("1", "{ large }")
+    await wait_until(lambda: unknown.words[-1] == ("ping" if subprotocol == NEW else "ka"))
+    assert known.words[-1] == "complete:1"
+    await leave(known, unknown, *sockets)
+
+
 async def test_small_results_go_while_there_is_room_and_are_not_counted() -> None:
     socket = await connect(Reader(), max_unsent_bytes_per_address=0)
     for id in "123":
