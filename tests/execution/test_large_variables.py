@@ -9,6 +9,7 @@ from typing import Any
 
 import graphene
 import pytest
+from graphql import parse
 
 from channels_graphql_ws import Subscription
 from channels_graphql_ws.execution.large_variables import (
@@ -18,6 +19,7 @@ from channels_graphql_ws.execution.large_variables import (
     copied,
     have_many_parts,
 )
+from channels_graphql_ws.execution.metered import MeteredContext
 from engine_fakes import Rig, cancel, schema_of
 from support import tick
 
@@ -176,6 +178,14 @@ async def test_who_stops_the_operation_is_not_waited_for():
     await tick()
     await cancel(task)
     assert client.heard == []
+
+
+def test_graphql_core_says_what_else_is_wrong():
+    document = parse("query A { first } query B { first }")
+    schema = graphene.Schema(query=Query).graphql_schema
+    variables = CoercedVariables({}, {})
+    [error] = MeteredContext.build(schema, document, None, None, variables)
+    assert error.message.startswith("Must provide operation name")
 
 
 def test_a_copy_may_be_changed():
