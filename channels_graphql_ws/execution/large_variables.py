@@ -27,6 +27,9 @@ milliseconds, if their types have a dozen fields."""
 LONG_TEXT: Final = 65_536
 """Characters of a text that a scalar may take as long to parse."""
 
+# To make a union takes longer than to look.
+_WITH_PARTS: Final = (dict, list)
+
 THREADS: Final = 2
 """Threads that coerce the others, for the whole process: one at a time of each client."""
 
@@ -67,7 +70,7 @@ def _with_parts(values: Iterable[Any]) -> list[Any]:
     return [
         each
         for each in values
-        if isinstance(each, dict | list) or (isinstance(each, str) and len(each) > LONG_TEXT)
+        if (len(each) > LONG_TEXT if isinstance(each, str) else isinstance(each, _WITH_PARTS))
     ]
 
 
