@@ -11,7 +11,6 @@ from typing import Any, Final
 from channels.layers import channel_layers, get_channel_layer
 from channels.routing import get_default_application
 from django.conf import global_settings, settings
-from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 (its name)
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands
@@ -281,6 +280,9 @@ def _of_login() -> Iterator[CheckMessage]:
 
 
 def _asks_for_login(path: str) -> bool:
+    # It needs the models of users.
+    from django.contrib.auth.middleware import LoginRequiredMiddleware  # noqa: PLC0415
+
     try:
         middleware: Any = import_string(path)
     except ImportError:
