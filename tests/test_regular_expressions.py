@@ -31,7 +31,6 @@ WORST = {
     "pubsub.publisher._PREFIX": ["a", "-"],
     "serializer.scalars._ZONE_KEY": ["a", "a/", "a/b"],
     "execution.documents._NAME": ["a", "a "],
-    "execution.source._NEWLINE": ["\r", "\n", "\r\n", "a"],
 }
 """What each makes its longest ways with, repeated to any length."""
 

@@ -543,8 +543,9 @@ async def test_results_that_wait_for_a_slow_client_are_bounded_in_bytes(fails):
     held(slow)
     for number in range(300):
         rig.hub.broadcast(number)
+        # So many fields may take so long that the event loop goes on to others meanwhile.
+        await quick.hears(number + 1)
         assert rig.session.queued.size <= limit
-    assert len(quick.results) == 300
     released(slow)
     await wait_until(lambda: rig.session.queued.size == 0)
     # The newest are kept, each whole.
