@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 MOST_LONG_EXECUTIONS: Final = 2
@@ -86,25 +86,41 @@ def own() -> None:
     _owner.set(Owner())
 
 
-def own_by(key: Callable[[], Hashable]) -> None:
-    """Let the running code, which nobody owns, take threads of an owner, see `owner_named`.
+class Sharer(NamedTuple):
+    """Whom the running code shares with, found out where that is needed.
 
-    Args:
-        key: is called where a thread is needed.
+    Attributes:
+        key: returns what all of one user, or of one address, have in common; `None` if that is
+            not known.
+        room: returns something to wait for while the clients of that owner do not read.
     """
-    _key.set(key)
+
+    key: Callable[[], Hashable]
+    room: Callable[[], Awaitable[None] | None]
 
 
-_key: ContextVar[Callable[[], Hashable] | None] = ContextVar(
-    "channels_graphql_ws_owner_key", default=None
-)
+def share_as(sharer: Sharer) -> None:
+    """Let the running code share with others of a user or an address.
+
+    Its long executions go on in turn with theirs; where it has no `Owner`, it takes threads of
+    theirs, see `owner_named`.
+    """
+    _sharer.set(sharer)
+
+
+def sharer() -> Sharer | None:
+    """Return whom the running code shares with."""
+    return _sharer.get()
+
+
+_sharer: ContextVar[Sharer | None] = ContextVar("channels_graphql_ws_sharer", default=None)
 
 
 def owner() -> Owner:
     """Return whose places the running code takes: what nobody owns is an owner of its own."""
-    owner, key = _owner.get(), _key.get()
-    if owner is None and key is not None:
-        owner = owner_named(key())
+    owner, sharer = _owner.get(), _sharer.get()
+    if owner is None and sharer is not None:
+        owner = owner_named(sharer.key())
     return owner or Owner()
 
 

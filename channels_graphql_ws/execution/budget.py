@@ -11,7 +11,13 @@ from typing import Any, Final
 
 from graphql import ExecutionResult, GraphQLError
 
-from channels_graphql_ws.execution.breathing import WINDOW, breathe, is_on_event_loop
+from channels_graphql_ws.execution.breathing import (
+    WINDOW,
+    Execution,
+    breathe,
+    is_on_event_loop,
+    note_pause,
+)
 from channels_graphql_ws.execution.heavy import HeavyResult
 from channels_graphql_ws.execution.limits import exceeded
 
@@ -190,7 +196,7 @@ class Meter:
         return pace
 
 
-class _Pace:
+class _Pace(Execution):
     """How fast an execution is.
 
     Attributes:
@@ -204,6 +210,7 @@ class _Pace:
     __slots__ = ("_looked", "errors", "fields", "is_exceeded", "marked", "until")
 
     def __init__(self) -> None:
+        super().__init__()
         self.errors = 0
         self.fields = FIRST_LOOK
         self.is_exceeded = False
@@ -222,6 +229,7 @@ class _Pace:
         if now < self.until:
             return False
         if is_on_event_loop():
+            note_pause(self)
             return True
         # Nobody waits in a thread.
         self.until = now + WINDOW

@@ -20,6 +20,7 @@ from channels_graphql_ws.concurrency.threads import (
     in_thread,
     operations_in_request_thread,
 )
+from channels_graphql_ws.execution.breathing import room_to_begin
 from channels_graphql_ws.execution.errors import TIMED_OUT, RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.results import CursorText
@@ -283,7 +284,7 @@ class HttpOperation:
     def starting(self) -> Awaitable[None] | None:
         """Return something to wait for before it is executed, if there is need to."""
         # Its result would wait, and nobody knows how large it is.
-        return self.ready() if self.is_request else None
+        return (self.ready() or room_to_begin()) if self.is_request else None
 
     def subscribed(self, live: ActiveSubscription) -> None:
         """Keep a subscription that has begun: `end` has to end it."""

@@ -21,7 +21,7 @@ from channels_graphql_ws.client_log import ClientLog, LogFields
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
-from channels_graphql_ws.concurrency.fairness import known_owner, own_by, owner
+from channels_graphql_ws.concurrency.fairness import Sharer, known_owner, owner, share_as
 from channels_graphql_ws.concurrency.threads import (
     OPERATIONS,
     in_thread,
@@ -224,6 +224,8 @@ class Engine:
         """Ask the hooks for context and root value; `None` if one of them has refused."""
         if request.variables and have_many_parts(request.variables):
             yield _coerce_ahead(request, schema, document, operation, session)
+        if known_owner() is None:
+            share_as(Sharer(lambda: session.parsing_share()[0], client.room))
         root = None
         try:
             context = session.operation_context(request)
@@ -258,8 +260,6 @@ class Engine:
 
     def _execute(self, asked: PreparedOperation, client: Client, session: Session) -> Eager[None]:
         call = partial(_execute_shallowly, self._executor(asked, session), asked)
-        if known_owner() is None:
-            own_by(lambda: session.parsing_share()[0])
         if self._blocks(asked, session):
             yield from self._execute_in_thread(asked, client, session, call)
         else:

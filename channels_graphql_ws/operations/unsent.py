@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -206,6 +206,16 @@ class Unsent:
         self._limits = tuple(
             _Limit(key, most) for key, most in limits if key is not None and most is not None
         )
+
+    def owner(self) -> Hashable:
+        """Return whose results these are: the user, or else the address; `None`: not known."""
+        if not self._keys:
+            self._find_owners()
+        return None if self._keys[0] is _UNKNOWN else self._keys[0]
+
+    def room(self) -> Awaitable[None] | None:
+        """Return something to wait for before the next large result."""
+        return self.has_room() if self.is_full else None
 
     @property
     def is_full(self) -> bool:

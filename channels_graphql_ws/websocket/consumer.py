@@ -246,6 +246,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._pings_at_once = is_set(self, "send_ping_every")
         settle(self)
         self._place = ConnectionPlace(self, scope)
+        unsent = self._place.unsent
+        fairness.share_as(fairness.Sharer(unsent.owner, unsent.room))
         self._identities = Identities(scope)
         self._signals = signals_of(self)
         log_fields.set(LogFields(self, GraphqlWsConsumer._log_fields))

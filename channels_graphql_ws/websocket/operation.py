@@ -11,7 +11,7 @@ from graphql import OperationType
 
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
-from channels_graphql_ws.concurrency.fairness import room_of_owner
+from channels_graphql_ws.execution.breathing import room_to_begin
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.websocket.protocol import Operation
@@ -138,7 +138,7 @@ class ClientOperation:
                 waiting = self._connection.room()
         if waiting is None and self.type is not SUBSCRIPTION:
             # For the same reason.
-            waiting = room_of_owner()
+            waiting = room_to_begin()
         self.is_started = waiting is None
         return waiting
 

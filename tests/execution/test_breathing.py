@@ -13,6 +13,7 @@ import graphene
 import pytest
 
 from channels_graphql_ws import Subscription
+from channels_graphql_ws.concurrency import fairness
 from channels_graphql_ws.execution import breathing, budget, pieces
 from channels_graphql_ws.execution.breathing import breathe
 from engine_fakes import Rig, schema_of
@@ -285,9 +286,9 @@ async def test_one_at_a_time_goes_on_in_each_iteration():
 
 async def test_the_part_that_came_last_goes_on_first_and_others_are_served_in_between():
     went_on: list[str] = []
-    execution = object()
+    execution = breathing.Execution()
 
-    async def part(name: str, of: object) -> None:
+    async def part(name: str, of: breathing.Execution | None) -> None:
         await breathe(of)
         went_on.append(name)
 
@@ -300,7 +301,7 @@ async def test_the_part_that_came_last_goes_on_first_and_others_are_served_in_be
 
 
 async def test_an_execution_whose_parts_come_in_every_iteration_goes_on_all_the_same():
-    execution = object()
+    execution = breathing.Execution()
     went_on: list[int] = []
 
     async def part(number: int) -> None:
@@ -314,6 +315,69 @@ async def test_an_execution_whose_parts_come_in_every_iteration_goes_on_all_the_
     assert len(tasks) < 3 * breathing.MOST_DELAYS
     await asyncio.wait(tasks)
     assert len(went_on) == len(tasks)
+
+
+def shares(key: str | None, room: Any = lambda: None) -> None:
+    fairness.share_as(fairness.Sharer(lambda: key, room))
+
+
+WINDOWS = 20
+
+
+class Long:
+    """An execution of an owner that needs many windows, and may wait for something else."""
+
+    def __init__(self, owner: str | None, went_on: list[Long], waits_after: int = WINDOWS) -> None:
+        self.may_go_on = asyncio.Event()
+        self._owner = owner
+        self._went_on = went_on
+        self._waits_after = waits_after
+        self.task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        shares(self._owner)
+        execution = breathing.Execution()
+        for window in range(WINDOWS):
+            if window == self._waits_after:
+                await self.may_go_on.wait()
+            await breathe(execution)
+            self._went_on.append(self)
+
+
+async def test_the_oldest_executions_of_an_owner_go_on_and_the_others_are_kept():
+    went_on: list[Long] = []
+    ones = [Long("one", went_on) for _ in range(breathing.MOST_AT_A_TIME + 2)]
+    others = [Long(owner, went_on) for owner in ("other", None, None)]
+    await asyncio.wait([each.task for each in [*ones, *others]])
+    *oldest, late, last = ones
+    assert went_on.index(late) > max(went_on.index(each) for each in others)
+    assert went_on[: went_on.index(late)].count(oldest[0]) == WINDOWS
+    assert went_on[: went_on.index(last)].count(oldest[1]) == WINDOWS
+    assert all(went_on.count(each) == WINDOWS for each in [*ones, *others])
+
+
+async def test_an_execution_that_waits_for_something_else_keeps_nobody_waiting():
+    went_on: list[Long] = []
+    oldest = [Long("one", went_on, waits_after=1) for _ in range(breathing.MOST_AT_A_TIME)]
+    cancelled, late = Long("one", went_on), Long("one", went_on)
+    await tick()
+    cancelled.task.cancel()
+    await asyncio.wait([late.task])
+    assert [went_on.count(each) for each in oldest] == [1] * len(oldest)
+    for each in oldest:
+        each.may_go_on.set()
+    await asyncio.wait([each.task for each in oldest])
+
+
+async def test_an_execution_waits_while_clients_of_its_owner_do_not_read():
+    has_room = asyncio.Event()
+    shares("one", lambda: None if has_room.is_set() else has_room.wait())
+    execution = asyncio.create_task(breathe(breathing.Execution()))
+    # What is complete is not kept: to send it may make room.
+    await breathe()
+    assert not execution.done()
+    has_room.set()
+    await execution
 
 
 async def test_lists_in_lists_leave_few_tasks_at_a_time():

@@ -13,6 +13,8 @@ import pytest
 from django.test import AsyncRequestFactory
 
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlView
+from channels_graphql_ws.execution import breathing, budget
+from channels_graphql_ws.execution.budget import FIRST_LOOK
 from channels_graphql_ws.http.stream import ResponseStream
 from channels_graphql_ws.http.stream_formats import EVENT_STREAM
 from channels_graphql_ws.operations.unsent import LARGE, Unsent, unsent_of_loop
@@ -26,10 +28,27 @@ PUBLIC, OTHER = ("8.8.8.8", 1), ("8.8.4.4", 1)
 made: list[str] = []
 
 
+class Item(graphene.ObjectType):
+    """One of many."""
+
+    text = graphene.String()
+
+    @staticmethod
+    def resolve_text(text: str, info: Any) -> str:
+        made.append(text)
+        return text
+
+
 class Query(graphene.ObjectType):
     """Large results."""
 
     large = graphene.String(late=graphene.Boolean())
+    items = graphene.List(lambda: Item)
+
+    @staticmethod
+    def resolve_items(root: Any, info: Any) -> list[str]:
+        made.append("items")
+        return ["x"] * 10 * FIRST_LOOK
 
     @staticmethod
     async def resolve_large(root: Any, info: Any, late: bool = False) -> str:
@@ -224,3 +243,18 @@ async def test_a_stream_is_ready_when_its_owner_has_room_again() -> None:
     assert not task.done()
     second.close()
     await wait_until(task.done)
+
+
+async def test_no_more_executions_begin_while_a_long_one_of_the_owner_is_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(breathing, "MOST_UNDER_WAY", 1)
+    monkeypatch.setattr(budget, "WINDOW", 0)
+    monkeypatch.setattr(breathing, "WINDOW", 0)
+    application = GraphqlHttpConsumer.as_asgi(**OPTIONS)
+    clients = [Client(application, {"query": "{ items { text } }"}, "*/*") for _ in range(3)]
+    for client in clients:
+        client.reads.set()
+    await asyncio.gather(*(client.task for client in clients))
+    assert all(len(json.loads(each.body)["data"]["items"]) == 10 * FIRST_LOOK for each in clients)
+    assert made == ["items", *["x"] * 10 * FIRST_LOOK] * 3

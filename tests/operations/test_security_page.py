@@ -183,6 +183,8 @@ FIXED = {
     f"{queue.MOST_BYTES / MIB:g} MiB in all; beyond that, {queue.SHARE / MIB:g} MiB for each",
     "long queries and mutations": f"{fairness.MOST_LONG_EXECUTIONS} under way on the event loop, "
     f"{threads.SHARE} in threads",
+    "long executions on the event loop of a user": f"{breathing.MOST_AT_A_TIME} go on at a time, "
+    f"and {breathing.MOST_UNDER_WAY} are under way",
     "queries and mutations in threads": f"{threads.SHARE} of a user, or of an address",
     "runs of a [`@resumable`]": f"{RUNS['runs_per_user']} of a user (or of an address without "
     f"one), {RUNS['runs_per_process']:,} in all, each with {RUNS['max_events']:,} events or "

@@ -11,6 +11,8 @@ import pytest
 
 from asgi_socket import LEGACY, NEW, AsgiSocket, Event
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws.execution import breathing, budget
+from channels_graphql_ws.execution.budget import FIRST_LOOK
 from channels_graphql_ws.operations.unsent import LARGE, unsent_of_loop
 from support import tick, wait_until
 
@@ -55,16 +57,35 @@ class SharedPages(Pages):
         return "all"
 
 
+ITEMS = 10 * FIRST_LOOK
+
+
+class Item(graphene.ObjectType):
+    """One of many."""
+
+    text = graphene.String()
+
+    @staticmethod
+    def resolve_text(name: str, info: Any) -> str:
+        made.append(name)
+        return "x" * (SIZE // ITEMS)
+
+
 class Query(graphene.ObjectType):
     """Large and small results."""
 
     large = graphene.String(name=graphene.String())
+    items = graphene.List(Item, name=graphene.String())
     small = graphene.String()
 
     @staticmethod
     def resolve_large(root: Any, info: Any, name: str = "large") -> str:
         made.append(name)
         return "x" * SIZE
+
+    @staticmethod
+    def resolve_items(root: Any, info: Any, name: str) -> list[str]:
+        return [name] * ITEMS
 
     @staticmethod
     def resolve_small(root: Any, info: Any) -> str:
@@ -218,6 +239,53 @@ async def test_a_user_whom_on_connect_logs_in_is_counted(waits_before: bool) -> 
         await tick(10)
     assert len(made) == 2
     await leave(*sockets)
+
+
+async def test_long_executions_of_clients_that_do_not_read_are_kept(
+    waits_before: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breathing, "MOST_AT_A_TIME", 1)
+    monkeypatch.setattr(budget, "WINDOW", 0)
+    monkeypatch.setattr(breathing, "WINDOW", 0)
+    readers, sockets = await connected(5, waits_before)
+    for number, socket in enumerate(sockets):
+        socket.start("1", f'{{ items(name: "{number}") {{ text }} }}')
+    await wait_until(lambda: [each.offered for each in readers] == [1, 1, 0, 0, 0])
+    await tick(50)
+    # Those that are over would hold their results.
+    assert [made.count(str(number)) for number in range(2)] == [ITEMS] * 2
+    counts = [made.count(str(number)) for number in range(2, 5)]
+    assert all(0 < count < ITEMS / 2 for count in counts), counts
+    for reader in readers:
+        reader.reads.set()
+    for socket in sockets:
+        await socket.heard("next:1", "complete:1")
+    await leave(*sockets)
+
+
+async def test_no_more_executions_begin_while_many_long_ones_of_an_owner_are_under_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(breathing, "MOST_UNDER_WAY", 2)
+    monkeypatch.setattr(budget, "WINDOW", 0)
+    monkeypatch.setattr(breathing, "WINDOW", 0)
+    sockets = [await connect(Reader()) for _ in range(5)]
+    stranger = await connect(Reader(), scope={"client": (OTHER, 1)})
+    for number, socket in enumerate(sockets):
+        socket.start("1", f'{{ items(name: "{number}") {{ text }} }}')
+    await wait_until(lambda: made.count("0") and made.count("1"))
+    await sockets[3].drop()
+    stranger.start("1", "{ small }")
+    await stranger.heard("next:1", "complete:1")
+    assert made.count("0") < ITEMS
+    for number in (0, 1, 2, 4):
+        await sockets[number].heard("next:1", "complete:1")
+    first_of_each = [made.index(str(number)) for number in (0, 1, 2, 4)]
+    assert first_of_each == sorted(first_of_each)
+    assert "3" not in made, [(n, made.count(n), made.index(n)) for n in "01234"]
+    # One of the two was over before the third began.
+    assert ITEMS in (made[: first_of_each[2]].count(name) for name in "01")
+    await leave(*sockets, stranger)
 
 
 @pytest.mark.parametrize("field", ["pages", "shared"])
