@@ -54,7 +54,12 @@ class Owner:
             self._waiting = deque()
         future = loop.create_future()
         self._waiting.append(future)
-        await future
+        try:
+            await future
+        finally:
+            # Who gives up must leave nothing behind.
+            with suppress(ValueError):
+                self._waiting.remove(future)
 
     def rest(self) -> None:
         """Count a long execution that waits for its next window."""

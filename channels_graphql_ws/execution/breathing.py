@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Hashable
+from contextlib import suppress
 from heapq import nsmallest
 from itertools import count
 from math import inf
@@ -40,12 +41,13 @@ class Execution:
     Attributes:
         age: the smaller, the earlier it has waited for the first time.
         owned: those of the same user or address; `None` before it has waited.
+        pauses: how often any part of it has waited.
     """
 
-    __slots__ = ("age", "owned")
+    __slots__ = ("age", "owned", "pauses")
 
     def __init__(self) -> None:
-        self.age: float = 0
+        self.age = self.pauses = 0
         self.owned: _Owned | None = None
 
 
@@ -85,7 +87,12 @@ class _Owned:
         """Wait until another execution may begin: one of those that wait, in their order."""
         future = loop.create_future()
         self._starting.append(future)
-        await future
+        try:
+            await future
+        finally:
+            # Who gives up must leave nothing behind.
+            with suppress(ValueError):
+                self._starting.remove(future)
 
     def _start_next(self, loop: _Loop) -> None:
         # One in an iteration: whether it is a long one is seen when it has begun.
@@ -167,6 +174,7 @@ class _Waiting:
             loop.call_soon(self._wake_next, loop)
         if execution not in self._executions and execution.owned is not None:
             execution.owned.add(execution)
+        execution.pauses += 1
         self._executions.setdefault(execution, _Parts()).join(future)
         return future
 
@@ -186,7 +194,7 @@ class _Waiting:
             if parts:  # Others go on before it does again.
                 self._executions[execution] = parts
             elif execution.owned is not None:
-                loop.call_soon(self._leave, loop, execution)
+                self._leave(loop, execution, execution.pauses)
         if self._executions:
             loop.call_soon(self._wake_next, loop)
 
@@ -201,14 +209,16 @@ class _Waiting:
         owned = _Owned() if key is None else self._owned.setdefault(key, _Owned())
         execution.age, execution.owned = next(_ages), owned
         owned.add(execution)
-        self._leave(loop, execution)
+        self._leave(loop, execution, execution.pauses)
 
-    def _leave(self, loop: _Loop, execution: Execution, iterations: int = ITERATIONS) -> None:
-        """Count it no more, unless it waits by then."""
-        if execution in self._executions or execution.owned is None:
+    def _leave(
+        self, loop: _Loop, execution: Execution, pauses: int, iterations: int = ITERATIONS
+    ) -> None:
+        """Count an execution no more, unless it waits once more by then."""
+        if execution.pauses != pauses or execution.owned is None:
             return
         if iterations:
-            loop.call_soon(self._leave, loop, execution, iterations - 1)
+            loop.call_soon(self._leave, loop, execution, pauses, iterations - 1)
         else:
             execution.owned.discard(execution, loop)
 

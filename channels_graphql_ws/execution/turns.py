@@ -6,11 +6,15 @@ from asyncio import FIRST_EXCEPTION, CancelledError, Future, gather, sleep, wait
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from channels_graphql_ws.execution.breathing import breathe
 from channels_graphql_ws.execution.budget import Meter
 
 OBJECTS_AT_ONCE: Final = 1_000
 """Objects whose fields begin to be awaited in one iteration of the event loop. A data loader
 gets the keys of so many in one call, at least."""
+
+DROPPED_AT_ONCE: Final = 64
+"""Of what has not begun when an operation is cancelled, so much is ended at a time."""
 
 _LEVELS: Final = 4
 """Tasks inside each other that graphql-core makes of the field of an object in a list."""
@@ -56,12 +60,34 @@ async def drop(
         begun: what has.
     """
     meter.give_up()
-    turns = [*begun, gather(*awaitables)]
+    steps = range(0, len(awaitables), DROPPED_AT_ONCE)
+    left = [awaitables[start : start + DROPPED_AT_ONCE] for start in steps]
+    running, ended = list(begun), list[Future[Any]]()
     try:
-        # What has not taken its first step could not await, or close, what it is to await.
-        for _ in range(_LEVELS):
-            await sleep(0)
-    finally:
-        for turn in turns:
-            turn.cancel()
-    await gather(*turns, return_exceptions=True)
+        await _first_steps()
+        while left or running:
+            await breathe()
+            if not running:
+                running.append(gather(*left.pop()))
+                await _first_steps()
+            ended.append(running.pop())
+            ended[-1].cancel()
+    except CancelledError:
+        # Cancelled once more: all is ended at once.
+        running += [gather(*some) for some in left]
+        try:
+            await _first_steps()
+        finally:
+            for turn in running:
+                turn.cancel()
+        raise
+    await gather(*ended, return_exceptions=True)
+
+
+async def _first_steps() -> None:
+    """Let what has begun take its first steps.
+
+    What has not could not await, or close, what it is to await.
+    """
+    for _ in range(_LEVELS):
+        await sleep(0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -96,6 +97,10 @@ class Ledger:
         """Have an account asked whether its client has read, if others wait for it."""
         self._asked.setdefault(account)
         self.wake()
+
+    def stop_waiting(self, account: Unsent) -> None:
+        """Wake an account no more."""
+        self._waiting.pop(account, None)
 
     def leave(self, account: Unsent) -> None:
         """Forget an account."""
@@ -269,7 +274,18 @@ class Unsent:
             (self._waiting.append if is_first else self._waiting.appendleft)(future)
             is_first = False
             self.ledger.join(self)
-            await future
+            try:
+                await future
+            finally:
+                self._forget(future)
+
+    def _forget(self, future: asyncio.Future[None]) -> None:
+        """Leave nothing of who has given up: there may be any number of them."""
+        waiting = self._waiting or deque()
+        with suppress(ValueError):
+            waiting.remove(future)
+        if not waiting:
+            self.ledger.stop_waiting(self)
 
     def wake_next(self) -> bool:
         """Wake what waits first; return whether anything else may wait."""

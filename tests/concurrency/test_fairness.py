@@ -194,6 +194,13 @@ async def test_executions_begin_one_by_one_while_few_long_ones_are_under_way() -
     await tick(10)
     assert begun == [1, 2, 3]
     assert not owner.is_full
+    tasks = [asyncio.create_task(begin(number)) for number in (4, 5)]
+    await tick()
+    # In the same iteration.
+    tasks[0].cancel()
+    owner._wake_next(loop)
+    await tasks[1]
+    assert begun == [1, 2, 3, 5]
 
 
 @given(

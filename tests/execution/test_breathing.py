@@ -369,6 +369,23 @@ async def test_an_execution_that_waits_for_something_else_keeps_nobody_waiting()
     await asyncio.wait([each.task for each in oldest])
 
 
+async def test_the_next_execution_begins_when_few_enough_are_under_way():
+    loop = asyncio.get_running_loop()
+    owned = breathing._Owned()
+    under_way = [breathing.Execution() for _ in range(breathing.MOST_UNDER_WAY + 1)]
+    for each in under_way:
+        owned.add(each)
+    gives_up, waits = [asyncio.create_task(owned.has_room(loop)) for _ in range(2)]
+    await tick()
+    owned.discard(under_way.pop(), loop)
+    await tick(3)
+    assert not gives_up.done()
+    # In the same iteration.
+    gives_up.cancel()
+    owned.discard(under_way.pop(), loop)
+    await waits
+
+
 async def test_an_execution_waits_while_clients_of_its_owner_do_not_read():
     has_room = asyncio.Event()
     shares("one", lambda: None if has_room.is_set() else has_room.wait())

@@ -199,3 +199,20 @@ def test_limits_must_be_numbers_from_zero_on(value: Any) -> None:
     cls = consumer_class(max_unsent_bytes_per_user=value)
     with pytest.raises((TypeError, ValueError), match="max_unsent_bytes_per_user"):
         engine_of(cls())
+
+
+async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
+    account("a", per_user=10).hold(10)
+    waits = account("a", per_user=10)
+    tasks = [asyncio.create_task(waits.has_room()) for _ in range(3)]
+    await tick()
+    assert waits.ledger.is_awaited
+    tasks[0].cancel()
+    assert waits.wake_next()  # In the same iteration: the second is woken, and waits again.
+    await tick()
+    for task in tasks[1:]:
+        assert not task.done()
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert not waits.ledger.is_awaited
+    assert not waits._waiting
