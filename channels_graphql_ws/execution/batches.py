@@ -6,15 +6,30 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, KeysView, ValuesView
 from contextvars import Context, copy_context
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import partial
 from inspect import iscoroutine
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple, TypeAlias
+from uuid import UUID
 
 from django.db.models import QuerySet
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.concurrency.threads import OPERATIONS, Workers, in_thread
 from channels_graphql_ws.concurrency.variables import run_adopted
+from channels_graphql_ws.execution.breathing import breathe
+
+CALLS_AT_ONCE: Final = 1_000
+"""Calls that go to a thread together at most. The others go when these have their results."""
+
+FEW: Final = 256
+"""Results that are handed over at once, if there are no more of them."""
+
+VALUES_AT_ONCE: Final = 64
+"""Results that are handed over at a time where there are more than few. Each lets a task go on,
+which takes far longer in all than the handing over."""
 
 MOST_TAKEN: Final = 100_000
 """Items that are taken in a thread at most."""
@@ -28,6 +43,9 @@ class _Call(NamedTuple):
     call: Callable[[], Any]
     context: Context
     result: asyncio.Future[Any]
+
+
+_Result: TypeAlias = tuple[_Call, Outcome]
 
 
 async def in_batch(
@@ -88,22 +106,29 @@ class _Batch:
             self._task.cancel()
 
     async def _run(self) -> None:
+        calls = self._calls
+        try:
+            await self._run_some(calls[:CALLS_AT_ONCE])
+            for begun in range(CALLS_AT_ONCE, len(calls), CALLS_AT_ONCE):
+                await breathe()
+                await self._run_some(calls[begun : begun + CALLS_AT_ONCE])
+        except asyncio.CancelledError:
+            for call in calls:
+                call.result.cancel()
+            raise
+
+    async def _run_some(self, calls: list[_Call]) -> None:
         try:
             outcomes: list[Outcome] = await in_thread(
-                self._call_all, self._workers, dispose=_dispose
+                partial(_call_all, calls), self._workers, dispose=_dispose
             )
         except Exception as error:  # noqa: BLE001 (no thread to be had, for example)
-            outcomes = [(None, error)] * len(self._calls)
-        for call, (value, failure) in zip(self._calls, outcomes, strict=True):
-            if call.result.done():
-                _dispose([(value, None)])
-            elif failure is None:
-                call.result.set_result(value)
-            else:
-                call.result.set_exception(failure)
-
-    def _call_all(self) -> list[Outcome]:
-        return [_outcome(call) for call in self._calls]
+            outcomes = [(None, error)] * len(calls)
+        first, *others = _parts(list(zip(calls, outcomes, strict=True)))
+        _hand_over(first)
+        for part in others:
+            await breathe()
+            _hand_over(part)
 
 
 def is_at_hand(value: Any) -> bool:
@@ -126,6 +151,10 @@ def taken(values: Iterable[Any]) -> Iterable[Any]:
     return first if len(first) < MOST_TAKEN else chain(first, items)
 
 
+def _call_all(calls: list[_Call]) -> list[Outcome]:
+    return [_outcome(call) for call in calls]
+
+
 def _outcome(call: _Call) -> Outcome:
     if call.result.cancelled():
         return None, None
@@ -137,11 +166,40 @@ def _outcome(call: _Call) -> Outcome:
         return None, error
 
 
+def _parts(results: list[_Result]) -> list[list[_Result]]:
+    """Return what is handed over in one iteration of the event loop, and in the next ones.
+
+    Objects go together: below them a data loader gets its keys in one call. So do awaitables,
+    and at once: nobody is cancelled meanwhile, and leaves one that is never awaited.
+    """
+    if len(results) <= FEW:
+        return [results]
+    objects: list[_Result] = []
+    values: list[_Result] = []
+    for result in results:
+        (values if type(result[1][0]) in _VALUES else objects).append(result)
+    parts = [values[at : at + VALUES_AT_ONCE] for at in range(0, len(values), VALUES_AT_ONCE)]
+    return [objects, *parts] if objects else parts
+
+
+def _hand_over(results: list[_Result]) -> None:
+    for call, (value, failure) in results:
+        if call.result.done():
+            _dispose([(value, None)])
+        elif failure is None:
+            call.result.set_result(value)
+        else:
+            call.result.set_exception(failure)
+
+
 def _dispose(outcomes: list[Outcome] | None) -> None:
     for value, _ in outcomes or ():
         if iscoroutine(value):
             value.close()
 
+
+_VALUES: Final = {str, int, float, bool, type(None), Decimal, date, datetime, time, UUID}
+"""Classes of which nothing can be selected; `None` is where there is an error, too."""
 
 _Key: TypeAlias = tuple[int, int, int]
 

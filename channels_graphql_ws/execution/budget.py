@@ -99,7 +99,7 @@ class Meter:
         left: fields until `look` has to be called. Below 0 afterwards: it is time for a pause,
             or nothing more is to be executed.
         granted: fields that were executed, and those left.
-        waiting: objects that had to wait for some of their fields.
+        waiting: objects that wait for some of their fields.
 
     Where too many are executed nothing is raised: coroutines would be left that nobody awaits.
     Objects and lists are empty from there on, and the result is replaced by an error.

@@ -122,3 +122,84 @@ def test_of_what_has_no_end_only_so_much_is_taken(monkeypatch):
     assert taken(iter("ab")) == ["a", "b"]
     endless = taken(itertools.count())
     assert list(itertools.islice(endless, 5)) == [0, 1, 2, 3, 4]
+
+
+async def handed_over(values):
+    """Call for each of the values at the same time; return how many results came at a time."""
+    came = []
+    calls = [in_batch(lambda value=value: value, OWNER, values) for value in values]
+
+    async def one(call):
+        came.append(await call)
+        return came[-1]
+
+    began = [asyncio.create_task(one(call)) for call in calls]
+    counts = []
+    while len(came) < len(values):
+        before = len(came)
+        await tick()
+        counts.append(len(came) - before)
+    assert await asyncio.gather(*began) == values
+    await wait_until(lambda: not batches._running)
+    return [count for count in counts if count]
+
+
+async def test_others_run_while_very_many_results_are_handed_over():
+    counts = await handed_over(list(range(3_000)))
+    assert max(counts) <= batches.VALUES_AT_ONCE
+
+
+async def test_few_results_are_handed_over_at_once():
+    assert await handed_over([*range(batches.FEW)]) == [batches.FEW]
+
+
+async def test_objects_come_together_for_what_loads_their_fields():
+    values = [object() if number % 2 else number for number in range(batches.CALLS_AT_ONCE)]
+    counts = await handed_over(values)
+    assert counts[0] == len(values) // 2
+    assert max(counts[1:]) <= batches.VALUES_AT_ONCE
+
+
+async def test_very_many_calls_go_to_a_thread_in_parts():
+    made, handed = [], []
+
+    def call():
+        made.append(len(handed))
+
+    async def one():
+        await in_batch(call, OWNER, call)
+        handed.append(True)
+
+    await asyncio.gather(*(one() for _ in range(2_500)))
+    assert made == [0] * 1_000 + [1_000] * 1_000 + [2_000] * 500
+
+
+async def begun(count, came):
+    """Let so many call, and return their tasks when the first results have come."""
+
+    async def one(number):
+        came.append(await in_batch(lambda: number, OWNER, came))
+
+    tasks = [asyncio.create_task(one(number)) for number in range(count)]
+    await wait_until(lambda: came)
+    return tasks
+
+
+async def test_a_batch_ends_when_nobody_waits_for_its_other_results():
+    came = []
+    tasks = await begun(2_500, came)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await wait_until(lambda: not batches._running)
+    assert len(came) <= batches.CALLS_AT_ONCE
+
+
+async def test_nobody_waits_for_a_batch_that_was_cancelled():
+    came = []
+    tasks = await begun(2_500, came)
+    for running in tuple(batches._running):
+        running.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {type(result) for result in results} == {type(None), asyncio.CancelledError}
+    assert len(came) <= batches.CALLS_AT_ONCE

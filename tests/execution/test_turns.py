@@ -182,7 +182,7 @@ async def test_others_run_while_many_fields_of_many_objects_begin(executor):
     result = await Rig(SCHEMA).answer(query)
     assert result["data"]["items"][7] == {f"a{n}": 7 for n in range(20)}
     if executor == "compiled":
-        assert most_at_once() <= 8 * OBJECTS_AT_ONCE
+        assert most_at_once() <= 2 * OBJECTS_AT_ONCE
 
 
 @pytest.mark.usefixtures("_others")

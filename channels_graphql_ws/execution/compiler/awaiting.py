@@ -6,6 +6,7 @@ from asyncio import gather, sleep
 from collections.abc import Awaitable
 from functools import partial
 from inspect import iscoroutine
+from math import ceil
 from types import GeneratorType
 from typing import Any, Final, TypeAlias
 
@@ -21,9 +22,6 @@ Kinds: TypeAlias = set[type]
 
 MOST_KINDS: Final = 100
 """Most classes that are remembered for one operation."""
-
-FIELDS_AT_ONCE: Final = 8
-"""Fields of an object that begin to be awaited together, where there are many such objects."""
 
 _BUILT_IN: Final = (str, int, float, bool, type(None), dict, list, tuple)
 
@@ -75,19 +73,25 @@ async def gathered(
         waiting: those that are coroutines.
         path: of the object.
     """
-    if len(waiting) == 1 and path is not None and type(path.key) is int:
-        # An item of a list has a task, whose context variables nobody else sees.
-        key = waiting[0]
-        results[key] = await results[key]
-        return marked(results)
-    awaitables = [results[key] for key in waiting]
-    if len(waiting) > FIELDS_AT_ONCE and run.waiting > OBJECTS_AT_ONCE:
-        # All objects of the list do the same: a loader gets the keys of one field together.
-        values = await in_turns(awaitables, FIELDS_AT_ONCE, run, partial(sleep, 0))
-    else:
-        values = await gather(*awaitables)
+    try:
+        if len(waiting) == 1 and path is not None and type(path.key) is int:
+            # An item of a list has a task, whose context variables nobody else sees.
+            values = [await results[waiting[0]]]
+        else:
+            values = await _at_once(run, [results[key] for key in waiting])
+    finally:
+        run.waiting -= 1
     results.update(zip(waiting, values, strict=True))
     return marked(results)
+
+
+async def _at_once(run: Meter, awaitables: list[Any]) -> list[Any]:
+    # Code in threads counts, too, and not exactly.
+    step = ceil(OBJECTS_AT_ONCE / max(1, run.waiting))
+    if len(awaitables) <= step:
+        return await gather(*awaitables)
+    # All objects of a list do the same: a loader gets the keys of one field together.
+    return await in_turns(awaitables, step, run, partial(sleep, 0))
 
 
 async def gathered_items(run: Meter, results: list[Any], waiting: list[int], objects: int) -> Any:
