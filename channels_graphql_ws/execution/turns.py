@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from asyncio import FIRST_EXCEPTION, CancelledError, Future, gather, sleep, wait
+from asyncio import (
+    FIRST_EXCEPTION,
+    CancelledError,
+    Future,
+    ensure_future,
+    gather,
+    sleep,
+    wait,
+)
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -34,17 +42,25 @@ async def in_turns(
         meter: of the execution, which is given up if this is cancelled.
         give_way: lets others run, between one turn and the next.
     """
-    turns: list[Future[list[Any]]] = [gather(*awaitables[:step])]
-    begun = step
+    tasks: list[Future[Any]] = []
+    turns: list[Future[list[Any]]] = []
+
+    def begin() -> None:
+        some = awaitables[len(tasks) : len(tasks) + step]
+        tasks.extend(map(ensure_future, some))
+        turns.append(gather(*tasks[-len(some) :]))
+        # If this is cancelled, nobody asks for it.
+        turns[-1].add_done_callback(lambda turn: turn.cancelled() or turn.exception())
+
+    begin()
     try:
-        while begun < len(awaitables):
+        while len(tasks) < len(awaitables):
             await give_way()
-            turns.append(gather(*awaitables[begun : begun + step]))
-            begun += step
+            begin()
         # Unlike `gather` it cancels nothing that has not taken its first step.
         await wait(turns, return_when=FIRST_EXCEPTION)
     except CancelledError:
-        await drop(awaitables[begun:], meter, turns)
+        await drop(awaitables[len(tasks) :], meter, tasks)
         raise
     return [value for values in await gather(*turns) for value in values]
 
@@ -60,28 +76,33 @@ async def drop(
         begun: what has.
     """
     meter.give_up()
-    steps = range(0, len(awaitables), DROPPED_AT_ONCE)
-    left = [awaitables[start : start + DROPPED_AT_ONCE] for start in steps]
-    running, ended = list(begun), list[Future[Any]]()
+    running, left, ended = list(begun), list(awaitables), list[Future[Any]]()
     try:
         await _first_steps()
         while left or running:
             await breathe()
             if not running:
-                running.append(gather(*left.pop()))
+                running += map(ensure_future, left[-DROPPED_AT_ONCE:])
+                del left[-DROPPED_AT_ONCE:]
                 await _first_steps()
-            ended.append(running.pop())
-            ended[-1].cancel()
+            some = running[-DROPPED_AT_ONCE:]
+            del running[-DROPPED_AT_ONCE:]
+            _cancel(some)
+            ended += some
     except CancelledError:
         # Cancelled once more: all is ended at once.
-        running += [gather(*some) for some in left]
+        running += map(ensure_future, left)
         try:
             await _first_steps()
         finally:
-            for turn in running:
-                turn.cancel()
+            _cancel(running)
         raise
     await gather(*ended, return_exceptions=True)
+
+
+def _cancel(futures: Sequence[Future[Any]]) -> None:
+    for each in futures:
+        each.cancel()
 
 
 async def _first_steps() -> None:

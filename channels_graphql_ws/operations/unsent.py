@@ -296,6 +296,18 @@ class Unsent:
                 break
         return bool(self._waiting)
 
+    def abandon(self) -> None:
+        """Let nobody wait for the client any more: it does not read, and is sent away.
+
+        The process keeps what is unsent until `close`, and counts it.
+        """
+        size = self.size
+        self.give_back(size)
+        self._keys, self._limits = (self, _PROCESS), ()
+        self.hold(size)
+        while self.wake_next():
+            pass
+
     def close(self) -> None:
         """Give everything back, and wake all that waits: nothing is sent any more."""
         self._is_closed = True
@@ -304,3 +316,4 @@ class Unsent:
         while self.wake_next():
             pass
         self.give_back(self.size)
+        self._keys = ()

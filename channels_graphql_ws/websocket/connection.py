@@ -366,8 +366,13 @@ class Connection:
     def finished(self, client: ClientOperation) -> None:
         """An operation has come to its end by itself, and is answered."""
         self.forget(client)
-        if client.type is not SUBSCRIPTION and self._application.has_left():
-            self.end_operations_of_before()
+        if client.type is not SUBSCRIPTION:
+            owner = self._owner
+            if owner is not None and owner.ends_rights:
+                # What another one ends later was ended by somebody else.
+                owner.ends_rights = self._is_mutating
+            if self._application.has_left():
+                self.end_operations_of_before()
 
     @property
     def is_clear(self) -> bool:

@@ -328,7 +328,12 @@ class Outbox:
             self._look_later()
         elif patience < self._patience:
             self._look_later(patience + 1)
-        elif not self._closed:
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Close, as the client has taken nothing for too long."""
+        if not self._closed:
             self._owner.stalled()
         elif self._waiting:
             # The close waits behind what nobody reads.
@@ -336,6 +341,9 @@ class Outbox:
             self._forget()
             self._waiting.append(close)
             self.flushing = self._owner.spawn(self._flush())
+        if self._unsent is not None:
+            # The server may keep for ever what was not taken, and the close, too: Uvicorn does.
+            self._unsent.abandon()
 
     @property
     def _patience(self) -> int:

@@ -111,6 +111,7 @@ class Reader:
     """What a client reads, and how its server waits for that.
 
     Args:
+        lets_go: whether it closes a socket whose client does not read; Uvicorn does not.
         waits_before: whether it takes a message when the client has read those before it, as
             Uvicorn does; else when it has read the message itself.
 
@@ -119,14 +120,17 @@ class Reader:
         offered: large messages that the server was given.
     """
 
-    def __init__(self, *, waits_before: bool = False) -> None:
+    def __init__(self, *, waits_before: bool = False, lets_go: bool = True) -> None:
         self.reads = asyncio.Event()
         self.reads.set()
         self.offered = 0
         self._waits_before = waits_before
+        self._lets_go = lets_go
         self._is_buffered = False
 
     async def take(self, event: Event) -> None:
+        if event["type"] == "websocket.close" and not self._lets_go:
+            await self.reads.wait()
         is_large = len(event.get("text") or "") > LARGE
         self.offered += is_large
         if self._waits_before:
@@ -208,6 +212,26 @@ async def test_results_of_threads_wait_as_well(waits_before: bool) -> None:
         reader.reads.set()
     await sockets[2].heard("next:1", "complete:1")
     await leave(*sockets)
+
+
+async def test_nobody_waits_for_ever_for_a_client_that_does_not_read() -> None:
+    readers = [Reader(lets_go=False) for _ in range(2)]
+    stalled = [await connect(reader, pong_timeout=0.01) for reader in readers]
+    for reader, socket in zip(readers, stalled, strict=True):
+        reader.reads.clear()
+        socket.start("1", "{ large }")
+    await wait_until(lambda: len(made) == 2)
+    waits = await connect(Reader())
+    waits.start("1", "{ large }")
+    await waits.heard("next:1", "complete:1")
+    waits.start("2", "{ large }")
+    await waits.heard("next:2", "complete:2")
+    assert not any(socket.task.done() for socket in stalled)
+    for reader in readers:
+        reader.reads.set()
+    for socket in stalled:
+        await socket.ended()
+    await leave(waits)
 
 
 @pytest.mark.parametrize(
