@@ -123,6 +123,11 @@ class RequestHandler:
             self._unsent.close()
 
     @property
+    def patience(self) -> float | None:
+        """Seconds in which a client should have read an answer; `None`: any time."""
+        return self._endpoint.stalled_reader_timeout
+
+    @property
     def holds_answer(self) -> bool:
         """Whether an answer is counted until `close`."""
         return self._unsent is not None and self._unsent.size > 0

@@ -153,7 +153,7 @@ class ResponseStream:
         """Drop what is not sent yet: there is no reader any more."""
         self._closed = True
         self._chunks.clear()
-        self._size = 0
+        self._size = self._large = self._sending = 0
         self._unsent.close()
         if self._timer is not None:
             self._timer.cancel()

@@ -194,8 +194,10 @@ async def _counted(handler: RequestHandler) -> Answer:
         raise
     if handler.holds_answer:
         # Middleware may give another one in its place, and nobody closes this one then.
-        loop = asyncio.get_running_loop()
-        finalize(answer, _close_in_loop, handler.unsent(), loop).atexit = False
+        loop, unsent = asyncio.get_running_loop(), handler.unsent()
+        finalize(answer, _close_in_loop, unsent, loop).atexit = False
+        # Django waits for ever for a client that does not read.
+        unsent.abandon_later(handler.patience)
     return answer
 
 

@@ -165,6 +165,7 @@ class Unsent:
         "_mosts",
         "_proxies",
         "_scope",
+        "_timer",
         "_user",
         "_waiting",
         "asks",
@@ -178,6 +179,7 @@ class Unsent:
         self.asks: Callable[[], None] | None = None
         self._is_closed = False
         self._waiting: deque[asyncio.Future[None]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._scope = scope
         self._user: Hashable = _NOT_TOLD
         self._mosts: tuple[int | None, ...] = ()
@@ -241,14 +243,15 @@ class Unsent:
 
     def hold(self, size: int) -> None:
         """Count bytes of a large result that is not sent yet."""
-        if size:
+        if size and not self._is_closed:
             if not self._keys:
                 self._find_owners()
             self.size += size
             self.ledger.add(size, self._keys, self._limits)
 
     def give_back(self, size: int) -> None:
-        """Count them no more: they are sent, or forgotten."""
+        """Count them no more: they are sent, or forgotten; nothing that is not counted."""
+        size = min(size, self.size)
         if size:
             self.size -= size
             self.ledger.remove(size, self._keys)
@@ -301,6 +304,8 @@ class Unsent:
 
         The process keeps what is unsent until `close`, and counts it.
         """
+        if self._is_closed:
+            return
         size = self.size
         self.give_back(size)
         self._keys, self._limits = (self, _PROCESS), ()
@@ -308,9 +313,21 @@ class Unsent:
         while self.wake_next():
             pass
 
+    def abandon_later(self, seconds: float | None) -> None:
+        """Abandon what is not sent by then, where nothing says whether the client reads.
+
+        Args:
+            seconds: from now on; `None`: never.
+        """
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self.abandon)
+
     def close(self) -> None:
         """Give everything back, and wake all that waits: nothing is sent any more."""
         self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self.asks = None
         self.ledger.leave(self)
         while self.wake_next():

@@ -181,6 +181,18 @@ async def test_an_answer_of_a_view_counts_until_django_has_sent_it() -> None:
     await wait_until(lambda: not unsent_of_loop().is_tight)
 
 
+async def test_nobody_waits_for_ever_for_an_answer_of_a_view() -> None:
+    class View(GraphqlView):
+        stalled_reader_timeout = 0.01
+
+    response = await ask_view(View)
+    assert unsent_of_loop().is_tight
+    assert (await ask_view()).status_code == response.status_code
+    del response
+    gc.collect()
+    await wait_until(lambda: not unsent_of_loop().is_tight)
+
+
 async def test_a_request_to_a_view_that_is_cancelled_is_forgotten() -> None:
     class View(GraphqlView):
         async def process_result(self, request: Any, result: Any) -> Any:
@@ -221,7 +233,13 @@ async def test_a_stream_counts_large_chunks_until_the_next_one_is_asked_for() ->
     stream.drop()
     assert unsent.size == 0
     stream.put(b"x" * SIZE)
+    await anext(stream)
+    stream.put(b"x" * SIZE)
     stream.close()
+    # Django goes on reading a stream that was given up.
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+    stream.drop()
     assert unsent.size == 0
 
 

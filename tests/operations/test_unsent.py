@@ -216,3 +216,39 @@ async def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
     await asyncio.wait(tasks)
     assert not waits.ledger.is_awaited
     assert not waits._waiting
+
+
+async def test_nothing_is_given_back_that_does_not_count() -> None:
+    one, other = account("a", per_user=10), account("a", per_user=10)
+    one.hold(10)
+    one.give_back(1_000)
+    one.hold(10)
+    one.close()
+    one.give_back(1_000)
+    one.hold(10)
+    one.abandon()
+    assert not other.is_full
+    other.hold(10)
+    # As much as if there had never been another one.
+    assert account("a", per_user=10).is_full
+    other.close()
+    assert not account("a", per_user=10).is_full
+
+
+async def test_what_is_abandoned_counts_for_the_process_until_it_is_closed() -> None:
+    stalled = account("a", per_user=10, per_process=10)
+    stalled.hold(10)
+    waits = account("a", per_user=10)
+    assert waits.is_full
+    own_results = [asyncio.create_task(stalled.has_room()) for _ in range(3)]
+    stalled.abandon_later(None)
+    await tick(5)
+    assert waits.is_full
+    stalled.abandon_later(0)
+    await asyncio.wait(own_results)
+    assert not waits.is_full
+    own = account("b", per_process=10)
+    own.hold(1)
+    assert own.is_full
+    stalled.close()
+    assert not own.is_full
