@@ -165,6 +165,8 @@ async def in_thread(
     if sync_in_callers_thread.get() or (
         workers is OPERATIONS and operations_in_request_thread.get()
     ):
+        while (waiting := starting()) is not None:
+            await waiting
         running = _ThreadCall(call, dispose, loop)
         return await _result(running, DatabaseCall(running.run)())
     owner = fairness.owner()

@@ -286,6 +286,9 @@ class HttpOperation:
         # Its result would wait, and nobody knows how large it is.
         return (self.ready() or room_to_begin()) if self.is_request else None
 
+    def postponed(self) -> None:
+        """Nothing: a request is carried out, whether its client waits for the answer or not."""
+
     def subscribed(self, live: ActiveSubscription) -> None:
         """Keep a subscription that has begun: `end` has to end it."""
         self._live = live

@@ -276,6 +276,7 @@ class Engine:
         with ExitStack() as held:
             # Kept until the place is released: others who ask for it get the same one.
             its_owner = owner()
+            client.postponed()
             places = its_owner.in_threads(OPERATIONS.share)
             yield places.acquire()
             held.callback(places.release)

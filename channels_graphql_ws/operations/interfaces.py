@@ -63,6 +63,9 @@ class Client(Member, Protocol):
         """Return something to wait for before it is executed; `None`: it is, from now on."""
         ...
 
+    def postponed(self) -> None:
+        """It is not executed yet, after all: it waits for a thread, and asks `starting` then."""
+
     def room(self) -> Awaitable[None] | None:
         """Return something to wait for before the result, while the client reads nothing."""
         ...

@@ -153,6 +153,10 @@ class HookedClient:
         """Return something to wait for before it is executed; `None`: it is, from now on."""
         return self._client.starting()
 
+    def postponed(self) -> None:
+        """It is not executed yet, after all."""
+        self._client.postponed()
+
     def room(self) -> Awaitable[None] | None:
         """Return something to wait for before the result, while the client reads nothing."""
         return self._client.room()

@@ -142,6 +142,10 @@ class ClientOperation:
         self.is_started = waiting is None
         return waiting
 
+    def postponed(self) -> None:
+        """It is not executed yet, after all: until then it may be ended as if it had not begun."""
+        self.is_started = False
+
     def cancel(self) -> None:
         """Cancel what is under way, and begin nothing more."""
         self.is_cancelled = True

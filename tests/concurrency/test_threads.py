@@ -9,7 +9,11 @@ from collections.abc import Awaitable
 
 import pytest
 
-from channels_graphql_ws.concurrency.threads import Workers, in_thread
+from channels_graphql_ws.concurrency.threads import (
+    Workers,
+    in_thread,
+    sync_in_callers_thread,
+)
 from support import GUARD, tick
 
 
@@ -72,3 +76,19 @@ async def test_a_call_that_has_to_wait_when_there_is_a_thread_leaves_it_to_other
         has_room.set()
         await late
     assert order == ["other", "late"]
+
+
+async def test_a_call_in_the_callers_thread_waits_as_well() -> None:
+    has_room = asyncio.Event()
+    done: list[str] = []
+    sync_in_callers_thread.set(True)
+    call = in_thread(
+        lambda: done.append("late"),
+        starting=lambda: None if has_room.is_set() else has_room.wait(),
+    )
+    task = asyncio.create_task(call)
+    await tick(5)
+    assert not done
+    has_room.set()
+    await task
+    assert done == ["late"]

@@ -108,6 +108,9 @@ class FakeClient:
     def starting(self) -> None:
         pass
 
+    def postponed(self) -> None:
+        pass
+
     def subscribed(self, cohort: Any) -> None:
         self.cohort = cohort
 

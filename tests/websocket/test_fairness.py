@@ -19,6 +19,7 @@ BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
 
 gates: dict[str, threading.Event] = {}
 inside: list[str] = []
+begun: list[str] = []
 waiting: list[asyncio.Future[None]] = []
 
 
@@ -61,10 +62,22 @@ class Query(graphene.ObjectType):
         return "done"
 
 
+class Mutation(graphene.ObjectType):
+    """Does something when the test wants it."""
+
+    hold = graphene.String()
+
+    @staticmethod
+    def resolve_hold(root: Any, info: Any) -> str:
+        begun.append("mutation")
+        pass_gate("closed")
+        return "done"
+
+
 class Consumer(GraphqlWsConsumer):
     """Executes in threads."""
 
-    schema = graphene.Schema(query=Query)
+    schema = graphene.Schema(query=Query, mutation=Mutation)
     resolve_sync_in_threads = True
 
 
@@ -72,8 +85,15 @@ HELD = '{ hold(at: "closed") }'
 OPEN = "{ hold }"
 
 
-async def connected(subprotocol: str) -> AsgiSocket:
-    socket = AsgiSocket(Consumer.as_asgi(), subprotocol)
+class Hooked(Consumer):
+    """Is told of the end of operations."""
+
+    async def on_complete(self, op_id: Any) -> None:
+        """Hear of it."""
+
+
+async def connected(subprotocol: str, consumer: type[Consumer] = Consumer) -> AsgiSocket:
+    socket = AsgiSocket(consumer.as_asgi(), subprotocol)
     await socket.acknowledged()
     return socket
 
@@ -131,6 +151,25 @@ async def test_what_waits_outside_of_a_thread_keeps_no_other_from_it(subprotocol
         each.set_result(None)
     await answered(client, *ids)
     await client.drop()
+
+
+@BOTH
+@pytest.mark.parametrize("consumer", [Consumer, Hooked])
+async def test_mutations_that_wait_for_threads_never_begin_when_their_client_has_gone(
+    subprotocol: str, consumer: type[Consumer], gate: threading.Event
+) -> None:
+    begun.clear()
+    greedy = await connected(subprotocol, consumer)
+    for number in range(3 * SHARE):
+        greedy.start(str(number), "mutation { hold }")
+    await wait_until(lambda: inside.count("closed") == SHARE)
+    greedy.hang_up()
+    await tick(10)
+    gate.set()
+    # Those that have begun come to their end.
+    await greedy.ended()
+    assert len(begun) == SHARE
+    assert not inside
 
 
 @BOTH
