@@ -18,7 +18,7 @@ from channels_graphql_ws.client_log import ClientLog, LogFields, Sentence, logs_
 from channels_graphql_ws.concurrency.eager import ends_running_code, is_awaitable
 from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH, problem_of_headers
 from channels_graphql_ws.execution.request import MAX_ID_LENGTH, Subscribe
-from channels_graphql_ws.http import negotiation, pages, parsing, uploads
+from channels_graphql_ws.http import beginning, negotiation, pages, parsing, uploads
 from channels_graphql_ws.http import responses as answers
 from channels_graphql_ws.http import stream_formats as formats
 from channels_graphql_ws.http.completion import UnsendableError, headers_of_answer
@@ -63,8 +63,6 @@ log = ClientLog("channels_graphql_ws.http")
 
 RESTARTING = "The server is about to restart, try again"
 
-FRESH_FOR = 1.0
-"""Seconds that a body may take until its user is looked up once more."""
 
 REFUSED: Final = frozenset(
     {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
@@ -299,7 +297,10 @@ class RequestHandler:
         loop, endpoint = asyncio.get_running_loop(), self._endpoint
         began = loop.time()
         await self._source.read(self._request, limit)
-        if loop.time() - began <= FRESH_FOR or endpoint.revalidate_operations_every is None:
+        if (
+            loop.time() - began <= beginning.FRESH_FOR
+            or endpoint.revalidate_operations_every is None
+        ):
             return
         if await have_ended(self._request.scope, endpoint.revalidate_every):
             raise HttpError(REVOKED, HTTPStatus.FORBIDDEN)

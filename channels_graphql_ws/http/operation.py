@@ -24,6 +24,7 @@ from channels_graphql_ws.execution.breathing import room_to_begin
 from channels_graphql_ws.execution.errors import TIMED_OUT, RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.results import CursorText
+from channels_graphql_ws.http.beginning import Beginning
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.stream import LaterText, OwnStream, Sink, Text
 from channels_graphql_ws.json_text import dumps, loads
@@ -32,6 +33,7 @@ from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import Login, login_of
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
+from channels_graphql_ws.operations.sizes import memory_of
 from channels_graphql_ws.operations.unsent import LARGE, Unsent, unsent_of_loop
 from channels_graphql_ws.operations.user_signals import end_session, end_session_at_commit
 from channels_graphql_ws.pubsub.layers import unheld_channel
@@ -139,6 +141,9 @@ class HttpOperation:
         self._unsent = unsent
         self._session = _Session(
             endpoint, http.scope, more={"request": http, "response": response}, signals=signals
+        )
+        self._begins = Beginning(
+            endpoint, http.scope, lambda: self._session.parsing_share()[0], self._size
         )
         self._has_own_stream = not is_on_reserved_stream
         self._session.on_context = self._has_context
@@ -283,8 +288,14 @@ class HttpOperation:
 
     def starting(self) -> Awaitable[None] | None:
         """Return something to wait for before it is executed, if there is need to."""
+        if not self.is_request:
+            return None
         # Its result would wait, and nobody knows how large it is.
-        return (self.ready() or room_to_begin()) if self.is_request else None
+        return self._begins.waiting(self.ready() or room_to_begin())
+
+    def _size(self) -> int:
+        """Return about how many bytes it takes while it waits."""
+        return len(self.request.query) + memory_of(self.request.variables)
 
     def postponed(self) -> None:
         """Nothing: a request is carried out, whether its client waits for the answer or not."""

@@ -19,6 +19,7 @@ from channels_graphql_ws.execution.errors import TIMED_OUT, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.request import JsonObject, Refusal
 from channels_graphql_ws.operations.listing import ListedConnection
+from channels_graphql_ws.operations.sizes import is_longer
 from channels_graphql_ws.operations.unsent import LARGE, Unsent
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, remaining
 from channels_graphql_ws.websocket.admission import Admission
@@ -42,7 +43,6 @@ from channels_graphql_ws.websocket.protocol import (
     ServerProtocol,
     State,
 )
-from channels_graphql_ws.websocket.sizes import is_longer
 from channels_graphql_ws.websocket.statistics import ConnectionStatistics
 from channels_graphql_ws.websocket.tasks import ConnectionTasks
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
+from channels_graphql_ws.operations.sizes import memory_of
 from channels_graphql_ws.websocket.protocol import Effect
-from channels_graphql_ws.websocket.sizes import memory_of
 
 INBOX_LIMIT: Final = 64
 """Messages that may wait before no more are read."""

@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Final, TypeAlias
 from channels_graphql_ws.exceptions import InvalidMessageError, UnknownMessageTypeError
 from channels_graphql_ws.execution.request import JsonObject, OperationId, Refusal, Subscribe
 from channels_graphql_ws.json_text import dumps
+from channels_graphql_ws.operations.sizes import is_longer, memory_of, memory_of_json
 from channels_graphql_ws.websocket import messages
 from channels_graphql_ws.websocket.messages import CloseCode
-from channels_graphql_ws.websocket.sizes import is_longer, memory_of, memory_of_json
 from channels_graphql_ws.websocket.subprotocols import Subprotocol, complete_frame, parse
 
 REASON_LIMIT = 123

@@ -15,6 +15,7 @@ from django.test import AsyncRequestFactory
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlView
 from channels_graphql_ws.execution import breathing, budget
 from channels_graphql_ws.execution.budget import FIRST_LOOK
+from channels_graphql_ws.http import beginning
 from channels_graphql_ws.http.stream import ResponseStream
 from channels_graphql_ws.http.stream_formats import EVENT_STREAM
 from channels_graphql_ws.operations.unsent import LARGE, Unsent, unsent_of_loop
@@ -276,3 +277,18 @@ async def test_no_more_executions_begin_while_a_long_one_of_the_owner_is_under_w
     await asyncio.gather(*(client.task for client in clients))
     assert all(len(json.loads(each.body)["data"]["items"]) == 10 * FIRST_LOOK for each in clients)
     assert [n for n, each in enumerate(made) if each == "items"] == [0, 641, 1282]
+
+
+async def test_a_request_that_waits_for_long_is_answered_with_503(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(beginning, "PATIENCE", 0.0)
+    application = GraphqlHttpConsumer.as_asgi(**OPTIONS)
+    unread = Client(application, LARGE_QUERY, "*/*")
+    await wait_until(lambda: unsent_of_loop().is_tight)
+    late = await post(application, LARGE_QUERY, client=PUBLIC)
+    assert late.status == 503
+    assert late.json["errors"][0]["extensions"] == {"code": "UNAVAILABLE"}
+    assert made == ["large"]
+    unread.reads.set()
+    await unread.task

@@ -26,7 +26,7 @@ from django.utils import timezone
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
-from channels_graphql_ws.http import handler
+from channels_graphql_ws.http import beginning
 from channels_graphql_ws.operations import revalidation
 from channels_graphql_ws.operations.lent import Lent
 from channels_graphql_ws.operations.revalidation import (
@@ -202,7 +202,7 @@ class Slow:
 async def test_a_user_is_looked_up_again_whose_body_was_slow(
     stage: Stage, change: Callable[[User], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handler, "FRESH_FOR", -1.0)
+    monkeypatch.setattr(beginning, "FRESH_FOR", -1.0)
     slow = Slow(stage)
     request = asyncio.create_task(slow.client.execute("{ calls }"))
     await slow.asked.wait()
@@ -221,7 +221,7 @@ async def test_a_user_is_looked_up_again_whose_body_was_slow(
 async def test_a_slow_body_of_who_may_go_on_is_served(
     stage: Stage, options: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handler, "FRESH_FOR", -1.0)
+    monkeypatch.setattr(beginning, "FRESH_FOR", -1.0)
     slow = Slow(stage, **options)
     request = asyncio.create_task(slow.client.execute("{ calls }"))
     await slow.asked.wait()

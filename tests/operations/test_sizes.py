@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws.websocket.sizes import is_longer, memory_of, memory_of_json
+from channels_graphql_ws.operations.sizes import is_longer, memory_of, memory_of_json
 
 
 @pytest.mark.parametrize(
