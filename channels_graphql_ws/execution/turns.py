@@ -11,6 +11,7 @@ from asyncio import (
     sleep,
     wait,
 )
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -42,27 +43,29 @@ async def in_turns(
         meter: of the execution, which is given up if this is cancelled.
         give_way: lets others run, between one turn and the next.
     """
-    tasks: list[Future[Any]] = []
-    turns: list[Future[list[Any]]] = []
-
-    def begin() -> None:
-        some = awaitables[len(tasks) : len(tasks) + step]
-        tasks.extend(map(ensure_future, some))
-        turns.append(gather(*tasks[-len(some) :]))
-        # If this is cancelled, nobody asks for it.
-        turns[-1].add_done_callback(lambda turn: turn.cancelled() or turn.exception())
-
-    begin()
+    values: list[Any] = []
+    tasks: deque[Future[Any]] = deque()
+    begun = 0
     try:
-        while len(tasks) < len(awaitables):
-            await give_way()
-            begin()
+        while begun < len(awaitables):
+            if begun:
+                await give_way()
+            # What is over is kept as its value, which takes less.
+            while tasks and _has_value(tasks[0]):
+                values.append(tasks.popleft().result())
+            tasks.extend(map(ensure_future, awaitables[begun : begun + step]))
+            begun += step
         # Unlike `gather` it cancels nothing that has not taken its first step.
-        await wait(turns, return_when=FIRST_EXCEPTION)
+        await wait(tasks, return_when=FIRST_EXCEPTION)
     except CancelledError:
-        await drop(awaitables[len(tasks) :], meter, tasks)
+        await drop(awaitables[begun:], meter, tuple(tasks))
         raise
-    return [value for values in await gather(*turns) for value in values]
+    values += await gather(*tasks)
+    return values
+
+
+def _has_value(task: Future[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 async def drop(
