@@ -20,7 +20,6 @@ from channels_graphql_ws.execution.breathing import (
 )
 from channels_graphql_ws.execution.heavy import HeavyResult
 from channels_graphql_ws.execution.limits import exceeded
-from channels_graphql_ws.execution.waves import Waves
 
 FIRST_LOOK: Final = 64
 """Fields after which an execution looks at the clock for the first time."""
@@ -164,17 +163,6 @@ class Meter:
         until = await breathe(pace)
         pace.until = max(pace.until, until)
 
-    async def next_wave(self, most: int) -> None:
-        """Let others run, and go on together with others of this execution.
-
-        Args:
-            most: how many go on together.
-        """
-        pace = self._paced()
-        if pace.waves is None:
-            pace.waves = Waves(most)
-        await pace.waves.next()
-
     def give_up(self) -> None:
         """Execute nothing more: nobody waits for the result."""
         self._paced().is_exceeded = True
@@ -217,10 +205,9 @@ class _Pace(Execution):
         is_exceeded: whether there were too many.
         until: when the event loop is to breathe, by `time.monotonic`.
         marked: how many fields were executed when something heavy was completed.
-        waves: in which fields of very many objects begin; `None` before there are such.
     """
 
-    __slots__ = ("_looked", "errors", "fields", "is_exceeded", "marked", "until", "waves")
+    __slots__ = ("_looked", "errors", "fields", "is_exceeded", "marked", "until")
 
     def __init__(self) -> None:
         super().__init__()
@@ -228,7 +215,6 @@ class _Pace(Execution):
         self.fields = FIRST_LOOK
         self.is_exceeded = False
         self.marked = 0
-        self.waves: Waves | None = None
         self._looked = monotonic()
         self.until = self._looked + WINDOW
 

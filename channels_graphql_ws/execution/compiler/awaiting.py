@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import gather
+from asyncio import gather, sleep
 from collections.abc import Awaitable
 from functools import partial
 from inspect import iscoroutine
@@ -91,7 +91,7 @@ async def _at_once(run: Meter, awaitables: list[Any]) -> list[Any]:
     if len(awaitables) <= step:
         return await gather(*awaitables)
     # All objects of a list do the same: a loader gets the keys of one field together.
-    return await in_turns(awaitables, step, run, partial(run.next_wave, OBJECTS_AT_ONCE))
+    return await in_turns(awaitables, step, run, partial(sleep, 0))
 
 
 async def gathered_items(run: Meter, results: list[Any], waiting: list[int], objects: int) -> Any:
