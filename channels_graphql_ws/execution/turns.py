@@ -56,7 +56,8 @@ async def in_turns(
             tasks.extend(map(ensure_future, awaitables[begun : begun + step]))
             begun += step
         # Unlike `gather` it cancels nothing that has not taken its first step.
-        await wait(tasks, return_when=FIRST_EXCEPTION)
+        if tasks:
+            await wait(tasks, return_when=FIRST_EXCEPTION)
     except CancelledError:
         await drop(awaitables[begun:], meter, tuple(tasks))
         raise

@@ -279,3 +279,7 @@ async def test_nothing_is_left_of_a_list_that_was_not_complete(fields, ticks):
     assert task.cancelled()
     del rest, task
     gc.collect()
+
+
+async def test_of_nothing_there_is_nothing_to_wait_for():
+    assert await in_turns([], 2, Meter(NO_LIMITS), asyncio.Event().wait) == []
