@@ -18,7 +18,7 @@ import eager_tasks
 import redis_server
 from channels_graphql_ws import client_log
 from channels_graphql_ws.concurrency import placement
-from channels_graphql_ws.pubsub import hub
+from channels_graphql_ws.pubsub import hub, layers
 from channels_graphql_ws.subscription import event
 from support import GUARD
 
@@ -85,6 +85,18 @@ def no_line_left_out() -> Iterator[None]:
     """Forget which lines of the log an earlier test has caused where they count for all."""
     yield
     client_log._kinds_of_process.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_destination_left() -> Iterator[None]:
+    """Forget the consumer classes of a test: broadcasts of later ones would go to theirs, too.
+
+    A class is known until the garbage collector comes, which may be much later.
+    """
+    before = layers._owners
+    yield
+    if layers._owners is not before:
+        layers._owners = before
 
 
 def _close_connections() -> None:
