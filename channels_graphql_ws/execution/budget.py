@@ -38,6 +38,10 @@ ITEMS_FOR_A_FIELD: Final = 32
 """Items of a list that count as a field more, where they are scalars or lists. Of an object
 its fields count."""
 
+FIELDS_FOR_A_WAIT: Final = 3
+"""Fields that one counts as more if it has to be awaited: its task takes so much more time, and
+memory until all that began with it is there."""
+
 HEAVY: Final = 128
 """Fields from which on a part of a result is encoded by itself, see `encoding`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from graphql import (
     ExecutionResult,
     FieldNode,
     GraphQLError,
+    MiddlewareManager,
     get_named_type,
     get_nullable_type,
     is_abstract_type,
@@ -26,6 +27,7 @@ from graphql.pyutils import Path, is_iterable
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.execution.budget import (
     ARGUMENT_NODES_FOR_A_FIELD,
+    FIELDS_FOR_A_WAIT,
     HEAVY,
     ITEMS_FOR_A_FIELD,
     ExecutionLimits,
@@ -33,6 +35,7 @@ from channels_graphql_ws.execution.budget import (
     some_of,
 )
 from channels_graphql_ws.execution.compiler.arguments import written_out
+from channels_graphql_ws.execution.compiler.awaiting import not_awaited
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList, HeavyResult, marked
 from channels_graphql_ws.execution.large_variables import TakesCoerced
 from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, drop, in_turns
@@ -43,6 +46,9 @@ VALUES_AT_ONCE: Final = 16
 
 LEAVES_AT_ONCE: Final = 256
 """The same, where they are scalars."""
+
+
+_ListIterator: Final = type(iter(list[int]()))
 
 
 class MeteredContext(TakesCoerced):
@@ -62,6 +68,7 @@ class MeteredContext(TakesCoerced):
     def begin(self) -> None:
         """Begin to count."""
         self.meter = Meter(self.limits)
+        self.middleware_manager = _CountingWaits(self.meter, self.middleware_manager)
         self._sizes: dict[int, int] = {}
 
     def execute_fields(self, parent_type: Any, source_value: Any, path: Any, fields: Any) -> Any:
@@ -153,11 +160,15 @@ class MeteredContext(TakesCoerced):
         return _Slices(self.meter, complete, result, step, items_for_a_field).complete()
 
     def _with_nulls_counted(self, items: list[Any] | tuple[Any, ...]) -> list[Any]:
-        """Count the nulls in a list of objects; awaited ones once they are there."""
+        """Count the nulls in a list of objects, and what is awaited, a null once it is there."""
         nulls = sum(item is None for item in items)
         if nulls:
             self.meter.take(nulls)
-        return [self._awaited(item) if self.is_awaitable(item) else item for item in items]
+        return [self._counted(item) if self.is_awaitable(item) else item for item in items]
+
+    def _counted(self, item: Awaitable[Any]) -> Awaitable[Any]:
+        self.meter.take(FIELDS_FOR_A_WAIT)
+        return self._awaited(item)
 
     async def _awaited(self, item: Awaitable[Any]) -> Any:
         value = await item
@@ -175,6 +186,29 @@ class MeteredContext(TakesCoerced):
         if not self.meter.is_heavy(0):
             return result
         return HeavyResult(result.data, result.errors)
+
+
+class _CountingWaits(MiddlewareManager):
+    """Counts what resolvers return that has to be awaited, around the middleware that there is."""
+
+    __slots__ = ("_inner", "_meter")
+
+    def __init__(self, meter: Meter, inner: MiddlewareManager | None) -> None:
+        super().__init__()
+        self._meter = meter
+        self._inner = inner
+
+    def get_field_resolver(self, resolve: Any) -> Any:
+        """Return what is called in the place of a resolver."""
+        if self._inner is not None:
+            resolve = self._inner.get_field_resolver(resolve)
+        return partial(self._call, resolve)
+
+    def _call(self, resolve: Any, *args: Any, **kwargs: Any) -> Any:
+        value = resolve(*args, **kwargs)
+        if is_awaitable(value):
+            self._meter.take(FIELDS_FOR_A_WAIT)
+        return value
 
 
 async def _checked_later(data: Awaitable[Any]) -> Any:
@@ -264,6 +298,9 @@ class _Slices:
             if len(some) < self._step:
                 return True
             self._meter.pause_if_due()
+        if self._meter.is_exceeded and type(self._values) is _ListIterator:
+            for item in self._values:
+                not_awaited(item)
         return self._meter.is_exceeded
 
     async def _awaited(self) -> list[Any]:

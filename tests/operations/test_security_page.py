@@ -161,6 +161,8 @@ RUNS: dict[str, Any] = {
     name: parameter.default for name, parameter in inspect.signature(resumable).parameters.items()
 }
 
+IN_WORDS = ("no", "one", "two", "three", "four", "five", "six")
+
 FIXED = {
     "headers, all together": f"{headers.MAX_HEADERS_SIZE / KIB:g} KiB; "
     f"{headers.MAX_PARSED_LENGTH:,} characters of `Accept`",
@@ -196,7 +198,9 @@ FIXED = {
     "them, one at a time for each connection; over HTTP for each user or address, of which "
     f"{documents.MOST_WAITING // 10} may wait. Of all clients {documents.MOST_WAITING:,} may",
     "`max_fields_executed`": f"{budget.ITEMS_FOR_A_FIELD} items of a list of scalars or lists as "
-    f"one, an error as {budget.FIELDS_FOR_AN_ERROR},",
+    f"one, a field that has to be awaited as {IN_WORDS[1 + budget.FIELDS_FOR_A_WAIT]} "
+    "(its resolver is an `async def`, or a synchronous one below it, which waits for a thread), "
+    f"an error as {budget.FIELDS_FOR_AN_ERROR},",
 }
 
 

@@ -29,7 +29,12 @@ from graphql.pyutils import Path, is_iterable
 
 from channels_graphql_ws.concurrency.placement import needs_sync, on_event_loop
 from channels_graphql_ws.execution.batches import in_batch, is_at_hand, taken
-from channels_graphql_ws.execution.budget import HEAVY, ITEMS_FOR_A_FIELD, some_of
+from channels_graphql_ws.execution.budget import (
+    FIELDS_FOR_A_WAIT,
+    HEAVY,
+    ITEMS_FOR_A_FIELD,
+    some_of,
+)
 from channels_graphql_ws.execution.compiler.awaiting import (
     Kinds,
     awaited,
@@ -451,6 +456,7 @@ class _Items:
 
     def _complete_item(self, run: Execution, item: Any, path: Path, info: Any) -> Any:
         if type(item) not in self._kinds and has_to_wait(item, self._kinds):
+            run.take(FIELDS_FOR_A_WAIT)
             return self._complete_awaited(item, run, path, info)
         if item is None:
             self._count_null(run)
@@ -469,6 +475,7 @@ class _Items:
         """Return a coroutine for an item that only has to be completed in a thread, or a null."""
         rescued = rescue(run, error, partial(self._complete_value, run, item, path, info))
         if rescued is not None:
+            run.take(FIELDS_FOR_A_WAIT)
             return self._guarded(rescued, run, path)
         self._failed(run, error, path)
         return None
@@ -616,6 +623,9 @@ class _Slices:
                 return True
             if self._step == LEAVES_AT_ONCE:
                 run.pause_if_due()
+        if run.is_exceeded and type(self._values) is list:
+            for item in self._values[len(results) :]:
+                not_awaited(item)
         return run.is_exceeded
 
     def _some(self, index: int) -> tuple[list[Any], Exception | None]:
