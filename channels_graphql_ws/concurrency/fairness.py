@@ -11,11 +11,13 @@ from functools import partial
 from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from channels_graphql_ws.concurrency.turnstile import Turnstile
+
 MOST_LONG_EXECUTIONS: Final = 2
 """Long executions of one owner that are under way, or being encoded, before no more begin."""
 
 
-class Owner:
+class Owner(Turnstile):
     """One client, as far as others must not wait for it.
 
     Attributes:
@@ -24,13 +26,13 @@ class Owner:
         ends_rights: whether its code has ended rights, perhaps those that it has itself.
     """
 
-    __slots__ = ("__weakref__", "_in_threads", "_waiting", "ends_rights", "long_executions")
+    __slots__ = ("__weakref__", "_in_threads", "ends_rights", "long_executions")
 
     def __init__(self) -> None:
+        super().__init__()
         self.ends_rights = False
         self.long_executions = 0
         self._in_threads: asyncio.Semaphore | None = None
-        self._waiting: deque[asyncio.Future[None]] | None = None
 
     def in_threads(self, share: int) -> asyncio.Semaphore:
         """Return the places of executions in threads, each held until its result is sent.
@@ -47,20 +49,6 @@ class Owner:
         """Whether no more executions should begin."""
         return self.long_executions >= MOST_LONG_EXECUTIONS
 
-    async def has_room(self) -> None:
-        """Wait until another execution may begin: one of those that wait, in their order."""
-        loop = asyncio.get_running_loop()
-        if self._waiting is None:
-            self._waiting = deque()
-        future = loop.create_future()
-        self._waiting.append(future)
-        try:
-            await future
-        finally:
-            # Who gives up must leave nothing behind.
-            with suppress(ValueError):
-                self._waiting.remove(future)
-
     def rest(self) -> None:
         """Count a long execution that waits for its next window."""
         self.long_executions += 1
@@ -71,16 +59,7 @@ class Owner:
 
     def _resumed(self, loop: asyncio.AbstractEventLoop) -> None:
         self.long_executions -= 1
-        self._wake_next(loop)
-
-    def _wake_next(self, loop: asyncio.AbstractEventLoop) -> None:
-        # One in an iteration: whether it is a long one is seen when it has begun.
-        while self._waiting and not self.is_full:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
-                loop.call_soon(loop.call_soon, self._wake_next, loop)
-                return
+        self.let_in(loop)
 
 
 _owner: ContextVar[Owner | None] = ContextVar("channels_graphql_ws_owner", default=None)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Hashable
-from contextlib import suppress
 from heapq import nsmallest
 from itertools import count
 from math import inf
@@ -14,6 +12,8 @@ from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from channels_graphql_ws.concurrency.fairness import known_owner, room_of_owner, sharer
+from channels_graphql_ws.concurrency.turnstile import Turnstile
+from channels_graphql_ws.execution.crowds import full_crowds, room_in_crowd
 
 WINDOW: Final = 0.002
 """Seconds that an execution runs before it lets the event loop go on to others."""
@@ -51,57 +51,38 @@ class Execution:
         self.owned: _Owned | None = None
 
 
-class _Owned:
+class _Owned(Turnstile):
     """Executions of one user or address that wait: the oldest of them go on.
 
     One that waits for something else is not among them, and keeps nobody waiting.
     """
 
-    __slots__ = ("__weakref__", "_latest", "_starting", "_waiting")
+    __slots__ = ("__weakref__", "_latest", "_waiting")
 
     def __init__(self) -> None:
+        super().__init__()
         self._waiting: set[Execution] = set()
-        self._starting: deque[asyncio.Future[None]] = deque()
         self._latest = inf
 
     def add(self, execution: Execution) -> None:
         """Let one more wait."""
         self._waiting.add(execution)
         self._find_latest()
-        if self._is_crowded:
+        if self.is_full:
             _crowded.add(self)
 
     def discard(self, execution: Execution, loop: _Loop) -> None:
         """One does not wait any more."""
         self._waiting.discard(execution)
         self._find_latest()
-        if not self._is_crowded:
+        if not self.is_full:
             _crowded.discard(self)
-            self._start_next(loop)
+            self.let_in(loop)
 
     @property
-    def _is_crowded(self) -> bool:
+    def is_full(self) -> bool:
+        """Whether no more of them should begin."""
         return len(self._waiting) >= MOST_UNDER_WAY
-
-    async def has_room(self, loop: _Loop) -> None:
-        """Wait until another execution may begin: one of those that wait, in their order."""
-        future = loop.create_future()
-        self._starting.append(future)
-        try:
-            await future
-        finally:
-            # Who gives up must leave nothing behind.
-            with suppress(ValueError):
-                self._starting.remove(future)
-
-    def _start_next(self, loop: _Loop) -> None:
-        # One in an iteration: whether it is a long one is seen when it has begun.
-        while self._starting and not self._is_crowded:
-            future = self._starting.popleft()
-            if not future.done():
-                future.set_result(None)
-                loop.call_soon(loop.call_soon, self._start_next, loop)
-                return
 
     def _find_latest(self) -> None:
         if len(self._waiting) <= MOST_AT_A_TIME:
@@ -267,11 +248,13 @@ async def breathe(execution: Execution | None = None) -> float:
 def room_to_begin() -> Awaitable[None] | None:
     """Return something to wait for before the running code may begin another execution."""
     room = room_of_owner()
+    if room is None and full_crowds:
+        room = room_in_crowd()
     if room is not None or not _crowded:
         return room
     loop, sharing = asyncio.get_running_loop(), sharer()
     owned = None if sharing is None else _waiting_of(loop).owned_by(sharing.key())
-    return None if owned is None or owned not in _crowded else owned.has_room(loop)
+    return None if owned is None or owned not in _crowded else owned.has_room()
 
 
 def _waiting_of(loop: _Loop) -> _Waiting:

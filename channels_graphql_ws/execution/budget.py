@@ -18,6 +18,7 @@ from channels_graphql_ws.execution.breathing import (
     is_on_event_loop,
     note_pause,
 )
+from channels_graphql_ws.execution.crowds import FEW, Waiting, begin_to_wait
 from channels_graphql_ws.execution.heavy import HeavyResult
 from channels_graphql_ws.execution.limits import exceeded
 
@@ -104,17 +105,18 @@ class Meter:
             or nothing more is to be executed.
         granted: fields that were executed, and those left.
         waiting: objects that wait for some of their fields.
+        awaited: fields and items that had to be awaited.
 
     Where too many are executed nothing is raised: coroutines would be left that nobody awaits.
     Objects and lists are empty from there on, and the result is replaced by an error.
     """
 
-    __slots__ = ("_pace", "granted", "left", "limits", "waiting")
+    __slots__ = ("_pace", "awaited", "granted", "left", "limits", "waiting")
 
     def __init__(self, limits: ExecutionLimits) -> None:
         self.limits = limits
         self.left = self.granted = limits.until_first_look
-        self.waiting = 0
+        self.waiting = self.awaited = 0
         self._pace: _Pace | None = None
 
     @property
@@ -127,6 +129,21 @@ class Meter:
         self.left = left = self.left - fields
         if left < 0:
             self.look()
+
+    def take_wait(self) -> None:
+        """Count a field or an item that has to be awaited."""
+        self.awaited += 1
+        self.take(FIELDS_FOR_A_WAIT)
+
+    def note_wait(self) -> None:
+        """Count what had to be awaited so far for its user or address, until `end_wait`."""
+        if self.awaited > FEW:
+            self._paced().wait(self.awaited)
+
+    def end_wait(self) -> None:
+        """Count it no more: nothing of it is awaited."""
+        if self._pace is not None and self._pace.waits is not None:
+            self._pace.waits.end()
 
     def look(self) -> None:
         """Look at what was executed so far, and at the clock."""
@@ -209,9 +226,10 @@ class _Pace(Execution):
         is_exceeded: whether there were too many.
         until: when the event loop is to breathe, by `time.monotonic`.
         marked: how many fields were executed when something heavy was completed.
+        waits: counts what is awaited, if that is much.
     """
 
-    __slots__ = ("_looked", "errors", "fields", "is_exceeded", "marked", "until")
+    __slots__ = ("_looked", "errors", "fields", "is_exceeded", "marked", "until", "waits")
 
     def __init__(self) -> None:
         super().__init__()
@@ -219,8 +237,16 @@ class _Pace(Execution):
         self.fields = FIRST_LOOK
         self.is_exceeded = False
         self.marked = 0
+        self.waits: Waiting | None = None
         self._looked = monotonic()
         self.until = self._looked + WINDOW
+
+    def wait(self, awaited: int) -> None:
+        """Count what is awaited."""
+        if self.waits is None:
+            self.waits = begin_to_wait()
+        if self.waits is not None:
+            self.waits.count(awaited)
 
     def is_due(self) -> bool:
         """Look at the clock: return whether others have waited long enough."""

@@ -118,6 +118,7 @@ class CoreEventField:
         except GraphQLError as error:
             return self._response(execution, None, error)
         if is_awaitable(value):
+            execution.meter.note_wait()
             return self._awaited(execution, value)
         return self._response(execution, {self._path.key: value})
 

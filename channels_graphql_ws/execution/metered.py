@@ -27,7 +27,6 @@ from graphql.pyutils import Path, is_iterable
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.execution.budget import (
     ARGUMENT_NODES_FOR_A_FIELD,
-    FIELDS_FOR_A_WAIT,
     HEAVY,
     ITEMS_FOR_A_FIELD,
     ExecutionLimits,
@@ -70,6 +69,13 @@ class MeteredContext(TakesCoerced):
         self.meter = Meter(self.limits)
         self.middleware_manager = _CountingWaits(self.meter, self.middleware_manager)
         self._sizes: dict[int, int] = {}
+
+    def execute_operation(self, operation: Any, root_value: Any) -> Any:
+        """Execute a query or mutation."""
+        data = super().execute_operation(operation, root_value)
+        if self.is_awaitable(data):
+            self.meter.note_wait()
+        return data
 
     def execute_fields(self, parent_type: Any, source_value: Any, path: Any, fields: Any) -> Any:
         """Execute the fields of an object."""
@@ -167,7 +173,7 @@ class MeteredContext(TakesCoerced):
         return [self._counted(item) if self.is_awaitable(item) else item for item in items]
 
     def _counted(self, item: Awaitable[Any]) -> Awaitable[Any]:
-        self.meter.take(FIELDS_FOR_A_WAIT)
+        self.meter.take_wait()
         return self._awaited(item)
 
     async def _awaited(self, item: Awaitable[Any]) -> Any:
@@ -180,6 +186,7 @@ class MeteredContext(TakesCoerced):
         self, data: dict[str, Any] | None, errors: list[GraphQLError]
     ) -> ExecutionResult:
         """Make the result; it is marked if it is heavy."""
+        self.meter.end_wait()
         if self.meter.is_exceeded:
             return self.limits.exceeded()
         result = ExecutionContext.build_response(data, errors)
@@ -207,7 +214,7 @@ class _CountingWaits(MiddlewareManager):
     def _call(self, resolve: Any, *args: Any, **kwargs: Any) -> Any:
         value = resolve(*args, **kwargs)
         if is_awaitable(value):
-            self._meter.take(FIELDS_FOR_A_WAIT)
+            self._meter.take_wait()
         return value
 
 
@@ -304,6 +311,7 @@ class _Slices:
         return self._meter.is_exceeded
 
     async def _awaited(self) -> list[Any]:
+        self._meter.note_wait()
         waiting = [index for index, part in enumerate(self._parts) if is_awaitable(part)]
         parts = [self._parts[index] for index in waiting]
         step = ceil(OBJECTS_AT_ONCE / self._step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
@@ -25,6 +25,7 @@ from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
 from channels_graphql_ws.concurrency.placement import Placement, needs_thread
 from channels_graphql_ws.concurrency.threads import EVENTS, in_thread, runs_on_loop
 from channels_graphql_ws.execution.compiler.event import EventField, EventRoot
+from channels_graphql_ws.execution.crowds import current_key, full_crowds, room_in_crowd
 from channels_graphql_ws.execution.documents import Document, compiled
 from channels_graphql_ws.execution.errors import RequestError
 from channels_graphql_ws.execution.graphql_core_event import CoreEventField, bind
@@ -228,6 +229,15 @@ class EventExecution:
         if self.patience.is_endless:
             return awaitable
         return HookWatch(f"{what} {self.name}", hook, self.patience).wait(awaitable)
+
+    def room(self) -> Awaitable[None] | None:
+        """Return something to wait for before an event, while its owner awaits very much."""
+        return self.variables.copy().run(room_in_crowd) if full_crowds else None
+
+    @property
+    def owner(self) -> Hashable:
+        """Who its executions are counted for, see `crowds`; `None`: nobody who is known."""
+        return self.variables.copy().run(current_key)
 
     def call_filter(self, event: Payload) -> Any:
         """Call `filter_event`; the result may be awaitable."""

@@ -142,7 +142,7 @@ class GeneratorSubscription:
             # A generator may go on after it was cancelled, but nobody listens any more.
             if self._ended:
                 return
-            waiting = self._member.ready()
+            waiting = self._member.ready() or self._plan.room()
             if waiting is not None:
                 await waiting
             await self._execute(payload)

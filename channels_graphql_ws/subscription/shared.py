@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from math import inf
 from sys import getsizeof
 from typing import Any, Final
+from weakref import ref
 
 from graphql import ExecutionResult
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
+from channels_graphql_ws.execution.crowds import belong_to
 from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import (
     Formatter,
@@ -203,6 +206,7 @@ class SharedSubscriber(Subscriber):
         self._closed = closed
         if history_of_class(plan.subscription_class) is not None:
             self._current = HELD
+        plan.variables.run(belong_to, partial(_owner_of, ref(self)))
         self._members: dict[SharedMember, None] = {}
         self._is_over = False
         self._result: SharedResult | None = None
@@ -218,6 +222,20 @@ class SharedSubscriber(Subscriber):
     def members(self) -> int:
         """How many clients share it."""
         return len(self._members)
+
+    @property
+    def owner(self) -> Hashable:
+        """The user or address of all members; `None`: there are several, or nobody knows.
+
+        What one of them does must not keep the others waiting.
+        """
+        first: Hashable = None
+        for member in self._members:
+            owner = member.owner
+            if owner is None or first not in (None, owner):
+                return None
+            first = owner
+        return first
 
     def join(self, seat: SharedMember) -> None:
         """Take one more member; it gets what is broadcast from now on."""
@@ -277,6 +295,11 @@ class SharedSubscriber(Subscriber):
             return
         if not self._note(event):
             return
+        waiting = self._plan.room()
+        if waiting is not None:
+            yield waiting
+            if self._ended:
+                return
         who = f"shared by {len(self._members)}"
         begun = started(self._plan, event, who)
         result = yield from finished(self._plan, begun, who, event.serial)
@@ -336,6 +359,12 @@ class SharedSubscriber(Subscriber):
             if latencies.is_on and self._result is not None:
                 measure(self._result.notification)
             self._result = self._waiting = None
+
+
+def _owner_of(subscriber: Callable[[], SharedSubscriber | None]) -> Hashable:
+    """Return who alone waits for what is executed; `None` if there are others, or none."""
+    shared = subscriber()
+    return None if shared is None else shared.owner
 
 
 class SharedMember:
@@ -426,6 +455,11 @@ class SharedMember:
         return self._plan.name
 
     @property
+    def owner(self) -> Hashable:
+        """The user or address of the client, `None` if nobody knows."""
+        return self._plan.owner
+
+    @property
     def queued(self) -> int:
         """How many results wait for the client. May be called from any thread."""
         return len(self._backlog)
@@ -510,7 +544,7 @@ class SharedMember:
         while self._replay:
             event = self._replay.popleft()
             assert isinstance(event, Notification), "members are not told of gaps in this way"
-            waiting = self._member.ready()
+            waiting = self._member.ready() or self._plan.room()
             if waiting is not None:
                 yield waiting
             continuity = self._continuity
@@ -609,6 +643,9 @@ class SharedMember:
 
     def _send_of_hook(self, hook: str, payload: Any = None) -> Eager[None]:
         """Execute an event that another hook than `publish` returns, for this client alone."""
+        waiting = self._plan.room()
+        if waiting is not None:
+            yield waiting
         result = yield from executed_hook(self._plan, hook, self._id, payload)
         if self._ended:
             return

@@ -10,6 +10,7 @@ from graphql import ExecutionResult
 
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.execution.crowds import full_crowds
 from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import (
     Formatter,
@@ -187,8 +188,10 @@ class SingleSubscriber(Subscriber):
             return False
         try:
             waiting = self._member.ready()
+            if waiting is None and full_crowds:
+                waiting = self._plan.room()
             if waiting is not None:
-                # A slow client may take its time.
+                # A slow client may take its time, and so may its other executions.
                 self._spawn(self._run_after(waiting))
                 return False
             rest = self._plan.variables.run(self._run_at_once)

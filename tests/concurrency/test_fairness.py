@@ -198,7 +198,7 @@ async def test_executions_begin_one_by_one_while_few_long_ones_are_under_way() -
     await tick()
     # In the same iteration.
     tasks[0].cancel()
-    owner._wake_next(loop)
+    owner.let_in(loop)
     await tasks[1]
     assert begun == [1, 2, 3, 5]
 

@@ -375,7 +375,7 @@ async def test_the_next_execution_begins_when_few_enough_are_under_way():
     under_way = [breathing.Execution() for _ in range(breathing.MOST_UNDER_WAY + 1)]
     for each in under_way:
         owned.add(each)
-    gives_up, waits = [asyncio.create_task(owned.has_room(loop)) for _ in range(2)]
+    gives_up, waits = [asyncio.create_task(owned.has_room()) for _ in range(2)]
     await tick()
     owned.discard(under_way.pop(), loop)
     await tick(3)

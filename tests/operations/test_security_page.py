@@ -15,6 +15,7 @@ from channels_graphql_ws.concurrency import fairness, threads
 from channels_graphql_ws.execution import (
     breathing,
     budget,
+    crowds,
     documents,
     errors,
     headers,
@@ -187,6 +188,8 @@ FIXED = {
     f"{threads.SHARE} in threads",
     "long executions on the event loop of a user": f"{breathing.MOST_AT_A_TIME} go on at a time, "
     f"and {breathing.MOST_UNDER_WAY} are under way",
+    "fields that executions of a user": "no more operations and events begin while there are "
+    f"{crowds.MOST_AWAITED:,}",
     "queries and mutations in threads": f"{threads.SHARE} of a user, or of an address",
     "runs of a [`@resumable`]": f"{RUNS['runs_per_user']} of a user (or of an address without "
     f"one), {RUNS['runs_per_process']:,} in all, each with {RUNS['max_events']:,} events or "

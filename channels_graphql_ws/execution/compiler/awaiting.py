@@ -103,6 +103,7 @@ async def gathered_items(run: Meter, results: list[Any], waiting: list[int], obj
         waiting: where in it there are coroutines.
         objects: how many in the list have to wait, those in its items too.
     """
+    run.note_wait()
     awaitables = [results[index] for index in waiting]
     if objects > OBJECTS_AT_ONCE or len(waiting) > OBJECTS_AT_ONCE:
         step = max(1, OBJECTS_AT_ONCE * len(waiting) // max(objects, len(waiting)))

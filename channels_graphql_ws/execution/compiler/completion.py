@@ -30,7 +30,6 @@ from graphql.pyutils import Path, is_iterable
 from channels_graphql_ws.concurrency.placement import needs_sync, on_event_loop
 from channels_graphql_ws.execution.batches import in_batch, is_at_hand, taken
 from channels_graphql_ws.execution.budget import (
-    FIELDS_FOR_A_WAIT,
     HEAVY,
     ITEMS_FOR_A_FIELD,
     some_of,
@@ -456,7 +455,7 @@ class _Items:
 
     def _complete_item(self, run: Execution, item: Any, path: Path, info: Any) -> Any:
         if type(item) not in self._kinds and has_to_wait(item, self._kinds):
-            run.take(FIELDS_FOR_A_WAIT)
+            run.take_wait()
             return self._complete_awaited(item, run, path, info)
         if item is None:
             self._count_null(run)
@@ -475,7 +474,7 @@ class _Items:
         """Return a coroutine for an item that only has to be completed in a thread, or a null."""
         rescued = rescue(run, error, partial(self._complete_value, run, item, path, info))
         if rescued is not None:
-            run.take(FIELDS_FOR_A_WAIT)
+            run.take_wait()
             return self._guarded(rescued, run, path)
         self._failed(run, error, path)
         return None

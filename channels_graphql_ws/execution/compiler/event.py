@@ -121,6 +121,7 @@ class EventField:
 
     def _response(self, run: Execution, data: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
         if type(data) is CoroutineType:
+            run.note_wait()
             return self._awaited(run, data)
         return run.response({self.root.key: data})
 
@@ -136,3 +137,5 @@ class EventField:
             return run.response({self.root.key: await data})
         except GraphQLError as error:
             return run.failure(error)
+        finally:
+            run.end_wait()

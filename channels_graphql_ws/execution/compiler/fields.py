@@ -23,7 +23,7 @@ from graphql import (
 )
 from graphql.pyutils import Path
 
-from channels_graphql_ws.execution.budget import ARGUMENT_NODES_FOR_A_FIELD, FIELDS_FOR_A_WAIT
+from channels_graphql_ws.execution.budget import ARGUMENT_NODES_FOR_A_FIELD
 from channels_graphql_ws.execution.compiler.arguments import Arguments, written_out
 from channels_graphql_ws.execution.compiler.awaiting import has_to_wait, not_awaited
 from channels_graphql_ws.execution.compiler.completion import (
@@ -152,7 +152,7 @@ class Field:
     def complete_at(self, run: Execution, value: Any, path: Path, info: Any) -> Any:
         """Return data or a coroutine for what the resolver returned."""
         if type(value) not in self._kinds and has_to_wait(value, self._kinds):
-            run.take(FIELDS_FOR_A_WAIT)
+            run.take_wait()
             return self._complete_awaited(value, run, path, info)
         data = self._complete(run, value, path, info)
         return self.guarded(data, run, path) if type(data) is CoroutineType else data
@@ -164,7 +164,7 @@ class Field:
         coroutine = rescue(run, error, partial(self.execute, run, source, parent_path))
         if coroutine is None:
             return None
-        run.take(FIELDS_FOR_A_WAIT)
+        run.take_wait()
         path = make(Path, (parent_path, self.key, self._type_name))
         return self.guarded(coroutine, run, path)
 

@@ -88,7 +88,7 @@ class Execution(Meter):
     # It makes itself what `Meter` would make of it: events are many, and a call is dear.
     def __init__(self, bound: BoundOperation, root_value: Any) -> None:
         self.left = self.granted = bound.limits.until_first_look
-        self.waiting = 0
+        self.waiting = self.awaited = 0
         self._pace = None
         self.bound = bound
         self.root_value = root_value
@@ -134,13 +134,18 @@ class Execution(Meter):
             data = selection.execute(self, source, None)
         except GraphQLError as error:
             return self.failure(error)
-        return self._awaited(data) if type(data) is CoroutineType else self.response(data)
+        if type(data) is not CoroutineType:
+            return self.response(data)
+        self.note_wait()
+        return self._awaited(data)
 
     async def _awaited(self, data: Awaitable[dict[str, Any]]) -> ExecutionResult:
         try:
             return self.response(await data)
         except GraphQLError as error:
             return self.failure(error)
+        finally:
+            self.end_wait()
 
     def failure(self, error: GraphQLError) -> ExecutionResult:
         """Return the result of an execution that an error has made a null of."""

@@ -1,0 +1,86 @@
+"""What counts the awaited fields of one user or address, by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+from channels_graphql_ws.concurrency import fairness
+from channels_graphql_ws.execution import crowds
+from support import tick
+
+
+def full() -> crowds.Waiting:
+    """Await as much as may be."""
+    waiting = crowds.begin_to_wait()
+    assert waiting is not None
+    waiting.count(crowds.MOST_AWAITED)
+    assert len(crowds.full_crowds) == 1
+    return waiting
+
+
+def expect_room(has_room: bool) -> Any:
+    room = crowds.room_in_crowd()
+    assert (room is None) is has_room
+    return room
+
+
+async def test_it_is_counted_until_it_is_over_and_once() -> None:
+    fairness.own()
+    waiting = full()
+    room = asyncio.ensure_future(expect_room(has_room=False))
+    await tick()
+    waiting.end()
+    waiting.end()
+    waiting.count(crowds.MOST_AWAITED)
+    expect_room(has_room=True)
+    await room
+
+
+async def test_there_is_room_when_all_is_little_enough() -> None:
+    fairness.own()
+    first, second = full(), full()
+    first.end()
+    expect_room(has_room=False).close()
+    second.end()
+    expect_room(has_room=True)
+
+
+async def test_what_was_forgotten_is_not_counted() -> None:
+    fairness.own()
+    waiting = full()
+    room = asyncio.ensure_future(expect_room(has_room=False))
+    await tick()
+    del waiting
+    await room
+    expect_room(has_room=True)
+
+
+async def test_there_is_room_for_one_who_has_awaited_nothing() -> None:
+    fairness.own()
+    waiting = full()
+    fairness.own()
+    expect_room(has_room=True)
+    waiting.end()
+
+
+async def test_nothing_is_counted_of_whom_nobody_knows() -> None:
+    assert crowds.begin_to_wait() is None
+    expect_room(has_room=True)
+
+
+async def test_nothing_is_counted_in_a_thread() -> None:
+    fairness.own()
+    assert await asyncio.to_thread(crowds.begin_to_wait) is None
+
+
+def test_an_event_loop_that_is_closed_takes_it_along() -> None:
+    async def begin() -> crowds.Waiting:
+        fairness.own()
+        return full()
+
+    waiting = asyncio.run(begin())
+    del waiting
+    gc.collect()
+    assert crowds.full_crowds == set()
