@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from asyncio import Future
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import inf
 from time import monotonic
@@ -140,10 +141,19 @@ class Meter:
         if self.awaited > FEW:
             self._paced().wait(self.awaited)
 
+    def leave_behind(self, tasks: Iterable[Future[Any]]) -> None:
+        """Count what goes on beside an error that has made a null of all of it, until it is over.
+
+        It is not cancelled: others may wait for the same, as for the future of a data loader.
+        """
+        pace = self._paced()
+        pace.left_behind += [task for task in tasks if not task.done()]
+        pace.wait(self.awaited)
+
     def end_wait(self) -> None:
-        """Count it no more: nothing of it is awaited."""
-        if self._pace is not None and self._pace.waits is not None:
-            self._pace.waits.end()
+        """Count no more of what was awaited than was left behind."""
+        if self._pace is not None:
+            self._pace.end_wait()
 
     def look(self) -> None:
         """Look at what was executed so far, and at the clock."""
@@ -226,10 +236,20 @@ class _Pace(Execution):
         is_exceeded: whether there were too many.
         until: when the event loop is to breathe, by `time.monotonic`.
         marked: how many fields were executed when something heavy was completed.
+        left_behind: tasks that nobody waits for any more.
         waits: counts what is awaited, if that is much.
     """
 
-    __slots__ = ("_looked", "errors", "fields", "is_exceeded", "marked", "until", "waits")
+    __slots__ = (
+        "_looked",
+        "errors",
+        "fields",
+        "is_exceeded",
+        "left_behind",
+        "marked",
+        "until",
+        "waits",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -237,6 +257,7 @@ class _Pace(Execution):
         self.fields = FIRST_LOOK
         self.is_exceeded = False
         self.marked = 0
+        self.left_behind: list[Future[Any]] = []
         self.waits: Waiting | None = None
         self._looked = monotonic()
         self.until = self._looked + WINDOW
@@ -247,6 +268,15 @@ class _Pace(Execution):
             self.waits = begin_to_wait()
         if self.waits is not None:
             self.waits.count(awaited)
+
+    def end_wait(self) -> None:
+        """Count no more of what is awaited than is left."""
+        left = [task for task in self.left_behind if not task.done()]
+        self.left_behind.clear()
+        if self.waits is not None and left:
+            self.waits.end_after(left)
+        elif self.waits is not None:
+            self.waits.end()
 
     def is_due(self) -> bool:
         """Look at the clock: return whether others have waited long enough."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from channels_graphql_ws.concurrency.fairness import known_owner, sharer
@@ -58,11 +58,11 @@ _crowds: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Hashab
 class Waiting:
     """The fields that one execution awaits, counted until it is over or forgotten."""
 
-    __slots__ = ("_crowd", "_fields", "_loop")
+    __slots__ = ("_crowd", "_fields", "_left", "_loop")
 
     def __init__(self, crowd: _Crowd, loop: asyncio.AbstractEventLoop) -> None:
         self._crowd: _Crowd | None = crowd
-        self._fields = 0
+        self._fields = self._left = 0
         self._loop = loop
 
     def count(self, fields: int) -> None:
@@ -76,6 +76,17 @@ class Waiting:
         crowd, self._crowd = self._crowd, None
         if crowd is not None:
             crowd.remove(self._fields, self._loop)
+
+    def end_after(self, tasks: Collection[asyncio.Future[Any]]) -> None:
+        """Count it no more when all of these are over."""
+        self._left = len(tasks)
+        for task in tasks:
+            task.add_done_callback(self._one_over)
+
+    def _one_over(self, _: object) -> None:
+        self._left -= 1
+        if not self._left:
+            self.end()
 
     def __del__(self) -> None:
         # It has never begun to wait, or nobody waits for it any more. Perhaps in a thread.

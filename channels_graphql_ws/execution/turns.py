@@ -12,7 +12,7 @@ from asyncio import (
     wait,
 )
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 from channels_graphql_ws.execution.breathing import breathe
@@ -61,8 +61,23 @@ async def in_turns(
     except CancelledError:
         await drop(awaitables[begun:], meter, tuple(tasks))
         raise
-    values += await gather(*tasks)
+    values += await together(tasks, meter)
     return values
+
+
+async def together(awaitables: Iterable[Awaitable[Any]], meter: Meter) -> list[Any]:
+    """Await all at once, as `gather` does; if one fails, the others still count.
+
+    Args:
+        awaitables: what to await.
+        meter: of the execution.
+    """
+    tasks = [ensure_future(each) for each in awaitables]
+    try:
+        return await gather(*tasks)
+    except Exception:
+        meter.leave_behind(tasks)
+        raise
 
 
 def _has_value(task: Future[Any]) -> bool:

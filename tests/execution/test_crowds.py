@@ -57,6 +57,21 @@ async def test_what_was_forgotten_is_not_counted() -> None:
     expect_room(has_room=True)
 
 
+async def test_what_nobody_waits_for_any_more_counts_until_all_of_it_is_over() -> None:
+    fairness.own()
+    waiting = full()
+    gates = [asyncio.Event(), asyncio.Event()]
+    tasks = [asyncio.create_task(gate.wait()) for gate in gates]
+    waiting.end_after(tasks)
+    del waiting
+    for gate, task in zip(gates, tasks, strict=True):
+        expect_room(has_room=False).close()
+        gate.set()
+        await task
+    await tick()
+    expect_room(has_room=True)
+
+
 async def test_there_is_room_for_one_who_has_awaited_nothing() -> None:
     fairness.own()
     waiting = full()

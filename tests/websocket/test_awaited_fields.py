@@ -13,9 +13,10 @@ import pytest
 from asgi_socket import AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
 from channels_graphql_ws.execution import crowds
+from channels_graphql_ws.execution.compiler import awaiting as turns
 from support import tick, wait_until
 
-pytestmark = pytest.mark.usefixtures("executor")
+BOTH = pytest.mark.usefixtures("executor")
 
 PUBLIC, OTHER = "8.8.8.8", "8.8.4.4"
 
@@ -29,7 +30,12 @@ gates: dict[str, asyncio.Event] = {}
 
 
 class Item(graphene.ObjectType):
+    fails = graphene.NonNull(graphene.Int)
     slow = graphene.Int(by=graphene.String(required=True))
+
+    @staticmethod
+    async def resolve_fails(root: Any, info: Any) -> int:
+        raise ValueError("no")
 
     @staticmethod
     async def resolve_slow(root: Any, info: Any, by: str) -> int:
@@ -128,9 +134,9 @@ async def _two_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Any:
     assert not any(crowds._crowds.values())
 
 
-async def connect(address: str | None = PUBLIC) -> AsgiSocket:
+async def connect(address: str | None = PUBLIC, **options: Any) -> AsgiSocket:
     client = None if address is None else (address, 1)
-    socket = AsgiSocket(Consumer.as_asgi(), scope={"client": client})
+    socket = AsgiSocket(Consumer.as_asgi(**options), scope={"client": client})
     await socket.acknowledged()
     return socket
 
@@ -173,6 +179,7 @@ def results(socket: AsgiSocket, id: object) -> list[Any]:
     return [each["data"] for each in socket.results(str(id)) if each and each["data"]]
 
 
+@BOTH
 @pytest.mark.parametrize("field", ["item", "items", "generated", "onFirst", "onSharedFirst"])
 async def test_what_a_client_begins_itself_waits(field: str) -> None:
     socket = await connect()
@@ -181,6 +188,7 @@ async def test_what_a_client_begins_itself_waits(field: str) -> None:
     await socket.drop()
 
 
+@BOTH
 @pytest.mark.parametrize("cls", [OnItem, OnShared])
 async def test_events_of_many_subscriptions_wait(cls: type[OnItem]) -> None:
     socket = await connect()
@@ -191,6 +199,7 @@ async def test_events_of_many_subscriptions_wait(cls: type[OnItem]) -> None:
     await socket.drop()
 
 
+@BOTH
 async def test_of_a_client_without_an_address_those_of_its_connection_count() -> None:
     socket = await connect(None)
     begin(socket, "item")
@@ -198,6 +207,7 @@ async def test_of_a_client_without_an_address_those_of_its_connection_count() ->
     await socket.drop()
 
 
+@BOTH
 async def test_those_of_all_connections_of_an_address_count_and_those_of_others_do_not() -> None:
     first, second, stranger = await connect(), await connect(), await connect(OTHER)
     for socket in (first, second):
@@ -214,6 +224,7 @@ async def test_those_of_all_connections_of_an_address_count_and_those_of_others_
         await socket.drop()
 
 
+@BOTH
 async def test_what_somebody_shares_with_others_does_not_wait_for_it_alone() -> None:
     socket, stranger = await connect(), await connect(OTHER)
     for each in (socket, stranger):
@@ -231,6 +242,7 @@ async def test_what_somebody_shares_with_others_does_not_wait_for_it_alone() -> 
         await each.drop()
 
 
+@BOTH
 @pytest.mark.parametrize("cls", [OnItem, OnShared])
 async def test_who_is_stopped_while_it_waits_keeps_nobody_waiting(cls: type[OnItem]) -> None:
     socket = await connect()
@@ -246,6 +258,7 @@ async def test_who_is_stopped_while_it_waits_keeps_nobody_waiting(cls: type[OnIt
     await socket.drop()
 
 
+@BOTH
 async def test_a_client_that_leaves_gives_back_what_it_awaits() -> None:
     socket = await connect()
     begin(socket, "item")
@@ -257,3 +270,26 @@ async def test_a_client_that_leaves_gives_back_what_it_awaits() -> None:
     begin(another, "item", number=1)
     await wait_until(lambda: results(another, 0))
     await another.drop()
+
+
+@pytest.mark.parametrize("field", ["item", "items", "many"])
+async def test_what_goes_on_beside_an_error_counts_until_it_is_over(
+    field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # More than begin together.
+    monkeypatch.setattr(turns, "OBJECTS_AT_ONCE", 1 if field == "many" else 1_000)
+    # graphql-core forgets what it awaits.
+    socket = await connect(compile_operations=True)
+    for id in range(5):
+        fields = " ".join(f'a{each}: slow(by: "one")' for each in range(FIELDS))
+        text = f"{{ {'items' if field == 'many' else field} {{ t{id}: fails {fields} }} }}"
+        socket.start(str(id), text)
+    await wait_until(lambda: socket.results("0") and socket.results("1"))
+    await tick(50)
+    assert awaited["one"] == 2 * FIELDS
+    assert not any(socket.results(str(id)) for id in (2, 3, 4))
+    gates["one"].set()
+    await wait_until(lambda: all(socket.results(str(id)) for id in range(5)))
+    for id in range(5):
+        assert [error["message"] for error in socket.results(str(id))[0]["errors"]] == ["no"]
+    await socket.drop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import gather, sleep
+from asyncio import sleep
 from collections.abc import Awaitable
 from functools import partial
 from inspect import iscoroutine
@@ -15,7 +15,7 @@ from graphql.pyutils import Path
 from channels_graphql_ws.execution.budget import Meter
 from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable
 from channels_graphql_ws.execution.heavy import marked
-from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, in_turns
+from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, in_turns, together
 
 Kinds: TypeAlias = set[type]
 """Classes of values that cannot be awaited, as far as an operation has met them."""
@@ -89,7 +89,7 @@ async def _at_once(run: Meter, awaitables: list[Any]) -> list[Any]:
     # Code in threads counts, too, and not exactly.
     step = ceil(OBJECTS_AT_ONCE / max(1, run.waiting))
     if len(awaitables) <= step:
-        return await gather(*awaitables)
+        return await together(awaitables, run)
     # All objects of a list do the same: a loader gets the keys of one field together.
     return await in_turns(awaitables, step, run, partial(sleep, 0))
 
@@ -109,7 +109,7 @@ async def gathered_items(run: Meter, results: list[Any], waiting: list[int], obj
         step = max(1, OBJECTS_AT_ONCE * len(waiting) // max(objects, len(waiting)))
         values = await in_turns(awaitables, step, run, run.give_way)
     else:
-        values = await gather(*awaitables)
+        values = await together(awaitables, run)
     for index, value in zip(waiting, values, strict=True):
         results[index] = value
     return marked(results)
