@@ -6,8 +6,8 @@
 
 Each message is sent to a process of its own, which is forked when everything is imported. Compared
 with a document of distinct scalar fields that is as long as the longest message, none may take
-more than 20 times the CPU time, 32 MiB of memory, or 64 KiB of the log. The exit code is 1 if one
-does.
+more than 20 times the CPU time, 32 MiB of memory, or 64 KiB of the log, nor hold the event loop
+for as long, at a time, as that document takes in all. The exit code is 1 if one does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -116,6 +116,18 @@ class Node(graphene.ObjectType):
         return _NUMBERS
 
     later = graphene.String()
+    awaited = graphene.Field(lambda: Node)
+    called = graphene.String()
+
+    @staticmethod
+    async def resolve_awaited(root: Any, info: Any) -> dict[str, Any]:
+        """Return the next one, as a data loader would."""
+        return {}
+
+    @staticmethod
+    def resolve_called(root: Any, info: Any) -> str:
+        """Return a text."""
+        return "called"
 
     @staticmethod
     async def resolve_later(root: Any, info: Any) -> str:
@@ -188,13 +200,23 @@ class Subscriptions(graphene.ObjectType):
 
 schema = graphene.Schema(query=Query, subscription=Subscriptions, types=_others)
 over_websocket = GraphqlWsConsumer.as_asgi(schema=schema)
+in_threads = GraphqlWsConsumer.as_asgi(schema=schema, resolve_sync_in_threads=True)
 over_http = GraphqlHttpConsumer.as_asgi(schema=schema, introspection=True, mask_errors=False)
 
 
 class Cost(NamedTuple):
-    """What a message has cost."""
+    """What a message has cost.
+
+    Attributes:
+        cpu: seconds of all threads.
+        held: of the event loop at a time, in which nobody else was served.
+        memory: bytes.
+        answer: bytes.
+        log: bytes.
+    """
 
     cpu: float
+    held: float
     memory: int
     answer: int
     log: int
@@ -205,11 +227,16 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class OverWebSocket:
-    """A text frame to a connection that is acknowledged, unless it is to be sent before."""
+    """A text frame to a connection that is acknowledged, unless it is to be sent before.
+
+    Attributes:
+        is_in_threads: synchronous resolvers are called there, as the router has it.
+    """
 
     text: str
     subprotocol: str = "graphql-transport-ws"
     is_early: bool = False
+    is_in_threads: bool = False
 
     @property
     def size(self) -> int:
@@ -234,7 +261,8 @@ class OverWebSocket:
             "headers": [(b"host", b"localhost")],
             "subprotocols": [self.subprotocol],
         }
-        task = asyncio.ensure_future(over_websocket(scope, incoming.get, answer))
+        application = in_threads if self.is_in_threads else over_websocket
+        task = asyncio.ensure_future(application(scope, incoming.get, answer))
         incoming.put_nowait({"type": "websocket.connect"})
         messages = [] if self.is_early else ['{"type": "connection_init"}']
         for text in [*messages, self.text]:
@@ -497,6 +525,14 @@ def hostile(size: int) -> dict[str, Message]:
         "execute: many awaited fields of objects": subscribe(
             "{nodes{nodes{nodes{" + numbered("a{n}:later ", 800) + "}}}}"
         ),
+        "execute: threads below awaited objects": replace(
+            subscribe("{nodes{nodes{nodes{" + numbered("a{n}:awaited{{called}} ", 190) + "}}}}"),
+            is_in_threads=True,
+        ),
+        "execute: threads below awaited lists": replace(
+            subscribe("{" + numbered("a{n}:many{{awaited{{called}}}} ", 25) + "}"),
+            is_in_threads=True,
+        ),
         "execute: a text under aliases": subscribe(
             "query($t:String){" + "".join(f"a{n}:echo(text:$t) " for n in range(500)) + "}",
             variables={"t": text},
@@ -534,7 +570,7 @@ def legacy(messages: dict[str, Message]) -> dict[str, Message]:
         is_operation = isinstance(message, OverWebSocket) and '"type":"subscribe"' in message.text
         if isinstance(message, OverWebSocket) and is_operation:
             text = message.text.replace('"type":"subscribe"', '"type":"start"', 1)
-            more[f"{name} (legacy)"] = OverWebSocket(text, "graphql-ws")
+            more[f"{name} (legacy)"] = replace(message, text=text, subprotocol="graphql-ws")
     return more
 
 
@@ -553,16 +589,42 @@ class LogSize(logging.Handler):
         self.size += len(self.format(record)) + 1
 
 
+class Held:
+    """Measures how long the event loop is kept from others at a time, in CPU time."""
+
+    longest = 0.0
+
+    async def measure(self) -> None:
+        """Come again and again, as others would."""
+        before = time.thread_time()
+        while True:
+            await asyncio.sleep(0.001)
+            now = time.thread_time()
+            self.longest = max(self.longest, now - before)
+            before = now
+
+
+async def sent(message: Message) -> tuple[int, float]:
+    """Send a message; return the bytes of the answer, and what `Held` has measured."""
+    held = Held()
+    measuring = asyncio.ensure_future(held.measure())
+    await asyncio.sleep(0)
+    try:
+        return await message.send(), held.longest
+    finally:
+        measuring.cancel()
+
+
 def measured(message: Message) -> Cost:
     """Return what a message costs this process."""
     log = LogSize()
     logging.getLogger().addHandler(log)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.process_time()
-    answer = asyncio.run(message.send())
+    answer, held = asyncio.run(sent(message))
     cpu = time.process_time() - started
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    return Cost(cpu, memory, answer, log.size)
+    return Cost(cpu, held, memory, answer, log.size)
 
 
 def measured_apart(message: Message) -> Cost | str:
@@ -597,6 +659,8 @@ def problems(cost: Cost | str, unit: Cost) -> list[str]:
     found = []
     if cost.cpu > MOST_TIMES * unit.cpu:
         found.append("too much CPU time")
+    if cost.held > unit.cpu:
+        found.append("keeps others waiting")
     if cost.memory > MOST_MEMORY:
         found.append("too much memory")
     if cost.log > MOST_LOG:
@@ -605,7 +669,8 @@ def problems(cost: Cost | str, unit: Cost) -> list[str]:
 
 
 HEADING = (
-    f"{'message':<50} {'bytes':>7} {'CPU ms':>9} {'times':>7} {'MiB':>7} {'answer':>11} {'log':>7}"
+    f"{'message':<50} {'bytes':>7} {'CPU ms':>9} {'times':>7} {'held ms':>8} {'MiB':>7} "
+    f"{'answer':>11} {'log':>7}"
 )
 
 
@@ -613,9 +678,10 @@ def row(name: str, size: int, cost: Cost | str, unit: Cost, found: Iterable[str]
     """Return a line of the table."""
     verdict = ", ".join(found) or "ok"
     if isinstance(cost, str):
-        return f"{name:<50} {size:>7,}                                           {verdict}"
+        return f"{name:<50} {size:>7,} {verdict:>52}"
     return (
         f"{name:<50} {size:>7,} {cost.cpu * 1000:>9,.1f} {cost.cpu / unit.cpu:>7.2f} "
+        f"{cost.held * 1000:>8,.1f} "
         f"{cost.memory / 2**20:>7.1f} {cost.answer:>11,} {cost.log:>7,}  {verdict}"
     )
 

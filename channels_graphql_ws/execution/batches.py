@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, KeysView, ValuesView
+from collections.abc import Callable, Generator, Iterable, KeysView, ValuesView
 from contextvars import Context, copy_context
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import partial
 from inspect import iscoroutine
 from itertools import chain, islice
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -34,101 +34,174 @@ which takes far longer in all than the handing over."""
 MOST_TAKEN: Final = 100_000
 """Items that are taken in a thread at most."""
 
-Outcome: TypeAlias = tuple[Any, BaseException | None]
-
-
-class _Call(NamedTuple):
-    """A call, and the futures that wait for it."""
-
-    call: Callable[[], Any]
-    context: Context
-    result: asyncio.Future[Any]
-
-
-_Result: TypeAlias = tuple[_Call, Outcome]
-
 
 async def in_batch(
     call: Callable[[], Any], owner: object, kind: object, workers: Workers = OPERATIONS
 ) -> Any:
     """Call in a thread, after other calls of the same kind that came just before.
 
+    See `BatchedCall`, whose arguments these are.
+    """
+    return await BatchedCall(call, owner, kind, workers)
+
+
+class BatchedCall:
+    """A call in a thread, together with others of the same kind that are awaited with it.
+
     The items of a list come so: a hundred calls are one trip to a thread, and a data loader
-    gets a hundred keys at once.
+    gets a hundred keys at once. It is awaited once, or not at all: there are thousands of them,
+    and none is more than an object before.
 
     Args:
-        call: what to call. An awaitable that it returns is awaited here.
+        call: what to call. An awaitable that it returns is awaited where this is.
         owner: the operation, or what only it has.
         kind: what is called; different kinds go to threads of their own.
         workers: where the threads come from.
     """
-    key = id(owner), id(kind), id(workers)
-    batch = _gathering.get(key)
-    if batch is None:
-        batch = _gathering[key] = _Batch(key, owner, kind, workers)
-    result = await batch.put(call)
-    # An `async def` behind a middleware has only been called there: it runs here.
-    return await result if is_awaitable(result) else result
+
+    __slots__ = ("_call", "_context", "_failure", "_named", "_result", "_value")
+
+    _context: Context
+    _result: asyncio.Future[Any] | None
+
+    def __init__(
+        self, call: Callable[[], Any], owner: object, kind: object, workers: Workers = OPERATIONS
+    ) -> None:
+        self._call = call
+        self._named = owner, kind, workers
+        self._value: Any = None
+        self._failure: BaseException | None = None
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Let the call begin, and wait for what it returns."""
+        loop = asyncio.get_running_loop()
+        self._context = copy_context()
+        self._result = result = loop.create_future()
+        batch = _batch_of(*self._named, loop)
+        batch.calls.append(self)
+        try:
+            value = yield from result
+        except asyncio.CancelledError:
+            if result.cancelled():
+                batch.leave()
+            elif result.exception() is None:
+                # It came just before.
+                _close(result.result())
+            raise
+        finally:
+            # An error knows this frame, and would be known by it: a cycle.
+            del result
+        # An `async def` behind a middleware has only been called there: it runs here.
+        return (yield from value.__await__()) if is_awaitable(value) else value
+
+    @property
+    def is_object(self) -> bool:
+        """Whether something may be selected of what the call has returned."""
+        return type(self._value) not in _VALUES
+
+    def copied_context(self) -> Context:
+        """Return a copy of the context variables of whoever awaits this, before it runs."""
+        return self._context.copy()
+
+    def run(self) -> None:
+        """Call, in a thread."""
+        if self._result is None or self._result.cancelled():
+            return
+        context = self._context
+        # Nobody needs it any more, while thousands of results wait to be handed over.
+        del self._context
+        try:
+            self._value = run_adopted(context, self._call)
+        except StopIteration as error:
+            self.fail(RuntimeError(f"{self._call!r} raised StopIteration: {error}"))
+        except BaseException as error:  # noqa: BLE001 (the caller that waits for it gets it)
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Raise an error where this is awaited."""
+        self._failure = error
+
+    def hand_over(self) -> bool:
+        """Let whoever awaits this go on; return whether there is somebody."""
+        result, value, failure = self._result, self._value, self._failure
+        self._result = self._value = self._failure = None
+        if result is None or result.done():
+            _close(value)
+            return False
+        if failure is None:
+            result.set_result(value)
+        else:
+            result.set_exception(failure)
+        return True
+
+    def cancel(self) -> None:
+        """Let whoever still awaits this be cancelled."""
+        if self._result is not None:
+            self._result.cancel()
+
+    def dispose(self) -> None:
+        """Drop what the call has returned."""
+        _close(self._value)
 
 
 class _Batch:
-    """Calls that go to one thread together, with those that are ready at the same time."""
+    """Calls that go to one thread together, with those that are ready at the same time.
 
-    def __init__(self, key: _Key, owner: object, kind: object, workers: Workers) -> None:
+    Attributes:
+        calls: those that have not begun.
+    """
+
+    def __init__(self, key: _Key, named: tuple[object, object, Workers]) -> None:
         self._key = key
         # Kept: their ids are not used again before this is over.
-        self._named = owner, kind
-        self._workers = workers
-        self._calls: list[_Call] = []
+        self._named = named
+        self.calls: list[BatchedCall] = []
         self._waiting = 0
         self._task: asyncio.Task[None] | None = None
-        # Behind the tasks that are ready now, each of which may have a call to add.
-        asyncio.get_running_loop().call_soon(self._start, context=Context())
 
-    def put(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Add a call."""
-        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._calls.append(_Call(call, copy_context(), result))
-        self._waiting += 1
-        result.add_done_callback(self._answered)
-        return result
-
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Begin. All have come that are ready at the same time."""
         del _gathering[self._key]
-        context = self._calls[0].context.copy()
+        self._waiting += len(self.calls)
+        context = self.calls[0].copied_context()
         self._task = asyncio.get_running_loop().create_task(self._run(), context=context)
         _running.add(self._task)
         self._task.add_done_callback(_running.discard)
 
-    def _answered(self, _: object) -> None:
+    def leave(self) -> None:
+        """Nobody waits for one of the calls any more."""
         self._waiting -= 1
         if self._waiting == 0 and self._task is not None:
             self._task.cancel()
 
     async def _run(self) -> None:
-        calls = self._calls
-        try:
-            await self._run_some(calls[:CALLS_AT_ONCE])
-            for begun in range(CALLS_AT_ONCE, len(calls), CALLS_AT_ONCE):
+        while True:
+            some = self.calls[:CALLS_AT_ONCE]
+            del self.calls[:CALLS_AT_ONCE]
+            try:
+                await self._run_some(some)
+                if not self.calls:
+                    return
                 await breathe()
-                await self._run_some(calls[begun : begun + CALLS_AT_ONCE])
-        except asyncio.CancelledError:
-            for call in calls:
-                call.result.cancel()
-            raise
+            except asyncio.CancelledError:
+                for call in chain(some, self.calls):
+                    call.cancel()
+                raise
 
-    async def _run_some(self, calls: list[_Call]) -> None:
+    async def _run_some(self, calls: list[BatchedCall]) -> None:
         try:
-            outcomes: list[Outcome] = await in_thread(
-                partial(_call_all, calls), self._workers, dispose=_dispose
-            )
+            await in_thread(partial(_call_all, calls), self._named[2], dispose=_dispose)
         except Exception as error:  # noqa: BLE001 (no thread to be had, for example)
-            outcomes = [(None, error)] * len(calls)
-        first, *others = _parts(list(zip(calls, outcomes, strict=True)))
-        _hand_over(first)
+            for call in calls:
+                call.fail(error)
+        first, *others = _parts(calls)
+        self._hand_over(first)
         for part in others:
             await breathe()
-            _hand_over(part)
+            self._hand_over(part)
+
+    def _hand_over(self, calls: list[BatchedCall]) -> None:
+        self._waiting -= sum([call.hand_over() for call in calls])
 
 
 def is_at_hand(value: Any) -> bool:
@@ -151,51 +224,49 @@ def taken(values: Iterable[Any]) -> Iterable[Any]:
     return first if len(first) < MOST_TAKEN else chain(first, items)
 
 
-def _call_all(calls: list[_Call]) -> list[Outcome]:
-    return [_outcome(call) for call in calls]
+def _batch_of(
+    owner: object, kind: object, workers: Workers, loop: asyncio.AbstractEventLoop
+) -> _Batch:
+    """Return the batch of what comes now."""
+    key = id(owner), id(kind), id(workers)
+    batch = _gathering.get(key)
+    if batch is None:
+        batch = _gathering[key] = _Batch(key, (owner, kind, workers))
+        # Behind the tasks that are ready now, each of which may have a call to add.
+        loop.call_soon(batch.start, context=Context())
+    return batch
 
 
-def _outcome(call: _Call) -> Outcome:
-    if call.result.cancelled():
-        return None, None
-    try:
-        return run_adopted(call.context, call.call), None
-    except StopIteration as error:
-        return None, RuntimeError(f"{call.call!r} raised StopIteration: {error}")
-    except BaseException as error:  # noqa: BLE001 (the caller that waits for it gets it)
-        return None, error
+def _call_all(calls: list[BatchedCall]) -> list[BatchedCall]:
+    for call in calls:
+        call.run()
+    return calls
 
 
-def _parts(results: list[_Result]) -> list[list[_Result]]:
+def _parts(calls: list[BatchedCall]) -> list[list[BatchedCall]]:
     """Return what is handed over in one iteration of the event loop, and in the next ones.
 
     Objects go together: below them a data loader gets its keys in one call. So do awaitables,
     and at once: nobody is cancelled meanwhile, and leaves one that is never awaited.
     """
-    if len(results) <= FEW:
-        return [results]
-    objects: list[_Result] = []
-    values: list[_Result] = []
-    for result in results:
-        (values if type(result[1][0]) in _VALUES else objects).append(result)
+    if len(calls) <= FEW:
+        return [calls]
+    objects: list[BatchedCall] = []
+    values: list[BatchedCall] = []
+    for call in calls:
+        (objects if call.is_object else values).append(call)
     parts = [values[at : at + VALUES_AT_ONCE] for at in range(0, len(values), VALUES_AT_ONCE)]
     return [objects, *parts] if objects else parts
 
 
-def _hand_over(results: list[_Result]) -> None:
-    for call, (value, failure) in results:
-        if call.result.done():
-            _dispose([(value, None)])
-        elif failure is None:
-            call.result.set_result(value)
-        else:
-            call.result.set_exception(failure)
+def _close(value: Any) -> None:
+    if iscoroutine(value):
+        value.close()
 
 
-def _dispose(outcomes: list[Outcome] | None) -> None:
-    for value, _ in outcomes or ():
-        if iscoroutine(value):
-            value.close()
+def _dispose(calls: list[BatchedCall] | None) -> None:
+    for call in calls or ():
+        call.dispose()
 
 
 _VALUES: Final = {str, int, float, bool, type(None), Decimal, date, datetime, time, UUID}

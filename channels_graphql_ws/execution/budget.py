@@ -22,6 +22,7 @@ from channels_graphql_ws.execution.breathing import (
 from channels_graphql_ws.execution.crowds import FEW, Waiting, begin_to_wait
 from channels_graphql_ws.execution.heavy import HeavyResult
 from channels_graphql_ws.execution.limits import exceeded
+from channels_graphql_ws.execution.pending import Pending
 
 FIRST_LOOK: Final = 64
 """Fields after which an execution looks at the clock for the first time."""
@@ -112,12 +113,13 @@ class Meter:
     Objects and lists are empty from there on, and the result is replaced by an error.
     """
 
-    __slots__ = ("_pace", "awaited", "granted", "left", "limits", "waiting")
+    __slots__ = ("_pace", "_pending", "awaited", "granted", "left", "limits", "waiting")
 
     def __init__(self, limits: ExecutionLimits) -> None:
         self.limits = limits
         self.left = self.granted = limits.until_first_look
         self.waiting = self.awaited = 0
+        self._pending: Pending | None = None
         self._pace: _Pace | None = None
 
     @property
@@ -218,6 +220,13 @@ class Meter:
     def is_marked_since(self, executed: int) -> bool:
         """Return whether something heavy was completed after so many fields."""
         return self._pace is not None and self._pace.marked > executed
+
+    @property
+    def pending(self) -> Pending:
+        """What is awaited now."""
+        if self._pending is None:
+            self._pending = Pending()
+        return self._pending
 
     def _paced(self) -> _Pace:
         # Only long executions have one.

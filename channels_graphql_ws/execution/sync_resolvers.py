@@ -20,8 +20,8 @@ from graphql.pyutils import is_iterable
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.concurrency.placement import Placement, on_event_loop
-from channels_graphql_ws.concurrency.threads import EVENTS, OPERATIONS, Workers, runs_on_loop
-from channels_graphql_ws.execution.batches import in_batch, is_at_hand, taken
+from channels_graphql_ws.concurrency.threads import EVENTS, runs_on_loop
+from channels_graphql_ws.execution.batches import BatchedCall, in_batch, is_at_hand, taken
 
 _READERS: Final = (attr_resolver, dict_resolver, dict_or_attr_resolver)
 
@@ -121,29 +121,23 @@ class Hop:
         return iterated(value, info) if is_awaitable(value) else value
 
     def call(self, root: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
-        """Resolve; return a coroutine on the event loop if that takes a thread."""
+        """Resolve; return what can be awaited on the event loop if that takes a thread."""
         if not on_event_loop() or (self.reads and _is_there(self.resolve, root)):
             return self.resolve(root, info, **arguments)
-        call = partial(self.resolve, root, info, **arguments)
         placement = self._placement
         if placement is None or info.operation.operation is not _SUBSCRIPTION:
-            return self._in_thread(call, info)
+            call = partial(_evaluated, info, self.resolve, root, info, **arguments)
+            return BatchedCall(call, info.variable_values, self)
+        call = partial(self.resolve, root, info, **arguments)
         if placement.on_loop:
             result, is_done = placement.tried(call)
             if is_done:
                 return result
-        return self._in_thread(partial(placement.watched, call), info, EVENTS)
+        call = partial(_evaluated, info, placement.watched, call)
+        return BatchedCall(call, info.variable_values, self, EVENTS)
 
     async def _resolved(self, root: Any, info: GraphQLResolveInfo, arguments: Any) -> Any:
         return await iterated(self.resolve(root, info, **arguments), info)
-
-    async def _in_thread(
-        self, call: Callable[[], Any], info: GraphQLResolveInfo, workers: Workers = OPERATIONS
-    ) -> Any:
-        def resolve() -> Any:
-            return evaluated(call(), info)
-
-        return await in_batch(resolve, info.variable_values, self, workers)
 
 
 async def iterated(awaitable: Any, info: GraphQLResolveInfo) -> Any:
@@ -169,6 +163,12 @@ def evaluated(value: Any, info: GraphQLResolveInfo) -> Any:
     if is_at_hand(value) or is_awaitable(value) or not _is_list(info.return_type):
         return value
     return taken(value) if is_iterable(value) else value
+
+
+def _evaluated(
+    info: GraphQLResolveInfo, resolve: Callable[..., Any], /, *args: Any, **arguments: Any
+) -> Any:
+    return evaluated(resolve(*args, **arguments), info)
 
 
 def _is_list(type_: Any) -> bool:

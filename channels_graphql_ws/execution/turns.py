@@ -61,8 +61,10 @@ async def in_turns(
     except CancelledError:
         await drop(awaitables[begun:], meter, tuple(tasks))
         raise
-    values += await together(tasks, meter)
-    return values
+    if all(map(_has_value, tasks)):
+        values.extend(task.result() for task in tasks)
+        return values
+    return values + await together(tasks, meter)
 
 
 async def together(awaitables: Iterable[Awaitable[Any]], meter: Meter) -> list[Any]:

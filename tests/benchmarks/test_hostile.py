@@ -5,7 +5,7 @@ from __future__ import annotations
 import hostile
 import pytest
 
-UNIT = hostile.Cost(cpu=0.1, memory=2**20, answer=100, log=0)
+UNIT = hostile.Cost(cpu=0.1, held=0.01, memory=2**20, answer=100, log=0)
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,7 @@ UNIT = hostile.Cost(cpu=0.1, memory=2**20, answer=100, log=0)
     [
         ({}, []),
         ({"cpu": 2.1}, ["too much CPU time"]),
+        ({"held": 0.11}, ["keeps others waiting"]),
         ({"memory": 41 * 2**20}, ["too much memory"]),
         ({"log": 70_000}, ["too long a log"]),
     ],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import inspect
 import itertools
 import threading
+import weakref
 from contextvars import ContextVar
 
 import pytest
@@ -203,3 +205,68 @@ async def test_nobody_waits_for_a_batch_that_was_cancelled():
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(result) for result in results} == {type(None), asyncio.CancelledError}
     assert len(came) <= batches.CALLS_AT_ONCE
+
+
+async def test_who_leaves_early_takes_no_result_away_from_others():
+    """The results come in parts; those of who has left are in each of them."""
+    came = []
+
+    async def one(number):
+        came.append(await in_batch(lambda: number, OWNER, came))
+
+    tasks = [asyncio.create_task(one(number)) for number in range(900)]
+    await tick()
+    for task in tasks[::2]:
+        task.cancel()
+    await wait_until(lambda: came)
+    # All but the last of those that are left.
+    for task in tasks[1:-1]:
+        task.cancel()
+    await tasks[-1]
+    assert came[-1] == 899
+
+
+@pytest.mark.parametrize("failure", [None, ValueError("late")])
+async def test_who_is_cancelled_when_the_result_is_there_leaves_nothing(failure):
+    given = []
+
+    def call():
+        given.append(nothing_to_await())
+        if failure is not None:
+            given[0].close()
+            raise failure
+        return given[0]
+
+    async def first():
+        await in_batch(here, OWNER, call)
+        second.cancel()
+
+    running = asyncio.create_task(first())
+    second = asyncio.create_task(in_batch(call, OWNER, call))
+    await asyncio.wait([running, second])
+    assert second.cancelled()
+    assert inspect.getcoroutinestate(given[0]) == inspect.CORO_CLOSED
+
+
+async def test_what_was_raised_is_not_kept():
+    gc.collect()
+    gc.disable()
+
+    def call():
+        raise KeptError
+
+    async def one():
+        try:
+            await in_batch(call, OWNER, call)
+        except KeptError as error:
+            return weakref.ref(error)
+
+    try:
+        errors = [await one(), *await asyncio.gather(one(), one())]
+        await wait_until(lambda: not any(error() for error in errors))
+    finally:
+        gc.enable()
+
+
+class KeptError(Exception):
+    """Can be looked after."""

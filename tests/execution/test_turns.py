@@ -283,3 +283,15 @@ async def test_nothing_is_left_of_a_list_that_was_not_complete(fields, ticks):
 
 async def test_of_nothing_there_is_nothing_to_wait_for():
     assert await in_turns([], 2, Meter(NO_LIMITS), asyncio.Event().wait) == []
+
+
+async def test_an_error_is_raised():
+    turns = [promise(1), later_error(), promise(2)]
+    with pytest.raises(ValueError, match="Late"):
+        await in_turns(turns, 2, Meter(NO_LIMITS), tick)
+    assert happened.count("began") == 2
+
+
+async def later_error() -> None:
+    await tick()
+    raise ValueError("Late")

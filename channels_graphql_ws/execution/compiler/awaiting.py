@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import sleep
 from collections.abc import Awaitable
 from functools import partial
 from inspect import iscoroutine
@@ -74,8 +73,9 @@ async def gathered(
         path: of the object.
     """
     try:
-        if len(waiting) == 1 and path is not None and type(path.key) is int:
-            # An item of a list has a task, whose context variables nobody else sees.
+        if len(waiting) == 1 and path is not None and path.prev is not None:
+            # It has a task, or what it is in: nobody else sees the context variables. Between
+            # the fields of a mutation there is none.
             values = [await results[waiting[0]]]
         else:
             values = await _at_once(run, [results[key] for key in waiting])
@@ -91,7 +91,7 @@ async def _at_once(run: Meter, awaitables: list[Any]) -> list[Any]:
     if len(awaitables) <= step:
         return await together(awaitables, run)
     # All objects of a list do the same: a loader gets the keys of one field together.
-    return await in_turns(awaitables, step, run, partial(sleep, 0))
+    return await in_turns(awaitables, step, run, run.pending.room)
 
 
 async def gathered_items(run: Meter, results: list[Any], waiting: list[int], objects: int) -> Any:
@@ -107,12 +107,18 @@ async def gathered_items(run: Meter, results: list[Any], waiting: list[int], obj
     awaitables = [results[index] for index in waiting]
     if objects > OBJECTS_AT_ONCE or len(waiting) > OBJECTS_AT_ONCE:
         step = max(1, OBJECTS_AT_ONCE * len(waiting) // max(objects, len(waiting)))
-        values = await in_turns(awaitables, step, run, run.give_way)
+        values = await in_turns(awaitables, step, run, partial(_next_turn, run))
     else:
         values = await together(awaitables, run)
     for index, value in zip(waiting, values, strict=True):
         results[index] = value
     return marked(results)
+
+
+async def _next_turn(run: Meter) -> None:
+    await run.give_way()
+    if run.pending.is_full:
+        await run.pending.room()
 
 
 async def one_by_one(

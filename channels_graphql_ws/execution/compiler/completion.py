@@ -482,8 +482,13 @@ class _Items:
     async def _complete_awaited(self, item: Any, run: Execution, path: Path, info: Any) -> Any:
         if run.left < 0 and run.is_exceeded:
             return not_awaited(item)
+        pending = run.pending
+        pending.count += 1
         try:
-            item = await item
+            try:
+                item = await item
+            finally:
+                pending.done()
             if item is None:
                 self._count_null(run)
             try:

@@ -220,8 +220,13 @@ class Field:
     async def _complete_awaited(self, value: Any, run: Execution, path: Path, info: Any) -> Any:
         if run.left < 0 and run.is_exceeded:
             return not_awaited(value)
+        pending = run.pending
+        pending.count += 1
         try:
-            value = await value
+            try:
+                value = await value
+            finally:
+                pending.done()
             try:
                 data = self._complete(run, value, path, info)
             except Exception as error:

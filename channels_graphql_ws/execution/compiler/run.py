@@ -89,7 +89,7 @@ class Execution(Meter):
     def __init__(self, bound: BoundOperation, root_value: Any) -> None:
         self.left = self.granted = bound.limits.until_first_look
         self.waiting = self.awaited = 0
-        self._pace = None
+        self._pending = self._pace = None
         self.bound = bound
         self.root_value = root_value
         self._collected: Any = None
