@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
@@ -196,7 +196,7 @@ class FairQueue:
         self._free = places
         self._share = share
         self._taken: dict[object, int] = {}
-        self._waiting: OrderedDict[object, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting: OrderedDict[object, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
 
     async def enter(self, owner: object) -> Place:
         """Wait for a place, and take it."""
@@ -205,7 +205,7 @@ class FairQueue:
             self._take(owner)
             return Place(self, owner)
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(owner, deque()).append(granted)
+        self._waiting.setdefault(owner, OrderedDict())[granted] = None
         try:
             await granted
         except asyncio.CancelledError:
@@ -248,7 +248,7 @@ class FairQueue:
     def _next_of(self, owner: object) -> asyncio.Future[None]:
         """Take out what waits first, and let other owners be next."""
         waiting = self._waiting[owner]
-        granted = waiting.popleft()
+        granted, _ = waiting.popitem(last=False)
         if waiting:
             self._waiting.move_to_end(owner)
         else:
@@ -267,9 +267,9 @@ class FairQueue:
         return (each for each in self._waiting if self._has_less_than_its_share(each))
 
     def _forget(self, owner: object, granted: asyncio.Future[None]) -> None:
-        waiting = self._waiting.get(owner, ())
-        if waiting and granted in waiting:
-            waiting.remove(granted)
+        waiting = self._waiting.get(owner)
+        if waiting is not None and granted in waiting:
+            del waiting[granted]
             if not waiting:
                 del self._waiting[owner]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from asyncio import Future
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from itertools import islice
 from math import inf
 from time import monotonic
@@ -19,7 +19,7 @@ from channels_graphql_ws.execution.breathing import (
     is_on_event_loop,
     note_pause,
 )
-from channels_graphql_ws.execution.crowds import FEW, Waiting, begin_to_wait
+from channels_graphql_ws.execution.crowds import FEW, Waiting, begin_to_wait, full_crowds
 from channels_graphql_ws.execution.heavy import HeavyResult
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.pending import Pending
@@ -44,6 +44,9 @@ its fields count."""
 FIELDS_FOR_A_WAIT: Final = 3
 """Fields that one counts as more if it has to be awaited: its task takes so much more time, and
 memory until all that began with it is there."""
+
+AWAITED_UNTIL_A_COUNT: Final = 64
+"""Awaited fields after which they are counted for their user or address."""
 
 HEAVY: Final = 128
 """Fields from which on a part of a result is encoded by itself, see `encoding`."""
@@ -136,7 +139,14 @@ class Meter:
     def take_wait(self) -> None:
         """Count a field or an item that has to be awaited."""
         self.awaited += 1
+        if not self.awaited % AWAITED_UNTIL_A_COUNT:
+            self.note_wait()
         self.take(FIELDS_FOR_A_WAIT)
+
+    def room(self) -> Awaitable[None] | None:
+        """Return something to wait for before a part goes on, where `full_crowds` is not empty."""
+        pace = self._pace
+        return None if pace is None or pace.waits is None else pace.waits.room()
 
     def note_wait(self) -> None:
         """Count what had to be awaited so far for its user or address, until `end_wait`."""
@@ -185,6 +195,9 @@ class Meter:
     async def pause(self) -> None:
         """Let the event loop go on to others."""
         pace = self._paced()
+        self.note_wait()
+        if full_crowds and (room := self.room()) is not None:
+            await room
         pace.until = await breathe(pace)
         if not pace.is_exceeded:
             self.granted -= self.left
@@ -272,7 +285,9 @@ class _Pace(Execution):
         self.until = self._looked + WINDOW
 
     def wait(self, awaited: int) -> None:
-        """Count what is awaited."""
+        """Count what is awaited, if others may have to wait for it."""
+        if not is_on_event_loop():
+            return
         if self.waits is None:
             self.waits = begin_to_wait()
         if self.waits is not None:

@@ -1,8 +1,9 @@
-"""What executions await: how much one user or address may, before no more of its own begin."""
+"""What executions await: how much one user or address may, before no more of it begins."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Hashable
 from contextvars import ContextVar
 from typing import Any, Final
@@ -15,36 +16,113 @@ FEW: Final = 16
 """Awaited fields of an execution that are not counted."""
 
 MOST_AWAITED: Final = 25_000
-"""Fields that the executions of one user or address await together when no more of them begin.
-The last one may add as many again; each takes about two kilobytes."""
+"""Fields that the executions of one user or address await together when no more of them begin,
+and only the oldest goes on, which may add as many again. Each takes about a kilobyte."""
+
+PARTS_AT_ONCE: Final = 16
+"""Parts of one execution that go on in one iteration of the event loop when there is room."""
+
+
+class _Member:
+    """One execution.
+
+    Attributes:
+        fields: how many it has awaited.
+        parts: its parts that wait for room.
+    """
+
+    __slots__ = ("fields", "parts")
+
+    def __init__(self) -> None:
+        self.fields = 0
+        self.parts: OrderedDict[asyncio.Future[None], None] = OrderedDict()
 
 
 class _Crowd(Turnstile):
-    """The executions of one user or address that wait."""
+    """The executions of one user or address that await something, the oldest first.
 
-    __slots__ = ("__weakref__", "fields")
+    The oldest goes on in any case: what it awaits comes from the user's code, which needs none
+    of the others.
+    """
+
+    __slots__ = ("__weakref__", "_is_waking", "_members", "_parts", "fields")
 
     def __init__(self) -> None:
         super().__init__()
         self.fields = 0
+        self._members: OrderedDict[_Member, None] = OrderedDict()
+        self._parts = 0
+        self._is_waking = False
 
     @property
     def is_full(self) -> bool:
         """Whether no more should begin."""
         return self.fields >= MOST_AWAITED
 
-    def add(self, fields: int) -> None:
-        """Count fields."""
+    def add(self, member: _Member, fields: int) -> None:
+        """Count what a member awaits more."""
+        self._members.setdefault(member)
+        member.fields += fields
         self.fields += fields
         if self.is_full:
             full_crowds.add(self)
 
-    def remove(self, fields: int, loop: asyncio.AbstractEventLoop) -> None:
-        """Count them no more."""
-        self.fields -= fields
+    def remove(self, member: _Member, loop: asyncio.AbstractEventLoop) -> None:
+        """Count a member no more; nothing of it has to wait."""
+        self._members.pop(member, None)
+        self.fields -= member.fields
+        while member.parts:
+            self._let_go(member)
         if not self.is_full:
             full_crowds.discard(self)
-            self.let_in(loop)
+        self._wake(loop)
+
+    def keeps_waiting(self, member: _Member) -> bool:
+        """Return whether a member has to wait for others."""
+        return self.is_full and next(iter(self._members)) is not member
+
+    async def part_has_room(self, member: _Member) -> None:
+        """Wait until a part of a member may go on."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        member.parts[future] = None
+        self._parts += 1
+        try:
+            await future
+        finally:
+            # Not the one that has given up in the iteration in which it was let go.
+            if future in member.parts:
+                del member.parts[future]
+                self._parts -= 1
+
+    def _let_go(self, member: _Member) -> None:
+        future, _ = member.parts.popitem(last=False)
+        self._parts -= 1
+        if not future.done():
+            future.set_result(None)
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._is_waking and (self._parts or self._coming):
+            self._is_waking = True
+            loop.call_soon(self._wake_next, loop)
+
+    def _wake_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_waking = self._wake_parts() or (not self.is_full and self._let_one_in())
+        if self._is_waking:
+            # What was woken runs in the next iteration, before this function does.
+            loop.call_soon(loop.call_soon, self._wake_next, loop)
+
+    def _wake_parts(self) -> bool:
+        """Let some parts go on of the oldest that waits, if it may; return whether it does."""
+        if not self._parts:
+            return False
+        for member in self._members:
+            if member.parts:
+                for _ in range(min(PARTS_AT_ONCE, len(member.parts))):
+                    self._let_go(member)
+                return True
+            if self.is_full:
+                break
+        return False
 
 
 full_crowds: Final[set[_Crowd]] = set()
@@ -58,24 +136,31 @@ _crowds: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Hashab
 class Waiting:
     """The fields that one execution awaits, counted until it is over or forgotten."""
 
-    __slots__ = ("_crowd", "_fields", "_left", "_loop")
+    __slots__ = ("_crowd", "_left", "_loop", "_member")
 
     def __init__(self, crowd: _Crowd, loop: asyncio.AbstractEventLoop) -> None:
         self._crowd: _Crowd | None = crowd
-        self._fields = self._left = 0
+        self._member = _Member()
+        self._left = 0
         self._loop = loop
 
     def count(self, fields: int) -> None:
         """Count what it has awaited so far."""
         if self._crowd is not None:
-            more, self._fields = fields - self._fields, fields
-            self._crowd.add(more)
+            self._crowd.add(self._member, fields - self._member.fields)
+
+    def room(self) -> Awaitable[None] | None:
+        """Return something to wait for before a part of it goes on."""
+        crowd, member = self._crowd, self._member
+        if crowd is None or not crowd.keeps_waiting(member):
+            return None
+        return crowd.part_has_room(member)
 
     def end(self) -> None:
         """Count it no more; harmless when repeated."""
         crowd, self._crowd = self._crowd, None
         if crowd is not None:
-            crowd.remove(self._fields, self._loop)
+            crowd.remove(self._member, self._loop)
 
     def end_after(self, tasks: Collection[asyncio.Future[Any]]) -> None:
         """Count it no more when all of these are over."""
@@ -92,7 +177,7 @@ class Waiting:
         # It has never begun to wait, or nobody waits for it any more. Perhaps in a thread.
         if self._crowd is not None:
             try:
-                self._loop.call_soon_threadsafe(self._crowd.remove, self._fields, self._loop)
+                self._loop.call_soon_threadsafe(self._crowd.remove, self._member, self._loop)
             except RuntimeError:  # The event loop is closed.
                 full_crowds.discard(self._crowd)
 
@@ -123,13 +208,10 @@ def current_key() -> Hashable:
 
 def begin_to_wait() -> Waiting | None:
     """Return what counts an execution that has to wait for something, if anything does."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return None  # In a thread nobody has to wait.
     key = current_key()
     if key is None:
         return None
+    loop = asyncio.get_running_loop()
     crowds = _crowds.get(loop)
     if crowds is None:
         crowds = _crowds[loop] = WeakValueDictionary()

@@ -15,6 +15,7 @@ from graphql import (
     FieldNode,
     GraphQLError,
     MiddlewareManager,
+    Undefined,
     get_named_type,
     get_nullable_type,
     is_abstract_type,
@@ -34,8 +35,9 @@ from channels_graphql_ws.execution.budget import (
     some_of,
 )
 from channels_graphql_ws.execution.compiler.arguments import written_out
-from channels_graphql_ws.execution.compiler.awaiting import not_awaited
-from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList, HeavyResult, marked
+from channels_graphql_ws.execution.compiler.awaiting import gathered, not_awaited
+from channels_graphql_ws.execution.crowds import full_crowds
+from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList, HeavyResult
 from channels_graphql_ws.execution.large_variables import TakesCoerced
 from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, drop, in_turns
 from channels_graphql_ws.execution.unfit import unfit_if_of_library
@@ -83,10 +85,19 @@ class MeteredContext(TakesCoerced):
         self.meter.take(self._size(fields))
         if self.meter.left < 0 and self.meter.is_exceeded:
             return {}
-        data: Any = super().execute_fields(parent_type, source_value, path, fields)
-        if type(data) is not dict:
-            return _marked_later(data)
-        return HeavyDict(data) if self.meter.is_heavy(before) else data
+        results: dict[str, Any] = {}
+        waiting: list[str] = []
+        for key, nodes in fields.items():
+            field_path = Path(path, key, parent_type.name)
+            value = self.execute_field(parent_type, source_value, nodes, field_path)
+            if value is not Undefined:
+                results[key] = value
+                if self.is_awaitable(value):
+                    waiting.append(key)
+        if waiting:
+            self.meter.waiting += 1
+            return gathered(self.meter, results, waiting, path)
+        return HeavyDict(results) if self.meter.is_heavy(before) else results
 
     def execute_fields_serially(
         self, parent_type: Any, source_value: Any, path: Any, fields: Any
@@ -213,8 +224,20 @@ class _CountingWaits(MiddlewareManager):
 
     def _call(self, resolve: Any, *args: Any, **kwargs: Any) -> Any:
         value = resolve(*args, **kwargs)
-        if is_awaitable(value):
-            self._meter.take_wait()
+        if not is_awaitable(value):
+            return value
+        self._meter.take_wait()
+        return self._awaited(value)
+
+    async def _awaited(self, value: Awaitable[Any]) -> Any:
+        pending = self._meter.pending
+        pending.count += 1
+        try:
+            value = await value
+        finally:
+            pending.done()
+        if full_crowds and (room := self._meter.room()) is not None:
+            await room
         return value
 
 
@@ -224,11 +247,6 @@ async def _checked_later(data: Awaitable[Any]) -> Any:
     except GraphQLError as error:
         unfit_if_of_library(error)
         raise
-
-
-async def _marked_later(data: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-    results: dict[str, Any] = marked(await data)
-    return results
 
 
 class _ShiftedPath:

@@ -6,9 +6,8 @@ What is small is bounded for each connection, and never looked at here.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -178,7 +177,7 @@ class Unsent:
         self.size = 0
         self.asks: Callable[[], None] | None = None
         self._is_closed = False
-        self._waiting: deque[asyncio.Future[None]] | None = None
+        self._waiting: OrderedDict[asyncio.Future[None], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._scope = scope
         self._user: Hashable = _NOT_TOLD
@@ -271,29 +270,25 @@ class Unsent:
         is_first = True
         while self.is_full:
             if self._waiting is None:
-                self._waiting = deque()
-            future = loop.create_future()
+                self._waiting = OrderedDict()
+            waiting, future = self._waiting, loop.create_future()
+            waiting[future] = None
             # Another one was faster: it stays in front of those that came behind it.
-            (self._waiting.append if is_first else self._waiting.appendleft)(future)
+            waiting.move_to_end(future, last=is_first)
             is_first = False
             self.ledger.join(self)
             try:
                 await future
             finally:
-                self._forget(future)
-
-    def _forget(self, future: asyncio.Future[None]) -> None:
-        """Leave nothing of who has given up: there may be any number of them."""
-        waiting = self._waiting or deque()
-        with suppress(ValueError):
-            waiting.remove(future)
-        if not waiting:
-            self.ledger.stop_waiting(self)
+                # Who gives up leaves nothing behind: there may be any number of them.
+                waiting.pop(future, None)
+                if not waiting:
+                    self.ledger.stop_waiting(self)
 
     def wake_next(self) -> bool:
         """Wake what waits first; return whether anything else may wait."""
         while self._waiting:
-            future = self._waiting.popleft()
+            future, _ = self._waiting.popitem(last=False)
             if not future.done():
                 future.set_result(None)
                 break

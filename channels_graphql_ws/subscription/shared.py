@@ -76,6 +76,10 @@ DELIVERIES_AT_ONCE: Final = 16
 """Clients that get a result in one run; see also `hub.RUNS_AT_ONCE`."""
 
 
+MOST_OWNERS: Final = 2
+"""Users or addresses of all members who may wait for each other: more do not, as one of them
+could keep all others waiting. Two may be one who has logged in, and has not."""
+
 DATA_FOR_TEXT: Final = 16
 """Bytes that data and errors take in memory for each byte of their text."""
 
@@ -208,6 +212,8 @@ class SharedSubscriber(Subscriber):
             self._current = HELD
         plan.variables.run(belong_to, partial(_owner_of, ref(self)))
         self._members: dict[SharedMember, None] = {}
+        self._owner: tuple[Hashable] | None = None
+        """Whose executions it counts as, while the members are the same."""
         self._is_over = False
         self._result: SharedResult | None = None
         self._waiting: Iterator[SharedMember] | None = None
@@ -225,26 +231,33 @@ class SharedSubscriber(Subscriber):
 
     @property
     def owner(self) -> Hashable:
-        """The user or address of all members; `None`: there are several, or nobody knows.
+        """The user or address of all members, or the two of them; `None` for more.
 
-        What one of them does must not keep the others waiting.
+        What one of many does must not keep the others waiting.
         """
-        first: Hashable = None
-        for member in self._members:
-            owner = member.owner
-            if owner is None or first not in (None, owner):
-                return None
-            first = owner
-        return first
+        if self._owner is None:
+            owners: set[Hashable] = set()
+            for member in self._members:
+                owners.add(member.owner)
+                if len(owners) > MOST_OWNERS:
+                    break
+            if len(owners) == 1:
+                self._owner = (owners.pop(),)
+            else:
+                is_known = len(owners) <= MOST_OWNERS and None not in owners
+                self._owner = (frozenset(owners) if is_known else None,)
+        return self._owner[0]
 
     def join(self, seat: SharedMember) -> None:
         """Take one more member; it gets what is broadcast from now on."""
         seat.since = self._hub.received
         self._members[seat] = None
+        self._owner = None
 
     def leave(self, seat: SharedMember) -> asyncio.Task[None] | None:
         """Remove a member; the last one takes over what is still under way."""
         self._members.pop(seat, None)
+        self._owner = None
         if self._members or self._ended:
             return None
         self._ended = self._ending = True

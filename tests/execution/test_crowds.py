@@ -8,6 +8,7 @@ from typing import Any
 
 from channels_graphql_ws.concurrency import fairness
 from channels_graphql_ws.execution import crowds
+from channels_graphql_ws.execution.budget import NO_LIMITS, Meter
 from support import tick
 
 
@@ -85,9 +86,60 @@ async def test_nothing_is_counted_of_whom_nobody_knows() -> None:
     expect_room(has_room=True)
 
 
-async def test_nothing_is_counted_in_a_thread() -> None:
+async def test_in_a_thread_it_is_counted_as_soon_as_somebody_waits_for_it() -> None:
     fairness.own()
-    assert await asyncio.to_thread(crowds.begin_to_wait) is None
+    meter = Meter(NO_LIMITS)
+
+    def resolve() -> None:
+        for _ in range(crowds.MOST_AWAITED):
+            meter.take_wait()
+
+    await asyncio.to_thread(resolve)
+    assert not crowds.full_crowds
+    meter.note_wait()
+    assert len(crowds.full_crowds) == 1
+    meter.end_wait()
+    expect_room(has_room=True)
+
+
+async def test_the_oldest_goes_on_and_the_others_behind_it_part_by_part() -> None:
+    fairness.own()
+    first, second = full(), full()
+    assert first.room() is None
+    went: list[int] = []
+
+    async def part(number: int) -> None:
+        room = second.room()
+        assert room is not None
+        await room
+        went.append(number)
+
+    numbers = range(2 * crowds.PARTS_AT_ONCE)
+    tasks = [asyncio.create_task(part(number)) for number in numbers]
+    await tick(3)
+    tasks[1].cancel()
+    assert went == []
+    first.end()
+    await tick(2)
+    assert 0 < len(went) <= crowds.PARTS_AT_ONCE
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert went == [number for number in numbers if number != 1]
+    assert second.room() is None
+    second.end()
+    assert second.room() is None
+
+
+async def test_parts_go_on_before_others_begin_and_at_the_latest_at_the_end() -> None:
+    fairness.own()
+    first, second = full(), full()
+    begins = asyncio.create_task(expect_room(has_room=False))
+    part = asyncio.ensure_future(second.room())  # type: ignore[arg-type]
+    await tick()
+    second.end()
+    await part
+    assert not begins.done()
+    first.end()
+    await begins
 
 
 def test_an_event_loop_that_is_closed_takes_it_along() -> None:

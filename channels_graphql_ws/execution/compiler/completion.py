@@ -50,6 +50,7 @@ from channels_graphql_ws.execution.compiler.graphql_core import (
 )
 from channels_graphql_ws.execution.compiler.run import Execution
 from channels_graphql_ws.execution.compiler.scalars import NEVER, range_of
+from channels_graphql_ws.execution.crowds import full_crowds
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList
 from channels_graphql_ws.execution.turns import drop
 from channels_graphql_ws.execution.unfit import unfit
@@ -489,6 +490,8 @@ class _Items:
                 item = await item
             finally:
                 pending.done()
+            if full_crowds and (room := run.room()) is not None:
+                await room
             if item is None:
                 self._count_null(run)
             try:

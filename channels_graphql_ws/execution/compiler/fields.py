@@ -37,6 +37,7 @@ from channels_graphql_ws.execution.compiler.completion import (
 from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable, make, wrapped
 from channels_graphql_ws.execution.compiler.run import BoundOperation, Execution
 from channels_graphql_ws.execution.compiler.scalars import range_of
+from channels_graphql_ws.execution.crowds import full_crowds
 from channels_graphql_ws.execution.sync_resolvers import Hops
 
 
@@ -227,6 +228,8 @@ class Field:
                 value = await value
             finally:
                 pending.done()
+            if full_crowds and (room := run.room()) is not None:
+                await room
             try:
                 data = self._complete(run, value, path, info)
             except Exception as error:
