@@ -91,6 +91,7 @@ async def test_a_process_whose_clients_cannot_join_groups_is_not_ready(
     faulty_channel_layer: FaultyChannelLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(membership, "JOIN_TIMEOUT", 0.05)
+    monkeypatch.setattr(membership, "CLOSE_TIMEOUT", 0.05)
     faulty_channel_layer.hold("group_add")
     assert await _told() == "error:1"
     assert await _asked(health.ready) == (503, UNJOINABLE)

@@ -17,6 +17,7 @@ from channels_graphql_ws.client import (
     GraphqlWsClient,
     GraphqlWsTransport,
     GraphqlWsTransportAiohttp,
+    session,
 )
 from http_peer import EVENTS
 from support import tick, wait_until
@@ -29,10 +30,12 @@ class SilentServer:
 
     Attributes:
         subscribed: how many subscriptions have come.
+        answers_close: whether it answers a close after all.
     """
 
     def __init__(self) -> None:
         self.subscribed = 0
+        self.answers_close = False
         self.url = ""
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
@@ -43,7 +46,10 @@ class SilentServer:
                 await socket.send_json({"type": "connection_ack"})
             else:
                 self.subscribed += 1
-        await self._never()
+        if self.answers_close:
+            await socket.close()
+        else:
+            await self._never()
         return socket
 
     async def http(self, request: web.Request) -> web.StreamResponse:
@@ -61,6 +67,12 @@ class SilentServer:
 
     async def _never(self) -> None:
         await asyncio.Event().wait()
+
+
+@pytest.fixture(autouse=True)
+def _no_long_wait_for_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client wait for less than 5 seconds: the server never answers a close."""
+    monkeypatch.setattr(session, "_CLOSE_TIMEOUT", 0.1)
 
 
 @pytest.fixture
@@ -136,6 +148,7 @@ async def test_a_transport_that_is_cancelled_when_its_socket_has_closed_leaves_n
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known = asyncio.all_tasks()
+    server.answers_close = True
     transport = GraphqlWsTransportAiohttp(f"ws{server.url}/socket")
     await transport.connect()
     closing = asyncio.ensure_future(transport.disconnect())

@@ -229,10 +229,11 @@ async def ended(client: GraphqlWsClient) -> None:
 
 
 async def stays(client: GraphqlWsClient) -> None:
-    """Check that a client still gets events."""
-    await OnSecret.broadcast(payload="news")
-    assert (await client.receive())["data"] == {"onSecret": {"text": "news"}}
-    await client.assert_no_messages()
+    """Check that a client still gets events, and each of them once."""
+    for text in ("news", "more"):
+        await OnSecret.broadcast(payload=text)
+        assert (await client.receive())["data"] == {"onSecret": {"text": text}}
+    assert await client.settle() == []
 
 
 async def over_http(way: str, headers: Any, query: str) -> None:

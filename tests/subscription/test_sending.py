@@ -79,9 +79,20 @@ async def client() -> AsyncIterator[GraphqlWsClient]:
 
 async def received(client: GraphqlWsClient, count: int) -> list[str]:
     """Return what was sold, and check that nothing else comes."""
-    results = [await client.receive() for _ in range(count)]
-    await client.assert_no_messages()
-    return [value["what"] for result in results for value in result["data"].values()]
+    sold = [await sale(client) for _ in range(count)]
+    # Whatever else was sent would come before what is sent now.
+    for cls in (OnSale, OnOrder, OnField):
+        await cls.broadcast(payload="the last", on_commit=False)
+        assert await sale(client) == "the last"
+    assert await client.settle() == []
+    return sold
+
+
+async def sale(client: GraphqlWsClient) -> str:
+    """Return what the next event tells of."""
+    (value,) = (await client.receive())["data"].values()
+    what: str = value["what"]
+    return what
 
 
 async def in_thread(work: Callable[[], Any]) -> Any:
