@@ -36,20 +36,23 @@ _FIELDS: Final = frozenset({"password", "is_active"})
 _RELATIONS: Final = ("{user}_groups", "{user}_user_permissions", "auth.Group_permissions")
 """Models that Django makes for relations. Signals of one that is never made never come."""
 
+_ONCE: Final[Any] = {"dispatch_uid": __name__, "weak": False}
+"""How to connect: with a weak reference, Django would keep one more finalizer each time."""
+
 
 def connect() -> None:
     """Listen to the signals; harmless when repeated."""
-    user_logged_in.connect(_logged_in, dispatch_uid=__name__)
-    user_logged_out.connect(_logged_out, dispatch_uid=__name__)
+    user_logged_in.connect(_logged_in, **_ONCE)
+    user_logged_out.connect(_logged_out, **_ONCE)
     # Of these models only: others are saved more often.
     model = settings.AUTH_USER_MODEL
     apps.lazy_model_operation(_connect_family, make_model_tuple(model))
-    class_prepared.connect(_connect_relative, dispatch_uid=__name__)
+    class_prepared.connect(_connect_relative, **_ONCE)
     for relation in _RELATIONS:
         sender = relation.format(user=model)
-        m2m_changed.connect(_relation_changed, sender=sender, dispatch_uid=__name__)
+        m2m_changed.connect(_relation_changed, sender=sender, **_ONCE)
     for each in ("auth.Group", "auth.Permission"):
-        post_delete.connect(_group_deleted, sender=each, dispatch_uid=__name__)
+        post_delete.connect(_group_deleted, sender=each, **_ONCE)
 
 
 def _connect_family(model: type[Model]) -> None:
@@ -58,10 +61,10 @@ def _connect_family(model: type[Model]) -> None:
     Django's signals come from the class of the instance: of a proxy, or of a child with a table of
     its own, if the user was saved as that.
     """
-    post_save.connect(_saved, sender=model, dispatch_uid=__name__)
+    post_save.connect(_saved, sender=model, **_ONCE)
     # With the row of a child its parent's is deleted, which is told of by itself, or is kept.
     if model._meta.concrete_model is _user_model():
-        post_delete.connect(_deleted, sender=model, dispatch_uid=__name__)
+        post_delete.connect(_deleted, sender=model, **_ONCE)
     for child in model.__subclasses__():
         _connect_family(child)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
@@ -579,6 +580,15 @@ async def test_who_logs_in_over_the_socket_has_rights_that_end(stage: Stage) -> 
     await client.execute("mutation { login }")
     await disconnect_user(stage.user)
     await ended(client)
+
+
+def test_one_more_consumer_leaves_nothing_with_the_signals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(weakref, "finalize", lambda *whom: made.append(whom))
+    user_signals.connect()
+    assert made == []
 
 
 async def test_a_layer_that_is_away_fails_no_logout(
