@@ -29,6 +29,7 @@ from channels_graphql_ws.http.errors import (
     method_not_allowed,
     too_large,
 )
+from channels_graphql_ws.http.in_flight import HeldMessage
 from channels_graphql_ws.http.negotiation import Accepted, MediaType
 from channels_graphql_ws.http.operation import HttpOperation, UnsuitableError
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
@@ -106,6 +107,7 @@ class RequestHandler:
         self._accepted = Accepted()
         self._place: Place | None = None
         self._unsent: Unsent | None = None
+        self._message = HeldMessage()
         self._signals = signals_of(endpoint)
         self._cross_site = CrossSiteCheck(request, endpoint.allowed_origins)
 
@@ -162,7 +164,13 @@ class RequestHandler:
         except HttpError as error:
             refusal = answers.refusal(self._response, error, None)
             return refusal, headers_of_answer(refusal, {})
-        answer = await self._answer()
+        answer: Answer | None = None
+        try:
+            answer = await self._answer()
+        finally:
+            # A stream still needs it, see `_leave_place`.
+            if not isinstance(answer, StreamingResponse):
+                self._message.release()
         more = self._cross_site.headers()
         try:
             response = answer if isinstance(answer, HttpResponse) else answer.response
@@ -272,6 +280,7 @@ class RequestHandler:
         if limit is not None and length is not None and length > limit:
             raise too_large(limit)
         await self._read(limit)
+        self._message.hold(self._request, lambda: self.unsent().owner())
         if is_form:
             content = uploads.operations_of_form(self._request)
         else:
@@ -486,6 +495,7 @@ class RequestHandler:
             ) from None
 
     def _leave_place(self) -> None:
+        self._message.release()
         if self._place is not None:
             self._place.release()
 
