@@ -216,11 +216,11 @@ class _CountingWaits(MiddlewareManager):
         self._meter = meter
         self._inner = inner
 
-    def get_field_resolver(self, resolve: Any) -> Any:
+    def get_field_resolver(self, field_resolver: Any) -> Any:
         """Return what is called in the place of a resolver."""
         if self._inner is not None:
-            resolve = self._inner.get_field_resolver(resolve)
-        return partial(self._call, resolve)
+            field_resolver = self._inner.get_field_resolver(field_resolver)
+        return partial(self._call, field_resolver)
 
     def _call(self, resolve: Any, *args: Any, **kwargs: Any) -> Any:
         value = resolve(*args, **kwargs)

@@ -164,13 +164,7 @@ class RequestHandler:
         except HttpError as error:
             refusal = answers.refusal(self._response, error, None)
             return refusal, headers_of_answer(refusal, {})
-        answer: Answer | None = None
-        try:
-            answer = await self._answer()
-        finally:
-            # A stream still needs it, see `_leave_place`.
-            if not isinstance(answer, StreamingResponse):
-                self._message.release()
+        answer = await self._answer_and_release()
         more = self._cross_site.headers()
         try:
             response = answer if isinstance(answer, HttpResponse) else answer.response
@@ -182,6 +176,17 @@ class RequestHandler:
             await answer.close()
         broken = self._internal_error()
         return broken, headers_of_answer(broken, more)
+
+    async def _answer_and_release(self) -> Answer:
+        is_stream = False
+        try:
+            answer = await self._answer()
+            is_stream = isinstance(answer, StreamingResponse)
+        finally:
+            # A stream still needs its message, see `_leave_place`.
+            if not is_stream:
+                self._message.release()
+        return answer
 
     async def _answer(self) -> Answer:
         try:
