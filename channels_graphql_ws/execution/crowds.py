@@ -19,6 +19,10 @@ MOST_AWAITED: Final = 25_000
 """Fields that the executions of one user or address await together when no more of them begin,
 and only the oldest goes on, which may add as many again. Each takes about a kilobyte."""
 
+MUCH: Final = 256
+"""Awaited fields of an execution that has to wait for older ones. One that awaits little for long
+keeps nobody waiting, either."""
+
 PARTS_AT_ONCE: Final = 16
 """Parts of one execution that go on in one iteration of the event loop when there is room."""
 
@@ -39,18 +43,19 @@ class _Member:
 
 
 class _Crowd(Turnstile):
-    """The executions of one user or address that await something, the oldest first.
+    """The executions of one user or address that await something.
 
-    The oldest goes on in any case: what it awaits comes from the user's code, which needs none
-    of the others.
+    The oldest that awaits much goes on in any case: what it awaits comes from the user's code,
+    which needs none of the others.
     """
 
-    __slots__ = ("__weakref__", "_is_waking", "_members", "_parts", "fields")
+    __slots__ = ("__weakref__", "_is_waking", "_large", "_parts", "fields")
 
     def __init__(self) -> None:
         super().__init__()
         self.fields = 0
-        self._members: OrderedDict[_Member, None] = OrderedDict()
+        # Those that await much, the oldest first.
+        self._large: OrderedDict[_Member, None] = OrderedDict()
         self._parts = 0
         self._is_waking = False
 
@@ -61,15 +66,16 @@ class _Crowd(Turnstile):
 
     def add(self, member: _Member, fields: int) -> None:
         """Count what a member awaits more."""
-        self._members.setdefault(member)
         member.fields += fields
+        if member.fields >= MUCH:
+            self._large.setdefault(member)
         self.fields += fields
         if self.is_full:
             full_crowds.add(self)
 
     def remove(self, member: _Member, loop: asyncio.AbstractEventLoop) -> None:
         """Count a member no more; nothing of it has to wait."""
-        self._members.pop(member, None)
+        self._large.pop(member, None)
         self.fields -= member.fields
         while member.parts:
             self._let_go(member)
@@ -79,7 +85,7 @@ class _Crowd(Turnstile):
 
     def keeps_waiting(self, member: _Member) -> bool:
         """Return whether a member has to wait for others."""
-        return self.is_full and next(iter(self._members)) is not member
+        return self.is_full and member in self._large and next(iter(self._large)) is not member
 
     async def part_has_room(self, member: _Member) -> None:
         """Wait until a part of a member may go on."""
@@ -113,16 +119,14 @@ class _Crowd(Turnstile):
 
     def _wake_parts(self) -> bool:
         """Let some parts go on of the oldest that waits, if it may; return whether it does."""
-        if not self._parts:
+        is_full = self.is_full
+        waits = (each for each in self._large if each.parts or is_full)
+        member = next(waits, None) if self._parts else None
+        if member is None or not member.parts:
             return False
-        for member in self._members:
-            if member.parts:
-                for _ in range(min(PARTS_AT_ONCE, len(member.parts))):
-                    self._let_go(member)
-                return True
-            if self.is_full:
-                break
-        return False
+        for _ in range(min(PARTS_AT_ONCE, len(member.parts))):
+            self._let_go(member)
+        return True
 
 
 full_crowds: Final[set[_Crowd]] = set()

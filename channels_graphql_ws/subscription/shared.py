@@ -311,8 +311,6 @@ class SharedSubscriber(Subscriber):
         waiting = self._plan.room()
         if waiting is not None:
             yield waiting
-            if self._ended:
-                return
         who = f"shared by {len(self._members)}"
         begun = started(self._plan, event, who)
         result = yield from finished(self._plan, begun, who, event.serial)

@@ -6,10 +6,45 @@ import asyncio
 import gc
 from typing import Any
 
+import graphene
+import graphql
+import pytest
+
 from channels_graphql_ws.concurrency import fairness
-from channels_graphql_ws.execution import crowds
+from channels_graphql_ws.execution import breathing, budget, crowds
 from channels_graphql_ws.execution.budget import NO_LIMITS, Meter
-from support import tick
+from channels_graphql_ws.execution.metered import metered
+from engine_fakes import Rig, schema_of
+from support import tick, wait_until
+
+
+class Item(graphene.ObjectType):
+    name = graphene.String(default_value="n")
+    slow = graphene.String()
+
+    @staticmethod
+    async def resolve_slow(root: Any, info: Any) -> str:
+        return "s"
+
+
+async def promise() -> dict[str, Any]:
+    return {}
+
+
+class Query(graphene.ObjectType):
+    items = graphene.List(Item, count=graphene.Int(required=True))
+    promised = graphene.List(Item)
+
+    @staticmethod
+    def resolve_items(root: Any, info: Any, count: int) -> Any:
+        return [{}] * count
+
+    @staticmethod
+    def resolve_promised(root: Any, info: Any) -> Any:
+        return [promise(), promise()]
+
+
+SCHEMA = schema_of(query=Query)
 
 
 def full() -> crowds.Waiting:
@@ -129,6 +164,59 @@ async def test_the_oldest_goes_on_and_the_others_behind_it_part_by_part() -> Non
     assert second.room() is None
 
 
+async def test_the_younger_wait_until_it_is_their_turn_or_there_is_room_for_all() -> None:
+    fairness.own()
+    first, second, third = full(), full(), full()
+    part = asyncio.ensure_future(third.room())  # type: ignore[arg-type]
+    await tick()
+    second.end()
+    await tick(5)
+    assert not part.done()
+    first.end()
+    await part
+    third.end()
+
+
+async def test_all_go_on_when_there_is_room() -> None:
+    fairness.own()
+    first, second, third = (crowds.begin_to_wait() for _ in range(3))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    first.count(crowds.MUCH)
+    second.count(crowds.MUCH)
+    third.count(crowds.MOST_AWAITED - 2 * crowds.MUCH)
+    part = asyncio.ensure_future(second.room())  # type: ignore[arg-type]
+    await tick()
+    third.end()
+    await part
+    first.end()
+    second.end()
+
+
+async def test_a_part_that_is_cancelled_when_it_is_let_go_is_cancelled() -> None:
+    fairness.own()
+    first, second = full(), full()
+    part = asyncio.ensure_future(second.room())  # type: ignore[arg-type]
+    await tick()
+    part.cancel()
+    second.end()
+    with pytest.raises(asyncio.CancelledError):
+        await part
+    first.end()
+
+
+async def test_one_that_awaits_little_waits_for_nobody_and_nobody_for_it() -> None:
+    fairness.own()
+    little, much = crowds.begin_to_wait(), full()
+    assert little is not None
+    little.count(crowds.MUCH - 1)
+    assert little.room() is None
+    assert much.room() is None
+    little.end()
+    much.end()
+
+
 async def test_parts_go_on_before_others_begin_and_at_the_latest_at_the_end() -> None:
     fairness.own()
     first, second = full(), full()
@@ -151,3 +239,37 @@ def test_an_event_loop_that_is_closed_takes_it_along() -> None:
     del waiting
     gc.collect()
     assert crowds.full_crowds == set()
+
+
+@pytest.mark.usefixtures("executor")
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("{ items(count: 2) { slow } }", {"items": [{"slow": "s"}] * 2}),
+        ("{ promised { slow } }", {"promised": [{"slow": "s"}] * 2}),
+        ("{ items(count: 300) { slow } }", {"items": [{"slow": "s"}] * 300}),
+    ],
+)
+async def test_an_execution_goes_on_behind_older_ones(
+    query: str, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "FEW", 0)
+    monkeypatch.setattr(crowds, "MUCH", 1)
+    monkeypatch.setattr(budget, "WINDOW", 0.0)
+    monkeypatch.setattr(breathing, "WINDOW", 0.0)
+    fairness.own()
+    older = full()
+    answer = asyncio.create_task(Rig(SCHEMA).answer(query))
+    await wait_until(lambda: any(crowd._parts for crowd in crowds.full_crowds))
+    await tick(20)
+    assert not answer.done()
+    older.end()
+    assert await answer == {"data": expected}
+    assert not crowds.full_crowds
+
+
+async def test_what_is_not_in_the_schema_is_passed_over_as_by_graphql_core() -> None:
+    document = graphql.parse("{ unknown items(count: 1) { name unknown } }")
+    context = metered(NO_LIMITS)
+    result: Any = graphql.execute(SCHEMA, document, execution_context_class=context)
+    assert result.data == {"items": [{"name": "n"}]}

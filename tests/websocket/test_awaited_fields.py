@@ -224,9 +224,12 @@ async def test_those_of_all_connections_of_an_address_count_and_those_of_others_
 
 
 @BOTH
-async def test_what_somebody_shares_with_others_does_not_wait_for_it_alone() -> None:
-    socket, stranger = await connect(), await connect(OTHER)
-    for each in (socket, stranger):
+@pytest.mark.parametrize("others", [[OTHER], [OTHER, "1.1.1.1", "1.0.0.1"]])
+async def test_what_somebody_shares_with_others_does_not_wait_for_it_alone(
+    others: list[str],
+) -> None:
+    sockets = [await connect(address) for address in (PUBLIC, *others)]
+    for each in sockets:
         begin(each, "onShared", "other", number=1)
         await live(each, 1)
     busy = await connect()
@@ -236,8 +239,8 @@ async def test_what_somebody_shares_with_others_does_not_wait_for_it_alone() -> 
     await wait_until(lambda: awaited["other"] == FIELDS)
     for gate in gates.values():
         gate.set()
-    await wait_until(lambda: results(socket, 0) and results(stranger, 0))
-    for each in (socket, stranger, busy):
+    await wait_until(lambda: all(results(each, 0) for each in sockets))
+    for each in (*sockets, busy):
         await each.drop()
 
 
