@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable
 from http import HTTPStatus
+from threading import Lock
 from typing import Final
 
 from channels_graphql_ws.http.errors import HttpError
@@ -20,6 +21,9 @@ SMALL: Final = 4_096
 
 _in_flight: Counter[Hashable] = Counter()
 """About how many bytes the messages of each owner take."""
+
+# Under WSGI each request has a thread of its own.
+_lock: Final = Lock()
 
 
 class HeldMessage:
@@ -45,19 +49,22 @@ class HeldMessage:
         whose = owner() if size > SMALL else None
         if whose is None:
             return
-        if _in_flight[whose] and _in_flight[whose] + size > MOST_BYTES:
-            raise HttpError(
-                "Other large requests of this client are not answered yet: try again later",
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                RETRY,
-            )
-        _in_flight[whose] += size
+        with _lock:
+            if _in_flight[whose] and _in_flight[whose] + size > MOST_BYTES:
+                raise HttpError(
+                    "Other large requests of this client are not answered yet: try again later",
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    RETRY,
+                )
+            _in_flight[whose] += size
         self._owner, self._size = whose, size
 
     def release(self) -> None:
         """Count it no more; harmless when repeated."""
         size, self._size = self._size, 0
-        if size:
+        if not size:
+            return
+        with _lock:
             _in_flight[self._owner] -= size
             if not _in_flight[self._owner]:
                 del _in_flight[self._owner]
