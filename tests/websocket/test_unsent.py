@@ -13,6 +13,7 @@ from asgi_socket import LEGACY, NEW, AsgiSocket, Event
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
 from channels_graphql_ws.execution import breathing, budget
 from channels_graphql_ws.execution.budget import FIRST_LOOK
+from channels_graphql_ws.execution.pieces import HeavyEncoding
 from channels_graphql_ws.operations.unsent import LARGE, unsent_of_loop
 from support import tick, wait_until
 
@@ -271,15 +272,19 @@ async def test_long_executions_of_clients_that_do_not_read_are_kept(
     monkeypatch.setattr(breathing, "MOST_AT_A_TIME", 1)
     monkeypatch.setattr(budget, "WINDOW", 0)
     monkeypatch.setattr(breathing, "WINDOW", 0)
+    # With windows of no time, encoding takes as many iterations as executing.
+    monkeypatch.setattr(HeavyEncoding, "text_or_rest", HeavyEncoding.text)
     readers, sockets = await connected(5, waits_before)
     for number, socket in enumerate(sockets):
         socket.start("1", f'{{ items(name: "{number}") {{ text }} }}')
-    await wait_until(lambda: [each.offered for each in readers] == [1, 1, 0, 0, 0])
+    await wait_until(lambda: sum(each.offered for each in readers) == 2)
     await tick(50)
-    # Those that are over would hold their results.
-    assert [made.count(str(number)) for number in range(2)] == [ITEMS] * 2
-    counts = [made.count(str(number)) for number in range(2, 5)]
-    assert all(0 < count < ITEMS / 2 for count in counts), counts
+    counts = [made.count(str(number)) for number in range(5)]
+    over = [number for number, count in enumerate(counts) if count == ITEMS]
+    assert {number for number in range(5) if readers[number].offered} <= set(over)
+    # One may be over while the result of another is on its way. The rest would hold theirs.
+    assert len(over) in (2, 3), counts
+    assert all(0 < count < ITEMS / 2 for count in counts if count < ITEMS), counts
     for reader in readers:
         reader.reads.set()
     for socket in sockets:
