@@ -18,11 +18,29 @@ import orjson
 # A first character of its own is what the search can skip to: it takes half the time.
 _LONG_NUMBER = re.compile(r"[0-9][0-9]{18}")
 
+# What orjson may read as a float. Of 19 digits, those without a sign have less than 64 bits.
+_LONG_INTEGER = re.compile(r"(?<![0-9.eE+-])(?:-[0-9]{19}|[0-9]{20})[0-9]*(?![0-9.eE])")
+
 # Of 19 digits in a row at least three are among each sixth character of a text. To look at those
 # first takes a third of the time, and is mostly enough.
 _THREE_DIGITS = re.compile(r"[0-9][0-9]{2}")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_LONE_HIGH_SURROGATE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
+_LONE_LOW_SURROGATE = re.compile(
+    r"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
+
+_MARK: Final = "\x01"
+"""A character that stands nowhere in JSON text."""
+
+_SHORT: Final = 262_144
+"""Characters up to which the text of a client is decoded twice, where that is needed."""
+
+
+class LongIntegerError(ValueError):
+    """An integer of more than 64 bits stands in a long text, which would be decoded twice."""
 
 
 def dumps(value: object) -> str:
@@ -58,35 +76,72 @@ def _standard(value: object) -> str:
 def loads(text: str) -> Any:
     """Decode JSON text.
 
-    orjson reads integers beyond 64 bits as floats; a number so long goes to the
-    standard library, so that no digit is lost. Half of a surrogate pair, as browsers
-    send it when text was cut within an emoji, becomes U+FFFD.
+    orjson reads integers beyond 64 bits as floats; a text with one goes to the standard library,
+    so that no digit is lost. Half of a surrogate pair, as browsers send it when text was cut
+    within an emoji, becomes U+FFFD.
 
     Raises:
         ValueError: it is not JSON, or nested too deeply.
     """
+    return _loads(text, None)
+
+
+def loads_from_client(text: str) -> Any:
+    """Decode JSON text that anybody may have sent: as `loads` does, in linear time and once.
+
+    Raises:
+        LongIntegerError: it has more than 262,144 characters, and an integer beyond 64 bits,
+            for which it would be decoded by the slower library, too.
+        ValueError: it is not JSON, or nested too deeply.
+    """
+    return _loads(text, _SHORT)
+
+
+def _loads(text: str, longest: int | None) -> Any:
     text = str.__str__(text)  # orjson takes no subclass.
     try:
-        try:
-            value = orjson.loads(text)
-        except ValueError:
-            if _ESCAPED_SURROGATE.search(text) is None:
-                raise
-            text = _without_lone_surrogates(text)
-            value = orjson.loads(text)
-        # Behind orjson, which refuses what this one would take: NaN, deep nesting.
-        if _THREE_DIGITS.search(text[5::6]) is None or _LONG_NUMBER.search(text) is None:
-            return value
+        value = orjson.loads(text)
+    except ValueError:
+        if _ESCAPED_SURROGATE.search(text) is None or _MARK in text:
+            raise
+        text = _without_lone_surrogates(text)
+        value = orjson.loads(text)
+    # Behind orjson, which refuses what the standard library would take: NaN, deep nesting.
+    if not _has_long_integer(text):
+        return value
+    if longest is not None and len(text) > longest:
+        raise LongIntegerError(
+            "an integer of more than 64 bits in a text of more than"
+            f" {longest} characters: send it in quotes"
+        )
+    try:
         return json.loads(text)
     # The standard library goes less deep than orjson, and less so the deeper its caller is.
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
+def _has_long_integer(text: str) -> bool:
+    """Return whether an integer beyond 64 bits may stand in JSON text, other than in a string."""
+    if _THREE_DIGITS.search(text[5::6]) is None or _LONG_NUMBER.search(text) is None:
+        return False
+    # Each quote that is left begins or ends a string.
+    text = text.replace("\\\\", "").replace('\\"', "")
+    quotes = position = 0
+    for found in _LONG_INTEGER.finditer(text):
+        quotes += text.count('"', position, found.start())
+        position = found.start()
+        if quotes % 2 == 0:
+            return True
+    return False
+
+
 def _without_lone_surrogates(text: str) -> str:
-    # Decoding joins the pairs: what is left then is alone.
-    joined = json.dumps(json.loads(text), ensure_ascii=False)
-    return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", joined)
+    # Between the marks each backslash begins an escape.
+    text = text.replace("\\\\", _MARK)
+    text = _LONE_HIGH_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+    text = _LONE_LOW_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text.replace(_MARK, "\\\\")
 
 
 def encodable(value: Any, depth: int = 16) -> Any:

@@ -19,7 +19,15 @@ from django.utils.translation import gettext_lazy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels_graphql_ws.json_text import culprit, dumps, encodable, loads
+from channels_graphql_ws import json_text
+from channels_graphql_ws.json_text import (
+    LongIntegerError,
+    culprit,
+    dumps,
+    encodable,
+    loads,
+    loads_from_client,
+)
 from testapp.models import Book, Weekday
 
 
@@ -108,10 +116,60 @@ def test_a_value_of_500_levels_is_encoded_and_decoded() -> None:
             ["😀", "\ufffd", 12345678901234567890123],
         ),
         (r'["\ud800", "\\ud800\n\""]', ["\ufffd", '\\ud800\n"']),
+        (r'"\ud800\ud83d\ude00\ude00"', "\ufffd😀\ufffd"),
+        (r'"\\ud83d\ude00\\\ud83d"', "\\ud83d\ufffd\\\ufffd"),
+        (r'"\uDBFF\uDFFF\uDFFF\uDBFF\u0041"', "\U0010ffff\ufffd\ufffdA"),
     ],
 )
 def test_half_of_a_surrogate_pair_becomes_a_replacement_character(text: str, value: Any) -> None:
     assert loads(text) == value
+
+
+@given(st.text(st.sampled_from('\ud83d\ude00\\"a😀')))
+def test_halves_of_surrogate_pairs_are_found_as_the_standard_library_does(text: str) -> None:
+    written = json.dumps([text])
+    joined = json.loads(written)[0].encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    # It has one for each byte of the three of a surrogate.
+    assert loads(written) == [joined.replace("\ufffd\ufffd\ufffd", "\ufffd")]
+
+
+def test_a_control_character_in_a_text_is_refused_beside_half_of_a_surrogate_pair() -> None:
+    with pytest.raises(ValueError, match="control character"):
+        loads('["\x01", "\\ud83d"]')
+
+
+LONG = "123456789012345678901"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (f'["{LONG}"]', [LONG]),
+        (f'["\\"{LONG}", 1]', [f'"{LONG}', 1]),
+        (f'["\\\\", "{LONG}\\\\"]', ["\\", f"{LONG}\\"]),
+        (f"[1.{LONG}, 0.{LONG}e2]", [float(f"1.{LONG}"), float(f"0.{LONG}e2")]),
+        ("[9223372036854775807, -922337203685477580]", [2**63 - 1, -922337203685477580]),
+        ("[9999999999999999999]", [9999999999999999999]),
+    ],
+)
+def test_digits_that_are_no_long_integer_are_decoded_once(
+    text: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_text, "json", None)
+    assert loads(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", [f"[{LONG}]", f'["\\\\", {LONG}]', f'{{"{LONG}": {LONG}}}', f'["\\"", -{LONG}]']
+)
+def test_long_texts_of_clients_with_a_long_integer_are_refused(text: str) -> None:
+    blank = " " * 262_144
+    assert loads_from_client(text) == json.loads(text)
+    assert loads(text + blank) == json.loads(text)
+    with pytest.raises(
+        LongIntegerError, match=r"more than 64 bits .* more than 262144 .* in quotes"
+    ):
+        loads_from_client(text + blank)
 
 
 def test_a_value_without_a_json_form_is_a_type_error() -> None:
@@ -280,7 +338,7 @@ def test_a_long_path_to_what_has_no_json_form_is_shortened() -> None:
         # What orjson reads, and the standard library of this release of Python does not.
         *(
             "[" * 1_020 + inner + "]" * 1_020
-            for inner in ("12345678901234567890", r'"\ud800"')
+            for inner in ("12345678901234567890",)
             if sys.version_info < (3, 12)
         ),
         "\ud800",

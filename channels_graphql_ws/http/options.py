@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self, cast
 
 from channels_graphql_ws.graphiql import GraphiqlConfig
 from channels_graphql_ws.http.request import HttpRequest
-from channels_graphql_ws.json_text import dumps, loads
+from channels_graphql_ws.json_text import dumps, loads_from_client
 from channels_graphql_ws.operations.class_checks import check_names
 from channels_graphql_ws.operations.defaults import ByDebug, FromSettings, Open
 from channels_graphql_ws.operations.engine import Engine
@@ -158,7 +158,7 @@ class GraphqlHttpEndpoint(OperationOptions):
     @default
     def decode_json(self, text: str) -> Any:
         """Decode the JSON text of a body; raise `ValueError` if it is not JSON. May be `async`."""
-        return loads(text)
+        return loads_from_client(text)
 
     @default
     def graphiql_config(self, request: HttpRequest) -> GraphiqlConfig:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.http.errors import HttpError
-from channels_graphql_ws.json_text import loads
+from channels_graphql_ws.json_text import loads_from_client
 
 MAX_QUERY_PARAMETERS = 100
 """Parameters that a query string may have."""
@@ -27,7 +27,7 @@ def json_of(body: bytes) -> Any:
     """
     text = text_of(body)
     try:
-        return loads(text)
+        return loads_from_client(text)
     except ValueError as error:
         raise not_json(error) from None
 
@@ -141,7 +141,7 @@ def operation_of_parameters(parameters: Mapping[str, str], *, by_name: bool = Fa
     for name in ("variables", "extensions"):
         text = content.get(name)
         try:
-            content[name] = loads(text) if text else None
+            content[name] = loads_from_client(text) if text else None
         except ValueError as error:
             raise HttpError(f'"{name}" is not JSON: {error}') from None
     return operation_of(content, by_name=by_name)

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from channels_graphql_ws.exceptions import InvalidMessageError, UnknownMessageTypeError
 from channels_graphql_ws.execution.request import MAX_ID_LENGTH, OperationId, Refusal, Subscribe
-from channels_graphql_ws.json_text import dumps, loads
+from channels_graphql_ws.json_text import LongIntegerError, dumps, loads_from_client
 from channels_graphql_ws.websocket import messages
 from channels_graphql_ws.websocket.messages import CloseCode
 
@@ -132,7 +132,9 @@ def parse(frame: str | bytes | None) -> object:
     if not isinstance(frame, str):
         raise InvalidMessageError("Message must be a text frame")
     try:
-        return loads(frame)
+        return loads_from_client(frame)
+    except LongIntegerError as error:
+        raise InvalidMessageError(f"Message has {error}") from None
     except ValueError:
         raise InvalidMessageError("Message must be valid JSON") from None
 

@@ -81,6 +81,7 @@ def test_a_body_is_json():
         (b'{"query": "{ a', "The body is not JSON: "),
         (b"[" * 100_000, "The body is not JSON: "),
         (b'{"query": NaN}', "The body is not JSON: "),
+        (b"[18446744073709551616%s]" % (b" " * 300_000), "The body is not JSON: an integer of"),
     ],
 )
 def test_a_body_that_is_no_json_is_refused(body, message):

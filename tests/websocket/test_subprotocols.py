@@ -73,6 +73,12 @@ def test_text_that_is_no_json_is_refused(frame: str) -> None:
         parse(frame)
 
 
+def test_a_long_frame_with_an_integer_beyond_64_bits_is_refused() -> None:
+    frame = f'[{2**70}, "{"x" * 300_000}"]'
+    with pytest.raises(InvalidMessageError, match="Message has an integer of more than 64 bits"):
+        parse(frame)
+
+
 def test_a_frame_is_read_as_json() -> None:
     assert parse('{"type": "ping"}') == {"type": "ping"}
 
