@@ -33,6 +33,7 @@ WORST = {
     "pubsub.publisher._PREFIX": ["a", "-"],
     "serializer.scalars._ZONE_KEY": ["a", "a/", "a/b"],
     "execution.documents._NAME": ["a", "a "],
+    "execution.documents._SIGN": ["a", "[", ",", "[,"],
 }
 """What each makes its longest ways with, repeated to any length."""
 

@@ -6,10 +6,10 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
-from typing import Any, Final, TypeAlias
+from sys import getsizeof
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from graphql import (
     ASTValidationRule,
@@ -18,7 +18,10 @@ from graphql import (
     GraphQLSchema,
     GraphQLSyntaxError,
     MiddlewareManager,
+    Node,
     OperationDefinitionNode,
+    Token,
+    TokenKind,
     parse,
     validate,
 )
@@ -39,11 +42,17 @@ INLINE_NAMES = 64
 """Names and numbers in a document that is parsed on the event loop itself. To validate so many
 takes a few milliseconds, but the square of that if they are all the same."""
 
+INLINE_SIGNS = 256
+"""Braces, brackets, colons and other signs in it: of objects and lists as values, for example."""
+
 LARGE_LIMIT = 8_192
 """Characters beyond which a document counts as large: only a few of a client may wait."""
 
 LARGE_NAMES = 400
 """Names and numbers beyond which it does."""
+
+LARGE_SIGNS = 1_600
+"""Signs beyond which it does."""
 
 THREADS = 2
 """Threads that parse and validate the other documents, for the whole process."""
@@ -51,8 +60,11 @@ THREADS = 2
 MOST_WAITING = 1_000
 """Large documents of all clients that may wait to be parsed."""
 
-CHARACTERS_FOR_A_NODE = 100
-"""Characters of a document that count as a node of it, where documents are kept."""
+BYTES_FOR_A_NAME = 450
+"""What a name or a number of a document takes while that is kept: a field, for example."""
+
+BYTES_FOR_A_SIGN = 130
+"""What a sign takes: an empty list or object has two."""
 
 MOST_ERRORS: Final = 100
 """Errors of a document that are told: as many as graphql-core looks for."""
@@ -67,6 +79,7 @@ ABORTED: Final = "Too many validation errors, error limit reached. Validation ab
 """What is told last if there are more, in the words of graphql-core."""
 
 _NAME = re.compile(r"\w+")
+_SIGN = re.compile(r"[^\w\s,]")
 
 _CACHES = "channels_graphql_ws_documents"
 """Attribute of a schema."""
@@ -87,6 +100,8 @@ class Document:
     """What each execution may cost."""
     hides_suggestions: bool = False
     """Whether what is wrong is told without "Did you mean …"."""
+    memory: int = 0
+    """About how many bytes it takes."""
     compiled: dict[Any, Any] = field(default_factory=dict)
     """What the operations in it were compiled to. The schema may be reached from there."""
     _operations: dict[str | None, OperationDefinitionNode] = field(default_factory=dict)
@@ -137,8 +152,8 @@ class DocumentCache:
         schema: what documents are validated against.
         rules: what else they must keep.
         max_documents: how many are kept.
-        max_nodes: names and numbers in all of them together, and one more for each 100
-            characters. Each takes 800 bytes, and a field that was executed a kilobyte more.
+        max_bytes: about how much memory they may take together; a field that was executed takes
+            a kilobyte more.
     """
 
     def __init__(
@@ -147,14 +162,14 @@ class DocumentCache:
         rules: Rules = NO_RULES,
         *,
         max_documents: int = 1_000,
-        max_nodes: int = 50_000,
+        max_bytes: int = 25_000_000,
     ) -> None:
         self._schema = schema
         self._rules = rules
         self._max_documents = max_documents
-        self._max_nodes = max_nodes
-        self._documents: OrderedDict[str, tuple[Document, int]] = OrderedDict()
-        self._nodes = 0
+        self._max_bytes = max_bytes
+        self._documents: OrderedDict[str, Document] = OrderedDict()
+        self._bytes = 0
         # Event loops in several threads may serve the same schema.
         self._lock = threading.Lock()
 
@@ -176,21 +191,23 @@ class DocumentCache:
             kept = self._documents.get(text)
             if kept is not None:
                 self._documents.move_to_end(text)
-                return kept[0]
+                return kept
         # A text of megabytes has so many that not even counting them is for the event loop.
-        names = None if len(text) > LARGE_LIMIT else len(_NAME.findall(text))
-        if names is None or len(text) > INLINE_LIMIT or names > INLINE_NAMES:
-            return self._load_in_thread(text, names, share or _nobody)
-        return self._load(text, names)
+        size = None if len(text) > LARGE_LIMIT else _Size.of(text)
+        if size is None or not size.is_small or len(text) > INLINE_LIMIT:
+            return self._load_in_thread(text, size, share or _nobody)
+        return self._load(text, size)
 
-    async def _load_in_thread(self, text: str, names: int | None, share: ParsingShare) -> Document:
+    async def _load_in_thread(
+        self, text: str, size: _Size | None, share: ParsingShare
+    ) -> Document:
         client, most = share()
         try:
             return await _parsers.run(
                 client,
                 (self, text),
-                partial(self._load, text, names),
-                is_large=names is None or names > LARGE_NAMES,
+                partial(self._load, text, size),
+                is_large=size is None or size.is_large,
                 most=most,
             )
         except QueueFullError as error:
@@ -198,28 +215,53 @@ class DocumentCache:
             problem = exceeded("max_waiting_documents", error.allowed, message)
             raise TooManyError(problem) from None
 
-    def _load(self, text: str, names: int | None) -> Document:
+    def _load(self, text: str, size: _Size | None) -> Document:
         document = load(self._schema, text, self._rules)
         if document.errors:
             return document
-        if names is None:
-            # One by one: other threads go on in between.
-            names = sum(1 for _ in islice(_NAME.finditer(text), self._max_nodes))
-        return self._keep(text, names, document)
+        memory = (size or _Size.of_long(text)).memory + getsizeof(text)
+        return self._keep(text, replace(document, memory=memory))
 
-    def _keep(self, text: str, names: int, document: Document) -> Document:
-        nodes = names + len(text) // CHARACTERS_FOR_A_NODE
-        if nodes > self._max_nodes:
+    def _keep(self, text: str, document: Document) -> Document:
+        if document.memory > self._max_bytes:
             return document
         with self._lock:
             if text in self._documents:  # Two asked for it while it was parsed.
-                return self._documents[text][0]
-            self._documents[text] = document, nodes
-            self._nodes += nodes
-            while len(self) > self._max_documents or self._nodes > self._max_nodes:
-                _, (_, oldest) = self._documents.popitem(last=False)
-                self._nodes -= oldest
+                return self._documents[text]
+            self._documents[text] = document
+            self._bytes += document.memory
+            while len(self) > self._max_documents or self._bytes > self._max_bytes:
+                _, oldest = self._documents.popitem(last=False)
+                self._bytes -= oldest.memory
         return document
+
+
+class _Size(NamedTuple):
+    """What stands in a document: it may be dear to validate, and take much memory."""
+
+    names: int
+    signs: int
+
+    @classmethod
+    def of(cls, text: str) -> _Size:
+        return cls(len(_NAME.findall(text)), len(_SIGN.findall(text)))
+
+    @classmethod
+    def of_long(cls, text: str) -> _Size:
+        # One by one: other threads go on in between.
+        return cls(*(sum(1 for _ in each.finditer(text)) for each in (_NAME, _SIGN)))
+
+    @property
+    def is_small(self) -> bool:
+        return self.names <= INLINE_NAMES and self.signs <= INLINE_SIGNS
+
+    @property
+    def is_large(self) -> bool:
+        return self.names > LARGE_NAMES or self.signs > LARGE_SIGNS
+
+    @property
+    def memory(self) -> int:
+        return BYTES_FOR_A_NAME * self.names + BYTES_FOR_A_SIGN * self.signs
 
 
 def load(schema: GraphQLSchema, text: str, rules: Rules = NO_RULES) -> Document:
@@ -247,13 +289,41 @@ def parse_document(text: str, max_tokens: int | None = None) -> DocumentNode:
         GraphQLError: there is a mistake in it, or there are more tokens than allowed.
     """
     try:
-        return parse(IndexedSource(text), max_tokens=max_tokens)
+        document = parse(IndexedSource(text), max_tokens=max_tokens)
     except GraphQLSyntaxError as error:
         # The library's words for it name neither the option nor a cure.
         if max_tokens is None or "tokens. Parsing aborted" not in error.message:
             raise
         text = f"Document contains more than {max_tokens} tokens"
         raise exceeded("max_tokens", max_tokens, text) from None
+    _forget_tokens(document)
+    return document
+
+
+_NO_TOKEN: Final = Token(TokenKind.SOF, 0, 0, 0, 0)
+
+
+def _forget_tokens(document: DocumentNode) -> None:
+    """Let the places of a parsed document be without its tokens, which nothing of GraphQL needs.
+
+    They are two thirds of all objects. Linked to one another, they would wait for the garbage
+    collector, which looks at those of the documents that are kept each time.
+    """
+    assert document.loc is not None
+    token: Token | None = document.loc.start_token
+    nodes: list[Node] = [document]
+    while nodes:
+        node = nodes.pop()
+        if node.loc is not None:
+            node.loc.start_token = node.loc.end_token = _NO_TOKEN
+        for key in node.keys:
+            value = getattr(node, key, None)
+            if isinstance(value, Node):
+                nodes.append(value)
+            elif isinstance(value, list | tuple):
+                nodes += [each for each in value if isinstance(each, Node)]
+    while token is not None:
+        token.prev, token.next, token = None, None, token.next
 
 
 def validate_document(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
 from weakref import ref
 
 import graphene
 import pytest
-from graphql import GraphQLError, build_schema
+from graphql import GraphQLError, Visitor, build_schema, parse, visit
 
 from channels_graphql_ws.concurrency.threads import Workers
 from channels_graphql_ws.execution import documents
@@ -24,6 +25,7 @@ from channels_graphql_ws.execution.documents import (
     DocumentCache,
     documents_of,
     load,
+    parse_document,
 )
 from channels_graphql_ws.execution.errors import TooManyError
 from channels_graphql_ws.execution.parser_queue import ParserQueue
@@ -245,24 +247,84 @@ def test_the_least_recently_used_document_leaves_first(loaded):
     assert len(cache) == 2
 
 
-def test_all_documents_together_have_no_more_nodes_than_the_limit(loaded):
-    cache = DocumentCache(SCHEMA, max_nodes=10)
-    small(cache, "{ " + "ok " * 6 + "}")
-    small(cache, "{ " + "ok " * 4 + "}")
-    assert len(cache) == 2
-    small(cache, "{ " + "ok " * 5 + "}")
+def test_all_documents_together_take_no_more_memory_than_the_limit(loaded):
+    texts = ["{ " + "ok " * count + "}" for count in (6, 4, 5)]
+    largest, *others = (small(DocumentCache(SCHEMA), text).memory for text in texts)
+    cache = DocumentCache(SCHEMA, max_bytes=max(largest + others[0], sum(others)))
+    for text in texts:
+        small(cache, text)
     assert len(cache) == 2
     loaded.clear()
-    small(cache, "{ " + "ok " * 4 + "}")
+    for text in texts[1:]:
+        small(cache, text)
     assert not loaded
 
 
-def test_a_document_beyond_the_limit_is_served_and_drives_nobody_out():
-    cache = DocumentCache(SCHEMA, max_nodes=10)
+@pytest.mark.parametrize(
+    "text", ["{ " + "ok " * 11 + "}", "{ ok } #" + "[]" * 50, padded(1_100) + "#" + "x" * 4_000]
+)
+async def test_a_document_beyond_the_limit_is_served_and_drives_nobody_out(text):
+    cache = DocumentCache(SCHEMA, max_bytes=4_000)
     small(cache, "{ ok }")
-    assert not small(cache, "{ " + "ok " * 11 + "}").errors
-    assert not small(cache, padded(1_100)).errors
+    document = cache.get(text)
+    assert not (document if isinstance(document, Document) else await document).errors
     assert len(cache) == 1
+
+
+def nested_lists(count):
+    return "{ ok(values: [" + "[]" * count + "]) }"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ ok " + "other:ok " * 90 + "}",
+        "{ ok " + "...{ok}" * 90 + "}",
+        nested_lists(900),
+        nested_lists(5_000),
+    ],
+    ids=["names", "fragments", "lists", "a long one"],
+)
+async def test_what_a_document_takes_is_not_underestimated(text):
+    schema = build_schema("type Query { ok(values: [[Int]]): Boolean }")
+    cache = DocumentCache(schema)
+    await_or_get = cache.get("{ ok }")
+    assert isinstance(await_or_get, Document)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        found = cache.get(text)
+        document = found if isinstance(found, Document) else await found
+        del found
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert not document.errors
+    assert taken / 2 < document.memory < 4 * taken
+
+
+def test_a_parsed_document_keeps_its_places_and_none_of_its_tokens():
+    text = "query A($x: Int = 1) { ok @skip(if: true) ...{ a: ok(values: [[$x], {b: 2}]) } }"
+    document, whole = parse_document(text), parse(text)
+    assert document == whole
+    places = [(node.kind, node.loc.start, node.loc.end) for node in nodes_of(document)]
+    assert places == [(node.kind, node.loc.start, node.loc.end) for node in nodes_of(whole)]
+    first = document.loc.start_token
+    assert {id(node.loc.start_token) for node in nodes_of(document)} == {id(first)}
+    assert (first.prev, first.next) == (None, None)
+
+
+def nodes_of(document):
+    found = []
+
+    class All(Visitor):
+        def enter(self, node, *_):
+            found.append(node)
+
+    visit(document, All())
+    return found
 
 
 def test_threads_may_share_a_cache():
@@ -317,10 +379,14 @@ def test_a_cache_does_not_keep_its_schema_alive():
     assert schema() is None
 
 
-async def test_a_small_document_of_many_names_is_parsed_in_another_thread(loaded):
+@pytest.mark.parametrize(
+    "text",
+    ["{" + "ok " * (documents.INLINE_NAMES + 1) + "}", "{ ok } #" + "[" * documents.INLINE_SIGNS],
+    ids=["names", "signs"],
+)
+async def test_a_small_document_with_much_in_it_is_parsed_in_another_thread(loaded, text):
     # Fields that overlap are compared each with each: a small text can take seconds.
     cache = DocumentCache(SCHEMA)
-    text = "{" + "ok " * (documents.INLINE_NAMES + 1) + "}"
     document = await cache.get(text)
     assert document.errors == ()
     [(_, thread)] = loaded

@@ -196,9 +196,10 @@ FIXED = {
     f"{RUNS['max_bytes'] / MIB:g} MiB",
     "operations that end at the client's wish": f"{connection.STOPPING_LIMIT:,}",
     "`good_faith_introspection`": f"{limits.MAX_INTROSPECTION_FIELDS} fields",
-    "`max_waiting_documents`": f"({documents.LARGE_LIMIT:,} characters or "
-    f"{documents.LARGE_NAMES} names) of one WebSocket that wait to be parsed. Two threads parse "
-    "them, one at a time for each connection; over HTTP for each user or address, of which "
+    "`max_waiting_documents`": f"({documents.LARGE_LIMIT:,} characters, "
+    f"{documents.LARGE_NAMES} names or {documents.LARGE_SIGNS:,} signs) of one WebSocket that "
+    "wait to be parsed. Two threads parse them, one at a time for each connection; over HTTP for "
+    "each user or address, of which "
     f"{documents.MOST_WAITING // 10} may wait. Of all clients {documents.MOST_WAITING:,} may",
     "`max_fields_executed`": f"{budget.ITEMS_FOR_A_FIELD} items of a list of scalars or lists as "
     f"one, a field that has to be awaited as {IN_WORDS[1 + budget.FIELDS_FOR_A_WAIT]} "
