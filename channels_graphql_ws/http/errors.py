@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 from channels_graphql_ws.exceptions import GraphqlWsError
+
+RETRY: Final = {"Retry-After": "1"}
+"""Headers of an answer that will be another one soon."""
 
 
 class HttpError(GraphqlWsError):

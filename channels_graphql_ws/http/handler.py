@@ -24,6 +24,7 @@ from channels_graphql_ws.http import stream_formats as formats
 from channels_graphql_ws.http.completion import UnsendableError, headers_of_answer
 from channels_graphql_ws.http.cross_site import CrossSiteCheck
 from channels_graphql_ws.http.errors import (
+    RETRY,
     ClientGoneError,
     HttpError,
     method_not_allowed,
@@ -40,7 +41,7 @@ from channels_graphql_ws.http.reservations import (
     SharedStream,
     reservations_of_loop,
 )
-from channels_graphql_ws.http.responses import RETRY, StreamingResponse
+from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.http.stream import OwnStream, ResponseStream, Sink
 from channels_graphql_ws.operations.defaults import settle
 from channels_graphql_ws.operations.overrides import overridden
@@ -107,7 +108,7 @@ class RequestHandler:
         self._accepted = Accepted()
         self._place: Place | None = None
         self._unsent: Unsent | None = None
-        self._message = HeldMessage()
+        self._message = HeldMessage(request)
         self._signals = signals_of(endpoint)
         self._cross_site = CrossSiteCheck(request, endpoint.allowed_origins)
 
@@ -269,6 +270,7 @@ class RequestHandler:
                 "Queries by GET are switched off, see `allow_queries_via_get`", self._methods
             )
         self._cross_site.check_origin()
+        self._hold_message()
         operation = parsing.operation_of_parameters(parameters, by_name=self._looks_up)
         return await self._run(operation)
 
@@ -285,7 +287,7 @@ class RequestHandler:
         if limit is not None and length is not None and length > limit:
             raise too_large(limit)
         await self._read(limit)
-        self._message.hold(self._request, lambda: self.unsent().owner())
+        self._hold_message()
         if is_form:
             content = uploads.operations_of_form(self._request)
         else:
@@ -300,6 +302,14 @@ class RequestHandler:
         if isinstance(wanted, Subscribe):
             return await self._run(wanted)
         return await self._run_batch(wanted)
+
+    def _hold_message(self) -> None:
+        """Count the message until the request is answered.
+
+        Raises:
+            HttpError: it would take long to decode, or too much is in flight already.
+        """
+        self._message.hold(lambda: self.unsent().owner(), self._endpoint.max_body_size)
 
     async def _read(self, limit: int | None) -> None:
         """Read the body.
@@ -410,6 +420,7 @@ class RequestHandler:
         if self._accepted.single is None:
             raise HttpError("A batch is answered with JSON: accept it", HTTPStatus.NOT_ACCEPTABLE)
         self._accepted = replace(self._accepted, stream=None, streams_all=False)
+        self._message.operations = len(wanted)
         operations = [self._operation(each) for each in wanted]
         async with AsyncExitStack() as stack:
             for operation in operations:
@@ -428,6 +439,7 @@ class RequestHandler:
             self._choose_sink,
             self._signals,
             self.unsent,
+            self._message,
         )
 
     async def _start(self, operations: Sequence[HttpOperation]) -> None:
@@ -579,10 +591,13 @@ class RequestHandler:
             lambda _type: SharedStream(reservation, id),
             reservation.signals,
             self.unsent,
+            self._message,
             is_on_reserved_stream=True,
         )
         operation.use_own_channel()
         reservation.add(id, operation)
+        # The operation releases the message at its end.
+        self._message = HeldMessage(self._request)
         response = HttpResponse(status=HTTPStatus.ACCEPTED)
         del response.headers["Content-Type"]
         return response

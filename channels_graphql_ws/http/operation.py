@@ -25,6 +25,7 @@ from channels_graphql_ws.execution.errors import TIMED_OUT, RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.http.beginning import Beginning
+from channels_graphql_ws.http.in_flight import HeldMessage
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.stream import LaterText, OwnStream, Sink, Text
 from channels_graphql_ws.json_text import dumps, loads
@@ -33,7 +34,6 @@ from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import Login, login_of
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
-from channels_graphql_ws.operations.sizes import memory_of
 from channels_graphql_ws.operations.unsent import LARGE, Unsent, unsent_of_loop
 from channels_graphql_ws.operations.user_signals import end_session, end_session_at_commit
 from channels_graphql_ws.pubsub.layers import unheld_channel
@@ -111,10 +111,11 @@ class HttpOperation:
             is not served.
         signals: those about the request, or the reserved stream that it belongs to.
         unsent: returns where a large answer is counted.
+        message: that it came with.
         is_on_reserved_stream: it belongs to one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (parts of a request, and where its answer goes)
         self,
         endpoint: HttpEndpoint,
         http: HttpRequest,
@@ -123,6 +124,7 @@ class HttpOperation:
         choose_sink: Callable[[OperationType | None], Sink | None],
         signals: ConnectionSignals,
         unsent: Callable[[], Unsent],
+        message: HeldMessage,
         *,
         is_on_reserved_stream: bool = False,
     ) -> None:
@@ -139,11 +141,15 @@ class HttpOperation:
         self.unsuitable: UnsuitableError | None = None
         self._endpoint = endpoint
         self._unsent = unsent
+        self._message = message
         self._session = _Session(
             endpoint, http.scope, more={"request": http, "response": response}, signals=signals
         )
         self._begins = Beginning(
-            endpoint, http.scope, lambda: self._session.parsing_share()[0], self._size
+            endpoint,
+            http.scope,
+            lambda: self._session.parsing_share()[0],
+            lambda: message.size_of_operation,
         )
         self._has_own_stream = not is_on_reserved_stream
         self._session.on_context = self._has_context
@@ -203,6 +209,9 @@ class HttpOperation:
             await self._end_at_commit()
             if self._has_own_stream:
                 self._session.signals.closed(self.http.scope, None)
+            else:
+                # Its request was answered long ago.
+                self._message.release()
 
     async def _end(self) -> None:
         self._is_over = True
@@ -292,10 +301,6 @@ class HttpOperation:
             return None
         # Its result would wait, and nobody knows how large it is.
         return self._begins.waiting(self.ready() or room_to_begin())
-
-    def _size(self) -> int:
-        """Return about how many bytes it takes while it waits."""
-        return len(self.request.query) + memory_of(self.request.variables)
 
     def postponed(self) -> None:
         """Nothing: a request is carried out, whether its client waits for the answer or not."""

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from django.http import HttpResponse
 
-from channels_graphql_ws.http.errors import HttpError
+from channels_graphql_ws.http.errors import RETRY, HttpError
 from channels_graphql_ws.http.negotiation import MediaType
 from channels_graphql_ws.http.operation import HttpOperation, Outcome
 from channels_graphql_ws.http.stream import ResponseStream
@@ -28,9 +28,6 @@ _STATUSES = {
     Outcome.TIMED_OUT: HTTPStatus.GATEWAY_TIMEOUT,
     Outcome.FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-
-RETRY: Final = {"Retry-After": "1"}
-"""Headers of an answer that will be another one soon."""
 
 # Clients of `application/json` understand these only with the status 200.
 _WELL_FORMED = frozenset({Outcome.EXECUTED, Outcome.INVALID, Outcome.FORBIDDEN})

@@ -19,7 +19,6 @@ from channels_graphql_ws.execution.errors import TIMED_OUT, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.request import JsonObject, Refusal
 from channels_graphql_ws.operations.listing import ListedConnection
-from channels_graphql_ws.operations.sizes import is_longer
 from channels_graphql_ws.operations.unsent import LARGE, Unsent
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, remaining
 from channels_graphql_ws.websocket.admission import Admission
@@ -161,7 +160,7 @@ class Connection:
 
     def may_take(self, frame: str | bytes | None) -> bool:
         """Return whether a frame is not too large to be decoded."""
-        return not is_longer(frame, self._protocol.max_message_size)
+        return self._protocol.problem_of(frame) is None
 
     def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
         """Take a frame; return something to wait for before the next, if there is need."""

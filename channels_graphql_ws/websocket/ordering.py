@@ -62,7 +62,9 @@ class StrictOrder:
             decide: asks the protocol.
             message: what waits, for its size.
         """
-        size = len(message) if isinstance(message, str | bytes) else memory_of(message)
+        size = (
+            len(message) if isinstance(message, str | bytes) else memory_of(message, INBOX_BYTES)
+        )
         self._inbox.append((decide, size))
         self._size += size
         self._work_off()

@@ -16,7 +16,14 @@ from typing import Any, ClassVar, Final, TypeAlias
 from channels_graphql_ws.exceptions import InvalidMessageError, UnknownMessageTypeError
 from channels_graphql_ws.execution.request import JsonObject, OperationId, Refusal, Subscribe
 from channels_graphql_ws.json_text import dumps
-from channels_graphql_ws.operations.sizes import is_longer, memory_of, memory_of_json
+from channels_graphql_ws.operations.sizes import (
+    BYTES_FOR_CONTAINER,
+    has_too_many_containers,
+    is_longer,
+    memory_of,
+    memory_of_json,
+    most_containers,
+)
 from channels_graphql_ws.websocket import messages
 from channels_graphql_ws.websocket.messages import CloseCode
 from channels_graphql_ws.websocket.subprotocols import Subprotocol, complete_frame, parse
@@ -211,15 +218,26 @@ class ServerProtocol:
             return []
         limit = self.max_message_size
         # Most are much shorter.
-        if frame and limit is not None and 4 * len(frame) > limit and is_longer(frame, limit):
-            is_early = limit != self._settings.max_message_size
-            when = " before the acknowledgement" if is_early else ""
-            return self._bad_request(f"Message is larger than {limit} bytes{when}")
+        if frame and limit is not None and BYTES_FOR_CONTAINER * len(frame) > limit:
+            problem = self.problem_of(frame)
+            if problem is not None:
+                return self._bad_request(problem)
         try:
             content = parse(frame)
         except InvalidMessageError as error:
             return self._bad_request(str(error))
         return self._take(content, frame)
+
+    def problem_of(self, frame: str | bytes | None) -> str | None:
+        """Return why a frame is too large to be decoded; `None` if it is not."""
+        limit = self.max_message_size
+        is_early = limit != self._settings.max_message_size
+        when = " before the acknowledgement" if is_early else ""
+        if is_longer(frame, limit):
+            return f"Message is larger than {limit} bytes{when}"
+        if isinstance(frame, str) and has_too_many_containers(frame, limit):
+            return f"Message has more than {most_containers(limit)} objects and arrays{when}"
+        return None
 
     def received_json(self, content: object) -> list[Effect]:
         """Take a message that was decoded elsewhere."""
@@ -402,7 +420,11 @@ class ServerProtocol:
         if self.state is not _READY and not is_held:
             return self._close(CloseCode.UNAUTHORIZED, "Unauthorized")
         source = self._source
-        size = memory_of_json(source) if isinstance(source, str) else memory_of(source)
+        if isinstance(source, str):
+            size = memory_of_json(source)
+        else:
+            # With more, it may be the only one.
+            size = memory_of(source, max(self._settings.max_bytes_in_flight or 0, HELD_BYTES))
         return self._hold(message, size) if is_held else self._begin(message, size)
 
     def _begin(self, message: Subscribe, size: int) -> list[Effect]:

@@ -6,6 +6,7 @@ from django.http import HttpResponse
 
 import http_schema
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
+from channels_graphql_ws.http.in_flight import HeldMessage
 from channels_graphql_ws.http.operation import HttpOperation
 from channels_graphql_ws.http.parsing import operation_of
 from channels_graphql_ws.http.request import HttpRequest
@@ -34,6 +35,7 @@ def operation(query="{ hello }"):
         lambda _type: None,
         ConnectionSignals(Consumer),
         lambda: Unsent(None, {}),
+        HeldMessage(request),
     )
 
 

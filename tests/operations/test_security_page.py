@@ -23,8 +23,9 @@ from channels_graphql_ws.execution import (
     request,
 )
 from channels_graphql_ws.execution.compiler import introspection
-from channels_graphql_ws.http import parsing, reservations, stream
+from channels_graphql_ws.http import in_flight, parsing, reservations, stream
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
+from channels_graphql_ws.operations import sizes
 from channels_graphql_ws.operations.defaults import ByDebug, FromSettings, Open
 from channels_graphql_ws.operations.options import OperationOptions
 from channels_graphql_ws.subscription import cursor, queue
@@ -190,6 +191,14 @@ FIXED = {
     f"and {breathing.MOST_UNDER_WAY} are under way",
     "fields that executions of a user": "no more operations and events begin while there are "
     f"{crowds.MOST_AWAITED:,}",
+    "objects and arrays in a message": f"each {sizes.BYTES_FOR_CONTAINER} bytes that "
+    f"`max_body_size` or `max_message_size` allows, and {sizes.FEW_CONTAINERS:,} at least: "
+    f"{sizes.most_containers(2_621_440):,} by default; before `connection_ack` "
+    f"{sizes.most_containers(ConsumerOptions.max_message_size_before_ack):,}.",
+    "messages of requests under way": f"{in_flight.MOST_BYTES / MIB:g} MiB of memory of a user, "
+    f"or of an address without one, estimated; {in_flight.MOST_OF_UNKNOWN / MIB:g} MiB of all "
+    f"clients that have neither, and {in_flight.MOST_OF_ALL / MIB:g} MiB in all; beyond that, "
+    f"{in_flight.SHARE / MIB:g} MiB for each. Those of up to {in_flight.SMALL / KIB:g} KiB",
     "queries and mutations in threads": f"{threads.SHARE} of a user, or of an address",
     "runs of a [`@resumable`]": f"{RUNS['runs_per_user']} of a user (or of an address without "
     f"one), {RUNS['runs_per_process']:,} in all, each with {RUNS['max_events']:,} events or "

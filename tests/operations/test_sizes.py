@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from channels_graphql_ws.operations.sizes import is_longer, memory_of, memory_of_json
+from channels_graphql_ws.operations.sizes import (
+    FEW_CONTAINERS,
+    has_too_many_containers,
+    is_longer,
+    memory_of,
+    memory_of_json,
+    most_containers,
+)
+
+MOST = 1_000_000_000
 
 
 @pytest.mark.parametrize(
@@ -42,7 +51,7 @@ def test_the_memory_of_a_value_is_estimated_and_not_too_low(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False)
     real = _memory(json.loads(text))
     assert real * 0.6 <= memory_of_json(text) <= max(5 * real, 2_000)
-    assert real * 0.6 <= memory_of(json.loads(text)) <= max(5 * real, 2_000)
+    assert real * 0.6 <= memory_of(json.loads(text), MOST) <= max(5 * real, 2_000)
 
 
 def _memory(value: Any) -> int:
@@ -58,4 +67,44 @@ def test_deep_nesting_is_measured_without_recursion() -> None:
     value: Any = None
     for _ in range(10_000):
         value = [{"": value}]
-    assert memory_of(value) > 1_000_000
+    assert memory_of(value, MOST) > 1_000_000
+
+
+def test_no_more_is_measured_than_matters() -> None:
+    seen = 0
+
+    class Counted(dict[str, Any]):
+        def values(self) -> Any:
+            nonlocal seen
+            seen += 1
+            return super().values()
+
+    value = [Counted() for _ in range(1_000)]
+    assert 10_000 < memory_of(value, 10_000) < 11_000
+    assert 0 < seen < 100
+
+
+def test_a_text_has_so_many_objects_and_arrays_for_its_bytes() -> None:
+    many = "[" * FEW_CONTAINERS + "]" * FEW_CONTAINERS
+    assert not has_too_many_containers(many, 0)
+    assert has_too_many_containers("{" + many, 0)
+    assert not has_too_many_containers("{" + many, None)
+    assert not has_too_many_containers("{" + many, 16 * FEW_CONTAINERS + 16)
+    # Django's limit, by default.
+    assert most_containers(2_621_440) == 163_840
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"id": number, "tags": ["a"]} for number in range(50_000)],
+        # A country's border.
+        [[round(10 + number / 1e5, 5), 45.12345] for number in range(110_000)],
+        {"text": "{[" * 50_000},
+    ],
+    ids=["objects", "points", "brackets in a text"],
+)
+def test_what_honest_clients_send_has_fewer_by_far(value: Any) -> None:
+    text = json.dumps(value, separators=(",", ":"))
+    assert len(text) < 2_621_440
+    assert not has_too_many_containers(text, 2_621_440)

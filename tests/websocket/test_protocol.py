@@ -710,6 +710,23 @@ def test_a_limit_is_in_bytes_and_not_in_characters(dialect: Any) -> None:
 
 
 @BOTH
+@pytest.mark.parametrize("is_ready", [True, False])
+def test_what_takes_long_to_decode_is_refused(dialect: Any, is_ready: bool) -> None:  # noqa: FBT001
+    limits = {"max_message_size": 1_000_000, "max_message_size_before_ack": 100_000}
+    protocol = (ready if is_ready else protocol_of)(dialect, **limits)
+    most = 62_500 if is_ready else 10_000
+
+    def message(objects: int) -> str:
+        return json.dumps({"type": "connection_init", "payload": {"a": [{}] * objects}})
+
+    assert protocol.problem_of(message(most - 3)) is None
+    when = "" if is_ready else " before the acknowledgement"
+    assert protocol.received(message(most)) == [
+        Close(CloseCode.BAD_REQUEST, f"Message has more than {most} objects and arrays{when}")
+    ]
+
+
+@BOTH
 @pytest.mark.parametrize("how", ["received", "received_json"])
 def test_messages_of_operations_under_way_take_so_much_memory_and_no_more(
     dialect: Any, how: str
