@@ -123,6 +123,8 @@ class Beginning:
         except TimeoutError:
             raise BusyError from None
         finally:
+            # What was found out before may be as old as the wait was long.
+            self._was_looked_up = False
             _waiting[owner] -= size
             if not _waiting[owner]:
                 del _waiting[owner]

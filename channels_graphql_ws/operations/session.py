@@ -331,8 +331,9 @@ class EndpointSession:
 
     def run_owner(self) -> RunOwner:
         """Return who begins a run, or wants to watch one."""
-        identity = identity_of(self.scope)
-        share = identity or address_of(self.scope, self._endpoint.trusted_proxies)
+        identity, proxies = identity_of(self.scope), self._endpoint.trusted_proxies
+        # A stranger may have a new session for each run: those of an address count together.
+        share = user_of(self.scope) or address_of(self.scope, proxies) or identity
         return RunOwner(identity, share)
 
     def lend_to(self, run: Run) -> RunLease:

@@ -41,8 +41,9 @@ def resumable(
 
     Args:
         resume_for: seconds that a run is kept after its last client has left.
-        runs_per_user: runs that one user may have in a process. The oldest that nobody watches
-            gives way to a new one; if all are watched, the new one is refused.
+        runs_per_user: runs that one user, or all strangers of an address, may have in a process.
+            The oldest that nobody watches gives way to a new one; if all are watched, the new one
+            is refused.
         runs_per_process: runs of all users in a process; further ones are refused.
         max_events: events of a run that are kept. The generator waits before the next one while
             the buffer is full of what no client has had.

@@ -81,6 +81,27 @@ async def test_rights_are_looked_up_again_after_a_while(
         assert waits.waiting(None) is None
 
 
+async def test_who_waits_after_a_look_up_is_looked_up_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up = 0
+
+    async def look_up(scope: Any, every: Any) -> bool:
+        nonlocal looked_up
+        looked_up += 1
+        return False
+
+    monkeypatch.setattr(beginning, "FRESH_FOR", -1.0)
+    monkeypatch.setattr(beginning, "have_ended", look_up)
+    waits = begins()
+    for room in (None, tick(1), None):
+        waiting = waits.waiting(room)
+        assert waiting is not None
+        await waiting
+    assert waits.waiting(None) is None
+    assert looked_up == 2
+
+
 async def test_nothing_is_looked_up_if_that_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     class Never(Options):
         revalidate_operations_every = None

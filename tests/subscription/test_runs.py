@@ -229,6 +229,9 @@ class Client:
         session = options.pop("session", None)
         if session is not None:
             scope["session"] = SimpleNamespace(session_key=session)
+        address = options.pop("address", None)
+        if address is not None:
+            scope["client"] = address, 1
         consumer = type("Mine", (Consumer,), options)
         self.socket = AsgiSocket(consumer.as_asgi(), subprotocol, scope=scope)
 
@@ -567,6 +570,26 @@ async def test_of_one_user_the_oldest_run_without_a_client_gives_way() -> None:
     await wait_until(lambda: first.closed)
     await refused(first, cursor, user=1)
     assert [each.calls for each in (first, second, third, other, fourth)] == [1, 1, 0, 1, 1]
+    for each in clients:
+        await each.socket.drop()
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "127.0.0.1"])
+async def test_of_one_address_strangers_have_as_many_as_a_user_whatever_their_sessions(
+    address: str,
+) -> None:
+    scripts = [Script() for _ in range(4)]
+    clients = [await begun(scripts[0], session="a", address=address)]
+    clients.append(await begun(scripts[1], session="b", address=address))
+    third = await Client(scripts[2], session="c", address=address).subscribe()
+    if address == "127.0.0.1":
+        # Where an address says nothing, each session counts by itself.
+        scripts[2].allow(1)
+        await third.gets(1)
+    else:
+        assert await third.ends() == "error:s"
+        assert third.codes == ["LIMIT_EXCEEDED"]
+    clients += [third, await begun(scripts[3], session="d", user=1, address=address)]
     for each in clients:
         await each.socket.drop()
 

@@ -711,7 +711,7 @@ def test_a_limit_is_in_bytes_and_not_in_characters(dialect: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize("is_ready", [True, False])
-def test_what_takes_long_to_decode_is_refused(dialect: Any, is_ready: bool) -> None:  # noqa: FBT001
+def test_what_takes_long_to_decode_is_refused(dialect: Any, is_ready: bool) -> None:
     limits = {"max_message_size": 1_000_000, "max_message_size_before_ack": 100_000}
     protocol = (ready if is_ready else protocol_of)(dialect, **limits)
     most = 62_500 if is_ready else 10_000
