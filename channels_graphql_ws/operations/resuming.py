@@ -151,9 +151,12 @@ def _mark(asked: PreparedOperation) -> bytes:
         GraphQLError: there is something in the variables that is not JSON.
     """
     request: Subscribe = asked.request
-    variables: Mapping[str, Any] = request.variables
+    # Others mean nothing, and a client may send any number of them.
+    names = sorted(each.variable.name.value for each in asked.operation.variable_definitions or ())
+    given: Mapping[str, Any] = request.variables
+    variables = [(name, given[name]) for name in names if name in given]
     try:
-        text = dumps([request.query, request.operation_name, sorted(variables.items())])
+        text = dumps([request.query, request.operation_name, variables])
     except (TypeError, ValueError) as error:
         raise GraphQLError(
             "A run that clients come back to needs variables that are JSON, and no files: send "
