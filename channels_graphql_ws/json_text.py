@@ -25,15 +25,11 @@ _LONG_INTEGER = re.compile(r"(?<![0-9.eE+-])(?:-[0-9]{19}|[0-9]{20})[0-9]*(?![0-
 # first takes a third of the time, and is mostly enough.
 _THREE_DIGITS = re.compile(r"[0-9][0-9]{2}")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_LONE_HIGH_SURROGATE = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-)
-_LONE_LOW_SURROGATE = re.compile(
-    r"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-)
+_LONE_FIRST_HALF = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
+_LONE_SECOND_HALF = re.compile(r"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
-_MARK: Final = "\x01"
-"""A character that stands nowhere in JSON text."""
+_LARGE: Final = 65_536
+"""Characters of a text that is looked at once more rather than decoded twice."""
 
 _SHORT: Final = 262_144
 """Characters up to which the text of a client is decoded twice, where that is needed."""
@@ -99,10 +95,12 @@ def loads_from_client(text: str) -> Any:
 
 def _loads(text: str, longest: int | None) -> Any:
     text = str.__str__(text)  # orjson takes no subclass.
+    if len(text) > _LARGE and _ESCAPED_SURROGATE.search(text) is not None:
+        text = _without_lone_surrogates(text)
     try:
         value = orjson.loads(text)
     except ValueError:
-        if _ESCAPED_SURROGATE.search(text) is None or _MARK in text:
+        if _ESCAPED_SURROGATE.search(text) is None:
             raise
         text = _without_lone_surrogates(text)
         value = orjson.loads(text)
@@ -114,6 +112,8 @@ def _loads(text: str, longest: int | None) -> Any:
             "an integer of more than 64 bits in a text of more than"
             f" {longest} characters: send it in quotes"
         )
+    # There may be hundreds of thousands of objects, which the garbage collector would look at.
+    del value
     try:
         return json.loads(text)
     # The standard library goes less deep than orjson, and less so the deeper its caller is.
@@ -137,11 +137,15 @@ def _has_long_integer(text: str) -> bool:
 
 
 def _without_lone_surrogates(text: str) -> str:
-    # Between the marks each backslash begins an escape.
-    text = text.replace("\\\\", _MARK)
-    text = _LONE_HIGH_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
-    text = _LONE_LOW_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
-    return text.replace(_MARK, "\\\\")
+    """Replace halves of pairs in what may be JSON text: to decode it first would take longer."""
+    if "\0" in text:
+        # It is not JSON.
+        return text
+    # Now each backslash that is left begins an escape.
+    text = text.replace("\\\\", "\0")
+    for half in (_LONE_FIRST_HALF, _LONE_SECOND_HALF):
+        text = half.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text.replace("\0", "\\\\")
 
 
 def encodable(value: Any, depth: int = 16) -> Any:

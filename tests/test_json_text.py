@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -125,17 +126,37 @@ def test_half_of_a_surrogate_pair_becomes_a_replacement_character(text: str, val
     assert loads(text) == value
 
 
-@given(st.text(st.sampled_from('\ud83d\ude00\\"a😀')))
-def test_halves_of_surrogate_pairs_are_found_as_the_standard_library_does(text: str) -> None:
-    written = json.dumps([text])
-    joined = json.loads(written)[0].encode("utf-8", "surrogatepass").decode("utf-8", "replace")
-    # It has one for each byte of the three of a surrogate.
-    assert loads(written) == [joined.replace("\ufffd\ufffd\ufffd", "\ufffd")]
+PIECES = [
+    r"\ud83d",
+    r"\uD83D",
+    r"\ude00",
+    r"\uDE00",
+    "\\\\",
+    r"\"",
+    r"\n",
+    r"\u0041",
+    "ud83d",
+    "😀",
+]
+
+LARGE = "x" * 65_536
 
 
-def test_a_control_character_in_a_text_is_refused_beside_half_of_a_surrogate_pair() -> None:
-    with pytest.raises(ValueError, match="control character"):
-        loads('["\x01", "\\ud83d"]')
+@given(st.lists(st.sampled_from(PIECES)))
+def test_a_text_with_halves_of_pairs_is_otherwise_what_other_programs_read(
+    pieces: list[str],
+) -> None:
+    text = f'"{"".join(pieces)}"'
+    expected = re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", json.loads(text))
+    assert loads(text) == expected
+    assert loads(f'["{LARGE}", {text}]') == [LARGE, expected]
+
+
+@pytest.mark.parametrize("large", ["", LARGE])
+def test_a_text_with_a_half_of_a_pair_that_is_not_json_is_a_value_error(large: str) -> None:
+    for wrong in (r'["\ud83d", NaN]', '["\\ud83d\0"]', r'["\ud83d"', r'["\ud83d\x"]'):
+        with pytest.raises(ValueError, match=r"."):
+            loads(f'["{large}", {wrong}]')
 
 
 LONG = "123456789012345678901"
@@ -336,11 +357,7 @@ def test_a_long_path_to_what_has_no_json_form_is_shortened() -> None:
         "[" * 20_000 + "]" * 20_000,
         "[" * 20_000 + "12345678901234567890" + "]" * 20_000,
         # What orjson reads, and the standard library of this release of Python does not.
-        *(
-            "[" * 1_020 + inner + "]" * 1_020
-            for inner in ("12345678901234567890",)
-            if sys.version_info < (3, 12)
-        ),
+        *["[" * 1_020 + "12345678901234567890" + "]" * 1_020][: sys.version_info < (3, 12)],
         "\ud800",
     ],
     ids=lambda text: ascii(text[:30] + text[-1_040:-1_020]),
