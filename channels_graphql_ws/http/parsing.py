@@ -14,6 +14,12 @@ from channels_graphql_ws.json_text import loads_from_client
 MAX_QUERY_PARAMETERS = 100
 """Parameters that a query string may have."""
 
+MAX_PATHS = 10_000
+"""Paths that the map of an upload may have, for all files together."""
+
+MAX_PATH_LENGTH = 1_000
+"""Characters that each of them may have."""
+
 _numbers = count(1)
 
 _NAMES: dict[Any, str] = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
@@ -168,9 +174,13 @@ def with_files(
         raise HttpError(f'"map": an object was expected, not {_name(mapping)}')
     if unmapped := sorted(files.keys() - mapping.keys()):
         raise HttpError(f"The file {unmapped[0]!r} is not in the map")
+    left = MAX_PATHS
     for name, paths in mapping.items():
         if name not in files:
-            raise HttpError(f"The map names a file {name!r} that was not uploaded")
+            raise HttpError(f"The map names a file {name[:100]!r} that was not uploaded")
+        left -= len(paths) if isinstance(paths, list) else 0
+        if left < 0:
+            raise HttpError(f"The map has more than {MAX_PATHS} paths")
         if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
             raise HttpError(f"The map of the file {name!r} is no array of strings")
         for path in paths:
@@ -179,6 +189,8 @@ def with_files(
 
 
 def _put(operations: Any, path: str, file: object) -> None:
+    if len(path) > MAX_PATH_LENGTH:
+        raise HttpError(f"A path of the map is longer than {MAX_PATH_LENGTH} characters")
     *parents, last = steps = path.split(".")
     inside = steps[1:] if isinstance(operations, list) else steps
     place = operations

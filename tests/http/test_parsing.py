@@ -218,6 +218,8 @@ def test_no_two_files_go_to_one_place():
         ({}, {"0": "variables.x"}, {"0": "A"}, "The map of the file '0' is no array of strings"),
         ({}, {"0": [1]}, {"0": "A"}, "The map of the file '0' is no array of strings"),
         ([], {"0": ["0"]}, {"0": "A"}, "The map's path '0' does not lead to"),
+        ({}, {"0": ["variables.x"] * 10_001}, {"0": "A"}, "The map has more than 10000 paths"),
+        ({}, {"0": ["0." * 501]}, {"0": "A"}, "A path of the map is longer than 1000 char"),
     ],
 )
 def test_a_map_that_lies_is_refused(operations, mapping, files, message):

@@ -199,6 +199,7 @@ FIXED = {
     f"or of an address without one, estimated; {in_flight.MOST_OF_UNKNOWN / MIB:g} MiB of all "
     f"clients that have neither, and {in_flight.MOST_OF_ALL / MIB:g} MiB in all; beyond that, "
     f"{in_flight.SHARE / MIB:g} MiB for each. Those of up to {in_flight.SMALL / KIB:g} KiB",
+    "the map of an upload": f"{parsing.MAX_PATHS:,} paths of {parsing.MAX_PATH_LENGTH:,} char",
     "queries and mutations in threads": f"{threads.SHARE} of a user, or of an address",
     "runs of a [`@resumable`]": f"{RUNS['runs_per_user']} of a user (or of an address without "
     f"one), {RUNS['runs_per_process']:,} in all, each with {RUNS['max_events']:,} events or "
