@@ -26,6 +26,9 @@ the plane has more for each, and Python makes them, and frees them, one by one."
 FEW_CONTAINERS: Final = 10_000
 """Objects and arrays that any message may have, in about three milliseconds."""
 
+MEMORY_FOR_BYTE: Final = 32
+"""Bytes of memory, as `memory_of` estimates it, that a byte of JSON hardly ever takes."""
+
 
 def is_longer(frame: str | bytes | None, limit: int | None) -> bool:
     """Return whether a frame has more bytes than a limit; `None` is no limit."""

@@ -18,6 +18,7 @@ from channels_graphql_ws.execution.request import JsonObject, OperationId, Refus
 from channels_graphql_ws.json_text import dumps
 from channels_graphql_ws.operations.sizes import (
     BYTES_FOR_CONTAINER,
+    MEMORY_FOR_BYTE,
     has_too_many_containers,
     is_longer,
     memory_of,
@@ -412,8 +413,21 @@ class ServerProtocol:
             return self._close(
                 CloseCode.TOO_MANY_INITIALISATION_REQUESTS, "Too many initialisation requests"
             )
+        if again and self._is_too_long_to_keep():
+            limit = self._settings.max_message_size_before_ack
+            return self._bad_request(f"'connection_init' is larger than {limit} bytes")
         self.state = _INITIALISING
         return [Initialize(message.payload)]
+
+    def _is_too_long_to_keep(self) -> bool:
+        """Return whether a message is too large to be kept as long as the connection."""
+        limit, source = self._settings.max_message_size_before_ack, self._source
+        if isinstance(source, str):
+            return is_longer(source, limit)
+        if limit is None:
+            return False
+        most = MEMORY_FOR_BYTE * limit
+        return memory_of(source, most) > most
 
     def _subscribe(self, message: Subscribe) -> list[Effect]:
         is_held = self.state is _INITIALISING and self.subprotocol.holds_until_ack

@@ -709,6 +709,23 @@ def test_a_limit_is_in_bytes_and_not_in_characters(dialect: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("how", ["received", "received_json"])
+def test_a_later_connection_init_is_kept_as_well_and_as_small(how: str) -> None:
+    limits = {"max_message_size": 100_000, "max_message_size_before_ack": 1_000}
+
+    def init(objects: int, **more: Any) -> list[Effect]:
+        protocol = ready(LEGACY, **{**limits, **more})
+        message = {"type": "connection_init", "payload": {"a": [{}] * objects}}
+        text = json.dumps(message)
+        return protocol.received(text) if how == "received" else protocol.received_json(message)
+
+    assert isinstance(init(100)[0], Initialize)
+    assert init(1_000) == [
+        Close(CloseCode.BAD_REQUEST, "'connection_init' is larger than 1000 bytes")
+    ]
+    assert isinstance(init(1_000, max_message_size_before_ack=None)[0], Initialize)
+
+
 @BOTH
 @pytest.mark.parametrize("is_ready", [True, False])
 def test_what_takes_long_to_decode_is_refused(dialect: Any, is_ready: bool) -> None:
