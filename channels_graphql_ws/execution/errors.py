@@ -180,3 +180,14 @@ class TooManyError(RequestError):
     """The limit of operations is reached."""
 
     refusal = Refusal.OPERATION
+
+
+class FullError(RequestError):
+    """What is under way takes as much memory as it may."""
+
+    refusal = Refusal.UNAVAILABLE
+
+    def __init__(self, text: str) -> None:
+        message = f"{text}: try again later"
+        super().__init__(GraphQLError(message, extensions={"code": "LIMIT_EXCEEDED"}))
+        self.message = message

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable
 from http import HTTPStatus
-from threading import Lock
 from typing import Final
 
+from channels_graphql_ws.execution.documents import Document
+from channels_graphql_ws.execution.errors import FullError
 from channels_graphql_ws.http.errors import RETRY, HttpError
 from channels_graphql_ws.http.request import HttpRequest
+from channels_graphql_ws.operations.holding import SMALL, Holding
 from channels_graphql_ws.operations.sizes import (
     has_too_many_containers,
     memory_of_json,
@@ -18,29 +19,6 @@ from channels_graphql_ws.operations.sizes import (
 
 MOST_BYTES: Final = 16_777_216
 """About how many bytes the messages of one owner may take in memory. One may take more."""
-
-MOST_OF_UNKNOWN: Final = 134_217_728
-"""The same for all clients together that have neither a user nor an address of their own."""
-
-MOST_OF_ALL: Final = 268_435_456
-"""About how many bytes all messages may take, but for `SHARE` of each owner. One may take more."""
-
-SHARE: Final = 1_048_576
-"""About how many bytes the messages of one owner may take, whatever those of others do."""
-
-SMALL: Final = 4_096
-"""Bytes of a message that is not counted."""
-
-_UNKNOWN: Final = object()
-"""Owns the messages of clients that have neither a user nor an address of their own."""
-
-_ALL: Final = object()
-
-_in_flight: Counter[Hashable] = Counter()
-"""About how many bytes the messages of each owner take, and all of them."""
-
-# Under WSGI each request has a thread of its own.
-_lock: Final = Lock()
 
 
 class HeldMessage:
@@ -53,13 +31,12 @@ class HeldMessage:
         operations: how many there are in it.
     """
 
-    __slots__ = ("_owner", "_request", "_size", "operations")
+    __slots__ = ("_holding", "_request", "operations")
 
     def __init__(self, request: HttpRequest) -> None:
         self.operations = 1
         self._request = request
-        self._owner: Hashable = None
-        self._size = 0
+        self._holding = Holding("requests", MOST_BYTES)
 
     def hold(self, owner: Callable[[], Hashable], limit: int | None) -> None:
         """Count the message, before it is decoded; its body has been read.
@@ -85,44 +62,32 @@ class HeldMessage:
         size = sum(map(memory_of_json, texts))
         if size <= SMALL:
             return
-        whose = owner()
-        if whose is None:
-            whose = _UNKNOWN
-        with _lock:
-            if (problem := _problem(whose, size)) is not None:
-                raise HttpError(problem, HTTPStatus.SERVICE_UNAVAILABLE, RETRY)
-            _in_flight[whose] += size
-            _in_flight[_ALL] += size
-        self._owner, self._size = whose, size
+        try:
+            self._holding.add(size, owner)
+        except FullError as error:
+            raise HttpError(error.message, HTTPStatus.SERVICE_UNAVAILABLE, RETRY) from None
+
+    def keep(self, document: Document, owner: Callable[[], Hashable]) -> None:
+        """Count the document of an operation.
+
+        Args:
+            document: what is executed.
+            owner: as for `hold`.
+
+        Raises:
+            FullError: the owner, or the process, has too much in flight already.
+        """
+        self._holding.add_document(document, owner)
 
     @property
     def size_of_operation(self) -> int:
         """About how many bytes one of its operations takes."""
-        size = self._size or sum(map(memory_of_json, _texts_of(self._request)))
+        size = self._holding.size or sum(map(memory_of_json, _texts_of(self._request)))
         return size // self.operations
 
     def release(self) -> None:
         """Count it no more; harmless when repeated."""
-        size, self._size = self._size, 0
-        if not size:
-            return
-        with _lock:
-            for key in (self._owner, _ALL):
-                _in_flight[key] -= size
-                if not _in_flight[key]:
-                    del _in_flight[key]
-
-
-def _problem(owner: Hashable, size: int) -> str | None:
-    """Return why a message cannot be held now; `None` if it can."""
-    own = _in_flight[owner]
-    most = MOST_OF_UNKNOWN if owner is _UNKNOWN else MOST_BYTES
-    if own and own + size > most:
-        return "Other large requests of this client are still under way: try again later"
-    of_all = _in_flight[_ALL]
-    if of_all and of_all + size > MOST_OF_ALL and own + size > SHARE:
-        return "Large requests of other clients are still under way: try again later"
-    return None
+        self._holding.release()
 
 
 def _source(request: HttpRequest) -> bytes:

@@ -21,6 +21,7 @@ from channels_graphql_ws.concurrency.threads import (
     operations_in_request_thread,
 )
 from channels_graphql_ws.execution.breathing import room_to_begin
+from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.errors import TIMED_OUT, RequestError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.results import CursorText
@@ -272,6 +273,14 @@ class HttpOperation:
         _ending.add(ending)
         ending.add_done_callback(_ending.discard)
         self._is_over = True
+
+    def keep(self, document: Document) -> None:
+        """Count a large document until the operation, or its stream, is over.
+
+        Raises:
+            FullError: there is too much already.
+        """
+        self._message.keep(document, lambda: self._unsent().owner())
 
     def began(self, type: OperationType) -> None:
         """Take the type of the operation, once it is known."""

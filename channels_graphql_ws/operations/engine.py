@@ -53,6 +53,7 @@ from channels_graphql_ws.execution.rules import Rules
 from channels_graphql_ws.execution.sync_resolvers import Hops
 from channels_graphql_ws.operations.class_checks import check_no_permissions, check_schema
 from channels_graphql_ws.operations.defaults import settle
+from channels_graphql_ws.operations.holding import SMALL_DOCUMENT
 from channels_graphql_ws.operations.interfaces import (
     Client,
     EngineSettings,
@@ -222,6 +223,8 @@ class Engine:
         session: Session,
     ) -> Eager[PreparedOperation | None]:
         """Ask the hooks for context and root value; `None` if one of them has refused."""
+        if document.memory > SMALL_DOCUMENT:
+            client.keep(document)
         if request.variables and have_many_parts(request.variables):
             yield _coerce_ahead(request, schema, document, operation, session)
         if known_owner() is None:

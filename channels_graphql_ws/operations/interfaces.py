@@ -55,6 +55,14 @@ class Client(Member, Protocol):
         """What the client asked for."""
         ...
 
+    def keep(self, document: Document) -> None:
+        """Count a document that is not small as long as the operation lasts.
+
+        Raises:
+            FullError: there is too much already.
+        """
+        ...
+
     def began(self, type: OperationType) -> Awaitable[None] | None:
         """Learn what kind of operation this is; return something to wait for, if need be."""
         ...

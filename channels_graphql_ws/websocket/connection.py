@@ -15,9 +15,11 @@ from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency.eager import Eager, start
 from channels_graphql_ws.concurrency.fairness import known_owner
 from channels_graphql_ws.concurrency.timeouts import Expired, start_timeout, stop_timeout
-from channels_graphql_ws.execution.errors import TIMED_OUT, TooManyError
+from channels_graphql_ws.execution.documents import Document
+from channels_graphql_ws.execution.errors import TIMED_OUT, FullError, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.request import JsonObject, Refusal
+from channels_graphql_ws.operations.holding import SMALL, Holding
 from channels_graphql_ws.operations.listing import ListedConnection
 from channels_graphql_ws.operations.unsent import LARGE, Unsent
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, remaining
@@ -60,6 +62,10 @@ EXPECTED_CODES: Final = frozenset(
     {CloseCode.NORMAL, CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER}
 )
 """Codes of closes that are not worth a warning, or have had one of their own."""
+
+MOST_HELD: Final = 33_554_432
+"""About how many bytes the messages and documents of the operations of one user or address may
+take in memory, on all of its connections. One may take more."""
 
 STOPPING_LIMIT = 1_000
 """Operations that may be ending at the client's wish before no more messages are read."""
@@ -355,6 +361,8 @@ class Connection:
     def forget(self, client: ClientOperation) -> None:
         """An operation has come to its end."""
         self._operations.pop(client.operation, None)
+        if client.holding is not None:
+            client.holding.release()
         if client.has_place:
             self._free_place(client)
         if self._idle is not None and not self._is_busy:
@@ -396,6 +404,26 @@ class Connection:
             # Nobody comes back to what is kept for this identity.
             client.is_stopping = True
             self.run(self._end(client))
+
+    def keep(self, client: ClientOperation, document: Document) -> None:
+        """Count a document as long as the operation lasts.
+
+        Raises:
+            FullError: its user or address, or the process, has too much already.
+        """
+        # One that is ended already is about to be cancelled.
+        if self._bounds_memory and client.operation in self._operations:
+            self._holding_of(client).add_document(document, self._unsent.owner)
+
+    @property
+    def _bounds_memory(self) -> bool:
+        return self._settings.protocol.max_bytes_in_flight is not None
+
+    @staticmethod
+    def _holding_of(client: ClientOperation) -> Holding:
+        if client.holding is None:
+            client.holding = Holding("operations", MOST_HELD)
+        return client.holding
 
     def take_place(self, client: ClientOperation) -> None:
         """Count one more subscription.
@@ -526,6 +554,14 @@ class Connection:
         if self._admission.variables:
             self._admission.enter()
         client = self._operations[operation] = ClientOperation(self, operation)
+        if operation.size > SMALL and self._bounds_memory:
+            try:
+                self._holding_of(client).add(operation.size, self._unsent.owner)
+            except FullError as error:
+                del self._operations[operation]
+                problems = [each.formatted for each in error.errors]
+                self.failed(operation, problems, Refusal.OPERATION)
+                return
         client.task = self.run(self._application.execute(client), client.variables)
         timeout = self._settings.operation_timeout
         if timeout is not None and client.task is not None:

@@ -11,6 +11,7 @@ from graphql import OperationType
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
+from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.json_text import dumps, loads
@@ -144,6 +145,10 @@ class HookedClient:
     def is_stopping(self) -> bool:
         """Whether the client itself ends the operation."""
         return self._client.is_stopping
+
+    def keep(self, document: Document) -> None:
+        """Count a large document as long as the operation lasts."""
+        self._client.keep(document)
 
     def began(self, type: OperationType) -> Awaitable[None] | None:
         """Note the type of the operation; return something to wait for, if there is need."""

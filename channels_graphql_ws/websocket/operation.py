@@ -12,7 +12,9 @@ from graphql import OperationType
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.breathing import room_to_begin
+from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
+from channels_graphql_ws.operations.holding import Holding
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
 from channels_graphql_ws.websocket.protocol import Operation
 
@@ -53,6 +55,13 @@ class OperationOwner(Protocol):
     def run(self, work: Eager[None]) -> object:
         """Take steps on behalf of an operation."""
 
+    def keep(self, client: ClientOperation, document: Document) -> None:
+        """Count a document as long as the operation lasts.
+
+        Raises:
+            FullError: there is too much already.
+        """
+
     def take_place(self, client: ClientOperation) -> None:
         """Count one more subscription.
 
@@ -84,6 +93,7 @@ class ClientOperation:
         "_connection",
         "at_end",
         "has_place",
+        "holding",
         "is_cancelled",
         "is_started",
         "is_stopping",
@@ -106,11 +116,20 @@ class ClientOperation:
         self.timer: asyncio.TimerHandle | None = None
         self.live: ActiveSubscription | None = None
         self.has_place = False
+        self.holding: Holding | None = None
         self.is_cancelled = False
         self.is_started = False
         self.is_stopping = False
         self.at_end: Callable[[], Eager[None]] | None = None
         """Called when it is ended from outside."""
+
+    def keep(self, document: Document) -> None:
+        """Count a large document as long as the operation lasts.
+
+        Raises:
+            FullError: there is too much already.
+        """
+        self._connection.keep(self, document)
 
     def began(self, type: OperationType) -> Awaitable[None] | None:
         """Note the type of the operation; return something to wait for, if there is need.

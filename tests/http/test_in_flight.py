@@ -15,6 +15,7 @@ from channels_graphql_ws import GraphqlHttpConsumer
 from channels_graphql_ws.http import in_flight
 from channels_graphql_ws.http.in_flight import HeldMessage
 from channels_graphql_ws.http.request import TOKEN_HEADER, HttpRequest
+from channels_graphql_ws.operations import holding
 from channels_graphql_ws.operations.sizes import FEW_CONTAINERS
 from http_client import (
     EVENTS,
@@ -74,7 +75,8 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     monkeypatch.setattr(in_flight, "MOST_BYTES", 500_000)
     monkeypatch.setitem(http_schema.gates, "g", Gate())
     yield http_schema.gates["g"]
-    assert not in_flight._in_flight
+    assert not holding._sizes
+    assert not holding._documents
 
 
 MESSAGES = {
@@ -205,7 +207,7 @@ async def test_what_a_reserved_stream_does_not_take_is_held_no_more(gate: Gate) 
 async def test_clients_that_nobody_knows_have_a_share_in_common(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_flight, "MOST_OF_UNKNOWN", 500_000)
+    monkeypatch.setattr(holding, "MOST_OF_UNKNOWN", 500_000)
     first = asyncio.create_task(send(posted(CONTENT), None))
     await gate.entered.wait()
     refused = await send(posted(CONTENT), ("127.0.0.1", 1))
@@ -218,8 +220,8 @@ async def test_clients_that_nobody_knows_have_a_share_in_common(
 async def test_all_clients_together_have_so_much_and_each_a_little_more(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_flight, "MOST_OF_ALL", 500_000)
-    monkeypatch.setattr(in_flight, "SHARE", 400_000)
+    monkeypatch.setattr(holding, "MOST_OF_ALL", 500_000)
+    monkeypatch.setattr(holding, "SHARE", 400_000)
     first = asyncio.create_task(send(posted(CONTENT)))
     await gate.entered.wait()
     refused = await send(posted(CONTENT), OTHER)
@@ -238,7 +240,7 @@ def test_operations_of_a_batch_share_the_size_of_its_message() -> None:
     message = HeldMessage(request)
     message.hold(lambda: "one", None)
     size = message.size_of_operation
-    assert size == in_flight._in_flight["one"] > 500_000
+    assert size == holding._sizes["requests", "one"] > 500_000
     message.operations = 2
     assert message.size_of_operation == size // 2
     message.release()
@@ -273,3 +275,26 @@ async def test_what_takes_long_to_decode_is_refused(
     assert (await answer(FEW, max_body_size=150_000)).status == 200
     for enough in (None, 1_000_000):
         assert (await answer(MANY, max_body_size=enough)).status == 200
+
+
+def long_document(number: int) -> dict[str, Any]:
+    fields = " ".join(f"a{field}: hello" for field in range(100))
+    return {"query": f'query Q{number} {{ wait(gate: "g") {fields} }}'}
+
+
+async def test_large_documents_count_as_well_and_each_of_them_once(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(in_flight, "MOST_BYTES", 150_000)
+    waiting = []
+    for _ in range(3):
+        waiting.append(asyncio.create_task(send(posted(long_document(1)))))
+        await gate.entered.wait()
+        gate.entered.clear()
+    refused = await send(posted(long_document(2)))
+    assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+    assert refused.json["errors"][0]["extensions"] == {"code": "LIMIT_EXCEEDED"}
+    assert (await send(posted({"query": "{ hello }"}))).status == 200
+    gate.opened.set()
+    assert [each.status for each in await asyncio.gather(*waiting)] == [200] * 3
+    assert (await send(posted(long_document(2)))).status == 200

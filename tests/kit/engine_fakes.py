@@ -16,6 +16,7 @@ from channels_graphql_ws import Subscription
 from channels_graphql_ws.client_log import LogFields
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.context import OperationContext
+from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.errors import format_error
 from channels_graphql_ws.execution.request import Refusal, Subscribe
 from channels_graphql_ws.operations.engine import Engine
@@ -98,6 +99,9 @@ class FakeClient:
 
     def ready(self) -> Awaitable[None] | None:
         return self.waiting
+
+    def keep(self, document: Document) -> None:
+        pass
 
     def began(self, type: OperationType) -> None:
         self.type = type

@@ -25,7 +25,7 @@ from channels_graphql_ws.execution import (
 from channels_graphql_ws.execution.compiler import introspection
 from channels_graphql_ws.http import in_flight, parsing, reservations, stream
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
-from channels_graphql_ws.operations import sizes
+from channels_graphql_ws.operations import holding, sizes
 from channels_graphql_ws.operations.defaults import ByDebug, FromSettings, Open
 from channels_graphql_ws.operations.options import OperationOptions
 from channels_graphql_ws.subscription import cursor, queue
@@ -196,9 +196,15 @@ FIXED = {
     f"{sizes.most_containers(2_621_440):,} by default; before `connection_ack` "
     f"{sizes.most_containers(ConsumerOptions.max_message_size_before_ack):,}.",
     "messages of requests under way": f"{in_flight.MOST_BYTES / MIB:g} MiB of memory of a user, "
-    f"or of an address without one, estimated; {in_flight.MOST_OF_UNKNOWN / MIB:g} MiB of all "
-    f"clients that have neither, and {in_flight.MOST_OF_ALL / MIB:g} MiB in all; beyond that, "
-    f"{in_flight.SHARE / MIB:g} MiB for each. Those of up to {in_flight.SMALL / KIB:g} KiB",
+    f"or of an address without one, estimated; {holding.MOST_OF_UNKNOWN / MIB:g} MiB of all "
+    f"clients that have neither, and {holding.MOST_OF_ALL / MIB:g} MiB in all, WebSockets "
+    f"included; beyond that, {holding.SHARE / MIB:g} MiB for each. Messages of up to "
+    f"{holding.SMALL / KIB:g} KiB",
+    "messages and documents of a user": f"{connection.MOST_HELD / MIB:g} MiB, estimated, for "
+    f"operations under way, subscriptions among them; {holding.MOST_OF_UNKNOWN / MIB:g} MiB of "
+    f"all clients that have neither, and {holding.MOST_OF_ALL / MIB:g} MiB in all, requests over "
+    f"HTTP included; beyond that, {holding.SHARE / MIB:g} MiB for each. Messages of up to "
+    f"{holding.SMALL / KIB:g} KiB and documents of up to {holding.SMALL_DOCUMENT / KIB:g} are",
     "the map of an upload": f"{parsing.MAX_PATHS:,} paths of {parsing.MAX_PATH_LENGTH:,} char",
     "queries and mutations in threads": f"{threads.SHARE} of a user, or of an address",
     "runs of a [`@resumable`]": f"{RUNS['runs_per_user']} of a user (or of an address without "
