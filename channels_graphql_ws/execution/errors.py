@@ -12,7 +12,7 @@ from graphql import ExecutionResult, GraphQLError, Lexer, Source, TokenKind
 from channels_graphql_ws.client_log import LONGEST_TEXT, ClientLog, Sentence, shown
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.exceptions import ConnectionRejectionError
-from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask, unavailable
+from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask, failure, unavailable
 from channels_graphql_ws.execution.misplaced import hint_for
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.execution.unfit import is_unfit
@@ -112,8 +112,10 @@ def log_errors(
 
 def _cause(error: Exception) -> Exception | None:
     """Return the exception of the user's code; `None` if it was raised for clients."""
-    cause = error.original_error if isinstance(error, GraphQLError) else error
-    return None if isinstance(cause, GraphQLError) and not is_unfit(cause) else cause
+    if not isinstance(error, GraphQLError):
+        return error
+    cause = error.original_error
+    return failure(error) if isinstance(cause, GraphQLError) and not is_unfit(cause) else cause
 
 
 _ON_PURPOSE: Final = (ConnectionRejectionError, GraphQLError, PermissionDenied)

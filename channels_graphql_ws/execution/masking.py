@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from django.db import Error as DatabaseFailure
 from graphql import GraphQLError
 
 from channels_graphql_ws.client_log import ClientLog
@@ -26,6 +27,18 @@ UNAVAILABLE: Final = "Events are unavailable at the moment"
 SERVICE_UNAVAILABLE: Final = "SERVICE_UNAVAILABLE"
 """`extensions.code` of that."""
 
+FAILURES: Final = (
+    AttributeError,
+    DatabaseFailure,
+    ImportError,
+    LookupError,
+    MemoryError,
+    NameError,
+    OSError,
+    RuntimeError,
+)
+"""What a scalar raises when it breaks, rather than because of its input."""
+
 _SUGGESTION: Final = " Did you mean "
 
 
@@ -34,7 +47,9 @@ def is_unexpected(error: Exception) -> bool:
 
     A `GraphQLError` is raised for them, and so is what is wrong in a request: it has no path
     in the result, though the exception of a scalar that did not like its input may be behind
-    it. What graphql-core raises about the value of a resolver is for nobody but the log.
+    it, such as a `ValueError`. A scalar that broke is another thing: its database did not
+    answer, or it has a mistake. What graphql-core raises about the value of a resolver is for
+    nobody but the log.
 
     `mask_errors = True` hides such errors. A function of your own may ask this one first.
     """
@@ -43,17 +58,29 @@ def is_unexpected(error: Exception) -> bool:
     if not isinstance(error, GraphQLError) or is_unfit(error):
         return True
     cause = error.original_error
-    if cause is None or error.path is None:
+    if cause is None:
         return False
-    return is_unexpected(cause)
+    return failure(error) is not None if error.path is None else is_unexpected(cause)
+
+
+def failure(error: GraphQLError) -> Exception | None:
+    """Return what broke in a scalar, if that is what is wrong with a request."""
+    cause = _root(error)
+    return cause if error.path is None and isinstance(cause, FAILURES) else None
 
 
 def unavailable(error: Exception) -> ChannelLayerUnavailableError | None:
     """Return what the channel layer could not do, if nothing else is wrong."""
-    cause: BaseException | None = error
+    cause = _root(error)
+    return cause if isinstance(cause, ChannelLayerUnavailableError) else None
+
+
+def _root(error: Exception) -> Exception | None:
+    """Return what an error was made of in the end; `None` if it was one itself."""
+    cause: Exception | None = error
     while isinstance(cause, GraphQLError):
         cause = cause.original_error
-    return cause if isinstance(cause, ChannelLayerUnavailableError) else None
+    return cause
 
 
 def without_suggestion(error: Exception) -> Exception:
@@ -97,12 +124,21 @@ class Mask:
     def __call__(self, error: Exception) -> Exception:
         """Return the error that clients are told of; it has the same place in the result."""
         if self.hides(error):
-            return _replaced(error, self.masked_error_message)
+            return _replaced(error, f"{_before_cause(error)}{self.masked_error_message}")
         if (outage := unavailable(error)) is not None:
             # Which host does not answer is for those who read the texts of exceptions.
             text = "." if self.mask_errors is True else f": {outage}"
             return _replaced(error, f"{UNAVAILABLE}{text}", {"code": SERVICE_UNAVAILABLE})
         return error if self.introspection else without_suggestion(error)
+
+
+def _before_cause(error: Exception) -> str:
+    """Return what graphql-core says of a value that broke a scalar: which one, and what it is."""
+    if not isinstance(error, GraphQLError) or error.path is not None:
+        return ""
+    cause = _root(error)
+    text = "" if cause is None else str(cause)
+    return error.message.removesuffix(text) if text and error.message.endswith(text) else ""
 
 
 def _replaced(

@@ -45,7 +45,7 @@ from channels_graphql_ws.execution.large_variables import (
     copied,
     have_many_parts,
 )
-from channels_graphql_ws.execution.masking import Mask, unavailable
+from channels_graphql_ws.execution.masking import Mask, is_unexpected, unavailable
 from channels_graphql_ws.execution.metered import execute
 from channels_graphql_ws.execution.middleware import managed
 from channels_graphql_ws.execution.request import Refusal, Subscribe
@@ -171,6 +171,8 @@ class Engine:
         try:
             yield from self._start(client, session, fields)
         except RequestError as error:
+            failures = [each for each in error.errors if is_unexpected(each)]
+            log_errors(failures, "an operation", client.request.id, self.settings.mask)
             if error.refusal is Refusal.OPERATION:
                 session.refused(client.request, error.errors[0])
             errors = [describe(each, session.format_error) for each in error.errors]

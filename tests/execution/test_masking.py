@@ -8,6 +8,7 @@ from typing import Any
 
 import graphene
 import pytest
+from django.db import OperationalError
 from graphql import GraphQLError, ValidationRule, parse
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
@@ -33,8 +34,20 @@ class Even(graphene.Scalar):
         raise ValueError("an even number, please")
 
 
+class Known(graphene.Scalar):
+    """A scalar that breaks, as one that looks something up in a database may."""
+
+    @staticmethod
+    def parse_value(value: Any) -> Any:
+        raise OperationalError(LEAK)
+
+    @staticmethod
+    def parse_literal(node: Any, _variables: Any = None) -> Any:
+        raise KeyError(LEAK)
+
+
 class Query(graphene.ObjectType):
-    ok = graphene.String(even=Even())
+    ok = graphene.String(even=Even(), known=Known())
     broken = graphene.String()
     refused = graphene.String()
     wrapped = graphene.String()
@@ -191,6 +204,36 @@ async def test_a_variable_that_a_scalar_does_not_like_is_the_clients_business() 
     await wait_until(lambda: socket.results("1"))
     assert "an even number, please" in str(socket.results("1"))
     await socket.drop()
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (
+            "query($x: Known) { ok(known: $x) }",
+            "Variable '$x' got invalid value 1; Expected type 'Known'. Unexpected error.",
+        ),
+        ("{ ok(known: 1) }", "Expected value of type 'Known', found 1; Unexpected error."),
+    ],
+    ids=["variable", "literal"],
+)
+async def test_what_broke_in_a_scalar_is_hidden_and_logged(
+    query: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    socket = AsgiSocket(consumer())
+    await socket.acknowledged()
+    socket.start("1", query, variables={"x": 1})
+    await wait_until(lambda: len(socket.frames) > 1)
+    assert message in str(socket.frames)
+    assert LEAK not in str(socket.frames)
+    [record] = [each for each in caplog.records if each.exc_info]
+    assert LEAK in str(record.exc_info[1])
+    await socket.drop()
+    told = AsgiSocket(consumer(mask_errors=False))
+    await told.acknowledged()
+    told.start("1", query, variables={"x": 1})
+    await wait_until(lambda: LEAK in str(told.frames))
+    await told.drop()
 
 
 @pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
