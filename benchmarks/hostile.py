@@ -56,6 +56,7 @@ from channels_graphql_ws import (  # noqa: E402
     GraphqlWsConsumer,
     Subscription,
 )
+from channels_graphql_ws.execution.compiler.selections import MAX_CONDITIONS  # noqa: E402
 
 WIDTH = 1_000
 """Scalar fields of the type that the yardstick asks for."""
@@ -358,6 +359,14 @@ def numbered(piece: str, size: int, before: str = "", after: str = "") -> str:
     return "".join([*pieces, after])
 
 
+def by_graphql_core(selections: str) -> str:
+    """Return a query with more conditions than the compiler takes."""
+    names = [f"v{number}" for number in range(MAX_CONDITIONS + 1)]
+    variables = " ".join(f"${name}:Boolean=true" for name in names)
+    conditions = " ".join(f"{name}:name@include(if:${name})" for name in names)
+    return f"query({variables}){{{conditions} {selections}}}"
+
+
 def nested(opening: str, closing: str, inner: str, size: int) -> str:
     """Return as many levels as fit."""
     levels = (size - len(inner)) // (len(opening) + len(closing))
@@ -524,6 +533,15 @@ def hostile(size: int) -> dict[str, Message]:
         ),
         "execute: many awaited fields of objects": subscribe(
             "{nodes{nodes{nodes{" + numbered("a{n}:later ", 800) + "}}}}"
+        ),
+        "execute: many fields of awaited objects": subscribe(
+            "{nodes{nodes{awaited{" + numbered("a{n}:later ", 2_500) + "}}}}"
+        ),
+        "execute: the same by graphql-core": subscribe(
+            by_graphql_core("nodes{nodes{awaited{" + numbered("a{n}:later ", 2_500) + "}}}")
+        ),
+        "execute: awaited fields of many by graphql-core": subscribe(
+            by_graphql_core("a:many{later} b:many{later}")
         ),
         "execute: threads below awaited objects": replace(
             subscribe("{nodes{nodes{nodes{" + numbered("a{n}:awaited{{called}} ", 190) + "}}}}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from asyncio import Future
+from asyncio import Future, sleep
 from collections.abc import Awaitable, Iterable, Iterator
 from itertools import islice
 from math import inf
@@ -152,6 +152,14 @@ class Meter:
         """Count what had to be awaited so far for its user or address, until `end_wait`."""
         if self.awaited > FEW:
             self._paced().wait(self.awaited)
+
+    async def step_aside(self) -> None:
+        """Let others run before an awaited object is executed, if much was in others like it.
+
+        To be awaited where more than `MOST_ADDED` had to be.
+        """
+        while self.pending.has_added_many(self.awaited):  # noqa: ASYNC110 (that is the next iteration)
+            await sleep(0)
 
     def leave_behind(self, tasks: Iterable[Future[Any]]) -> None:
         """Count what goes on beside an error that has made a null of all of it, until it is over.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import ceil
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from graphql import (
     ExecutionResult,
     FieldNode,
     GraphQLError,
-    MiddlewareManager,
+    GraphQLResolveInfo,
     Undefined,
     get_named_type,
     get_nullable_type,
@@ -22,7 +22,10 @@ from graphql import (
     is_leaf_type,
     is_list_type,
     is_non_null_type,
+    located_error,
 )
+from graphql.execution import get_argument_values
+from graphql.execution.execute import get_field_def
 from graphql.pyutils import Path, is_iterable
 
 from channels_graphql_ws.concurrency.eager import is_awaitable
@@ -39,6 +42,7 @@ from channels_graphql_ws.execution.compiler.awaiting import gathered, not_awaite
 from channels_graphql_ws.execution.crowds import full_crowds
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList, HeavyResult
 from channels_graphql_ws.execution.large_variables import TakesCoerced
+from channels_graphql_ws.execution.pending import MOST_ADDED
 from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, drop, in_turns
 from channels_graphql_ws.execution.unfit import unfit_if_of_library
 
@@ -69,7 +73,6 @@ class MeteredContext(TakesCoerced):
     def begin(self) -> None:
         """Begin to count."""
         self.meter = Meter(self.limits)
-        self.middleware_manager = _CountingWaits(self.meter, self.middleware_manager)
         self._sizes: dict[int, int] = {}
 
     def execute_operation(self, operation: Any, root_value: Any) -> Any:
@@ -109,6 +112,57 @@ class MeteredContext(TakesCoerced):
         if self.meter.left < 0 and self.meter.is_exceeded:
             return {}
         return super().execute_fields_serially(parent_type, source_value, path, fields)
+
+    def execute_field(self, parent_type: Any, source: Any, field_nodes: Any, path: Any) -> Any:
+        """Execute a field, as graphql-core does, with less kept for one that is awaited.
+
+        There may be thousands of them, and of its own each has three coroutines and a closure.
+        """
+        definition: Any = get_field_def(self.schema, parent_type, field_nodes[0])
+        if not definition:
+            return Undefined
+        resolve: Any = definition.resolve or self.field_resolver
+        if self.middleware_manager:
+            resolve = self.middleware_manager.get_field_resolver(resolve)
+        info = self.build_resolve_info(definition, field_nodes, parent_type, path)
+        try:
+            arguments = get_argument_values(definition, field_nodes[0], self.variable_values)
+            value = resolve(source, info, **arguments)
+            if self.is_awaitable(value):
+                self.meter.take_wait()
+                return self._complete_awaited(value, info)
+            data = self.complete_value(definition.type, field_nodes, info, path, value)
+        except Exception as error:  # noqa: BLE001 (user code raises anything)
+            return self._failed(error, info)
+        return self._guarded(data, info) if self.is_awaitable(data) else data
+
+    async def _complete_awaited(self, value: Awaitable[Any], info: GraphQLResolveInfo) -> Any:
+        type_ = info.return_type
+        pending = self.meter.pending
+        pending.count += 1
+        try:
+            try:
+                value = await value
+            finally:
+                pending.done()
+            if full_crowds and (room := self.meter.room()) is not None:
+                await room
+            if self.meter.awaited > MOST_ADDED and not is_leaf_type(get_named_type(type_)):
+                await self.meter.step_aside()
+            data = self.complete_value(type_, info.field_nodes, info, info.path, value)
+            return await data if self.is_awaitable(data) else data
+        except Exception as error:  # noqa: BLE001 (user code raises anything)
+            return self._failed(error, info)
+
+    async def _guarded(self, data: Awaitable[Any], info: GraphQLResolveInfo) -> Any:
+        try:
+            return await data
+        except Exception as error:  # noqa: BLE001 (user code raises anything)
+            return self._failed(error, info)
+
+    def _failed(self, error: Exception, info: GraphQLResolveInfo) -> None:
+        located = located_error(error, info.field_nodes, info.path.as_list())
+        self.handle_field_error(located, info.return_type, info.path)
 
     def _size(self, fields: Mapping[str, list[FieldNode]]) -> int:
         """Return what executing fields counts as; the same ones are always the same object."""
@@ -191,6 +245,8 @@ class MeteredContext(TakesCoerced):
         value = await item
         if value is None:
             self.meter.take(1)
+        elif self.meter.awaited > MOST_ADDED:
+            await self.meter.step_aside()
         return value
 
     def build_response(  # type: ignore[override]
@@ -204,41 +260,6 @@ class MeteredContext(TakesCoerced):
         if not self.meter.is_heavy(0):
             return result
         return HeavyResult(result.data, result.errors)
-
-
-class _CountingWaits(MiddlewareManager):
-    """Counts what resolvers return that has to be awaited, around the middleware that there is."""
-
-    __slots__ = ("_inner", "_meter")
-
-    def __init__(self, meter: Meter, inner: MiddlewareManager | None) -> None:
-        super().__init__()
-        self._meter = meter
-        self._inner = inner
-
-    def get_field_resolver(self, field_resolver: Any) -> Any:
-        """Return what is called in the place of a resolver."""
-        if self._inner is not None:
-            field_resolver = self._inner.get_field_resolver(field_resolver)
-        return partial(self._call, field_resolver)
-
-    def _call(self, resolve: Any, *args: Any, **kwargs: Any) -> Any:
-        value = resolve(*args, **kwargs)
-        if not is_awaitable(value):
-            return value
-        self._meter.take_wait()
-        return self._awaited(value)
-
-    async def _awaited(self, value: Awaitable[Any]) -> Any:
-        pending = self._meter.pending
-        pending.count += 1
-        try:
-            value = await value
-        finally:
-            pending.done()
-        if full_crowds and (room := self._meter.room()) is not None:
-            await room
-        return value
 
 
 async def _checked_later(data: Awaitable[Any]) -> Any:

@@ -12,6 +12,10 @@ MOST_PENDING: Final = 3_000
 iterations of the event loop. Each takes some kilobytes until it is there, and a few dozen objects
 that Python's garbage collector looks through while nobody else is served."""
 
+MOST_ADDED: Final = 4_096
+"""Fields to be awaited that an execution finds in awaited objects in one iteration of the event
+loop: fewer would split the keys of data loaders, and more keep others waiting."""
+
 
 class Pending:
     """What one execution awaits.
@@ -20,10 +24,21 @@ class Pending:
         count: values of resolvers that are awaited now. None of them waits for room.
     """
 
-    __slots__ = ("_has_looked", "_is_waking", "_waiting", "_was_full", "count")
+    __slots__ = (
+        "_before",
+        "_has_looked",
+        "_is_adding",
+        "_is_waking",
+        "_waiting",
+        "_was_full",
+        "count",
+    )
 
     def __init__(self) -> None:
         self.count = 0
+        # How many there were when the iteration began; `None`: that is not known yet.
+        self._before: int | None = 0
+        self._is_adding = False
         self._waiting: list[asyncio.Future[None]] = []
         self._is_waking = self._has_looked = self._was_full = False
 
@@ -51,6 +66,25 @@ class Pending:
         self._waiting.append(future)
         self._wake_soon()
         yield from future
+
+    def has_added_many(self, awaited: int) -> bool:
+        """Return whether the next awaited object should be executed in the next iteration.
+
+        To be asked where many are awaited.
+
+        Args:
+            awaited: what the execution had to await so far.
+        """
+        if self._before is None:
+            self._before = awaited
+        if not self._is_adding:
+            self._is_adding = True
+            # Comes before whoever asks in the next iteration.
+            asyncio.get_running_loop().call_soon(self._begin_iteration)
+        return awaited - self._before >= MOST_ADDED
+
+    def _begin_iteration(self) -> None:
+        self._is_adding, self._before = False, None
 
     def done(self) -> None:
         """Count one less."""

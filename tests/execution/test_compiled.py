@@ -8,11 +8,12 @@ from weakref import ref
 
 import graphene
 import pytest
-from graphql import ExecutionContext, GraphQLSchema, MiddlewareManager
+from graphql import GraphQLSchema, MiddlewareManager
 
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
 from channels_graphql_ws.execution.compiler.selections import MAX_CONDITIONS
 from channels_graphql_ws.execution.documents import MOST_KEPT, compiled, documents_of, load
+from channels_graphql_ws.execution.metered import MeteredContext
 from channels_graphql_ws.operations.engine import engine_of
 from engine_fakes import Query, Rig, schema_of
 from http_client import post
@@ -34,13 +35,13 @@ class OnEvent(Subscription):
 def by_core(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The fields that graphql-core executes."""
     fields: list[str] = []
-    execute_field = ExecutionContext.execute_field
+    execute_field = MeteredContext.execute_field
 
     def noted(self: Any, parent: Any, source: Any, nodes: Any, path: Any) -> Any:
         fields.append(nodes[0].name.value)
         return execute_field(self, parent, source, nodes, path)
 
-    monkeypatch.setattr(ExecutionContext, "execute_field", noted)
+    monkeypatch.setattr(MeteredContext, "execute_field", noted)
     return fields
 
 

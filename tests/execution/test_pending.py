@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from contextvars import ContextVar
 
 import graphene
@@ -11,7 +12,7 @@ import pytest
 from aiodataloader import DataLoader
 
 from channels_graphql_ws.execution import pending
-from channels_graphql_ws.execution.pending import Pending
+from channels_graphql_ws.execution.pending import MOST_ADDED, Pending
 from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE
 from engine_fakes import Rig, cancel, schema_of
 from support import tick, wait_until
@@ -75,8 +76,66 @@ class Item(graphene.ObjectType):
         return self
 
 
+class Found(graphene.Interface):
+    """Which type it is of has to be waited for."""
+
+    made = graphene.Int()
+
+
+async def one():
+    return 1
+
+
+class Wide(graphene.ObjectType):
+    """Counts how many of its fields are resolved in each iteration of the event loop."""
+
+    made = graphene.Int()
+
+    def resolve_made(self, info):
+        made[iterations[-1]] += 1
+        return one()
+
+
+class Asked(Wide):
+    """Whether it is of its type has to be waited for."""
+
+    class Meta:
+        interfaces = (Found,)
+
+    @classmethod
+    async def is_type_of(cls, root, info):
+        return True
+
+
+class Holder(graphene.ObjectType):
+    wide = graphene.Field(Wide)
+
+    async def resolve_wide(self, info):
+        return Wide()
+
+
+made: Counter[int] = Counter()
+iterations: list[int] = [0]
+
+
 class Query(graphene.ObjectType):
     items = graphene.List(Item, count=graphene.Int(default_value=OBJECTS))
+    holders = graphene.List(Holder)
+    wides = graphene.List(Wide)
+    found = graphene.List(Found)
+    asked = graphene.List(Asked)
+
+    def resolve_holders(self, info):
+        return [Holder()] * OBJECTS
+
+    def resolve_wides(self, info):
+        return [Holder().resolve_wide(info) for _ in range(OBJECTS)]
+
+    def resolve_found(self, info):
+        return [{}] * OBJECTS
+
+    def resolve_asked(self, info):
+        return [Asked()] * OBJECTS
 
     async def resolve_items(self, info, count):
         loader = Loader()
@@ -185,6 +244,32 @@ async def test_a_long_list_begins_when_there_is_room(executor):
     assert result["data"]["items"] == [{"slow": 1}] * count
     if executor == "compiled":
         assert max(running) <= MOST + 3 * OBJECTS_AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "query", ["holders {{ wide {{ {} }} }}", "wides {{ {} }}", "found {{ {} }}", "asked {{ {} }}"]
+)
+async def test_others_run_before_all_awaited_objects_are_executed(executor, query):
+    if executor != "compiled" and ("found" in query or "asked" in query):
+        pytest.skip("graphql-core waits for the type by itself")
+    made.clear()
+
+    async def count_iterations():
+        while True:
+            await tick()
+            iterations.append(iterations[-1] + 1)
+
+    counting = asyncio.create_task(count_iterations())
+    wide = 120
+    result = await Rig(SCHEMA).answer("{ " + query.format(aliases("made", wide)) + " }")
+    await cancel(counting)
+    assert "errors" not in result
+    [objects] = result["data"].values()
+    assert [each.get("wide", each) for each in objects] == [
+        {f"a{number}": 1 for number in range(wide)}
+    ] * OBJECTS
+    assert sum(made.values()) == wide * OBJECTS
+    assert max(made.values()) <= MOST_ADDED + wide
 
 
 async def test_synchronous_resolvers_below_come_to_their_end():

@@ -18,6 +18,7 @@ from graphql import (
     TypeNameMetaFieldDef,
     Undefined,
     default_type_resolver,
+    get_named_type,
     get_nullable_type,
     is_leaf_type,
     is_list_type,
@@ -52,6 +53,7 @@ from channels_graphql_ws.execution.compiler.run import Execution
 from channels_graphql_ws.execution.compiler.scalars import NEVER, range_of
 from channels_graphql_ws.execution.crowds import full_crowds
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList
+from channels_graphql_ws.execution.pending import MOST_ADDED
 from channels_graphql_ws.execution.turns import drop
 from channels_graphql_ws.execution.unfit import unfit
 
@@ -261,6 +263,8 @@ class _Objects:
     async def _complete_if(self, is_instance: Any, run: Execution, value: Any, path: Path) -> Any:
         if not await is_instance:
             raise invalid_return_type(self._type, value, self._place.nodes)
+        if run.awaited > MOST_ADDED:
+            await run.step_aside()
         data = self._execute(run, value, path)
         # graphql-core forgets to wait here.
         return await data if type(data) is CoroutineType else data
@@ -322,7 +326,10 @@ def _abstract(type_: Any, place: FieldPosition) -> Complete:
         return complete_object(run, value, path, info)
 
     async def complete_later(name: Any, run: Execution, value: Any, path: Path, info: Any) -> Any:
-        data = complete_as(await name, run, value, path, info)
+        name = await name
+        if run.awaited > MOST_ADDED:
+            await run.step_aside()
+        data = complete_as(name, run, value, path, info)
         return await data if type(data) is CoroutineType else data
 
     return complete
@@ -392,6 +399,7 @@ class _Items:
         inner = item_type if self._is_nullable else item_type.of_type
         self._range = range_of(inner) or NEVER
         self._step = LEAVES_AT_ONCE if is_leaf_type(inner) else VALUES_AT_ONCE
+        self._is_leaf = is_leaf_type(get_named_type(item_type))
         self._is_counted = is_leaf_type(inner) or is_list_type(inner)
         self._complete_value = completer(item_type, place)
         self._kinds = place.plans.kinds
@@ -492,6 +500,8 @@ class _Items:
                 pending.done()
             if full_crowds and (room := run.room()) is not None:
                 await room
+            if run.awaited > MOST_ADDED and not self._is_leaf:
+                await run.step_aside()
             if item is None:
                 self._count_null(run)
             try:

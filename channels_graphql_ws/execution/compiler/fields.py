@@ -19,6 +19,7 @@ from graphql import (
     get_named_type,
     get_nullable_type,
     is_abstract_type,
+    is_leaf_type,
     is_non_null_type,
 )
 from graphql.pyutils import Path
@@ -38,6 +39,7 @@ from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable, ma
 from channels_graphql_ws.execution.compiler.run import BoundOperation, Execution
 from channels_graphql_ws.execution.compiler.scalars import range_of
 from channels_graphql_ws.execution.crowds import full_crowds
+from channels_graphql_ws.execution.pending import MOST_ADDED
 from channels_graphql_ws.execution.sync_resolvers import Hops
 
 
@@ -81,6 +83,7 @@ class Field:
     __slots__ = (
         "_arguments",
         "_complete",
+        "_is_leaf",
         "_kinds",
         "_needs_info",
         "_return_type",
@@ -118,6 +121,7 @@ class Field:
         self.is_light = light is not None
         self.extra_size = written_out(nodes[0]) // ARGUMENT_NODES_FOR_A_FIELD + (light or 0)
         self._return_type = definition.type
+        self._is_leaf = is_leaf_type(get_named_type(definition.type))
         self._type_name = parent_type.name
         resolve = definition.resolve or default_field_resolver
         self.resolve = wrapped(resolve, middleware)
@@ -230,6 +234,8 @@ class Field:
                 pending.done()
             if full_crowds and (room := run.room()) is not None:
                 await room
+            if run.awaited > MOST_ADDED and not self._is_leaf:
+                await run.step_aside()
             try:
                 data = self._complete(run, value, path, info)
             except Exception as error:
