@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any, Final, assert_never
-
-from graphql import OperationType
 
 from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency.eager import Eager, start
 from channels_graphql_ws.concurrency.fairness import known_owner
 from channels_graphql_ws.concurrency.timeouts import Expired, start_timeout, stop_timeout
+from channels_graphql_ws.execution.breathing import breathe
 from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.errors import TIMED_OUT, FullError, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
@@ -69,6 +68,9 @@ take in memory, on all of its connections. One may take more."""
 
 STOPPING_LIMIT = 1_000
 """Operations that may be ending at the client's wish before no more messages are read."""
+
+ENDED_AT_ONCE: Final = 16
+"""Operations that run and are ended in one iteration of the event loop, if there are more."""
 
 CLOSE_TIMEOUT = 5.0
 """Seconds that a broken connection may take to tell the client so."""
@@ -275,10 +277,7 @@ class Connection:
     @property
     def _is_mutating(self) -> bool:
         """Whether a mutation is executed whose answer is awaited."""
-        return any(
-            each.type is OperationType.MUTATION and each.is_started and not each.is_stopping
-            for each in self._operations.values()
-        )
+        return any(each.is_mutating and not each.is_stopping for each in self._operations.values())
 
     async def _revoke_answered(self, reason: str) -> None:
         await self._until_idle(DEFAULT_TIMEOUT)
@@ -393,8 +392,9 @@ class Connection:
 
     def end_operations_of_before(self) -> None:
         """End what began under another identity, but for mutations, which go on under theirs."""
+        ended: list[ClientOperation] = []
         for client in list(self._operations.values()):
-            if client.is_stopping or (client.type is OperationType.MUTATION and client.is_started):
+            if client.is_stopping or client.is_mutating:
                 continue
             if client.live is not None:
                 self.completed(client.operation)
@@ -403,7 +403,8 @@ class Connection:
             self.forget(client)
             # Nobody comes back to what is kept for this identity.
             client.is_stopping = True
-            self.run(self._end(client))
+            ended.append(client)
+        self._end_all(ended)
 
     def keep(self, client: ClientOperation, document: Document) -> None:
         """Count a document as long as the operation lasts.
@@ -633,8 +634,38 @@ class Connection:
             self._keep_alive.stop()
         if self._order is not None:
             self._order.end()
-        for client in list(self._operations.values()):
+        clients = list(self._operations.values())
+        for client in clients:
             self.forget(client)
+        self._end_all(clients)
+
+    def _end_all(self, clients: list[ClientOperation]) -> None:
+        """End operations from outside: many that run a few at a time, as each takes its time."""
+        running = [each for each in clients if each.is_running]
+        if len(running) <= ENDED_AT_ONCE:
+            self._end_each(clients)
+            return
+        for client in running:
+            if not client.is_mutating:
+                # Nothing more of it begins until its turn has come.
+                client.is_cancelled = True
+        self._end_each([each for each in clients if not each.is_running])
+        # With strict ordering there are never so many.
+        self.spawn(self._end_in_parts(running))
+
+    async def _end_in_parts(self, clients: list[ClientOperation]) -> None:
+        try:
+            while clients:
+                await breathe()
+                some = clients[:ENDED_AT_ONCE]
+                del clients[:ENDED_AT_ONCE]
+                self._end_each(some)
+        finally:
+            # Even if this is cancelled.
+            self._end_each(clients)
+
+    def _end_each(self, clients: Iterable[ClientOperation]) -> None:
+        for client in clients:
             self.run(self._end(client))
 
     def _end(self, client: ClientOperation) -> Eager[None]:
@@ -642,7 +673,7 @@ class Connection:
         try:
             if task is not None and not task.done():
                 # A mutation that is cancelled half-way leaves half of its work.
-                if client.type is not OperationType.MUTATION or not client.is_started:
+                if not client.is_mutating:
                     client.cancel()
                 yield asyncio.wait([task])
         finally:

@@ -165,6 +165,16 @@ class ClientOperation:
         """It is not executed yet, after all: until then it may be ended as if it had not begun."""
         self.is_started = False
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has a task that has not come to its end."""
+        return self.task is not None and not self.task.done()
+
+    @property
+    def is_mutating(self) -> bool:
+        """Whether it is a mutation that is executed, and should not be cancelled half-way."""
+        return self.type is OperationType.MUTATION and self.is_started
+
     def cancel(self) -> None:
         """Cancel what is under way, and begin nothing more."""
         self.is_cancelled = True

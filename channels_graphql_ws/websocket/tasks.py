@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
+from channels_graphql_ws.execution.breathing import breathe
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 CANCEL_TIMEOUT = 5.0
 """Seconds that a cancelled task may take to end."""
+
+CANCELLED_AT_ONCE: Final = 16
+"""Tasks that are cancelled in one iteration of the event loop, if there are more."""
 
 
 class TasksOwner(Protocol):
@@ -75,8 +79,7 @@ class ConnectionTasks:
         # Twice: a cancelled task may call a hook in its end, which may hang, too.
         for _ in range(2):
             tasks = list(self._tasks or ())
-            for task in tasks:
-                eager.cancel(task)
+            await _cancel(tasks)
             if tasks:
                 await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT)
 
@@ -91,3 +94,20 @@ class ConnectionTasks:
             log.error("A task of a connection failed", exc_info=task.exception())
             if self._owner is not None:
                 self._owner.crashed()
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks, many of them a few at a time; all, even if this is cancelled."""
+    left = list(tasks)
+    try:
+        while len(left) > CANCELLED_AT_ONCE:
+            _cancel_all(left[-CANCELLED_AT_ONCE:])
+            del left[-CANCELLED_AT_ONCE:]
+            await breathe()
+    finally:
+        _cancel_all(left)
+
+
+def _cancel_all(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        eager.cancel(task)

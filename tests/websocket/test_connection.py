@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context, ContextVar
 from typing import Any
@@ -16,7 +17,7 @@ from graphql import OperationType
 from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.websocket import tasks
-from channels_graphql_ws.websocket.connection import STOPPING_LIMIT, Connection
+from channels_graphql_ws.websocket.connection import ENDED_AT_ONCE, STOPPING_LIMIT, Connection
 from channels_graphql_ws.websocket.interfaces import Acceptance, ConnectionSettings
 from channels_graphql_ws.websocket.ordering import INBOX_BYTES, INBOX_LIMIT
 from channels_graphql_ws.websocket.outbox import FULL_AT
@@ -1062,6 +1063,122 @@ async def test_at_a_disconnect_a_mutation_finishes_and_a_query_is_cancelled(
     finish.set()
     await ending
     assert done == ["mutation"]
+
+
+MANY = 100
+
+
+def many(work: Callable[[int], Work], **settings: Any) -> Case:
+    """Return a connection with many operations that wait."""
+    case = Case(**settings)
+    case.connection._loop = asyncio.get_running_loop()
+    case.init()
+    for number in range(MANY):
+        case.application.operations[str(number)] = work(number)
+        case.start(str(number), str(number))
+    return case
+
+
+async def test_many_operations_are_ended_bit_by_bit_and_none_begins_meanwhile() -> None:
+    ended: Counter[int] = Counter()
+    begun: list[int] = []
+    finish, iterations = asyncio.Event(), [0]
+
+    def work(number: int) -> Work:
+        def steps(client: Any) -> Iterator[Any]:
+            client.began(QUERY if number % 2 else MUTATION)
+            try:
+                yield finish.wait()
+                while (waiting := client.starting()) is not None:
+                    yield waiting
+                begun.append(number)
+            finally:
+                ended[iterations[-1]] += 1
+
+        return steps
+
+    async def count_iterations() -> None:
+        while True:
+            await tick()
+            iterations.append(iterations[-1] + 1)
+
+    case = many(work)
+    counting = asyncio.create_task(count_iterations())
+    await tick(3)
+    ending = asyncio.create_task(case.connection.disconnected())
+    await tick()
+    finish.set()
+    await ending
+    counting.cancel()
+    assert begun == []
+    assert sum(ended.values()) == MANY
+    assert max(ended.values()) <= 2 * ENDED_AT_ONCE
+    assert not case.connection._tasks
+
+
+async def test_of_many_operations_those_without_a_task_are_ended_at_once() -> None:
+    live = [FakeCohort() for _ in range(MANY)]
+    joining = asyncio.Event()
+    case = many(lambda number: subscribing(live[number], joining if number % 3 else None))
+    ending = asyncio.create_task(case.connection.disconnected())
+    await tick()
+    assert {each.ended for each in live[::3]} == {1}
+    assert not all(each.ended for each in live)
+    await ending
+    assert {each.ended for each in live} == {1}
+
+
+async def test_a_mutation_among_many_comes_to_its_own_end() -> None:
+    finish = asyncio.Event()
+    done: list[int] = []
+
+    def work(number: int) -> Work:
+        def steps(client: Any) -> Iterator[Any]:
+            client.began(QUERY if number else MUTATION)
+            client.starting()
+            yield finish.wait()
+            done.append(number)
+
+        return steps
+
+    case = many(work)
+    ending = asyncio.create_task(case.connection.disconnected())
+    await wait_until(lambda: len(case.connection._tasks._tasks or ()) <= 2)
+    finish.set()
+    await ending
+    assert done == [0]
+
+
+@pytest.mark.parametrize("settings", [{"disconnect_timeout": 0}, {}])
+async def test_all_of_many_operations_are_ended_when_time_is_up(settings: Any) -> None:
+    live = [FakeCohort() for _ in range(MANY)]
+    case = many(lambda number: subscribing(live[number], asyncio.Event()), **settings)
+    ending = asyncio.create_task(case.connection.disconnected())
+    await tick(2)
+    if not settings:
+        # The shutdown deadline has passed.
+        ending.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await ending
+    assert {each.ended for each in live} == {1}
+    assert not case.connection._tasks
+
+
+async def test_all_tasks_are_cancelled_even_if_that_is_cancelled() -> None:
+    owned = tasks.ConnectionTasks(asyncio.get_running_loop(), Case().connection)
+    spawned = [owned.spawn(_for_ever()) for _ in range(MANY)]
+    await tick()
+    cancelling = asyncio.create_task(owned.cancel())
+    await tick()
+    cancelling.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await cancelling
+    await wait_until(lambda: not owned)
+    assert all(task.cancelled() for task in spawned)
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
 
 
 async def test_a_mutation_that_hangs_is_cancelled_when_time_is_up(
