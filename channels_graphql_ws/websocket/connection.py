@@ -45,6 +45,7 @@ from channels_graphql_ws.websocket.protocol import (
 )
 from channels_graphql_ws.websocket.statistics import ConnectionStatistics
 from channels_graphql_ws.websocket.tasks import ConnectionTasks
+from channels_graphql_ws.websocket.under_way import TOO_MANY, UnderWay
 
 # To read a member of an `Enum` takes as long as a call.
 READY: Final = State.READY
@@ -317,8 +318,9 @@ class Connection:
 
     @property
     def is_full(self) -> bool:
-        """Whether the client does not read what it is sent."""
-        return self._outbox.is_full
+        """Whether the client does not read what it is sent, or is not read itself."""
+        under_way = self._tasks.under_way
+        return self._outbox.is_full or (under_way is not None and under_way.is_waiting)
 
     @property
     def relieved(self) -> int:
@@ -490,6 +492,9 @@ class Connection:
         # Back-pressure: stop reading while the outbox is full.
         outbox = self._outbox
         is_full = outbox.flushing is not None and outbox.is_full
+        under_way = self._tasks.under_way
+        if under_way is not None and under_way.must_wait:
+            is_full = True
         if is_full or self._stopping >= STOPPING_LIMIT or (order is not None and order.is_full):
             return self._room()
         return None
@@ -506,6 +511,9 @@ class Connection:
             self._stopped = self._stopped or asyncio.Event()
             await self._stopped.wait()
         await self._outbox.has_room()
+        under_way = self._tasks.under_way
+        if under_way is not None and under_way.must_wait:
+            await under_way.has_room()
 
     def carry_out(self, effects: list[Effect]) -> None:
         """Do what the protocol has decided, in this order."""
@@ -554,19 +562,34 @@ class Connection:
     def _execute(self, operation: Operation) -> None:
         if self._admission.variables:
             self._admission.enter()
-        client = self._operations[operation] = ClientOperation(self, operation)
-        if operation.size > SMALL and self._bounds_memory:
-            try:
-                self._holding_of(client).add(operation.size, self._unsent.owner)
-            except FullError as error:
-                del self._operations[operation]
-                problems = [each.formatted for each in error.errors]
-                self.failed(operation, problems, Refusal.OPERATION)
-                return
-        client.task = self.run(self._application.execute(client), client.variables)
+        client = ClientOperation(self, operation)
+        problem = self._problem_with(client)
+        if problem is not None:
+            self.failed(operation, [problem], Refusal.OPERATION)
+            return
+        self._operations[operation] = client
+        task = client.task = self.run(self._application.execute(client), client.variables)
+        if task is None:
+            return
+        under_way = self._tasks.under_way
+        if under_way is None:
+            under_way = self._tasks.under_way = UnderWay(self._unsent.owner)
+        under_way.add(task, operation.size)
         timeout = self._settings.operation_timeout
-        if timeout is not None and client.task is not None:
+        if timeout is not None:
             client.timer = self._loop.call_later(timeout, self._operation_timed_out, client)
+
+    def _problem_with(self, client: ClientOperation) -> JsonObject | None:
+        """Return why an operation is refused: its user or address has too many, or too large."""
+        under_way, size = self._tasks.under_way, client.operation.size
+        if under_way is not None and under_way.refuses:
+            return TOO_MANY
+        if size > SMALL and self._bounds_memory:
+            try:
+                self._holding_of(client).add(size, self._unsent.owner)
+            except FullError as error:
+                return dict(error.errors[0].formatted)
+        return None
 
     def _operation_timed_out(self, client: ClientOperation) -> None:
         """Answer a query or mutation that takes too long, and cancel it."""

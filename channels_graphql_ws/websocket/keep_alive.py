@@ -22,7 +22,7 @@ class KeepAliveOwner(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """Whether the client does not read what it is sent."""
+        """Whether the client does not read what it is sent, or is not read itself."""
         ...
 
     @property
@@ -147,7 +147,7 @@ class KeepAlive:
     def _ping(self) -> None:
         self._schedule()
         # A client that does not read is not sent more. The outbox watches it, as its pongs
-        # are not read either.
+        # are not read either; nor are those of one that has too much under way.
         if self._owner.is_full:
             return
         self._owner.carry_out(self._effects())

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.breathing import breathe
+from channels_graphql_ws.websocket.under_way import UnderWay
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -34,15 +35,19 @@ class ConnectionTasks:
     Args:
         loop: the event loop of the connection.
         owner: the connection: crashes when a task has failed, which is a bug of this package.
+
+    Attributes:
+        under_way: counts those of operations, if there were any.
     """
 
-    __slots__ = ("_loop", "_owner", "_tasks")
+    __slots__ = ("_loop", "_owner", "_tasks", "under_way")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: TasksOwner) -> None:
         self._loop = loop
         self._owner: TasksOwner | None = owner
         # Most connections never have any.
         self._tasks: set[asyncio.Task[None]] | None = None
+        self.under_way: UnderWay | None = None
 
     def __bool__(self) -> bool:
         return bool(self._tasks)
@@ -90,6 +95,8 @@ class ConnectionTasks:
     def _finished(self, task: asyncio.Task[None]) -> None:
         assert self._tasks is not None, "it is one of them"
         self._tasks.discard(task)
+        if self.under_way is not None:
+            self.under_way.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("A task of a connection failed", exc_info=task.exception())
             if self._owner is not None:

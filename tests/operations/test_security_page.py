@@ -20,6 +20,7 @@ from channels_graphql_ws.execution import (
     errors,
     headers,
     limits,
+    pending,
     request,
 )
 from channels_graphql_ws.execution.compiler import introspection
@@ -29,7 +30,7 @@ from channels_graphql_ws.operations import holding, sizes
 from channels_graphql_ws.operations.defaults import ByDebug, FromSettings, Open
 from channels_graphql_ws.operations.options import OperationOptions
 from channels_graphql_ws.subscription import cursor, queue
-from channels_graphql_ws.websocket import connection, outbox, pace, protocol
+from channels_graphql_ws.websocket import connection, outbox, pace, protocol, under_way
 from channels_graphql_ws.websocket.options import ConsumerOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
@@ -210,6 +211,10 @@ FIXED = {
     "runs of a [`@resumable`]": f"{RUNS['runs_per_user']} of a user (or of an address without "
     f"one), {RUNS['runs_per_process']:,} in all, each with {RUNS['max_events']:,} events or "
     f"{RUNS['max_bytes'] / MIB:g} MiB",
+    "operations of a user": f"{under_way.MOST_UNDER_WAY:,} on all WebSockets, of which "
+    f"{under_way.FEW} of each are not counted; {under_way.BYTES_FOR_ONE // 1_024} KiB of a "
+    "message, in memory, count as one more. No more is read of a WebSocket that has more than "
+    f"{under_way.FEW} until some end, for {under_way.LONGEST_WAIT:g} s at most",
     "operations that end at the client's wish": f"{connection.STOPPING_LIMIT:,}",
     "`good_faith_introspection`": f"{limits.MAX_INTROSPECTION_FIELDS} fields",
     "`max_waiting_documents`": f"({documents.LARGE_LIMIT:,} characters, "
@@ -247,6 +252,8 @@ def test_no_row_is_left_out():
         f"may execute {introspection.FIELDS_FOR_A_MEMBER} fields for each type",
         f"lets others run every {1_000 * breathing.WINDOW:g} ms",
         f"of each kind of line there are {client_log.LINES} in a minute",
+        f"as far as they have no more than {pending.MOST_ADDED:,} fields to await",
+        f"no more while one execution awaits {pending.MOST_PENDING:,} of them",
         "Of an IPv6 address the first 64 bits count",
     ],
 )
