@@ -46,7 +46,9 @@ class _Crowd(Turnstile):
     """The executions of one user or address that await something.
 
     The oldest that awaits much goes on in any case: what it awaits comes from the user's code,
-    which needs none of the others.
+    which needs none of the others. If that hangs, the others wait until its client stops it or
+    goes, or until `operation_timeout`: were the next one let go on after some time, a client whose
+    executions all hang would have each of them add as many fields.
     """
 
     __slots__ = ("__weakref__", "_is_waking", "_large", "_parts", "fields")
