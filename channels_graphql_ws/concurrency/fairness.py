@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
-from typing import Final, NamedTuple
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from typing import Final, NamedTuple, Protocol
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from channels_graphql_ws.concurrency.turnstile import Turnstile
 
@@ -81,6 +81,25 @@ class Sharer(NamedTuple):
 
     key: Callable[[], Hashable]
     room: Callable[[], Awaitable[None] | None]
+
+
+class Reader(Protocol):
+    """A client, which may read nothing."""
+
+    def room(self) -> Awaitable[None] | None:
+        """Return something to wait for while it does not read."""
+        ...
+
+
+def room_of(client: Reader) -> Callable[[], Awaitable[None] | None]:
+    """Return what asks a client for room as long as there is the client, and does not keep it."""
+    weak = ref(client)
+
+    def room() -> Awaitable[None] | None:
+        found = weak()
+        return None if found is None else found.room()
+
+    return room
 
 
 def share_as(sharer: Sharer) -> None:

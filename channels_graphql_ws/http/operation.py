@@ -143,13 +143,14 @@ class HttpOperation:
         self._endpoint = endpoint
         self._unsent = unsent
         self._message = message
-        self._session = _Session(
+        session = self._session = _Session(
             endpoint, http.scope, more={"request": http, "response": response}, signals=signals
         )
+        # No methods of this object: in a cycle the whole answer would wait for the collector.
         self._begins = Beginning(
             endpoint,
             http.scope,
-            lambda: self._session.parsing_share()[0],
+            lambda: session.parsing_share()[0],
             lambda: message.size_of_operation,
         )
         self._has_own_stream = not is_on_reserved_stream
@@ -524,3 +525,8 @@ async def _awaited(value: Any) -> Any:
     while eager.is_awaitable(value):
         value = await value
     return value
+
+
+def _size_of(request: Subscribe) -> int:
+    """Return about how many bytes an operation takes while it waits."""
+    return len(request.query) + memory_of(request.variables)

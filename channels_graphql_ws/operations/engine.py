@@ -21,7 +21,7 @@ from channels_graphql_ws.client_log import ClientLog, LogFields
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable, is_cancellation
-from channels_graphql_ws.concurrency.fairness import Sharer, known_owner, owner, share_as
+from channels_graphql_ws.concurrency.fairness import Sharer, known_owner, owner, room_of, share_as
 from channels_graphql_ws.concurrency.threads import (
     OPERATIONS,
     in_thread,
@@ -230,7 +230,8 @@ class Engine:
         if request.variables and have_many_parts(request.variables):
             yield _coerce_ahead(request, schema, document, operation, session)
         if known_owner() is None:
-            share_as(Sharer(lambda: session.parsing_share()[0], client.room))
+            # The context variables, which the client keeps, must not keep the client.
+            share_as(Sharer(lambda: session.parsing_share()[0], room_of(client)))
         root = None
         try:
             context = session.operation_context(request)

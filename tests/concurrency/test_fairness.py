@@ -249,3 +249,22 @@ def test_each_event_loop_has_owners_of_its_own() -> None:
         return fairness.owner_named("a")
 
     assert asyncio.run(named()) is not asyncio.run(named())
+
+
+def test_who_shares_is_asked_for_room_and_not_kept() -> None:
+    class Client:
+        def room(self) -> asyncio.Future[None] | None:
+            return future
+
+    loop = asyncio.new_event_loop()
+    future = loop.create_future()
+    client = Client()
+    room = fairness.room_of(client)
+    assert room() is future
+    gc.disable()
+    try:
+        del client
+        assert room() is None
+    finally:
+        gc.enable()
+        loop.close()
