@@ -11,12 +11,21 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
+from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.operations.places import address_of, user_of
+
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 LARGE: Final = 65_536
 """Bytes of a result beyond which it is counted."""
 
+GIVEN_UP_FOR: Final = 900.0
+"""Seconds after which what a client has not read counts for the process only, if nothing has said
+that it is gone. TCP waits for as long, on Linux, for a client that does not answer."""
+
 _PROCESS: Final = object()
+
+_GIVEN_UP: Final = object()
 
 _NOT_TOLD: Final = object()
 
@@ -75,8 +84,12 @@ class Ledger:
 
     def is_reached(self, limit: _Limit) -> bool:
         """Return whether there is as much as there may be; a single one may be larger."""
-        size = self._sizes.get(limit.key, 0)
+        size = self.size(limit.key)
         return size > 0 and size >= limit.most
+
+    def size(self, key: Hashable) -> int:
+        """Return how many bytes are unsent."""
+        return self._sizes.get(key, 0)
 
     def has_any(self, key: Hashable) -> bool:
         """Return whether anything is unsent."""
@@ -158,6 +171,7 @@ class Unsent:
 
     __slots__ = (
         "__weakref__",
+        "_given_up",
         "_is_closed",
         "_keys",
         "_limits",
@@ -193,9 +207,12 @@ class Unsent:
         # Found out when there is a large result: most clients never get one.
         self._keys: tuple[Hashable, ...] = ()
         self._limits: tuple[_Limit, ...] = ()
+        self._given_up: tuple[_Limit, ...] = ()
 
     def belong_to(self, user: Hashable) -> None:
         """Count it for another user from now on, `None` for nobody."""
+        if self._is_given_up:
+            return
         size = self.size
         self.give_back(size)
         self._user, self._keys = user, ()
@@ -211,6 +228,10 @@ class Unsent:
         limits = zip((user, address, _PROCESS), self._mosts, strict=False)
         self._limits = tuple(
             _Limit(key, most) for key, most in limits if key is not None and most is not None
+        )
+        # Only those that count for the owner: others at its address have nothing to do with it.
+        self._given_up = tuple(
+            _Limit((_GIVEN_UP, key), most // 2) for key, most in self._limits if key == owners[0]
         )
 
     def owner(self) -> Hashable:
@@ -231,7 +252,10 @@ class Unsent:
             return False
         if not self._keys:
             self._find_owners()
-        if not ledger.has_any(self._keys[0]):
+        if any(ledger.is_reached(each) for each in self._given_up):
+            return True
+        owner = self._keys[0]
+        if not ledger.has_any(owner) and not ledger.has_any((_GIVEN_UP, owner)):
             return False
         return any(ledger.is_reached(each) for each in self._limits)
 
@@ -297,16 +321,46 @@ class Unsent:
     def abandon(self) -> None:
         """Let nobody wait for the client any more: it does not read, and is sent away.
 
-        The process keeps what is unsent until `close`, and counts it.
+        The server may keep what is unsent, so that it counts until `close`: for the process, and
+        for 15 minutes for its owner, apart from the rest. While that is half of what the owner may
+        have, its next large results wait, even if nothing else of it is unsent.
         """
-        if self._is_closed:
+        if self._is_closed or self._is_given_up:
             return
-        size = self.size
-        self.give_back(size)
-        self._keys, self._limits = (self, _PROCESS), ()
-        self.hold(size)
+        if not self._keys:
+            self._find_owners()
+        owner, limits = self._keys[0], self._given_up
+        was_full = any(self.ledger.is_reached(each) for each in limits)
+        self._count_as((self, (_GIVEN_UP, owner), _PROCESS), limits)
+        if not was_full and any(self.ledger.is_reached(each) for each in limits):
+            log.warning(
+                "Of %r %d bytes are given up that were not read: its large results wait until "
+                "they are gone, or for %d minutes",
+                owner,
+                self.ledger.size(limits[0].key),
+                GIVEN_UP_FOR // 60,
+            )
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(GIVEN_UP_FOR, self._forgive)
         while self.wake_next():
             pass
+
+    @property
+    def _is_given_up(self) -> bool:
+        return self in self._keys
+
+    def _forgive(self) -> None:
+        """Count it for the process only: its owner may be another one behind the same address."""
+        self._count_as((self, _PROCESS), ())
+
+    def _count_as(self, keys: tuple[Hashable, ...], limits: tuple[_Limit, ...]) -> None:
+        """Count what is given up elsewhere; nothing waits for it here any more."""
+        size = self.size
+        self.give_back(size)
+        self._keys, self._limits, self._given_up = keys, (), ()
+        if size:
+            self.size = size
+            self.ledger.add(size, keys, limits)
 
     def abandon_later(self, seconds: float | None) -> None:
         """Abandon what is not sent by then, where nothing says whether the client reads.
@@ -320,12 +374,15 @@ class Unsent:
     def close(self) -> None:
         """Give everything back, and wake all that waits: nothing is sent any more."""
         self._is_closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         self.asks = None
         self.ledger.leave(self)
         while self.wake_next():
             pass
         self.give_back(self.size)
         self._keys = ()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

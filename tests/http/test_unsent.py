@@ -182,10 +182,13 @@ async def test_an_answer_of_a_view_counts_until_django_has_sent_it() -> None:
     await wait_until(lambda: not unsent_of_loop().is_tight)
 
 
-async def test_nobody_waits_for_ever_for_an_answer_of_a_view() -> None:
+async def test_nobody_waits_for_ever_for_an_answer_of_a_view(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class View(GraphqlView):
         stalled_reader_timeout = 0.01
 
+    monkeypatch.setattr("channels_graphql_ws.operations.unsent.GIVEN_UP_FOR", 0)
     response = await ask_view(View)
     assert unsent_of_loop().is_tight
     assert (await ask_view()).status_code == response.status_code

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from channels_graphql_ws.operations import unsent
 from channels_graphql_ws.operations.engine import engine_of
-from channels_graphql_ws.operations.unsent import LARGE, Unsent, unsent_of_loop
+from channels_graphql_ws.operations.unsent import _PROCESS, LARGE, Unsent, unsent_of_loop
 from news_schema import consumer_class
 from support import tick, wait_until
 
@@ -235,10 +236,10 @@ async def test_nothing_is_given_back_that_does_not_count() -> None:
     assert not account("a", per_user=10).is_full
 
 
-async def test_what_is_abandoned_counts_for_the_process_until_it_is_closed() -> None:
-    stalled = account("a", per_user=10, per_process=10)
-    stalled.hold(10)
-    waits = account("a", per_user=10)
+async def test_nobody_waits_for_what_is_abandoned_if_it_is_not_much() -> None:
+    stalled, reader, waits = (account("a", per_user=20) for _ in range(3))
+    stalled.hold(9)
+    reader.hold(11)
     assert waits.is_full
     own_results = [asyncio.create_task(stalled.has_room()) for _ in range(3)]
     stalled.abandon_later(None)
@@ -247,8 +248,89 @@ async def test_what_is_abandoned_counts_for_the_process_until_it_is_closed() -> 
     stalled.abandon_later(0)
     await asyncio.wait(own_results)
     assert not waits.is_full
-    own = account("b", per_process=10)
-    own.hold(1)
+
+
+async def test_what_is_abandoned_counts_for_the_process_until_it_is_closed() -> None:
+    stalled, other = account("a", per_process=10), account("b", per_process=10)
+    stalled.hold(10)
+    stalled.abandon()
+    assert not other.is_full
+    other.hold(1)
+    assert other.is_full
+    other.give_back(1)
+    # Its owner has something unsent.
+    own = account("a", per_process=10)
     assert own.is_full
     stalled.close()
     assert not own.is_full
+    assert not own.ledger.is_tight
+
+
+@pytest.mark.parametrize("owner", [("a", None), (None, PUBLIC)], ids=["user", "address"])
+async def test_who_does_not_read_half_of_what_it_may_have_waits_with_the_first_result(
+    owner: tuple[str | None, str | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = {"per_user": 20, "per_address": 20}
+    first, second, third = (account(*owner, **limits) for _ in range(3))
+    waits = account(*owner, **limits)
+    first.hold(9)
+    first.abandon()
+    assert not waits.is_full
+    assert caplog.messages == []
+    second.hold(1)
+    second.abandon()
+    assert waits.is_full
+    third.hold(1)
+    third.abandon()
+    third.abandon()
+    assert len(caplog.messages) == 1
+    assert " 10 bytes are given up " in caplog.messages[0]
+    assert not account("b", OTHER, **limits).is_full
+    waiting = asyncio.create_task(waits.has_room())
+    second.close()
+    await tick(5)
+    assert not waiting.done()
+    third.close()
+    await ends(waiting)
+
+
+async def test_a_user_at_an_address_has_only_to_do_with_what_it_does_not_read_itself() -> None:
+    limits = {"per_user": 20, "per_address": 20}
+    stalled = account("a", PUBLIC, **limits)
+    stalled.hold(20)
+    stalled.abandon()
+    assert account("a", PUBLIC, **limits).is_full
+    assert not account(None, PUBLIC, **limits).is_full
+    assert not account("b", PUBLIC, **limits).is_full
+
+
+async def test_in_the_end_what_is_abandoned_counts_for_the_process_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(unsent, "GIVEN_UP_FOR", 0)
+    stalled = account("a", per_user=10)
+    stalled.hold(10)
+    stalled.abandon()
+    waits = account("a", per_user=10, per_process=10)
+    await ends(asyncio.create_task(waits.has_room()))
+    waits.hold(1)
+    assert waits.is_full
+    stalled.close()
+    assert not waits.is_full
+
+
+async def test_what_is_abandoned_stays_with_its_owner() -> None:
+    stalled = account("a", per_user=10)
+    stalled.hold(10)
+    stalled.abandon()
+    stalled.belong_to(("user", "b"))
+    assert account("a", per_user=10).is_full
+    assert not account("b", per_user=10).is_full
+
+
+async def test_where_nothing_is_unsent_nothing_is_abandoned() -> None:
+    stalled = account("a", per_user=0, per_process=0)
+    stalled.abandon()
+    assert not stalled.ledger.is_tight
+    assert not account("a", per_user=0, per_process=0).is_full
+    assert not stalled.ledger.has_any(_PROCESS)

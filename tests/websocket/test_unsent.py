@@ -119,19 +119,23 @@ class Reader:
     Attributes:
         reads: set while the client reads.
         offered: large messages that the server was given.
+        is_closing: whether the server was told to close the socket.
     """
 
     def __init__(self, *, waits_before: bool = False, lets_go: bool = True) -> None:
         self.reads = asyncio.Event()
         self.reads.set()
         self.offered = 0
+        self.is_closing = False
         self._waits_before = waits_before
         self._lets_go = lets_go
         self._is_buffered = False
 
     async def take(self, event: Event) -> None:
-        if event["type"] == "websocket.close" and not self._lets_go:
-            await self.reads.wait()
+        if event["type"] == "websocket.close":
+            self.is_closing = True
+            if not self._lets_go:
+                await self.reads.wait()
         is_large = len(event.get("text") or "") > LARGE
         self.offered += is_large
         if self._waits_before:
@@ -215,7 +219,12 @@ async def test_results_of_threads_wait_as_well(waits_before: bool) -> None:
     await leave(*sockets)
 
 
-async def test_nobody_waits_for_ever_for_a_client_that_does_not_read() -> None:
+@pytest.mark.parametrize("ends", ["the server lets go", "after a time"])
+async def test_nobody_waits_for_ever_for_a_client_that_does_not_read(
+    ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if ends == "after a time":
+        monkeypatch.setattr("channels_graphql_ws.operations.unsent.GIVEN_UP_FOR", 0)
     readers = [Reader(lets_go=False) for _ in range(2)]
     stalled = [await connect(reader, pong_timeout=0.01) for reader in readers]
     for reader, socket in zip(readers, stalled, strict=True):
@@ -224,12 +233,19 @@ async def test_nobody_waits_for_ever_for_a_client_that_does_not_read() -> None:
     await wait_until(lambda: len(made) == 2)
     waits = await connect(Reader())
     waits.start("1", "{ large }")
-    await waits.heard("next:1", "complete:1")
-    waits.start("2", "{ large }")
-    await waits.heard("next:2", "complete:2")
-    assert not any(socket.task.done() for socket in stalled)
+    if ends == "the server lets go":
+        await wait_until(lambda: all(reader.is_closing for reader in readers))
+        await tick(20)
+        assert len(made) == 2
+    else:
+        await waits.heard("next:1", "complete:1")
+        waits.start("2", "{ large }")
+        await waits.heard("next:2", "complete:2")
+        assert not any(socket.task.done() for socket in stalled)
     for reader in readers:
         reader.reads.set()
+    if ends == "the server lets go":
+        await waits.heard("next:1", "complete:1")
     for socket in stalled:
         await socket.ended()
     await leave(waits)
