@@ -32,6 +32,7 @@ from channels_graphql_ws.operations.mounting import (
     register_mounted,
 )
 from channels_graphql_ws.operations.script_prefix import enter_script_prefix
+from channels_graphql_ws.operations.server_transport import abort, transport_of
 from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import CLOSE_TIMEOUT, DEFAULT_TIMEOUT, remaining, yield_to_server
 
@@ -130,9 +131,10 @@ class _Client:
 
     can_stream = True
 
-    def __init__(self, receive: Receive, send: Send, endpoint: GraphqlHttpEndpoint) -> None:
+    def __init__(self, receive: Receive, send: Send, endpoint: GraphqlHttpConsumer) -> None:
         self._body_timeout = endpoint.body_timeout
         self._patience = endpoint.stalled_reader_timeout
+        self._scope = endpoint.scope
         self._receive = receive
         self._send = send
 
@@ -191,6 +193,7 @@ class _Client:
         except TimeoutError:
             # The server closes the connection of an answer that is not whole.
             log.info("A client does not read its answer: it is given up")
+            self._cut_off()
         except Exception as error:  # noqa: BLE001 (servers raise what they like)
             log.debug("Cannot send to a client: %r", error)
 
@@ -224,10 +227,18 @@ class _Client:
         finally:
             sending.cancel()
             gone.cancel()
+            if answer.stream.given_up.done():
+                self._cut_off()
             try:
                 await asyncio.wait((sending, gone))
             finally:
                 await answer.close()
+
+    def _cut_off(self) -> None:
+        """End the connection of a client that does not read: servers may keep a part for ever."""
+        transport = transport_of(self._send, self._scope)
+        if transport is not None:
+            abort(transport)
 
     async def _send_stream(self, answer: StreamingResponse, headers: dict[str, str]) -> None:
         try:

@@ -15,6 +15,7 @@ from channels_graphql_ws.operations.interfaces import EngineSettings
 from channels_graphql_ws.operations.listing import ListedConnection, ListedSubscription
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.revocation import disconnect_session
+from channels_graphql_ws.operations.server_transport import ServerTransport, transport_of
 from channels_graphql_ws.operations.session import EndpointSession
 from channels_graphql_ws.websocket.handshake import ConnectionPlace
 from channels_graphql_ws.websocket.hooks import RESULT_HOOKS, HookedClient, WebSocketHooks
@@ -47,6 +48,11 @@ class Consumer(Protocol):
 
     base_send: Any
     ping_payload: Any
+
+    @property
+    def scope(self) -> Mapping[str, Any]:
+        """The ASGI scope."""
+        ...
 
     async def close(self, code: Any = None, reason: str | None = None) -> None:
         """Close the socket."""
@@ -124,6 +130,10 @@ class ConsumerApplication:
             if code not in _OF_APPLICATION:
                 raise
             await self._consumer.close(_OF_APPLICATION[code], reason)
+
+    def transport(self) -> ServerTransport | None:
+        """Return what the server sends by, where it can be found."""
+        return transport_of(self._consumer.base_send, self._consumer.scope)
 
     def accept_client(self, payload: Any) -> Eager[Acceptance]:
         """Call `on_connect`; what it has changed counts once it has accepted."""

@@ -18,6 +18,7 @@ from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.errors import TIMED_OUT, FullError, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.request import JsonObject, Refusal
+from channels_graphql_ws.operations import server_transport
 from channels_graphql_ws.operations.holding import SMALL, Holding
 from channels_graphql_ws.operations.listing import ListedConnection
 from channels_graphql_ws.operations.unsent import LARGE, Unsent
@@ -93,6 +94,7 @@ class Connection:
         "__weakref__",
         "_admission",
         "_application",
+        "_cut_off",
         "_idle",
         "_is_leaving",
         "_keep_alive",
@@ -140,6 +142,7 @@ class Connection:
         self._subscriptions = 0
         self._stopping = 0
         self._stopped: asyncio.Event | None = None
+        self._cut_off: asyncio.TimerHandle | None = None
         self._tasks = ConnectionTasks(self._loop, self)
         self._unsent = unsent or Unsent(None, {})
         self._unsent_of_all = self._unsent.ledger
@@ -188,7 +191,12 @@ class Connection:
         self._protocol.socket_closed()
         self._wind_down()
         self._outbox.abandon()
-        self._unsent.close()
+        if self._cut_off is not None:
+            self._cut_off.cancel()
+            self._cut_off = None
+        # To look for it takes its time, and most clients have read what they were sent.
+        transport = self._websocket.transport() if self._unsent.size else None
+        server_transport.let_go(self._unsent, transport)
         if self._tasks:
             await self._tasks.finish(remaining(self._settings.disconnect_timeout))
         self._tasks.release()
@@ -310,6 +318,12 @@ class Connection:
     def stalled(self) -> None:
         """Close, as the client does not read what it is sent."""
         self.carry_out(self._protocol.stalled())
+
+    def cut_off_later(self) -> None:
+        """End the socket if the server does not tell us soon that it is closed."""
+        if self._cut_off is None and (transport := self._websocket.transport()) is not None:
+            abort, seconds = server_transport.abort, server_transport.LINGER
+            self._cut_off = self.call_later(seconds, abort, transport)
 
     def _ask_whether_read(self) -> None:
         """Send a ping, which the server takes when the client has taken what came before."""
@@ -641,6 +655,8 @@ class Connection:
         # A client that is gone does not read what waits before the close.
         at_once = code is CloseCode.TIMEOUT
         self._outbox.close(partial(self._websocket.send_close, int(code), reason), at_once=at_once)
+        if at_once:
+            self.cut_off_later()
         self._wind_down()
 
     def give_up(self) -> Awaitable[None]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.masking import Mask
 from channels_graphql_ws.operations.listing import ListedConnection, ListedSubscription
+from channels_graphql_ws.operations.server_transport import ServerTransport
 from channels_graphql_ws.websocket.keep_alive import KeepAliveHooks
 from channels_graphql_ws.websocket.operation import ClientOperation
 from channels_graphql_ws.websocket.protocol import ProtocolSettings
@@ -43,6 +44,10 @@ class WebSocket(Protocol):
 
     def send_close(self, code: int, reason: str) -> Awaitable[None]:
         """Close the socket."""
+        ...
+
+    def transport(self) -> ServerTransport | None:
+        """Return what the server sends by, where it can be found."""
         ...
 
 

@@ -85,6 +85,9 @@ class OutboxOwner(Protocol):
     def stalled(self) -> None:
         """The client has taken nothing for too long."""
 
+    def cut_off_later(self) -> None:
+        """End the socket if the server does not tell us soon that it is closed."""
+
 
 class Waiting(NamedTuple):
     """A frame that waits, or the close behind them."""
@@ -230,6 +233,9 @@ class Outbox:
         self._tell_room()
         if self.flushing is None:
             self.flushing = self._owner.spawn(self._flush())
+            # It may be the first that the client does not take.
+            if self._handed and self._timeout and self._watch is None:
+                self._look_later()
 
     async def closed(self, timeout: float) -> None:
         """Wait until the last frame is sent, `timeout` seconds at most."""
@@ -341,8 +347,9 @@ class Outbox:
             self._forget()
             self._waiting.append(close)
             self.flushing = self._owner.spawn(self._flush())
+        # The server may keep for ever what was not taken, and the close, too: Uvicorn does.
+        self._owner.cut_off_later()
         if self._unsent is not None:
-            # The server may keep for ever what was not taken, and the close, too: Uvicorn does.
             self._unsent.abandon()
 
     @property

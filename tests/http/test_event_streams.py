@@ -17,6 +17,7 @@ from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.operations.revocation import disconnect_user
 from channels_graphql_ws.pubsub.layers import channel_layer
 from channels_graphql_ws.subscription import queue
+from fake_transport import FakeTransport
 from http_client import (
     EVENTS,
     HOUR,
@@ -331,11 +332,14 @@ async def test_what_a_client_does_not_read_is_bounded(caplog, monkeypatch):
 
 async def test_a_client_that_reads_nothing_is_given_up():
     client = StalledClient(SUBSCRIPTION)
+    client.transport = FakeTransport()
     application = consumer(send_heartbeat_every=0.001, stalled_reader_timeout=0.005)
     async with asyncio.timeout(20):
         await application(client.scope, client.inbox.get, client.send)
     assert http_schema.calls == ["a"]
     assert listeners() == 0
+    # What was not read is forgotten at once.
+    assert client.transport.aborted == 1
 
 
 async def test_a_server_that_can_not_send_ends_the_subscription():

@@ -14,6 +14,7 @@ import http_schema
 from channels_graphql_ws.http import reservations
 from channels_graphql_ws.http.consumer import GraphqlHttpConsumer
 from channels_graphql_ws.operations.options import OperationOptions
+from fake_transport import FakeTransport
 from http_client import EVENTS, RESPONSE, Gate, ask, exchange, get, post, posted, scope_of
 from support import tick, wait_until
 
@@ -233,3 +234,15 @@ async def test_a_client_that_does_not_read_its_answer_is_given_up(caplog):
 
     assert len(await sent_by(consumer(stalled_reader_timeout=0), send)) == 1
     assert "A client does not read its answer" in caplog.text
+
+
+async def test_the_server_forgets_at_once_what_was_not_read_of_an_answer():
+    class Server:
+        transport = FakeTransport()
+
+        async def send(self, message):
+            if message["type"] == "http.response.body":
+                await asyncio.Event().wait()
+
+    assert len(await sent_by(consumer(stalled_reader_timeout=0), Server().send)) == 1
+    assert Server.transport.aborted == 1

@@ -16,6 +16,8 @@ from graphql import OperationType
 
 from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.operations.server_transport import LINGER
+from channels_graphql_ws.operations.unsent import LARGE
 from channels_graphql_ws.websocket import tasks
 from channels_graphql_ws.websocket.connection import ENDED_AT_ONCE, STOPPING_LIMIT, Connection
 from channels_graphql_ws.websocket.interfaces import Acceptance, ConnectionSettings
@@ -23,6 +25,7 @@ from channels_graphql_ws.websocket.ordering import INBOX_BYTES, INBOX_LIMIT
 from channels_graphql_ws.websocket.outbox import FULL_AT
 from channels_graphql_ws.websocket.protocol import ServerProtocol
 from channels_graphql_ws.websocket.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
+from fake_transport import FakeTransport
 from support import tick, wait_until
 
 QUERY, MUTATION, SUBSCRIPTION = (
@@ -42,6 +45,7 @@ class FakeWebSocket:
     def __init__(self) -> None:
         self.frames: list[Any] = []
         self.closed: list[tuple[int, str]] = []
+        self.under_it: Any = None
         self.takes_frames = asyncio.Event()
         self.takes_frames.set()
 
@@ -56,6 +60,9 @@ class FakeWebSocket:
 
     async def send_close(self, code: int, reason: str) -> None:
         self.closed.append((code, reason))
+
+    def transport(self) -> Any:
+        return self.under_it
 
     @property
     def words(self) -> list[str]:
@@ -603,6 +610,54 @@ async def test_the_close_of_a_dead_peer_does_not_wait_for_what_it_never_read() -
     await case.connection.closed()
     assert case.socket.closed == [(4408, "Messages were not read in time")]
     await case.connection.disconnected()
+
+
+async def stalled_case() -> Case:
+    case = Case(send_ping_every=10, pong_timeout=15)
+    case.socket.under_it = FakeTransport()
+    case.init()
+    case.socket.takes_frames.clear()
+    case.clock.advance(30)
+    await case.connection.closed()
+    assert case.socket.closed == [(4408, "Messages were not read in time")]
+    return case
+
+
+async def test_the_socket_of_a_client_that_takes_nothing_is_ended_if_the_server_keeps_it() -> None:
+    case = await stalled_case()
+    case.clock.advance(LINGER - 6)
+    assert case.socket.under_it.aborted == 0
+    case.clock.advance(6)
+    assert case.socket.under_it.aborted == 1
+    await case.connection.disconnected()
+
+
+async def test_a_socket_that_the_server_has_ended_in_time_is_left_alone() -> None:
+    case = await stalled_case()
+    await case.connection.disconnected()
+    assert case.clock.pending == []
+    case.clock.advance(2 * LINGER)
+    assert case.socket.under_it.aborted == 0
+
+
+async def test_a_close_that_is_not_taken_is_noticed_once() -> None:
+    case = await stalled_case()
+    pending = len(case.clock.pending)
+    case.connection.cut_off_later()
+    assert len(case.clock.pending) == pending
+    await case.connection.disconnected()
+
+
+async def test_what_the_server_keeps_of_a_connection_that_is_over_still_counts() -> None:
+    case = Case()
+    case.socket.under_it = FakeTransport()
+    case.socket.under_it.buffered = 2 * LARGE
+    case.init()
+    unsent = case.connection._unsent
+    unsent.hold(2 * LARGE)
+    await case.connection.disconnected()
+    assert unsent.size == 2 * LARGE
+    unsent.close()
 
 
 async def test_a_client_that_does_not_read_is_sent_no_more_pings() -> None:

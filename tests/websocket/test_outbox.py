@@ -51,9 +51,13 @@ class Owner:
         self.tasks: list[asyncio.Task[None]] = []
         self.give_up = (socket or Socket()).give_up
         self.stalls = 0
+        self.cut_offs = 0
 
     def stalled(self) -> None:
         self.stalls += 1
+
+    def cut_off_later(self) -> None:
+        self.cut_offs += 1
 
     def call_later(self, _seconds: float, call: Callable[..., None], *args: Any) -> Any:
         """Keep the timer, for the test to let it run out."""
@@ -474,8 +478,9 @@ async def test_a_client_that_takes_nothing_for_too_long_is_given_up() -> None:
     case = Case(timeout=20)
     case.socket.takes_frames.clear()
     case.put("a")
+    assert case.owner.cut_offs == 0
     case.owner.run_out()
-    assert case.owner.stalls == 1
+    assert (case.owner.stalls, case.owner.cut_offs) == (1, 1)
     case.outbox.abandon()
 
 
@@ -553,8 +558,9 @@ async def test_a_close_that_nobody_takes_is_the_servers_to_end() -> None:
     case.owner.run_out()
     await tick(3)
     # Now it is the close that hangs.
+    assert case.owner.cut_offs == 1
     case.owner.run_out()
-    assert case.owner.stalls == 0
+    assert (case.owner.stalls, case.owner.cut_offs) == (0, 2)
     case.outbox.abandon()
 
 
@@ -615,6 +621,27 @@ async def test_large_frames_that_are_forgotten_are_not_counted_but_for_the_one_b
     case.outbox.abandon()
     unsent.close()
     assert unsent.size == 0
+
+
+async def test_a_close_behind_a_large_frame_in_the_buffers_of_the_server_is_watched() -> None:
+    case, _ = counting(timeout=GUARD)
+    case.put(PAGE)
+    case.socket.takes_frames.clear()
+    case.close()
+    case.owner.run_out()
+    assert (case.owner.stalls, case.owner.cut_offs) == (0, 1)
+    await gone(case)
+
+
+async def test_a_close_is_watched_once() -> None:
+    case, _ = counting(timeout=GUARD)
+    case.put(PAGE)
+    case.socket.takes_frames.clear()
+    case.put("small")
+    timer = case.owner.timer
+    case.close()
+    assert case.owner.timer is timer
+    await gone(case)
 
 
 async def test_a_large_frame_in_the_buffers_of_the_server_gives_the_next_one_its_time() -> None:

@@ -46,6 +46,7 @@ class Kind:
         largest_message: bytes that it takes, whatever we would take.
         largest_result: bytes that it sends.
         waits_for_readers: lets us know when a client does not read.
+        has_transport: sends by a transport of asyncio, which can be ended at once.
         ends_quietly: when it is told to, with clients connected.
         close_at_the_end: what a client is closed with that the application has not closed.
         shuts_down_with_us: takes clients and waits for us when it is told to end.
@@ -57,6 +58,7 @@ class Kind:
     largest_message: int = 16 * 2**20
     largest_result: int | None = None
     waits_for_readers: bool = True
+    has_transport: bool = True
     ends_quietly: bool = True
     close_at_the_end: int | None = 1012
     shuts_down_with_us: bool = True
@@ -75,6 +77,7 @@ KINDS = {
         largest_message=2**20,
         largest_result=2**20,
         waits_for_readers=False,
+        has_transport=False,
         close_at_the_end=None,
     ),
     "uvicorn": _uvicorn("auto"),
@@ -92,6 +95,7 @@ KINDS = {
     "granian": Kind(
         ("granian", "--interface", "asginl", "--host", "127.0.0.1", "--port", "{port}"),
         "granian",
+        has_transport=False,
         close_at_the_end=None,
     ),
 }
@@ -193,6 +197,10 @@ class LiveServer:
     async def counts(self) -> dict[str, Any]:
         """What the process of the server holds."""
         return await self._get("counts/")
+
+    async def buffered(self) -> dict[str, Any]:
+        """What the server keeps for clients that do not read (`stalled_site`)."""
+        return await self._get("buffered/")
 
     async def let_go(self) -> None:
         """Let the mutations go on that wait."""
