@@ -525,8 +525,3 @@ async def _awaited(value: Any) -> Any:
     while eager.is_awaitable(value):
         value = await value
     return value
-
-
-def _size_of(request: Subscribe) -> int:
-    """Return about how many bytes an operation takes while it waits."""
-    return len(request.query) + memory_of(request.variables)
