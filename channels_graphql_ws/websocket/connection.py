@@ -46,7 +46,7 @@ from channels_graphql_ws.websocket.protocol import (
 )
 from channels_graphql_ws.websocket.statistics import ConnectionStatistics
 from channels_graphql_ws.websocket.tasks import ConnectionTasks
-from channels_graphql_ws.websocket.under_way import TOO_MANY, UnderWay
+from channels_graphql_ws.websocket.under_way import TOO_MANY
 
 # To read a member of an `Enum` takes as long as a call.
 READY: Final = State.READY
@@ -507,7 +507,7 @@ class Connection:
         outbox = self._outbox
         is_full = outbox.flushing is not None and outbox.is_full
         under_way = self._tasks.under_way
-        if under_way is not None and under_way.must_wait:
+        if under_way is not None and under_way.owned is not None and under_way.must_wait:
             is_full = True
         if is_full or self._stopping >= STOPPING_LIMIT or (order is not None and order.is_full):
             return self._room()
@@ -585,10 +585,7 @@ class Connection:
         task = client.task = self.run(self._application.execute(client), client.variables)
         if task is None:
             return
-        under_way = self._tasks.under_way
-        if under_way is None:
-            under_way = self._tasks.under_way = UnderWay(self._unsent.owner)
-        under_way.add(task, operation.size)
+        self._tasks.count(task, operation.size, self._unsent.owner)
         timeout = self._settings.operation_timeout
         if timeout is not None:
             client.timer = self._loop.call_later(timeout, self._operation_timed_out, client)
@@ -596,7 +593,7 @@ class Connection:
     def _problem_with(self, client: ClientOperation) -> JsonObject | None:
         """Return why an operation is refused: its user or address has too many, or too large."""
         under_way, size = self._tasks.under_way, client.operation.size
-        if under_way is not None and under_way.refuses:
+        if under_way is not None and under_way.owned is not None and under_way.refuses:
             return TOO_MANY
         if size > SMALL and self._bounds_memory:
             try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final, Protocol
@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.breathing import breathe
-from channels_graphql_ws.websocket.under_way import UnderWay
+from channels_graphql_ws.websocket.under_way import BYTES_FOR_ONE, FEW, UnderWay
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
@@ -37,7 +37,7 @@ class ConnectionTasks:
         owner: the connection: crashes when a task has failed, which is a bug of this package.
 
     Attributes:
-        under_way: counts those of operations, if there were any.
+        under_way: counts those of operations, if there were more than a few.
     """
 
     __slots__ = ("_loop", "_owner", "_tasks", "under_way")
@@ -57,10 +57,26 @@ class ConnectionTasks:
     ) -> asyncio.Task[None]:
         """Make a task, and own it until it ends."""
         task = self._loop.create_task(coroutine, context=variables)
-        self._tasks = self._tasks or set()
+        if self._tasks is None:
+            self._tasks = set()
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
+
+    def count(self, task: asyncio.Task[None], size: int, owner: Callable[[], Hashable]) -> None:
+        """Count the task of an operation, unless it is one of a few that are small.
+
+        Args:
+            task: one of these.
+            size: bytes of its message, in memory.
+            owner: see `UnderWay`.
+        """
+        assert self._tasks is not None, "it is one of them"
+        if len(self._tasks) <= FEW and size < BYTES_FOR_ONE:
+            return
+        if self.under_way is None:
+            self.under_way = UnderWay(owner, self._tasks)
+        self.under_way.add(task, size)
 
     async def wait(self, timeout: float | None) -> None:
         """Wait until the tasks there are now have ended, at most `timeout` seconds."""
@@ -95,7 +111,7 @@ class ConnectionTasks:
     def _finished(self, task: asyncio.Task[None]) -> None:
         assert self._tasks is not None, "it is one of them"
         self._tasks.discard(task)
-        if self.under_way is not None:
+        if self.under_way is not None and self.under_way.counts:
             self.under_way.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("A task of a connection failed", exc_info=task.exception())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -51,24 +51,30 @@ _owned: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[Hashabl
 
 
 class UnderWay:
-    """The operations of one connection that have a task.
+    """The operations of one connection that have a task, but for a few.
 
     What is executed at once has none, nor has a subscription that waits for events.
 
     Args:
         owner: returns whose they are: the user, or else the address; `None`: not known. What is
             limited for each connection is enough then.
+        tasks: all that the connection has.
+
+    Attributes:
+        counts: what each of them counts as.
+        owned: all of its owner, if any of these is counted there.
     """
 
-    __slots__ = ("_count", "_counts", "_has_waited", "_limit", "_owned", "_owner")
+    __slots__ = ("_count", "_has_waited", "_limit", "_owner", "_tasks", "counts", "owned")
 
-    def __init__(self, owner: Callable[[], Hashable]) -> None:
+    def __init__(self, owner: Callable[[], Hashable], tasks: Collection[object]) -> None:
         self._owner = owner
-        self._owned: _Owned | None = None
+        self._tasks = tasks
         self._count = 0
-        self._counts: dict[asyncio.Task[Any], int] = {}
         self._has_waited = False
         self._limit: asyncio.Timeout | None = None
+        self.counts: dict[asyncio.Task[Any], int] = {}
+        self.owned: _Owned | None = None
 
     def add(self, task: asyncio.Task[Any], size: int) -> None:
         """Count an operation until `discard`.
@@ -77,40 +83,36 @@ class UnderWay:
             task: its own.
             size: bytes of its message, in memory.
         """
-        count = self._counts[task] = 1 + size // BYTES_FOR_ONE
-        before = self._count
-        self._count = before + count
-        if self._count > FEW:
-            self._share(self._count - max(before, FEW))
+        count = self.counts[task] = 1 + size // BYTES_FOR_ONE
+        self._count += count
+        if self.owned is not None:
+            self.owned.count += count
+        elif (owner := self._owner()) is not None:
+            all_owned = _owned.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+            self.owned = all_owned.setdefault(owner, _Owned())
+            # Those of before, too, if the owner was not known then.
+            self.owned.count += self._count
 
     def discard(self, task: asyncio.Task[Any]) -> None:
-        """Count an operation no more; nothing that is not counted."""
-        count = self._counts.pop(task, 0)
-        before = self._count
-        self._count = before - count
-        if before > FEW and self._owned is not None:
-            self._owned.count -= before - max(self._count, FEW)
-            self._owned.let_in(task.get_loop())
-            if self._count <= FEW:
-                self._owned = None
-                if self._limit is not None:
-                    self._limit.reschedule(task.get_loop().time())
+        """Count an operation no more, if it is counted."""
+        count = self.counts.pop(task, 0)
+        self._count -= count
+        if self.owned is not None:
+            self.owned.count -= count
+            self.owned.let_in(task.get_loop())
+            if not self.counts:
+                self.owned = None
+        if self._limit is not None and self._has_few and not self._limit.expired():
+            self._limit.reschedule(task.get_loop().time())
 
-    def _share(self, count: int) -> None:
-        if self._owned is None:
-            owner = self._owner()
-            if owner is None:
-                return
-            owned = _owned.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-            self._owned = owned.setdefault(owner, _Owned())
-            # Those of before, if the owner was not known then.
-            count = self._count - FEW
-        self._owned.count += count
+    @property
+    def _has_few(self) -> bool:
+        return len(self._tasks) <= FEW and self._count <= FEW
 
     @property
     def is_crowded(self) -> bool:
         """Whether there are more than a few, and its owner has too many."""
-        return self._owned is not None and self._owned.is_full
+        return self.owned is not None and self.owned.is_full and not self._has_few
 
     @property
     def must_wait(self) -> bool:
@@ -133,7 +135,7 @@ class UnderWay:
         limit = self._limit = asyncio.timeout(LONGEST_WAIT)
         try:
             async with limit:
-                while (owned := self._owned) is not None and owned.is_full:
+                while (owned := self.owned) is not None and owned.is_full:
                     await owned.has_room()
         except TimeoutError:
             self._has_waited = self.is_crowded

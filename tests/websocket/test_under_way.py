@@ -13,6 +13,7 @@ import pytest
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import GraphqlWsConsumer
 from channels_graphql_ws.shutdown import connections_of_loop
+from channels_graphql_ws.websocket import tasks as of_connection
 from channels_graphql_ws.websocket import under_way
 from channels_graphql_ws.websocket.under_way import BYTES_FOR_ONE, TOO_MANY, UnderWay
 from support import tick, wait_until
@@ -50,6 +51,7 @@ class Consumer(GraphqlWsConsumer):
 async def _few(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(under_way, "MOST_UNDER_WAY", MOST)
     monkeypatch.setattr(under_way, "FEW", FEW)
+    monkeypatch.setattr(of_connection, "FEW", FEW)
     monkeypatch.setattr(under_way, "LONGEST_WAIT", 3_600)
     running.clear()
     gates.update({name: asyncio.Event() for name in "ab"})
@@ -134,7 +136,7 @@ async def test_one_that_has_waited_too_long_is_read_again_and_more_is_refused(
     for id in refused:
         [payload] = socket.results(id)
         assert str(TOO_MANY) in str(payload)
-    socket.stop("a0")
+    socket.stop(f"a{MOST + FEW - 1}")
     await runs(MOST + FEW - 1)
     begin(socket, 1, "b")
     await runs(1, "b")
@@ -145,7 +147,7 @@ async def test_one_that_has_waited_too_long_is_read_again_and_more_is_refused(
 async def test_a_large_message_counts_as_several() -> None:
     socket = await connect()
     begin(socket, MOST, text="x" * 4 * BYTES_FOR_ONE)
-    await runs((MOST + FEW) // 5 + 1)
+    await runs(MOST // 5)
     gates["a"].set()
     await wait_until(lambda: answers(socket) == MOST)
     await socket.drop()
@@ -176,8 +178,8 @@ async def test_one_that_has_gone_while_it_was_not_read_leaves_nothing(
 
 async def test_operations_count_for_an_owner_that_is_known_later() -> None:
     owner: list[Any] = [None]
-    mine, others = UnderWay(lambda: owner[0]), UnderWay(lambda: "me")
     tasks = [asyncio.ensure_future(tick()) for _ in range(MOST + FEW)]
+    mine, others = UnderWay(lambda: owner[0], tasks), UnderWay(lambda: "me", tasks)
     for task in tasks[:-1]:
         mine.add(task, 0)
     assert not mine.is_crowded
