@@ -27,7 +27,6 @@ WORST = {
     "json_text._ESCAPED_SURROGATE": ["\\", "\\u", "\\ud"],
     "json_text._LONE_FIRST_HALF": ["\\", "\\ud800", "\\ud800\\u", "\\ud800\\udc00"],
     "json_text._LONE_SECOND_HALF": ["\\", "\\udc00", "\\ud800\\udc00", "\\ud800"],
-    "json_text._LONG_INTEGER": ["1", "-", "1" * 20, "1" * 20 + ".", "-1"],
     "json_text._LONG_NUMBER": ["1", "1" * 18 + "a"],
     "json_text._THREE_DIGITS": ["1", "11", "11a"],
     "pubsub.publisher._PREFIX": ["a", "-"],

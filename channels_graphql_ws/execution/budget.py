@@ -20,6 +20,7 @@ from channels_graphql_ws.execution.breathing import (
     note_pause,
 )
 from channels_graphql_ws.execution.crowds import FEW, Waiting, begin_to_wait, full_crowds
+from channels_graphql_ws.execution.errors import MOST_LOGGED, forget_tracebacks
 from channels_graphql_ws.execution.heavy import HeavyResult
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.pending import Pending
@@ -225,8 +226,11 @@ class Meter:
 
     def take_error(self, error: GraphQLError) -> None:
         """Count an error. It makes nothing heavy: there is a null in its place."""
-        size = error_size(error)
-        self._paced().errors += size
+        size, pace = error_size(error), self._paced()
+        pace.errors += size
+        pace.failures += 1
+        if pace.failures > MOST_LOGGED:
+            forget_tracebacks(error)
         self.take(size)
 
     def is_heavy(self, before: int) -> bool:
@@ -262,6 +266,7 @@ class _Pace(Execution):
 
     Attributes:
         errors: what the errors count as.
+        failures: how many there are.
         fields: after how many to look at the clock again.
         is_exceeded: whether there were too many.
         until: when the event loop is to breathe, by `time.monotonic`.
@@ -273,6 +278,7 @@ class _Pace(Execution):
     __slots__ = (
         "_looked",
         "errors",
+        "failures",
         "fields",
         "is_exceeded",
         "left_behind",
@@ -283,7 +289,7 @@ class _Pace(Execution):
 
     def __init__(self) -> None:
         super().__init__()
-        self.errors = 0
+        self.errors = self.failures = 0
         self.fields = FIRST_LOOK
         self.is_exceeded = False
         self.marked = 0

@@ -81,7 +81,18 @@ def missed_events() -> ExecutionResult:
 
 
 MOST_LOGGED: Final = 10
-"""Errors of one result that are logged; the others are counted."""
+"""Errors of one result that are logged; the others are counted, and have no traceback."""
+
+
+def forget_tracebacks(error: GraphQLError) -> None:
+    """Let go of what an error has gone through.
+
+    A resolver that failed deep inside keeps a thousand frames, with all that is in them.
+    """
+    each: BaseException | None = error
+    while each is not None and each.__traceback__ is not None:
+        each.__traceback__ = None
+        each = getattr(each, "original_error", None) or each.__cause__ or each.__context__
 
 
 def log_errors(

@@ -16,6 +16,7 @@ from graphql import OperationType
 from channels_graphql_ws import graphiql
 from channels_graphql_ws.client_log import ClientLog, LogFields, Sentence, logs_about
 from channels_graphql_ws.concurrency.eager import ends_running_code, is_awaitable
+from channels_graphql_ws.execution.breathing import breathe
 from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH, problem_of_headers
 from channels_graphql_ws.execution.request import MAX_ID_LENGTH, Subscribe
 from channels_graphql_ws.http import beginning, negotiation, pages, parsing, uploads
@@ -57,6 +58,7 @@ from channels_graphql_ws.operations.places import (
 from channels_graphql_ws.operations.revalidation import have_ended
 from channels_graphql_ws.operations.revocation import REVOKED
 from channels_graphql_ws.operations.session import signals_of
+from channels_graphql_ws.operations.sizes import LONG_TEXT
 from channels_graphql_ws.operations.unsent import Unsent
 from channels_graphql_ws.shutdown import connections_of_loop
 from channels_graphql_ws.signals import ConnectionSignals
@@ -288,6 +290,8 @@ class RequestHandler:
             raise too_large(limit)
         await self._read(limit)
         self._hold_message()
+        if max(length or 0, len(self._request.body)) > LONG_TEXT:
+            await breathe()
         if is_form:
             content = uploads.operations_of_form(self._request)
         else:

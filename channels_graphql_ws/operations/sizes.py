@@ -30,6 +30,11 @@ MEMORY_FOR_BYTE: Final = 32
 """Bytes of memory, as `memory_of` estimates it, that a byte of JSON hardly ever takes."""
 
 
+LONG_TEXT: Final = 65_536
+"""Characters of a JSON text that is decoded when no other long one is: the event loop goes on to
+others in between."""
+
+
 def is_longer(frame: str | bytes | None, limit: int | None) -> bool:
     """Return whether a frame has more bytes than a limit; `None` is no limit."""
     if limit is None or frame is None:
@@ -75,7 +80,18 @@ def memory_of_json(text: str) -> int:
     if length < _SHORT:
         return _SHORT_FACTOR * length
     containers = _DICT * text.count("{") + _LIST * text.count("[")
-    return getsizeof(text) + containers + _ITEM * text.count(",")
+    return _texts(text) + containers + _ITEM * text.count(",")
+
+
+def _texts(text: str) -> int:
+    """Return how many bytes the texts in a JSON text may take together.
+
+    One character has all of its text take as many bytes for each as it needs itself.
+    """
+    size = getsizeof(text)
+    if "\\u" not in text:
+        return size
+    return max(size, len(text) * (4 if "\\ud" in text or "\\uD" in text else 2))
 
 
 def memory_of(value: Any, enough: int) -> int:

@@ -23,6 +23,7 @@ from channels_graphql_ws.exceptions import (
     ChannelLayerUnavailableError,
     InvalidMessageError,
 )
+from channels_graphql_ws.execution.breathing import breathe
 from channels_graphql_ws.operations.class_checks import check_instance, check_names
 from channels_graphql_ws.operations.defaults import is_set, settle, settled
 from channels_graphql_ws.operations.engine import Engine
@@ -45,6 +46,7 @@ from channels_graphql_ws.operations.places import NoPlaceError, user_id_of
 from channels_graphql_ws.operations.revocation import seconds_until
 from channels_graphql_ws.operations.script_prefix import enter_script_prefix
 from channels_graphql_ws.operations.session import EndpointSession, signals_of
+from channels_graphql_ws.operations.sizes import LONG_TEXT
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.channel_reader import asked
 from channels_graphql_ws.pubsub.layers import register_endpoint, unheld_channel
@@ -448,6 +450,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             connection = self._connection if self._takes_frames else None
             if connection is not None and event["type"] == "websocket.receive":
                 frame = event.get("text")
+                if frame and len(frame) > LONG_TEXT:
+                    await breathe()
                 waiting = connection.received(event.get("bytes") if frame is None else frame)
                 if waiting is not None:
                     await waiting
@@ -523,6 +527,8 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         return True
 
     async def _decode(self, frame: str | bytes | None) -> Any:
+        if frame and len(frame) > LONG_TEXT:
+            await breathe()
         if not ("decode_json" in self._overridden and isinstance(frame, str)):
             return parse(frame)
         content: Any = self.decode_json(frame)

@@ -205,6 +205,42 @@ async def test_a_result_with_many_errors_is_logged_in_few_lines(caplog, count):
     assert len(caplog.text) < 30_000
 
 
+raised = []
+
+
+class Failing(graphene.ObjectType):
+    """Keeps what its resolvers raise."""
+
+    fails = graphene.String()
+    fails_late = graphene.String()
+
+    @staticmethod
+    def resolve_fails(_root, _info):
+        try:
+            raise KeyError("inner")
+        except KeyError as error:
+            raised.append(ValueError("outer"))
+            raise raised[-1] from error
+
+    @staticmethod
+    async def resolve_fails_late(_root, _info):
+        raised.append(ValueError("late"))
+        raise raised[-1]
+
+
+@pytest.mark.usefixtures("executor")
+@pytest.mark.parametrize("field", ["fails", "failsLate"])
+async def test_errors_that_are_not_logged_keep_no_frames(field):
+    raised.clear()
+    fields = " ".join(f"a{number}: {field}" for number in range(30))
+    result = await Rig(schema_of(query=Failing)).answer(f"{{ {fields} }}")
+    assert len(result["errors"]) == len(raised) == 30
+    with_frames = [error for error in raised if error.__traceback__ is not None]
+    assert len(with_frames) == MOST_LOGGED
+    behind = [error.__cause__ for error in raised if error.__cause__ is not None]
+    assert sum(error.__traceback__ is not None for error in behind) in (0, MOST_LOGGED)
+
+
 async def test_what_a_client_has_named_cannot_break_a_line(caplog):
     server = Rig(SECRETIVE)
     server.session.before = lambda request: 1 / 0 if request.operation_name == "Q" else None

@@ -54,6 +54,12 @@ def test_the_memory_of_a_value_is_estimated_and_not_too_low(value: Any) -> None:
     assert real * 0.6 <= memory_of(json.loads(text), MOST) <= max(5 * real, 2_000)
 
 
+@pytest.mark.parametrize("character", ["é", "ж", "\N{GRINNING FACE}"])
+def test_one_escaped_character_makes_its_text_larger(character: str) -> None:
+    value = {"text": "x" * 100_000 + character}
+    assert memory_of_json(json.dumps(value)) > 0.9 * _memory(value)
+
+
 def _memory(value: Any) -> int:
     size = getsizeof(value)
     if isinstance(value, dict):
