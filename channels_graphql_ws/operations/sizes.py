@@ -26,9 +26,6 @@ the plane has more for each, and Python makes them, and frees them, one by one."
 FEW_CONTAINERS: Final = 10_000
 """Objects and arrays that any message may have, in about three milliseconds."""
 
-MEMORY_FOR_BYTE: Final = 32
-"""Bytes of memory, as `memory_of` estimates it, that a byte of JSON hardly ever takes."""
-
 
 LONG_TEXT: Final = 65_536
 """Characters of a JSON text that is decoded when no other long one is: the event loop goes on to

@@ -18,7 +18,6 @@ from channels_graphql_ws.execution.request import JsonObject, OperationId, Refus
 from channels_graphql_ws.json_text import dumps
 from channels_graphql_ws.operations.sizes import (
     BYTES_FOR_CONTAINER,
-    MEMORY_FOR_BYTE,
     has_too_many_containers,
     is_longer,
     memory_of,
@@ -40,6 +39,11 @@ Its client does so whenever it reconnects, with every operation that is still wa
 
 HELD_BYTES = 2_097_152
 """Bytes that they may take, as the client is not accepted yet; a single one may be longer."""
+
+LEAST_FOR_INIT: Final = 65_536
+"""Bytes of memory, estimated, that the message `connection_init` may take in any case. Else it may
+take twice the bytes that it may have: it is kept as long as the connection, of which there are
+hundreds."""
 
 EARLY_PINGS = 32
 """Pings that a client may send before it is acknowledged."""
@@ -413,21 +417,21 @@ class ServerProtocol:
             return self._close(
                 CloseCode.TOO_MANY_INITIALISATION_REQUESTS, "Too many initialisation requests"
             )
-        if again and self._is_too_long_to_keep():
-            limit = self._settings.max_message_size_before_ack
-            return self._bad_request(f"'connection_init' is larger than {limit} bytes")
+        if (problem := self._problem_of_init()) is not None:
+            return self._bad_request(problem)
         self.state = _INITIALISING
         return [Initialize(message.payload)]
 
-    def _is_too_long_to_keep(self) -> bool:
-        """Return whether a message is too large to be kept as long as the connection."""
+    def _problem_of_init(self) -> str | None:
+        """Return why a `connection_init` is too large to be kept as long as the connection."""
         limit, source = self._settings.max_message_size_before_ack, self._source
-        if isinstance(source, str):
-            return is_longer(source, limit)
         if limit is None:
-            return False
-        most = MEMORY_FOR_BYTE * limit
-        return memory_of(source, most) > most
+            return None
+        if isinstance(source, str) and is_longer(source, limit):
+            return f"'connection_init' is larger than {limit} bytes"
+        most = max(2 * limit, LEAST_FOR_INIT)
+        size = memory_of_json(source) if isinstance(source, str) else memory_of(source, most)
+        return f"'connection_init' takes more than {most} bytes of memory" if size > most else None
 
     def _subscribe(self, message: Subscribe) -> list[Effect]:
         is_held = self.state is _INITIALISING and self.subprotocol.holds_until_ack

@@ -720,10 +720,30 @@ def test_a_later_connection_init_is_kept_as_well_and_as_small(how: str) -> None:
         return protocol.received(text) if how == "received" else protocol.received_json(message)
 
     assert isinstance(init(100)[0], Initialize)
-    assert init(1_000) == [
-        Close(CloseCode.BAD_REQUEST, "'connection_init' is larger than 1000 bytes")
-    ]
+    reason = (
+        "is larger than 1000 bytes"
+        if how == "received"
+        else "takes more than 65536 bytes of memory"
+    )
+    assert init(1_000) == [Close(CloseCode.BAD_REQUEST, f"'connection_init' {reason}")]
     assert isinstance(init(1_000, max_message_size_before_ack=None)[0], Initialize)
+
+
+@BOTH
+@pytest.mark.parametrize("how", ["received", "received_json"])
+def test_a_connection_init_takes_little_memory(dialect: Any, how: str) -> None:
+    def init(**payload: Any) -> list[Effect]:
+        limits = {"max_message_size": 1_000_000, "max_message_size_before_ack": 100_000}
+        protocol = protocol_of(dialect, **limits)
+        message = {"type": "connection_init", "payload": payload}
+        text = json.dumps(message)
+        return protocol.received(text) if how == "received" else protocol.received_json(message)
+
+    assert isinstance(init(token="x" * 90_000)[0], Initialize)
+    assert isinstance(init(roles=[{"name": "admin"}] * 100)[0], Initialize)
+    assert init(roles=[{}] * 2_000) == [
+        Close(CloseCode.BAD_REQUEST, "'connection_init' takes more than 200000 bytes of memory")
+    ]
 
 
 @BOTH
