@@ -263,6 +263,10 @@ class Revocations:
         )
         return False
 
+    @property
+    def owner(self) -> None:
+        """Belong to nobody."""
+
     def run_next(self) -> bool:
         """Have nothing to execute."""
         return False

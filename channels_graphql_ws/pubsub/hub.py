@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
@@ -27,6 +27,7 @@ from channels_graphql_ws.pubsub.arrivals import DOUBLE, OVERTAKEN, Arrivals
 from channels_graphql_ws.pubsub.backlog import Backlog
 from channels_graphql_ws.pubsub.history.interfaces import Position
 from channels_graphql_ws.pubsub.history.tracked_groups import TrackedGroups
+from channels_graphql_ws.pubsub.late_events import MOST_PLACES, Late, LateEvents
 from channels_graphql_ws.pubsub.layer_watch import LayerStatistics
 from channels_graphql_ws.pubsub.layers import ChannelLayer, forget_cached, is_local
 from channels_graphql_ws.pubsub.local import Message, add_receiver, remove_receiver
@@ -53,6 +54,10 @@ SECONDS_AT_ONCE = 0.002
 RUNS_BETWEEN_CLOCK_READS = 4
 """Listeners that run between two looks at the clock, which are not for free."""
 
+STEPS_AT_ONCE: Final = 50
+"""Steps after which a hub that never comes to rest is behind: those who have had much of its time
+wait for the others from then on."""
+
 BLOCKS_AFTER = 0.5
 """Seconds without another step of the event loop that are worth a warning."""
 
@@ -78,6 +83,11 @@ INBOX_BYTES = 64 * 1024 * 1024
 
 class Listener(Protocol):
     """What the hub needs to know of a subscriber."""
+
+    @property
+    def owner(self) -> Hashable:
+        """Whose it is: the user, or else the address; `None`: not known, or of many."""
+        ...
 
     def offer(self, notification: Notification) -> bool:
         """Take a notification without waiting; return whether to run this listener."""
@@ -152,6 +162,9 @@ class Hub:
         # Listeners that the current notification has not been offered to yet.
         self._pending: deque[Listener] = deque()
         self._notification: Any = None
+        self._late = LateEvents()
+        self._steps = 0
+        """Since there was nothing to do."""
         self._is_running = False
         self._runs_left, self._seconds_spent = RUNS_AT_ONCE, 0.0
         # Listeners run in a context of their own: that of a caller is of no concern here.
@@ -432,7 +445,11 @@ class Hub:
         if self._backlog.is_active and self._backlog.holds(listeners):
             self._backlog.put(serial, message, listeners)
             return
-        match message.get("type"):
+        kind = message.get("type")
+        if self._late.count and kind != "broadcast":
+            # It stands behind what has come before.
+            self._ready.extend(cast("list[Listener]", self._late.flush(listeners)))
+        match kind:
             case "broadcast":
                 self._notify(listeners, message, serial)
             case "unsubscribe" if message.get("revokes"):
@@ -464,9 +481,21 @@ class Hub:
         if latencies.is_on:
             notification.sent_at = message.get("at")
         self._notification = notification
+        if self._is_behind:
+            listeners = self._keep_late(listeners, notification, _size(message))
         self._pending.extend(listeners)
         if tracing.tracer is not None and HEADER in message:
             self._trace(tracing.tracer, notification, message, listeners)
+
+    def _keep_late(
+        self, listeners: list[Listener], notification: Notification, size: int
+    ) -> list[Listener]:
+        """Keep an event for those who have had much; return the others."""
+        late = self._late
+        others = late.keep(listeners, notification, size)
+        while late.count > INBOX_LIMIT or late.size > INBOX_BYTES or late.places > MOST_PLACES:
+            self._ready.extend(cast("list[Listener]", late.shorten()))
+        return cast("list[Listener]", others)
 
     def _trace(
         self,
@@ -513,13 +542,23 @@ class Hub:
 
     def _go_on(self) -> None:
         """Schedule the next step while listeners are ready."""
-        if not self._is_running and (self._pending or self._ready or self._inbox):
+        if self._is_running:
+            return
+        if self._pending or self._ready or self._inbox or self._late:
             self._is_running = True
             self.loop.call_soon(self._run_refreshed, context=self._context)
+        elif self._steps:
+            self._steps = 0
+            self._late.reset()
+
+    @property
+    def _is_behind(self) -> bool:
+        return self._steps > STEPS_AT_ONCE
 
     def _run_refreshed(self) -> None:
         """Run: the event loop has served other callbacks since the last runs."""
         self._runs_left, self._seconds_spent = RUNS_AT_ONCE, 0.0
+        self._steps += 1
         self._run()
 
     def _run(self) -> None:
@@ -531,6 +570,8 @@ class Hub:
         listener: Listener | None = None
         try:
             async_connections.close_expired()
+            if left and self._is_behind:
+                listener, left = self._run_fairly(until), 0
             while left and (pending or ready or inbox):
                 if left % RUNS_BETWEEN_CLOCK_READS == 0 and left != first and monotonic() > until:
                     break
@@ -562,6 +603,52 @@ class Hub:
             self._runs_left = left if self._seconds_spent < SECONDS_AT_ONCE else 0
             self._is_running = False
             self._go_on()
+
+    def _run_fairly(self, until: float) -> Listener | None:
+        """Run listeners until a time, so that those who have had much wait for the others.
+
+        Returns:
+            The last one.
+        """
+        # One of those who wait comes in each step, however much there is for others.
+        turn, last = self._late.next() or self._fair_turn(), None
+        while turn is not None or self._inbox:
+            if turn is None:
+                self._dispatch_next()
+            else:
+                last = cast("Listener", turn[0])
+                self._take_turn(last, turn[1])
+            if monotonic() > until:
+                break
+            turn = self._fair_turn()
+        return last
+
+    def _fair_turn(self) -> tuple[Late, Notification | None] | None:
+        """Return who is to be run next, and what it is to be offered before."""
+        pending, notification = self._pending, self._notification
+        if pending and self._late.is_late(pending[0]):
+            # It came before this hub was behind, or its owner has had much since.
+            others = self._keep_late(list(pending), notification, 0)
+            pending.clear()
+            pending.extend(others)
+        if pending:
+            return pending.popleft(), notification
+        while self._ready:
+            listener = self._ready.popleft()
+            if not self._late.postpone(listener):
+                return listener, None
+        return None if self._inbox else self._late.next()
+
+    def _take_turn(self, listener: Listener, notification: Notification | None) -> None:
+        """Run a listener, and count the time that it takes."""
+        began = monotonic()
+        try:
+            if (notification is None or listener.offer(notification)) and listener.run_next():
+                self._ready.append(listener)
+        except (Exception, asyncio.CancelledError):  # As in `_run`.
+            log.exception("Lost a turn of %r", listener)
+        now = monotonic()
+        self._late.charge(listener, now - began, now)
 
     def _warn_of_block(self, listener: Listener | None, seconds: float) -> None:
         """Name in the log, now and then, what has kept the event loop from all else."""

@@ -152,6 +152,10 @@ class Post:
         del missed, serial
         return False
 
+    @property
+    def owner(self) -> None:
+        """Belong to nobody."""
+
     def run_next(self) -> bool:
         """Have nothing to execute."""
         return False

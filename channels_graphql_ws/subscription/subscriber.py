@@ -6,7 +6,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, Final
 
 from graphql import ExecutionResult, GraphQLError
@@ -86,6 +86,11 @@ class Subscriber(ABC):
     def name(self) -> str:
         """What to call it in the log."""
         return self._plan.name
+
+    @property
+    def owner(self) -> Hashable:
+        """The user or address of the client, `None` if nobody knows."""
+        return self._plan.owner
 
     @property
     def dropped(self) -> int:

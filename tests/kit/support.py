@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import socket
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from types import SimpleNamespace
 from typing import Any
 
@@ -170,7 +170,8 @@ class FakeListener:
     END = "END"
     REVOKED = "REVOKED"
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Hashable = None) -> None:
+        self.owner = owner
         self.heard: list[Any] = []
         self._waiting: deque[Any] = deque()
 

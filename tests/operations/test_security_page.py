@@ -29,6 +29,7 @@ from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.operations import holding, sizes
 from channels_graphql_ws.operations.defaults import ByDebug, FromSettings, Open
 from channels_graphql_ws.operations.options import OperationOptions
+from channels_graphql_ws.pubsub import hub, late_events
 from channels_graphql_ws.subscription import cursor, queue
 from channels_graphql_ws.websocket import connection, outbox, pace, protocol, under_way
 from channels_graphql_ws.websocket.options import ConsumerOptions
@@ -190,6 +191,8 @@ FIXED = {
     f"{threads.SHARE} in threads",
     "long executions on the event loop of a user": f"{breathing.MOST_AT_A_TIME} go on at a time, "
     f"and {breathing.MOST_UNDER_WAY} are under way",
+    "events of a user": f"more than {late_events.ALLOWANCE * 1_000:g} ms lately wait for the "
+    f"others, while events come faster than they are executed; {hub.INBOX_LIMIT:,} wait so",
     "fields that executions of a user": "no more operations and events begin while there are "
     f"{crowds.MOST_AWAITED:,}",
     "objects and arrays in a message": f"each {sizes.BYTES_FOR_CONTAINER} bytes that "
