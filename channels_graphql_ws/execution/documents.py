@@ -54,6 +54,9 @@ LARGE_NAMES = 400
 LARGE_SIGNS = 1_600
 """Signs beyond which it does."""
 
+NEW_UNTIL_A_SUM: Final = 16
+"""Documents that are kept until it is looked at what those before were compiled to."""
+
 THREADS = 2
 """Threads that parse and validate the other documents, for the whole process."""
 
@@ -107,6 +110,13 @@ class Document:
     _operations: dict[str | None, OperationDefinitionNode] = field(default_factory=dict)
     """Those that were found."""
 
+    @property
+    def memory_of_all(self) -> int:
+        """About how many bytes it takes with what it was compiled to."""
+        # Copied: a thread may compile another operation.
+        kept: list[CompiledOperation | None] = [each for _, each in list(self.compiled.values())]
+        return self.memory + sum([each.memory for each in kept if each is not None])
+
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """Find the operation to execute.
 
@@ -152,8 +162,7 @@ class DocumentCache:
         schema: what documents are validated against.
         rules: what else they must keep.
         max_documents: how many are kept.
-        max_bytes: about how much memory they may take together; a field that was executed takes
-            a kilobyte more.
+        max_bytes: about how much memory they may take together, with what they were compiled to.
     """
 
     def __init__(
@@ -169,7 +178,7 @@ class DocumentCache:
         self._max_documents = max_documents
         self._max_bytes = max_bytes
         self._documents: OrderedDict[str, Document] = OrderedDict()
-        self._bytes = 0
+        self._bytes = self._new = 0
         # Event loops in several threads may serve the same schema.
         self._lock = threading.Lock()
 
@@ -230,9 +239,14 @@ class DocumentCache:
                 return self._documents[text]
             self._documents[text] = document
             self._bytes += document.memory
+            self._new += 1
+            if self._new >= NEW_UNTIL_A_SUM:
+                # What was kept before has been compiled meanwhile.
+                self._new = 0
+                self._bytes = sum([each.memory_of_all for each in self._documents.values()])
             while len(self) > self._max_documents or self._bytes > self._max_bytes:
                 _, oldest = self._documents.popitem(last=False)
-                self._bytes -= oldest.memory
+                self._bytes -= oldest.memory_of_all
         return document
 
 

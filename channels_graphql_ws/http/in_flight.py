@@ -10,12 +10,15 @@ from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.errors import FullError
 from channels_graphql_ws.http.errors import RETRY, HttpError
 from channels_graphql_ws.http.request import HttpRequest
-from channels_graphql_ws.operations.holding import SMALL, Holding
+from channels_graphql_ws.operations.holding import SHARE_OF_REQUEST, SMALL, Holding
 from channels_graphql_ws.operations.sizes import (
     has_too_many_containers,
     memory_of_json,
     most_containers,
 )
+
+SHORT: Final = 512
+"""Bytes of a body or a query string that is not looked at: it takes little in any case."""
 
 MOST_BYTES: Final = 16_777_216
 """About how many bytes the messages of one owner may take in memory. One may take more."""
@@ -50,7 +53,7 @@ class HeldMessage:
                 has too much in flight already.
         """
         request = self._request
-        if request.form_data is None and len(_source(request)) <= SMALL:
+        if request.form_data is None and len(_source(request)) <= SHORT:
             return
         texts = _texts_of(request)
         if any(has_too_many_containers(text, limit) for text in texts):
@@ -63,7 +66,7 @@ class HeldMessage:
         if size <= SMALL:
             return
         try:
-            self._holding.add(size, owner)
+            self._holding.add(size, owner, always=size <= SHARE_OF_REQUEST)
         except FullError as error:
             raise HttpError(error.message, HTTPStatus.SERVICE_UNAVAILABLE, RETRY) from None
 
@@ -77,7 +80,8 @@ class HeldMessage:
         Raises:
             FullError: the owner, or the process, has too much in flight already.
         """
-        self._holding.add_document(document, owner)
+        always = self._holding.memory + document.memory <= SHARE_OF_REQUEST
+        self._holding.add_document(document, owner, always=always)
 
     @property
     def size_of_operation(self) -> int:

@@ -21,7 +21,14 @@ MOST_OF_ALL: Final = 268_435_456
 """About how many bytes there may be in all, but for `SHARE` of each owner. One may take more."""
 
 SHARE: Final = 1_048_576
-"""About how many bytes there may be of one owner, whatever there is of others."""
+"""About how many bytes there may be of one owner, whatever there is of others, and besides a
+message that is larger than all may be."""
+
+SHARE_OF_CONNECTION: Final = 262_144
+"""About how many bytes there may be of one connection, whatever there is of others."""
+
+SHARE_OF_REQUEST: Final = 65_536
+"""The same of one request."""
 
 SMALL: Final = 4_096
 """Bytes of a message that is not counted."""
@@ -60,38 +67,44 @@ class Holding:
 
     Attributes:
         size: bytes of the message that are counted.
+        memory: bytes of the message and of its documents.
     """
 
-    __slots__ = ("_documents", "_key", "_kind", "_most", "size")
+    __slots__ = ("_documents", "_key", "_kind", "_most", "memory", "size")
 
     def __init__(self, kind: str, most: int) -> None:
         self._kind = kind
         self._most = most
         self._key: _Key | None = None
         self._documents: list[Document] = []
-        self.size = 0
+        self.memory = self.size = 0
 
-    def add(self, size: int, owner: Callable[[], Hashable]) -> None:
+    def add(self, size: int, owner: Callable[[], Hashable], *, always: bool = False) -> None:
         """Count bytes of the message until `release`.
 
         Args:
             size: bytes.
             owner: returns whose it is: the user, or else the address; `None`: not known.
+            always: count them, however many there are.
 
         Raises:
             FullError: the owner, or the process, has too many already.
         """
         key = self._known_key(owner)
         with _lock:
-            self._take(key, size)
+            self._take(key, size, always=always)
             self.size += size
+            self.memory += size
 
-    def add_document(self, document: Document, owner: Callable[[], Hashable]) -> None:
+    def add_document(
+        self, document: Document, owner: Callable[[], Hashable], *, always: bool = False
+    ) -> None:
         """Count a document until `release`: once for all that its owner does with it.
 
         Args:
             document: of the operation.
             owner: as for `add`.
+            always: as for `add`.
 
         Raises:
             FullError: the owner, or the process, has too much already.
@@ -99,16 +112,17 @@ class Holding:
         key = self._known_key(owner)
         with _lock:
             if (key, document) not in _documents:
-                self._take(key, document.memory)
+                self._take(key, document.memory, always=always)
             _documents[key, document] += 1
             self._documents.append(document)
+            self.memory += document.memory
 
     def release(self) -> None:
         """Count nothing of it any more; harmless when repeated."""
         if self._key is None:
             return
         with _lock:
-            size, self.size = self.size, 0
+            size, self.size, self.memory = self.size, 0, 0
             documents, self._documents = self._documents, []
             for document in documents:
                 held = self._key, document
@@ -127,12 +141,12 @@ class Holding:
             self._key = self._kind, _UNKNOWN if whose is None else whose
         return self._key
 
-    def _take(self, key: _Key, size: int) -> None:
+    def _take(self, key: _Key, size: int, *, always: bool) -> None:
         most = MOST_OF_UNKNOWN if key[1] is _UNKNOWN else self._most
         own, of_all = _sizes[key], _sizes[_ALL]
-        if own and own + size > most:
+        if own > SHARE and own + size > most and not always:
             raise FullError(_OF_OTHERS if key[1] is _UNKNOWN else _OWN)
-        if of_all and of_all + size > MOST_OF_ALL and own + size > SHARE:
+        if of_all and of_all + size > MOST_OF_ALL and own + size > SHARE and not always:
             raise FullError(_OF_OTHERS)
         _sizes[key] += size
         _sizes[_ALL] += size

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sys import getsizeof
 from typing import Any, Final
 
-_DICT: Final = 192
-"""Bytes of a dictionary with a few items."""
+_DICT: Final = 448
+"""Bytes of a dictionary with a few items, of which an input object may be made."""
 
 _LIST: Final = 64
 
@@ -15,7 +15,10 @@ _SHORT: Final = 512
 
 _SHORT_FACTOR: Final = 8
 
-_ITEM: Final = 64
+_FEW_BRACKETS: Final = 8
+"""Objects and arrays in such a text that is not looked at."""
+
+_ITEM: Final = 48
 """Bytes of an item: a number or a short string, its key if any, and the references."""
 
 
@@ -27,7 +30,7 @@ FEW_CONTAINERS: Final = 10_000
 """Objects and arrays that any message may have, in about three milliseconds."""
 
 
-LONG_TEXT: Final = 65_536
+LONG_TEXT: Final = 16_384
 """Characters of a JSON text that is decoded when no other long one is: the event loop goes on to
 others in between."""
 
@@ -73,11 +76,25 @@ def memory_of_json(text: str) -> int:
     Twenty-four bytes for each of the text are possible: `[{},{},…]`. Brackets in strings
     count, too, which no honest text has many of.
     """
-    length = len(text)
-    if length < _SHORT:
-        return _SHORT_FACTOR * length
-    containers = _DICT * text.count("{") + _LIST * text.count("[")
-    return _texts(text) + containers + _ITEM * text.count(",")
+    objects, arrays = text.count("{"), text.count("[")
+    if len(text) < _SHORT and objects + arrays <= _FEW_BRACKETS:
+        return _SHORT_FACTOR * len(text)
+    return _texts(text) + _parts(text)
+
+
+def memory_of_operation(text: str, query: str) -> int:
+    """Return about how many bytes a message takes, of whose document no value is made.
+
+    Args:
+        text: of the message.
+        query: the document in it.
+    """
+    size = memory_of_json(text)
+    return size - _parts(query) if size > _SHORT_FACTOR * _SHORT else size
+
+
+def _parts(text: str) -> int:
+    return _DICT * text.count("{") + _LIST * text.count("[") + _ITEM * text.count(",")
 
 
 def _texts(text: str) -> int:

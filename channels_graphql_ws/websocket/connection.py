@@ -19,7 +19,7 @@ from channels_graphql_ws.execution.errors import TIMED_OUT, FullError, TooManyEr
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.request import JsonObject, Refusal
 from channels_graphql_ws.operations import server_transport
-from channels_graphql_ws.operations.holding import SMALL, Holding
+from channels_graphql_ws.operations.holding import SHARE_OF_CONNECTION, SMALL, Holding
 from channels_graphql_ws.operations.listing import ListedConnection
 from channels_graphql_ws.operations.unsent import LARGE, Unsent
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, remaining
@@ -95,6 +95,7 @@ class Connection:
         "_admission",
         "_application",
         "_cut_off",
+        "_held",
         "_idle",
         "_is_leaving",
         "_keep_alive",
@@ -140,6 +141,7 @@ class Connection:
         self._is_leaving = False
         self._operations: dict[Operation, ClientOperation] = {}
         self._subscriptions = 0
+        self._held = 0
         self._stopping = 0
         self._stopped: asyncio.Event | None = None
         self._cut_off: asyncio.TimerHandle | None = None
@@ -377,6 +379,7 @@ class Connection:
         """An operation has come to its end."""
         self._operations.pop(client.operation, None)
         if client.holding is not None:
+            self._held -= client.holding.memory
             client.holding.release()
         if client.has_place:
             self._free_place(client)
@@ -430,17 +433,22 @@ class Connection:
         """
         # One that is ended already is about to be cancelled.
         if self._bounds_memory and client.operation in self._operations:
-            self._holding_of(client).add_document(document, self._unsent.owner)
+            self._hold(client, document.memory, document)
 
     @property
     def _bounds_memory(self) -> bool:
         return self._settings.protocol.max_bytes_in_flight is not None
 
-    @staticmethod
-    def _holding_of(client: ClientOperation) -> Holding:
-        if client.holding is None:
-            client.holding = Holding("operations", MOST_HELD)
-        return client.holding
+    def _hold(self, client: ClientOperation, size: int, document: Document | None = None) -> None:
+        holding = client.holding
+        if holding is None:
+            holding = client.holding = Holding("operations", MOST_HELD)
+        owner, always = self._unsent.owner, self._held + size <= SHARE_OF_CONNECTION
+        if document is None:
+            holding.add(size, owner, always=always)
+        else:
+            holding.add_document(document, owner, always=always)
+        self._held += size
 
     def take_place(self, client: ClientOperation) -> None:
         """Count one more subscription.
@@ -597,7 +605,7 @@ class Connection:
             return TOO_MANY
         if size > SMALL and self._bounds_memory:
             try:
-                self._holding_of(client).add(size, self._unsent.owner)
+                self._hold(client, size)
             except FullError as error:
                 return dict(error.errors[0].formatted)
         return None

@@ -22,6 +22,7 @@ from channels_graphql_ws.operations.sizes import (
     is_longer,
     memory_of,
     memory_of_json,
+    memory_of_operation,
     most_containers,
 )
 from channels_graphql_ws.websocket import messages
@@ -44,6 +45,9 @@ LEAST_FOR_INIT: Final = 65_536
 """Bytes of memory, estimated, that the message `connection_init` may take in any case. Else it may
 take twice the bytes that it may have: it is kept as long as the connection, of which there are
 hundreds."""
+
+LITTLE: Final = 1_048_576
+"""Bytes of memory that operations may take besides a single one that is larger than all may be."""
 
 EARLY_PINGS = 32
 """Pings that a client may send before it is acknowledged."""
@@ -439,7 +443,7 @@ class ServerProtocol:
             return self._close(CloseCode.UNAUTHORIZED, "Unauthorized")
         source = self._source
         if isinstance(source, str):
-            size = memory_of_json(source)
+            size = memory_of_operation(source, message.query)
         else:
             # With more, it may be the only one.
             size = memory_of(source, max(self._settings.max_bytes_in_flight or 0, HELD_BYTES))
@@ -455,8 +459,8 @@ class ServerProtocol:
         if most is not None and len(self._operations) >= most:
             return self._too_many(message.id, "operations", "max_operations_in_flight", most)
         most = settings.max_bytes_in_flight
-        # A single one may be as large as a message may be.
-        if most is not None and self.size and self.size + size > most:
+        # A single one may be as large as a message may be, beside small ones.
+        if most is not None and self.size > LITTLE and self.size + size > most:
             return self._too_many(message.id, "bytes of operations", "max_bytes_in_flight", most)
         # From here on, a word about an older operation would be taken for one about this.
         older = self._stopping.pop(message.id, None)

@@ -16,6 +16,7 @@ from graphql import GraphQLError, Visitor, build_schema, parse, visit
 
 from channels_graphql_ws.concurrency.threads import Workers
 from channels_graphql_ws.execution import documents
+from channels_graphql_ws.execution.compiler import plans
 from channels_graphql_ws.execution.documents import (
     ABORTED,
     INLINE_LIMIT,
@@ -23,6 +24,7 @@ from channels_graphql_ws.execution.documents import (
     MOST_CHARACTERS_OF_ERRORS,
     Document,
     DocumentCache,
+    compiled,
     documents_of,
     load,
     parse_document,
@@ -273,6 +275,37 @@ async def test_a_document_beyond_the_limit_is_served_and_drives_nobody_out(text)
 
 def nested_lists(count):
     return "{ ok(values: [" + "[]" * count + "]) }"
+
+
+def test_what_was_compiled_counts_as_well(monkeypatch):
+    monkeypatch.setattr(documents, "NEW_UNTIL_A_SUM", 2)
+    cache = DocumentCache(SCHEMA, max_bytes=70_000)
+    first = small(cache, "{ " + " ".join(f"a{key}: ok" for key in range(30)) + "}")
+    operation = compiled(SCHEMA, first, first.operation(None), None)
+    assert compiled(SCHEMA, first, first.operation(None), None) is operation
+    before = first.memory_of_all
+    operation.execute(root_value={}, context_value=None, variable_values={})
+    assert first.memory_of_all > before + 30 * 500
+    filler = "{ " + " ".join(f"b{key}: ok" for key in range(30)) + "}"
+    # One that graphql-core executes takes no more.
+    first.compiled[0] = None, None
+    small(cache, filler)
+    assert len(cache) == 1
+    uncompiled = DocumentCache(SCHEMA, max_bytes=70_000)
+    for text in (filler, f"{filler} #"):
+        small(uncompiled, text)
+    assert len(uncompiled) == 2
+
+
+def test_operations_of_a_document_share_the_room_for_what_is_compiled():
+    fields = " ".join(f"a{key}: ok" for key in range(9))
+    text = "\n".join(f"query q{key} {{ {fields} }}" for key in range(8))
+    document = load(SCHEMA, text)
+    for key in range(8):
+        operation = compiled(SCHEMA, document, document.operation(f"q{key}"), None)
+        operation.execute(root_value={}, context_value=None, variable_values={})
+    room = plans.FIELDS_AT_LEAST + len(text) / plans.CHARACTERS_FOR_A_FIELD
+    assert 0 < document.memory_of_all <= plans.BYTES_FOR_A_FIELD * room
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ async def get(
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     """Have room for one of the messages, and for no second."""
     monkeypatch.setattr(in_flight, "MOST_BYTES", 500_000)
+    monkeypatch.setattr(holding, "SHARE", 1_000)
     monkeypatch.setitem(http_schema.gates, "g", Gate())
     yield http_schema.gates["g"]
     assert not holding._sizes
@@ -131,7 +132,7 @@ async def test_a_client_that_leaves_has_nothing_in_flight(gate: Gate) -> None:
 async def test_as_many_as_have_room_wait_at_a_time(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_flight, "MOST_BYTES", 1_200_000)
+    monkeypatch.setattr(in_flight, "MOST_BYTES", 2_200_000)
     first = asyncio.create_task(send(posted(CONTENT)))
     await gate.entered.wait()
     gate.entered.clear()
@@ -228,7 +229,7 @@ async def test_all_clients_together_have_so_much_and_each_a_little_more(
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
     assert "other clients" in refused.json["errors"][0]["message"]
     gate.opened.set()
-    less = {**CONTENT, "variables": {"gate": "g", "more": [{}] * 1_200}}
+    less = {**CONTENT, "variables": {"gate": "g", "more": [{}] * 600}}
     assert (await send(posted(less), OTHER)).json == ANSWER
     assert (await first).json == ANSWER
 
@@ -246,6 +247,30 @@ def test_operations_of_a_batch_share_the_size_of_its_message() -> None:
     message.release()
     # It may begin to wait when the request is over.
     assert message.size_of_operation == size // 2
+
+
+async def test_what_is_small_goes_on_beside_what_is_large_and_one_large_beside_what_is_small(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = asyncio.create_task(send(posted(CONTENT)))
+    await gate.entered.wait()
+    gate.entered.clear()
+    less = {**CONTENT, "variables": {"gate": "g", "more": "x" * 50_000}}
+    second = asyncio.create_task(send(posted(less)))
+    await gate.entered.wait()
+    gate.opened.set()
+    assert [each.json for each in await asyncio.gather(first, second)] == [ANSWER, ANSWER]
+    gate.opened.clear()
+    monkeypatch.setattr(holding, "SHARE", 100_000)
+    gate.entered.clear()
+    small = asyncio.create_task(send(posted(less)))
+    await gate.entered.wait()
+    gate.entered.clear()
+    large = asyncio.create_task(send(posted(CONTENT)))
+    await gate.entered.wait()
+    assert (await send(posted(CONTENT))).status == 503
+    gate.opened.set()
+    assert [each.json for each in await asyncio.gather(small, large)] == [ANSWER, ANSWER]
 
 
 MANY = {"query": "{ hello }", "variables": {"more": [{}] * FEW_CONTAINERS}}

@@ -74,6 +74,8 @@ class Consumer(GraphqlWsConsumer):
 @pytest.fixture(autouse=True)
 def _room_for_one(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(connection, "MOST_HELD", 100_000)
+    monkeypatch.setattr(connection, "SHARE_OF_CONNECTION", 1_000)
+    monkeypatch.setattr(holding, "SHARE", 1_000)
     yield
     assert not holding._sizes
     assert not holding._documents
@@ -138,6 +140,30 @@ async def test_a_large_document_counts_once_for_all_of_its_client() -> None:
     second.start("6", long_document(2))
     await second.heard("next:6")
     await second.drop()
+
+
+async def test_a_connection_has_a_share_whatever_others_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = await connect(), await connect()
+    for id in "12":
+        first.start(id, "subscription { ticks { text } }", variables=MORE)
+        await first.heard(f"next:{id}")
+    monkeypatch.setattr(connection, "SHARE_OF_CONNECTION", 130_000)
+    second.start("3", "subscription { ticks { text } }", variables=MORE)
+    await second.heard("next:3")
+    second.start("4", long_document(1))
+    await second.heard("next:4")
+    second.start("5", "subscription { ticks { text } }", variables=MORE)
+    await second.heard("error:5")
+    # What has ended is not in the share any more.
+    second.stop("3")
+    second.start("6", "{ ok }")
+    await second.heard("next:6", "complete:6")
+    second.start("7", "subscription { ticks { text } }", variables=MORE)
+    await second.heard("next:7")
+    for socket in (first, second):
+        await socket.drop()
 
 
 async def test_an_operation_that_ends_while_its_document_is_parsed_keeps_nothing() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from channels_graphql_ws.execution.request import Refusal
+from channels_graphql_ws.websocket import protocol as server_protocol
 from channels_graphql_ws.websocket.messages import CloseCode
 from channels_graphql_ws.websocket.protocol import (
     EARLY_PINGS,
@@ -766,9 +767,10 @@ def test_what_takes_long_to_decode_is_refused(dialect: Any, is_ready: bool) -> N
 @BOTH
 @pytest.mark.parametrize("how", ["received", "received_json"])
 def test_messages_of_operations_under_way_take_so_much_memory_and_no_more(
-    dialect: Any, how: str
+    dialect: Any, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    protocol = ready(dialect, max_bytes_in_flight=10_000)
+    monkeypatch.setattr(server_protocol, "LITTLE", 2_000)
+    protocol = ready(dialect, max_bytes_in_flight=11_000)
 
     def begin(id: str, size: int) -> list[Effect]:
         word = "subscribe" if dialect is NEW else "start"
@@ -777,9 +779,12 @@ def test_messages_of_operations_under_way_take_so_much_memory_and_no_more(
             return protocol.received_json(message)
         return protocol.received(json.dumps(message))
 
-    # A single one may be as large as a message may be.
+    # A single one may be as large as a message may be, beside what is little.
+    [little] = begin("0", 20)
     [large] = begin("1", 20_000)
     assert isinstance(large, Execute)
+    assert isinstance(little, Execute)
+    protocol.completed(little.operation)
     [refusal] = begin("2", 100)
     assert isinstance(refusal, Send)
     assert "max_bytes_in_flight" in refusal.frame

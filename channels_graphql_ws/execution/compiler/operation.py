@@ -130,11 +130,16 @@ class CompiledOperation:
         self._fragments = survey.fragments
         self._conditions = survey.conditions
         self._plans: dict[_Conditions, _Plan] = {}
-        self._room = Budget(_length(document))
+        self._room = _room_in(document)
         is_event = operation.operation is OperationType.SUBSCRIPTION
         self._workers = None
         if isinstance(middleware, Hops):
             self._workers = EVENTS if is_event else OPERATIONS
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes it takes, beside the document."""
+        return self._room.memory
 
     def execute(
         self, *, root_value: Any, context_value: Any, variable_values: Mapping[str, Any]
@@ -262,11 +267,11 @@ class CompiledOperation:
         )
 
 
-def _length(document: DocumentNode) -> int:
-    """Return the characters of a document for each of its operations."""
+def _room_in(document: DocumentNode) -> Budget:
+    """Return the room for one of the operations of a document: they share it."""
     operations = [
         definition
         for definition in document.definitions
         if isinstance(definition, OperationDefinitionNode)
     ]
-    return (document.loc.end if document.loc else 0) // len(operations)
+    return Budget(document.loc.end if document.loc else 0, len(operations))

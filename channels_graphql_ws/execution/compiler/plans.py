@@ -31,6 +31,9 @@ CHARACTERS_FOR_A_FIELD: Final = 4
 """Characters of a document that make room for one field more."""
 
 
+BYTES_FOR_A_FIELD: Final = 600
+"""What a field takes that is kept compiled."""
+
 FIELDS_AT_ONCE: Final = 1_024
 """Fields of the objects of a list that are executed without a look at the clock."""
 
@@ -45,13 +48,19 @@ class Budget:
     document have any number of them: what is kept grows with the document's length only.
     """
 
-    __slots__ = ("_left", "is_full")
+    __slots__ = ("_left", "_most", "is_full")
 
-    def __init__(self, characters: int) -> None:
-        """Make room for an operation that is so long."""
-        self._left = FIELDS_AT_LEAST + characters // CHARACTERS_FOR_A_FIELD
+    def __init__(self, characters: int, operations: int = 1) -> None:
+        """Make room for one of the operations of a document that is so long."""
+        least, more = FIELDS_AT_LEAST, characters // CHARACTERS_FOR_A_FIELD
+        self._left = self._most = (least + more) // operations
         self.is_full = False
         """Whether nothing more is to be kept."""
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes are used."""
+        return BYTES_FOR_A_FIELD * (self._most - max(0, self._left))
 
     def take(self, fields: int) -> None:
         """Use some of it, or all and more."""
