@@ -182,7 +182,7 @@ class Meter:
         pace = self._paced()
         if executed > self.limits.fields:
             pace.is_exceeded = True
-        elif not pace.is_due():
+        elif not pace.is_exceeded and not pace.is_due():
             self.left = min(pace.fields, self.limits.fields - executed)
             self.granted = executed + self.left
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from math import ceil
 from typing import Any, Final
 
@@ -38,12 +38,12 @@ from channels_graphql_ws.execution.budget import (
     some_of,
 )
 from channels_graphql_ws.execution.compiler.arguments import written_out
-from channels_graphql_ws.execution.compiler.awaiting import gathered, not_awaited
+from channels_graphql_ws.execution.compiler.awaiting import gathered, kept, not_awaited, one_by_one
 from channels_graphql_ws.execution.crowds import full_crowds
 from channels_graphql_ws.execution.heavy import HeavyDict, HeavyList, HeavyResult
 from channels_graphql_ws.execution.large_variables import TakesCoerced
 from channels_graphql_ws.execution.pending import MOST_ADDED
-from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, drop, in_turns
+from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, drop, in_turns, together
 from channels_graphql_ws.execution.unfit import unfit_if_of_library
 
 VALUES_AT_ONCE: Final = 16
@@ -53,7 +53,7 @@ LEAVES_AT_ONCE: Final = 256
 """The same, where they are scalars."""
 
 
-_ListIterator: Final = type(iter(list[int]()))
+_ITERATORS: Final = (type(iter(list[int]())), type(iter(tuple[int]())))
 
 
 class MeteredContext(TakesCoerced):
@@ -82,8 +82,23 @@ class MeteredContext(TakesCoerced):
             self.meter.note_wait()
         return data
 
-    def execute_fields(self, parent_type: Any, source_value: Any, path: Any, fields: Any) -> Any:
-        """Execute the fields of an object."""
+    def execute_fields(
+        self,
+        parent_type: Any,
+        source_value: Any,
+        path: Any,
+        fields: Any,
+        join: Callable[..., Any] = gathered,
+    ) -> Any:
+        """Execute the fields of an object.
+
+        Args:
+            parent_type: of the object.
+            source_value: the object.
+            path: where it is.
+            fields: nodes by response name.
+            join: waits for all fields that have to be waited for.
+        """
         before = self.meter.executed
         self.meter.take(self._size(fields))
         if self.meter.left < 0 and self.meter.is_exceeded:
@@ -99,7 +114,7 @@ class MeteredContext(TakesCoerced):
                     waiting.append(key)
         if waiting:
             self.meter.waiting += 1
-            return gathered(self.meter, results, waiting, path)
+            return join(self.meter, results, waiting, path)
         return HeavyDict(results) if self.meter.is_heavy(before) else results
 
     def execute_fields_serially(
@@ -108,10 +123,7 @@ class MeteredContext(TakesCoerced):
         """Execute the fields of a mutation."""
         if len(fields) > 1:
             self.meter.refuse_pauses()
-        self.meter.take(self._size(fields))
-        if self.meter.left < 0 and self.meter.is_exceeded:
-            return {}
-        return super().execute_fields_serially(parent_type, source_value, path, fields)
+        return self.execute_fields(parent_type, source_value, path, fields, one_by_one)
 
     def execute_field(self, parent_type: Any, source: Any, field_nodes: Any, path: Any) -> Any:
         """Execute a field, as graphql-core does, with less kept for one that is awaited.
@@ -133,10 +145,14 @@ class MeteredContext(TakesCoerced):
                 return self._complete_awaited(value, info)
             data = self.complete_value(definition.type, field_nodes, info, path, value)
         except Exception as error:  # noqa: BLE001 (user code raises anything)
-            return self._failed(error, info)
-        return self._guarded(data, info) if self.is_awaitable(data) else data
+            return self._failed(error, info, info.return_type, path)
+        if self.is_awaitable(data):
+            return self._guarded(data, info, info.return_type, path)
+        return data
 
-    async def _complete_awaited(self, value: Awaitable[Any], info: GraphQLResolveInfo) -> Any:
+    async def _complete_awaited(self, value: Any, info: GraphQLResolveInfo) -> Any:
+        if self.meter.left < 0 and self.meter.is_exceeded:
+            return not_awaited(value)
         type_ = info.return_type
         pending = self.meter.pending
         pending.count += 1
@@ -146,23 +162,25 @@ class MeteredContext(TakesCoerced):
             finally:
                 pending.done()
             if full_crowds and (room := self.meter.room()) is not None:
-                await room
+                await kept(value, room)
             if self.meter.awaited > MOST_ADDED and not is_leaf_type(get_named_type(type_)):
-                await self.meter.step_aside()
+                await kept(value, self.meter.step_aside())
             data = self.complete_value(type_, info.field_nodes, info, info.path, value)
             return await data if self.is_awaitable(data) else data
         except Exception as error:  # noqa: BLE001 (user code raises anything)
-            return self._failed(error, info)
+            return self._failed(error, info, type_, info.path)
 
-    async def _guarded(self, data: Awaitable[Any], info: GraphQLResolveInfo) -> Any:
+    async def _guarded(
+        self, data: Awaitable[Any], info: GraphQLResolveInfo, type_: Any, path: Path
+    ) -> Any:
         try:
             return await data
         except Exception as error:  # noqa: BLE001 (user code raises anything)
-            return self._failed(error, info)
+            return self._failed(error, info, type_, path)
 
-    def _failed(self, error: Exception, info: GraphQLResolveInfo) -> None:
-        located = located_error(error, info.field_nodes, info.path.as_list())
-        self.handle_field_error(located, info.return_type, info.path)
+    def _failed(self, error: Exception, info: GraphQLResolveInfo, type_: Any, path: Path) -> None:
+        located = located_error(error, info.field_nodes, path.as_list())
+        self.handle_field_error(located, type_, path)
 
     def _size(self, fields: Mapping[str, list[FieldNode]]) -> int:
         """Return what executing fields counts as; the same ones are always the same object."""
@@ -216,38 +234,79 @@ class MeteredContext(TakesCoerced):
             self.meter.take(len(result) // items_for_a_field)
             items_for_a_field = 0  # Slices, which there are if a pause is due, do not count again.
         counts_nulls = not (is_leaf_type(item_type) or is_list_type(item_type))
-        if not is_iterable(result) or (is_short and self.meter.left >= 0):
-            if is_short and counts_nulls:
-                result = self._with_nulls_counted(result)
+        if not is_iterable(result):
             return super().complete_list_value(return_type, field_nodes, info, path, result)
-
-        def complete(some: list[Any], index: int) -> Any:
-            shifted: Any = _ShiftedPath(path, index)
-            if counts_nulls:
-                some = self._with_nulls_counted(some)
-            complete_list_value = super(MeteredContext, self).complete_list_value
-            return complete_list_value(return_type, field_nodes, info, shifted, some)
-
+        complete = partial(self._complete_items, return_type.of_type, info, path, counts_nulls)
+        if is_short and self.meter.left >= 0:
+            return complete(result, 0)
         return _Slices(self.meter, complete, result, step, items_for_a_field).complete()
 
-    def _with_nulls_counted(self, items: list[Any] | tuple[Any, ...]) -> list[Any]:
-        """Count the nulls in a list of objects, and what is awaited, a null once it is there."""
-        nulls = sum(item is None for item in items)
-        if nulls:
+    def _complete_items(
+        self,
+        item_type: Any,
+        info: GraphQLResolveInfo,
+        path: Path,
+        counts_nulls: bool,  # noqa: FBT001 (a part of a `partial`)
+        items: Sequence[Any],
+        index: int,
+    ) -> Any:
+        """Complete some items of a list, the first of which is at an index.
+
+        As graphql-core does, whose tasks would leave behind what they have not awaited yet if they
+        were cancelled before their first step.
+        """
+        if counts_nulls and (nulls := sum(item is None for item in items)):
             self.meter.take(nulls)
-        return [self._counted(item) if self.is_awaitable(item) else item for item in items]
+        results: list[Any] = []
+        waiting: list[int] = []
+        for place, item in enumerate(items):
+            item_path = path.add_key(index + place, None)
+            if self.is_awaitable(item):
+                if counts_nulls:
+                    self.meter.take_wait()
+                data = self._complete_item(item, item_type, info, item_path, counts_nulls)
+            else:
+                data = self._completed_item(item, item_type, info, item_path)
+            if self.is_awaitable(data):
+                waiting.append(place)
+            results.append(data)
+        return self._gathered_items(results, waiting) if waiting else results
 
-    def _counted(self, item: Awaitable[Any]) -> Awaitable[Any]:
-        self.meter.take_wait()
-        return self._awaited(item)
+    def _completed_item(
+        self, item: Any, item_type: Any, info: GraphQLResolveInfo, path: Path
+    ) -> Any:
+        try:
+            data = self.complete_value(item_type, info.field_nodes, info, path, item)
+        except Exception as error:  # noqa: BLE001 (user code raises anything)
+            return self._failed(error, info, item_type, path)
+        return self._guarded(data, info, item_type, path) if self.is_awaitable(data) else data
 
-    async def _awaited(self, item: Awaitable[Any]) -> Any:
-        value = await item
-        if value is None:
-            self.meter.take(1)
-        elif self.meter.awaited > MOST_ADDED:
-            await self.meter.step_aside()
-        return value
+    async def _complete_item(
+        self,
+        item: Any,
+        item_type: Any,
+        info: GraphQLResolveInfo,
+        path: Path,
+        counts_null: bool,  # noqa: FBT001 (as above)
+    ) -> Any:
+        if self.meter.left < 0 and self.meter.is_exceeded:
+            return not_awaited(item)
+        try:
+            value = await item
+            if counts_null and value is None:
+                self.meter.take(1)
+            elif counts_null and self.meter.awaited > MOST_ADDED:
+                await self.meter.step_aside()
+            data = self.complete_value(item_type, info.field_nodes, info, path, value)
+            return await data if self.is_awaitable(data) else data
+        except Exception as error:  # noqa: BLE001 (user code raises anything)
+            return self._failed(error, info, item_type, path)
+
+    async def _gathered_items(self, results: list[Any], waiting: list[int]) -> list[Any]:
+        values = await together([results[place] for place in waiting], self.meter)
+        for place, value in zip(waiting, values, strict=True):
+            results[place] = value
+        return results
 
     def build_response(  # type: ignore[override]
         self, data: dict[str, Any] | None, errors: list[GraphQLError]
@@ -268,18 +327,6 @@ async def _checked_later(data: Awaitable[Any]) -> Any:
     except GraphQLError as error:
         unfit_if_of_library(error)
         raise
-
-
-class _ShiftedPath:
-    """The path of a list, as a slice of it needs it."""
-
-    def __init__(self, path: Path, offset: int) -> None:
-        self._path = path
-        self._offset = offset
-
-    def add_key(self, key: int, typename: str | None = None) -> Path:
-        """Return the path of an item."""
-        return self._path.add_key(key + self._offset, typename)
 
 
 class _Slices:
@@ -325,6 +372,7 @@ class _Slices:
             try:
                 await self._meter.pause()
             except CancelledError:
+                self._drop_rest()
                 await drop([part for part in self._parts if is_awaitable(part)], self._meter)
                 raise
             is_complete = self._complete_until_due()
@@ -344,10 +392,15 @@ class _Slices:
             if len(some) < self._step:
                 return True
             self._meter.pause_if_due()
-        if self._meter.is_exceeded and type(self._values) is _ListIterator:
+        if self._meter.is_exceeded:
+            self._drop_rest()
+        return self._meter.is_exceeded
+
+    def _drop_rest(self) -> None:
+        """Drop what is not to be completed any more."""
+        if type(self._values) in _ITERATORS:
             for item in self._values:
                 not_awaited(item)
-        return self._meter.is_exceeded
 
     async def _awaited(self) -> list[Any]:
         self._meter.note_wait()

@@ -8,6 +8,7 @@ from asyncio import (
     Future,
     ensure_future,
     gather,
+    get_running_loop,
     sleep,
     wait,
 )
@@ -24,9 +25,6 @@ gets the keys of so many in one call, at least."""
 
 DROPPED_AT_ONCE: Final = 64
 """Of what has not begun when an operation is cancelled, so much is ended at a time."""
-
-_LEVELS: Final = 4
-"""Tasks inside each other that graphql-core makes of the field of an object in a list."""
 
 
 async def in_turns(
@@ -70,16 +68,44 @@ async def in_turns(
 async def together(awaitables: Iterable[Awaitable[Any]], meter: Meter) -> list[Any]:
     """Await all at once, as `gather` does; if one fails, the others still count.
 
+    Unlike `gather` it cancels nothing that has not taken its first step.
+
     Args:
-        awaitables: what to await.
-        meter: of the execution.
+        awaitables: what to await; at least one.
+        meter: of the execution, which is given up if this is cancelled.
     """
     tasks = [ensure_future(each) for each in awaitables]
     try:
-        return await gather(*tasks)
-    except Exception:
-        meter.leave_behind(tasks)
+        failed = await _over(tasks)
+    except CancelledError:
+        await drop((), meter, tasks)
         raise
+    if failed is None:
+        return [task.result() for task in tasks]
+    meter.leave_behind(tasks)
+    try:
+        return [failed.result()]
+    finally:
+        # The error knows this frame, and would be known by it: a cycle.
+        del failed, tasks
+
+
+def _over(tasks: Sequence[Future[Any]]) -> Future[Future[Any] | None]:
+    """Return a future whose result is the first task that fails, or `None` when all are over."""
+    over: Future[Future[Any] | None] = get_running_loop().create_future()
+    left = len(tasks)
+
+    def one_over(task: Future[Any]) -> None:
+        nonlocal left
+        left -= 1
+        # To ask for the exception is to have seen it: it is not logged.
+        has_failed = task.cancelled() or task.exception() is not None
+        if (has_failed or not left) and not over.done():
+            over.set_result(task if has_failed else None)
+
+    for task in tasks:
+        task.add_done_callback(one_over)
+    return over
 
 
 def _has_value(task: Future[Any]) -> bool:
@@ -91,6 +117,8 @@ async def drop(
 ) -> None:
     """End what was to be awaited, when nobody waits for the result any more.
 
+    Nothing is cancelled before its first step: it could not await, or close, what it is to await.
+
     Args:
         awaitables: what has not begun.
         meter: of the execution; it is given up.
@@ -99,13 +127,14 @@ async def drop(
     meter.give_up()
     running, left, ended = list(begun), list(awaitables), list[Future[Any]]()
     try:
-        await _first_steps()
+        await sleep(0)
         while left or running:
-            await breathe()
+            if ended:
+                await breathe()
             if not running:
                 running += map(ensure_future, left[-DROPPED_AT_ONCE:])
                 del left[-DROPPED_AT_ONCE:]
-                await _first_steps()
+                await sleep(0)
             some = running[-DROPPED_AT_ONCE:]
             del running[-DROPPED_AT_ONCE:]
             _cancel(some)
@@ -114,7 +143,7 @@ async def drop(
         # Cancelled once more: all is ended at once.
         running += map(ensure_future, left)
         try:
-            await _first_steps()
+            await sleep(0)
         finally:
             _cancel(running)
         raise
@@ -124,12 +153,3 @@ async def drop(
 def _cancel(futures: Sequence[Future[Any]]) -> None:
     for each in futures:
         each.cancel()
-
-
-async def _first_steps() -> None:
-    """Let what has begun take its first steps.
-
-    What has not could not await, or close, what it is to await.
-    """
-    for _ in range(_LEVELS):
-        await sleep(0)

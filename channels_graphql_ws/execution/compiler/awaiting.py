@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Awaitable
 from functools import partial
 from inspect import iscoroutine
@@ -14,7 +15,7 @@ from graphql.pyutils import Path
 from channels_graphql_ws.execution.budget import Meter
 from channels_graphql_ws.execution.compiler.graphql_core import is_awaitable
 from channels_graphql_ws.execution.heavy import marked
-from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, in_turns, together
+from channels_graphql_ws.execution.turns import OBJECTS_AT_ONCE, drop, in_turns, together
 
 Kinds: TypeAlias = set[type]
 """Classes of values that cannot be awaited, as far as an operation has met them."""
@@ -59,6 +60,17 @@ def not_awaited(value: Any) -> None:
     """Drop what a resolver returned, where nothing more is to be executed."""
     if iscoroutine(value):
         value.close()
+
+
+async def kept(value: Any, other: Awaitable[None]) -> None:
+    """Await something before a value is completed; drop its items if that is cancelled."""
+    try:
+        await other
+    except CancelledError:
+        if isinstance(value, list | tuple):
+            for item in value:
+                not_awaited(item)
+        raise
 
 
 async def gathered(
@@ -125,7 +137,11 @@ async def one_by_one(
     run: Meter, results: dict[str, Any], waiting: list[str], path: Path | None
 ) -> Any:
     """Await the fields of a mutation one after another, and store their results."""
-    del run, path
-    for key in waiting:
-        results[key] = await results[key]
+    del path
+    for place, key in enumerate(waiting, 1):
+        try:
+            results[key] = await results[key]
+        except CancelledError:
+            await drop([results[other] for other in waiting[place:]], run)
+            raise
     return marked(results)

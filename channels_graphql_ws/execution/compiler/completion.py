@@ -40,6 +40,7 @@ from channels_graphql_ws.execution.compiler.awaiting import (
     awaited,
     gathered_items,
     has_to_wait,
+    kept,
     not_awaited,
 )
 from channels_graphql_ws.execution.compiler.graphql_core import (
@@ -434,7 +435,7 @@ class _Items:
     def complete_some(
         self,
         run: Execution,
-        values: list[Any],
+        values: Sequence[Any],
         index: int,
         results: list[Any],
         waiting: list[int],
@@ -499,9 +500,9 @@ class _Items:
             finally:
                 pending.done()
             if full_crowds and (room := run.room()) is not None:
-                await room
+                await kept(item, room)
             if run.awaited > MOST_ADDED and not self._is_leaf:
-                await run.step_aside()
+                await kept(item, run.step_aside())
             if item is None:
                 self._count_null(run)
             try:
@@ -541,7 +542,7 @@ class _ObjectItems(_Items):
     def complete_some(
         self,
         run: Execution,
-        values: list[Any],
+        values: Sequence[Any],
         index: int,
         results: list[Any],
         waiting: list[int],
@@ -580,6 +581,9 @@ class _ObjectItems(_Items):
             self._plain.add(type(item))
 
 
+_SLICED: Final = (list, tuple)
+
+
 class _Slices:
     """Completes a long list, with pauses in which the event loop goes on to others."""
 
@@ -594,7 +598,7 @@ class _Slices:
     ) -> None:
         self._items = items
         self._run = run
-        self._values: Any = values if type(values) is list else iter(values)
+        self._values: Any = values if type(values) in _SLICED else iter(values)
         self._place = path, info
         self._step = step
         self._results: list[Any] = []
@@ -615,6 +619,7 @@ class _Slices:
             try:
                 await self._run.pause()
             except CancelledError:
+                self._drop_rest()
                 await drop([self._results[index] for index in self._waiting], self._run)
                 raise
             is_complete = self._complete_until_due()
@@ -640,14 +645,19 @@ class _Slices:
                 return True
             if self._step == LEAVES_AT_ONCE:
                 run.pause_if_due()
-        if run.is_exceeded and type(self._values) is list:
-            for item in self._values[len(results) :]:
-                not_awaited(item)
+        if run.is_exceeded:
+            self._drop_rest()
         return run.is_exceeded
 
-    def _some(self, index: int) -> tuple[list[Any], Exception | None]:
+    def _drop_rest(self) -> None:
+        """Drop what is not to be completed any more."""
+        if type(self._values) in _SLICED:
+            for item in self._values[len(self._results) :]:
+                not_awaited(item)
+
+    def _some(self, index: int) -> tuple[Sequence[Any], Exception | None]:
         values = self._values
-        if type(values) is list:
+        if type(values) in _SLICED:
             return values[index : index + self._step], None
         return some_of(values, self._step)
 

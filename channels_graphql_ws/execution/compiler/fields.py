@@ -26,7 +26,7 @@ from graphql.pyutils import Path
 
 from channels_graphql_ws.execution.budget import ARGUMENT_NODES_FOR_A_FIELD
 from channels_graphql_ws.execution.compiler.arguments import Arguments, written_out
-from channels_graphql_ws.execution.compiler.awaiting import has_to_wait, not_awaited
+from channels_graphql_ws.execution.compiler.awaiting import has_to_wait, kept, not_awaited
 from channels_graphql_ws.execution.compiler.completion import (
     FieldPosition,
     Plans,
@@ -233,9 +233,9 @@ class Field:
             finally:
                 pending.done()
             if full_crowds and (room := run.room()) is not None:
-                await room
+                await kept(value, room)
             if run.awaited > MOST_ADDED and not self._is_leaf:
-                await run.step_aside()
+                await kept(value, run.step_aside())
             try:
                 data = self._complete(run, value, path, info)
             except Exception as error:
