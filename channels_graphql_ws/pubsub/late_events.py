@@ -74,6 +74,9 @@ class LateEvents:
         self._runs: dict[Hashable, deque[Late]] = {}
         # To find it out takes as long as a short event.
         self._owners: dict[Late, Hashable] = {}
+        # What comes for those who wait stays behind that, whoever joins a listener.
+        self._owners_of_waiting: dict[Late, Hashable] = {}
+        self._waiting: dict[Hashable, list[Late]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._turns)
@@ -82,9 +85,7 @@ class LateEvents:
         """Count time that a listener has taken."""
         if now - self._halved_at > PERIOD:
             self._halved_at = now
-            if not self._turns:
-                # Else what waits stays behind what has come before, whoever joins a listener.
-                self._owners.clear()
+            self._owners.clear()
             halves = ((owner, spent / 2) for owner, spent in self._spent.items())
             self._spent = {owner: spent for owner, spent in halves if spent > ALLOWANCE / 100}
         owner = self._owner_of(listener)
@@ -112,6 +113,10 @@ class LateEvents:
         for owner, event in kept.items():
             self._events.setdefault(owner, deque()).append(event)
             self._turns.setdefault(owner)
+            for listener in event.listeners:
+                if listener not in self._owners_of_waiting:
+                    self._owners_of_waiting[listener] = owner
+                    self._waiting.setdefault(owner, []).append(listener)
             self.count += 1
             self.size += size
             self.places += len(event.listeners)
@@ -177,6 +182,8 @@ class LateEvents:
         self.count -= 1
         if not events:
             del self._events[owner]
+            for listener in self._waiting.pop(owner):
+                del self._owners_of_waiting[listener]
             self._forget_turn(owner)
 
     def _forget_turn(self, owner: Hashable) -> None:
@@ -184,7 +191,9 @@ class LateEvents:
             del self._turns[owner]
 
     def _owner_of(self, listener: Late) -> Hashable:
-        known = self._owners.get(listener)
+        known = self._owners_of_waiting.get(listener)
+        if known is None:
+            known = self._owners.get(listener)
         if known is None:
             # What ends the span of an event is nobody's, and who is not known one of its own.
             owner: Hashable = getattr(listener, "owner", None)

@@ -51,6 +51,8 @@ async def ear(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
     assert (late.count, late.places, late.size, bool(late)) == (0, 0, 0, False)
     assert not late._spent
     assert not late._owners
+    assert not late._owners_of_waiting
+    assert not late._waiting
     await ear.release()
 
 
