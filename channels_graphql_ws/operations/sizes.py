@@ -90,7 +90,10 @@ def memory_of_operation(text: str, query: str) -> int:
         query: the document in it.
     """
     size = memory_of_json(text)
-    return size - _parts(query) if size > _SHORT_FACTOR * _SHORT else size
+    # A bracket may be written as an escape, which was not counted.
+    if size <= _SHORT_FACTOR * _SHORT or "\\u" in text:
+        return size
+    return size - _parts(query)
 
 
 def _parts(text: str) -> int:

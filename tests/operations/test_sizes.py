@@ -66,6 +66,9 @@ def test_brackets_of_a_document_are_no_objects() -> None:
     text = json.dumps({"type": "subscribe", "id": "1", "payload": {"query": query}})
     assert memory_of_operation(text, query) < 5_000 < memory_of_json(text)
     assert memory_of_operation("{}", "{}") == memory_of_json("{}") == 16
+    escaped = text.replace("{ node", "\\u007b node")
+    assert json.loads(escaped) == json.loads(text)
+    assert memory_of_operation(escaped, query) == memory_of_json(escaped)
     many = json.dumps([{}] * 100)
     assert memory_of_json(many) > 40_000
 
