@@ -106,16 +106,18 @@ class Document:
     memory: int = 0
     """About how many bytes it takes."""
     compiled: dict[Any, Any] = field(default_factory=dict)
-    """What the operations in it were compiled to. The schema may be reached from there."""
+    """What the operations in it were compiled to, and what was found out about them. The schema
+    may be reached from there."""
     _operations: dict[str | None, OperationDefinitionNode] = field(default_factory=dict)
     """Those that were found."""
 
     @property
     def memory_of_all(self) -> int:
         """About how many bytes it takes with what it was compiled to."""
-        # Copied: a thread may compile another operation.
-        kept: list[CompiledOperation | None] = [each for _, each in list(self.compiled.values())]
-        return self.memory + sum([each.memory for each in kept if each is not None])
+        # Copied: a thread may compile another operation. Whether one starts in a thread, or
+        # selects what is protected, is kept there, too, and takes next to nothing.
+        kept = [each[1] for each in list(self.compiled.values()) if isinstance(each, tuple)]
+        return self.memory + sum([each.memory for each in kept if type(each) is CompiledOperation])
 
     def operation(self, name: str | None) -> OperationDefinitionNode:
         """Find the operation to execute.

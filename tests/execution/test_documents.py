@@ -16,6 +16,7 @@ from graphql import GraphQLError, Visitor, build_schema, parse, visit
 
 from channels_graphql_ws.concurrency.threads import Workers
 from channels_graphql_ws.execution import documents
+from channels_graphql_ws.execution.blocking import starts_in_thread
 from channels_graphql_ws.execution.compiler import plans
 from channels_graphql_ws.execution.documents import (
     ABORTED,
@@ -31,7 +32,9 @@ from channels_graphql_ws.execution.documents import (
 )
 from channels_graphql_ws.execution.errors import TooManyError
 from channels_graphql_ws.execution.parser_queue import ParserQueue
+from channels_graphql_ws.execution.protected_fields import selects_protected
 from channels_graphql_ws.execution.rules import Rules
+from channels_graphql_ws.execution.sync_resolvers import Hops
 from support import GUARD, tick
 
 SCHEMA = build_schema("type Query { ok: Boolean deeper: Query echo(number: Int): Int }")
@@ -295,6 +298,15 @@ def test_what_was_compiled_counts_as_well(monkeypatch):
     for text in (filler, f"{filler} #"):
         small(uncompiled, text)
     assert len(uncompiled) == 2
+
+
+def test_what_was_found_out_about_operations_is_kept_and_does_not_count():
+    document = load(SCHEMA, "{ ok }", Rules())
+    operation = document.operation(None)
+    starts_in_thread(SCHEMA, document, operation, Hops(None))
+    selects_protected(SCHEMA, document, operation)
+    assert len(document.compiled) == 2
+    assert document.memory_of_all == document.memory
 
 
 def test_operations_of_a_document_share_the_room_for_what_is_compiled():
