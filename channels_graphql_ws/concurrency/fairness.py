@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 from channels_graphql_ws.concurrency.turnstile import Turnstile
@@ -105,8 +105,7 @@ def room_of(client: Reader) -> Callable[[], Awaitable[None] | None]:
 def share_as(sharer: Sharer) -> None:
     """Let the running code share with others of a user or an address.
 
-    Its long executions go on in turn with theirs; where it has no `Owner`, it takes threads of
-    theirs, see `owner_named`.
+    Its long executions go on in turn with theirs, and it takes threads of theirs.
     """
     _sharer.set(sharer)
 
@@ -117,6 +116,33 @@ def sharer() -> Sharer | None:
 
 
 _sharer: ContextVar[Sharer | None] = ContextVar("channels_graphql_ws_sharer", default=None)
+
+
+_asked: ContextVar[Callable[[], Hashable] | None] = ContextVar(
+    "channels_graphql_ws_belongs_to", default=None
+)
+
+
+def belong_to(key: Callable[[], Hashable]) -> None:
+    """Let what the running code does count for others than those who began it.
+
+    Args:
+        key: returns for whom; `None`: for nobody.
+    """
+    _asked.set(key)
+
+
+def current_key() -> Hashable:
+    """Return for whom the running code counts, as it is known now.
+
+    That is the user, or else the address; where neither is known, the connection. `None`: nobody.
+    """
+    asked = _asked.get()
+    if asked is not None:
+        return asked()
+    sharing = _sharer.get()
+    key = None if sharing is None else sharing.key()
+    return _owner.get() if key is None else key
 
 
 def owner() -> Owner:
@@ -194,10 +220,17 @@ class Place:
             self.leave()
 
 
+_Waiting: TypeAlias = OrderedDict[object, OrderedDict[asyncio.Future[None], None]]
+"""What waits of one owner, by its members."""
+
+_NOBODY: Final[_Waiting] = OrderedDict()
+
+
 class FairQueue:
     """Gives each owner its share of the places at most, and the next one to each in rotation.
 
-    Belongs to one event loop.
+    The members of an owner, such as the connections of a user, take turns, too: the next place
+    that the owner gets goes to each of them in rotation. Belongs to one event loop.
 
     Args:
         places: how many there are.
@@ -215,21 +248,27 @@ class FairQueue:
         self._free = places
         self._share = share
         self._taken: dict[object, int] = {}
-        self._waiting: OrderedDict[object, OrderedDict[asyncio.Future[None], None]] = OrderedDict()
+        self._waiting: OrderedDict[object, _Waiting] = OrderedDict()
 
-    async def enter(self, owner: object) -> Place:
-        """Wait for a place, and take it."""
+    async def enter(self, owner: Hashable, member: Hashable = None) -> Place:
+        """Wait for a place, and take it.
+
+        Args:
+            owner: whose place it is, from now on until it is left.
+            member: for which of its members the owner takes it.
+        """
         # All that wait have used up their share.
         if self._free > 0 and self._has_less_than_its_share(owner):
             self._take(owner)
             return Place(self, owner)
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(owner, OrderedDict())[granted] = None
+        members = self._waiting.setdefault(owner, OrderedDict())
+        members.setdefault(member, OrderedDict())[granted] = None
         try:
             await granted
         except asyncio.CancelledError:
             if granted.cancelled():
-                self._forget(owner, granted)
+                self._forget(owner, member, granted)
             else:
                 self.leave(owner)
             raise
@@ -265,10 +304,15 @@ class FairQueue:
         return False
 
     def _next_of(self, owner: object) -> asyncio.Future[None]:
-        """Take out what waits first, and let other owners be next."""
-        waiting = self._waiting[owner]
+        """Take out what waits first, and let other owners and members be next."""
+        members = self._waiting[owner]
+        member, waiting = next(iter(members.items()))
         granted, _ = waiting.popitem(last=False)
         if waiting:
+            members.move_to_end(member)
+        else:
+            del members[member]
+        if members:
             self._waiting.move_to_end(owner)
         else:
             del self._waiting[owner]
@@ -285,11 +329,16 @@ class FairQueue:
         # No more owners have their share than there are places: this looks at few.
         return (each for each in self._waiting if self._has_less_than_its_share(each))
 
-    def _forget(self, owner: object, granted: asyncio.Future[None]) -> None:
-        waiting = self._waiting.get(owner)
-        if waiting is not None and granted in waiting:
-            del waiting[granted]
-            if not waiting:
+    def _forget(self, owner: object, member: object, granted: asyncio.Future[None]) -> None:
+        members = self._waiting.get(owner, _NOBODY)
+        waiting = members.get(member)
+        # Its turn may have come after it was cancelled, and before it got to know of that.
+        if waiting is None or granted not in waiting:
+            return
+        del waiting[granted]
+        if not waiting:
+            del members[member]
+            if not members:
                 del self._waiting[owner]
 
 

@@ -25,11 +25,12 @@ class Workers:
     Args:
         purpose: for the names of the threads.
         count: the most threads that there may be.
-        share: the most of them that one connection may use at a time; all by default.
+        share: the most of them that one user, or one address without one, may use at a time; all
+            by default. Of whom neither is known each connection has so many.
 
     Attributes:
         count: the most threads that there may be now.
-        share: the most of them that one connection may use.
+        share: the most of them that one user or address may use.
     """
 
     def __init__(self, purpose: str, count: int, share: int | None = None) -> None:
@@ -57,7 +58,7 @@ class Workers:
 
     @property
     def queue(self) -> FairQueue:
-        """What shares the threads among the connections of this event loop."""
+        """What shares the threads among the clients of this event loop."""
         loop = asyncio.get_running_loop()
         queue = self._queues.get(loop)
         if queue is None:
@@ -72,7 +73,7 @@ THREADS: Final = 32
 """Most threads of each pool in a process. Each may hold a connection to each database."""
 
 SHARE: Final = 8
-"""Most threads of each pool that one connection may use at a time: a quarter of them."""
+"""Most threads of each pool that one user or address may use at a time: a quarter of them."""
 
 OPERATIONS: Final = Workers("resolvers", THREADS, SHARE)
 """For queries, mutations, and the hooks that decide on connections and operations."""
@@ -82,7 +83,7 @@ EVENTS: Final = Workers("events", THREADS, SHARE)
 
 
 def limit_threads(count: int) -> None:
-    """Limit each of the two pools to so many threads; a connection may use a quarter."""
+    """Limit each of the two pools to so many threads; a user or address may use a quarter."""
     for workers in (OPERATIONS, EVENTS):
         workers.limit(count, max(1, count * SHARE // THREADS))
 
@@ -169,12 +170,15 @@ async def in_thread(
             await waiting
         running = _ThreadCall(call, dispose, loop)
         return await _result(running, DatabaseCall(running.run)())
-    owner = fairness.owner()
-    place = await workers.queue.enter(owner)
+    # Whoever it is now: a client that logs in meanwhile takes the next thread as somebody else.
+    owner, connection = fairness.current_key(), fairness.known_owner()
+    if owner is None:
+        owner = object()
+    place = await workers.queue.enter(owner, connection)
     while (waiting := starting()) is not None:
         place.leave()
         await waiting
-        place = await workers.queue.enter(owner)
+        place = await workers.queue.enter(owner, connection)
     running = _ThreadCall(call, dispose, loop, place)
     pool: Any = workers.pool
     run = DatabaseCall(running.run, thread_sensitive=False, executor=pool)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Hashable
-from contextvars import ContextVar
+from collections.abc import Awaitable, Collection, Hashable
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from channels_graphql_ws.concurrency.fairness import known_owner, sharer
+from channels_graphql_ws.concurrency.fairness import current_key
 from channels_graphql_ws.concurrency.turnstile import Turnstile
 
 FEW: Final = 16
@@ -186,30 +185,6 @@ class Waiting:
                 self._loop.call_soon_threadsafe(self._crowd.remove, self._member, self._loop)
             except RuntimeError:  # The event loop is closed.
                 full_crowds.discard(self._crowd)
-
-
-_asked: ContextVar[Callable[[], Hashable] | None] = ContextVar(
-    "channels_graphql_ws_crowd", default=None
-)
-
-
-def belong_to(key: Callable[[], Hashable]) -> None:
-    """Let the running code belong to nobody who is known to `fairness`.
-
-    Args:
-        key: returns whose executions its own are counted with; `None`: with none.
-    """
-    _asked.set(key)
-
-
-def current_key() -> Hashable:
-    """Return what all executions of one user or address have in common, if it is known."""
-    asked = _asked.get()
-    if asked is not None:
-        return asked()
-    sharing = sharer()
-    key = None if sharing is None else sharing.key()
-    return known_owner() if key is None else key
 
 
 def begin_to_wait() -> Waiting | None:

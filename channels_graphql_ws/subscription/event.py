@@ -22,10 +22,11 @@ from graphql import (
 )
 
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
+from channels_graphql_ws.concurrency.fairness import current_key
 from channels_graphql_ws.concurrency.placement import Placement, needs_thread
 from channels_graphql_ws.concurrency.threads import EVENTS, in_thread, runs_on_loop
 from channels_graphql_ws.execution.compiler.event import EventField, EventRoot
-from channels_graphql_ws.execution.crowds import current_key, full_crowds, room_in_crowd
+from channels_graphql_ws.execution.crowds import full_crowds, room_in_crowd
 from channels_graphql_ws.execution.documents import Document, compiled
 from channels_graphql_ws.execution.errors import RequestError
 from channels_graphql_ws.execution.graphql_core_event import CoreEventField, bind
@@ -236,7 +237,7 @@ class EventExecution:
 
     @property
     def owner(self) -> Hashable:
-        """Who its executions are counted for, see `crowds`; `None`: nobody who is known."""
+        """Who its executions are counted for; `None`: nobody who is known."""
         return self.variables.copy().run(current_key)
 
     def call_filter(self, event: Payload) -> Any:

@@ -16,7 +16,7 @@ from graphql import ExecutionResult
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager, is_awaitable
-from channels_graphql_ws.execution.crowds import belong_to
+from channels_graphql_ws.concurrency.fairness import belong_to
 from channels_graphql_ws.execution.encoding import encode_result
 from channels_graphql_ws.execution.errors import (
     Formatter,

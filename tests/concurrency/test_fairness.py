@@ -26,11 +26,12 @@ class Door:
         self.tasks: list[asyncio.Task[None]] = []
 
     async def come(self, *owners: str) -> None:
+        """Let some come: an owner is a letter, a member of one has others behind it."""
         self.tasks += [asyncio.create_task(self._enter(owner)) for owner in owners]
         await tick(2)
 
     async def _enter(self, owner: str) -> None:
-        self.places[owner].append(await self.queue.enter(owner))
+        self.places[owner].append(await self.queue.enter(owner[0], owner[1:]))
         self.inside.append(owner)
 
     async def go(self, owner: str) -> None:
@@ -78,6 +79,39 @@ async def test_the_next_place_goes_to_each_owner_in_rotation() -> None:
         order += door.inside
         await door.go(door.inside[0])
     assert order == list("aabcaba")
+
+
+async def test_the_next_place_of_an_owner_goes_to_each_member_in_rotation() -> None:
+    door = Door(places=1, share=1)
+    await door.come("a1", "a1", "a1", "a1", "a2", "a2", "b1", "a3", "b1")
+    order: list[str] = []
+    while door.inside:
+        order += door.inside
+        await door.go(door.inside[0])
+    assert order == ["a1", "a1", "b1", "a2", "b1", "a3", "a1", "a2", "a1"]
+
+
+async def test_members_have_the_share_of_their_owner_in_common() -> None:
+    door = Door(places=4, share=2)
+    await door.come("a1", "a2", "a3", "b1")
+    assert door.inside == ["a1", "a2", "b1"]
+    await door.go("b1")
+    assert door.inside == ["a1", "a2"]
+    await door.go("a1")
+    assert door.inside == ["a2", "a3"]
+
+
+async def test_a_member_that_gives_up_leaves_the_others_their_turn() -> None:
+    door = Door(places=1, share=1)
+    await door.come("a1", "b1", "b1", "b2", "b3")
+    for given_up in (door.tasks[1], door.tasks[2]):
+        given_up.cancel()
+    await tick(2)
+    order: list[str] = []
+    while door.inside:
+        order += door.inside
+        await door.go(door.inside[0])
+    assert order == ["a1", "b2", "b3"]
 
 
 async def test_who_is_cancelled_while_waiting_takes_no_place() -> None:
@@ -162,6 +196,21 @@ def test_code_that_nobody_owns_is_an_owner_of_its_own() -> None:
     assert mine is my_tasks
 
 
+async def test_what_code_does_counts_for_whoever_is_known_now() -> None:
+    assert fairness.current_key() is None
+    fairness.own()
+    assert fairness.current_key() is fairness.known_owner()
+    key: str | None = None
+    fairness.share_as(fairness.Sharer(lambda: key, lambda: None))
+    assert fairness.current_key() is fairness.known_owner()
+    key = "address"
+    assert fairness.current_key() == "address"
+    key = "user"
+    assert fairness.current_key() == "user"
+    fairness.belong_to(lambda: None)
+    assert fairness.current_key() is None
+
+
 async def test_executions_begin_one_by_one_while_few_long_ones_are_under_way() -> None:
     fairness.own()
     owner = fairness.owner()
@@ -206,7 +255,9 @@ async def test_executions_begin_one_by_one_while_few_long_ones_are_under_way() -
 @given(
     places=st.integers(1, 4),
     share=st.integers(1, 3),
-    steps=st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=40),
+    steps=st.lists(
+        st.tuples(st.sampled_from(["a", "b", "b1", "b2", "c"]), st.booleans()), max_size=40
+    ),
 )
 def test_no_place_is_lost_or_given_twice(
     places: int, share: int, steps: list[tuple[str, bool]]
@@ -223,10 +274,11 @@ def test_no_place_is_lost_or_given_twice(
                 gone[owner] += 1
             come[owner] += comes
             assert len(door.inside) <= places
-            assert all(door.inside.count(each) <= share for each in "abc")
+            taken = Counter(each[0] for each in door.inside)
+            assert all(taken[each] <= share for each in "abc")
             if len(door.inside) < places:
                 waiting = come - gone - Counter(door.inside)
-                assert all(door.inside.count(each) == share for each in waiting)
+                assert all(taken[each[0]] == share for each in waiting)
         while door.inside:
             await door.go(door.inside[0])
         assert all(task.done() for task in door.tasks)

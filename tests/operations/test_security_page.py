@@ -211,6 +211,7 @@ FIXED = {
     f"{holding.SMALL / KIB:g} KiB and documents of up to {holding.SMALL_DOCUMENT / KIB:g} are",
     "the map of an upload": f"{parsing.MAX_PATHS:,} paths of {parsing.MAX_PATH_LENGTH:,} char",
     "queries and mutations in threads": f"{threads.SHARE} of a user, or of an address",
+    "queries, mutations and hooks of a user": f"{threads.SHARE} at a time in a process",
     "runs of a [`@resumable`]": f"{RUNS['runs_per_user']} of a user (or of an address without "
     f"one), {RUNS['runs_per_process']:,} in all, each with {RUNS['max_events']:,} events or "
     f"{RUNS['max_bytes'] / MIB:g} MiB",
