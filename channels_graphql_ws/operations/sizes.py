@@ -5,8 +5,8 @@ from __future__ import annotations
 from sys import getsizeof
 from typing import Any, Final
 
-_DICT: Final = 448
-"""Bytes of a dictionary with a few items, of which an input object may be made."""
+_DICT: Final = 192
+"""Bytes of a dictionary with a few items."""
 
 _LIST: Final = 64
 
@@ -18,7 +18,7 @@ _SHORT_FACTOR: Final = 8
 _FEW_BRACKETS: Final = 8
 """Objects and arrays in such a text that is not looked at."""
 
-_ITEM: Final = 48
+_ITEM: Final = 64
 """Bytes of an item: a number or a short string, its key if any, and the references."""
 
 

@@ -132,7 +132,7 @@ async def test_a_client_that_leaves_has_nothing_in_flight(gate: Gate) -> None:
 async def test_as_many_as_have_room_wait_at_a_time(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_flight, "MOST_BYTES", 2_200_000)
+    monkeypatch.setattr(in_flight, "MOST_BYTES", 1_200_000)
     first = asyncio.create_task(send(posted(CONTENT)))
     await gate.entered.wait()
     gate.entered.clear()
@@ -229,7 +229,7 @@ async def test_all_clients_together_have_so_much_and_each_a_little_more(
     assert (refused.status, refused.headers["retry-after"]) == (503, "1")
     assert "other clients" in refused.json["errors"][0]["message"]
     gate.opened.set()
-    less = {**CONTENT, "variables": {"gate": "g", "more": [{}] * 600}}
+    less = {**CONTENT, "variables": {"gate": "g", "more": [{}] * 1_200}}
     assert (await send(posted(less), OTHER)).json == ANSWER
     assert (await first).json == ANSWER
 
