@@ -8,7 +8,7 @@ stays and reads nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias, cast
 
@@ -55,15 +55,12 @@ def transport_of(send: Send, scope: Mapping[str, Any]) -> ServerTransport | None
     """
     if scope.get("http_version", "1.1") not in _OF_ITS_OWN:
         return None
-    found: Any = send
     try:
-        for _ in range(MOST_WRAPPERS):
-            owner = getattr(found, "__self__", None)
+        for owner in owners_of(send):
             for each in (owner, getattr(owner, "writer", None)):
                 transport = getattr(each, "transport", None)
                 if _is_transport(transport):
                     return cast("ServerTransport", transport)
-            found = _wrapped(found)
     # Wrappers are the user's, and so is what their attributes do.
     except Exception as error:  # noqa: BLE001
         log.debug("Cannot look for the transport of a client: %r", error)
@@ -82,6 +79,18 @@ def _is_transport(transport: Any) -> bool:
 _METHODS: Final = ("abort", "get_write_buffer_size", "is_closing", "pause_reading", "write")
 
 _NAMES: Final = ("real_send", "send", "_send")
+
+
+def owners_of(send: Send) -> Iterator[Any]:
+    """Yield what the functions below `send` are methods of, where they are; its own is first.
+
+    Raises:
+        Exception: whatever attributes of the user's wrappers raise.
+    """
+    found: Any = send
+    for _ in range(MOST_WRAPPERS):
+        yield getattr(found, "__self__", None)
+        found = _wrapped(found)
 
 
 def _wrapped(send: Any) -> Any:

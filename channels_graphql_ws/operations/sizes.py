@@ -35,6 +35,11 @@ LONG_TEXT: Final = 16_384
 others in between."""
 
 
+def least(*limits: int | None) -> int | None:
+    """Return the lowest of some limits; `None`, which is no limit, if there is none."""
+    return min([each for each in limits if each is not None], default=None)
+
+
 def is_longer(frame: str | bytes | None, limit: int | None) -> bool:
     """Return whether a frame has more bytes than a limit; `None` is no limit."""
     if limit is None or frame is None:

@@ -15,6 +15,7 @@ from channels_graphql_ws.operations.interfaces import EngineSettings
 from channels_graphql_ws.operations.listing import ListedConnection, ListedSubscription
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.revocation import disconnect_session
+from channels_graphql_ws.operations.server_limit import ServerLimit
 from channels_graphql_ws.operations.server_transport import ServerTransport, transport_of
 from channels_graphql_ws.operations.session import EndpointSession
 from channels_graphql_ws.websocket.handshake import ConnectionPlace
@@ -73,6 +74,7 @@ class ConsumerApplication:
         session: what its operations are lent.
         identities: the client's identity.
         place: its place among the connections of its user and of its address.
+        server_limit: how large a message the server lets through.
         overridden: names of the hooks that are the user's.
         crash: is called when a frame cannot be encoded.
     """
@@ -85,6 +87,7 @@ class ConsumerApplication:
         "_is_hooked",
         "_overridden",
         "_place",
+        "_server_limit",
         "_session",
     )
 
@@ -95,6 +98,7 @@ class ConsumerApplication:
         session: EndpointSession,
         identities: Identities,
         place: ConnectionPlace,
+        server_limit: ServerLimit,
         overridden: frozenset[str],
         crash: Callable[[], None],
     ) -> None:
@@ -103,6 +107,7 @@ class ConsumerApplication:
         self._session = session
         self._identities = identities
         self._place = place
+        self._server_limit = server_limit
         self._overridden = overridden
         self._is_hooked = not RESULT_HOOKS.isdisjoint(overridden)
         self._crash = crash
@@ -134,6 +139,10 @@ class ConsumerApplication:
     def transport(self) -> ServerTransport | None:
         """Return what the server sends by, where it can be found."""
         return transport_of(self._consumer.base_send, self._consumer.scope)
+
+    def limit_messages(self, now: int | None, later: int | None) -> None:
+        """Have the server let through messages of so many bytes, where it can be told."""
+        self._server_limit.set(now, later)
 
     def accept_client(self, payload: Any) -> Eager[Acceptance]:
         """Call `on_connect`; what it has changed counts once it has accepted."""

@@ -167,6 +167,7 @@ class Connection:
 
     def opened(self) -> None:
         """The socket is open."""
+        self._websocket.limit_messages(*self._protocol.limits_of_server)
         self._admission.opened()
         idle, age = self._settings.idle_timeout, self._settings.max_connection_age
         if idle is not None or age is not None:
@@ -565,6 +566,7 @@ class Connection:
     def acknowledged(self) -> None:
         """The client was let in."""
         log.debug("A client was accepted")
+        self._websocket.limit_messages(*self._protocol.limits_of_server)
         if self._settings.send_ping_every:
             self._started_keep_alive().start()
 

@@ -45,8 +45,9 @@ from channels_graphql_ws.operations.overrides import Hooks, default
 from channels_graphql_ws.operations.places import NoPlaceError, user_id_of
 from channels_graphql_ws.operations.revocation import seconds_until
 from channels_graphql_ws.operations.script_prefix import enter_script_prefix
+from channels_graphql_ws.operations.server_limit import ServerLimit
 from channels_graphql_ws.operations.session import EndpointSession, signals_of
-from channels_graphql_ws.operations.sizes import LONG_TEXT
+from channels_graphql_ws.operations.sizes import LONG_TEXT, least
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.channel_reader import asked
 from channels_graphql_ws.pubsub.layers import register_endpoint, unheld_channel
@@ -254,6 +255,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._signals = signals_of(self)
         log_fields.set(LogFields(self, GraphqlWsConsumer._log_fields))
         self.base_send = send
+        self._server_limit = ServerLimit(send)
         if not hasattr(self, "_close_code"):
             raise TypeError(
                 f"{type(self).__qualname__}.__init__ must call `super().__init__(*args, **kwargs)`"
@@ -265,6 +267,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._takes_frames = _RECEIVING.isdisjoint(self._overridden)
         try:
             check_instance(self)
+            # Before the handshake is accepted, the server reads what the client sends already.
+            now = least(self.max_message_size, self.max_message_size_before_ack)
+            self._server_limit.set(now, self.max_message_size)
             await self._serve()
         except StopConsumer:
             pass
@@ -305,6 +310,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             self._session,
             self._identities,
             self._place,
+            self._server_limit,
             self._overridden,
             self._crashed,
         )

@@ -50,6 +50,9 @@ class WebSocket(Protocol):
         """Return what the server sends by, where it can be found."""
         ...
 
+    def limit_messages(self, now: int | None, later: int | None) -> None:
+        """Have the server let through messages of so many bytes, where it can be told."""
+
 
 class Acceptance(NamedTuple):
     """A client is let in.

@@ -20,6 +20,7 @@ from channels_graphql_ws.operations.sizes import (
     BYTES_FOR_CONTAINER,
     has_too_many_containers,
     is_longer,
+    least,
     memory_of,
     memory_of_json,
     memory_of_operation,
@@ -205,7 +206,7 @@ class ServerProtocol:
         self.size = 0
         """About how many bytes the messages of all operations take that are under way."""
         limits = settings.max_message_size, settings.max_message_size_before_ack
-        self.max_message_size = min([each for each in limits if each is not None], default=None)
+        self.max_message_size = least(*limits)
         """How many bytes a message may have now: fewer before the acknowledgement."""
         self._settings = settings
         self._operations: dict[OperationId, Operation] = {}
@@ -220,6 +221,16 @@ class ServerProtocol:
         self._source: object = None
         self._asks_about_pings = asks_about_pings
         self._tells_of_pongs = tells_of_pongs
+
+    @property
+    def limits_of_server(self) -> tuple[int | None, int | None]:
+        """How many bytes a message may have that the server reads, now and later.
+
+        Where a client need not wait for the acknowledgement, the server reads now what is taken
+        after it.
+        """
+        later = self._settings.max_message_size
+        return later if self.subprotocol.holds_until_ack else self.max_message_size, later
 
     def received(self, frame: str | bytes | None) -> list[Effect]:
         """Take a frame as it came from the socket."""

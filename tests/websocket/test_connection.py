@@ -23,7 +23,7 @@ from channels_graphql_ws.websocket.connection import ENDED_AT_ONCE, STOPPING_LIM
 from channels_graphql_ws.websocket.interfaces import Acceptance, ConnectionSettings
 from channels_graphql_ws.websocket.ordering import INBOX_BYTES, INBOX_LIMIT
 from channels_graphql_ws.websocket.outbox import FULL_AT
-from channels_graphql_ws.websocket.protocol import ServerProtocol
+from channels_graphql_ws.websocket.protocol import ProtocolSettings, ServerProtocol
 from channels_graphql_ws.websocket.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
 from fake_transport import FakeTransport
 from support import tick, wait_until
@@ -46,6 +46,7 @@ class FakeWebSocket:
         self.frames: list[Any] = []
         self.closed: list[tuple[int, str]] = []
         self.under_it: Any = None
+        self.limits: list[tuple[int | None, int | None]] = []
         self.takes_frames = asyncio.Event()
         self.takes_frames.set()
 
@@ -63,6 +64,9 @@ class FakeWebSocket:
 
     def transport(self) -> Any:
         return self.under_it
+
+    def limit_messages(self, now: int | None, later: int | None) -> None:
+        self.limits.append((now, later))
 
     @property
     def words(self) -> list[str]:
@@ -179,11 +183,12 @@ class Case:
     ) -> None:
         self.socket, self.application = FakeWebSocket(), FakeApplication()
         self.clock = FakeClock()
+        options = ConnectionSettings(**settings)
         self.connection = Connection(
-            ServerProtocol(GRAPHQL_WS if legacy else GRAPHQL_TRANSPORT_WS),
+            ServerProtocol(GRAPHQL_WS if legacy else GRAPHQL_TRANSPORT_WS, options.protocol),
             self.socket,
             self.application,
-            ConnectionSettings(**settings),
+            options,
             pings_at_once=pings_at_once,
         )
         self.connection._loop = self.clock  # type: ignore[assignment]
@@ -249,6 +254,18 @@ async def test_the_acknowledgement_carries_what_the_application_gives(case: Case
     case.say("connection_init", payload={"token": "t"})
     assert case.application.payloads == [{"token": "t"}]
     assert case.socket.frames == [{"type": "connection_ack", "payload": {"hello": "you"}}]
+
+
+@pytest.mark.parametrize(
+    ("legacy", "before"), [(False, 1_000), (True, 100_000)], ids=["new", "legacy"]
+)
+async def test_the_server_is_told_how_large_a_message_may_be(legacy: bool, before: int) -> None:
+    limits = ProtocolSettings(max_message_size=100_000, max_message_size_before_ack=1_000)
+    case = Case(legacy=legacy, protocol=limits)
+    case.connection.opened()
+    assert case.socket.limits == [(before, 100_000)]
+    case.init()
+    assert case.socket.limits == [(before, 100_000), (100_000, 100_000)]
 
 
 async def test_an_application_that_takes_its_time_is_waited_for(case: Case) -> None:

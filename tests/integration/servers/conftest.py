@@ -50,6 +50,7 @@ class Kind:
         ends_quietly: when it is told to, with clients connected.
         close_at_the_end: what a client is closed with that the application has not closed.
         shuts_down_with_us: takes clients and waits for us when it is told to end.
+        inflates: messages that clients have compressed.
     """
 
     command: tuple[str, ...]
@@ -62,6 +63,7 @@ class Kind:
     ends_quietly: bool = True
     close_at_the_end: int | None = 1012
     shuts_down_with_us: bool = True
+    inflates: bool = True
 
 
 def _uvicorn(implementation: str, needs: str = "uvicorn") -> Kind:
@@ -79,6 +81,7 @@ KINDS = {
         waits_for_readers=False,
         has_transport=False,
         close_at_the_end=None,
+        inflates=False,
     ),
     "uvicorn": _uvicorn("auto"),
     "uvicorn-sansio": _uvicorn("websockets-sansio"),
@@ -97,6 +100,7 @@ KINDS = {
         "granian",
         has_transport=False,
         close_at_the_end=None,
+        inflates=False,
     ),
 }
 
