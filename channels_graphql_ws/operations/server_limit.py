@@ -24,6 +24,10 @@ AT_ONCE: Final = 2
 
 No more is read then until the application has taken them; a client that sends more is closed."""
 
+LEAST_AT_ONCE: Final = 4_194_304
+"""Bytes that may be inflated in one iteration in any case: clients of the legacy protocol send all
+of their operations ahead of the acknowledgement."""
+
 PIECE: Final = 1_024
 """Bytes that wsproto is given at once. They become a megabyte at most."""
 
@@ -127,7 +131,7 @@ class Inflation:
 
     def _room(self, limit: int) -> int:
         """Return how many bytes may still be inflated in this iteration of the event loop."""
-        return AT_ONCE * limit - self._size
+        return max(AT_ONCE * limit, LEAST_AT_ONCE) - self._size
 
     def _count(self, size: int) -> None:
         self._size += size

@@ -10,10 +10,16 @@ from typing import Any
 
 import pytest
 
+from channels_graphql_ws.operations import server_limit
 from channels_graphql_ws.operations.server_limit import AT_ONCE, PIECE, ServerLimit
 from support import tick
 
 COMPRESSED = 0x40
+
+
+@pytest.fixture(autouse=True)
+def _little_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_limit, "LEAST_AT_ONCE", 0)
 
 
 class CloseReason(Enum):
@@ -220,6 +226,18 @@ async def test_websockets_inflate_what_is_allowed_in_one_iteration() -> None:
         assert len(extension.decode(frame(deflated(1_000)), max_size=100_000).data) == 1_000
     with pytest.raises(TooBigError, match=r"^1$"):
         extension.decode(frame(deflated(1_000)), max_size=100_000)
+
+
+async def test_many_small_messages_may_be_inflated_in_one_iteration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_limit, "LEAST_AT_ONCE", 10_000)
+    extension = Deflate()
+    limit_of_websockets(extension).set(1_000, 1_000)
+    for _ in range(10):
+        assert len(extension.decode(frame(deflated(1_000)), max_size=None).data) == 1_000
+    with pytest.raises(TooBigError):
+        extension.decode(frame(deflated(1_000)), max_size=None)
 
 
 async def test_websockets_inflate_anew_in_the_next_iteration() -> None:
