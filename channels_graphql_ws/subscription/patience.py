@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from contextvars import Context
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from graphql import GraphQLError
 
-log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
+from channels_graphql_ws.client_log import ClientLog, Sentence
+
+log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 EVERY = 0.5
 """Seconds between two looks at all that waits."""
+
+AT_ONCE = 500
+"""Hooks that are looked at before others are served: a client with many subscriptions has many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,8 @@ class HookWatch:
         if patience.timeout is None or seconds < patience.timeout or task is None:
             return
         if not self._cancellations:
-            log.error("%s was given up: `%s` took too long", self._what, self._hook)
+            what = Sentence(self._what)
+            log.error("%s was given up: `%s` took too long", what, self._hook)
         # Again and again: a hook may swallow it, as redis-py does while it connects.
         self._cancellations += 1
         task.cancel()
@@ -114,7 +120,8 @@ class HookWatch:
         if self._is_warned_of:
             return
         self._is_warned_of = True
-        log.warning("%s has waited for `%s` for %.1f seconds", self._what, self._hook, seconds)
+        what = Sentence(self._what)
+        log.warning("%s has waited for `%s` for %.1f seconds", what, self._hook, seconds)
 
     def _take_back(self) -> bool:
         """Take our own cancellations back; return whether there are any."""
@@ -130,7 +137,7 @@ class Overdue:
 
     def __init__(self) -> None:
         self._since: dict[HookWatch, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
 
     def begin(self, watch: HookWatch) -> None:
         """Report now and then how long a hook has taken, until `end`."""
@@ -150,11 +157,21 @@ class Overdue:
         self._timer = loop.call_later(EVERY, self._look, context=Context())
 
     def _look(self) -> None:
+        self._look_on(iter(list(self._since)))
+
+    def _look_on(self, watches: Iterator[HookWatch]) -> None:
         loop = asyncio.get_running_loop()
-        self._look_later(loop)
+        looked_at = list(islice(watches, AT_ONCE))
+        if len(looked_at) == AT_ONCE:
+            self._timer = loop.call_soon(self._look_on, watches, context=Context())
+        else:
+            self._look_later(loop)
         now = loop.time()
-        for watch, since in list(self._since.items()):
-            watch.has_waited(now - since)
+        for watch in looked_at:
+            since = self._since.get(watch)
+            # It may have ended since the round began.
+            if since is not None:
+                watch.has_waited(now - since)
 
 
 _overdue: WeakKeyDictionary[asyncio.AbstractEventLoop, Overdue] = WeakKeyDictionary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -17,12 +18,14 @@ from channels_graphql_ws import (
     GraphqlWsConsumer,
     Subscription,
 )
+from channels_graphql_ws.client_log import LINES
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.graphiql import GraphiqlConfig
+from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.testing import GraphqlHttpClient
 from file_database import file_database
 from http_client import exchange
-from support import wait_until
+from support import tick, wait_until
 
 called: list[str] = []
 
@@ -238,3 +241,22 @@ async def test_an_awaitable_that_a_synchronous_hook_returns_is_awaited():
 def test_the_switch_is_true_false_or_none(value):
     with pytest.raises(TypeError, match="it must be `True`, `False` or `None`"):
         GraphqlHttpConsumer.as_asgi(schema=schema, resolve_sync_in_threads=value)
+
+
+async def test_the_log_is_told_of_a_few_hooks_of_those_that_hang(caplog) -> None:
+    gate = asyncio.Event()
+
+    class Hanging(GraphqlWsConsumer):
+        schema = graphene.Schema(query=Query)
+        warn_operation_timeout = 0
+
+        async def hang(self) -> None:
+            await gate.wait()
+
+    consumer = Hanging()
+    calls = [asyncio.ensure_future(call_hook(consumer, "hang")) for _ in range(LINES + 5)]
+    await tick(5)
+    gate.set()
+    await asyncio.gather(*calls)
+    told = [each for each in caplog.records if "has not returned" in each.getMessage()]
+    assert len(told) == LINES

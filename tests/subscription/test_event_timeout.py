@@ -10,8 +10,16 @@ import graphene
 import pytest
 
 from channels_graphql_ws import GraphqlWsConsumer, Subscription
+from channels_graphql_ws.client_log import LINES
 from channels_graphql_ws.subscription import patience
-from channels_graphql_ws.subscription.patience import HookWatch, Patience, overdue_of_loop
+from channels_graphql_ws.subscription.patience import (
+    ENDLESS,
+    HookTimeoutError,
+    HookWatch,
+    Overdue,
+    Patience,
+    overdue_of_loop,
+)
 from channels_graphql_ws.testing import GraphqlWsClient, GraphqlWsTransport
 from support import tick, wait_until
 
@@ -290,3 +298,58 @@ async def test_who_is_cancelled_by_somebody_else_is_cancelled() -> None:
         await task
     assert overdue_of_loop()._timer is None
     watch.has_waited(1)
+
+
+async def test_the_log_is_told_of_a_few_hooks_of_those_that_hang(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    at_once = Patience(warn_after=0, timeout=0)
+    watches = [HookWatch("An event of X", "publish", at_once) for _ in range(LINES + 5)]
+    tasks = [asyncio.create_task(each.wait(asyncio.Event().wait())) for each in watches]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in results] == [HookTimeoutError] * len(watches)
+    texts = [each.getMessage() for each in caplog.records]
+    assert sum("has waited for `publish`" in each for each in texts) == LINES
+    assert sum("was given up" in each for each in texts) == LINES
+
+
+async def test_others_are_served_between_looks_at_many_hooks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(patience, "AT_ONCE", 1)
+    noted: list[str] = []
+    overdue = Overdue()
+
+    class Noting(HookWatch):
+        """Notes when it is looked at; the first one sees the second one end meanwhile."""
+
+        __slots__ = ()
+
+        def has_waited(self, seconds: float) -> None:
+            if not noted:
+                overdue.end(watches[1])
+                asyncio.get_running_loop().call_soon(noted.append, "others")
+            noted.append(self._what)
+
+    watches = [Noting(name, "publish", ENDLESS) for name in "abc"]
+    for each in watches:
+        overdue.begin(each)
+    await wait_until(lambda: len(noted) > 4)
+    # The next round begins by the timer.
+    assert noted[:5] == ["a", "others", "c", "a", "c"]
+    overdue.end(watches[0])
+    overdue.end(watches[2])
+    assert overdue._timer is None
+
+
+async def test_a_round_ends_with_the_last_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "AT_ONCE", 1)
+    overdue = Overdue()
+    watch = HookWatch("An event of X", "publish", ENDLESS)
+    overdue.begin(watch)
+    assert overdue._timer is not None
+    overdue._timer.cancel()
+    overdue._look()
+    handle = overdue._timer
+    overdue.end(watch)
+    assert handle.cancelled()
