@@ -141,8 +141,8 @@ class Session(Protocol):
         """Return who begins a run, or wants to watch one."""
         ...
 
-    def lend_to(self, run: Run) -> Lease:
-        """Lend a run what it keeps when the connection has gone."""
+    def lend_to(self, run: Run, context: Any) -> Lease:
+        """Lend a run what it keeps when the connection has gone; its context is its own then."""
         ...
 
     def log_about(self, request: Subscribe) -> LogFields:

@@ -68,7 +68,7 @@ class Resuming:
         run = host.add(options, session.run_owner(), mark)
         feed = LocalFeed(run, 0)
         try:
-            run.lease = session.lend_to(run)
+            run.lease = session.lend_to(run, asked.context)
             if run.lease.hub is not None:
                 run.door = post_of(run.lease.hub, self._prefix, host)
                 run.door.acquire()

@@ -161,9 +161,12 @@ class RunLease:
         session: has begun it.
         lent: for this run.
         run: the run.
+        scope: has the user of the run.
     """
 
-    def __init__(self, session: EndpointSession, lent: Lent, run: Run) -> None:
+    def __init__(
+        self, session: EndpointSession, lent: Lent, run: Run, scope: dict[str, Any]
+    ) -> None:
         self._lent = lent
         self._run = run
         self.hub: Hub | None = None
@@ -173,7 +176,7 @@ class RunLease:
         self.reaches_others = self.hub is not None and not is_local(self.hub.layer)
         # Not before: a layer that is silent ends no run.
         lent.drainable = self
-        session.watch_rights_with(lent)
+        session.watch_rights_with(lent, scope)
 
     def revoke(self, reason: str) -> None:
         """End the run: the rights of its owner have ended."""
@@ -327,7 +330,7 @@ class EndpointSession:
             The rights that it had before.
         """
         self._lent.scope = self.scope
-        return self.watch_rights_with(self._lent)
+        return self.watch_rights_with(self._lent, self.scope)
 
     def run_owner(self) -> RunOwner:
         """Return who begins a run, or wants to watch one."""
@@ -336,26 +339,36 @@ class EndpointSession:
         share = user_of(self.scope) or address_of(self.scope, proxies) or identity
         return RunOwner(identity, share)
 
-    def lend_to(self, run: Run) -> RunLease:
-        """Lend a run what it keeps when the connection has gone: hub, and the end of rights."""
-        alias = self._endpoint.channel_layer_alias
-        return RunLease(self, Lent(alias, None, self._lent.signals, is_closed=False), run)
+    def lend_to(self, run: Run, context: Any) -> RunLease:
+        """Lend a run what it keeps when the connection has gone: hub, and the end of rights.
 
-    def watch_rights_with(self, lent: Lent) -> Rights | None:
-        """Have what is lent end when the rights that the scope gives now have ended.
+        Args:
+            run: begins.
+            context: that of its operation: it gets a scope of its own. Others may watch the run,
+                and must not see who logs in over this connection later.
+        """
+        scope = self.scope
+        if isinstance(context, OperationContext):
+            scope = context._asdict()["channels_scope"] = dict(scope)
+        alias = self._endpoint.channel_layer_alias
+        return RunLease(self, Lent(alias, None, self._lent.signals, is_closed=False), run, scope)
+
+    def watch_rights_with(self, lent: Lent, scope: dict[str, Any]) -> Rights | None:
+        """Have what is lent end when the rights that a scope gives now have ended.
 
         Returns:
             The rights that it had before.
         """
+        # Whoever renews the connection renews its runs.
         lent.expire(self.scope)
-        rights = rights_of(self.scope)
+        rights = rights_of(scope)
         claim = None
         if rights is not None and project_settings.get(SETTING):
-            claim = claim_of(self.scope, rights)
-        lent.look_up(claim, self._endpoint.revalidate_every, self.scope)
+            claim = claim_of(scope, rights)
+        lent.look_up(claim, self._endpoint.revalidate_every, scope)
         if rights is None and project_settings.get("LIST_CONNECTIONS"):
             rights = NOBODY
-        return lent.watch(rights, self.engine.settings.group_name_prefix, self.scope)
+        return lent.watch(rights, self.engine.settings.group_name_prefix, scope)
 
     def look_up_rights(self) -> None:
         """Look the rights up that are watched: they may have ended since they were read."""

@@ -185,17 +185,24 @@ class ConsumerApplication:
         """Return what to call a hook in the log."""
         return name_of(self._consumer, hook)
 
-    def has_left(self) -> bool:
-        """Return whether an operation has logged the client out, or in as somebody else."""
+    @property
+    def has_new_user(self) -> bool:
+        """Whether an operation or a hook has put another user object into the scope."""
         identities = self._identities
-        if identities.accepted.scope.get("user") is identities.user:
-            return False
+        return identities.accepted.scope.get("user") is not identities.user
+
+    def has_changed(self, began_as: Any) -> bool:
+        """Return whether an operation has logged the client out, or in as somebody."""
+        identities = self._identities
+        accepted = identities.accepted
+        has_changed = identities.has_changed(began_as)
+        if has_changed:
+            self._session = self._session.for_identity(accepted.scope, accepted.connection_params)
         before = self._session.watch_rights()
-        has_left = identities.has_left()
         # Django's signal of a logout by this socket has named no session.
-        if has_left and before is not None and before.session is not None:
+        if has_changed and before is not None and before.session is not None:
             disconnect_session(before.session)
-        return has_left
+        return has_changed
 
     def ping_payload_now(self) -> Any:
         """Return the payload of a ping of ours."""
@@ -216,6 +223,7 @@ class ConsumerApplication:
 
     def execute(self, client: ClientOperation) -> Eager[None]:
         """Start an operation."""
+        client.scope = self._session.scope
         if self._is_hooked:
             return self._session.start(HookedClient(client, self._hooks, self._overridden))
         return self._session.start(client)

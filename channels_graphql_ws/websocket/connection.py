@@ -28,7 +28,7 @@ from channels_graphql_ws.websocket.interfaces import Application, ConnectionSett
 from channels_graphql_ws.websocket.keep_alive import KeepAlive
 from channels_graphql_ws.websocket.lifetime import Lifetime
 from channels_graphql_ws.websocket.messages import CloseCode
-from channels_graphql_ws.websocket.operation import SUBSCRIPTION, ClientOperation
+from channels_graphql_ws.websocket.operation import NOT_KNOWN, SUBSCRIPTION, ClientOperation
 from channels_graphql_ws.websocket.ordering import StrictOrder
 from channels_graphql_ws.websocket.outbox import Outbox
 from channels_graphql_ws.websocket.protocol import (
@@ -397,8 +397,16 @@ class Connection:
             if owner is not None and owner.ends_rights:
                 # What another one ends later was ended by somebody else.
                 owner.ends_rights = self._is_mutating
-            if self._application.has_left():
-                self.end_operations_of_before()
+            self._look_at_user(client)
+
+    def _look_at_user(self, client: ClientOperation) -> None:
+        """End what began before, if an operation has logged the client out or in."""
+        if client.user is NOT_KNOWN or not self._application.has_new_user:
+            return
+        # Otherwise a mutation that goes on may have done it: it is answered first.
+        may_tell = client.has_changed_user or not self._is_mutating
+        if may_tell and self._application.has_changed(client.user):
+            self.end_operations_of_before()
 
     @property
     def is_clear(self) -> bool:
@@ -425,6 +433,13 @@ class Connection:
             client.is_stopping = True
             ended.append(client)
         self._end_all(ended)
+
+    def end_of_before(self, client: ClientOperation) -> None:
+        """Refuse an operation of before that has waited while somebody was logged in or out."""
+        self.failed(client.operation, [ANOTHER_IDENTITY], Refusal.OPERATION)
+        self.forget(client)
+        client.is_stopping = True
+        self._end_all([client])
 
     def keep(self, client: ClientOperation, document: Document) -> None:
         """Count a document as long as the operation lasts.
@@ -620,6 +635,7 @@ class Connection:
         self.forget(client)
         client.cancel()
         self.run(self._end(client))
+        self._look_at_user(client)
 
     def _cancel(self, operation: Operation) -> None:
         client = self._operations.get(operation)
@@ -646,6 +662,7 @@ class Connection:
             yield from client.ended()
         finally:
             self.forget(client)
+            self._look_at_user(client)
             self._stopping -= 1
             if self._stopped is not None and self._stopping <= STOPPING_LIMIT // 2:
                 self._stopped.set()

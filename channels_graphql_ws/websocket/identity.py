@@ -92,11 +92,29 @@ class Identities:
             self.accepted = Identity(accepted.connection, accepted.scope, connection_params)
         self.user, self.is_first = accepted.scope.get("user"), False
 
-    def has_left(self) -> bool:
-        """Return whether the user, another object now, is logged out, or another one in."""
-        user = self.accepted.scope.get("user")
-        before, self.user = _user_key(self.user), user
-        return before is not None and before != _user_key(user)
+    def has_changed(self, began_as: Any) -> bool:
+        """Take the user that the accepted scope has by now, another object than before.
+
+        If it is somebody else, operations that begin from now on get another scope. What still
+        runs keeps the scope that it has, with the user of before.
+
+        Args:
+            began_as: the user when the operation was executed that has come to its end.
+
+        Returns:
+            Whether an operation has logged the user out, or somebody in.
+        """
+        accepted, before = self.accepted, self.user
+        scope = accepted.scope
+        user = self.user = scope.get("user")
+        if _user_key(before) is None:
+            # Hooks may find out who it is with the first operation. That is not a login.
+            before = began_as
+        if not is_another_user(before, user):
+            return False
+        accepted.scope = dict(scope)
+        scope["user"] = before
+        return True
 
 
 class Handshake:
@@ -134,6 +152,11 @@ class Handshake:
         """Leave everything as it was; code that the hook has started sees that."""
         self.identity.scope = self._accepted.scope
         self.identity.connection_params = self._accepted.connection_params
+
+
+def is_another_user(before: Any, user: Any) -> bool:
+    """Return whether a user, or nobody, is somebody else than before, without a query."""
+    return user is not before and _user_key(before) != _user_key(user)
 
 
 def _key(scope: Scope) -> Key:

@@ -76,8 +76,17 @@ class Application(KeepAliveHooks, Protocol):
     def refused(self, reason: object, code: int | None, error: Exception | None = None) -> None:
         """Tell receivers of signals that the client was refused."""
 
-    def has_left(self) -> bool:
-        """Return whether an operation has logged the client out, or in as somebody else."""
+    @property
+    def has_new_user(self) -> bool:
+        """Whether an operation or a hook has put another user object into the scope."""
+        ...
+
+    def has_changed(self, began_as: Any) -> bool:
+        """Return whether an operation has logged the client out, or in as somebody.
+
+        Args:
+            began_as: the user when the operation was executed that has come to its end.
+        """
         ...
 
     def listed(

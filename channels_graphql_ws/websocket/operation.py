@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
 from typing import Any, Final, Protocol
 
@@ -16,10 +16,16 @@ from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.operations.holding import Holding
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
+from channels_graphql_ws.websocket.identity import is_another_user
 from channels_graphql_ws.websocket.protocol import Operation
 
 # To read a member of an `Enum` takes as long as a call.
 SUBSCRIPTION: Final = OperationType.SUBSCRIPTION
+
+_NO_SCOPE: Final[Mapping[str, Any]] = {}
+
+NOT_KNOWN: Final = object()
+"""The user of an operation that was not executed yet."""
 
 
 class OperationOwner(Protocol):
@@ -81,12 +87,17 @@ class OperationOwner(Protocol):
     def finished(self, client: ClientOperation) -> None:
         """An operation has come to its end by itself, and is answered."""
 
+    def end_of_before(self, client: ClientOperation) -> None:
+        """Refuse an operation that has waited while somebody was logged in or out."""
+
 
 class ClientOperation:
     """One operation of one client: what runs it, and its way back to the client.
 
     Attributes:
         request: what the client asked for.
+        scope: what the user is read from, if the application has one.
+        user: whose operation it is, as far as the hooks of the endpoint have found out.
     """
 
     __slots__ = (
@@ -100,9 +111,11 @@ class ClientOperation:
         "live",
         "operation",
         "request",
+        "scope",
         "task",
         "timer",
         "type",
+        "user",
         "variables",
     )
 
@@ -111,6 +124,8 @@ class ClientOperation:
         self.operation = operation
         self.request: Subscribe = operation.request
         self.variables: Context = copy_context()
+        self.scope: Mapping[str, Any] = _NO_SCOPE
+        self.user: Any = NOT_KNOWN
         self.type: OperationType | None = None
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -149,7 +164,12 @@ class ClientOperation:
 
     def starting(self) -> Awaitable[None] | None:
         """Return something to wait for before it is executed; `None`: it is, from now on."""
-        waiting = None
+        user, waiting = self.scope.get("user"), None
+        if self.user is NOT_KNOWN:
+            self.user = user
+        elif not self.is_stopping and is_another_user(self.user, user):
+            # Somebody was logged in or out while it waited.
+            self._connection.end_of_before(self)
         if not self._connection.is_clear or self.is_cancelled:
             waiting = self._admission()
             if waiting is None and self.type is not SUBSCRIPTION:
@@ -174,6 +194,12 @@ class ClientOperation:
     def is_mutating(self) -> bool:
         """Whether it is a mutation that is executed, and should not be cancelled half-way."""
         return self.type is OperationType.MUTATION and self.is_started
+
+    @property
+    def has_changed_user(self) -> bool:
+        """Whether it is a mutation while which somebody was logged in or out."""
+        is_mutation = self.type is OperationType.MUTATION
+        return is_mutation and is_another_user(self.user, self.scope.get("user"))
 
     def cancel(self) -> None:
         """Cancel what is under way, and begin nothing more."""

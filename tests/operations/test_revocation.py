@@ -578,6 +578,8 @@ async def test_who_logs_in_over_the_socket_has_rights_that_end(stage: Stage) -> 
     client = await stage.connected([])
     await disconnect_user(stage.user)
     await client.execute("mutation { login }")
+    # What began as nobody has ended.
+    assert [each["type"] for each in await client.settle()] == ["complete"]
     await disconnect_user(stage.user)
     await ended(client)
 

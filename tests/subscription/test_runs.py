@@ -67,6 +67,7 @@ class Script:
         self.allowed = asyncio.Semaphore(0)
         self.failure: Exception | None = None
         self.permitted = True
+        self.logged_in, self.answers = asyncio.Event(), asyncio.Event()
 
     def allow(self, number: int) -> None:
         """Let the generator go on for so many steps."""
@@ -121,11 +122,18 @@ class Root(graphene.ObjectType):
     faulty = graphene.Int()
     stubborn = graphene.Int()
     polite = graphene.Int()
+    whose = graphene.String()
 
     @resumable(KEPT_FOR, runs_per_user=2, runs_per_process=4)
     async def subscribe_count(root, info, to):  # noqa: N805 (root, not self)
         async for number in info.context.channels_scope["script"].numbers(to):
             yield number
+
+    @resumable(KEPT_FOR)
+    async def subscribe_whose(root, info):  # noqa: N805
+        async for _ in info.context.channels_scope["script"].numbers(20):
+            user = info.context.channels_scope.get("user")
+            yield "nobody" if user is None else f"user {user.pk}"
 
     @protected(Permitted)
     @resumable(KEPT_FOR)
@@ -188,6 +196,15 @@ class Faulty:
 
 class Query(graphene.ObjectType):
     logout = graphene.Boolean()
+    login = graphene.Boolean()
+
+    @staticmethod
+    async def resolve_login(root: Any, info: Any) -> bool:
+        scope = info.context.channels_scope
+        scope["user"] = SimpleNamespace(pk=1, is_authenticated=True)
+        scope["script"].logged_in.set()
+        await scope["script"].answers.wait()
+        return True
 
     @staticmethod
     def resolve_logout(root: Any, info: Any) -> bool:
@@ -984,6 +1001,38 @@ async def test_who_logs_out_over_the_socket_ends_the_run(script: Script) -> None
     client.socket.start("q", "{ logout }")
     assert await client.ends() == "complete:s"
     await wait_until(lambda: script.closed)
+    await client.socket.drop()
+
+
+async def test_who_watches_a_run_of_nobody_sees_nothing_of_who_logs_in(script: Script) -> None:
+    query = "subscription { x: whose }"
+    owner = await Client(script).subscribe(query)
+    script.allow(1)
+    await owner.gets(1)
+    stranger = await Client(script).subscribe(query, cursor=owner.cursor)
+    await wait_until(lambda: len(only_run().watchers) == 2)
+    owner.socket.start("q", "{ login }")
+    await script.logged_in.wait()
+    # Neither while the login is not answered, nor later.
+    script.allow(1)
+    await stranger.gets(1)
+    script.answers.set()
+    assert await owner.ends() == "complete:s"
+    script.allow(1)
+    await stranger.gets(2)
+    assert stranger.values == ["nobody"] * 2
+    await owner.socket.drop()
+    await stranger.socket.drop()
+
+
+async def test_a_context_of_the_users_own_is_left_alone(script: Script) -> None:
+    class Context:
+        def __init__(self, scope: Any) -> None:
+            self.channels_scope = scope
+
+    own = {"get_context": lambda _, context: Context(context.channels_scope)}
+    client = await begun(script, **own)
+    assert client.values == [1, 2, 3]
     await client.socket.drop()
 
 

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context, ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,7 +110,8 @@ class FakeApplication:
     def name_of(self, hook: str) -> str:
         return f"the {hook} of this test"
 
-    def has_left(self) -> bool:
+    @property
+    def has_new_user(self) -> bool:
         return False
 
     def format_error(self, error: Exception) -> dict[str, Any]:
@@ -1135,6 +1137,36 @@ async def test_at_a_disconnect_a_mutation_finishes_and_a_query_is_cancelled(
     finish.set()
     await ending
     assert done == ["mutation"]
+
+
+@pytest.mark.parametrize("type", [QUERY, MUTATION, SUBSCRIPTION])
+@pytest.mark.parametrize("name", ["ada", "bob"])
+async def test_an_operation_that_waits_while_somebody_logs_in_is_not_executed(
+    case: Case, type: OperationType, name: str
+) -> None:
+    scope, waiting, executed = {"user": SimpleNamespace(pk="ada")}, asyncio.Event(), list[str]()
+
+    def work(client: Any) -> Iterator[Any]:
+        client.scope = scope
+        client.began(type)
+        client.starting()
+        client.postponed()
+        yield waiting.wait()
+        while (room := client.starting()) is not None:
+            yield room
+        executed.append(scope["user"].pk)
+
+    case.application.operations = {"work": work}
+    case.init()
+    case.start("1", "work")
+    # The same user may be another object, with other permissions.
+    scope["user"] = SimpleNamespace(pk=name)
+    waiting.set()
+    await wait_until(lambda: not case.connection._tasks)
+    assert executed == (["ada"] if name == "ada" else [])
+    frames = [each for each in case.socket.frames if each.get("id") == "1"]
+    codes = [each["payload"][0]["extensions"]["code"] for each in frames]
+    assert codes == ([] if name == "ada" else ["IDENTITY_CHANGED"])
 
 
 MANY = 100

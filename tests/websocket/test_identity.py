@@ -49,6 +49,11 @@ class Query(graphene.ObjectType):
     """Answers with the identity that the operation has."""
 
     who = graphene.String(at=graphene.String())
+    user = graphene.String()
+
+    @staticmethod
+    def resolve_user(root: Any, info: Any) -> Any:
+        return info.context.user.pk
 
     @staticmethod
     async def resolve_who(root: Any, info: Any, at: str | None = None) -> str:
@@ -61,12 +66,15 @@ class Mutation(graphene.ObjectType):
     """The same, and a login over the socket."""
 
     who = graphene.String(at=graphene.String())
-    login = graphene.Boolean(name=graphene.String())
+    login = graphene.Boolean(name=graphene.String(), at=graphene.String())
     resolve_who = Query.resolve_who
 
     @staticmethod
-    def resolve_login(root: Any, info: Any, name: str | None = None) -> bool:
+    async def resolve_login(
+        root: Any, info: Any, name: str | None = None, at: str | None = None
+    ) -> bool:
         info.context.channels_scope["user"] = _user(name)
+        await _stage(info).at(at)
         return True
 
 
@@ -398,23 +406,94 @@ async def test_a_login_or_logout_by_a_mutation_is_answered_and_then_ends_the_res
     await socket.drop()
 
 
+class Open(GraphqlWsConsumer):
+    """Lets everybody in."""
+
+    schema = SCHEMA
+
+
+async def anonymous(subprotocol: str, stage: Stage) -> AsgiSocket:
+    """Return a socket of nobody."""
+    stage.accepted.add(None)  # type: ignore[arg-type]
+    scope = {"stage": stage, "user": AnonymousUser()}
+    socket = AsgiSocket(Open.as_asgi(), subprotocol, scope=scope)
+    await socket.acknowledged(payload={"user": None})
+    return socket
+
+
 @BOTH
-async def test_a_login_of_somebody_who_was_nobody_ends_nothing(subprotocol: str) -> None:
-    class Open(GraphqlWsConsumer):
-        schema = SCHEMA
+async def test_a_login_of_somebody_who_was_nobody_is_answered_and_then_ends_the_rest(
+    subprotocol: str,
+) -> None:
+    stage = Stage()
+    socket = await anonymous(subprotocol, stage)
+    socket.start("s", SAID)
+    socket.start("q", '{ who(at: "query") }')
+    socket.start("o", 'mutation { who(at: "mutation") }')
+    await stage.arrival("mutation")
+    socket.start("m", 'mutation { login(name: "bob") }')
+    await wait_until(lambda: "complete:s" in socket.words)
+
+    words = [word for word in socket.words if word[-1] in "smq"]
+    assert words[:2] == [f"{_result(subprotocol)}:m", "complete:m"]
+    assert _codes(socket, "q") == ["IDENTITY_CHANGED"]
+    assert stage.notes == ["subscribed", "unsubscribed None"]
+    # A mutation goes on as the one who has begun it, and others begin as the new user.
+    stage.open_all()
+    socket.start("n", "{ user }")
+    await wait_until(lambda: {"complete:o", "complete:n"} <= {*socket.words})
+    assert socket.results("o")[0] == {"data": {"who": None}}
+    assert socket.results("n")[0] == {"data": {"user": "bob"}}
+    await socket.drop()
+
+
+@BOTH
+async def test_a_login_that_takes_its_time_is_answered_before_what_it_ends(
+    subprotocol: str,
+) -> None:
+    stage = Stage()
+    socket = await anonymous(subprotocol, stage)
+    socket.start("s", SAID)
+    socket.start("m", 'mutation { login(name: "bob", at: "login") }')
+    await stage.arrival("login")
+    socket.start("q", "{ user }")
+    await socket.heard("complete:q")
+    assert "complete:s" not in socket.words
+    stage.open_all()
+    await wait_until(lambda: "complete:s" in socket.words)
+    assert socket.words.index("complete:m") < socket.words.index("complete:s")
+    await socket.drop()
+
+
+async def test_a_login_that_is_not_waited_for_ends_what_began_before() -> None:
+    stage = Stage()
+    socket = await anonymous(NEW, stage)
+    socket.start("s", SAID)
+    socket.start("m", 'mutation { login(name: "bob", at: "login") }')
+    await stage.arrival("login")
+    socket.stop("m")
+    await wait_until(lambda: "complete:s" in socket.words)
+    await socket.drop()
+
+
+async def test_a_hook_that_finds_out_who_it_is_ends_nothing() -> None:
+    class Late(Open):
+        def on_operation(self, op_id: Any, payload: Any) -> None:
+            self.scope["user"] = _user("alice")
 
     stage = Stage()
-    stage.accepted.add(None)
-    socket = AsgiSocket(
-        Open.as_asgi(), subprotocol, scope={"stage": stage, "user": AnonymousUser()}
-    )
-    await socket.acknowledged(payload={"user": None})
+    stage.accepted.add("alice")
+    scope = {"stage": stage, "user": AnonymousUser()}
+    socket = AsgiSocket(Late.as_asgi(), NEW, scope=scope)
+    await socket.acknowledged(payload={"user": "alice"})
     socket.start("s", SAID)
+    for id in "12":
+        socket.start(id, WHO)
+        await socket.heard(f"complete:{id}")
+        assert socket.results(id)[0] == {"data": {"who": "alice"}}
+    assert "complete:s" not in socket.words
     socket.start("m", 'mutation { login(name: "bob") }')
-    await socket.heard(f"{_result(subprotocol)}:m", "complete:m")
-    await tick(5)
-    assert stage.notes == ["subscribed"]
-    assert not [word for word in socket.words if word.endswith(":s")]
+    await wait_until(lambda: "complete:s" in socket.words)
     await socket.drop()
 
 
