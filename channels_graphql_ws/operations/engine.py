@@ -286,6 +286,9 @@ class Engine:
             places = its_owner.in_threads(OPERATIONS.share)
             yield places.acquire()
             held.callback(places.release)
+            # All of a connection wait here, perhaps for long.
+            if (look_up := session.look_up_again()) is not None:
+                yield look_up
             started = time.monotonic()
             result = yield self._in_thread(call, asked, client)
             # Threads are faster than a connection is at taking results; but what goes on outside

@@ -125,6 +125,10 @@ class Session(Protocol):
         """Make the `info.context` of one operation. May be awaitable, and may refuse."""
         ...
 
+    def look_up_again(self) -> Awaitable[None] | None:
+        """Return something to wait for if the user was looked up too long ago to execute now."""
+        ...
+
     def get_root_value(self, context: Any) -> Any:
         """Return the root value of a query or mutation. May be awaitable, and may refuse."""
         ...

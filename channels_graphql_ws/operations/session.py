@@ -383,6 +383,17 @@ class EndpointSession:
                 # What ends before that is not told.
                 joining.add_done_callback(lambda _: look_up())
 
+    def look_up_again(self) -> Awaitable[None] | None:
+        """Return something to wait for if the rights were looked up too long ago to execute now.
+
+        If they have ended, the connection is closed, and what waits is cancelled.
+        """
+        trust = self._endpoint.revalidate_operations_every
+        if self._lent.looked_up is None or trust is None:
+            return None
+        revalidation, watched = self._lent.looked_up
+        return revalidation.before_operation(watched, trust)
+
     def renew(self, expires_at: Any) -> None:
         """Let the rights of the connection end at another time, see `OperationContext.renew`."""
         if expires_at is not None:

@@ -180,6 +180,9 @@ class FakeSession:
     def before_operation(self, request: Subscribe) -> Any:
         return self.before(request)
 
+    def look_up_again(self) -> None:
+        pass
+
     def parsing_share(self) -> tuple[Hashable, int | None]:
         return self, None
 

@@ -26,6 +26,7 @@ from django.utils import timezone
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer, Subscription
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.concurrency.fairness import Owner
 from channels_graphql_ws.http import beginning
 from channels_graphql_ws.operations import revalidation
 from channels_graphql_ws.operations.lent import Lent
@@ -151,6 +152,21 @@ async def test_an_operation_of_who_may_no_longer_is_not_executed(
     await client.start("{ calls }")
     assert (await client.wait_disconnect(assert_code=4403))["reason"] == REVOKED
     assert Query.made == [1]
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_who_may_no_longer_when_there_is_a_thread_is_not_served(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await stage.connected(resolve_sync_in_threads=True, revalidate_operations_every=0)
+    places = asyncio.Semaphore(0)
+    monkeypatch.setattr(Owner, "in_threads", lambda *_: places)
+    await client.start("{ calls }")
+    await wait_until(lambda: places._waiters)
+    await stage.changed(deleted)
+    places.release()
+    assert (await client.wait_disconnect(assert_code=4403))["reason"] == REVOKED
+    assert Query.made == []
 
 
 @pytest.mark.django_db(transaction=True)
