@@ -330,8 +330,8 @@ def _forget_tokens(document: DocumentNode) -> None:
     nodes: list[Node] = [document]
     while nodes:
         node = nodes.pop()
-        if node.loc is not None:
-            node.loc.start_token = node.loc.end_token = _NO_TOKEN
+        location: Any = node.loc
+        location.start_token = location.end_token = _NO_TOKEN
         for key in node.keys:
             value = getattr(node, key, None)
             if isinstance(value, Node):

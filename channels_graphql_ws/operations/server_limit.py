@@ -19,7 +19,7 @@ from channels_graphql_ws.operations.sizes import least
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
-AT_ONCE: Final = 2
+AT_ONCE: Final = 1
 """Messages of the largest size that are inflated in one iteration of the event loop.
 
 No more is read then until the application has taken them; a client that sends more is closed."""

@@ -141,8 +141,11 @@ class ConsumerApplication:
         return transport_of(self._consumer.base_send, self._consumer.scope)
 
     def limit_messages(self, now: int | None, later: int | None) -> None:
-        """Have the server let through messages of so many bytes, where it can be told."""
-        self._server_limit.set(now, later)
+        """Have the server let through messages of so many bytes, where it can be told.
+
+        And of as many more, so that those who meet the limit are told by us which one it was.
+        """
+        self._server_limit.set(*(None if each is None else 2 * each for each in (now, later)))
 
     def accept_client(self, payload: Any) -> Eager[Acceptance]:
         """Call `on_connect`; what it has changed counts once it has accepted."""
