@@ -26,8 +26,8 @@ HANDSHAKE = (
 
 INIT = b'{"type":"connection_init"}'
 
-OURS = b"Message "
-"""What our own reasons of a close begin with; it is on the wire as it is."""
+OURS = (4400).to_bytes(2) + b"Message "
+"""Our own code of a close, and what its reason begins with; it is on the wire as it is."""
 
 
 @pytest.fixture
@@ -86,6 +86,8 @@ async def test_a_message_that_becomes_too_large_is_not_inflated(
 async def test_nor_are_many_that_come_at_once(inflating: Any) -> None:
     if inflating.name == "uvicorn-websockets":
         pytest.skip("it reads no more once a message waits for the application")
+    if inflating.name == "hypercorn":
+        pytest.skip("it hands over each message before it inflates the next")
     # Each of them is small enough, and would be bad JSON.
     many = deflated(b" " * 120_000) * 100
     said = await answers(inflating, acknowledged=False, sent=many)
