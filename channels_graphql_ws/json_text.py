@@ -107,7 +107,7 @@ def _loads(text: str, longest: int | None) -> Any:
         text = _without_lone_surrogates(text)
         value = orjson.loads(text)
     # Behind orjson, which refuses what the standard library would take: NaN, deep nesting.
-    if not _has_long_integer(text):
+    if _THREE_DIGITS.search(text[5::6]) is None or not _has_long_integer(text):
         return value
     if longest is not None and len(text) > longest:
         raise LongIntegerError(
@@ -125,7 +125,7 @@ def _loads(text: str, longest: int | None) -> Any:
 
 def _has_long_integer(text: str) -> bool:
     """Return whether an integer beyond 64 bits may stand in JSON text, other than in a string."""
-    if _THREE_DIGITS.search(text[5::6]) is None or _LONG_NUMBER.search(text) is None:
+    if _LONG_NUMBER.search(text) is None:
         return False
     if "\\" in text:
         # Each quote that is left begins or ends a string.

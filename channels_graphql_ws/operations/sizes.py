@@ -94,6 +94,8 @@ def memory_of_operation(text: str, query: str) -> int:
         text: of the message.
         query: the document in it.
     """
+    if len(text) < _SHORT and text.count("{") + text.count("[") <= _FEW_BRACKETS:
+        return _SHORT_FACTOR * len(text)
     size = memory_of_json(text)
     # A bracket may be written as an escape, which was not counted.
     if size <= _SHORT_FACTOR * _SHORT or "\\u" in text:

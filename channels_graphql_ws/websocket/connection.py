@@ -397,7 +397,8 @@ class Connection:
             if owner is not None and owner.ends_rights:
                 # What another one ends later was ended by somebody else.
                 owner.ends_rights = self._is_mutating
-            self._look_at_user(client)
+            if self._application.has_new_user:
+                self._look_at_user(client)
 
     def _look_at_user(self, client: ClientOperation) -> None:
         """End what began before, if an operation has logged the client out or in."""
@@ -602,10 +603,11 @@ class Connection:
         if self._admission.variables:
             self._admission.enter()
         client = ClientOperation(self, operation)
-        problem = self._problem_with(client)
-        if problem is not None:
-            self.failed(operation, [problem], Refusal.OPERATION)
-            return
+        if operation.size > SMALL or self._tasks.under_way is not None:
+            problem = self._problem_with(client)
+            if problem is not None:
+                self.failed(operation, [problem], Refusal.OPERATION)
+                return
         self._operations[operation] = client
         task = client.task = self.run(self._application.execute(client), client.variables)
         if task is None:

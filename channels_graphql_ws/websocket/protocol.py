@@ -341,7 +341,8 @@ class ServerProtocol:
 
     def stopped(self, operation: Operation, *, was_subscription: bool) -> str | None:
         """A stopped operation has come to its end; returns the frame to send, if any."""
-        self._release(operation)
+        self.size -= operation.size
+        operation.size = 0
         if operation.phase is not _STOPPING:
             return None
         del self._stopping[operation.request.id]
@@ -568,12 +569,8 @@ class ServerProtocol:
         """Free the id where the decision falls, before anything is sent."""
         del self._operations[operation.request.id]
         operation.phase = _ENDED
-        self._release(operation)
-
-    def _release(self, operation: Operation) -> None:
-        if self.state is not _CLOSED:
-            self.size -= operation.size
-            operation.size = 0
+        self.size -= operation.size
+        operation.size = 0
 
     def _send(self, message: messages.FromServer) -> list[Effect]:
         return [Send(frame) for frame in self.subprotocol.encode(message)]
@@ -589,6 +586,7 @@ class ServerProtocol:
         self.state = _CLOSED
         for operation in (*self._operations.values(), *self._stopping.values()):
             operation.phase = _ENDED
+            operation.size = 0
         self._operations.clear()
         self._stopping.clear()
         self._held.clear()
