@@ -336,8 +336,8 @@ class EndpointSession:
         """Return who begins a run, or wants to watch one."""
         identity, proxies = identity_of(self.scope), self._endpoint.trusted_proxies
         # A stranger may have a new session for each run: those of an address count together.
-        share = user_of(self.scope) or address_of(self.scope, proxies) or identity
-        return RunOwner(identity, share)
+        known = user_of(self.scope) or address_of(self.scope, proxies)
+        return RunOwner(identity, known or identity, known is not None)
 
     def lend_to(self, run: Run, context: Any) -> RunLease:
         """Lend a run what it keeps when the connection has gone: hub, and the end of rights.

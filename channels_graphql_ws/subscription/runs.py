@@ -60,10 +60,12 @@ class RunOwner(NamedTuple):
     Attributes:
         identity: the user, or else the session; `None` for nobody. Only the same may watch.
         share: whose runs are counted together; `None`: they are not.
+        is_known: whether it is a user, or has an address of its own.
     """
 
     identity: str | None
     share: Hashable
+    is_known: bool
 
 
 class RunEnd(NamedTuple):
@@ -427,7 +429,12 @@ class RunHost:
         alike = [run for run in self.runs.values() if run.options is options]
         self._make_place(alike, options, owner)
         limit = options.runs_per_process
-        if sum(run.closing is None for run in alike) >= limit:
+        running = [run for run in alike if run.closing is None]
+        if not owner.is_known:
+            # Anybody may be any number of them: the rest is for users, and for who has an address.
+            limit -= limit // 2
+            running = [run for run in running if not run.owner.is_known]
+        if len(running) >= limit:
             text = "There is no room for another run of this subscription: try again later"
             raise exceeded("runs_per_process", limit, text)
         run = Run(self, options, owner, mark)

@@ -213,7 +213,8 @@ FIXED = {
     "queries and mutations in threads": f"{threads.SHARE} of a user, or of an address",
     "queries, mutations and hooks of a user": f"{threads.SHARE} at a time in a process",
     "runs of a [`@resumable`]": f"{RUNS['runs_per_user']} of a user (or of an address without "
-    f"one), {RUNS['runs_per_process']:,} in all, each with {RUNS['max_events']:,} events or "
+    f"one), {RUNS['runs_per_process']:,} in all, half of them of clients that have neither, each "
+    f"with {RUNS['max_events']:,} events or "
     f"{RUNS['max_bytes'] / MIB:g} MiB",
     "operations of a user": f"{under_way.MOST_UNDER_WAY:,} on all WebSockets, of which "
     f"{under_way.FEW} of each are not counted; {under_way.BYTES_FOR_ONE // 1_024} KiB of a "

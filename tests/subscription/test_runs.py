@@ -124,7 +124,7 @@ class Root(graphene.ObjectType):
     polite = graphene.Int()
     whose = graphene.String()
 
-    @resumable(KEPT_FOR, runs_per_user=2, runs_per_process=4)
+    @resumable(KEPT_FOR, runs_per_user=2, runs_per_process=6)
     async def subscribe_count(root, info, to):  # noqa: N805 (root, not self)
         async for number in info.context.channels_scope["script"].numbers(to):
             yield number
@@ -613,11 +613,21 @@ async def test_of_one_address_strangers_have_as_many_as_a_user_whatever_their_se
 
 
 async def test_a_process_has_so_many_runs() -> None:
-    clients = [await begun(Script()) for _ in range(4)]
-    fifth = await Client(Script()).subscribe()
-    assert await fifth.ends() == "error:s"
-    assert fifth.codes == ["LIMIT_EXCEEDED"]
-    for each in (*clients, fifth):
+    clients = [await begun(Script(), user=user) for user in range(1, 7)]
+    seventh = await Client(Script(), user=7).subscribe()
+    assert await seventh.ends() == "error:s"
+    assert seventh.codes == ["LIMIT_EXCEEDED"]
+    for each in (*clients, seventh):
+        await each.socket.drop()
+
+
+async def test_clients_nobody_knows_leave_half_of_the_runs_to_others() -> None:
+    clients = [await begun(Script(), session=session) for session in (None, None, "a")]
+    fourth = await Client(Script(), session="b").subscribe()
+    assert await fourth.ends() == "error:s"
+    assert fourth.codes == ["LIMIT_EXCEEDED"]
+    clients += [await begun(Script(), user=1), await begun(Script(), address="8.8.8.8")]
+    for each in (*clients, fourth):
         await each.socket.drop()
 
 
