@@ -7,6 +7,9 @@ from math import inf
 from time import monotonic
 from typing import Final
 
+from channels_graphql_ws.concurrency.fairness import current_key
+from channels_graphql_ws.concurrency.rotation import next_turn
+
 SLICE: Final = 0.003
 """Seconds of work for one client before others are served."""
 
@@ -18,7 +21,8 @@ class Pace:
     """Slows down the reading of one client; never refuses anything.
 
     A server hands over all frames that have arrived at once, and no other client is served
-    meanwhile. The caller counts, in variables of its own, as anything else would take longer:
+    meanwhile. Clients that have much to be done for take turns, and so do users and addresses,
+    however many clients each of them has. The caller counts, in variables of its own, as anything else would take longer:
 
         tokens -= 1
         busy += seconds_of_work
@@ -56,5 +60,8 @@ class Pace:
             self._filled_at = now
             tokens = min(tokens + earned, self.most)
             excess = max(0.0, -tokens / self._rate)
-        await sleep(excess)
+        if excess:
+            await sleep(excess)
+        else:
+            await next_turn(current_key())
         return tokens

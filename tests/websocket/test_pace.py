@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
+from channels_graphql_ws.websocket import consumer
 from channels_graphql_ws.websocket import pace as module
 from channels_graphql_ws.websocket.pace import BURST_SECONDS, Pace
 from news_schema import HELLO, NEWS, consumer_class
@@ -62,7 +63,31 @@ async def test_without_a_rate_nobody_is_too_fast(clock: Clock) -> None:
     tokens = await send(pace, pace.most, 100_000)
     assert clock.slept == []
     assert await pace.give_way(tokens) == tokens
-    assert clock.slept == [0]
+    assert clock.slept == []
+
+
+@BOTH
+async def test_who_sends_bursts_over_many_sockets_has_one_turn_for_one_of_another(
+    subprotocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer, "SLICE", 0.0)
+    cls = consumer_class()
+    # Two addresses, the first of them with many sockets.
+    clients = [("8.8.8.8", port) for port in range(10)] + [("9.9.9.9", 1)]
+    sockets = [
+        AsgiSocket(cls.as_asgi(), subprotocol, scope={"client": client}) for client in clients
+    ]
+    for socket in sockets:
+        await socket.acknowledged()
+    for socket in sockets:
+        for number in range(20):
+            socket.start(str(number), HELLO)
+    other = sockets.pop()
+    await wait_until(lambda: "complete:19" in other.words)
+    assert sum(word.startswith("complete:") for each in sockets for word in each.words) < 50
+    await wait_until(lambda: all("complete:19" in each.words for each in sockets))
+    for socket in (*sockets, other):
+        await socket.drop()
 
 
 @BOTH
