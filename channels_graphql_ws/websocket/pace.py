@@ -22,7 +22,8 @@ class Pace:
 
     A server hands over all frames that have arrived at once, and no other client is served
     meanwhile. Clients that have much to be done for take turns, and so do users and addresses,
-    however many clients each of them has. The caller counts, in variables of its own, as anything else would take longer:
+    however many clients each of them has. The caller counts, in variables of its own, as
+    anything else would take longer:
 
         tokens -= 1
         busy += seconds_of_work

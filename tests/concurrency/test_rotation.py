@@ -22,7 +22,7 @@ class Line:
         """Let some wait, one after the other: the first letter of a name is its owner."""
         for name in names:
             self.tasks[name] = asyncio.create_task(self._wait(name, turns))
-        await asyncio.sleep(0)
+        await tick()
 
     async def _wait(self, name: str, turns: int) -> None:
         for _ in range(turns):
@@ -32,7 +32,7 @@ class Line:
     async def all_gone(self) -> list[str]:
         """Wait until all have had their turns; return in which order."""
         while not all(each.done() for each in self.tasks.values()):
-            await asyncio.sleep(0)
+            await tick()
             self.iteration += 1
         return [name for name, _ in self.gone]
 
