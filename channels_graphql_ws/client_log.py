@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import traceback
 from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,11 +14,10 @@ from types import TracebackType
 from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
 
+from channels_graphql_ws.tracebacks import LONGEST_TEXT, cut, is_harmless, one_line, traceback_of
+
 LONGEST: Final = 100
 """Characters of a value in a line."""
-
-LONGEST_TEXT: Final = 500
-"""Characters of an exception or a sentence in a line, and of each message in a traceback."""
 
 LINES: Final = 30
 """Lines of one kind that are logged in each period on an event loop, or in the process where each
@@ -178,8 +176,8 @@ class ClientLog:
         record = self._logger.makeRecord(
             self._logger.name, level, file, line, text, values, exc_info, function, None, stack
         )
-        if error is not None:
-            record.exc_text = _traceback(error)
+        if error is not None and not is_harmless(error):
+            record.exc_text = traceback_of(error)
         self._logger.handle(record)
 
 
@@ -197,20 +195,20 @@ class _Shown:
         value = self._value
         # A long text is not escaped as a whole, only to be cut.
         text = value[: self._longest + 1] if isinstance(value, str) else _text(str, value)
-        return _cut(_one_line(text), self._longest)
+        return cut(one_line(text), self._longest)
 
     def __repr__(self) -> str:
         value = self._value
         if isinstance(value, str):
             value = value[: self._longest + 1]
-        return _cut(_text(repr, value), self._longest)
+        return cut(_text(repr, value), self._longest)
 
 
 def _safe(value: object) -> object:
     if isinstance(value, str):
-        return _cut(_one_line(value[: LONGEST + 1]), LONGEST)
+        return cut(one_line(value[: LONGEST + 1]), LONGEST)
     is_long = isinstance(value, int) and abs(value) > sys.maxsize
-    return _cut(_text(str, value), LONGEST) if is_long else value
+    return cut(_text(str, value), LONGEST) if is_long else value
 
 
 def _shown(value: object) -> object:
@@ -221,65 +219,9 @@ def _shown(value: object) -> object:
 
 def _text(form: Any, value: object) -> str:
     try:
-        return _one_line(form(value))
+        return one_line(form(value))
     except Exception:  # noqa: BLE001 (it may be the user's, or a number of too many digits)
         return f"<{type(value).__name__}>"
-
-
-def _one_line(text: str) -> str:
-    """Return a text with escapes for what is not printable."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[:longest]}…"
-
-
-def said(error: BaseException) -> str:
-    """Return what an exception says, in one line of 500 characters at most.
-
-    Of a `GraphQLError` that is its message: as a text it has the lines of the document that it is
-    about, too, and with them what stands there besides.
-    """
-    message = getattr(error, "message", None)
-    has_document = getattr(error, "nodes", None) or getattr(error, "source", None)
-    text = message if has_document and isinstance(message, str) else _text_of(error)
-    # A long text is not escaped as a whole, only to be cut.
-    return _cut(_one_line(text[: LONGEST_TEXT + 1]), LONGEST_TEXT)
-
-
-def traceback_of(error: BaseException) -> str:
-    """Return a traceback where each exception has but what `said` returns."""
-    text = "".join(traceback.format_exception(error))
-    for whole, short in sorted(_shortened(error).items(), key=lambda each: -len(each[0])):
-        text = text.replace(whole, short)
-    return text.rstrip("\n")
-
-
-def _traceback(error: BaseException) -> str | None:
-    """Return the same; `None` if it is as Python has it."""
-    return traceback_of(error) if _shortened(error) else None
-
-
-def _shortened(error: BaseException) -> dict[str, str]:
-    """Return what is to be written in the place of the texts of an exception and its causes."""
-    texts = {_text_of(each): said(each) for each in _chain(error)}
-    return {whole: short for whole, short in texts.items() if whole != short}
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 (a class of the user)
-        return ""
-
-
-def _chain(error: BaseException | None) -> list[BaseException]:
-    found: list[BaseException] = []
-    while error is not None and error not in found:
-        found.append(error)
-        error = error.__cause__ or error.__context__
-    return found
 
 
 def _place_of(error: BaseException | None) -> Hashable:

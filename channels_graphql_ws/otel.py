@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from importlib import metadata
 from typing import Any, Final, TypeVar
 
-from channels_graphql_ws.client_log import said, traceback_of
+from channels_graphql_ws.tracebacks import said, traceback_of
 from channels_graphql_ws.tracing import HEADER, tracing
 
 try:

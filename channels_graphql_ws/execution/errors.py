@@ -9,7 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import Error as DatabaseFailure
 from graphql import ExecutionResult, GraphQLError, Lexer, Source, TokenKind
 
-from channels_graphql_ws.client_log import LONGEST_TEXT, ClientLog, Sentence, shown
+from channels_graphql_ws.client_log import ClientLog, Sentence, shown
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.exceptions import ConnectionRejectionError
 from channels_graphql_ws.execution.masking import HIDDEN, NO_MASK, Mask, failure, unavailable
@@ -17,6 +17,7 @@ from channels_graphql_ws.execution.misplaced import hint_for
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.execution.unfit import is_unfit
 from channels_graphql_ws.json_text import culprit, encodable, is_encodable
+from channels_graphql_ws.tracebacks import LONGEST_TEXT
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
