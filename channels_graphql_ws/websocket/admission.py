@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
-from typing import Any, Protocol
+from time import monotonic
+from typing import Any, Final, Protocol
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
@@ -16,9 +17,13 @@ from channels_graphql_ws.execution.errors import describe, log_refusal
 from channels_graphql_ws.execution.masking import UNAVAILABLE, unavailable
 from channels_graphql_ws.operations.places import NoPlaceError
 from channels_graphql_ws.websocket.interfaces import Application, ConnectionSettings
+from channels_graphql_ws.websocket.pace import SLICE
 from channels_graphql_ws.websocket.protocol import Close, Effect, ServerProtocol, State
 
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
+
+BEGUN_AT_ONCE: Final = 16
+"""Operations of before the acknowledgement that begin in one iteration of the event loop."""
 
 
 class AdmissionOwner(Protocol):
@@ -48,6 +53,10 @@ class AdmissionOwner(Protocol):
     def acknowledged(self) -> None:
         """The client was let in."""
 
+    def room_for_more(self) -> Awaitable[None]:
+        """Let others run; return something to wait for before more operations begin."""
+        ...
+
 
 class Admission:
     """Asks the application about a client, and has operations wait for the answer.
@@ -60,6 +69,8 @@ class Admission:
 
     Attributes:
         variables: the context variables that `on_connect` has set.
+        catching_up: set when the operations of before the acknowledgement have begun; `None` if
+            none is left. What comes meanwhile is later than they are.
     """
 
     __slots__ = (
@@ -70,6 +81,7 @@ class Admission:
         "_settings",
         "_task",
         "_timeout",
+        "catching_up",
         "variables",
     )
 
@@ -88,6 +100,7 @@ class Admission:
         self._task: asyncio.Task[None] | None = None
         self._decided: asyncio.Event | None = None
         self.variables: Sequence[VariableChange] = ()
+        self.catching_up: asyncio.Event | None = None
 
     def opened(self) -> None:
         """Wait for `connection_init`."""
@@ -157,10 +170,32 @@ class Admission:
             self._owner.end_operations_of_before()
         self.variables = changes(before, variables)
         self._owner.carry_out(self._protocol.accepted(acceptance.payload))
+        # Most clients have no more.
+        self._begin_some()
         if self._decided is not None:
             self._decided.set()
             self._decided = None
         self._owner.acknowledged()
+        if self._protocol.has_held:
+            yield from self._begin_rest()
+
+    def _begin_some(self) -> None:
+        """Begin operations of before the acknowledgement, as many as others can wait for."""
+        until = monotonic() + SLICE
+        for _ in range(BEGUN_AT_ONCE):
+            self._owner.carry_out(self._protocol.next_held())
+            if not self._protocol.has_held or monotonic() > until:
+                break
+
+    def _begin_rest(self) -> Eager[None]:
+        catching_up = self.catching_up = asyncio.Event()
+        try:
+            while self._protocol.has_held:
+                yield self._owner.room_for_more()
+                self._begin_some()
+        finally:
+            self.catching_up = None
+            catching_up.set()
 
     def _reject(self, error: Exception) -> None:
         if isinstance(error, ConnectionRejectionError):

@@ -520,6 +520,8 @@ class Connection:
     def _take(
         self, decide: Callable[[Any], list[Effect]], content: object
     ) -> Awaitable[None] | None:
+        if (catching_up := self._admission.catching_up) is not None:
+            return self._take_later(catching_up, decide, content)
         keep_alive = self._keep_alive
         if keep_alive is not None and keep_alive.relieved is not None:
             keep_alive.note_activity()
@@ -538,6 +540,14 @@ class Connection:
             return self._room()
         return None
 
+    async def _take_later(
+        self, caught_up: asyncio.Event, decide: Callable[[Any], list[Effect]], content: object
+    ) -> None:
+        """Take a frame when the operations that came before the acknowledgement have begun."""
+        await caught_up.wait()
+        if (waiting := self._take(decide, content)) is not None:
+            await waiting
+
     def _is_deciding(self) -> bool:
         """Return whether a message that comes now is one too early."""
         holds = self._protocol.subprotocol.holds_until_ack
@@ -553,6 +563,11 @@ class Connection:
         under_way = self._tasks.under_way
         if under_way is not None and under_way.must_wait:
             await under_way.has_room()
+
+    async def room_for_more(self) -> None:
+        """Let others run, and wait until more operations may begin."""
+        await breathe()
+        await self._room()
 
     def carry_out(self, effects: list[Effect]) -> None:
         """Do what the protocol has decided, in this order."""

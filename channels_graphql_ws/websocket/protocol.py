@@ -279,17 +279,29 @@ class ServerProtocol:
             self._source = None
 
     def accepted(self, payload: JsonObject | None) -> list[Effect]:
-        """The application lets the client in; `payload` goes with our answer."""
+        """The application lets the client in; `payload` goes with our answer.
+
+        What was held begins with `next_held`, before anything more is received: there may be so
+        much of it that other clients would have to wait.
+        """
         if self.state is not _INITIALISING:
             return []
         self.state, self._was_accepted = _READY, True
         self.max_message_size = self._settings.max_message_size
-        effects = self._send(messages.ConnectionAck(payload))
-        held, self._held = list(self._held.values()), {}
-        self._held_bytes = 0
-        for message, size in held:
-            effects += self._begin(message, size)
-        return effects
+        return self._send(messages.ConnectionAck(payload))
+
+    @property
+    def has_held(self) -> bool:
+        """Whether operations that came before the acknowledgement are to begin now."""
+        return self.state is _READY and bool(self._held)
+
+    def next_held(self) -> list[Effect]:
+        """Begin the first operation of those that came before the acknowledgement, if any."""
+        if not self.has_held:
+            return []
+        message, size = self._held.pop(next(iter(self._held)))
+        self._held_bytes -= size
+        return self._begin(message, size)
 
     def rejected(self, error: JsonObject, reason: str = "Forbidden") -> list[Effect]:
         """The application does not let the client in."""

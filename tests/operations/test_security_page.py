@@ -31,7 +31,14 @@ from channels_graphql_ws.operations.defaults import ByDebug, FromSettings, Open
 from channels_graphql_ws.operations.options import OperationOptions
 from channels_graphql_ws.pubsub import hub, late_events
 from channels_graphql_ws.subscription import cursor, queue
-from channels_graphql_ws.websocket import connection, outbox, pace, protocol, under_way
+from channels_graphql_ws.websocket import (
+    admission,
+    connection,
+    outbox,
+    pace,
+    protocol,
+    under_way,
+)
 from channels_graphql_ws.websocket.options import ConsumerOptions
 
 PAGE = Path(__file__).parents[2] / "docs" / "security.md"
@@ -179,7 +186,8 @@ FIXED = {
     f"{stream.FULL_AT_BYTES / MIB:g} MiB; then subscriptions wait, and reserved streams take no "
     f"further operation. {stream.MOST_BYTES / MIB:g} MiB in all",
     "operations of the legacy protocol before": f"{protocol.HELD_LIMIT:,}, and about "
-    f"{protocol.HELD_BYTES / MIB:g} MiB",
+    f"{protocol.HELD_BYTES / MIB:g} MiB of memory; after it, {admission.BEGUN_AT_ONCE} or "
+    f"{1_000 * pace.SLICE:g} ms of work begin at a time",
     "`max_ping_size`": f"1 KiB of payload; {protocol.EARLY_PINGS} pings before",
     "the `id` of an operation": f"{request.MAX_ID_LENGTH:,} characters",
     "`max_messages_per_second`": f"1,000, and {1_000 * pace.BURST_SECONDS:,} at once",

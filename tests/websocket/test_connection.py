@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context, ContextVar
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +20,8 @@ from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.operations.server_transport import LINGER
 from channels_graphql_ws.operations.unsent import LARGE
-from channels_graphql_ws.websocket import tasks
+from channels_graphql_ws.websocket import admission, tasks
+from channels_graphql_ws.websocket.admission import BEGUN_AT_ONCE
 from channels_graphql_ws.websocket.connection import ENDED_AT_ONCE, STOPPING_LIMIT, Connection
 from channels_graphql_ws.websocket.interfaces import Acceptance, ConnectionSettings
 from channels_graphql_ws.websocket.ordering import INBOX_BYTES, INBOX_LIMIT
@@ -27,7 +29,7 @@ from channels_graphql_ws.websocket.outbox import FULL_AT
 from channels_graphql_ws.websocket.protocol import ProtocolSettings, ServerProtocol
 from channels_graphql_ws.websocket.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
 from fake_transport import FakeTransport
-from support import tick, wait_until
+from support import GUARD, tick, wait_until
 
 QUERY, MUTATION, SUBSCRIPTION = (
     OperationType.QUERY,
@@ -1181,6 +1183,176 @@ def many(work: Callable[[int], Work], **settings: Any) -> Case:
         case.application.operations[str(number)] = work(number)
         case.start(str(number), str(number))
     return case
+
+
+class Ahead:
+    """A client of the legacy protocol that is decided on while its operations wait.
+
+    Attributes:
+        case: its connection.
+        begun: the operations, each with the iteration of the event loop in which it began.
+        iteration: the present one.
+    """
+
+    def __init__(self, count: int, work: Work = at_once, **settings: Any) -> None:
+        self.case = case = Case(legacy=True, **settings)
+        self.begun: list[tuple[str, int]] = []
+        self.iteration = 0
+        self._work = work
+        self._loop = case.connection._loop = asyncio.get_running_loop()
+        self._decision = case.application.answer = self._loop.create_future()
+        case.init()
+        for number in range(count):
+            self.start(str(number))
+
+    def start(self, id: str, work: Work | None = None) -> Awaitable[None] | None:
+        """Send an operation."""
+
+        def steps(client: Any) -> Iterator[Any]:
+            self.begun.append((id, self.iteration))
+            return (work or self._work)(client)
+
+        self.case.application.operations[id] = steps
+        return self.case.start(id, id)
+
+    async def accept(self) -> None:
+        """Let the client in; return when the first of its operations have begun."""
+        self._loop.call_soon(self._count)
+        self._decision.set_result(None)
+        await wait_until(lambda: self.begun)
+
+    def _count(self) -> None:
+        self.iteration += 1
+        if self.iteration < 10 * MANY:
+            self._loop.call_soon(self._count)
+
+    @property
+    def ids(self) -> list[str]:
+        """The operations that have begun, in their order."""
+        return [id for id, _ in self.begun]
+
+    @property
+    def most_at_once(self) -> int:
+        """How many have begun in one iteration of the event loop."""
+        return max(Counter(iteration for _, iteration in self.begun).values())
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long operations take to begin plays no part."""
+    monkeypatch.setattr(admission, "SLICE", inf)
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_of_many_operations_that_came_before_the_acknowledgement_a_few_begin_at_a_time() -> (
+    None
+):
+    ahead = Ahead(MANY)
+    await ahead.accept()
+    assert len(ahead.begun) == BEGUN_AT_ONCE
+    await wait_until(lambda: len(ahead.begun) == MANY)
+    assert ahead.most_at_once == BEGUN_AT_ONCE
+    assert ahead.ids == [str(number) for number in range(MANY)]
+    await tick()
+    assert not ahead.case.connection._tasks
+    await ahead.case.connection.disconnected()
+
+
+async def test_of_operations_that_take_long_to_begin_one_begins_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission, "SLICE", -1)
+    ahead = Ahead(5)
+    await ahead.accept()
+    await wait_until(lambda: len(ahead.begun) == 5)
+    assert ahead.most_at_once == 1
+    await ahead.case.connection.disconnected()
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_as_few_operations_as_most_clients_have_begin_with_the_acknowledgement() -> None:
+    ahead = Ahead(BEGUN_AT_ONCE)
+    await ahead.accept()
+    assert len(ahead.begun) == BEGUN_AT_ONCE
+    assert ahead.most_at_once == BEGUN_AT_ONCE
+    assert ahead.start("later") is None
+    assert ahead.ids[-1] == "later"
+    await ahead.case.connection.disconnected()
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_what_comes_after_the_acknowledgement_is_taken_after_what_came_before_it() -> None:
+    ahead = Ahead(2 * BEGUN_AT_ONCE, waiting_for(asyncio.Event()))
+    last = str(2 * BEGUN_AT_ONCE - 1)
+    await ahead.accept()
+    frames = [
+        ahead.start("later"),
+        ahead.case.say("stop", id=last),
+        ahead.case.say("connection_init"),
+    ]
+    assert len(ahead.begun) == BEGUN_AT_ONCE
+    for waiting in frames:
+        assert waiting is not None
+        await waiting
+    assert ahead.ids[-2:] == [last, "later"]
+    assert len(ahead.case.application.payloads) == 2
+    await ahead.case.connection.disconnected()
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_while_the_client_does_not_read_no_more_of_what_it_sent_ahead_begins() -> None:
+    def talkative(client: Any) -> Iterator[Any]:
+        client.began(QUERY)
+        for _ in range(FULL_AT):
+            client.next(RESULT)
+        client.completed()
+        yield
+
+    def silencing(client: Any) -> Iterator[Any]:
+        yield from at_once(client)
+        ahead.case.socket.takes_frames.clear()
+
+    ahead = Ahead(2 * BEGUN_AT_ONCE - 1)
+    ahead.start("last", silencing)
+    ahead.case.socket.takes_frames.clear()
+    await ahead.accept()
+    waiting = ahead.start("later", talkative)
+    assert waiting is not None
+    taking = asyncio.create_task(_await(waiting))
+    for _ in range(FULL_AT):
+        ahead.case.connection._send("{}")
+    await tick(10)
+    assert len(ahead.begun) == BEGUN_AT_ONCE
+    ahead.case.socket.takes_frames.set()
+    await wait_until(lambda: ahead.ids[-2:] == ["last", "later"])
+    await tick(10)
+    # As after any other message.
+    assert not taking.done()
+    ahead.case.socket.takes_frames.set()
+    await taking
+    await ahead.case.connection.disconnected()
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_of_what_a_client_sent_ahead_no_more_begins_when_it_has_gone() -> None:
+    ahead = Ahead(2 * BEGUN_AT_ONCE, waiting_for(asyncio.Event()))
+    await ahead.accept()
+    waiting = ahead.start("later")
+    assert waiting is not None
+    await ahead.case.connection.disconnected()
+    await waiting
+    assert len(ahead.begun) == BEGUN_AT_ONCE
+    assert not ahead.case.connection._tasks
+
+
+@pytest.mark.usefixtures("unhurried")
+async def test_of_what_a_client_sent_ahead_no_more_begins_when_the_server_goes() -> None:
+    ahead = Ahead(2 * BEGUN_AT_ONCE)
+    await ahead.accept()
+    await ahead.case.connection.drain(GUARD)
+    assert len(ahead.begun) == BEGUN_AT_ONCE
+    assert ahead.case.socket.closed == [(1012, "Service restart")]
+    await ahead.case.connection.disconnected()
 
 
 async def test_many_operations_are_ended_bit_by_bit_and_none_begins_meanwhile() -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import ConnectionRejectionError, GraphqlWsConsumer, Subscription
+from channels_graphql_ws.websocket import admission
 from channels_graphql_ws.websocket.identity import Identities
 from support import tick, wait_until
 
@@ -568,8 +569,16 @@ ACTIONS = st.one_of(
 
 
 @settings(max_examples=150)
-@given(st.lists(ACTIONS, min_size=3, max_size=14), st.integers(0, 4))
-async def test_every_context_was_accepted_by_on_connect(actions: Any, turns: int) -> None:
+@given(st.lists(ACTIONS, min_size=3, max_size=14), st.integers(0, 4), st.sampled_from([1, 16]))
+async def test_every_context_was_accepted_by_on_connect(
+    actions: Any, turns: int, at_once: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(admission, "BEGUN_AT_ONCE", at_once)
+        await _check_contexts(actions, turns)
+
+
+async def _check_contexts(actions: Any, turns: int) -> None:
     stage, ids = Stage(), list[str]()
     socket = await ready(LEGACY, stage)
 

@@ -174,14 +174,74 @@ def holding(*ids: Any) -> ServerProtocol:
     return protocol
 
 
+def begun(protocol: ServerProtocol) -> list[Effect]:
+    """Begin all that was held, as a connection does."""
+    effects: list[Effect] = []
+    while protocol.has_held:
+        effects += protocol.next_held()
+    return effects
+
+
 def test_operations_of_a_legacy_client_wait_for_the_acknowledgement() -> None:
     protocol = holding("1", 2)
+    assert not protocol.has_held
+    assert protocol.next_held() == []
 
-    match protocol.accepted(None):
-        case [Send(_) as ack, Execute(first), Execute(second)]:
-            assert (ack, first.id, second.id) == (ACK, "1", 2)
+    assert protocol.accepted(None) == [ACK]
+    match begun(protocol):
+        case [Execute(first), Execute(second)]:
+            assert (first.id, second.id) == ("1", 2)
         case effects:
             raise AssertionError(effects)
+    assert protocol.next_held() == []
+
+
+@pytest.mark.parametrize("end", ["socket_closed", "crashed", "idled"])
+def test_of_what_was_held_nothing_begins_after_the_end(end: str) -> None:
+    protocol = holding("1", "2", "3")
+    protocol.accepted(None)
+    protocol.next_held()
+    getattr(protocol, end)()
+
+    assert not protocol.has_held
+    assert protocol.next_held() == []
+
+
+def test_of_what_was_held_nothing_begins_when_the_server_goes() -> None:
+    protocol = holding("1", "2")
+    protocol.accepted(None)
+    [begun_before] = protocol.next_held()
+    protocol.shutting_down()
+
+    assert begun(protocol) == []
+    assert protocol.shut_down(completes=True) == [
+        complete(),
+        Close(CloseCode.SERVICE_RESTART, "Service restart"),
+    ]
+    assert isinstance(begun_before, Execute)
+
+
+def test_a_held_operation_that_is_stopped_after_the_acknowledgement_does_not_begin() -> None:
+    protocol = holding("1", "2")
+    protocol.accepted(None)
+
+    assert stop(protocol) == [complete()]
+    [begins] = begun(protocol)
+    assert isinstance(begins, Execute)
+    assert begins.operation.id == "2"
+
+
+def test_each_held_operation_is_one_of_the_operations_in_flight() -> None:
+    protocol = protocol_of(LEGACY, max_operations_in_flight=1)
+    protocol.received(INIT)
+    start(protocol, "1")
+    start(protocol, "2")
+    protocol.accepted(None)
+
+    [first, refusal, *_] = begun(protocol)
+    assert isinstance(first, Execute)
+    assert isinstance(refusal, Send)
+    assert "More than 1 operations on one connection" in refusal.frame
 
 
 def test_operations_of_a_rejected_legacy_client_are_forgotten() -> None:
@@ -257,6 +317,7 @@ def test_there_is_room_again_for_a_second_init() -> None:
     protocol = holding()
     start(protocol, "1", "x" * HELD_BYTES)
     protocol.accepted(None)
+    assert len(begun(protocol)) == 1
     protocol.received(INIT)
 
     assert start(protocol, "2") == start(protocol, "3") == []

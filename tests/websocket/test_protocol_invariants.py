@@ -66,6 +66,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(id=IDS)
     def start(self, id: Any) -> None:
+        self.begin_rest()
         before = dict(self.live)
         effects = self.check(self.say(self.word("subscribe", "start"), id=id, payload=QUERY))
         if id in before:
@@ -73,6 +74,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(id=IDS)
     def stop(self, id: Any) -> None:
+        self.begin_rest()
         operation = self.live.get(id)
         effects = self.check(self.say(self.word("complete", "stop"), id=id))
         cancelled = [effect.operation for effect in effects if isinstance(effect, Cancel)]
@@ -99,6 +101,7 @@ class Conversation(RuleBasedStateMachine):
     @rule(frame=GARBAGE)
     @precondition(lambda self: len(self.operations) > 2)
     def talk_nonsense(self, frame: Any) -> None:
+        self.begin_rest()
         self.check(self.protocol.received(frame))
 
     @rule()
@@ -106,6 +109,12 @@ class Conversation(RuleBasedStateMachine):
         asked, self.asked = self.asked, False
         effects = self.check(self.protocol.accepted(None))
         assert bool(effects) == (asked and not self.closed)
+
+    @rule()
+    @precondition(lambda self: self.protocol.has_held)
+    def begin_what_was_held(self) -> None:
+        effects = self.check(self.protocol.next_held())
+        assert [type(effect) for effect in effects] == [Execute]
 
     @rule()
     @precondition(lambda self: len(self.operations) > 2)
@@ -205,7 +214,13 @@ class Conversation(RuleBasedStateMachine):
     def word(self, new: str, legacy: str) -> str:
         return new if self.protocol.subprotocol is GRAPHQL_TRANSPORT_WS else legacy
 
+    def begin_rest(self) -> None:
+        """Nothing is received before all has begun that was held."""
+        while self.protocol.has_held:
+            self.begin_what_was_held()
+
     def say(self, type: str, **rest: Any) -> list[Effect]:
+        self.begin_rest()
         return self.protocol.received(json.dumps({"type": type, **rest}))
 
     def any_operation(self, data: Any) -> Operation:
