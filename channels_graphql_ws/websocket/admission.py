@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from time import monotonic
@@ -13,6 +14,7 @@ from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.concurrency.variables import VariableChange, apply, changes
 from channels_graphql_ws.exceptions import ConnectionRejectionError
+from channels_graphql_ws.execution.breathing import breathe
 from channels_graphql_ws.execution.errors import describe, log_refusal
 from channels_graphql_ws.execution.masking import UNAVAILABLE, unavailable
 from channels_graphql_ws.operations.places import NoPlaceError
@@ -23,7 +25,8 @@ from channels_graphql_ws.websocket.protocol import Close, Effect, ServerProtocol
 log = ClientLog("channels_graphql_ws.graphql_ws_consumer")
 
 BEGUN_AT_ONCE: Final = 16
-"""Operations of before the acknowledgement that begin in one iteration of the event loop."""
+"""Operations that have waited for the acknowledgement and begin, or go on, in one iteration of the
+event loop."""
 
 
 class AdmissionOwner(Protocol):
@@ -69,18 +72,18 @@ class Admission:
 
     Attributes:
         variables: the context variables that `on_connect` has set.
-        catching_up: set when the operations of before the acknowledgement have begun; `None` if
-            none is left. What comes meanwhile is later than they are.
+        catching_up: set when all operations that have waited for the acknowledgement go on;
+            `None` if all do. What comes meanwhile is later than they are.
     """
 
     __slots__ = (
         "_application",
-        "_decided",
         "_owner",
         "_protocol",
         "_settings",
         "_task",
         "_timeout",
+        "_waiting",
         "catching_up",
         "variables",
     )
@@ -98,7 +101,7 @@ class Admission:
         self._settings = settings
         self._timeout: tuple[float, Callable[[Any], None]] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._decided: asyncio.Event | None = None
+        self._waiting: deque[asyncio.Future[None]] | None = None
         self.variables: Sequence[VariableChange] = ()
         self.catching_up: asyncio.Event | None = None
 
@@ -149,8 +152,11 @@ class Admission:
 
     async def _wait(self) -> None:
         while self._protocol.state is State.INITIALISING:
-            self._decided = self._decided or asyncio.Event()
-            await self._decided.wait()
+            if self._waiting is None:
+                self._waiting = deque()
+            decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(decided)
+            await decided
 
     def _decide(self, payload: Any, variables: Context) -> Eager[None]:
         before = variables.copy()
@@ -171,31 +177,46 @@ class Admission:
         self.variables = changes(before, variables)
         self._owner.carry_out(self._protocol.accepted(acceptance.payload))
         # Most clients have no more.
-        self._begin_some()
-        if self._decided is not None:
-            self._decided.set()
-            self._decided = None
+        self._let_go_on()
+        if self._waiting is None:
+            self._begin_held()
         self._owner.acknowledged()
-        if self._protocol.has_held:
-            yield from self._begin_rest()
+        if self._waiting is not None or self._protocol.has_held:
+            yield from self._catch_up()
 
-    def _begin_some(self) -> None:
-        """Begin operations of before the acknowledgement, as many as others can wait for."""
+    def _catch_up(self) -> Eager[None]:
+        """Let all go on and begin that have waited, a few at a time."""
+        catching_up = self.catching_up = asyncio.Event()
+        try:
+            while self._waiting is not None:
+                yield breathe()
+                self._let_go_on()
+            while self._protocol.has_held:
+                yield self._owner.room_for_more()
+                self._begin_held()
+        finally:
+            self.catching_up = None
+            catching_up.set()
+
+    def _let_go_on(self) -> None:
+        """Let operations go on that came before this `connection_init`, if some have waited."""
+        waiting = self._waiting
+        if waiting is None:
+            return
+        for _ in range(min(len(waiting), BEGUN_AT_ONCE)):
+            decided = waiting.popleft()
+            if not decided.done():
+                decided.set_result(None)
+        if not waiting:
+            self._waiting = None
+
+    def _begin_held(self) -> None:
+        """Begin operations that came while it was decided, as many as others can wait for."""
         until = monotonic() + SLICE
         for _ in range(BEGUN_AT_ONCE):
             self._owner.carry_out(self._protocol.next_held())
             if not self._protocol.has_held or monotonic() > until:
                 break
-
-    def _begin_rest(self) -> Eager[None]:
-        catching_up = self.catching_up = asyncio.Event()
-        try:
-            while self._protocol.has_held:
-                yield self._owner.room_for_more()
-                self._begin_some()
-        finally:
-            self.catching_up = None
-            catching_up.set()
 
     def _reject(self, error: Exception) -> None:
         if isinstance(error, ConnectionRejectionError):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any, Final, Protocol
 
+from channels_graphql_ws.execution.breathing import breathe
 from channels_graphql_ws.operations.sizes import memory_of
+from channels_graphql_ws.websocket.pace import SLICE
 from channels_graphql_ws.websocket.protocol import Effect
 
 INBOX_LIMIT: Final = 64
@@ -81,6 +84,7 @@ class StrictOrder:
         self._finish()
 
     def _work_off(self) -> None:
+        until = monotonic() + SLICE
         while self._inbox and self.in_progress is None:
             self.in_progress = asyncio.Event()
             decide, size = self._inbox.pop(0)
@@ -88,8 +92,15 @@ class StrictOrder:
             self._owner.carry_out(decide())
             if self._tasks:
                 self._owner.spawn(self._wait_for_tasks())
+            elif self._inbox and monotonic() > until:
+                # So many have waited that other clients are served before the next one.
+                self._owner.spawn(self._go_on_later())
             else:
                 self._finish()
+
+    async def _go_on_later(self) -> None:
+        await breathe()
+        await self._wait_for_tasks()
 
     async def _wait_for_tasks(self) -> None:
         while self._tasks:

@@ -16,6 +16,8 @@ GUARD = 60.0
 
 _EAGER_TURNS = 100
 
+_COUNTED = 2_000
+
 # Below those that Linux and macOS give to whoever asks for any.
 _PORTS = list(range(20_000, 32_000))
 
@@ -24,6 +26,24 @@ async def tick(turns: int = 1) -> None:
     """Let everything that is ready to run take its turn."""
     for _ in range(turns):
         await asyncio.sleep(0)  # noqa: TID251 (the one way to give up a turn)
+
+
+class Iterations:
+    """Counts the iterations of the running event loop.
+
+    Attributes:
+        number: of the present one.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._loop = asyncio.get_running_loop()
+        self._count()
+
+    def _count(self) -> None:
+        self.number += 1
+        if self.number < _COUNTED:
+            self._loop.call_soon(self._count)
 
 
 async def wait_until(condition: Callable[[], object], *, guard: float = GUARD) -> None:

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import Context, ContextVar
+from functools import partial
 from math import inf
 from types import SimpleNamespace
 from typing import Any
@@ -20,16 +21,16 @@ from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.request import Refusal
 from channels_graphql_ws.operations.server_transport import LINGER
 from channels_graphql_ws.operations.unsent import LARGE
-from channels_graphql_ws.websocket import admission, tasks
+from channels_graphql_ws.websocket import admission, ordering, tasks
 from channels_graphql_ws.websocket.admission import BEGUN_AT_ONCE
 from channels_graphql_ws.websocket.connection import ENDED_AT_ONCE, STOPPING_LIMIT, Connection
 from channels_graphql_ws.websocket.interfaces import Acceptance, ConnectionSettings
-from channels_graphql_ws.websocket.ordering import INBOX_BYTES, INBOX_LIMIT
+from channels_graphql_ws.websocket.ordering import INBOX_BYTES, INBOX_LIMIT, StrictOrder
 from channels_graphql_ws.websocket.outbox import FULL_AT
 from channels_graphql_ws.websocket.protocol import ProtocolSettings, ServerProtocol
 from channels_graphql_ws.websocket.subprotocols import GRAPHQL_TRANSPORT_WS, GRAPHQL_WS
 from fake_transport import FakeTransport
-from support import GUARD, tick, wait_until
+from support import GUARD, Iterations, tick, wait_until
 
 QUERY, MUTATION, SUBSCRIPTION = (
     OperationType.QUERY,
@@ -1191,16 +1192,15 @@ class Ahead:
     Attributes:
         case: its connection.
         begun: the operations, each with the iteration of the event loop in which it began.
-        iteration: the present one.
     """
 
     def __init__(self, count: int, work: Work = at_once, **settings: Any) -> None:
         self.case = case = Case(legacy=True, **settings)
         self.begun: list[tuple[str, int]] = []
-        self.iteration = 0
+        self._iterations = Iterations()
         self._work = work
-        self._loop = case.connection._loop = asyncio.get_running_loop()
-        self._decision = case.application.answer = self._loop.create_future()
+        case.connection._loop = asyncio.get_running_loop()
+        self.decision = case.application.answer = asyncio.get_running_loop().create_future()
         case.init()
         for number in range(count):
             self.start(str(number))
@@ -1209,7 +1209,7 @@ class Ahead:
         """Send an operation."""
 
         def steps(client: Any) -> Iterator[Any]:
-            self.begun.append((id, self.iteration))
+            self.note(id)
             return (work or self._work)(client)
 
         self.case.application.operations[id] = steps
@@ -1217,14 +1217,12 @@ class Ahead:
 
     async def accept(self) -> None:
         """Let the client in; return when the first of its operations have begun."""
-        self._loop.call_soon(self._count)
-        self._decision.set_result(None)
+        self.decision.set_result(None)
         await wait_until(lambda: self.begun)
 
-    def _count(self) -> None:
-        self.iteration += 1
-        if self.iteration < 10 * MANY:
-            self._loop.call_soon(self._count)
+    def note(self, id: str) -> None:
+        """An operation has begun."""
+        self.begun.append((id, self._iterations.number))
 
     @property
     def ids(self) -> list[str]:
@@ -1353,6 +1351,108 @@ async def test_of_what_a_client_sent_ahead_no_more_begins_when_the_server_goes()
     assert len(ahead.begun) == BEGUN_AT_ONCE
     assert ahead.case.socket.closed == [(1012, "Service restart")]
     await ahead.case.connection.disconnected()
+
+
+async def test_many_operations_that_wait_for_a_second_decision_go_on_bit_by_bit() -> None:
+    may_begin = asyncio.Event()
+
+    def work(client: Any) -> Iterator[Any]:
+        yield may_begin.wait()
+        yield client.began(QUERY)
+        ahead.note(client.request.query)
+        client.completed()
+
+    ahead = Ahead(0)
+    case, ids = ahead.case, [str(number) for number in range(MANY)]
+    case.application.operations = dict.fromkeys(ids, work)
+    ahead.decision.set_result(None)
+    await wait_until(lambda: case.socket.words == ["connection_ack"])
+    for id in ids:
+        case.start(id, id)
+    case.application.answer = decision = asyncio.get_running_loop().create_future()
+    case.init()
+    ahead.start("held", at_once)
+    may_begin.set()
+    await tick(5)
+    # It is ended while it waits.
+    case.stop(ids[-2])
+    await tick(5)
+    assert ahead.begun == []
+    decision.set_result(None)
+    await wait_until(lambda: ahead.ids == [*ids[:-2], ids[-1], "held"])
+    assert ahead.most_at_once == BEGUN_AT_ONCE
+    await case.connection.disconnected()
+
+
+class CountingOwner:
+    """A connection with strict order.
+
+    Attributes:
+        taken: messages, each with the iteration of the event loop in which it was.
+    """
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[int, int]] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self._iterations = Iterations()
+
+    def carry_out(self, effects: list[Any]) -> None:
+        self.taken += [(each, self._iterations.number) for each in effects]
+
+    def spawn(self, coroutine: Any) -> asyncio.Task[None]:
+        self.tasks.append(asyncio.create_task(coroutine))
+        return self.tasks[-1]
+
+
+async def released(count: int) -> tuple[StrictOrder, CountingOwner]:
+    """Return the order of a connection where messages have waited for the first one's end."""
+    owner = CountingOwner()
+    order = StrictOrder(owner)
+
+    def begin() -> list[Any]:
+        order.began(asyncio.create_task(tick(3)))
+        return []
+
+    order.put(begin, "")
+    for number in range(count):
+        order.put(partial(list[Any], [number]), "")
+    assert owner.taken == []
+    return order, owner
+
+
+async def test_messages_that_have_waited_for_another_are_taken_while_others_can_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ordering, "SLICE", inf)
+    order, owner = await released(5)
+    await wait_until(lambda: order.in_progress is None)
+    assert [number for number, _ in owner.taken] == [0, 1, 2, 3, 4]
+    assert len({iteration for _, iteration in owner.taken}) == 1
+
+
+async def test_between_messages_that_have_waited_and_take_long_others_are_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ordering, "SLICE", -1)
+    order, owner = await released(5)
+    await wait_until(lambda: owner.taken)
+    assert order.in_progress is not None, "more would be taken, and events be sent"
+    order.put(partial(list[Any], [5]), "")
+    await wait_until(lambda: order.in_progress is None)
+    assert [number for number, _ in owner.taken] == [0, 1, 2, 3, 4, 5]
+    assert len({iteration for _, iteration in owner.taken}) == 6
+    await asyncio.wait(owner.tasks)
+
+
+async def test_what_has_waited_is_forgotten_with_the_connection_in_between_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ordering, "SLICE", -1)
+    order, owner = await released(5)
+    await wait_until(lambda: owner.taken)
+    order.end()
+    await asyncio.wait(owner.tasks)
+    assert [number for number, _ in owner.taken] == [0]
 
 
 async def test_many_operations_are_ended_bit_by_bit_and_none_begins_meanwhile() -> None:
