@@ -30,6 +30,7 @@ from channels_graphql_ws.concurrency.threads import Workers
 from channels_graphql_ws.execution.budget import NO_LIMITS, ExecutionLimits
 from channels_graphql_ws.execution.compiler.operation import CompiledOperation, compile_operation
 from channels_graphql_ws.execution.errors import TooManyError
+from channels_graphql_ws.execution.inline_parsing import may_parse
 from channels_graphql_ws.execution.limits import DocumentRule, NoIntrospection, exceeded
 from channels_graphql_ws.execution.parser_queue import ParserQueue, QueueFullError
 from channels_graphql_ws.execution.rules import NO_RULES, Rules, UnconditionalSubscription
@@ -205,7 +206,8 @@ class DocumentCache:
                 return kept
         # A text of megabytes has so many that not even counting them is for the event loop.
         size = None if len(text) > LARGE_LIMIT else _Size.of(text)
-        if size is None or not size.is_small or len(text) > INLINE_LIMIT:
+        is_inline = size is not None and size.is_small and len(text) <= INLINE_LIMIT
+        if size is None or not is_inline or not may_parse(size.names):
             return self._load_in_thread(text, size, share or _nobody)
         return self._load(text, size)
 

@@ -13,6 +13,11 @@ from channels_graphql_ws.concurrency.rotation import next_turn
 SLICE: Final = 0.003
 """Seconds of work for one client before others are served."""
 
+AT_LEAST: Final = 0.0001
+"""Seconds that each message counts for, if it takes less at once. What it begins may go on in the
+next iteration of the event loop, with all others that were taken in this one: after an
+asynchronous hook, for example."""
+
 BURST_SECONDS: Final = 5
 """Seconds whose messages a silent client may send at once."""
 
@@ -26,7 +31,7 @@ class Pace:
     anything else would take longer:
 
         tokens -= 1
-        busy += seconds_of_work
+        busy += max(seconds_of_work, AT_LEAST)
         if busy > SLICE or tokens < 0:
             tokens, busy = await pace.give_way(tokens), 0.0
 

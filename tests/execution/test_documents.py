@@ -21,6 +21,7 @@ from channels_graphql_ws.execution.compiler import plans
 from channels_graphql_ws.execution.documents import (
     ABORTED,
     INLINE_LIMIT,
+    INLINE_NAMES,
     LARGE_LIMIT,
     MOST_CHARACTERS_OF_ERRORS,
     Document,
@@ -31,6 +32,7 @@ from channels_graphql_ws.execution.documents import (
     parse_document,
 )
 from channels_graphql_ws.execution.errors import TooManyError
+from channels_graphql_ws.execution.inline_parsing import NAMES_AT_ONCE
 from channels_graphql_ws.execution.parser_queue import ParserQueue
 from channels_graphql_ws.execution.protected_fields import selects_protected
 from channels_graphql_ws.execution.rules import Rules
@@ -195,6 +197,44 @@ async def test_a_large_document_is_parsed_in_another_thread_and_once(loaded):
     assert [length for length, _ in loaded] == [INLINE_LIMIT + 1]
     assert loaded[0][1] != threading.get_ident()
     assert small(cache, text) is document
+
+
+def with_names(count: int, first: int = 0) -> str:
+    """Return a small document with so many names, another one for each `first`."""
+    return f"{{ {' '.join(f'a{number}: ok' for number in range(first, first + count // 2))} }}"
+
+
+async def test_of_many_small_documents_a_few_are_parsed_on_the_event_loop_at_a_time(loaded):
+    cache, here = DocumentCache(SCHEMA), threading.get_ident()
+    texts = [with_names(INLINE_NAMES, first) for first in range(3 * NAMES_AT_ONCE // INLINE_NAMES)]
+    got = [cache.get(text) for text in texts]
+    at_once = [each for each in got if isinstance(each, Document)]
+    assert len(at_once) == NAMES_AT_ONCE // INLINE_NAMES
+    assert [thread for _, thread in loaded] == [here] * len(at_once)
+    # What is known takes no time.
+    assert small(cache, texts[0]) is at_once[0]
+    await asyncio.gather(*[each for each in got if not isinstance(each, Document)])
+    assert len(loaded) == len(texts)
+    assert here not in [thread for _, thread in loaded[len(at_once) :]]
+    assert all(not small(cache, text).errors for text in texts)
+    # In another iteration there is room again.
+    small(cache, "{ ok }")
+
+
+async def test_a_small_document_without_names_counts_among_them(loaded):
+    cache = DocumentCache(SCHEMA)
+    for first in range(NAMES_AT_ONCE // INLINE_NAMES):
+        small(cache, with_names(INLINE_NAMES, first))
+    waiting = cache.get("{ ok }")
+    assert not isinstance(waiting, Document)
+    await waiting
+    assert loaded[-1][1] != threading.get_ident()
+
+
+def test_where_no_event_loop_runs_all_small_documents_are_parsed_at_once(loaded):
+    cache = DocumentCache(SCHEMA)
+    for first in range(3 * NAMES_AT_ONCE // INLINE_NAMES):
+        small(cache, with_names(INLINE_NAMES, first))
 
 
 async def test_a_large_document_nested_too_deeply_is_an_error_too():

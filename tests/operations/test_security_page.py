@@ -19,6 +19,7 @@ from channels_graphql_ws.execution import (
     documents,
     errors,
     headers,
+    inline_parsing,
     limits,
     pending,
     request,
@@ -191,7 +192,8 @@ FIXED = {
     "`max_ping_size`": f"1 KiB of payload; {protocol.EARLY_PINGS} pings before",
     "the `id` of an operation": f"{request.MAX_ID_LENGTH:,} characters",
     "`max_messages_per_second`": f"1,000, and {1_000 * pace.BURST_SECONDS:,} at once",
-    "a burst of messages": f"{1_000 * pace.SLICE:g} ms of work at a time",
+    "a burst of messages": f"{1_000 * pace.SLICE:g} ms of work at a time, and "
+    f"{pace.SLICE / pace.AT_LEAST:.0f} messages",
     "`max_unsent_bytes`": f"{outbox.MEBIBYTE / MIB:g} MiB, and {outbox.FULL_AT} messages,",
     "`max_queued_bytes`": "16 MiB for all subscriptions of a connection; over HTTP, of a stream. "
     f"{queue.MOST_BYTES / MIB:g} MiB in all; beyond that, {queue.SHARE / MIB:g} MiB for each",
@@ -234,7 +236,10 @@ FIXED = {
     f"{documents.LARGE_NAMES} names or {documents.LARGE_SIGNS:,} signs) of one WebSocket that "
     "wait to be parsed. Two threads parse them, one at a time for each connection; over HTTP for "
     "each user or address, of which "
-    f"{documents.MOST_WAITING // 10} may wait. Of all clients {documents.MOST_WAITING:,} may",
+    f"{documents.MOST_WAITING // 10} may wait. Of all clients {documents.MOST_WAITING:,} may. "
+    f"Small ones ({documents.INLINE_LIMIT:,} characters, {documents.INLINE_NAMES} names and "
+    f"{documents.INLINE_SIGNS} signs at most) are parsed on the event loop, "
+    f"{inline_parsing.NAMES_AT_ONCE} names in one iteration of it,",
     "`max_fields_executed`": f"{budget.ITEMS_FOR_A_FIELD} items of a list of scalars or lists as "
     f"one, a field that has to be awaited as {IN_WORDS[1 + budget.FIELDS_FOR_A_WAIT]} "
     "(its resolver is an `async def`, or a synchronous one below it, which waits for a thread), "

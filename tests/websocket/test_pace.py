@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from channels_graphql_ws.websocket import consumer
 from channels_graphql_ws.websocket import pace as module
 from channels_graphql_ws.websocket.pace import BURST_SECONDS, Pace
 from news_schema import HELLO, NEWS, consumer_class
-from support import tick, wait_until
+from support import Iterations, tick, wait_until
 
 BOTH = pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
 
@@ -140,4 +141,30 @@ async def test_a_thousand_at_once_are_all_answered_though_the_client_is_too_fast
     assert not any(word.startswith("error") for word in socket.words)
     assert not socket.closes
     assert max(slept) > 0
+    await socket.drop()
+
+
+@BOTH
+@pytest.mark.parametrize(("seconds", "at_once"), [(0, 20), (100, 5), (500, 1)])
+async def test_messages_whose_work_comes_later_are_taken_a_few_at_a_time(
+    subprotocol: str, seconds: float, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+
+    async def on_operation(self: Any, op_id: Any, payload: Any) -> None:
+        begun.append(iterations.number)
+
+    monkeypatch.setattr(consumer, "SLICE", 450)
+    monkeypatch.setattr(consumer, "AT_LEAST", seconds)
+    cls = consumer_class(on_operation=on_operation, max_messages_per_second=None)
+    socket = AsgiSocket(cls.as_asgi(), subprotocol)
+    await socket.acknowledged()
+    # It has counted the messages of before, too.
+    socket.say("ping")
+    await tick(5)
+    iterations = Iterations()
+    for number in range(20):
+        socket.start(str(number), HELLO)
+    await wait_until(lambda: len(begun) == 20)
+    assert max(Counter(begun).values()) == at_once
     await socket.drop()
