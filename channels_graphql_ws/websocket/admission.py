@@ -12,9 +12,10 @@ from typing import Any, Final, Protocol
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.eager import Eager
+from channels_graphql_ws.concurrency.fairness import current_key
+from channels_graphql_ws.concurrency.rotation import next_turn
 from channels_graphql_ws.concurrency.variables import VariableChange, apply, changes
 from channels_graphql_ws.exceptions import ConnectionRejectionError
-from channels_graphql_ws.execution.breathing import breathe
 from channels_graphql_ws.execution.errors import describe, log_refusal
 from channels_graphql_ws.execution.masking import UNAVAILABLE, unavailable
 from channels_graphql_ws.operations.places import NoPlaceError
@@ -189,7 +190,7 @@ class Admission:
         catching_up = self.catching_up = asyncio.Event()
         try:
             while self._waiting is not None:
-                yield breathe()
+                yield next_turn(current_key())
                 self._let_go_on()
             while self._protocol.has_held:
                 yield self._owner.room_for_more()

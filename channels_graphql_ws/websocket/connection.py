@@ -11,7 +11,8 @@ from typing import Any, Final, assert_never
 
 from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
 from channels_graphql_ws.concurrency.eager import Eager, start
-from channels_graphql_ws.concurrency.fairness import known_owner
+from channels_graphql_ws.concurrency.fairness import current_key, known_owner
+from channels_graphql_ws.concurrency.rotation import next_turn
 from channels_graphql_ws.concurrency.timeouts import Expired, start_timeout, stop_timeout
 from channels_graphql_ws.execution.breathing import breathe
 from channels_graphql_ws.execution.documents import Document
@@ -566,7 +567,7 @@ class Connection:
 
     async def room_for_more(self) -> None:
         """Let others run, and wait until more operations may begin."""
-        await breathe()
+        await next_turn(current_key())
         await self._room()
 
     def carry_out(self, effects: list[Effect]) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any, Final, Protocol
 
-from channels_graphql_ws.execution.breathing import breathe
+from channels_graphql_ws.concurrency.fairness import current_key
+from channels_graphql_ws.concurrency.rotation import next_turn
 from channels_graphql_ws.operations.sizes import memory_of
 from channels_graphql_ws.websocket.pace import SLICE
 from channels_graphql_ws.websocket.protocol import Effect
@@ -99,7 +100,7 @@ class StrictOrder:
                 self._finish()
 
     async def _go_on_later(self) -> None:
-        await breathe()
+        await next_turn(current_key())
         await self._wait_for_tasks()
 
     async def _wait_for_tasks(self) -> None:
