@@ -17,25 +17,30 @@ class _Line:
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self._is_moving = False
 
-    def join(
-        self, loop: asyncio.AbstractEventLoop, owner: Hashable | None
-    ) -> asyncio.Future[None]:
-        """Return a future that is done when it is its turn."""
-        future: asyncio.Future[None] = loop.create_future()
-        if not self._waiting:
+    async def wait(self, owner: Hashable | None) -> None:
+        """Wait for the next turn of an owner."""
+        loop = asyncio.get_running_loop()
+        if not self._is_moving:
+            # Nobody is before it.
+            self._is_moving = True
             loop.call_soon(self._wake_next, loop)
+            await asyncio.sleep(0)
+            return
+        future: asyncio.Future[None] = loop.create_future()
         self._waiting.setdefault(future if owner is None else owner, deque()).append(future)
-        return future
+        await future
 
     def _wake_next(self, loop: asyncio.AbstractEventLoop) -> None:
         future = self._next()
         while future is not None and future.done():
             # It was cancelled.
             future = self._next()
-        if future is not None:
+        if future is None:
+            self._is_moving = False
+        else:
             future.set_result(None)
-        if self._waiting:
             loop.call_soon(self._wake_next, loop)
 
     def _next(self) -> asyncio.Future[None] | None:
@@ -63,4 +68,4 @@ async def next_turn(owner: Hashable | None) -> None:
     line = _lines.get(loop)
     if line is None:
         line = _lines[loop] = _Line()
-    await line.join(loop, owner)
+    await line.wait(owner)

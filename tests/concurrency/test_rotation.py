@@ -39,8 +39,9 @@ class Line:
 
 async def test_owners_take_turns_and_so_do_the_members_of_each() -> None:
     line = Line()
-    await line.come("a1", "a2", "a3", "b1", "c1", "c2")
-    assert await line.all_gone() == ["a1", "b1", "c1", "a2", "c2", "a3"]
+    # Before the first one there is nobody: it goes on in the next iteration, as others may.
+    await line.come("x1", "a1", "a2", "a3", "b1", "c1", "c2")
+    assert await line.all_gone() == ["x1", "a1", "b1", "c1", "a2", "c2", "a3"]
 
 
 async def test_of_all_that_wait_one_goes_on_in_an_iteration() -> None:
@@ -61,8 +62,8 @@ async def test_who_comes_again_stands_behind_the_others() -> None:
 
 async def test_who_is_not_known_shares_with_nobody() -> None:
     line = Line()
-    await line.come("a1", "a2", "?", "?2")
-    assert await line.all_gone() == ["a1", "?", "?2", "a2"]
+    await line.come("x1", "a1", "a2", "?", "?2")
+    assert await line.all_gone() == ["x1", "a1", "?", "?2", "a2"]
 
 
 async def test_who_is_cancelled_keeps_nobody_waiting() -> None:
