@@ -124,6 +124,7 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
             return
         finally:
             handler.close()
+            await client.close()
 
 
 class _Client:
@@ -137,6 +138,7 @@ class _Client:
         self._scope = endpoint.scope
         self._receive = receive
         self._send = send
+        self._leaving: asyncio.Task[None] | None = None
 
     async def read(self, request: HttpRequest, limit: int | None) -> None:
         """Read the body."""
@@ -175,6 +177,18 @@ class _Client:
 
     async def gone(self) -> None:
         """Return when the client has gone."""
+        # A server may say it once: who asks first must not take it from who asks next.
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._left())
+        await asyncio.wait([self._leaving])
+
+    async def close(self) -> None:
+        """Ask no more whether the client has gone."""
+        if self._leaving is not None:
+            self._leaving.cancel()
+            await asyncio.wait([self._leaving])
+
+    async def _left(self) -> None:
         try:
             while (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110 (no event)
                 # A server that always has a message must not keep the event loop to itself.

@@ -306,6 +306,13 @@ class StalledClient:
             await asyncio.Event().wait()
 
 
+class LeavingClient(StalledClient):
+    """Reads everything until it goes."""
+
+    async def send(self, message):
+        self.has_begun = True
+
+
 async def test_what_a_client_does_not_read_is_bounded(caplog, monkeypatch):
     # Another test may have caused the one warning of a while.
     monkeypatch.setattr(queue.DropLog, "interval", 0)
@@ -328,6 +335,18 @@ async def test_what_a_client_does_not_read_is_bounded(caplog, monkeypatch):
         await serving
     assert http_schema.calls == ["a"]
     assert listeners() == 0
+
+
+@pytest.mark.parametrize("query", [SUBSCRIPTION, "subscription { forever }", "{ hello }"])
+async def test_a_client_may_go_at_any_moment_though_a_server_says_so_once(query):
+    for iterations in range(60):
+        client = LeavingClient(query)
+        serving = asyncio.ensure_future(consumer()(client.scope, client.inbox.get, client.send))
+        await tick(iterations)
+        client.inbox.put_nowait({"type": "http.disconnect"})
+        async with asyncio.timeout(20):
+            await serving
+        assert listeners() == 0
 
 
 async def test_a_client_that_reads_nothing_is_given_up():
