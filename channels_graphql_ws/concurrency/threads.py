@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import asgiref.sync
 
 from channels_graphql_ws.concurrency import fairness
+from channels_graphql_ws.concurrency.computing import turns
 from channels_graphql_ws.concurrency.database import DatabaseCall
 from channels_graphql_ws.concurrency.fairness import FairQueue, Place
 from channels_graphql_ws.concurrency.pool import Pool
@@ -233,6 +234,7 @@ class _ThreadCall:
                 except StopIteration as error:
                     raise RuntimeError(f"{self._call!r} raised StopIteration") from error
         finally:
+            turns.end()
             # Looked at after the result is in its place, as `abandon` does it the other way
             # round: one of the two sees both.
             self._has_ended = True

@@ -11,15 +11,17 @@ from decimal import Decimal
 from functools import partial
 from inspect import iscoroutine
 from itertools import chain, islice
+from time import monotonic
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from django.db.models import QuerySet
 
+from channels_graphql_ws.concurrency.computing import turns
 from channels_graphql_ws.concurrency.eager import is_awaitable
 from channels_graphql_ws.concurrency.threads import OPERATIONS, Workers, in_thread
 from channels_graphql_ws.concurrency.variables import run_adopted
-from channels_graphql_ws.execution.breathing import breathe
+from channels_graphql_ws.execution.breathing import WINDOW, breathe
 
 CALLS_AT_ONCE: Final = 1_000
 """Calls that go to a thread together at most. The others go when these have their results."""
@@ -238,8 +240,12 @@ def _batch_of(
 
 
 def _call_all(calls: list[BatchedCall]) -> list[BatchedCall]:
+    until = monotonic() + WINDOW
     for call in calls:
         call.run()
+        if monotonic() >= until:
+            turns.take()
+            until = monotonic() + WINDOW
     return calls
 
 

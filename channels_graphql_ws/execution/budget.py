@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from graphql import ExecutionResult, GraphQLError
 
+from channels_graphql_ws.concurrency.computing import turns
 from channels_graphql_ws.execution.breathing import (
     WINDOW,
     Execution,
@@ -329,8 +330,10 @@ class _Pace(Execution):
         if is_on_event_loop():
             note_pause(self)
             return True
-        # Nobody waits in a thread.
-        self.until = now + WINDOW
+        # Here nobody waits but other threads, and the event loop for all of them.
+        turns.take()
+        self._looked = monotonic()
+        self.until = self._looked + WINDOW
         return False
 
 
