@@ -32,7 +32,8 @@ class ComputingTurns:
         self.longest = longest
         self._reset()
         # A forked process has none of the threads that take turns in its parent.
-        os.register_at_fork(after_in_child=self._reset)
+        if hasattr(os, "register_at_fork"):  # pragma: no branch (Windows does not fork)
+            os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()

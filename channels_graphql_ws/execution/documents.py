@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from sys import getsizeof
@@ -32,7 +32,7 @@ from channels_graphql_ws.execution.compiler.operation import CompiledOperation, 
 from channels_graphql_ws.execution.errors import TooManyError
 from channels_graphql_ws.execution.inline_parsing import may_parse
 from channels_graphql_ws.execution.limits import DocumentRule, NoIntrospection, exceeded
-from channels_graphql_ws.execution.parser_queue import ParserQueue, QueueFullError
+from channels_graphql_ws.execution.parser_queue import ParserQueue, QueueFullError, Sender
 from channels_graphql_ws.execution.rules import NO_RULES, Rules, UnconditionalSubscription
 from channels_graphql_ws.execution.source import IndexedSource
 
@@ -147,12 +147,12 @@ class Document:
         raise GraphQLError("Must provide an operation.")
 
 
-ParsingShare: TypeAlias = Callable[[], tuple[Hashable, int | None]]
-"""Returns the sender of a document, and how many large ones may wait for it."""
+ParsingShare: TypeAlias = Callable[[], Sender]
+"""Returns the sender of a document."""
 
 
-def _nobody() -> tuple[Hashable, int | None]:
-    return object(), None
+def _nobody() -> Sender:
+    return Sender(object())
 
 
 class DocumentCache:
@@ -214,14 +214,12 @@ class DocumentCache:
     async def _load_in_thread(
         self, text: str, size: _Size | None, share: ParsingShare
     ) -> Document:
-        client, most = share()
         try:
             return await _parsers.run(
-                client,
+                share(),
                 (self, text),
                 partial(self._load, text, size),
                 is_large=size is None or size.is_large,
-                most=most,
             )
         except QueueFullError as error:
             message = "Too many large documents wait to be parsed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import copy_context
 from copy import copy
 from functools import partial
@@ -18,7 +18,7 @@ from graphql import (
 from graphql.execution import get_variable_values
 
 from channels_graphql_ws.concurrency.threads import Workers
-from channels_graphql_ws.execution.parser_queue import ParserQueue
+from channels_graphql_ws.execution.parser_queue import ParserQueue, Sender
 
 MOST_PARTS: Final = 256
 """Items of lists and fields of objects that are coerced on the event loop itself: in about two
@@ -31,7 +31,7 @@ LONG_TEXT: Final = 65_536
 _WITH_PARTS: Final = (dict, list)
 
 THREADS: Final = 2
-"""Threads that coerce the others, for the whole process: one at a time of each client."""
+"""Threads that coerce the others, for the whole process: one at a time of each owner."""
 
 _queue: ParserQueue[dict[str, Any] | list[GraphQLError]] = ParserQueue(
     Workers("variables", THREADS), THREADS, 1_000
@@ -78,7 +78,7 @@ async def coerced_in_thread(
     schema: GraphQLSchema,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
-    client: Hashable,
+    sender: Sender,
     *,
     hide_suggestions: bool,
 ) -> CoercedVariables:
@@ -88,7 +88,7 @@ async def coerced_in_thread(
         schema: of the operation.
         operation: defines them.
         variables: as the client sent them.
-        client: who has sent them; other clients do not wait for all of one.
+        sender: who has sent them; others do not wait for all of one.
         hide_suggestions: what is wrong is told without "Did you mean …".
     """
 
@@ -103,7 +103,7 @@ async def coerced_in_thread(
 
     # Scalars of the user may look into variables of the context.
     work = partial(copy_context().run, coerce)
-    coerced = await _queue.run(client, object(), work, is_large=False, most=None)
+    coerced = await _queue.run(sender, object(), work, is_large=False)
     return CoercedVariables(variables, coerced)
 
 

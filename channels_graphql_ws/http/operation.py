@@ -150,7 +150,7 @@ class HttpOperation:
         self._begins = Beginning(
             endpoint,
             http.scope,
-            lambda: session.parsing_share()[0],
+            lambda: session.parsing_share().owner,
             lambda: message.size_of_operation,
         )
         self._has_own_stream = not is_on_reserved_stream

@@ -231,7 +231,7 @@ class Engine:
             yield _coerce_ahead(request, schema, document, operation, session)
         if known_owner() is None:
             # The context variables, which the client keeps, must not keep the client.
-            share_as(Sharer(lambda: session.parsing_share()[0], room_of(client)))
+            share_as(Sharer(lambda: session.parsing_share().owner, room_of(client)))
         root = None
         try:
             context = session.operation_context(request)
@@ -373,10 +373,10 @@ async def _coerce_ahead(
     operation: OperationDefinitionNode,
     session: Session,
 ) -> None:
-    client, _ = session.parsing_share()
     hides = document.hides_suggestions
+    sender = session.parsing_share()
     request.variables = await coerced_in_thread(
-        schema, operation, request.variables, client, hide_suggestions=hides
+        schema, operation, request.variables, sender, hide_suggestions=hides
     )
 
 

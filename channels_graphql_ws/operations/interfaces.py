@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -12,6 +12,7 @@ from channels_graphql_ws.client_log import LogFields
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.masking import NO_MASK, Mask
+from channels_graphql_ws.execution.parser_queue import Sender
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.rules import NO_RULES, Rules
 from channels_graphql_ws.operations.listing import ListedSubscription
@@ -117,8 +118,8 @@ class Session(Protocol):
         """
         ...
 
-    def parsing_share(self) -> tuple[Hashable, int | None]:
-        """Return the sender of documents, and how many large ones may wait to be parsed."""
+    def parsing_share(self) -> Sender:
+        """Return the sender of documents."""
         ...
 
     def operation_context(self, request: Subscribe) -> Any:

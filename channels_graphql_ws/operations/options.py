@@ -95,11 +95,11 @@ class OperationOptions:
     max_tokens: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 15_000
     """Most words, punctuators and comments that a document may have. `None`: no limit."""
 
-    max_waiting_documents: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 5
+    max_waiting_documents: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 32
     """Most large documents of one WebSocket connection that may wait to be parsed: those with
-    more than 8,192 characters or 400 names. Two threads parse them, for each connection, or
-    user or address over HTTP, one at a time. One more is refused, and the connection stays.
-    `None`, and over HTTP: 100."""
+    more than 8,192 characters or 400 names. Two threads parse them, for each user or address
+    one at a time, its connections in turn. One more is refused, and the connection stays.
+    `None`, and of a user or address over HTTP: 100; of a user or address in all: 250."""
 
     max_fields_executed: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 100_000
     """Most fields that one query, mutation or event executes: those of each object of a list

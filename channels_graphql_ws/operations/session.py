@@ -7,7 +7,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Hashable,
     Iterable,
     Mapping,
     Sequence,
@@ -25,6 +24,7 @@ from channels_graphql_ws.exceptions import ChannelLayerError
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.loaders import DataLoaders
 from channels_graphql_ws.execution.masking import Mask
+from channels_graphql_ws.execution.parser_queue import Sender
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.operations.engine import Engine, engine_by_now, engine_of
 from channels_graphql_ws.operations.hook_calls import call_hook
@@ -450,16 +450,17 @@ class EndpointSession:
         limit = self._endpoint.subscription_notification_queue_limit
         return listen(own, type, timeout=timeout, groups=groups, prefix=prefix, queue_limit=limit)
 
-    def parsing_share(self) -> tuple[Hashable, int | None]:
-        """Return the sender of documents, and how many large ones may wait to be parsed.
+    def parsing_share(self) -> Sender:
+        """Return the sender of documents.
 
-        A connection has a share of its own, whichever identities it takes. Requests over HTTP
-        share that of their user or address, which is not limited here: many may come at once.
+        What one user or address sends is parsed one at a time, and its connections take turns.
+        How many of its requests over HTTP may wait is not limited here: many come at once.
         """
-        if self.scope["type"] == "websocket":
-            return self._lent, self._endpoint.max_waiting_documents
         proxies = self._endpoint.trusted_proxies
-        return user_of(self.scope) or address_of(self.scope, proxies) or self._lent, None
+        owner = user_of(self.scope) or address_of(self.scope, proxies) or self._lent
+        if self.scope["type"] == "websocket":
+            return Sender(owner, self._lent, self._endpoint.max_waiting_documents)
+        return Sender(owner)
 
     def before_operation(self, request: Subscribe) -> Any:
         """Call `on_operation` if the user has one."""

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from weakref import ref
 
@@ -33,7 +33,7 @@ from channels_graphql_ws.execution.documents import (
 )
 from channels_graphql_ws.execution.errors import TooManyError
 from channels_graphql_ws.execution.inline_parsing import NAMES_AT_ONCE
-from channels_graphql_ws.execution.parser_queue import ParserQueue
+from channels_graphql_ws.execution.parser_queue import ParserQueue, Sender
 from channels_graphql_ws.execution.protected_fields import selects_protected
 from channels_graphql_ws.execution.rules import Rules
 from channels_graphql_ws.execution.sync_resolvers import Hops
@@ -500,10 +500,10 @@ async def test_a_client_may_let_few_large_documents_wait(gate):
     cache = DocumentCache(SCHEMA)
 
     def mine():
-        return "me", 3
+        return Sender("me", most=3)
 
     def yours():
-        return "you", 3
+        return Sender("you", most=3)
 
     waiting = [asyncio.ensure_future(cache.get(large(number), mine)) for number in range(4)]
     await tick()
@@ -533,7 +533,7 @@ async def test_without_a_limit_a_client_has_a_tenth_of_all_places(gate, monkeypa
     cache = DocumentCache(SCHEMA)
 
     def mine():
-        return "me", None
+        return Sender("me")
 
     waiting = [asyncio.ensure_future(cache.get(large(number), mine)) for number in range(4)]
     await tick()
@@ -547,10 +547,17 @@ async def test_without_a_limit_a_client_has_a_tenth_of_all_places(gate, monkeypa
 async def test_there_is_an_end_to_what_all_clients_may_let_wait(gate, monkeypatch):
     monkeypatch.setattr(documents, "_parsers", ParserQueue(Workers("test", 1), 1, 10))
     cache = DocumentCache(SCHEMA)
-    waiting = [asyncio.ensure_future(cache.get(large(number))) for number in range(11)]
+
+    def of(owner: int) -> Callable[[], Sender]:
+        return lambda: Sender(owner, most=5)
+
+    waiting = [asyncio.ensure_future(cache.get(large(n), of(n))) for n in range(11)]
     await tick()
     with pytest.raises(TooManyError):
-        await cache.get(large(11))
+        await cache.get(large(11), of(10))
+    # Whoever has none that waits does not pay for the others.
+    waiting.append(asyncio.ensure_future(cache.get(large(12), of(12))))
+    await tick()
     gate.set()
     await asyncio.gather(*waiting)
 

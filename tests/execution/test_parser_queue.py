@@ -1,4 +1,4 @@
-"""Documents are parsed one of each client at a time, clients round-robin."""
+"""Documents are parsed one of each owner at a time, owners round-robin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from channels_graphql_ws.concurrency.threads import Workers
-from channels_graphql_ws.execution.parser_queue import ParserQueue, QueueFullError
+from channels_graphql_ws.execution.parser_queue import ParserQueue, QueueFullError, Sender
 from support import GUARD, tick, wait_until
 
 
@@ -51,14 +51,15 @@ def queue() -> ParserQueue[Any]:
 
 def run(
     queue: ParserQueue[Any],
-    client: str,
+    owner: str,
     key: str,
     work: Any,
     *,
     is_large: bool = True,
+    member: str | None = None,
     most: int | None = None,
 ) -> asyncio.Task[Any]:
-    parsing = queue.run(client, key, work, is_large=is_large, most=most)
+    parsing = queue.run(Sender(owner, member, most), key, work, is_large=is_large)
     return asyncio.ensure_future(parsing)
 
 
@@ -111,21 +112,72 @@ async def test_so_many_large_ones_may_wait_and_no_more(queue, work):
 
 
 async def test_so_many_large_ones_of_all_clients_may_wait(work):
-    queue: ParserQueue[Any] = ParserQueue(Workers("test", 1), 1, 2)
-    tasks = [run(queue, name, name, work(name), most=5) for name in "abc"]
+    queue: ParserQueue[Any] = ParserQueue(Workers("test", 1), 1, 8)
+    names = ("a", *(f"{owner}{n}" for owner in "bcde" for n in range(2)))
+    tasks = [run(queue, name[0], name, work(name), most=5) for name in names]
     await tick()
     with pytest.raises(QueueFullError) as caught:
-        await run(queue, "d", "d", work("d"), most=5)
+        await run(queue, "b", "one more", work("never"), most=5)
     assert caught.value.allowed == 2
-    tasks.append(run(queue, "d", "small", work("small"), is_large=False))
+    tasks += [
+        run(queue, "f", "f1", work("f1"), most=5),
+        run(queue, "b", "small", work("small"), is_large=False),
+    ]
     await tick()
-    work.finish("a", "b", "c", "small")
+    # Who has none that waits may have one, and no more.
+    with pytest.raises(QueueFullError) as caught:
+        await run(queue, "f", "f2", work("never"), most=5)
+    assert caught.value.allowed == 8
+    work.finish(*names, "f1", "small")
     await asyncio.gather(*tasks)
     # Their places are free again.
-    tasks = [run(queue, name, name, work(name), most=5) for name in "abc"]
+    tasks = [run(queue, name[0], name, work(name), most=5) for name in names]
     await tick()
-    work.finish("a", "b", "c")
+    work.finish(*names)
     await asyncio.gather(*tasks)
+
+
+async def test_connections_of_one_owner_take_its_turns_in_turn(work):
+    queue: ParserQueue[Any] = ParserQueue(Workers("test", 1), 1, 100)
+    begins = run(queue, "a", "begins", work("begins"), member="1")
+    names = ("a 1 x", "a 1 y", "a 1 z", "a 2 x", "a 2 y", "a 3 x", "b 1 x", "b 1 y")
+    tasks = [run(queue, n[0], n, work(n), member=n[2]) for n in names]
+    await tick()
+    work.finish("begins", *names)
+    await asyncio.gather(begins, *tasks)
+    assert work.begun == [
+        *("begins", "b 1 x", "a 1 x", "b 1 y"),
+        *("a 2 x", "a 3 x", "a 1 y", "a 2 y", "a 1 z"),
+    ]
+    assert len(queue) == 0
+
+
+async def test_an_owner_with_many_connections_has_one_thread(queue, work):
+    mine = [run(queue, "me", f"{n}", work(f"{n}"), member=f"{n}") for n in range(3)]
+    await wait_until(lambda: work.begun == ["0"])
+    yours = run(queue, "you", "yours", work("yours"))
+    await wait_until(lambda: work.begun == ["0", "yours"])
+    work.finish("yours")
+    await yours
+    await tick(5)
+    assert work.begun == ["0", "yours"]
+    work.finish("0", "1", "2")
+    await asyncio.gather(*mine)
+
+
+async def test_so_many_large_ones_of_an_owner_may_wait_whatever_each_connection_may(work):
+    queue: ParserQueue[Any] = ParserQueue(Workers("test", 1), 1, 12)
+    tasks = [run(queue, "me", n, work(n), member=n, most=9) for n in "abcd"]
+    await tick()
+    with pytest.raises(QueueFullError) as caught:
+        await run(queue, "me", "e", work("never"), member="e", most=9)
+    assert caught.value.allowed == 3
+    # One that waits already for others of it is no other.
+    tasks.append(run(queue, "me", "d", work("never"), member="a", most=9))
+    await tick()
+    work.finish("a", "b", "c", "d")
+    await asyncio.gather(*tasks)
+    assert "never" not in work.begun
 
 
 async def test_a_document_that_nobody_waits_for_any_more_is_not_parsed(queue, work):
@@ -198,7 +250,7 @@ def parsed_in_a_fork(queue: ParserQueue[Any]) -> bool:
     pid = os.fork()
     if pid == 0:  # pragma: no cover (in the child)
         asyncio.events._set_running_loop(None)
-        parsing = queue.run("a", "a", lambda: "done", is_large=True, most=None)
+        parsing = queue.run(Sender("a"), "a", lambda: "done", is_large=True)
         os._exit(0 if asyncio.new_event_loop().run_until_complete(parsing) == "done" else 1)
     return os.waitpid(pid, 0)[1] == 0
 

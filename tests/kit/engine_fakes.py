@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from typing import Any
 
@@ -18,6 +18,7 @@ from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.errors import format_error
+from channels_graphql_ws.execution.parser_queue import Sender
 from channels_graphql_ws.execution.request import Refusal, Subscribe
 from channels_graphql_ws.operations.engine import Engine
 from channels_graphql_ws.operations.interfaces import EngineSettings
@@ -183,8 +184,8 @@ class FakeSession:
     def look_up_again(self) -> None:
         pass
 
-    def parsing_share(self) -> tuple[Hashable, int | None]:
-        return self, None
+    def parsing_share(self) -> Sender:
+        return Sender(self)
 
     def operation_context(self, request: Subscribe) -> OperationContext:
         self.contexts.append(OperationContext({"channels_scope": {}, "id": request.id}))

@@ -203,7 +203,8 @@ def distinct(number: int, fields: int) -> str:
 @pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
 async def test_few_large_documents_of_a_connection_wait_to_be_parsed(subprotocol, gate):
     # A schema of its own, whose documents nobody has parsed.
-    consumer = GraphqlWsConsumer.as_asgi(schema=graphene.Schema(query=Query))
+    schema = graphene.Schema(query=Query)
+    consumer = GraphqlWsConsumer.as_asgi(schema=schema, max_waiting_documents=5)
     socket, neighbour = AsgiSocket(consumer, subprotocol), AsgiSocket(consumer, subprotocol)
     await socket.acknowledged()
     await neighbour.acknowledged()
@@ -229,6 +230,17 @@ async def test_few_large_documents_of_a_connection_wait_to_be_parsed(subprotocol
     await wait_until(lambda: all(f"complete:{n}" in socket.words for n in range(6)))
     await socket.drop()
     await neighbour.drop()
+
+
+async def test_a_client_that_comes_again_with_many_large_documents_meets_no_limit(gate):
+    consumer = GraphqlWsConsumer.as_asgi(schema=graphene.Schema(query=Query))
+    socket = AsgiSocket(consumer, NEW)
+    await socket.acknowledged()
+    for number in range(33):
+        socket.start(f"{number}", large(number))
+    gate.set()
+    await wait_until(lambda: all(f"complete:{n}" in socket.words for n in range(33)))
+    await socket.drop()
 
 
 @pytest.mark.parametrize("subprotocol", [NEW, LEGACY])

@@ -21,6 +21,7 @@ from channels_graphql_ws.execution import (
     headers,
     inline_parsing,
     limits,
+    parser_queue,
     pending,
     request,
 )
@@ -234,9 +235,11 @@ FIXED = {
     "`good_faith_introspection`": f"{limits.MAX_INTROSPECTION_FIELDS} fields",
     "`max_waiting_documents`": f"({documents.LARGE_LIMIT:,} characters, "
     f"{documents.LARGE_NAMES} names or {documents.LARGE_SIGNS:,} signs) of one WebSocket that "
-    "wait to be parsed. Two threads parse them, one at a time for each connection; over HTTP for "
-    "each user or address, of which "
-    f"{documents.MOST_WAITING // 10} may wait. Of all clients {documents.MOST_WAITING:,} may. "
+    "wait to be parsed. Two threads parse them, one at a time for each user, or address without "
+    "one, its connections in turn; where neither is known, for each connection. Of a user or "
+    f"address {documents.MOST_WAITING // parser_queue.OWNERS} may wait, over HTTP "
+    f"{documents.MOST_WAITING // 10}. Of all clients {documents.MOST_WAITING:,} may, "
+    "and one of each that has none. "
     f"Small ones ({documents.INLINE_LIMIT:,} characters, {documents.INLINE_NAMES} names and "
     f"{documents.INLINE_SIGNS} signs at most) are parsed on the event loop, "
     f"{inline_parsing.NAMES_AT_ONCE} names in one iteration of it,",

@@ -9,6 +9,7 @@ import pytest
 import http_schema
 from channels_graphql_ws import GraphqlHttpConsumer
 from channels_graphql_ws.exceptions import ChannelLayerError
+from channels_graphql_ws.execution.parser_queue import Sender
 from channels_graphql_ws.execution.request import Subscribe
 from channels_graphql_ws.operations.session import EndpointSession
 from channels_graphql_ws.pubsub.layers import channel_layer
@@ -79,24 +80,32 @@ class User:
         self.pk = pk
 
 
-def share(type: str, **scope: object) -> tuple[object, int | None]:
+def share(type: str, **scope: object) -> Sender:
     one = EndpointSession(Consumer(), {"type": type, "headers": [], **scope})
     return one.parsing_share()
 
 
-async def test_a_connection_has_one_share_whichever_identity_it_takes() -> None:
+async def test_a_connection_is_one_member_whichever_identity_it_takes() -> None:
     one = EndpointSession(Consumer(), {"type": "websocket", "headers": []})
     other = one.for_identity({"type": "websocket", "headers": [], "user": User(1)}, {})
-    assert other.parsing_share() == one.parsing_share()
-    assert one.parsing_share()[1] == Consumer.max_waiting_documents
-    assert share("websocket", user=User(1)) != share("websocket", user=User(1))
+    assert other.parsing_share().member == one.parsing_share().member
+    assert other.parsing_share().owner == share("http", user=User(1)).owner
+    assert one.parsing_share().most == Consumer.max_waiting_documents
+    assert share("websocket", user=User(1)).member != share("websocket", user=User(1)).member
 
 
-async def test_requests_of_a_user_or_of_an_address_share_theirs() -> None:
+@pytest.mark.parametrize("type", ["http", "websocket"])
+async def test_what_a_user_or_an_address_sends_is_parsed_in_turn(type: str) -> None:
     near, far = ("198.41.0.4", 1), ("199.9.14.201", 1)
-    assert share("http", user=User(1)) == share("http", user=User(1), client=near)
-    assert share("http", user=User(1)) != share("http", user=User(2))
-    assert share("http", client=near) == share("http", client=near)
-    assert share("http", client=near) != share("http", client=far)
-    # Behind a proxy nobody knows which requests belong together.
-    assert share("http", client=("127.0.0.1", 1)) != share("http", client=("127.0.0.1", 1))
+    assert share(type, user=User(1)).owner == share(type, user=User(1), client=near).owner
+    assert share(type, user=User(1)).owner != share(type, user=User(2)).owner
+    assert share(type, client=near).owner == share(type, client=near).owner
+    assert share(type, client=near).owner != share(type, client=far).owner
+    # Behind a proxy nobody knows who belongs together.
+    proxy = ("127.0.0.1", 1)
+    assert share(type, client=proxy).owner != share(type, client=proxy).owner
+
+
+async def test_requests_of_one_owner_are_not_told_apart() -> None:
+    one = share("http", user=User(1))
+    assert (one.member, one.most) == (None, None)
