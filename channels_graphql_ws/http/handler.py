@@ -16,7 +16,6 @@ from graphql import OperationType
 from channels_graphql_ws import graphiql
 from channels_graphql_ws.client_log import ClientLog, LogFields, Sentence, logs_about
 from channels_graphql_ws.concurrency.eager import ends_running_code, is_awaitable
-from channels_graphql_ws.execution.breathing import breathe
 from channels_graphql_ws.execution.headers import MAX_PARSED_LENGTH, problem_of_headers
 from channels_graphql_ws.execution.request import MAX_ID_LENGTH, Subscribe
 from channels_graphql_ws.http import beginning, negotiation, pages, parsing, uploads
@@ -45,6 +44,7 @@ from channels_graphql_ws.http.reservations import (
 from channels_graphql_ws.http.responses import StreamingResponse
 from channels_graphql_ws.http.stream import OwnStream, ResponseStream, Sink
 from channels_graphql_ws.operations.defaults import settle
+from channels_graphql_ws.operations.long_texts import decoding_in_turn
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import (
     Limit,
@@ -290,12 +290,14 @@ class RequestHandler:
             raise too_large(limit)
         await self._read(limit)
         self._hold_message()
+        decode = partial(uploads.operations_of_form, self._request) if is_form else self._json
         if max(length or 0, len(self._request.body)) > LONG_TEXT:
-            await breathe()
-        if is_form:
-            content = uploads.operations_of_form(self._request)
+            async with decoding_in_turn(self.unsent().owner()):
+                content = decode()
         else:
-            content = await self._json()
+            content = decode()
+        if is_awaitable(content):
+            content = await self._own_json(content)
         wanted = parsing.operations_of(
             content,
             max_batch_size=self._endpoint.max_batch_size,
@@ -378,15 +380,21 @@ class RequestHandler:
         uploads.check_csrf(self._request.headers_by_name)
         return self._endpoint.max_upload_size
 
-    async def _json(self) -> Any:
+    def _json(self) -> Any:
         """Decode the body, perhaps as the user wants."""
         if not overridden(self._endpoint, "decode_json"):
             return parsing.json_of(self._request.body)
         text = parsing.text_of(self._request.body)
         try:
-            content: Any = self._endpoint.decode_json(text)
-            return await content if is_awaitable(content) else content
+            return self._endpoint.decode_json(text)
         # The standard library's `json` raises the latter for deep nesting.
+        except (ValueError, RecursionError) as error:
+            raise parsing.not_json(error) from None
+
+    @staticmethod
+    async def _own_json(content: Awaitable[Any]) -> Any:
+        try:
+            return await content
         except (ValueError, RecursionError) as error:
             raise parsing.not_json(error) from None
 

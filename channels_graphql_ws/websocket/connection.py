@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any, Final, assert_never
@@ -22,6 +22,7 @@ from channels_graphql_ws.execution.request import JsonObject, Refusal
 from channels_graphql_ws.operations import server_transport
 from channels_graphql_ws.operations.holding import SHARE_OF_CONNECTION, SMALL, Holding
 from channels_graphql_ws.operations.listing import ListedConnection
+from channels_graphql_ws.operations.long_texts import decoding_in_turn
 from channels_graphql_ws.operations.unsent import LARGE, Unsent
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, remaining
 from channels_graphql_ws.websocket.admission import Admission
@@ -98,6 +99,7 @@ class Connection:
         "_cut_off",
         "_held",
         "_idle",
+        "_is_in_line",
         "_is_leaving",
         "_keep_alive",
         "_lifetime",
@@ -115,6 +117,7 @@ class Connection:
         "_stopping",
         "_subscriptions",
         "_tasks",
+        "_turns",
         "_unsent",
         "_unsent_of_all",
         "_websocket",
@@ -157,6 +160,8 @@ class Connection:
         )
         self._unsent.asks = self._ask_whether_read
         self._keep_alive: KeepAlive | None = None
+        self._is_in_line = False
+        self._turns = 0
         self._idle: asyncio.Event | None = None
         self._admission = Admission(self, protocol, application, settings)
         self._lifetime: Lifetime | None = None
@@ -181,6 +186,25 @@ class Connection:
     def received(self, frame: str | bytes | None) -> Awaitable[None] | None:
         """Take a frame; return something to wait for before the next, if there is need."""
         return self._take(self._protocol.received, frame)
+
+    async def received_in_turn(self, frame: str | bytes | None) -> None:
+        """Take a long frame, when it is its turn to be decoded; returns when to take the next."""
+        async with self.in_turn():
+            waiting = self.received(frame)
+        if waiting is not None:
+            await waiting
+
+    @contextlib.asynccontextmanager
+    async def in_turn(self) -> AsyncGenerator[None]:
+        """Wait until a long frame may be decoded, see `decoding_in_turn`."""
+        self._is_in_line = True
+        try:
+            async with decoding_in_turn(current_key()):
+                self._is_in_line = False
+                self._turns += 1
+                yield
+        finally:
+            self._is_in_line = False
 
     def received_json(self, content: object) -> Awaitable[None] | None:
         """Take a frame that was decoded elsewhere; otherwise as `received`."""
@@ -338,12 +362,13 @@ class Connection:
     def is_full(self) -> bool:
         """Whether the client does not read what it is sent, or is not read itself."""
         under_way = self._tasks.under_way
-        return self._outbox.is_full or (under_way is not None and under_way.is_waiting)
+        is_waiting = under_way is not None and under_way.is_waiting
+        return self._outbox.is_full or is_waiting or self._is_in_line
 
     @property
     def relieved(self) -> int:
-        """How often the client, which did not read, has made room again."""
-        return self._outbox.relieved
+        """How often the client, which did not read or was not read, has made room again."""
+        return self._outbox.relieved + self._turns
 
     async def closed(self) -> None:
         """Wait, but not for ever, until the client has been told that we close."""

@@ -23,7 +23,6 @@ from channels_graphql_ws.exceptions import (
     ChannelLayerUnavailableError,
     InvalidMessageError,
 )
-from channels_graphql_ws.execution.breathing import breathe
 from channels_graphql_ws.operations.class_checks import check_instance, check_names
 from channels_graphql_ws.operations.defaults import is_set, settle, settled
 from channels_graphql_ws.operations.engine import Engine
@@ -457,8 +456,9 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             if connection is not None and event["type"] == "websocket.receive":
                 frame = event.get("text")
                 if frame and len(frame) > LONG_TEXT:
-                    await breathe()
-                waiting = connection.received(event.get("bytes") if frame is None else frame)
+                    waiting: Awaitable[None] | None = connection.received_in_turn(frame)
+                else:
+                    waiting = connection.received(event.get("bytes") if frame is None else frame)
                 if waiting is not None:
                     await waiting
             elif not await self._take_event(event, messages):
@@ -534,12 +534,18 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         return True
 
     async def _decode(self, frame: str | bytes | None) -> Any:
-        if frame and len(frame) > LONG_TEXT:
-            await breathe()
-        if not ("decode_json" in self._overridden and isinstance(frame, str)):
-            return parse(frame)
-        content: Any = self.decode_json(frame)
+        connection = self._connection
+        if connection is None or not frame or len(frame) <= LONG_TEXT:
+            content = self._decoded(frame)
+        else:
+            async with connection.in_turn():
+                content = self._decoded(frame)
         return await content if is_awaitable(content) else content
+
+    def _decoded(self, frame: str | bytes | None) -> Any:
+        if "decode_json" in self._overridden and isinstance(frame, str):
+            return self.decode_json(frame)
+        return parse(frame)
 
     def _take_frame(self, frame: str | bytes | None) -> Awaitable[None] | None:
         connection = self._connection

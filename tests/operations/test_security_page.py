@@ -28,7 +28,7 @@ from channels_graphql_ws.execution import (
 from channels_graphql_ws.execution.compiler import introspection
 from channels_graphql_ws.http import in_flight, parsing, reservations, stream
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
-from channels_graphql_ws.operations import holding, sizes
+from channels_graphql_ws.operations import holding, long_texts, sizes
 from channels_graphql_ws.operations.defaults import ByDebug, FromSettings, Open
 from channels_graphql_ws.operations.options import OperationOptions
 from channels_graphql_ws.pubsub import hub, late_events
@@ -195,6 +195,10 @@ FIXED = {
     "`max_messages_per_second`": f"1,000, and {1_000 * pace.BURST_SECONDS:,} at once",
     "a burst of messages": f"{1_000 * pace.SLICE:g} ms of work at a time, and "
     f"{pace.SLICE / pace.AT_LEAST:.0f} messages",
+    "messages of more than": f"at once in a process; one that took more than "
+    f"{1_000 * breathing.WINDOW:g} ms is followed by a pause of twice that, "
+    f"{1_000 * long_texts.LONGEST_PAUSE:g} ms at most",
+    f"messages of more than {sizes.LONG_TEXT:,} characters, and bodies of HTTP": "is decoded",
     "`max_unsent_bytes`": f"{outbox.MEBIBYTE / MIB:g} MiB, and {outbox.FULL_AT} messages,",
     "`max_queued_bytes`": "16 MiB for all subscriptions of a connection; over HTTP, of a stream. "
     f"{queue.MOST_BYTES / MIB:g} MiB in all; beyond that, {queue.SHARE / MIB:g} MiB for each",
@@ -286,3 +290,4 @@ def test_other_figures_are_those_in_words():
     text = PAGE.read_text()
     assert "Ten errors of a result are logged" in text
     assert (errors.MOST_LOGGED, client_log.PERIOD, documents.THREADS) == (10, 60, 2)
+    assert long_texts.PAUSE_FACTOR == 2

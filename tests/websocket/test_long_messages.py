@@ -12,9 +12,12 @@ from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer
 from channels_graphql_ws.http import parsing
 from channels_graphql_ws.json_text import loads_from_client
+from channels_graphql_ws.operations import long_texts
 from channels_graphql_ws.operations.sizes import LONG_TEXT
+from channels_graphql_ws.shutdown import connections_of_loop
 from channels_graphql_ws.websocket import subprotocols
 from http_client import post
+from support import tick, wait_until
 
 CONTENT = {"query": "{ ok }", "extensions": {"more": "x" * LONG_TEXT}}
 
@@ -85,6 +88,127 @@ async def test_long_messages_of_sockets_are_decoded_in_turn(
     assert len(set(watch.decoded)) == len(watch.decoded) == 5
     for socket in sockets:
         await socket.drop()
+
+
+class Pauses:
+    """Has each owner pause after each long text until the test ends all pauses."""
+
+    def __init__(self) -> None:
+        self._owned: list[Any] = []
+
+    def begin(self, owned: Any, _seconds: float) -> None:
+        owned._pause.clear()
+        self._owned.append(owned)
+
+    def end(self) -> None:
+        owned, self._owned = self._owned, []
+        for each in owned:
+            each.go_on()
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Pauses:
+    pauses = Pauses()
+
+    def pause(owned: Any, seconds: float) -> None:
+        pauses.begin(owned, seconds)
+
+    monkeypatch.setattr(long_texts, "WINDOW", -1.0)
+    monkeypatch.setattr(long_texts._Owned, "pause", pause)
+    return pauses
+
+
+def connect(application: Any, subprotocol: str, address: str) -> AsgiSocket:
+    scope = {"client": (address, 1_234)}
+    return AsgiSocket(application.as_asgi(), subprotocol, scope=scope)
+
+
+def waiting() -> int:
+    """Return how many clients have a long message that waits."""
+    return sum(each.is_full for each in connections_of_loop().all())
+
+
+@pytest.mark.parametrize("application", [Consumer, OwnDecoder])
+@pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
+async def test_an_address_pauses_after_a_long_message_and_others_do_not(
+    application: Any, subprotocol: str, pauses: Pauses
+) -> None:
+    one, two = (connect(application, subprotocol, "198.41.0.4") for _ in range(2))
+    other = connect(application, subprotocol, "199.9.14.201")
+    for socket in (one, two, other):
+        await socket.acknowledged()
+    one.start("a", **CONTENT)
+    await wait_until(lambda: one.results("a"))
+    two.start("c", **CONTENT)
+    await wait_until(lambda: waiting() == 1)
+    one.start("b", **CONTENT)
+    await wait_until(lambda: waiting() == 2)
+    other.start("d", **CONTENT)
+    await wait_until(lambda: other.results("d"))
+    await tick(20)
+    assert not one.results("b")
+    assert not two.results("c")
+    # It is its other connection's turn.
+    pauses.end()
+    await wait_until(lambda: two.results("c"))
+    await tick(20)
+    assert not one.results("b")
+    pauses.end()
+    await wait_until(lambda: one.results("b"))
+    for socket in (one, two, other):
+        await socket.drop()
+
+
+async def test_nothing_is_expected_of_a_client_whose_long_message_waits(pauses: Pauses) -> None:
+    socket = connect(Consumer, NEW, "198.41.0.4")
+    await socket.acknowledged()
+    [connection] = connections_of_loop().all()
+    socket.start("a", **CONTENT)
+    await wait_until(lambda: socket.results("a"))
+    assert not connection.is_full
+    relieved = connection.relieved
+    socket.start("b", **CONTENT)
+    await wait_until(lambda: connection.is_full)
+    pauses.end()
+    await wait_until(lambda: socket.results("b"))
+    assert not connection.is_full
+    # What it was asked before, it may answer after that.
+    assert connection.relieved > relieved
+    await socket.drop()
+
+
+async def test_one_that_has_gone_while_its_long_message_waited_leaves_the_others(
+    pauses: Pauses,
+) -> None:
+    one, two, three = (connect(Consumer, NEW, "198.41.0.4") for _ in range(3))
+    for socket in (one, two, three):
+        await socket.acknowledged()
+    one.start("a", **CONTENT)
+    await wait_until(lambda: one.results("a"))
+    two.start("b", **CONTENT)
+    await wait_until(lambda: waiting() == 1)
+    three.start("c", **CONTENT)
+    await wait_until(lambda: waiting() == 2)
+    two.task.cancel()
+    await asyncio.wait([two.task])
+    pauses.end()
+    await wait_until(lambda: three.results("c"))
+    for socket in (one, three):
+        await socket.drop()
+
+
+async def test_an_address_pauses_between_long_bodies_and_others_do_not(pauses: Pauses) -> None:
+    application = GraphqlHttpConsumer.as_asgi(schema=SCHEMA)
+
+    def begin(address: str) -> asyncio.Task[Any]:
+        return asyncio.create_task(post(application, CONTENT, client=(address, 1_234)))
+
+    await begin("198.41.0.4")
+    second, other = map(begin, ["198.41.0.4", "199.9.14.201"])
+    await other
+    assert not second.done()
+    pauses.end()
+    assert (await second).json == {"data": {"ok": "ok"}}
 
 
 async def test_long_bodies_are_decoded_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
