@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
+from time import monotonic
 from typing import Final, NamedTuple, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
+from channels_graphql_ws.concurrency.shares import Shares
 from channels_graphql_ws.concurrency.turnstile import Turnstile
 
 MOST_LONG_EXECUTIONS: Final = 2
@@ -195,17 +197,26 @@ class Place:
         owner: who has it.
     """
 
-    __slots__ = ("_leave", "_loop")
+    __slots__ = ("_leave", "_loop", "_spent")
 
-    def __init__(self, queue: FairQueue, owner: object) -> None:
+    def __init__(self, queue: FairQueue, owner: Hashable) -> None:
+        self._spent: tuple[float, float] | None = None
         self._loop = asyncio.get_running_loop()
         # `pop` is atomic: only one thread takes it out and calls it.
         self._leave = [partial(queue.leave, owner)]
 
+    def used(self, computed: float) -> None:
+        """Note that it is not used any more.
+
+        Args:
+            computed: seconds of the processor that were spent with it.
+        """
+        self._spent = computed, monotonic()
+
     def leave(self) -> None:
         """Release it; harmless when repeated."""
         try:
-            leave = self._leave.pop()
+            leave = partial(self._leave.pop(), self._spent)
         except IndexError:
             return
         if _running_loop() is self._loop:
@@ -234,21 +245,21 @@ class FairQueue:
 
     Args:
         places: how many there are.
-        share: how many one owner may have.
+        share: how many one owner may have; fewer at times, see `Shares`.
 
     Attributes:
         places: how many there are now.
     """
 
-    __slots__ = ("_free", "_share", "_taken", "_waiting", "places")
+    __slots__ = ("_free", "_shares", "_taken", "_waiting", "places")
 
     def __init__(self, places: int, share: int) -> None:
         self.places = places
         # Less than none, where there were more places before.
         self._free = places
-        self._share = share
-        self._taken: dict[object, int] = {}
-        self._waiting: OrderedDict[object, _Waiting] = OrderedDict()
+        self._shares = Shares(share)
+        self._taken: dict[Hashable, int] = {}
+        self._waiting: OrderedDict[Hashable, _Waiting] = OrderedDict()
 
     async def enter(self, owner: Hashable, member: Hashable = None) -> Place:
         """Wait for a place, and take it.
@@ -257,13 +268,15 @@ class FairQueue:
             owner: whose place it is, from now on until it is left.
             member: for which of its members the owner takes it.
         """
-        # All that wait have used up their share.
-        if self._free > 0 and self._has_less_than_its_share(owner):
+        # All that wait have used up their share, as it was when they came.
+        is_first = owner not in self._waiting
+        if is_first and self._free > 0 and self._has_less_than_its_share(owner):
             self._take(owner)
             return Place(self, owner)
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         members = self._waiting.setdefault(owner, OrderedDict())
         members.setdefault(member, OrderedDict())[granted] = None
+        self._grant_all()
         try:
             await granted
         except asyncio.CancelledError:
@@ -274,18 +287,29 @@ class FairQueue:
             raise
         return Place(self, owner)
 
-    def leave(self, owner: object) -> None:
-        """Take a place back, see `Place.leave`."""
+    def leave(self, owner: Hashable, spent: tuple[float, float] | None = None) -> None:
+        """Take a place back, see `Place.leave`.
+
+        Args:
+            owner: whose it was.
+            spent: seconds of the processor, and when it was used no more.
+        """
+        if spent is not None:
+            computed, ended_at = spent
+            self._shares.note(owner, computed, monotonic() - ended_at)
         self._taken[owner] -= 1
         if not self._taken[owner]:
             del self._taken[owner]
         self._free += 1
-        self._grant_next()
+        self._grant_all()
 
     def resize(self, places: int, share: int) -> None:
         """Change the number of places and the share; nobody loses a place that it has."""
         self._free += places - self.places
-        self.places, self._share = places, share
+        self.places, self._shares.most = places, share
+        self._grant_all()
+
+    def _grant_all(self) -> None:
         while self._grant_next():
             pass
 
@@ -303,7 +327,7 @@ class FairQueue:
                 return True
         return False
 
-    def _next_of(self, owner: object) -> asyncio.Future[None]:
+    def _next_of(self, owner: Hashable) -> asyncio.Future[None]:
         """Take out what waits first, and let other owners and members be next."""
         members = self._waiting[owner]
         member, waiting = next(iter(members.items()))
@@ -318,18 +342,18 @@ class FairQueue:
             del self._waiting[owner]
         return granted
 
-    def _take(self, owner: object) -> None:
+    def _take(self, owner: Hashable) -> None:
         self._free -= 1
         self._taken[owner] = self._taken.get(owner, 0) + 1
 
-    def _has_less_than_its_share(self, owner: object) -> bool:
-        return self._taken.get(owner, 0) < self._share
+    def _has_less_than_its_share(self, owner: Hashable) -> bool:
+        return self._taken.get(owner, 0) < self._shares.of(owner)
 
-    def _entitled(self) -> Iterator[object]:
+    def _entitled(self) -> Iterator[Hashable]:
         # No more owners have their share than there are places: this looks at few.
         return (each for each in self._waiting if self._has_less_than_its_share(each))
 
-    def _forget(self, owner: object, member: object, granted: asyncio.Future[None]) -> None:
+    def _forget(self, owner: Hashable, member: Hashable, granted: asyncio.Future[None]) -> None:
         members = self._waiting.get(owner, _NOBODY)
         waiting = members.get(member)
         # Its turn may have come after it was cancelled, and before it got to know of that.

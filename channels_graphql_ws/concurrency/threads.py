@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextvars import Context, ContextVar
 from inspect import iscoroutine
+from time import thread_time
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -227,6 +228,7 @@ class _ThreadCall:
 
     def run(self) -> Any:
         """Call, in a thread."""
+        began = thread_time()
         try:
             with lent(self._loop):
                 try:
@@ -235,6 +237,8 @@ class _ThreadCall:
                     raise RuntimeError(f"{self._call!r} raised StopIteration") from error
         finally:
             turns.end()
+            if self._place is not None:
+                self._place.used(thread_time() - began)
             # Looked at after the result is in its place, as `abandon` does it the other way
             # round: one of the two sees both.
             self._has_ended = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter, defaultdict
+from collections.abc import Hashable
 from weakref import ref
 
 import pytest
@@ -49,6 +50,72 @@ async def test_one_owner_never_has_more_than_its_share() -> None:
     await door.go("a")
     assert door.inside == ["a", "a"]
     assert all(task.done() for task in door.tasks)
+
+
+class FakeShares:
+    """Says what a test has it say."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.noted: list[tuple[Hashable, float, float]] = []
+
+    def of(self, owner: Hashable) -> int:
+        return self.most
+
+    def note(self, owner: Hashable, computed: float, late: float) -> None:
+        self.noted.append((owner, computed, late))
+
+
+@pytest.fixture
+def door_and_shares(monkeypatch: pytest.MonkeyPatch) -> tuple[Door, FakeShares]:
+    shares = FakeShares(3)
+    monkeypatch.setattr(fairness, "Shares", lambda _most: shares)
+    return Door(places=8, share=3), shares
+
+
+async def test_an_owner_may_have_fewer_for_a_while(
+    door_and_shares: tuple[Door, FakeShares],
+) -> None:
+    door, shares = door_and_shares
+    await door.come("a1", "a2", "a3", "a4", "a5", "a6")
+    shares.most = 1
+    await door.go("a1")
+    await door.go("a2")
+    assert door.inside == ["a3"]
+    await door.go("a3")
+    assert door.inside == ["a4"]
+    # As many as there may be again, and not one for each that goes.
+    shares.most = 3
+    await door.go("a4")
+    assert door.inside == ["a5", "a6"]
+
+
+async def test_one_that_comes_when_there_may_be_more_waits_for_those_before_it(
+    door_and_shares: tuple[Door, FakeShares],
+) -> None:
+    door, shares = door_and_shares
+    await door.come("a1", "a2", "a3", "a4", "a5")
+    shares.most = 4
+    await door.come("a6")
+    assert door.inside == ["a1", "a2", "a3", "a4"]
+    for left in ("a1", "a2"):
+        await door.go(left)
+    assert door.inside == ["a3", "a4", "a5", "a6"]
+
+
+async def test_what_was_done_with_a_place_is_noted_when_the_event_loop_hears_of_it(
+    door_and_shares: tuple[Door, FakeShares], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door, shares = door_and_shares
+    await door.come("a", "b", "c")
+    clock = iter([100.0, 102.5])
+    [place], [unused] = door.places["a"], door.places["b"]
+    unused.leave()
+    assert shares.noted == []
+    monkeypatch.setattr(fairness, "monotonic", lambda: next(clock))
+    place.used(0.5)
+    place.leave()
+    assert shares.noted == [("a", 0.5, 2.5)]
 
 
 async def test_more_places_are_granted_at_once_and_fewer_as_they_are_left() -> None:

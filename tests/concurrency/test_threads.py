@@ -14,7 +14,7 @@ from channels_graphql_ws.concurrency.threads import (
     in_thread,
     sync_in_callers_thread,
 )
-from support import GUARD, tick
+from support import GUARD, tick, wait_until
 
 
 def _name() -> str:
@@ -57,6 +57,33 @@ def test_a_forked_process_makes_threads_of_its_own(monkeypatch: pytest.MonkeyPat
 async def test_a_call_that_raises_stop_iteration_is_told_so() -> None:
     with pytest.raises(RuntimeError, match="raised StopIteration"):
         await in_thread(lambda: next(iter(())))
+
+
+async def test_it_is_noted_what_a_call_has_computed_even_if_nobody_waits_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noted: list[float] = []
+    workers = Workers("testing", 1)
+    begun, may_end = threading.Event(), threading.Event()
+    shares = workers.queue._shares
+    monkeypatch.setattr(
+        type(shares), "note", lambda _self, _owner, computed, _late: noted.append(computed)
+    )
+
+    def wait() -> None:
+        begun.set()
+        assert may_end.wait(GUARD)
+
+    with workers.pool:
+        assert await in_thread(_name, workers)
+        assert len(noted) == 1
+        call = asyncio.create_task(in_thread(wait, workers))
+        await wait_until(begun.is_set)
+        call.cancel()
+        await asyncio.wait([call])
+        may_end.set()
+        await wait_until(lambda: len(noted) == 2)
+    assert min(noted) >= 0
 
 
 async def test_a_call_that_has_to_wait_when_there_is_a_thread_leaves_it_to_others() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from channels_graphql_ws import client_log, resumable
-from channels_graphql_ws.concurrency import fairness, threads
+from channels_graphql_ws.concurrency import computing, fairness, shares, threads
 from channels_graphql_ws.execution import (
     breathing,
     budget,
@@ -275,6 +275,14 @@ def test_no_row_is_left_out():
     "sentence",
     [
         f"may execute {introspection.FIELDS_FOR_A_MEMBER} fields for each type",
+        (
+            f"gets to hear of its end more than {1_000 * shares.LATE:g} ms late, users and "
+            f"addresses that have computed for more than {shares.LITTLE:g} s lately"
+        ),
+        (
+            f"one that waits for a database keeps nobody waiting for more than "
+            f"{1_000 * computing.LONGEST:g} ms"
+        ),
         f"lets others run every {1_000 * breathing.WINDOW:g} ms",
         f"of each kind of line there are {client_log.LINES} in a minute",
         f"as far as they have no more than {pending.MOST_ADDED:,} fields to await",
