@@ -37,7 +37,7 @@ from channels_graphql_ws.operations.places import Login, login_of
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
 from channels_graphql_ws.operations.unsent import LARGE, Unsent, unsent_of_loop
 from channels_graphql_ws.operations.user_signals import end_session, end_session_at_commit
-from channels_graphql_ws.pubsub.layers import unheld_channel
+from channels_graphql_ws.pubsub.layer_traits import unheld_channel
 from channels_graphql_ws.shutdown import remaining
 from channels_graphql_ws.signals import ConnectionSignals
 
@@ -170,8 +170,9 @@ class HttpOperation:
 
     def use_own_channel(self) -> None:
         """Have a channel of its own, so that other Channels code can send to it."""
-        if get_channel_layer(self._endpoint.channel_layer_alias) is not None:
-            self._session.channel_name = unheld_channel()
+        layer = get_channel_layer(self._endpoint.channel_layer_alias)
+        if layer is not None:
+            self._session.channel_name = unheld_channel(layer)
 
     def start(self) -> asyncio.Future[None] | None:
         """Start it; return something to wait for if it is not known yet how to answer."""

@@ -9,6 +9,7 @@ import hashlib
 import sys
 from collections.abc import Hashable, Iterable
 from itertools import count
+from secrets import token_hex
 from typing import Any, NamedTuple
 
 DEFAULT_CAPACITY = 100
@@ -61,6 +62,11 @@ class LayerTraits:
     def lane_of(self, group: str) -> Hashable:
         """Return what groups have in common whose joins take effect in their order."""
         return group
+
+    def connections(self, shard: int) -> int | None:
+        """Return how many connections to that host there may be; `None`: not known."""
+        del shard
+        return None
 
     @property
     def warnings(self) -> tuple[LayerWarning, ...]:
@@ -139,6 +145,11 @@ class RedisTraits(ProvingTraits):
     def redis_client(self, shard: int) -> Any:
         """Return the client of redis-py for a host, on the running event loop."""
         return self.layer.connection(shard)
+
+    def connections(self, shard: int) -> int | None:
+        """Return how many connections the pool has: beyond them, any call fails."""
+        most: int = self.redis_client(shard).connection_pool.max_connections
+        return most
 
     def shard_of(self, group: str) -> int:
         """Return the number of the host that serves a group."""
@@ -247,6 +258,24 @@ def is_redis_core(layer: Any) -> bool:
     module, name, _ = _KINDS[0]
     base = getattr(sys.modules.get(module), name, None)
     return base is not None and isinstance(layer, base)
+
+
+def unheld_channel(layer: Any) -> str:
+    """Return the name of a channel that the layer holds nothing for until it is read from.
+
+    Channels' `new_channel` may ask Redis, and its pub/sub layer keeps a queue and a subscription
+    until somebody has read from the channel and ends that.
+
+    `channels_redis.core` reads all channels of a process over one connection, which it knows by
+    a part of their name; each other one takes a connection from its pool as long as it is read.
+    """
+    if not is_redis_core(layer):
+        return f"specific.{token_hex(16)}"
+    of_process = f"specific.{layer.client_prefix}!"
+    # With several hosts, its `send` looks for the whole name, and its `receive` for this part.
+    host = layer.consistent_hash(of_process)
+    names = (f"{of_process}{token_hex(16)}" for _ in count())
+    return next(name for name in names if layer.consistent_hash(name) == host)
 
 
 def traits_of(layer: Any) -> LayerTraits:

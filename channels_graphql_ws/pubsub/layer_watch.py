@@ -406,12 +406,14 @@ class LayerWatch:
 
     async def _renew(self, member: Member, groups: list[str], pause: float) -> None:
         for start in range(0, len(groups), RENEWALS_AT_ONCE):
+            part = groups[start : start + RENEWALS_AT_ONCE]
             try:
-                await member.renew(groups[start : start + RENEWALS_AT_ONCE])
+                await member.renew(part)
             except ChannelLayerError as error:
                 log.warning("The membership in groups cannot be renewed: %s", error)
                 self.doubt()
-            await asyncio.sleep(pause)
+            # Thousands of memberships may have one group each.
+            await asyncio.sleep(pause * len(part) / RENEWALS_AT_ONCE)
 
 
 async def _quietly(call: Any, what: str) -> None:

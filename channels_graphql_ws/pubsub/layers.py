@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from secrets import token_hex
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 from weakref import ref
 
@@ -150,15 +149,6 @@ def channel_layer(alias: str = "default") -> Any:
             '{"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}'
         )
     return layer
-
-
-def unheld_channel() -> str:
-    """Return the name of a channel that the layer holds nothing for until it is read from.
-
-    Channels' `new_channel` may ask Redis, and its pub/sub layer keeps a queue and a subscription
-    until somebody has read from the channel and ends that.
-    """
-    return f"specific.{token_hex(16)}"
 
 
 def is_local(layer: object) -> bool:

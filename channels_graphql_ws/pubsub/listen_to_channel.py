@@ -11,9 +11,12 @@ from contextvars import Context
 from copy import deepcopy
 from typing import Any, Protocol, TypeAlias
 
+from channels.exceptions import ChannelFull
+
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, within
+from channels_graphql_ws.pubsub.layer_slots import slots_of
 from channels_graphql_ws.pubsub.layers import ChannelLayer, DirectLayer
 from channels_graphql_ws.pubsub.membership import Membership
 
@@ -26,11 +29,14 @@ WARN_EVERY = 10.0
 PROBE = "channels_graphql_ws.probe"
 """The type of a message that a connection sends to itself, to prove that it receives."""
 
-PROBES = 20
+PROBES = 5
 """So many are sent, until it is given up."""
 
-PROBE_EVERY = 0.25
-"""Seconds between two of them."""
+FIRST_PROBE_AFTER = 0.2
+"""Seconds until a probe that has not come back is sent again; doubled each time.
+
+Where a layer reads the channels of a process one after the other, many probes keep others waiting.
+"""
 
 
 class Messages:
@@ -234,24 +240,30 @@ class OwnChannel:
             ChannelLayerUnavailableError: none comes, or the channel layer fails.
         """
         news = self._news = self._news or asyncio.Event()
-        for _ in range(PROBES):
-            if news.is_set() or self._is_closed:
-                return
-            await self._probe()
+        number = 0
+        while not (news.is_set() or self._is_closed):
+            if number == PROBES:
+                raise ChannelLayerUnavailableError(f"Cannot read from the channel {self._name}")
+            # One that is full is read, or not: the next probe will tell.
+            with suppress(ChannelFull):
+                await self._probe()
             with suppress(TimeoutError):
-                async with asyncio.timeout(PROBE_EVERY):
+                async with asyncio.timeout(FIRST_PROBE_AFTER * 2**number):
                     await news.wait()
-        raise ChannelLayerUnavailableError(f"Cannot read from the channel {self._name}")
+            number += 1
 
     async def _probe(self) -> None:
-        sending = self.layer.send(self._name, {"type": PROBE})
         try:
-            await within(CALL_TIMEOUT, sending, "take a message")
-        except ChannelLayerError:
+            await within(CALL_TIMEOUT, self._send_probe(), "take a message")
+        except (ChannelFull, ChannelLayerError):
             raise
         except Exception as error:
             text = f"Cannot send to the channel {self._name}: {error!r}"
             raise ChannelLayerUnavailableError(text) from error
+
+    async def _send_probe(self) -> None:
+        async with slots_of(self.layer, is_foreign=True):
+            await self.layer.send(self._name, {"type": PROBE})
 
     def remove(self, messages: Messages) -> None:
         """Undo `add`.

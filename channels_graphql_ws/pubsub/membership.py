@@ -13,16 +13,13 @@ from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavai
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, cancel, within
 from channels_graphql_ws.pubsub.join_failures import join_failures
 from channels_graphql_ws.pubsub.join_proof import JoinProof
+from channels_graphql_ws.pubsub.layer_slots import slots_of
 from channels_graphql_ws.pubsub.layer_traits import LayerTraits, LayerWarning, traits_of
 from channels_graphql_ws.pubsub.layer_watch import LayerStatistics, LayerWatch, watch_of
 from channels_graphql_ws.pubsub.layers import ChannelLayer
 from channels_graphql_ws.pubsub.local import Message
 
 log = ClientLog("channels_graphql_ws.broadcast")
-
-AT_ONCE = 32
-"""Groups of one host that are joined or left at the same time: Redis gets a connection for
-each."""
 
 JOIN_TIMEOUT = 5.0
 """Seconds that a client waits until its groups are joined."""
@@ -87,7 +84,6 @@ class Membership:
         self._proof: JoinProof | None = None
         self._watch: LayerWatch | None = None
         self._opening = asyncio.Lock()
-        self._slots: dict[int, asyncio.Semaphore] = {}
         # Groups that the layer may have us in, and those which certainly deliver.
         self._joined: set[str] = set()
         self._proven: set[str] = set()
@@ -224,9 +220,9 @@ class Membership:
             self._adjusting[group] = task
 
     async def _adjust(self, group: str) -> None:
-        shard = self._traits.shard_of(group)
-        slots = self._slots.setdefault(shard, asyncio.Semaphore(AT_ONCE))
         try:
+            shard = self._traits.shard_of(group)
+            slots = slots_of(self._layer, shard, is_foreign=self._is_foreign)
             while self._is_wrong(group):
                 if self._is_wanted(group):
                     await self._join(group, slots)

@@ -49,7 +49,8 @@ from channels_graphql_ws.operations.session import EndpointSession, signals_of
 from channels_graphql_ws.operations.sizes import LONG_TEXT, least
 from channels_graphql_ws.pubsub import local
 from channels_graphql_ws.pubsub.channel_reader import asked
-from channels_graphql_ws.pubsub.layers import register_endpoint, unheld_channel
+from channels_graphql_ws.pubsub.layer_traits import unheld_channel
+from channels_graphql_ws.pubsub.layers import register_endpoint
 from channels_graphql_ws.shutdown import (
     DEFAULT_TIMEOUT,
     Connections,
@@ -500,7 +501,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._has_channel = messages.is_wanted
         # A layer may hold resources for each channel until it is read from.
         if not messages.is_wanted:
-            self._own_channel_name = unheld_channel()
+            self._own_channel_name = unheld_channel(self.channel_layer)
             return None
         self._own_channel_name = await asked(self.channel_layer.new_channel, "make a channel")
         return messages

@@ -154,6 +154,10 @@ class FakeLayer:
             raise message
         return message
 
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
+        await self._called("send")
+        self.put(channel, message)
+
     async def group_add(self, group: str, channel: str) -> None:
         await self._called("group_add")
         self.groups[group].add(channel)

@@ -12,7 +12,7 @@ from channels.layers import InMemoryChannelLayer
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
-from channels_graphql_ws.pubsub.layer_traits import traits_of
+from channels_graphql_ws.pubsub.layer_traits import traits_of, unheld_channel
 from support import tick
 
 HOSTS = ["redis://127.0.0.1:1/0", "redis://127.0.0.1:2/0"]
@@ -193,3 +193,21 @@ async def test_a_core_layer_is_worth_a_warning_if_it_holds_little_or_keeps_the_d
 async def test_other_layers_are_not_worth_a_warning() -> None:
     assert traits_of(RedisPubSubChannelLayer(hosts=HOSTS)).warnings == ()
     assert traits_of(InMemoryChannelLayer()).warnings == ()
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 7])
+def test_the_channels_of_a_process_are_read_from_one_place_with_core(hosts: int) -> None:
+    layer = RedisChannelLayer(hosts=HOSTS[:1] * hosts)
+    names = {unheld_channel(layer) for _ in range(20)}
+    assert len(names) == 20
+    for name in names:
+        read_as = layer.non_local_name(name)
+        assert read_as.endswith(f"{layer.client_prefix}!")
+        assert layer.consistent_hash(name) == layer.consistent_hash(read_as)
+        assert layer.require_valid_channel_name(name)
+
+
+def test_other_layers_get_names_of_their_own() -> None:
+    names = [unheld_channel(layer) for layer in (InMemoryChannelLayer(), object(), object())]
+    assert len(set(names)) == 3
+    assert not any("!" in name for name in names)

@@ -412,6 +412,21 @@ async def test_memberships_are_renewed_a_few_at_a_time(
     await watch.release()
 
 
+async def test_many_memberships_of_one_group_each_take_no_longer_than_one_of_many(
+    layer: FakeLayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(layer_watch.asyncio, "sleep", pause)
+    watch, full = LayerWatch(layer), [f"{n}" for n in range(layer_watch.RENEWALS_AT_ONCE)]
+    await watch._renew(FakeMember("a"), ["a"], 3.2)
+    await watch._renew(FakeMember(*full), full, 3.2)
+    assert pauses == [pytest.approx(3.2 / len(full)), pytest.approx(3.2)]
+
+
 async def test_a_membership_that_no_layer_forgets_is_not_renewed(layer: FakeLayer) -> None:
     class Remembering(LayerTraits):
         forgets_members = False

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import graphene
 import pytest
-from channels.exceptions import StopConsumer
+from channels.exceptions import ChannelFull, StopConsumer
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
@@ -21,6 +22,8 @@ from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavai
 from channels_graphql_ws.execution.context import OperationContext
 from channels_graphql_ws.pubsub import channel_reader, layer_watch
 from channels_graphql_ws.pubsub import listen_to_channel as listening
+from channels_graphql_ws.pubsub.layer_slots import AT_ONCE
+from channels_graphql_ws.pubsub.layer_traits import unheld_channel
 from channels_graphql_ws.pubsub.listen_to_channel import Messages, OwnChannel, listen
 from support import FakeLayer, leftover_tasks, tick, wait_until
 
@@ -435,7 +438,7 @@ async def test_a_message_without_a_handler_that_somebody_hears_is_no_matter_for_
 
 
 async def test_a_channel_that_is_not_heard_at_once_is_tried_until_it_is(own, layer, monkeypatch):
-    monkeypatch.setattr(listening, "PROBE_EVERY", 0.001)
+    monkeypatch.setattr(listening, "FIRST_PROBE_AFTER", 0.001)
     sent: list[str] = []
     send = layer.send
 
@@ -453,8 +456,88 @@ async def test_a_channel_that_is_not_heard_at_once_is_tried_until_it_is(own, lay
             assert sent.count(listening.PROBE) == asked > 1
 
 
+async def test_a_channel_that_is_heard_by_the_last_try_is_heard(own, layer, monkeypatch):
+    monkeypatch.setattr(listening, "FIRST_PROBE_AFTER", 5)
+    monkeypatch.setattr(listening, "PROBES", 1)
+    async with hearing(own) as messages:
+        await layer.send("specific.mine!1", chat("a"))
+        assert await texts(messages, 1) == ["a"]
+
+
+async def test_a_full_channel_is_tried_again(own, layer, monkeypatch):
+    monkeypatch.setattr(listening, "FIRST_PROBE_AFTER", 0.001)
+    full = iter([ChannelFull(), ChannelFull()])
+    send = layer.send
+
+    async def full_at_first(channel: str, message: Any) -> None:
+        for error in full:
+            raise error
+        await send(channel, message)
+
+    monkeypatch.setattr(layer, "send", full_at_first)
+    async with hearing(own) as messages:
+        await layer.send("specific.mine!1", chat("a"))
+        assert await texts(messages, 1) == ["a"]
+
+
+async def test_many_groups_and_channels_call_the_layer_a_few_at_a_time():
+    layer = FakeLayer()
+    channels = [OwnChannel(layer, f"specific.mine!{number}") for number in range(AT_ONCE + 9)]
+
+    async def one(own: OwnChannel, *groups: str) -> None:
+        async with hearing(own, *groups):
+            pass
+
+    layer.hold("group_add")
+    tasks = [asyncio.create_task(one(own, f"{own}")) for own in channels]
+    await wait_until(lambda: layer.calls["group_add"] == AT_ONCE)
+    await tick(AT_ONCE)
+    assert layer.calls["group_add"] == AT_ONCE
+    layer.release("group_add")
+    await asyncio.gather(*tasks)
+    assert layer.calls["group_add"] == len(channels)
+
+    layer.hold("send")
+    tasks = [asyncio.create_task(one(own)) for own in channels]
+    await wait_until(lambda: layer.calls["send"] == AT_ONCE)
+    await tick(AT_ONCE)
+    assert layer.calls["send"] == AT_ONCE
+    layer.release("send")
+    await asyncio.gather(*tasks)
+    await asyncio.gather(*(own.close() for own in channels))
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("hosts", [1, 2])
+async def test_more_channels_than_redis_has_connections_are_heard(redis_url, hosts):
+    # The core layer keeps a connection for each channel that is not one of its process.
+    host = {"address": redis_url, "max_connections": 12}
+    prefix = uuid.uuid4().hex
+    layer = RedisChannelLayer(hosts=[host] * hosts, prefix=prefix, capacity=1000)
+    channels = {
+        name: OwnChannel(layer, name) for name in [unheld_channel(layer) for _ in "x" * 40]
+    }
+    async with AsyncExitStack() as stack:
+        for own in channels.values():
+            stack.push_async_callback(own.close)
+        opening = (stack.enter_async_context(hearing(own)) for own in channels.values())
+        mine = dict(zip(channels, await asyncio.gather(*opening), strict=True))
+        opening = (
+            stack.enter_async_context(hearing(own, name.replace("!", ".")))
+            for name, own in channels.items()
+        )
+        groups = dict(zip(channels, await asyncio.gather(*opening), strict=True))
+        for name in channels:
+            await layer.send(name, chat(f"to {name}"))
+            await layer.group_send(name.replace("!", "."), chat(f"to all of {name}"))
+        for name in channels:
+            assert await texts(mine[name], 1) == [f"to {name}"]
+            assert await texts(groups[name], 1) == [f"to all of {name}"]
+    await layer.close_pools()
+
+
 async def test_a_channel_that_is_never_heard_is_an_error(own, layer, monkeypatch):
-    monkeypatch.setattr(listening, "PROBE_EVERY", 0.001)
+    monkeypatch.setattr(listening, "FIRST_PROBE_AFTER", 0.001)
 
     async def loses_all(channel: str, message: Any) -> None:
         pass

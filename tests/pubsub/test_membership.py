@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
-from channels_graphql_ws.pubsub import channel_reader, layer_watch, membership
+from channels_graphql_ws.pubsub import channel_reader, layer_slots, layer_watch, membership
 from channels_graphql_ws.pubsub.layer_traits import LayerWarning, ProvingTraits
 from channels_graphql_ws.pubsub.membership import Membership
 from support import GUARD, FakeLayer, tick, wait_until
@@ -169,44 +169,44 @@ async def test_a_joiner_that_is_cancelled_does_not_stop_the_join_of_another(
 
 
 async def test_many_groups_are_joined_a_few_at_a_time(process: Process) -> None:
-    groups = [f"group {number}" for number in range(membership.AT_ONCE * 3)]
+    groups = [f"group {number}" for number in range(layer_slots.AT_ONCE * 3)]
     process.layer.hold("group_add")
     process.want(*groups)
-    await wait_until(lambda: process.layer.calls["group_add"] == membership.AT_ONCE)
-    await tick(membership.AT_ONCE)
-    assert process.layer.calls["group_add"] == membership.AT_ONCE
+    await wait_until(lambda: process.layer.calls["group_add"] == layer_slots.AT_ONCE)
+    await tick(layer_slots.AT_ONCE)
+    assert process.layer.calls["group_add"] == layer_slots.AT_ONCE
     process.layer.release("group_add")
     await process.membership.settled(groups)
     assert set(process.layer.groups) == set(groups)
-    assert process.layer.most_at_once == membership.AT_ONCE
+    assert process.layer.most_at_once == layer_slots.AT_ONCE
 
 
 async def test_a_group_left_before_it_was_its_turn_is_never_joined(process: Process) -> None:
     process.layer.hold("group_add")
-    process.want(*(f"group {number}" for number in range(membership.AT_ONCE)))
+    process.want(*(f"group {number}" for number in range(layer_slots.AT_ONCE)))
     process.want("late")
-    await wait_until(lambda: process.layer.calls["group_add"] == membership.AT_ONCE)
+    await wait_until(lambda: process.layer.calls["group_add"] == layer_slots.AT_ONCE)
     process.leave("late")
     process.layer.release("group_add")
     await process.membership.settled(["late"])
-    assert process.layer.calls["group_add"] == membership.AT_ONCE
+    assert process.layer.calls["group_add"] == layer_slots.AT_ONCE
     assert process.layer.calls["group_discard"] == 0
 
 
 async def test_a_group_joined_again_before_it_was_its_turn_to_be_left_is_never_left(
     process: Process,
 ) -> None:
-    groups = [f"group {number}" for number in range(membership.AT_ONCE)]
+    groups = [f"group {number}" for number in range(layer_slots.AT_ONCE)]
     await process.join(*groups, "late")
     process.layer.hold("group_discard")
     process.leave(*groups)
     process.leave("late")
-    await wait_until(lambda: process.layer.calls["group_discard"] == membership.AT_ONCE)
+    await wait_until(lambda: process.layer.calls["group_discard"] == layer_slots.AT_ONCE)
     process.want("late")
     process.layer.release("group_discard")
     await process.membership.settled(["late"])
     assert set(process.layer.groups) == {"late"}
-    assert process.layer.calls["group_discard"] == membership.AT_ONCE
+    assert process.layer.calls["group_discard"] == layer_slots.AT_ONCE
 
 
 @pytest.mark.parametrize("method", ["group_add", "new_channel"])

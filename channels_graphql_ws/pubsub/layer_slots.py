@@ -1,0 +1,37 @@
+"""How many calls of a channel layer there may be at a time, by all who join groups."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, TypeAlias
+from weakref import WeakKeyDictionary
+
+from channels_graphql_ws.pubsub.layer_traits import traits_of
+
+AT_ONCE: Final = 32
+"""Calls to one host at a time: Redis gets a connection for each."""
+
+PART_OF_POOL: Final = 3
+"""That part of a host's connections is used at most: others need some, too."""
+
+_Slots: TypeAlias = dict[tuple[int, int, bool], asyncio.Semaphore]
+"""By the id of the layer, the host, and whether it is for groups of other Channels code."""
+
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, _Slots] = WeakKeyDictionary()
+
+
+def slots_of(layer: object, shard: int = 0, *, is_foreign: bool = False) -> asyncio.Semaphore:
+    """Return what to hold during a call of a channel layer, on the running event loop.
+
+    All who use the layer share it, however many they are: redis-py refuses what its pool has
+    no connection for. Groups of other Channels code, which clients may choose, have slots of
+    their own, so that those of subscriptions do not wait for them.
+    """
+    of_loop = _slots.setdefault(asyncio.get_running_loop(), {})
+    key = id(layer), shard, is_foreign
+    slots = of_loop.get(key)
+    if slots is None:
+        connections = traits_of(layer).connections(shard)
+        most = AT_ONCE if connections is None else min(AT_ONCE, connections // PART_OF_POOL)
+        slots = of_loop[key] = asyncio.Semaphore(max(1, most))
+    return slots
