@@ -418,6 +418,9 @@ class Hub:
         if not self._is_running:
             self._dispatch_next()
         while len(self._inbox) > INBOX_LIMIT or self._inbox_bytes > INBOX_BYTES:
+            if self._late.is_due:
+                # The next steps have nothing else to do, and then there is room.
+                break
             self._dispatch_next()
         return True
 
@@ -446,9 +449,11 @@ class Hub:
             self._backlog.put(serial, message, listeners)
             return
         kind = message.get("type")
-        if self._late.count and kind != "broadcast":
-            # It stands behind what has come before.
-            self._ready.extend(cast("list[Listener]", self._late.flush(listeners)))
+        if self._late.count and kind != "broadcast" and self._late.flush(listeners):
+            # It stands behind what has come before, which goes first.
+            self._inbox.appendleft((serial, message, size))
+            self._inbox_bytes += size
+            return
         match kind:
             case "broadcast":
                 self._notify(listeners, message, serial)
@@ -494,7 +499,7 @@ class Hub:
         late = self._late
         others = late.keep(listeners, notification, size)
         while late.count > INBOX_LIMIT or late.size > INBOX_BYTES or late.places > MOST_PLACES:
-            self._ready.extend(cast("list[Listener]", late.shorten()))
+            late.shorten()
         return cast("list[Listener]", others)
 
     def _trace(
@@ -610,14 +615,17 @@ class Hub:
         Returns:
             The last one.
         """
+        late = self._late
         # One of those who wait comes in each step, however much there is for others.
-        turn, last = self._late.next() or self._fair_turn(), None
-        while turn is not None or self._inbox:
-            if turn is None:
-                self._dispatch_next()
-            else:
+        turn, last = (None if late.is_due else late.next()) or self._fair_turn(), None
+        while turn is not None or self._inbox or late.is_due:
+            if turn is not None:
                 last = cast("Listener", turn[0])
                 self._take_turn(last, turn[1])
+            elif late.is_due:
+                self._ready.extend(cast("list[Listener]", late.offer_due()))
+            else:
+                self._dispatch_next()
             if monotonic() > until:
                 break
             turn = self._fair_turn()
@@ -626,6 +634,8 @@ class Hub:
     def _fair_turn(self) -> tuple[Late, Notification | None] | None:
         """Return who is to be run next, and what it is to be offered before."""
         pending, notification = self._pending, self._notification
+        if self._late.is_due:
+            return None
         if pending and self._late.is_late(pending[0]):
             # It came before this hub was behind, or its owner has had much since.
             others = self._keep_late(list(pending), notification, 0)

@@ -23,6 +23,10 @@ MOST_PLACES: Final = 1_000_000
 """Listeners that may wait for all events together, each with eight bytes."""
 
 
+OFFERS_AT_ONCE: Final = 64
+"""Listeners that are offered an event before the clock is looked at."""
+
+
 class Late(Protocol):
     """What is asked of a listener."""
 
@@ -71,6 +75,7 @@ class LateEvents:
         self._halved_at = 0.0
         self._turns: OrderedDict[Hashable, None] = OrderedDict()
         self._events: dict[Hashable, deque[_Event]] = {}
+        self._due: deque[_Event] = deque()
         self._runs: dict[Hashable, deque[Late]] = {}
         # To find it out takes as long as a short event.
         self._owners: dict[Late, Hashable] = {}
@@ -79,7 +84,12 @@ class LateEvents:
         self._waiting: dict[Hashable, list[Late]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._turns)
+        return bool(self._turns or self._due)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is something that must be offered before anything else comes."""
+        return bool(self._due)
 
     def charge(self, listener: Late, seconds: float, now: float) -> None:
         """Count time that a listener has taken."""
@@ -151,30 +161,42 @@ class LateEvents:
             self._forget_first(owner)
         return listener, event.notification
 
-    def flush(self, listeners: Sequence[Late]) -> list[Late]:
-        """Offer all that waits for the owners of these, at once; return who is to be run."""
-        ready: list[Late] = []
-        for listener in listeners:
-            owner = self._owner_of(listener)
+    def flush(self, listeners: Sequence[Late]) -> bool:
+        """Make all due that waits for the owners of these; return whether there is any."""
+        for owner in {self._owner_of(listener) for listener in listeners}:
             while owner in self._events:
-                ready += self._offer_first(owner)
-        return ready
+                self._make_first_due(owner)
+        return self.is_due
 
-    def shorten(self) -> list[Late]:
-        """Offer the first event of whoever has most; return who is to be run."""
-        owner = max(self._events, key=lambda each: len(self._events[each]))
-        return self._offer_first(owner)
+    def shorten(self) -> None:
+        """Make the first event due of whoever has most."""
+        self._make_first_due(max(self._events, key=lambda each: len(self._events[each])))
+
+    def offer_due(self) -> list[Late]:
+        """Offer a part of what is due, without running it; return who is to be run.
+
+        A million listeners may be waiting: offer them over several steps of the event loop, and
+        take no other event meanwhile.
+        """
+        event, ready = self._due[0], []
+        for _ in range(min(OFFERS_AT_ONCE, len(event.listeners))):
+            listener = event.listeners.popleft()
+            if _takes(listener, event.notification):
+                ready.append(listener)
+        if not event.listeners:
+            self._due.popleft()
+        return ready
 
     def reset(self) -> None:
         """Nothing waits any more: what anybody has had does not matter."""
         self._spent.clear()
         self._owners.clear()
 
-    def _offer_first(self, owner: Hashable) -> list[Late]:
+    def _make_first_due(self, owner: Hashable) -> None:
         event = self._events[owner][0]
         self.places -= len(event.listeners)
         self._forget_first(owner)
-        return [each for each in event.listeners if _takes(each, event.notification)]
+        self._due.append(event)
 
     def _forget_first(self, owner: Hashable) -> None:
         events = self._events[owner]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from types import SimpleNamespace
 from typing import Any
 
@@ -158,6 +158,58 @@ async def test_what_is_too_much_comes_to_the_queues(
     assert ear._late.count <= 4
     assert slow[0].queued > 10
     await heard(slow, *range(30))
+
+
+class Costly(Listener):
+    """Takes its time for an offer."""
+
+    def offer(self, notification: Any) -> bool:
+        # The end is `None`, and comes to all at once.
+        if notification is not None:
+            clock.now += hub.SECONDS_AT_ONCE
+            offers[-1] += 1
+        return super().offer(notification)
+
+
+offers: list[int] = []
+"""How many there were in each step."""
+
+
+async def steps_until(done: Callable[[], bool]) -> None:
+    """Wait, and count the offers of each iteration of the event loop."""
+    for _ in range(100_000):
+        if done():
+            return
+        offers.append(0)
+        await tick()
+    raise AssertionError("never")
+
+
+@pytest.mark.parametrize("end", ["unsubscribe", "too many", "too many, and an inbox that is full"])
+async def test_many_that_wait_are_offered_their_events_over_many_steps(
+    ear: Hub, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offers[:] = [0]
+    listeners = [Costly("heavy") for _ in range(3 * late_events.OFFERS_AT_ONCE)]
+    for listener in listeners:
+        ear.listen(listener, ("A",))
+    ear._late.charge(listeners[0], 1000.0, clock.now + 1.0)
+    send(ear, "A", *range(7))
+    await steps_until(lambda: ear._late.count >= 5)
+    events = list(range(7))
+    if end == "unsubscribe":
+        ear.deliver_soon({"type": "unsubscribe", "group": "A"})
+        events.append(END)
+    else:
+        monkeypatch.setattr(hub, "MOST_PLACES", 1)
+        if end != "too many":
+            monkeypatch.setattr(hub, "INBOX_LIMIT", 2)
+        send(ear, "A", *range(7, 14))
+        events += range(7, 14)
+    offers[:] = []
+    await steps_until(lambda: all(len(each.heard) == len(events) for each in listeners))
+    assert all(each.heard == events for each in listeners)
+    assert max(offers) <= late_events.OFFERS_AT_ONCE + 1
 
 
 async def test_a_listener_that_fails_costs_the_others_nothing(
