@@ -15,6 +15,8 @@ from typing import Any, Final, TypeVar
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 
+from channels_graphql_ws.concurrency.garbage import collections
+
 T = TypeVar("T")
 
 log = logging.getLogger("channels_graphql_ws.graphql_ws_consumer")
@@ -85,6 +87,9 @@ class Placement:
 
     def __init__(self, name: str, *, on_loop: bool | None = None) -> None:
         self._name = name
+        if on_loop is not False:
+            # Any call may meet a collection of garbage, which is no fault of its code.
+            collections.watch()
         self.on_loop = bool(on_loop)
         self._is_decided = on_loop is not None
         self._clean_calls = 0
@@ -137,7 +142,10 @@ class Placement:
 
     def took(self, seconds: float) -> None:
         """Take how long a call has held up the event loop."""
-        if seconds > LONGEST_STALL:
+        if seconds <= LONGEST_STALL:
+            return
+        now = perf_counter()
+        if seconds - collections.seconds(now - seconds, now) > LONGEST_STALL:
             self.stay_in_threads(f"held up the event loop for {seconds:.3f} seconds")
 
     def _learn(self, seconds: float, *, used_database: bool) -> None:

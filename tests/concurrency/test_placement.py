@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from graphql import GraphQLError
 
 from channels_graphql_ws.concurrency import placement as module
+from channels_graphql_ws.concurrency.garbage import Collections
 from channels_graphql_ws.concurrency.placement import (
     CALLS_TO_WATCH,
     LONGEST_CALL,
@@ -110,6 +112,37 @@ async def test_code_that_stalls_the_event_loop_once_goes_back_with_one_line(cloc
     [record] = caplog.records
     assert record.levelno == logging.WARNING
     assert "Code held up the event loop for 0.100 seconds" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("of_its_own", "stays"), [(LONGEST_STALL / 2, True), (LONGEST_STALL * 2, False)]
+)
+async def test_a_collection_of_garbage_is_not_the_stall_of_code(
+    clock, monkeypatch, of_its_own, stays
+):
+    collections = Collections()
+    monkeypatch.setattr(collections, "_now", lambda: clock.now)
+    monkeypatch.setattr(module, "collections", collections)
+    monkeypatch.setattr(gc, "callbacks", [])
+    placement = Placement("Code", on_loop=True)
+
+    def meet_collections():
+        for _ in range(2):
+            for phase in ("start", "stop"):
+                for note in gc.callbacks:
+                    note(phase, {})
+                clock.now += 0.25 if phase == "start" else of_its_own / 2
+
+    assert placement.tried(meet_collections) == (None, True)
+    assert placement.on_loop == stays
+
+
+@pytest.mark.parametrize(("on_loop", "watched"), [(None, 1), (True, 1), (False, 0)])
+def test_collections_are_watched_once_where_code_may_leave_threads(monkeypatch, on_loop, watched):
+    monkeypatch.setattr(gc, "callbacks", [])
+    for _ in range(3):
+        Placement("Code", on_loop=on_loop)
+    assert len(gc.callbacks) == watched
 
 
 async def test_code_that_needs_a_thread_after_all_goes_back(caplog):
