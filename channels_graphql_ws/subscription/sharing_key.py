@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -86,6 +87,9 @@ def _kind(value: object) -> Any:
         return type(value), *map(_kind, value)
     if isinstance(value, frozenset):
         return type(value), frozenset((each, _kind(each)) for each in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        compared = (each.name for each in fields(value) if each.compare)
+        return type(value), *(_kind(getattr(value, name)) for name in compared)
     return type(value)
 
 
