@@ -292,7 +292,8 @@ def _asks_for_login(path: str) -> bool:
 
 def _debug_or(cls: type[Any], name: str, hint: str) -> str:
     """Return what to do about an option: if it only follows DEBUG, that is to be off."""
-    if getattr(cls, name) is not None or not is_debug():
+    follows_debug = cls._follows_debug and is_debug()
+    if getattr(cls, name) is not None or not follows_debug:
         return hint
     if project_settings.get("DEBUG") is None:
         return "It follows DEBUG: set `DEBUG = False` in deployment."
@@ -326,6 +327,17 @@ def _of_deployed_endpoints() -> Iterator[CheckMessage]:
                     cls, "mask_errors", f"Set mask_errors, also as {NAME}['MASK_ERRORS']."
                 ),
                 id=f"{_ID}.W014",
+            )
+        if options.introspection is True:
+            yield Warning(
+                f"{name} tells everybody the schema.",
+                hint=_debug_or(
+                    cls,
+                    "introspection",
+                    f"Set introspection = False, also as {NAME}['INTROSPECTION']. If the API is "
+                    "public, silence this check.",
+                ),
+                id=f"{_ID}.W018",
             )
         if safety_of(options) != "safe" or ANY_ORIGIN in (options.allowed_origins or ()):
             yield Warning(

@@ -260,13 +260,37 @@ def test_what_is_open_to_strangers(settings: Any) -> None:
         schema,
         shutdown_timeout=None,
         graphiql=True,
+        introspection=True,
         mask_errors=False,
         allowed_origins=["*"],
         send_ping_every=None,
     )
-    of_http, of_websocket = ["W013", "W014", "W015"], ["W012", "W014", "W015"]
+    of_http, of_websocket = ["W013", "W014", "W018", "W015"], ["W012", "W014", "W018", "W015"]
     assert found(deploy=True) == [*of_http, *of_websocket]
     assert not any("DEBUG = False" in hint for hint in hints())
+    del application
+
+
+def test_a_consumer_that_is_mounted_by_hand_tells_everything_unless_it_is_told_otherwise(
+    settings: Any,
+) -> None:
+    settings.DEBUG = False
+    settings.CHANNELS_GRAPHQL_WS = {}
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{__name__}.Remote"}}
+
+    class Bare(GraphqlWsConsumer):
+        pass
+
+    Bare.schema = schema
+    application = Bare.as_asgi()
+    assert found(deploy=True) == ["W014", "W018"]
+    for settings.DEBUG in (True, False):
+        # It does not follow DEBUG, so that is no advice.
+        [masking, introspection] = hints()
+        assert "Set mask_errors" in masking
+        assert "introspection = False" in introspection
+    settings.CHANNELS_GRAPHQL_WS = {"INTROSPECTION": False, "MASK_ERRORS": True}
+    assert found(deploy=True) == []
     del application
 
 
@@ -319,11 +343,11 @@ def test_what_only_debug_opens_is_closed_without_it(settings: Any) -> None:
     settings.DEBUG = True
     settings.CHANNELS_GRAPHQL_WS = {}
     application = GraphqlProtocolTypeRouter(schema, shutdown_timeout=None)
-    assert {"W013", "W014"} <= set(found(deploy=True))
+    assert {"W013", "W014", "W018"} <= set(found(deploy=True))
     opened = [hint for hint in hints() if "DEBUG = False" in hint]
-    assert len(opened) == 3
+    assert len(opened) == 5
     settings.DEBUG = False
-    assert not {"W013", "W014"} & set(found(deploy=True))
+    assert not {"W013", "W014", "W018"} & set(found(deploy=True))
     del application
 
 
@@ -331,12 +355,12 @@ def test_what_the_debug_of_the_setting_opens_is_closed_there(settings: Any) -> N
     settings.DEBUG = False
     settings.CHANNELS_GRAPHQL_WS = {"DEBUG": True}
     application = GraphqlProtocolTypeRouter(schema, shutdown_timeout=None)
-    assert {"W013", "W014"} <= set(found(deploy=True))
+    assert {"W013", "W014", "W018"} <= set(found(deploy=True))
     opened = [hint for hint in hints() if "CHANNELS_GRAPHQL_WS['DEBUG']" in hint]
-    assert len(opened) == 3
+    assert len(opened) == 5
     assert not any("DEBUG = False" in hint for hint in hints())
     settings.CHANNELS_GRAPHQL_WS = {}
-    assert not {"W013", "W014"} & set(found(deploy=True))
+    assert not {"W013", "W014", "W018"} & set(found(deploy=True))
     del application
 
 
