@@ -83,6 +83,7 @@ from channels_graphql_ws.websocket.protocol import (
 )
 from channels_graphql_ws.websocket.receiver import Receiver
 from channels_graphql_ws.websocket.subprotocols import (
+    SUBPROTOCOLS,
     Subprotocol,
     choose,
     for_hook,
@@ -292,9 +293,17 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     async def connect(self) -> None:
         """Accept the socket with the best subprotocol that the client offers."""
         offered = [_text(name) for name in self.scope.get("subprotocols", [])]
-        chosen = choose(offered, named(self.subprotocols, type(self).__qualname__))
+        allowed = named(self.subprotocols, type(self).__qualname__)
+        chosen = choose(offered, allowed)
         if chosen is None:
-            log.warning("Refused a client, none of its subprotocols is ours: %s", offered)
+            # Some clients send a token as one more, which the log must not have.
+            log.warning(
+                "Refused a client, none of its subprotocols is ours: it offers %s, %s of which "
+                "this server knows, and needs one of %s",
+                len(offered),
+                [each.name for each in SUBPROTOCOLS if each.name in offered] or "none",
+                [each.name for each in allowed],
+            )
             code, reason = CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable"
             self._signals.refuse(self.scope, "connection", reason, code=int(code))
             await self.accept()

@@ -171,6 +171,26 @@ async def test_without_an_acceptable_subprotocol_the_socket_is_closed_with_4406(
     assert "none of its subprotocols is ours" in record.getMessage()
 
 
+@pytest.mark.parametrize(
+    ("offered", "told"),
+    [
+        (["graphql-ws", "secret-token"], "it offers 2, ['graphql-ws'] of which"),
+        (["secret-token", b"secret-\xff"], "it offers 2, none of which"),
+        ([], "it offers 0, none of which"),
+    ],
+)
+async def test_what_a_client_offers_is_not_in_the_log_unless_it_is_known(
+    offered: list[str | bytes], told: str, log: pytest.LogCaptureFixture
+) -> None:
+    consumer = consumer_class(subprotocols=["graphql-transport-ws"])
+    socket = AsgiSocket(consumer.as_asgi(), scope={"subprotocols": offered})
+    await socket.ended()
+    [record] = log.records
+    assert told in record.getMessage()
+    assert record.getMessage().endswith("needs one of ['graphql-transport-ws']")
+    assert "secret" not in record.getMessage()
+
+
 @BOTH
 async def test_the_acknowledgement_carries_the_dict_that_on_connect_returns(
     subprotocol: str,
