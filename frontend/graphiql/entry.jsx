@@ -27,7 +27,8 @@ globalThis.MonacoEnvironment = {
 
 function readSettings() {
   const given = JSON.parse(document.getElementById("graphiql-config").textContent);
-  const endpoint = given.endpoint ?? location.pathname;
+  // With its origin: a path that begins with `//` would name another host.
+  const endpoint = given.endpoint ?? location.origin + location.pathname;
   return { ...given, endpoint, subscriptionEndpoint: given.subscriptionEndpoint ?? endpoint };
 }
 

@@ -327,6 +327,25 @@ async def test_the_schema_is_there_to_be_read(opened, tmp_path: Path):
 
 
 @only_consumer
+async def test_a_path_that_looks_like_a_host_is_not_taken_for_one(opened, project):
+    page = await opened("{ hello }")
+    place = f"http://{project.host}//other.example/graphql/"
+
+    async def answer(route: Route) -> None:
+        # Whatever the path begins with, the project may serve it.
+        url = route.request.url.replace("//other.example/", "/")
+        await route.fulfill(response=await route.fetch(url=url, timeout=GUARD * 1000))
+
+    await page.route(re.compile(re.escape(place)), answer)
+    await page.goto(f"{place}#{urlencode({'query': '{ hello }'})}")
+    await expect_ready(page)
+    async with page.expect_request(lambda request: request.method == "POST") as asked:
+        await run(page)
+    assert (await asked.value).url == place
+    await expect_response(page, '"hello": "Hello, you!"')
+
+
+@only_consumer
 async def test_a_description_in_the_editor_brings_no_elements_of_its_own(opened, tmp_path: Path):
     page = await opened("{ hello }")
     hover = page.locator(".monaco-hover", has_text="Says hello. a link")
