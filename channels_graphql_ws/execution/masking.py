@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from django.db import Error as DatabaseFailure
+from django.core.exceptions import ValidationError
 from graphql import GraphQLError
 
 from channels_graphql_ws.client_log import ClientLog
@@ -27,17 +27,9 @@ UNAVAILABLE: Final = "Events are unavailable at the moment"
 SERVICE_UNAVAILABLE: Final = "SERVICE_UNAVAILABLE"
 """`extensions.code` of that."""
 
-FAILURES: Final = (
-    AttributeError,
-    DatabaseFailure,
-    ImportError,
-    LookupError,
-    MemoryError,
-    NameError,
-    OSError,
-    RuntimeError,
-)
-"""What a scalar raises when it breaks, rather than because of its input."""
+OF_INPUT: Final = (ArithmeticError, TypeError, ValidationError, ValueError)
+"""What a scalar raises because of its input, beside `GraphQLError`. With any other exception it
+broke: that may say whatever somebody else has put into its text."""
 
 _SUGGESTION: Final = " Did you mean "
 
@@ -47,8 +39,8 @@ def is_unexpected(error: Exception) -> bool:
 
     A `GraphQLError` is raised for them, and so is what is wrong in a request: it has no path
     in the result, though the exception of a scalar that did not like its input may be behind
-    it, such as a `ValueError`. A scalar that broke is another thing: its database did not
-    answer, or it has a mistake. What graphql-core raises about the value of a resolver is for
+    it, see `OF_INPUT`. A scalar that broke is another thing: its database did not answer, or it
+    has a mistake. What graphql-core raises about the value of a resolver is for
     nobody but the log.
 
     `mask_errors = True` hides such errors. A function of your own may ask this one first.
@@ -66,7 +58,7 @@ def is_unexpected(error: Exception) -> bool:
 def failure(error: GraphQLError) -> Exception | None:
     """Return what broke in a scalar, if that is what is wrong with a request."""
     cause = _root(error)
-    return cause if error.path is None and isinstance(cause, FAILURES) else None
+    return None if error.path is not None or isinstance(cause, OF_INPUT) else cause
 
 
 def unavailable(error: Exception) -> ChannelLayerUnavailableError | None:

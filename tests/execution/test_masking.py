@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from decimal import InvalidOperation
 from typing import Any
 
 import graphene
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import OperationalError
 from graphql import GraphQLError, ValidationRule, parse
 
@@ -234,6 +236,64 @@ async def test_what_broke_in_a_scalar_is_hidden_and_logged(
     told.start("1", query, variables={"x": 1})
     await wait_until(lambda: LEAK in str(told.frames))
     await told.drop()
+
+
+class BillingError(Exception):
+    """An error of another package, which knows of no client."""
+
+
+class JobError(ValueError):
+    """An error about a value."""
+
+
+@pytest.mark.parametrize("compile_operations", [True, False])
+@pytest.mark.parametrize(
+    "query",
+    ["query($x: Picky) { ok(picky: $x) }", "{ ok(picky: 1) }"],
+    ids=["variable", "literal"],
+)
+@pytest.mark.parametrize(
+    ("raised", "is_told"),
+    [
+        (GraphQLError(LEAK), True),
+        (ValueError(LEAK), True),
+        (JobError(LEAK), True),
+        (TypeError(LEAK), True),
+        (OverflowError(LEAK), True),
+        (InvalidOperation(LEAK), True),
+        (ValidationError(LEAK), True),
+        (BillingError(LEAK), False),
+        (AssertionError(LEAK), False),
+        (Exception(LEAK), False),
+        (RuntimeError(LEAK), False),
+        (OSError(LEAK), False),
+    ],
+    ids=repr,
+)
+async def test_a_scalar_tells_clients_only_what_is_about_their_input(
+    raised: Exception, is_told: bool, query: str, compile_operations: bool, caplog: Any
+) -> None:
+    class Picky(graphene.Scalar):
+        @staticmethod
+        def parse_value(value: Any) -> Any:
+            raise raised
+
+        @staticmethod
+        def parse_literal(node: Any, _variables: Any = None) -> Any:
+            raise raised
+
+    of_scalar = type("Query", (graphene.ObjectType,), {"ok": graphene.String(picky=Picky())})
+    options = {
+        "schema": graphene.Schema(query=of_scalar),
+        "compile_operations": compile_operations,
+    }
+    socket = AsgiSocket(consumer(**options))
+    await socket.acknowledged()
+    socket.start("1", query, variables={"x": 1})
+    await wait_until(lambda: "message" in str(socket.frames))
+    assert (LEAK in str(socket.frames), HIDDEN in str(socket.frames)) == (is_told, not is_told)
+    assert (LEAK in caplog.text) == (not is_told)
+    await socket.drop()
 
 
 @pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
