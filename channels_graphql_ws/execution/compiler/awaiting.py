@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from asyncio import CancelledError
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from functools import partial
-from inspect import iscoroutine
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from math import ceil
-from types import GeneratorType
+from types import CoroutineType, GeneratorType
 from typing import Any, Final, TypeAlias
 
 from graphql.pyutils import Path
@@ -22,6 +23,8 @@ Kinds: TypeAlias = set[type]
 
 MOST_KINDS: Final = 100
 """Most classes that are remembered for one operation."""
+
+_OURS: Final = "channels_graphql_ws.execution."
 
 _BUILT_IN: Final = (str, int, float, bool, type(None), dict, list, tuple)
 
@@ -60,6 +63,41 @@ def not_awaited(value: Any) -> None:
     """Drop what a resolver returned, where nothing more is to be executed."""
     if iscoroutine(value):
         value.close()
+
+
+def close_all(coroutines: Iterable[Any]) -> None:
+    """Close coroutines that have not begun and never will, as an error takes their place.
+
+    Python would warn of each. What ours were to await is closed as well; what belongs to users
+    is closed and not looked into.
+    """
+    left = list(coroutines)
+    while left:
+        value = left.pop()
+        frame = value.cr_frame if type(value) is CoroutineType else None
+        if frame is None or getcoroutinestate(value) != CORO_CREATED:
+            continue
+        is_ours = frame.f_globals.get("__name__", "").startswith(_OURS)
+        arguments = [*frame.f_locals.values()] if is_ours else []
+        value.close()
+        for each in arguments:
+            match each:
+                case CoroutineType():
+                    left.append(each)
+                case list():
+                    left.extend(each)
+                case dict():
+                    left.extend(each.values())
+                case Unfinished():
+                    each.close()
+
+
+class Unfinished(ABC):
+    """What completes something in several steps, and may be given up in between."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the coroutines that it has made so far, none of which has begun."""
 
 
 async def kept(value: Any, other: Awaitable[None]) -> None:
@@ -143,5 +181,8 @@ async def one_by_one(
             results[key] = await results[key]
         except CancelledError:
             await drop([results[other] for other in waiting[place:]], run)
+            raise
+        except Exception:
+            close_all([results[other] for other in waiting[place:]])
             raise
     return marked(results)

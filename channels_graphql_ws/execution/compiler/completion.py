@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
+from inspect import iscoroutine
 from itertools import chain
 from types import CoroutineType
 from typing import Any, Final, Protocol, TypeAlias
@@ -37,7 +38,9 @@ from channels_graphql_ws.execution.budget import (
 )
 from channels_graphql_ws.execution.compiler.awaiting import (
     Kinds,
+    Unfinished,
     awaited,
+    close_all,
     gathered_items,
     has_to_wait,
     kept,
@@ -416,7 +419,11 @@ class _Items:
         waiting: list[int] = []
         if len(values) >= ITEMS_FOR_A_FIELD:
             self.count(run, 0, len(values))
-        self.complete_some(run, values, 0, results, waiting, path, info)
+        try:
+            self.complete_some(run, values, 0, results, waiting, path, info)
+        except Exception:
+            close_some(results, waiting, values)
+            raise
         if run.granted - run.left - before > HEAVY and run.is_heavy(before):
             results = heavy_list(results, run, before, waiting)
         if not waiting:
@@ -584,7 +591,22 @@ class _ObjectItems(_Items):
 _SLICED: Final = (list, tuple)
 
 
-class _Slices:
+def close_some(results: list[Any], waiting: Sequence[int], values: Any) -> None:
+    """Close what the items of a list are to await, as an error takes the place of the list.
+
+    Args:
+        results: of the items so far.
+        waiting: where in them there are coroutines.
+        values: all items, if there is a list or tuple of them.
+    """
+    close_all([results[index] for index in waiting])
+    rest = values[len(results) + 1 :] if type(values) in _SLICED else ()
+    # A list of scalars has no coroutines, and may be very long.
+    if waiting or any(map(iscoroutine, rest[:1])):
+        close_all(rest)
+
+
+class _Slices(Unfinished):
     """Completes a long list, with pauses in which the event loop goes on to others."""
 
     def __init__(
@@ -629,8 +651,19 @@ class _Slices:
     def _gathered(self, results: list[Any]) -> Coroutine[Any, Any, Any]:
         return gathered_items(self._run, results, self._waiting, self._objects)
 
+    def close(self) -> None:
+        """Close what the items are to await."""
+        close_some(self._results, self._waiting, self._values)
+
     def _complete_until_due(self) -> bool:
         """Complete slices until it is time for a pause; return whether all is complete."""
+        try:
+            return self._complete_some_slices()
+        except Exception:
+            self.close()
+            raise
+
+    def _complete_some_slices(self) -> bool:
         run, results = self._run, self._results
         while run.left >= 0:
             index, waiting = len(results), run.waiting

@@ -11,7 +11,7 @@ from graphql.pyutils import Path
 
 from channels_graphql_ws.concurrency.placement import on_event_loop
 from channels_graphql_ws.execution.budget import HEAVY
-from channels_graphql_ws.execution.compiler.awaiting import built_in_kinds, gathered
+from channels_graphql_ws.execution.compiler.awaiting import built_in_kinds, close_all, gathered
 from channels_graphql_ws.execution.compiler.fields import Field, Read
 from channels_graphql_ws.execution.compiler.graphql_core import make, wrapped
 from channels_graphql_ws.execution.compiler.run import Execution
@@ -200,6 +200,8 @@ class Selection:
                     path, index = make(Path, (path, index, None)), None
                 results[field.key] = rescued = field.rescued(run, error, source, path)
                 if rescued is None:
+                    if waiting and not field.is_nullable:
+                        close_all([results[key] for key in waiting])
                     field.failed(run, error, path)
                 else:
                     waiting = waiting or []

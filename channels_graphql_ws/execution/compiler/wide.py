@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from graphql.pyutils import Path
 
 from channels_graphql_ws.execution.budget import HEAVY
+from channels_graphql_ws.execution.compiler.awaiting import Unfinished, close_all
 from channels_graphql_ws.execution.compiler.completion import Selection
 from channels_graphql_ws.execution.compiler.graphql_core import make
 from channels_graphql_ws.execution.compiler.run import Execution
@@ -69,7 +70,7 @@ class WideSelection:
         return _Parts(self, run, source, path).complete()
 
 
-class _Parts:
+class _Parts(Unfinished):
     """Executes the parts of one object."""
 
     def __init__(
@@ -99,11 +100,19 @@ class _Parts:
         data = self._joined()
         return await data if type(data) is CoroutineType else marked(data)
 
+    def close(self) -> None:
+        """Close what the fields are to await."""
+        close_all([self._results[key] for key in self._waiting])
+
     def _execute_until_due(self) -> bool:
         """Execute parts until it is time for a pause; return whether all is executed."""
         run = self._run
         for part in self._left:
-            some = part.execute(run, self._source, self._path)
+            try:
+                some = part.execute(run, self._source, self._path)
+            except Exception:
+                self.close()
+                raise
             if type(some) is Unjoined:
                 self._waiting += some.waiting
                 some = some.results
