@@ -44,6 +44,7 @@ from channels_graphql_ws.subscription.event import EventExecution
 from channels_graphql_ws.subscription.field import Source
 from channels_graphql_ws.subscription.generator import GeneratorSubscription
 from channels_graphql_ws.subscription.groups import layer_group
+from channels_graphql_ws.subscription.namesakes import refuse_namesakes
 from channels_graphql_ws.subscription.patience import Patience
 from channels_graphql_ws.subscription.queue import queue_for
 from channels_graphql_ws.subscription.recovery import Recovery, Restored
@@ -53,7 +54,6 @@ from channels_graphql_ws.subscription.shared import SharedMember
 from channels_graphql_ws.subscription.sharing_key import SharedSubscribers, SharingKey, sharing_key
 from channels_graphql_ws.subscription.signals import SubscriptionSignals, has_receivers
 from channels_graphql_ws.subscription.single import SingleSubscriber
-from channels_graphql_ws.subscription.subscriber import refuse_namesakes
 
 
 class Subscribing:

@@ -323,8 +323,11 @@ class Hub:
         self.tracked.forget(group)
 
     def first_listener(self, group: str) -> Listener | None:
-        """Return one listener of a group, if there are any."""
-        return next(iter(self._listeners.get(group, ())), None)
+        """Return one listener of a group, if there are any. May be called from any thread."""
+        try:
+            return next(iter(self._listeners.get(group, ())), None)
+        except RuntimeError:  # pragma: no cover (somebody has joined it between two steps)
+            return None
 
     def statistics(self) -> HubStatistics:
         """Return what the hub has counted. May be called from any thread."""

@@ -15,13 +15,12 @@ from channels_graphql_ws.concurrency import eager
 from channels_graphql_ws.concurrency.database import async_connections
 from channels_graphql_ws.concurrency.eager import Eager, is_cancellation
 from channels_graphql_ws.execution.errors import INTERNAL_ERROR, timed_out
-from channels_graphql_ws.pubsub.hub import Hub, hubs_of_process
+from channels_graphql_ws.pubsub.hub import Hub
 from channels_graphql_ws.pubsub.notification import Notification
 from channels_graphql_ws.subscription.continuity import LAYER, SLOW, Continuity, LostEvents
 from channels_graphql_ws.subscription.declaration import Subscription
 from channels_graphql_ws.subscription.error_log import error_log
 from channels_graphql_ws.subscription.event import EventExecution
-from channels_graphql_ws.subscription.groups import topic_of
 from channels_graphql_ws.subscription.hooks import permitted
 from channels_graphql_ws.subscription.patience import HookTimeoutError
 from channels_graphql_ws.subscription.queue import NotificationQueue, QueuedBytes, queue_for
@@ -258,29 +257,6 @@ class Subscriber(ABC):
         if self._queue is not None:
             self._queue.clear()
             self._queue.on_drop = None
-
-
-def refuse_namesakes(subscription_class: type[Subscription], group: str) -> None:
-    """Refuse two classes that share a group: each would get the events of the other.
-
-    Args:
-        subscription_class: the class that is subscribed to.
-        group: its own group.
-
-    Raises:
-        TypeError: somebody in this process is subscribed to another class of that group.
-    """
-    for hub in hubs_of_process():
-        other = hub.first_listener(group)
-        if other is None:
-            continue
-        # Asked of an abstract class, `isinstance` takes several times as long.
-        if getattr(other, "subscription_class", subscription_class) is not subscription_class:
-            raise TypeError(
-                f"There are two Subscription classes {':'.join(topic_of(subscription_class))!r}, "
-                "and each would get the events of the other: give them names of their own, by "
-                "`name` in the inner class `Meta`"
-            )
 
 
 def measure(event: object) -> None:

@@ -14,6 +14,7 @@ from channels_graphql_ws.client_log import log_fields, logs_about, shown
 from channels_graphql_ws.pubsub.hub import hubs_of_process
 from channels_graphql_ws.pubsub.layers import GroupSender, is_local
 from channels_graphql_ws.subscription.groups import layer_group
+from channels_graphql_ws.subscription.namesakes import refuse_namesakes_on
 from channels_graphql_ws.subscription.signals import SubscriptionSignals
 
 if TYPE_CHECKING:
@@ -49,11 +50,17 @@ def note_broadcast(
         group: the group as the caller named it; `None` for all subscribers of the class.
         layer: the channel layer that carries it.
         layer_name: the name that the channel layer has for the group.
+
+    Raises:
+        TypeError: who is subscribed here is so to another class, which nothing tells apart.
     """
     count = 0
     for hub in hubs_of_process():
         if hub.layer is layer:
-            count += hub.count(layer_name)
+            here = hub.count(layer_name)
+            if here:
+                refuse_namesakes_on(hub, cls, layer_name)
+            count += here
     explains = log.isEnabledFor(logging.DEBUG)
     if explains:
         log.debug(

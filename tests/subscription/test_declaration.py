@@ -766,6 +766,12 @@ async def test_of_two_classes_that_nothing_tells_apart_one_is_refused_while_the_
     [error] = caught.value.response["payload"]
     assert "There are two Subscription classes" in error["message"]
     assert "`name` in the inner class `Meta`" in error["message"]
+    # Nor does it send them its events.
+    for send in (second.broadcast, second.broadcast_async):
+        with pytest.raises(TypeError, match="There are two Subscription classes"):
+            await send(payload=1)
+    await first.broadcast(payload=2)
+    assert await receive_all(client, op_id, 1) == [2]
     # A function that makes a class may run again, as tests do.
     await client.complete(op_id)
     await client.receive_complete(op_id)
