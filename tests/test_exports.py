@@ -446,6 +446,8 @@ def test_a_consumer_behaves_as_it_always_did_unless_it_is_told(name: str, defaul
         ("max_operations_in_flight", None),
         ("max_bytes_in_flight", None),
         ("max_operations_per_connection", None),
+        ("max_subscriptions_per_user", None),
+        ("max_subscriptions_per_address", None),
         ("max_unsent_bytes", None),
         ("max_unsent_bytes_per_user", None),
         ("max_unsent_bytes_per_address", None),

@@ -81,6 +81,8 @@ class CoreEventField:
         root: what it is.
     """
 
+    __slots__ = ("_limits", "_nodes", "_path", "_root_type", "_shared", "_template", "root")
+
     def __init__(self, template: ExecutionContext, limits: ExecutionLimits = NO_LIMITS) -> None:
         """Take an execution that has no event yet.
 
@@ -93,10 +95,12 @@ class CoreEventField:
         self._template = template
         self._limits = limits.for_events()
         self._shared = vars(template)
+        # Each event has errors of its own, see `_execution`.
+        del self._shared["collected_errors"]
         self._nodes = self.root.nodes
         self._path = self.root.path
 
-    def arguments(self) -> dict[str, Any]:
+    def field_arguments(self) -> dict[str, Any]:
         """Return the arguments of the field.
 
         Raises:

@@ -29,6 +29,10 @@ class Refusal(Enum):
     INTERNAL = "something broke that is not the client's fault"
 
 
+_NOTHING: Final[dict[str, Any]] = {}
+"""What is left of the objects in a message: the same for all, and never changed."""
+
+
 @dataclass(slots=True)
 class Subscribe:
     """Starts an operation of any kind."""
@@ -51,4 +55,4 @@ class Subscribe:
     def release(self) -> None:
         """Forget all but the id, once nothing else is needed."""
         self.query = ""
-        self.variables, self.payload, self.extensions = {}, {}, None
+        self.variables, self.payload, self.extensions = _NOTHING, _NOTHING, None

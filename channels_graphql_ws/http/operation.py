@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import copy_context
 from enum import Enum
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from channels.layers import get_channel_layer
@@ -22,7 +23,7 @@ from channels_graphql_ws.concurrency.threads import (
 )
 from channels_graphql_ws.execution.breathing import room_to_begin
 from channels_graphql_ws.execution.documents import Document
-from channels_graphql_ws.execution.errors import TIMED_OUT, RequestError
+from channels_graphql_ws.execution.errors import TIMED_OUT, RequestError, TooManyError
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.execution.results import CursorText
 from channels_graphql_ws.http.beginning import Beginning
@@ -32,6 +33,7 @@ from channels_graphql_ws.http.stream import LaterText, OwnStream, Sink, Text
 from channels_graphql_ws.json_text import dumps, loads
 from channels_graphql_ws.operations.hook_calls import call_hook
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
+from channels_graphql_ws.operations.live_places import LivePlaces, TakenPlaces, release
 from channels_graphql_ws.operations.overrides import overridden
 from channels_graphql_ws.operations.places import Login, login_of
 from channels_graphql_ws.operations.session import Endpoint, EndpointSession
@@ -83,6 +85,8 @@ class HttpEndpoint(Endpoint, Protocol):
     """The consumer or view, as far as an operation over HTTP needs it."""
 
     disconnect_timeout: float | None
+    max_subscriptions_per_user: int | None
+    max_subscriptions_per_address: int | None
     operation_timeout: float | None
 
     def process_result(self, request: HttpRequest, result: Any) -> Any:
@@ -159,6 +163,7 @@ class HttpOperation:
         self._encodes = overridden(endpoint, "encode_json")
         self._choose_sink = choose_sink
         self._live: ActiveSubscription | None = None
+        self._places: TakenPlaces = ()
         self._login: Login | None = None
         self._left: str | None = None
         self._is_answered = False
@@ -205,6 +210,8 @@ class HttpOperation:
 
         What takes longer than `disconnect_timeout` is cancelled.
         """
+        # At once: `unsubscribed` may take its time.
+        self._free_place()
         try:
             await self._end()
         finally:
@@ -294,6 +301,7 @@ class HttpOperation:
             raise RequestError(error) from error
         self.type = type
         if type is OperationType.SUBSCRIPTION:
+            self._take_place()
             self._session.signals.opened(self.http.scope)
             self._session.send_away_with_hub(self)
             self._session.watch_rights()
@@ -301,6 +309,25 @@ class HttpOperation:
             self._session.look_up_rights()
         else:
             self._login = login_of(self.http.scope)
+
+    def _take_place(self) -> None:
+        """Count one more subscription.
+
+        Raises:
+            TooManyError: its user or its address has as many as it may have.
+        """
+        try:
+            self._places = LivePlaces(self._endpoint).take(self.http.scope)
+        except TooManyError as error:
+            # On a reserved stream it is told there, as all else is.
+            if self._has_own_stream:
+                text, status = error.errors[0].message, HTTPStatus.TOO_MANY_REQUESTS
+                self.sink, self.unsuitable = None, UnsuitableError(text, status, {})
+            raise
+
+    def _free_place(self) -> None:
+        places, self._places = self._places, ()
+        release(places)
 
     def room(self) -> Awaitable[None] | None:
         """Return something to wait for before the result, while the client reads nothing."""
@@ -347,6 +374,7 @@ class HttpOperation:
 
     def completed(self) -> None:
         """Say that there are no more results."""
+        self._free_place()
         if self.sink is not None and not self._is_over:
             self.sink.complete()
 

@@ -11,6 +11,7 @@ from graphql import GraphQLSchema, MiddlewareManager, OperationDefinitionNode, O
 from channels_graphql_ws.client_log import LogFields
 from channels_graphql_ws.concurrency.eager import Eager
 from channels_graphql_ws.execution.documents import Document
+from channels_graphql_ws.execution.errors import Formatter
 from channels_graphql_ws.execution.masking import NO_MASK, Mask
 from channels_graphql_ws.execution.parser_queue import Sender
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
@@ -168,6 +169,11 @@ class Session(Protocol):
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Tell a client of an error."""
+        ...
+
+    @property
+    def formatter(self) -> Formatter:
+        """Return what does so, for those who keep it."""
         ...
 
 

@@ -41,6 +41,8 @@ class CommonKeywords(TypedDict, total=False):
     max_queued_bytes: int | None
     max_result_size: int | None
     max_root_fields: int | None
+    max_subscriptions_per_address: int | None
+    max_subscriptions_per_user: int | None
     max_tokens: int | None
     max_unsent_bytes_per_address: int | None
     max_unsent_bytes_per_process: int | None

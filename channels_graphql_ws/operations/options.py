@@ -159,6 +159,14 @@ class OperationOptions:
     stream may have; one more gets an error. Queries and mutations over WebSocket are not
     counted. `None`: no limit."""
 
+    max_subscriptions_per_user: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 2_000
+    """Subscriptions that all WebSockets and event streams of one user may have at a time in one
+    process; one more gets an error, over HTTP with 429. `None`: no limit."""
+
+    max_subscriptions_per_address: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 10_000
+    """The same for all clients of one address; see `trusted_proxies`. Of IPv6, 64 bits are
+    one address."""
+
     revalidate_every: Annotated[float | None, NOT_NEGATIVE] = 60.0
     """Seconds between two look-ups whether the users of connections and event streams, and the
     sessions that they came by, are still there: what ends without a signal of Django's is found

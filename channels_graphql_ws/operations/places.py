@@ -156,10 +156,15 @@ def login_of(scope: Mapping[str, Any]) -> Login | None:
     return None if user is None or session is None else Login(user, session)
 
 
+def is_unread(user: object) -> bool:
+    """Return whether it would take a query to know who a user is."""
+    return isinstance(user, LazyObject) and vars(user).get("_wrapped") is empty
+
+
 def user_id_of(scope: Mapping[str, Any]) -> Any:
     """Return the primary key of who is logged in, without a query; `None` if it is not known."""
     user = scope.get("user")
-    if isinstance(user, LazyObject) and vars(user).get("_wrapped") is empty:
+    if is_unread(user):
         return None
     try:
         return user.pk if user is not None and user.is_authenticated else None

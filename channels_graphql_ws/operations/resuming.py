@@ -82,7 +82,7 @@ class Resuming:
             client,
             RunCursor(host.token, run.id, 0),
             recovered=None,
-            format_error=session.format_error,
+            format_error=session.formatter,
             name=execution.name,
             run=run,
         )
@@ -103,7 +103,7 @@ class Resuming:
             client,
             cursor,
             recovered=feed is not None,
-            format_error=session.format_error,
+            format_error=session.formatter,
             name=name,
         )
 
@@ -135,7 +135,7 @@ class Resuming:
 def _call(run: Run, execution: EventExecution, session: Session, client: Client) -> Eager[None]:
     source = yield from execution.call_once(execution.source, "A subscription to")
     generator = GeneratorSubscription(
-        execution, run, source, format_error=session.format_error, id=client.request.id
+        execution, run, source, format_error=session.formatter, id=client.request.id
     )
     if run.closing is None:
         run.take(generator)

@@ -213,6 +213,7 @@ class EndpointSession:
         "_asks",
         "_endpoint",
         "_executes",
+        "_formatter",
         "_gets_context",
         "_gets_root_value",
         "_lent",
@@ -243,6 +244,7 @@ class EndpointSession:
         self.replays = Replays(endpoint.max_queued_bytes)
         self.connection_params: Mapping[str, Any] = {}
         self._endpoint = endpoint
+        self._formatter: ErrorFormatter | None = None
         self.scope = scope
         self._more = more or {}
         self._observer: Observer | None = (scope.get("extensions") or {}).get(OBSERVER)
@@ -542,7 +544,15 @@ class EndpointSession:
 
     def format_error(self, error: Exception) -> Mapping[str, Any]:
         """Return what a client is told of an error."""
-        return self._endpoint._format_error(self.mask(error))  # noqa: SLF001 (its public name)
+        return self.formatter(error)
+
+    @property
+    def formatter(self) -> ErrorFormatter:
+        """What does so, for those who keep it: the same object for all subscriptions."""
+        formatter = self._formatter
+        if formatter is None or formatter.engine is not self.engine:
+            formatter = self._formatter = ErrorFormatter(self._endpoint, self.engine)
+        return formatter
 
     async def stop_listening(self) -> None:
         """End all listening, and let nobody begin to; harmless when repeated."""
@@ -551,6 +561,26 @@ class EndpointSession:
     async def close(self) -> None:
         """Release what was lent; harmless when repeated."""
         await self._lent.close()
+
+
+class ErrorFormatter:
+    """Returns what clients are told of errors.
+
+    Args:
+        endpoint: its hook has the words.
+        engine: knows which errors are hidden.
+    """
+
+    __slots__ = ("_endpoint", "engine")
+
+    def __init__(self, endpoint: Endpoint, engine: Engine) -> None:
+        self._endpoint = endpoint
+        self.engine = engine
+
+    def __call__(self, error: Exception) -> Mapping[str, Any]:
+        """Return what a client is told of an error."""
+        shown = self.engine.settings.mask(error)
+        return self._endpoint._format_error(shown)  # noqa: SLF001 (its public name)
 
 
 _HOOKS: Final = Hooks({"on_operation", "execute_operation"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from inspect import isasyncgen, isgenerator
 from typing import Any
@@ -187,7 +187,7 @@ class Subscribing:
         return subscription
 
     def _recovery(
-        self, asked: PreparedOperation, execution: EventExecution, hub: Hub, groups: list[str]
+        self, asked: PreparedOperation, execution: EventExecution, hub: Hub, groups: Sequence[str]
     ) -> Recovery | None:
         """Begin to follow the history, if there is one; to be called before it is listened."""
         keep = history_of_class(execution.subscription_class)
@@ -235,7 +235,7 @@ class Subscribing:
         if options is None:
             source = yield from execution.call_once(execution.source, "A subscription to")
             subscription = GeneratorSubscription(
-                execution, client, source, format_error=session.format_error, id=client.request.id
+                execution, client, source, format_error=session.formatter, id=client.request.id
             )
         else:
             subscription = yield from self._resuming.begin(
@@ -252,11 +252,14 @@ class Subscribing:
             raise
         return subscription
 
-    def _groups(self, subscription_class: type[Subscription], names: Any) -> list[str]:
-        """Return the groups that the `subscribe` hook has named, and that of the class."""
+    def _groups(self, subscription_class: type[Subscription], names: Any) -> tuple[str, ...]:
+        """Return the groups that the `subscribe` hook has named, and that of the class.
+
+        They are kept for each subscription: the garbage collector leaves a tuple of strings alone.
+        """
         prefix = self.settings.group_name_prefix
         if names is None:
-            return [layer_group(subscription_class, prefix, None)]
+            return (layer_group(subscription_class, prefix, None),)
         if problem := _problem_of_names(names):
             raise AssertionError(
                 f"Subscription {subscription_class.__qualname__!r}: method 'subscribe' returned "
@@ -264,7 +267,7 @@ class Subscribing:
                 "was expected"
             )
         distinct = dict.fromkeys([None, *names])
-        return [layer_group(subscription_class, prefix, name) for name in distinct]
+        return tuple([layer_group(subscription_class, prefix, name) for name in distinct])
 
     def _single_subscriber(
         self,
@@ -272,7 +275,7 @@ class Subscribing:
         client: Client,
         session: Session,
         hub: Hub,
-        groups: list[str],
+        groups: Sequence[str],
     ) -> SingleSubscriber:
         return SingleSubscriber(
             execution,
@@ -281,7 +284,7 @@ class Subscribing:
             groups,
             queue_limit=self._queue_limit(execution),
             queued=session.queued,
-            format_error=session.format_error,
+            format_error=session.formatter,
             id=client.request.id,
         )
 
@@ -302,7 +305,7 @@ class Subscribing:
             execution,
             client,
             queue_for(execution.subscription_class, limit, session.queued),
-            format_error=session.format_error,
+            format_error=session.formatter,
             id=client.request.id,
         )
 

@@ -62,7 +62,6 @@ class EventExecution:
         source: what feeds the field: a `Source`, or a `subscribe_…` of the user's.
         subscription_class: the class that the client has subscribed to; not there where the
             source is none.
-        info: what the hooks get as their `info`.
         arguments: what the hooks get as their keyword arguments.
         is_special: whether events have data loaders, or may need a thread.
         max_result_size: bytes that a result may have, `None` for any number.
@@ -75,6 +74,7 @@ class EventExecution:
         "_around_blocks",
         "_field",
         "_filter_placement",
+        "_info",
         "_is_new_to_dicts",
         "_loaders",
         "_placement",
@@ -83,7 +83,6 @@ class EventExecution:
         "_uses_threads",
         "arguments",
         "delivery",
-        "info",
         "is_special",
         "max_result_size",
         "name",
@@ -137,15 +136,17 @@ class EventExecution:
                 raise RequestError(*field)
             self._field: EventField | CoreEventField = field
             self.source = self._field.root.definition.subscribe or _no_source(self._field.root)
-            self.arguments = self._field.arguments()
+            self.arguments = self._field.field_arguments()
         except GraphQLError as error:
             raise RequestError(error) from error
         self.max_result_size = document.limits.max_result_size
-        self.info: GraphQLResolveInfo = self._field.info()
-        self.delivery = self._delivery()
+        info = self._field.info()
+        self.delivery = self._delivery(info.operation)
         is_class = isinstance(self.source, Source)
-        self.name = self.subscription_class.__qualname__ if is_class else self.info.field_name
+        self.name = self.subscription_class.__qualname__ if is_class else info.field_name
         """What to call the subscription in the log."""
+        # Others need it only when they begin and end: then it is made anew.
+        self._info: GraphQLResolveInfo | None = info if is_class and self.has_filter else None
         self.tally = tallies.of(self.name)
         self._publish = _direct_publish(self.source, self._field)
         self._placement: Placement | None = None
@@ -159,18 +160,18 @@ class EventExecution:
         if tracing.tracer is not None:
             self.variables.run(tracing.tracer.leave_operation)
 
-    def _delivery(self) -> Delivery:
+    def _delivery(self, operation: OperationDefinitionNode) -> Delivery:
         """Look at the class that was subscribed to, if it is one."""
         if not isinstance(self.source, Source):
             self.permissions: Permissions = ()
             self._is_new_to_dicts = False
-            return Delivery(self.info.operation, none_skips=False, fitting=None)
+            return Delivery(operation, none_skips=False, fitting=None)
         self.subscription_class = self.source.subscription_class
         self.permissions = permissions_of(self.subscription_class)
         fitting = fittings.fitting_of(self.subscription_class)
         self._is_new_to_dicts = dict not in fitting.known
         none_skips = self.subscription_class._meta.none_skips
-        return Delivery(self.info.operation, none_skips=none_skips, fitting=fitting)
+        return Delivery(operation, none_skips=none_skips, fitting=fitting)
 
     def _place(self, placements: Placements, middleware: Any) -> None:
         resolver = self._field.root.definition.resolve or default_field_resolver
@@ -182,6 +183,11 @@ class EventExecution:
             if meta.filter_event is not None and not runs_on_loop(meta.filter_event):
                 name = f"`filter_event` of {self.name}"
                 self._filter_placement = placements.of(self.source, name)
+
+    @property
+    def info(self) -> GraphQLResolveInfo:
+        """What the hooks get as their `info`."""
+        return self._field.info() if self._info is None else self._info
 
     @property
     def definition(self) -> GraphQLField:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextvars import Context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -19,9 +19,10 @@ from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.errors import TIMED_OUT, FullError, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.request import JsonObject, Refusal
-from channels_graphql_ws.operations import server_transport
+from channels_graphql_ws.operations import live_places, server_transport
 from channels_graphql_ws.operations.holding import SHARE_OF_CONNECTION, SMALL, Holding
 from channels_graphql_ws.operations.listing import ListedConnection
+from channels_graphql_ws.operations.live_places import LivePlaces
 from channels_graphql_ws.operations.long_texts import decoding_in_turn
 from channels_graphql_ws.operations.unsent import LARGE, Unsent
 from channels_graphql_ws.shutdown import DEFAULT_TIMEOUT, remaining
@@ -90,6 +91,7 @@ class Connection:
         settings: times and order.
         pings_at_once: send the first ping with the acknowledgement, if the dialect does that.
         unsent: where large frames are counted that are not sent yet; `None`: without limits.
+        live: has places for its subscriptions; `None`: without limits.
     """
 
     __slots__ = (
@@ -103,6 +105,7 @@ class Connection:
         "_is_leaving",
         "_keep_alive",
         "_lifetime",
+        "_live",
         "_log_fields",
         "_loop",
         "_operations",
@@ -132,6 +135,7 @@ class Connection:
         *,
         pings_at_once: bool = True,
         unsent: Unsent | None = None,
+        live: LivePlaces | None = None,
     ) -> None:
         self._protocol = protocol
         self._pings_at_once = pings_at_once
@@ -144,6 +148,7 @@ class Connection:
         self._owner = known_owner()
         self._is_leaving = False
         self._operations: dict[Operation, ClientOperation] = {}
+        self._live = live or LivePlaces()
         self._subscriptions = 0
         self._held = 0
         self._stopping = 0
@@ -408,7 +413,7 @@ class Connection:
         if client.holding is not None:
             self._held -= client.holding.memory
             client.holding.release()
-        if client.has_place:
+        if client.places is not None:
             self._free_place(client)
         if self._idle is not None and not self._is_busy:
             self._idle.set()
@@ -497,17 +502,19 @@ class Connection:
         """Count one more subscription.
 
         Raises:
-            TooManyError: the limit is reached.
+            TooManyError: that of the connection, of its user or of its address is reached.
         """
         limit = self._settings.max_operations_per_connection
         if limit is not None and self._subscriptions >= limit:
             text = f"Operation limit of {limit} reached: end a subscription of this connection"
             raise TooManyError(exceeded("max_operations_per_connection", limit, text))
+        client.places = self._live.take(client.scope)
         self._subscriptions += 1
-        client.has_place = True
 
     def _free_place(self, client: ClientOperation) -> None:
-        client.has_place = False
+        assert client.places is not None, "it has one"
+        live_places.release(client.places)
+        client.places = None
         self._subscriptions -= 1
 
     def room(self) -> Awaitable[None] | None:
@@ -650,7 +657,7 @@ class Connection:
                 self.failed(operation, [problem], Refusal.OPERATION)
                 return
         self._operations[operation] = client
-        task = client.task = self.run(self._application.execute(client), client.variables)
+        task = client.task = self.run(self._application.execute(client), copy_context())
         if task is None:
             return
         self._tasks.count(task, operation.size, self._unsent.owner)
@@ -684,7 +691,7 @@ class Connection:
         client = self._operations.get(operation)
         if client is not None:
             # At once: `unsubscribed` may take its time.
-            if client.has_place:
+            if client.places is not None:
                 self._free_place(client)
             self._stopping += 1
             self.run(self._stop(client))

@@ -335,6 +335,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
             settings,
             pings_at_once=self._pings_at_once,
             unsent=self._place.unsent,
+            live=self._place.live,
         )
         self._session.send_away_with_hub(self._connection)
         self._connections.add(self._connection)

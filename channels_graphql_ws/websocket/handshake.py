@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from channels_graphql_ws.client_log import ClientLog, Sentence
 from channels_graphql_ws.execution.headers import has_header, problem_of_headers
 from channels_graphql_ws.operations.defaults import is_debug
+from channels_graphql_ws.operations.live_places import LivePlaceOptions, LivePlaces
 from channels_graphql_ws.operations.origins import Server
 from channels_graphql_ws.operations.places import (
     Limit,
@@ -63,7 +64,7 @@ def problem_of_place(error: NoPlaceError) -> Refusal:
     return Refusal(HTTPStatus.TOO_MANY_REQUESTS, f"of {error.limit.key!r}: {error}")
 
 
-class PlaceOptions(UnsentOptions, Protocol):
+class PlaceOptions(UnsentOptions, LivePlaceOptions, Protocol):
     """The options of a consumer that decide on places, and on what may be unsent."""
 
     max_connections_per_user: int | None
@@ -78,6 +79,7 @@ class ConnectionPlace:
         scope: of the connection.
 
     Attributes:
+        live: the places of its subscriptions.
         unsent: what it has not sent yet.
     """
 
@@ -87,10 +89,12 @@ class ConnectionPlace:
         "_taken",
         "_trusted_proxies",
         "_user",
+        "live",
         "unsent",
     )
 
     def __init__(self, options: PlaceOptions, scope: Mapping[str, Any]) -> None:
+        self.live = LivePlaces(options)
         self.unsent = Unsent(options, scope)
         self._most_of_user = options.max_connections_per_user
         self._most_of_address = options.max_connections_per_address

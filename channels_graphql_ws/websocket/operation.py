@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextvars import Context, copy_context
 from typing import Any, Final, Protocol
 
 from graphql import OperationType
@@ -16,6 +15,7 @@ from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.request import JsonObject, Refusal, Subscribe
 from channels_graphql_ws.operations.holding import Holding
 from channels_graphql_ws.operations.interfaces import ActiveSubscription
+from channels_graphql_ws.operations.live_places import TakenPlaces
 from channels_graphql_ws.websocket.identity import is_another_user
 from channels_graphql_ws.websocket.protocol import Operation
 
@@ -72,7 +72,7 @@ class OperationOwner(Protocol):
         """Count one more subscription.
 
         Raises:
-            TooManyError: the client has as many as it may have.
+            TooManyError: the client, its user or its address has as many as it may have.
         """
 
     @property
@@ -98,39 +98,38 @@ class ClientOperation:
         request: what the client asked for.
         scope: what the user is read from, if the application has one.
         user: whose operation it is, as far as the hooks of the endpoint have found out.
+        places: where it is counted as a subscription, if it is.
     """
 
     __slots__ = (
         "_connection",
         "at_end",
-        "has_place",
         "holding",
         "is_cancelled",
         "is_started",
         "is_stopping",
         "live",
         "operation",
+        "places",
         "request",
         "scope",
         "task",
         "timer",
         "type",
         "user",
-        "variables",
     )
 
     def __init__(self, connection: OperationOwner, operation: Operation) -> None:
         self._connection = connection
         self.operation = operation
         self.request: Subscribe = operation.request
-        self.variables: Context = copy_context()
         self.scope: Mapping[str, Any] = _NO_SCOPE
         self.user: Any = NOT_KNOWN
         self.type: OperationType | None = None
         self.task: asyncio.Task[None] | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.live: ActiveSubscription | None = None
-        self.has_place = False
+        self.places: TakenPlaces | None = None
         self.holding: Holding | None = None
         self.is_cancelled = False
         self.is_started = False
@@ -150,7 +149,7 @@ class ClientOperation:
         """Note the type of the operation; return something to wait for, if there is need.
 
         Raises:
-            TooManyError: the client has as many subscriptions as it may have.
+            TooManyError: there are as many subscriptions as there may be.
         """
         if type is SUBSCRIPTION and not self.is_stopping:
             self._connection.take_place(self)

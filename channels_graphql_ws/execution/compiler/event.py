@@ -54,50 +54,51 @@ class EventRoot:
         self.before: tuple[Any, ...] = ()
 
 
-class EventField:
-    """The one field of a subscription whose variables and context are known.
+class EventField(BoundOperation):
+    """A subscription whose variables and context are known, and the one field that it selects.
+
+    It lasts as long as the subscription, so it is one object and not several: there may be many
+    thousands of them, and the garbage collector looks at each.
 
     Attributes:
-        root: what is the same for all who subscribe by this document.
+        root: what is the same for all who subscribe by this document; known once it is selected.
     """
 
-    __slots__ = ("_after", "_before", "_bound", "_field", "root")
+    __slots__ = ("_before", "_field", "root")
 
-    def __init__(
-        self, bound: BoundOperation, selection: Selection | WideSelection, root: EventRoot
-    ) -> None:
+    def select(self, selection: Selection | WideSelection, root: EventRoot) -> None:
+        """Take the field that is selected; to be called once, before anything else."""
         self.root = root
-        self._bound = bound
         field = selection.fields[root.key]
         assert isinstance(field, Field)
         self._field = field
         if not root.before:
-            root.before = tuple(field.info(Execution(bound, None), root.path))[:ROOT_VALUE]
+            root.before = tuple(field.info(Execution(self, None), root.path))[:ROOT_VALUE]
         self._before = root.before
-        self._after = bound.operation, bound.variable_values, bound.context_value, is_awaitable
 
-    def arguments(self) -> dict[str, Any]:
+    def field_arguments(self) -> dict[str, Any]:
         """Return the arguments of the field; they are not to be changed.
 
         Raises:
             GraphQLError: there is none for a variable or a literal.
         """
-        return self._field.arguments_of(self._bound)
+        return self._field.arguments_of(self)
 
     def info(self, payload: Any = None) -> GraphQLResolveInfo:
         """Return what the resolver of the field gets for an event, and hooks without one."""
+        after = payload, self.operation, self.variable_values, self.context_value, is_awaitable
         # Faster than to unpack them.
-        parts = self._before + (payload,) + self._after  # noqa: RUF005
+        parts = self._before + after
         info: GraphQLResolveInfo = make(GraphQLResolveInfo, parts)
         return info
 
     def is_resolved_by(self, resolve: Callable[..., Any]) -> bool:
         """Return whether only this resolves the field, always with the same arguments."""
-        return self._field.resolve is resolve and self._field.has_lasting_arguments(self._bound)
+        return self._field.resolve is resolve and self._field.has_lasting_arguments(self)
 
     def execute(self, payload: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
         """Execute an event."""
-        run = Execution(self._bound, payload)
+        run = Execution(self, payload)
         try:
             data = self._field.execute_at(run, payload, self.root.path)
         except Exception as error:  # noqa: BLE001 (resolvers may raise anything)
@@ -108,7 +109,7 @@ class EventField:
         self, payload: Any, value: Any, info: GraphQLResolveInfo
     ) -> ExecutionResult | Awaitable[ExecutionResult]:
         """Go on with what somebody else has resolved the field to."""
-        run = Execution(self._bound, payload)
+        run = Execution(self, payload)
         try:
             data = self._field.complete_at(run, value, self.root.path, info)
         except Exception as error:  # noqa: BLE001 (resolvers may raise anything)
@@ -117,7 +118,7 @@ class EventField:
 
     def failed(self, payload: Any, error: Exception) -> ExecutionResult:
         """Return the result if somebody else could not resolve the field."""
-        return self._failure(Execution(self._bound, payload), error)
+        return self._failure(Execution(self, payload), error)
 
     def _response(self, run: Execution, data: Any) -> ExecutionResult | Awaitable[ExecutionResult]:
         if type(data) is CoroutineType:

@@ -207,13 +207,23 @@ class CompiledOperation:
         plan = self._plan(variable_values)
         if plan is None:
             return None
-        bound = self._bound(context_value, variable_values, self._event_limits)
-        if isinstance(bound, list):
-            return bound
+        values = self._variables.coerced(variable_values)
+        if isinstance(values, list):
+            return values
+        field = EventField(
+            self._schema,
+            self._fragments,
+            self._operation,
+            values,
+            context_value,
+            self._event_limits,
+            workers=self._workers,
+        )
         root = plan.event_root
         if root is None:
             root = plan.event_root = EventRoot(self._root_type, plan.fields, self._operation)
-        return EventField(bound, plan.root, root)
+        field.select(plan.root, root)
+        return field
 
     def _plan(self, variable_values: Mapping[str, Any]) -> _Plan | None:
         decided = self._decided(variable_values) if self._conditions else ()
