@@ -515,6 +515,9 @@ class HttpOperation:
             self.completed()
         # Its stream begins now, if it has one that has not begun yet.
         self._tell_answered()
+        if self._live is not None:
+            # A subscription goes on without it.
+            self.task = None
 
 
 class _Session(EndpointSession):

@@ -510,6 +510,8 @@ class Connection:
             raise TooManyError(exceeded("max_operations_per_connection", limit, text))
         client.places = self._live.take(client.scope)
         self._subscriptions += 1
+        if client.task is not None:
+            client.settle_with(client.task)
 
     def _free_place(self, client: ClientOperation) -> None:
         assert client.places is not None, "it has one"
@@ -661,6 +663,8 @@ class Connection:
         if task is None:
             return
         self._tasks.count(task, operation.size, self._unsent.owner)
+        if client.places is not None:
+            client.settle_with(task)
         timeout = self._settings.operation_timeout
         if timeout is not None:
             client.timer = self._loop.call_later(timeout, self._operation_timed_out, client)

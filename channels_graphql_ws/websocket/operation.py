@@ -227,6 +227,14 @@ class ClientOperation:
         """A subscription came to be: it is to be ended, whatever happens."""
         self.live = live
 
+    def settle_with(self, task: asyncio.Task[None]) -> None:
+        """Forget a task when it has come to its end: a subscription goes on without one."""
+        task.add_done_callback(self._settled)
+
+    def _settled(self, _task: asyncio.Task[None]) -> None:
+        self.task = None
+        self._stop_timer()
+
     def ended(self) -> Iterable[Any]:
         """Return the steps to take when it is ended from outside."""
         at_end = self.at_end
@@ -277,6 +285,9 @@ class ClientOperation:
         A task that was cancelled has the frames in its traceback, and those know us.
         """
         self.live = self.at_end = self.task = None
+        self._stop_timer()
+
+    def _stop_timer(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
