@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from channels_graphql_ws.execution.errors import TooManyError
@@ -43,13 +43,6 @@ TakenPlaces: TypeAlias = tuple[OwnedPlaces, ...]
 """Where one subscription is counted: the same object for all of a connection."""
 
 
-class _Limit(NamedTuple):
-    places: OwnedPlaces
-    most: int
-    option: str
-    owner: str
-
-
 _owned: WeakKeyDictionary[
     asyncio.AbstractEventLoop, WeakValueDictionary[Hashable, OwnedPlaces]
 ] = WeakKeyDictionary()
@@ -76,7 +69,7 @@ class LivePlaces:
             )
             self._proxies = options.trusted_proxies
         self._user: object = _NOT_SEEN
-        self._limits: tuple[_Limit, ...] = ()
+        self._limits: tuple[tuple[OwnedPlaces, int, str], ...] = ()
         self._owned: TakenPlaces = ()
 
     def take(self, scope: Mapping[str, Any]) -> TakenPlaces:
@@ -93,36 +86,39 @@ class LivePlaces:
         """
         if scope.get("user") is not self._user:
             self._find_owners(scope)
-        for limit in self._limits:
-            if limit.places.taken >= limit.most:
-                text = (
-                    f"Subscription limit of {limit.most} reached for all connections of this "
-                    f"{limit.owner}: end one of its subscriptions"
-                )
-                raise TooManyError(exceeded(limit.option, limit.most, text))
-        for each in self._owned:
-            each.taken += 1
+        for places, most, owner in self._limits:
+            if places.taken >= most:
+                raise _error(owner, most)
+        for places in self._owned:
+            places.taken += 1
         return self._owned
 
     def _find_owners(self, scope: Mapping[str, Any]) -> None:
         of_user, of_address = self._mosts
-        limits: list[_Limit] = []
+        limits: list[tuple[OwnedPlaces, int, str]] = []
         if of_user is not None and (key := user_of(scope)) is not None:
-            limits.append(_Limit(_places_of(key), of_user, "max_subscriptions_per_user", "user"))
+            limits.append((_places_of(key), of_user, "user"))
         if of_address is not None and (address := address_of(scope, self._proxies)) is not None:
-            option = "max_subscriptions_per_address"
-            limits.append(_Limit(_places_of(address), of_address, option, "address"))
+            limits.append((_places_of(address), of_address, "address"))
         user = scope.get("user")
         # One that is still not read may be anybody.
         self._user = _NOT_SEEN if is_unread(user) else user
         self._limits = tuple(limits)
-        self._owned = tuple([each.places for each in limits])
+        self._owned = tuple([places for places, _, _ in limits])
 
 
 def release(taken: TakenPlaces) -> None:
     """Release what `LivePlaces.take` has returned."""
     for each in taken:
         each.taken -= 1
+
+
+def _error(owner: str, most: int) -> TooManyError:
+    text = (
+        f"Subscription limit of {most} reached for all connections of this {owner}: end one of "
+        "its subscriptions"
+    )
+    return TooManyError(exceeded(f"max_subscriptions_per_{owner}", most, text))
 
 
 def _places_of(owner: Hashable) -> OwnedPlaces:

@@ -140,13 +140,13 @@ class EventExecution:
         except GraphQLError as error:
             raise RequestError(error) from error
         self.max_result_size = document.limits.max_result_size
-        info = self._field.info()
-        self.delivery = self._delivery(info.operation)
+        self.delivery = self._delivery(operation)
         is_class = isinstance(self.source, Source)
-        self.name = self.subscription_class.__qualname__ if is_class else info.field_name
+        self.name = (
+            self.subscription_class.__qualname__ if is_class else self._field.root.field_name
+        )
         """What to call the subscription in the log."""
-        # Others need it only when they begin and end: then it is made anew.
-        self._info: GraphQLResolveInfo | None = info if is_class and self.has_filter else None
+        self._info: GraphQLResolveInfo | None = None
         self.tally = tallies.of(self.name)
         self._publish = _direct_publish(self.source, self._field)
         self._placement: Placement | None = None
@@ -186,8 +186,17 @@ class EventExecution:
 
     @property
     def info(self) -> GraphQLResolveInfo:
-        """What the hooks get as their `info`."""
+        """What the hooks get as their `info`.
+
+        It is made anew for those that are called when a subscription begins and ends, and kept
+        for those that are called for each event.
+        """
         return self._field.info() if self._info is None else self._info
+
+    def _kept_info(self) -> GraphQLResolveInfo:
+        if self._info is None:
+            self._info = self._field.info()
+        return self._info
 
     @property
     def definition(self) -> GraphQLField:
@@ -249,16 +258,16 @@ class EventExecution:
     def call_filter(self, event: Payload) -> Any:
         """Call `filter_event`; the result may be awaitable."""
         self._forget_loaders()
-        hook = self.subscription_class._meta.filter_event
+        hook, info = self.subscription_class._meta.filter_event, self._kept_info()
 
         def call() -> Any:
-            return hook(event.payload(), self.info, **self.arguments)
+            return hook(event.payload(), info, **self.arguments)
 
         return _placed(call, self._filter_placement)
 
     def call_permission(self, permission: type[BasePermission], payload: Any) -> Any:
         """Ask a permission about an event; the result may be awaitable."""
-        call = call_of(permission, payload, self.info, self.arguments)
+        call = call_of(permission, payload, self._kept_info(), self.arguments)
         placement = None
         if self._placements is not None and not runs_on_loop(permission.has_permission):
             name = f"Permission {permission.__qualname__} of {self.name}"

@@ -19,7 +19,7 @@ from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.errors import TIMED_OUT, FullError, TooManyError
 from channels_graphql_ws.execution.limits import exceeded
 from channels_graphql_ws.execution.request import JsonObject, Refusal
-from channels_graphql_ws.operations import live_places, server_transport
+from channels_graphql_ws.operations import server_transport
 from channels_graphql_ws.operations.holding import SHARE_OF_CONNECTION, SMALL, Holding
 from channels_graphql_ws.operations.listing import ListedConnection
 from channels_graphql_ws.operations.live_places import LivePlaces
@@ -514,8 +514,8 @@ class Connection:
             client.settle_with(client.task)
 
     def _free_place(self, client: ClientOperation) -> None:
-        assert client.places is not None, "it has one"
-        live_places.release(client.places)
+        for each in client.places or ():
+            each.taken -= 1
         client.places = None
         self._subscriptions -= 1
 

@@ -52,17 +52,24 @@ def census() -> Counter[type[Any]]:
     return counts
 
 
+async def _waiting(self: Any, op_id: Any, payload: Any) -> None:
+    """Wait before it is known that the operation is a subscription."""
+    await tick()
+
+
 @pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
 @pytest.mark.parametrize("compiles", [True, False])
-@pytest.mark.parametrize("in_threads", [False, True])
+@pytest.mark.parametrize(
+    "attributes", [{}, {"resolve_sync_in_threads": True}, {"on_operation": _waiting}]
+)
 async def test_a_live_subscription_keeps_little(
-    subprotocol: str, compiles: bool, in_threads: bool
+    subprotocol: str, compiles: bool, attributes: dict[str, Any]
 ) -> None:
     cls = consumer_class(
         confirm_subscriptions=True,
         compile_operations=compiles,
-        resolve_sync_in_threads=in_threads,
         operation_timeout=600,
+        **attributes,
     )
     socket = AsgiSocket(cls.as_asgi(), subprotocol)
     await socket.acknowledged()

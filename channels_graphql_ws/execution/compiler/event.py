@@ -53,6 +53,11 @@ class EventRoot:
         self.path: Path = make(Path, (None, self.key, type_.name))
         self.before: tuple[Any, ...] = ()
 
+    @property
+    def field_name(self) -> str:
+        """What the field is called in the schema."""
+        return self.nodes[0].name.value
+
 
 class EventField(BoundOperation):
     """A subscription whose variables and context are known, and the one field that it selects.
