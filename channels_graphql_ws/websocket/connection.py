@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
+from sys import getsizeof
 from typing import Any, Final, assert_never
 
 from channels_graphql_ws.client_log import ClientLog, log_fields, logs_about
@@ -14,6 +15,7 @@ from channels_graphql_ws.concurrency.eager import Eager, start
 from channels_graphql_ws.concurrency.fairness import current_key, known_owner
 from channels_graphql_ws.concurrency.rotation import next_turn
 from channels_graphql_ws.concurrency.timeouts import Expired, start_timeout, stop_timeout
+from channels_graphql_ws.exceptions import InvalidMessageError
 from channels_graphql_ws.execution.breathing import breathe
 from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.errors import TIMED_OUT, FullError, TooManyError
@@ -35,6 +37,7 @@ from channels_graphql_ws.websocket.operation import NOT_KNOWN, SUBSCRIPTION, Cli
 from channels_graphql_ws.websocket.ordering import StrictOrder
 from channels_graphql_ws.websocket.outbox import Outbox
 from channels_graphql_ws.websocket.protocol import (
+    TOO_MUCH_WAITS,
     Cancel,
     Close,
     Effect,
@@ -194,14 +197,29 @@ class Connection:
 
     async def received_in_turn(self, frame: str | bytes | None) -> None:
         """Take a long frame, when it is its turn to be decoded; returns when to take the next."""
-        async with self.in_turn():
-            waiting = self.received(frame)
+        waiting: Awaitable[None] | None = None
+        with contextlib.suppress(InvalidMessageError):
+            async with self.in_turn(frame):
+                waiting = self.received(frame)
         if waiting is not None:
             await waiting
 
     @contextlib.asynccontextmanager
-    async def in_turn(self) -> AsyncGenerator[None]:
-        """Wait until a long frame may be decoded, see `decoding_in_turn`."""
+    async def in_turn(self, frame: str | bytes | None) -> AsyncGenerator[None]:
+        """Wait until a long frame may be decoded, see `decoding_in_turn`.
+
+        Raises:
+            InvalidMessageError: so much of its user or address waits already that the connection
+                was closed.
+        """
+        held = Holding("messages that wait", MOST_HELD)
+        if self._bounds_memory:
+            size = getsizeof(frame)
+            try:
+                held.add(size, self._unsent.owner, always=size <= SHARE_OF_CONNECTION)
+            except FullError:
+                self.carry_out(self._protocol.crowded())
+                raise InvalidMessageError(TOO_MUCH_WAITS) from None
         self._is_in_line = True
         try:
             async with decoding_in_turn(current_key()):
@@ -210,6 +228,7 @@ class Connection:
                 yield
         finally:
             self._is_in_line = False
+            held.release()
 
     def received_json(self, content: object) -> Awaitable[None] | None:
         """Take a frame that was decoded elsewhere; otherwise as `received`."""

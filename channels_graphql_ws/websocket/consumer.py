@@ -549,7 +549,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         if connection is None or not frame or len(frame) <= LONG_TEXT:
             content = self._decoded(frame)
         else:
-            async with connection.in_turn():
+            async with connection.in_turn(frame):
                 content = self._decoded(frame)
         return await content if is_awaitable(content) else content
 

@@ -54,6 +54,9 @@ EARLY_PINGS = 32
 """Pings that a client may send before it is acknowledged."""
 
 
+TOO_MUCH_WAITS = "Other large messages of this client are waiting: try again later"
+"""The reason of a close because of messages that wait to be decoded."""
+
 SERVICE_RESTART = "Service restart"
 """The reason of a close that asks the client to connect again."""
 
@@ -391,6 +394,12 @@ class ServerProtocol:
             return []
         answer = self._send(messages.ConnectionError(error))
         return [*answer, *self._close(CloseCode.TRY_AGAIN_LATER, reason)]
+
+    def crowded(self) -> list[Effect]:
+        """A large message has come while too much of its client's others waits to be read."""
+        if self.state is _CLOSED:
+            return []
+        return self._close(CloseCode.TRY_AGAIN_LATER, TOO_MUCH_WAITS)
 
     def idled(self) -> list[Effect]:
         """Nothing was under way for too long."""

@@ -12,9 +12,10 @@ from asgi_socket import LEGACY, NEW, AsgiSocket
 from channels_graphql_ws import GraphqlHttpConsumer, GraphqlWsConsumer
 from channels_graphql_ws.http import parsing
 from channels_graphql_ws.json_text import loads_from_client
-from channels_graphql_ws.operations import long_texts
+from channels_graphql_ws.operations import holding, long_texts
 from channels_graphql_ws.operations.sizes import LONG_TEXT
 from channels_graphql_ws.shutdown import connections_of_loop
+from channels_graphql_ws.websocket import connection as module
 from channels_graphql_ws.websocket import subprotocols
 from http_client import post
 from support import tick, wait_until
@@ -156,6 +157,44 @@ async def test_an_address_pauses_after_a_long_message_and_others_do_not(
     pauses.end()
     await wait_until(lambda: one.results("b"))
     for socket in (one, two, other):
+        await socket.drop()
+
+
+@pytest.mark.parametrize("application", [Consumer, OwnDecoder])
+@pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
+async def test_what_waits_of_an_address_is_bounded(
+    application: Any, subprotocol: str, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHARE_OF_CONNECTION", 0)
+    monkeypatch.setattr(holding, "SHARE", 0)
+    # There is room for two.
+    monkeypatch.setattr(module, "MOST_HELD", 5 * LONG_TEXT // 2)
+    sockets = [connect(application, subprotocol, "198.41.0.4") for _ in range(6)]
+    other = connect(application, subprotocol, "199.9.14.201")
+    for socket in (*sockets, other):
+        await socket.acknowledged()
+    sockets[0].start("a", **CONTENT)
+    await wait_until(lambda: sockets[0].results("a"))
+    for socket in sockets:
+        socket.start("b", **CONTENT)
+    await wait_until(lambda: sum(bool(each.closes) for each in sockets) == 4)
+    reason = "Other large messages of this client are waiting: try again later"
+    assert {each.closes[0] for each in sockets if each.closes} == {(1013, reason)}
+    # That is no matter of another.
+    other.start("a", **CONTENT)
+    await wait_until(lambda: other.results("a"))
+    left = [each for each in sockets if not each.closes]
+    for socket in left:
+        pauses.end()
+        await wait_until(lambda socket=socket: socket.results("b"))
+    # There is room again.
+    for socket in left:
+        socket.start("c", **CONTENT)
+    await wait_until(lambda: waiting() == 2)
+    for socket in left:
+        pauses.end()
+        await wait_until(lambda socket=socket: socket.results("c"))
+    for socket in (*sockets, other):
         await socket.drop()
 
 
