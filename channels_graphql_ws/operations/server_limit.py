@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable, Hashable
 from contextvars import Context
 from typing import Any, Final
 from weakref import ref
 
 from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.operations.amplified import amplification
 from channels_graphql_ws.operations.server_transport import Send, owners_of
 from channels_graphql_ws.operations.sizes import least
 
@@ -43,14 +45,15 @@ class ServerLimit:
     Args:
         send: the server's, perhaps in wrappers of middleware, which are looked through as for
             the transport.
+        owner: returns whose connection it is: the user, or else the address; `None`: not known.
     """
 
     __slots__ = ("_inflation", "_send", "_sizes")
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, owner: Callable[[], Hashable]) -> None:
         self._send = send
         self._sizes: dict[tuple[int, str], tuple[Any, str, int | None]] = {}
-        self._inflation = Inflation()
+        self._inflation = Inflation(owner)
 
     def set(self, now: int | None, later: int | None) -> None:
         """Let through no larger messages from now on.
@@ -118,13 +121,17 @@ class Inflation:
 
     What stands for a method of an extension does not keep it alive: they would be a cycle.
 
+    Args:
+        owner: see `ServerLimit`.
+
     Attributes:
         limit: bytes of a message; `None`: there is no bound.
     """
 
-    __slots__ = ("_is_counting", "_size", "limit")
+    __slots__ = ("_is_counting", "_owner", "_size", "limit")
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Callable[[], Hashable]) -> None:
+        self._owner = owner
         self.limit: int | None = None
         self._size = 0
         self._is_counting = False
@@ -150,12 +157,20 @@ class Inflation:
             limit = self.limit
             if limit is None:
                 return decode(of(), frame, max_size=max_size)
-            most = min(limit, self._room(limit))
+            wire, owner = len(frame.data), self._owner
+            most = min(limit, self._room(limit), amplification.most(wire, owner))
             # For zlib, 0 is no limit.
             most = max(most if max_size is None else min(most, max_size), 1)
-            decoded = decode(of(), frame, max_size=most)
+            try:
+                decoded = decode(of(), frame, max_size=most)
+            except Exception:
+                # As much was inflated as was allowed.
+                amplification.count(wire, most, owner)
+                raise
             if decoded is not frame:
-                self._count(len(decoded.data))
+                size = len(decoded.data)
+                self._count(size)
+                amplification.count(wire, size, owner)
             return decoded
 
         return bounded
@@ -169,7 +184,8 @@ class Inflation:
             limit = self.limit
             if limit is None:
                 return inflate(of(), proto, data)
-            pieces = []
+            pieces: list[bytes] = []
+            owner = self._owner
             for start in range(0, len(data) or 1, PIECE):
                 piece = data[start : start + PIECE]
                 inflated = inflate(of(), proto, piece)
@@ -180,8 +196,11 @@ class Inflation:
                 if not isinstance(inflated, bytes):
                     return inflated
                 pieces.append(inflated)
-                self._count(len(inflated))
-                if self._room(limit) < 0:
+                size, wire = len(inflated), len(piece)
+                self._count(size)
+                is_too_large = size > amplification.most(wire, owner)
+                amplification.count(wire, size, owner)
+                if is_too_large or self._room(limit) < 0:
                     return too_large
             return b"".join(pieces)
 

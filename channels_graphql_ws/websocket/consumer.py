@@ -256,7 +256,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
         self._signals = signals_of(self)
         log_fields.set(LogFields(self, GraphqlWsConsumer._log_fields))
         self.base_send = send
-        self._server_limit = ServerLimit(send)
+        self._server_limit = ServerLimit(send, unsent.owner)
         if not hasattr(self, "_close_code"):
             raise TypeError(
                 f"{type(self).__qualname__}.__init__ must call `super().__init__(*args, **kwargs)`"

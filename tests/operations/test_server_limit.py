@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from channels_graphql_ws.operations import server_limit
+from channels_graphql_ws.operations import amplified, server_limit
+from channels_graphql_ws.operations.amplified import RATIO, Amplification
 from channels_graphql_ws.operations.server_limit import AT_ONCE, PIECE, ServerLimit
 from support import tick
 
@@ -20,6 +21,11 @@ COMPRESSED = 0x40
 @pytest.fixture(autouse=True)
 def _little_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_limit, "LEAST_AT_ONCE", 0)
+    monkeypatch.setattr(server_limit, "amplification", Amplification())
+
+
+def nobody() -> None:
+    """Return that the owner of a connection is not known."""
 
 
 class CloseReason(Enum):
@@ -99,12 +105,14 @@ def frame(data: bytes, *, is_compressed: bool = True) -> Any:
     return SimpleNamespace(data=data, rsv1=is_compressed)
 
 
-def limit_of(**attributes: Any) -> ServerLimit:
-    return ServerLimit(Server(**attributes).send)
+def limit_of(owner: Callable[[], Hashable] = nobody, **attributes: Any) -> ServerLimit:
+    return ServerLimit(Server(**attributes).send, owner)
 
 
-def limit_of_websockets(extension: Any) -> ServerLimit:
-    return limit_of(conn=ServerProtocol(max_size=100_000, extensions=[extension]))
+def limit_of_websockets(
+    extension: Any, owner: Callable[[], Hashable] = nobody, most: int = 100_000
+) -> ServerLimit:
+    return limit_of(owner, conn=ServerProtocol(max_size=most, extensions=[extension]))
 
 
 @pytest.mark.parametrize("name", ["max_size", "max_message_size"])
@@ -137,7 +145,7 @@ def test_it_is_found_behind_wrappers() -> None:
     async def wrapped(message: Any) -> None:
         await send(message)
 
-    ServerLimit(wrapped).set(100, 100)
+    ServerLimit(wrapped, nobody).set(100, 100)
     assert conn.max_size == 100
 
 
@@ -152,7 +160,7 @@ def test_the_older_websockets_queue_no_more_than_one_message() -> None:
             """Send a message (ASGI)."""
 
     protocol = Legacy()
-    limit = ServerLimit(protocol.send)
+    limit = ServerLimit(protocol.send, nobody)
     # What it is told now is not for the next message, but for the one after that.
     limit.set(10, 100)
     assert (protocol.max_size, protocol.max_queue) == (100, 1)
@@ -335,3 +343,113 @@ async def test_without_a_limit_wsproto_inflates_as_before() -> None:
     limit.set(1, 1)
     limit.set(None, None)
     assert extension.frame_inbound_payload_data(None, deflated(5_000)) == b" " * 5_000
+
+
+class Clock:
+    """A time that only the test lets pass."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(amplified, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    monkeypatch.setattr(amplified, "MOST_OF_ONE", 1_000_000)
+    monkeypatch.setattr(amplified, "MOST_OF_UNKNOWN", 2_000_000)
+    monkeypatch.setattr(amplified, "MOST_OF_ALL", 3_000_000)
+    return Clock(monkeypatch)
+
+
+SIZE = 900_000
+
+
+def inflater_of(name: str, owner: str | None, extension: Any) -> Callable[[bytes], bytes | None]:
+    """Return what inflates for a new connection; it returns `None` where that is refused."""
+    if name == "websockets":
+        limit_of_websockets(extension, lambda: owner, 10 * SIZE).set(10 * SIZE, 10 * SIZE)
+
+        def inflate(data: bytes) -> bytes | None:
+            try:
+                decoded: bytes = extension.decode(frame(data), max_size=None).data
+            except TooBigError:
+                return None
+            return decoded
+
+        return inflate
+    attributes = of_uvicorn([extension], None)
+    limit_of(lambda: owner, **attributes).set(10 * SIZE, 10 * SIZE)
+
+    def inflate_in_pieces(data: bytes) -> bytes | None:
+        inflated = extension.frame_inbound_payload_data(None, data)
+        return None if inflated is CloseReason.MESSAGE_TOO_BIG else inflated
+
+    return inflate_in_pieces
+
+
+@pytest.fixture(params=["websockets", "wsproto"])
+def inflates(request: pytest.FixtureRequest) -> Callable[[str | None, bytes], bool]:
+    """Return what inflates one message on a new connection, and says whether it did."""
+    kept = []
+
+    def inflate(owner: str | None, data: bytes) -> bool:
+        extension = Deflate() if request.param == "websockets" else WsprotoDeflate()
+        kept.append(extension)
+        return inflater_of(request.param, owner, extension)(data) is not None
+
+    return inflate
+
+
+Inflates = Callable[[str | None, bytes], bool]
+
+
+async def test_of_one_owner_no_more_is_amplified_in_a_second_over_however_many_sockets(
+    clock: Clock, inflates: Inflates
+) -> None:
+    bomb = deflated(SIZE)
+    assert inflates("a", bomb)
+    assert not inflates("a", bomb)
+    # That is no matter of another.
+    assert inflates("b", bomb)
+    clock.now += 2
+    assert inflates("a", bomb)
+
+
+async def test_of_all_no_more_is_amplified_than_of_several(
+    clock: Clock, inflates: Inflates
+) -> None:
+    bomb = deflated(SIZE)
+    assert [inflates(owner, bomb) for owner in "abcde"] == [True, True, True, False, False]
+
+
+async def test_clients_nobody_knows_are_amplified_together(
+    clock: Clock, inflates: Inflates
+) -> None:
+    bomb = deflated(SIZE)
+    assert [inflates(None, bomb) for _ in range(4)] == [True, True, False, False]
+
+
+async def test_what_is_not_much_longer_than_on_the_wire_is_never_refused(
+    clock: Clock, inflates: Inflates
+) -> None:
+    # Numbers in a row, compressed to a third or so.
+    text = "".join(map(str, range(100_000))).encode()
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    ordinary = packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH)
+    assert len(text) < RATIO * len(ordinary)
+    bomb = deflated(SIZE)
+    for owner in "aabcd":
+        inflates(owner, bomb)
+    for _ in range(10):
+        assert inflates("a", ordinary)
+        assert inflates(None, ordinary)
+
+
+async def test_what_was_refused_counts_too(clock: Clock) -> None:
+    data = deflated(50_000)
+    limit = limit_of_websockets(extension := Deflate(), lambda: "a")
+    limit.set(10_000, 10_000)
+    with pytest.raises(TooBigError, match=r"^10000$"):
+        extension.decode(frame(data), max_size=None)
+    left = server_limit.amplification.most(0, lambda: "a")
+    assert left == amplified.MOST_OF_ONE - (10_000 - RATIO * len(data))
