@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, ClassVar, Never, Unpack
 from weakref import finalize
 
@@ -271,10 +271,15 @@ class _Chunks:
     def __init__(self, answer: StreamingResponse) -> None:
         self._answer = answer
         self._loop = asyncio.get_running_loop()
-        answer.stream.given_up.add_done_callback(lambda _: self._close_soon())
+        self._close_soon = partial(_close_soon, self._loop, answer)
+        answer.stream.given_up.add_done_callback(self._close_soon)
+        # Django drops it, and closes nothing, if the client goes before it is iterated.
+        self._dropped = finalize(self, _close_in_loop_of, self._loop, answer)
+        self._dropped.atexit = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the chunks."""
+        self._dropped.detach()
         try:
             async for chunk in self._answer.stream:
                 yield chunk
@@ -285,10 +290,18 @@ class _Chunks:
         """End the stream; Django calls this in a thread, even if it has never iterated."""
         self._loop.call_soon_threadsafe(self._close_soon)
 
-    def _close_soon(self) -> None:
-        task = self._loop.create_task(self._answer.close())
-        _closing.add(task)
-        task.add_done_callback(_closing.discard)
+
+def _close_in_loop_of(loop: asyncio.AbstractEventLoop, answer: StreamingResponse) -> None:
+    with suppress(RuntimeError):  # The event loop is closed.
+        loop.call_soon_threadsafe(_close_soon, loop, answer)
+
+
+def _close_soon(
+    loop: asyncio.AbstractEventLoop, answer: StreamingResponse, _given_up: object = None
+) -> None:
+    task = loop.create_task(answer.close())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
 
 
 _closing: set[asyncio.Task[None]] = set()

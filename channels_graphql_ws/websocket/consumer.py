@@ -344,6 +344,7 @@ class GraphqlWsConsumer(ConsumerOptions, WebSocketHooks, AsyncJsonWebsocketConsu
     async def close(self, code: Any = None, reason: str | None = None) -> None:
         """Close the socket (Channels)."""
         with self._receiver.paused():
+            self._receiver.expect_end()
             await super().close(code, reason)
 
     def renew(self, expires_at: datetime | float | None) -> None:

@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 import http_schema
 from channels_graphql_ws import shut_down
 from channels_graphql_ws.client_log import LINES
+from channels_graphql_ws.http import view as views
 from channels_graphql_ws.http.view import GraphqlView, SyncGraphqlView
 from http_client import EVENTS, PARTS, Gate, exchange, listeners, multipart, posted, streaming
 from http_schema import OnEvent
@@ -356,6 +357,18 @@ async def test_a_stream_that_nobody_comes_to_read_is_ended():
     assert listeners() == 1
     await asyncio.to_thread(response.close)
     await wait_until(lambda: not listeners() and http_schema.calls == ["a"])
+
+
+async def test_a_stream_that_django_drops_before_it_is_iterated_ends():
+    view = GraphqlView.as_view(schema=http_schema.schema)
+    body = json.dumps({"query": SUBSCRIPTION})
+    request = AsyncRequestFactory().post("/", body, JSON, headers={"Accept": EVENTS})
+    response = await view(request)
+    assert response.streaming
+    assert listeners() == 1
+    # As when the client goes in this moment.
+    del response
+    await wait_until(lambda: not listeners() and not views._closing)
 
 
 async def test_a_client_that_reads_nothing_is_given_up():

@@ -128,6 +128,25 @@ async def test_a_pause_that_does_not_end_is_cut_short(application, monkeypatch):
         await wait_until(lambda: application.heard == [1])
 
 
+async def test_a_server_that_says_nothing_of_our_close_is_not_waited_for(application, monkeypatch):
+    monkeypatch.setattr(receiving, "END_LIMIT", 0.0)
+    with application.receiver.paused():
+        application.receiver.expect_end()
+    await wait_until(lambda: {"type": "websocket.disconnect", "code": 1006} in application.heard)
+    assert application.task.cancelling() == 0
+
+
+async def test_what_comes_before_the_end_is_heard(application):
+    with application.receiver.paused():
+        application.receiver.expect_end()
+        application.receiver.expect_end()
+    application.server.put(1)
+    await wait_until(lambda: application.heard == [1])
+    with application.receiver.paused():
+        application.server.put(2)
+    await wait_until(lambda: application.heard == [1, 2])
+
+
 @pytest.mark.parametrize("is_paused", [False, True])
 async def test_a_server_that_cancels_is_obeyed(application, is_paused):
     if is_paused:
