@@ -163,7 +163,7 @@ class OperationOptions:
     """Subscriptions that all WebSockets and event streams of one user may have at a time in one
     process; one more gets an error, over HTTP with 429. `None`: no limit."""
 
-    max_subscriptions_per_address: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 10_000
+    max_subscriptions_per_address: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 5_000
     """The same for all clients of one address; see `trusted_proxies`. Of IPv6, 64 bits are
     one address."""
 

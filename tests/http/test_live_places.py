@@ -149,7 +149,7 @@ async def test_subscriptions_on_a_reserved_stream_count_as_well(
 
 
 async def test_there_may_be_any_number_where_that_is_wanted() -> None:
-    assert GraphqlHttpConsumer.max_subscriptions_per_address == 10_000
+    assert GraphqlHttpConsumer.max_subscriptions_per_address == 5_000
     off = {"max_event_streams_per_user": None}
     async with AsyncExitStack() as stack:
         for options in ({OF_USER: None}, {"safety": "compatible"}):

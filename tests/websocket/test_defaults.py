@@ -26,7 +26,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "max_messages_per_second": (1_000.0, None),
     "max_operations_per_connection": (100, None),
     "max_subscriptions_per_user": (2_000, None),
-    "max_subscriptions_per_address": (10_000, None),
+    "max_subscriptions_per_address": (5_000, None),
     "max_message_size": (2_621_440, None),
     "max_message_size_before_ack": (131_072, None),
     "max_operations_in_flight": (2_000, None),
