@@ -90,6 +90,8 @@ def close_all(coroutines: Iterable[Any]) -> None:
                     left.extend(each.values())
                 case Unfinished():
                     each.close()
+                case _:
+                    pass
 
 
 class Unfinished(ABC):
