@@ -160,6 +160,17 @@ async def test_an_address_pauses_after_a_long_message_and_others_do_not(
         await socket.drop()
 
 
+async def answered(sockets: list[AsgiSocket], id: str, pauses: Pauses) -> None:
+    """End one pause after the other until all sockets have their answers, in whatever order."""
+    for count in range(1, len(sockets) + 1):
+        pauses.end()
+        await wait_until(lambda count=count: sum(map(bool, results_of(sockets, id))) == count)
+
+
+def results_of(sockets: list[AsgiSocket], id: str) -> list[list[Any]]:
+    return [each.results(id) for each in sockets]
+
+
 @pytest.mark.parametrize("application", [Consumer, OwnDecoder])
 @pytest.mark.parametrize("subprotocol", [NEW, LEGACY])
 async def test_what_waits_of_an_address_is_bounded(
@@ -184,16 +195,12 @@ async def test_what_waits_of_an_address_is_bounded(
     other.start("a", **CONTENT)
     await wait_until(lambda: other.results("a"))
     left = [each for each in sockets if not each.closes]
-    for socket in left:
-        pauses.end()
-        await wait_until(lambda socket=socket: socket.results("b"))
+    await answered(left, "b", pauses)
     # There is room again.
     for socket in left:
         socket.start("c", **CONTENT)
     await wait_until(lambda: waiting() == 2)
-    for socket in left:
-        pauses.end()
-        await wait_until(lambda socket=socket: socket.results("c"))
+    await answered(left, "c", pauses)
     for socket in (*sockets, other):
         await socket.drop()
 
