@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias
 from channels.exceptions import ChannelFull
 
 from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.concurrency.fairness import current_key
 from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, within
 from channels_graphql_ws.pubsub.layer_slots import slots_of
@@ -262,7 +263,7 @@ class OwnChannel:
             raise ChannelLayerUnavailableError(text) from error
 
     async def _send_probe(self) -> None:
-        async with slots_of(self.layer, is_foreign=True):
+        async with slots_of(self.layer, is_foreign=True).hold(current_key()):
             await self.layer.send(self._name, {"type": PROBE})
 
     def remove(self, messages: Messages) -> None:

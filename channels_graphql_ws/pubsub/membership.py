@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Hashable, Iterable
+from contextlib import AbstractAsyncContextManager
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
 from channels_graphql_ws.client_log import ClientLog
+from channels_graphql_ws.concurrency.fairness import current_key
 from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
 from channels_graphql_ws.pubsub.channel_reader import CALL_TIMEOUT, ChannelReader, cancel, within
 from channels_graphql_ws.pubsub.join_failures import join_failures
@@ -215,25 +217,25 @@ class Membership:
         return group in self._wanted or group in self._always
 
     def _start(self, group: str) -> None:
-        task = self._spawn(self._adjust(group))
+        task = self._spawn(self._adjust(group, current_key()))
         if not task.done():  # pragma: no branch (an eager task may be: Python 3.12)
             self._adjusting[group] = task
 
-    async def _adjust(self, group: str) -> None:
+    async def _adjust(self, group: str, owner: Hashable | None) -> None:
         try:
             shard = self._traits.shard_of(group)
             slots = slots_of(self._layer, shard, is_foreign=self._is_foreign)
             while self._is_wrong(group):
                 if self._is_wanted(group):
-                    await self._join(group, slots)
+                    await self._join(group, slots.hold(owner))
                 else:
-                    await self._leave(group, slots)
+                    await self._leave(group, slots.hold(owner))
         finally:
             self._adjusting.pop(group, None)
 
-    async def _join(self, group: str, slots: asyncio.Semaphore) -> None:
+    async def _join(self, group: str, slot: AbstractAsyncContextManager[None]) -> None:
         doubts = self._doubts
-        async with slots:
+        async with slot:
             if not self._is_wanted(group):
                 return
             channel, proof = await self._opened()
@@ -259,8 +261,8 @@ class Membership:
             again = self._layer.group_add(group, channel)
             await within(CALL_TIMEOUT, again, "join a group")
 
-    async def _leave(self, group: str, slots: asyncio.Semaphore) -> None:
-        async with slots:
+    async def _leave(self, group: str, slot: AbstractAsyncContextManager[None]) -> None:
+        async with slot:
             if self._is_wanted(group):
                 return
             channel, _ = await self._opened()

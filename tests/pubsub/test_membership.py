@@ -6,10 +6,12 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator, Mapping
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
+from channels_graphql_ws.concurrency.fairness import belong_to
 from channels_graphql_ws.exceptions import ChannelLayerError, ChannelLayerUnavailableError
 from channels_graphql_ws.pubsub import channel_reader, layer_slots, layer_watch, membership
 from channels_graphql_ws.pubsub.layer_traits import LayerWarning, ProvingTraits
@@ -179,6 +181,24 @@ async def test_many_groups_are_joined_a_few_at_a_time(process: Process) -> None:
     await process.membership.settled(groups)
     assert set(process.layer.groups) == set(groups)
     assert process.layer.most_at_once == layer_slots.AT_ONCE
+
+
+async def test_the_groups_of_one_client_are_joined_in_turn_with_those_of_others(
+    process: Process,
+) -> None:
+    def want(owner: str, *groups: str) -> None:
+        belong_to(lambda: owner)
+        process.want(*groups)
+
+    many = [f"group {number}" for number in range(layer_slots.AT_ONCE * 3)]
+    process.layer.hold("group_add")
+    copy_context().run(want, "a", *many)
+    await wait_until(lambda: process.layer.calls["group_add"] == layer_slots.AT_ONCE)
+    copy_context().run(want, "b", "other")
+    process.layer.release("group_add")
+    await process.membership.settled(["other"])
+    assert len(process.layer.groups) < len(many)
+    await process.membership.settled(many)
 
 
 async def test_a_group_left_before_it_was_its_turn_is_never_joined(process: Process) -> None:
