@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Hashable
 from contextlib import asynccontextmanager
+from itertools import cycle
 from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -17,8 +18,9 @@ AT_ONCE: Final = 32
 PART_OF_POOL: Final = 3
 """That part of a host's connections is used at most: others need some, too."""
 
-_NOBODY: Final = object()
-"""Has the calls that are for no client, such as those that renew memberships."""
+PARTS: Final = 8
+"""One user or address has one of so many parts of the calls at most: a layer may see to them one
+after the other, and others would wait for all of its calls."""
 
 
 class LayerSlots:
@@ -35,7 +37,9 @@ class LayerSlots:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._queue = FairQueue(count, count)
+        self._queue = FairQueue(count, max(1, count // PARTS))
+        # What is for no client, such as the renewal of memberships, may have all.
+        self._nobody = cycle([object() for _ in range(PARTS)])
 
     @asynccontextmanager
     async def hold(self, owner: Hashable | None) -> AsyncGenerator[None]:
@@ -44,7 +48,7 @@ class LayerSlots:
         Args:
             owner: for whom: see `fairness.current_key`.
         """
-        place = await self._queue.enter(_NOBODY if owner is None else owner)
+        place = await self._queue.enter(next(self._nobody) if owner is None else owner)
         try:
             yield
         finally:

@@ -193,8 +193,12 @@ async def test_the_groups_of_one_client_are_joined_in_turn_with_those_of_others(
     many = [f"group {number}" for number in range(layer_slots.AT_ONCE * 3)]
     process.layer.hold("group_add")
     copy_context().run(want, "a", *many)
-    await wait_until(lambda: process.layer.calls["group_add"] == layer_slots.AT_ONCE)
+    share = layer_slots.AT_ONCE // layer_slots.PARTS
+    await wait_until(lambda: process.layer.calls["group_add"] == share)
+    await tick(layer_slots.AT_ONCE)
+    assert process.layer.calls["group_add"] == share
     copy_context().run(want, "b", "other")
+    await wait_until(lambda: process.layer.calls["group_add"] == share + 1)
     process.layer.release("group_add")
     await process.membership.settled(["other"])
     assert len(process.layer.groups) < len(many)
