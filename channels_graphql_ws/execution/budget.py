@@ -145,10 +145,18 @@ class Meter:
             self.note_wait()
         self.take(FIELDS_FOR_A_WAIT)
 
-    def room(self) -> Awaitable[None] | None:
-        """Return something to wait for before a part goes on, where `full_crowds` is not empty."""
+    def room(self, *, grows: bool = False) -> Awaitable[None] | None:
+        """Return something to wait for before a part goes on, where `full_crowds` is not empty.
+
+        Args:
+            grows: what goes on may have to await more fields than before.
+        """
         pace = self._pace
-        return None if pace is None or pace.waits is None else pace.waits.room()
+        if grows and (pace is None or pace.waits is None):
+            # However little it awaits now, it may be hundreds of fields in the next iteration.
+            pace = self._paced()
+            pace.wait(self.awaited)
+        return None if pace is None or pace.waits is None else pace.waits.room(grows=grows)
 
     def note_wait(self) -> None:
         """Count what had to be awaited so far for its user or address, until `end_wait`."""

@@ -11,14 +11,14 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from channels_graphql_ws.concurrency.fairness import current_key
 from channels_graphql_ws.concurrency.turnstile import Turnstile
 
-FEW: Final = 16
+FEW: Final = 4
 """Awaited fields of an execution that are not counted."""
 
 MOST_AWAITED: Final = 25_000
 """Fields that the executions of one user or address await together when no more of them begin,
 and only the oldest goes on, which may add as many again. Each takes about a kilobyte."""
 
-MUCH: Final = 256
+MUCH: Final = 64
 """Awaited fields of an execution that has to wait for older ones. One that awaits little for long
 keeps nobody waiting, either."""
 
@@ -55,7 +55,7 @@ class _Crowd(Turnstile):
     def __init__(self) -> None:
         super().__init__()
         self.fields = 0
-        # Those that await much, the oldest first.
+        # Those that await much, or are about to, the oldest first.
         self._large: OrderedDict[_Member, None] = OrderedDict()
         self._parts = 0
         self._is_waking = False
@@ -84,9 +84,13 @@ class _Crowd(Turnstile):
             full_crowds.discard(self)
         self._wake(loop)
 
-    def keeps_waiting(self, member: _Member) -> bool:
+    def keeps_waiting(self, member: _Member, *, grows: bool) -> bool:
         """Return whether a member has to wait for others."""
-        return self.is_full and member in self._large and next(iter(self._large)) is not member
+        if not self.is_full:
+            return False
+        if grows:
+            self._large.setdefault(member)
+        return member in self._large and next(iter(self._large)) is not member
 
     async def part_has_room(self, member: _Member) -> None:
         """Wait until a part of a member may go on."""
@@ -154,10 +158,14 @@ class Waiting:
         if self._crowd is not None:
             self._crowd.add(self._member, fields - self._member.fields)
 
-    def room(self) -> Awaitable[None] | None:
-        """Return something to wait for before a part of it goes on."""
+    def room(self, *, grows: bool = False) -> Awaitable[None] | None:
+        """Return something to wait for before a part of it goes on.
+
+        Args:
+            grows: the part may have to await more, so that it waits however little it awaits.
+        """
         crowd, member = self._crowd, self._member
-        if crowd is None or not crowd.keeps_waiting(member):
+        if crowd is None or not crowd.keeps_waiting(member, grows=grows):
             return None
         return crowd.part_has_room(member)
 

@@ -161,14 +161,20 @@ class MeteredContext(TakesCoerced):
                 value = await value
             finally:
                 pending.done()
-            if full_crowds and (room := self.meter.room()) is not None:
-                await kept(value, room)
-            if self.meter.awaited > MOST_ADDED and not is_leaf_type(get_named_type(type_)):
-                await kept(value, self.meter.step_aside())
+            if full_crowds or self.meter.awaited > MOST_ADDED:
+                await self._in_turn(value, type_)
             data = self.complete_value(type_, info.field_nodes, info, info.path, value)
             return await data if self.is_awaitable(data) else data
         except Exception as error:  # noqa: BLE001 (user code raises anything)
             return self._failed(error, info, type_, info.path)
+
+    async def _in_turn(self, value: Any, type_: Any) -> None:
+        """Wait until what was awaited may be completed."""
+        grows = not is_leaf_type(get_named_type(type_))
+        if full_crowds and (room := self.meter.room(grows=grows)) is not None:
+            await kept(value, room)
+        if grows and self.meter.awaited > MOST_ADDED:
+            await kept(value, self.meter.step_aside())
 
     async def _guarded(
         self, data: Awaitable[Any], info: GraphQLResolveInfo, type_: Any, path: Path
@@ -295,8 +301,8 @@ class MeteredContext(TakesCoerced):
             value = await item
             if counts_null and value is None:
                 self.meter.take(1)
-            elif counts_null and self.meter.awaited > MOST_ADDED:
-                await self.meter.step_aside()
+            elif full_crowds or self.meter.awaited > MOST_ADDED:
+                await self._in_turn(value, item_type)
             data = self.complete_value(item_type, info.field_nodes, info, path, value)
             return await data if self.is_awaitable(data) else data
         except Exception as error:  # noqa: BLE001 (user code raises anything)

@@ -217,6 +217,42 @@ async def test_one_that_awaits_little_waits_for_nobody_and_nobody_for_it() -> No
     much.end()
 
 
+async def test_one_that_may_come_to_await_more_waits_however_little_it_awaits() -> None:
+    fairness.own()
+    little, much = crowds.begin_to_wait(), full()
+    assert little is not None
+    little.count(1)
+    part = asyncio.ensure_future(little.room(grows=True))  # type: ignore[arg-type]
+    await tick(3)
+    assert not part.done()
+    # The oldest of those goes on.
+    assert much.room(grows=True) is None
+    much.end()
+    await part
+    assert little.room(grows=True) is None
+    little.end()
+
+
+async def test_without_others_the_first_that_grows_goes_on() -> None:
+    fairness.own()
+    many = [crowds.begin_to_wait() for _ in range(crowds.MOST_AWAITED)]
+    for each in many:
+        assert each is not None
+        each.count(1)
+    first, second = many[0], many[1]
+    assert first is not None
+    assert second is not None
+    assert first.room(grows=True) is None
+    part = asyncio.ensure_future(second.room(grows=True))  # type: ignore[arg-type]
+    await tick(3)
+    assert not part.done()
+    first.end()
+    await part
+    for each in many:
+        assert each is not None
+        each.end()
+
+
 async def test_parts_go_on_before_others_begin_and_at_the_latest_at_the_end() -> None:
     fairness.own()
     first, second = full(), full()
@@ -265,6 +301,19 @@ async def test_an_execution_goes_on_behind_older_ones(
     assert not answer.done()
     older.end()
     assert await answer == {"data": expected}
+    assert not crowds.full_crowds
+
+
+@pytest.mark.usefixtures("executor")
+async def test_one_object_that_was_awaited_is_not_gone_into_while_there_is_no_room() -> None:
+    fairness.own()
+    older = full()
+    answer = asyncio.create_task(Rig(SCHEMA).answer("{ promised { slow } }"))
+    await wait_until(lambda: any(crowd._parts for crowd in crowds.full_crowds))
+    await tick(20)
+    assert not answer.done()
+    older.end()
+    assert await answer == {"data": {"promised": [{"slow": "s"}] * 2}}
     assert not crowds.full_crowds
 
 

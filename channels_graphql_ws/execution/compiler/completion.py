@@ -506,7 +506,7 @@ class _Items:
                 item = await item
             finally:
                 pending.done()
-            if full_crowds and (room := run.room()) is not None:
+            if full_crowds and (room := run.room(grows=not self._is_leaf)) is not None:
                 await kept(item, room)
             if run.awaited > MOST_ADDED and not self._is_leaf:
                 await kept(item, run.step_aside())

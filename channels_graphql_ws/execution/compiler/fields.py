@@ -232,7 +232,7 @@ class Field:
                 value = await value
             finally:
                 pending.done()
-            if full_crowds and (room := run.room()) is not None:
+            if full_crowds and (room := run.room(grows=not self._is_leaf)) is not None:
                 await kept(value, room)
             if run.awaited > MOST_ADDED and not self._is_leaf:
                 await kept(value, run.step_aside())
