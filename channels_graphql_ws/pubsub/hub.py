@@ -27,6 +27,7 @@ from channels_graphql_ws.pubsub.arrivals import DOUBLE, OVERTAKEN, Arrivals
 from channels_graphql_ws.pubsub.backlog import Backlog
 from channels_graphql_ws.pubsub.history.interfaces import Position
 from channels_graphql_ws.pubsub.history.tracked_groups import TrackedGroups
+from channels_graphql_ws.pubsub.inbox import Entry, Inbox
 from channels_graphql_ws.pubsub.late_events import MOST_PLACES, Late, LateEvents
 from channels_graphql_ws.pubsub.layer_watch import LayerStatistics
 from channels_graphql_ws.pubsub.layers import ChannelLayer, forget_cached, is_local
@@ -155,9 +156,7 @@ class Hub:
         self.loop = asyncio.get_running_loop()
         # With the number of messages that had come before they began to listen.
         self._listeners: dict[str, dict[Listener, int]] = {}
-        self._inbox: deque[tuple[int, Message, int]] = deque()
-        """Numbers, messages, and bytes of their payloads."""
-        self._inbox_bytes = 0
+        self._inbox = Inbox(self._listeners)
         self._ready: deque[Listener] = deque()
         # Listeners that the current notification has not been offered to yet.
         self._pending: deque[Listener] = deque()
@@ -415,12 +414,10 @@ class Hub:
         if "id" in message and self._arrivals.is_known(message["group"], message["id"]):
             return self._drop_resent(message)
         self.received += 1
-        size = _size(message)
-        self._inbox.append((self.received, message, size))
-        self._inbox_bytes += size
+        self._inbox.put(Entry(self.received, message, _size(message)))
         if not self._is_running:
             self._dispatch_next()
-        while len(self._inbox) > INBOX_LIMIT or self._inbox_bytes > INBOX_BYTES:
+        while len(self._inbox) > INBOX_LIMIT or self._inbox.size > INBOX_BYTES:
             if self._late.is_due:
                 # The next steps have nothing else to do, and then there is room.
                 break
@@ -444,8 +441,8 @@ class Hub:
                     self._ready.append(listener)
             except (Exception, asyncio.CancelledError):  # As in `_run`.
                 log.exception("Lost a notification of %r", listener)
-        serial, message, size = self._inbox.popleft()
-        self._inbox_bytes -= size
+        entry = self._inbox.pop(is_behind=self._is_behind)
+        serial, message = entry.serial, entry.message
         members = self._listeners.get(message["group"], {})
         listeners = [listener for listener, since in members.items() if since < serial]
         if self._backlog.is_active and self._backlog.holds(listeners):
@@ -454,8 +451,7 @@ class Hub:
         kind = message.get("type")
         if self._late.count and kind != "broadcast" and self._late.flush(listeners):
             # It stands behind what has come before, which goes first.
-            self._inbox.appendleft((serial, message, size))
-            self._inbox_bytes += size
+            self._inbox.put_back(entry)
             return
         match kind:
             case "broadcast":
@@ -538,9 +534,7 @@ class Hub:
     def resume(self, messages: list[tuple[int, Message]]) -> None:
         """Deliver what had to wait, before what has come since."""
         for serial, message in reversed(messages):
-            size = _size(message)
-            self._inbox.appendleft((serial, message, size))
-            self._inbox_bytes += size
+            self._inbox.put_back(Entry(serial, message, _size(message)))
         self._go_on()
 
     def call(self, listener: Listener) -> None:

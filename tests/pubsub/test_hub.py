@@ -256,7 +256,7 @@ async def test_one_message_that_is_large_makes_room_for_itself(
     assert listener.queued == 5
     await wait_until(lambda: len(listener.heard) == len(payloads))
     assert listener.heard == payloads
-    assert local._inbox_bytes == 0
+    assert local._inbox.size == 0
 
 
 def notifications() -> list[Notification]:
