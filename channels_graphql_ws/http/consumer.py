@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any, Never, TypeAlias, Unpack
+from typing import Any, Never, TypeAlias, Unpack
 
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
@@ -18,7 +19,8 @@ from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.http import responses, uploads
 from channels_graphql_ws.http.completion import BODILESS, headers_of_answer
 from channels_graphql_ws.http.errors import ClientGoneError, HttpError, too_large, too_slow
-from channels_graphql_ws.http.handler import RequestHandler
+from channels_graphql_ws.http.handler import Count, RequestHandler
+from channels_graphql_ws.http.in_flight import STEP
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import StreamingResponse
@@ -140,22 +142,28 @@ class _Client:
         self._send = send
         self._leaving: asyncio.Task[None] | None = None
 
-    async def read(self, request: HttpRequest, limit: int | None) -> None:
+    async def read(self, request: HttpRequest, limit: int | None, count: Count, /) -> None:
         """Read the body."""
-        is_form = request.media_type.name == "multipart/form-data"
-        # Longer bodies are kept in a file on the disk.
-        with SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE) as body:
-            length = await self._read(body, limit)
-            if length < (request.content_length or 0):
-                raise HttpError("The body was cut off, it is shorter than it should be")
-            body.seek(0)
-            if is_form:
-                await in_thread(lambda: uploads.parse_form(request, body, length))
-            else:
-                request.body = body.read()
+        if request.media_type.name == "multipart/form-data":
+            # Longer ones are kept in a file on the disk.
+            with SpooledTemporaryFile(settings.FILE_UPLOAD_MAX_MEMORY_SIZE) as form:
+                length = await self._read(request, form, limit, count)
+                form.seek(0)
+                await in_thread(lambda: uploads.parse_form(request, form, length))
+        else:
+            with BytesIO() as body:
+                await self._read(request, body, limit, count)
+                request.body = body.getvalue()
 
-    async def _read(self, body: IO[bytes], limit: int | None) -> int:
-        length = 0
+    async def _read(
+        self,
+        request: HttpRequest,
+        body: BytesIO | SpooledTemporaryFile[bytes],
+        limit: int | None,
+        count: Count,
+    ) -> int:
+        """Read the body of a request into a file; return its length."""
+        length, uncounted_to = 0, STEP
         has_more = True
         loop, seconds = asyncio.get_running_loop(), self._body_timeout
         end = None if seconds is None else loop.time() + seconds
@@ -172,7 +180,12 @@ class _Client:
             length += len(chunk)
             if limit is not None and length > limit:
                 raise too_large(limit)
+            if length > uncounted_to:
+                count(length, _is_stored(body, length))
+                uncounted_to = length + STEP
             body.write(chunk)
+        if length < (request.content_length or 0):
+            raise HttpError("The body was cut off, it is shorter than it should be")
         return length
 
     async def gone(self) -> None:
@@ -311,6 +324,15 @@ class _Client:
                 "headers": [*encoded, *cookies],
             }
         )
+
+
+def _is_stored(body: BytesIO | SpooledTemporaryFile[bytes], length: int) -> bool:
+    """Return whether a body of this length is kept on the disk, where it goes then."""
+    if isinstance(body, BytesIO) or length <= settings.FILE_UPLOAD_MAX_MEMORY_SIZE:
+        return False
+    # Where the setting is 0, it does not go there by itself.
+    body.rollover()
+    return True
 
 
 register_endpoint(GraphqlHttpConsumer)

@@ -76,17 +76,28 @@ REFUSED: Final = frozenset(
 Answer: TypeAlias = HttpResponse | StreamingResponse
 
 
+Count: TypeAlias = Callable[[int, bool], None]
+"""Takes the bytes that have come of a body, and whether they are on the disk. May raise an
+`HttpError`: nothing more is to be read."""
+
+
 class Source(Protocol):
     """The client's side of a request."""
 
     can_stream: bool
     """Whether an answer may go on."""
 
-    async def read(self, request: HttpRequest, limit: int | None) -> None:
+    async def read(self, request: HttpRequest, limit: int | None, count: Count, /) -> None:
         """Read the body into the request.
 
+        Args:
+            request: which gets it.
+            limit: the most bytes that it may have; `None`: any number.
+            count: called with what has come, while more comes.
+
         Raises:
-            HttpError: it is too long or too late, or not a form where it should be one.
+            HttpError: it is too long or too late, there is no room for it, or it is not a form
+                where it should be one.
             ClientGoneError: the client has gone in the middle.
         """
         ...
@@ -317,6 +328,14 @@ class RequestHandler:
         """
         self._message.hold(lambda: self.unsent().owner(), self._endpoint.max_body_size)
 
+    def _count_received(self, length: int, is_stored: bool) -> None:  # noqa: FBT001 (see `Count`)
+        """Count what has come of the body until the whole message is counted.
+
+        Raises:
+            HttpError: too much is in flight already.
+        """
+        self._message.receive(length, lambda: self.unsent().owner(), is_stored=is_stored)
+
     async def _read(self, limit: int | None) -> None:
         """Read the body.
 
@@ -326,7 +345,7 @@ class RequestHandler:
         """
         loop, endpoint = asyncio.get_running_loop(), self._endpoint
         began = loop.time()
-        await self._source.read(self._request, limit)
+        await self._source.read(self._request, limit, self._count_received)
         if (
             loop.time() - began <= beginning.FRESH_FOR
             or endpoint.revalidate_operations_every is None

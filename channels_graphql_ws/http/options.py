@@ -68,7 +68,8 @@ class GraphqlHttpEndpoint(OperationOptions):
     by default."""
 
     max_upload_size: Annotated[int | None, NOT_NEGATIVE] = 10_000_000
-    """Longest body in bytes if it is a form, all files together. `None`: no limit."""
+    """Longest body in bytes if it is a form, all files together. A user, or an address without
+    one, may have as much as ten of them on the disk at a time. `None`: no limit."""
 
     body_timeout: Annotated[float | None, NOT_NEGATIVE, Open(None)] = 60.0
     """Seconds in which a body must arrive, or the request is answered with 408. `None`: any

@@ -29,7 +29,7 @@ from channels_graphql_ws.concurrency.threads import (
 )
 from channels_graphql_ws.graphiql import GraphiqlConfig
 from channels_graphql_ws.http.errors import ClientGoneError, HttpError, too_large
-from channels_graphql_ws.http.handler import Answer, RequestHandler
+from channels_graphql_ws.http.handler import Answer, Count, RequestHandler
 from channels_graphql_ws.http.options import GraphqlHttpEndpoint
 from channels_graphql_ws.http.request import HttpRequest
 from channels_graphql_ws.http.responses import StreamingResponse
@@ -238,8 +238,8 @@ class _Source:
         # Under WSGI a stream would be collected to its end, which is never.
         self.can_stream = hasattr(request, "scope")
 
-    async def read(self, request: HttpRequest, limit: int | None) -> None:
-        """Take over the body that Django has read."""
+    async def read(self, request: HttpRequest, limit: int | None, _count: Count, /) -> None:
+        """Take over the body that Django has read; there is nothing to count in the middle."""
         try:
             await in_thread(lambda: self._read(request))
         except RequestDataTooBig as error:

@@ -1,4 +1,4 @@
-"""What messages and documents take in memory while their operations last: a bound for all of them.
+"""What messages and documents take while their operations last: a bound for all of them.
 
 One connection or request has its own bounds; this is for clients with many.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable
 from threading import Lock
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from channels_graphql_ws.execution.documents import Document
 from channels_graphql_ws.execution.errors import FullError
@@ -36,13 +36,22 @@ SMALL: Final = 4_096
 SMALL_DOCUMENT: Final = 8_192
 """Bytes that a document takes which is not counted."""
 
+UPLOADS: Final = 10
+"""How many of the longest uploads one owner may have on the disk at a time."""
+
+UPLOADS_OF_UNKNOWN: Final = 50
+"""The same of all clients together that have neither a user nor an address of their own."""
+
+UPLOADS_OF_ALL: Final = 100
+"""The same of all clients; each may have one upload, whatever there is of others."""
+
 _UNKNOWN: Final = object()
 """Owns what clients have that have neither a user nor an address of their own."""
 
-_ALL: Final = "", None
-
 _Key: TypeAlias = tuple[str, Hashable]
 """Of what kind it is, and whose."""
+
+_ALL: Final[_Key] = "", None
 
 _sizes: Counter[_Key] = Counter()
 """About how many bytes there are of each."""
@@ -59,7 +68,7 @@ _lock: Final = Lock()
 
 
 class Holding:
-    """What the message of one operation or request takes, and its document.
+    """What the message of one operation or request takes in memory, and its document.
 
     Args:
         kind: what is counted together.
@@ -71,6 +80,8 @@ class Holding:
     """
 
     __slots__ = ("_documents", "_key", "_kind", "_most", "memory", "size")
+
+    _all: ClassVar[_Key] = _ALL
 
     def __init__(self, kind: str, most: int) -> None:
         self._kind = kind
@@ -95,6 +106,28 @@ class Holding:
             self._take(key, size, always=always)
             self.size += size
             self.memory += size
+
+    def resize(self, size: int, owner: Callable[[], Hashable], *, always: bool = False) -> None:
+        """Count the message with as many bytes as it has by now.
+
+        Args:
+            size: bytes, in place of those that were counted before.
+            owner: as for `add`.
+            always: as for `add`.
+
+        Raises:
+            FullError: they are more, and the owner, or the process, has too many already. Those
+                that were counted before still are.
+        """
+        more = size - self.size
+        if more > 0:
+            self.add(more, owner, always=always)
+        elif more:
+            key = self._known_key(owner)
+            with _lock:
+                self.size += more
+                self.memory += more
+                self._give_back(key, -more)
 
     def add_document(
         self, document: Document, owner: Callable[[], Hashable], *, always: bool = False
@@ -130,10 +163,7 @@ class Holding:
                 if not _documents[held]:
                     del _documents[held]
                     size += document.memory
-            for each in (self._key, _ALL):
-                _sizes[each] -= size
-                if not _sizes[each]:
-                    del _sizes[each]
+            self._give_back(self._key, size)
 
     def _known_key(self, owner: Callable[[], Hashable]) -> _Key:
         if self._key is None:
@@ -142,11 +172,44 @@ class Holding:
         return self._key
 
     def _take(self, key: _Key, size: int, *, always: bool) -> None:
-        most = MOST_OF_UNKNOWN if key[1] is _UNKNOWN else self._most
-        own, of_all = _sizes[key], _sizes[_ALL]
-        if own > SHARE and own + size > most and not always:
+        most_of_unknown, most_of_all, share = self._bounds()
+        most = most_of_unknown if key[1] is _UNKNOWN else self._most
+        own, of_all = _sizes[key], _sizes[self._all]
+        # One message may take more than all may, also if it is counted bit by bit.
+        if own - self.size > share and own + size > most and not always:
             raise FullError(_OF_OTHERS if key[1] is _UNKNOWN else _OWN)
-        if of_all and of_all + size > MOST_OF_ALL and own + size > SHARE and not always:
+        has_others = of_all > self.size
+        if has_others and of_all + size > most_of_all and own + size > share and not always:
             raise FullError(_OF_OTHERS)
         _sizes[key] += size
-        _sizes[_ALL] += size
+        _sizes[self._all] += size
+
+    def _give_back(self, key: _Key, size: int) -> None:
+        for each in (key, self._all):
+            _sizes[each] -= size
+            if not _sizes[each]:
+                del _sizes[each]
+
+    def _bounds(self) -> tuple[int, int, int]:
+        """Return the most of unknown clients, the most of all, and the share of each owner."""
+        return MOST_OF_UNKNOWN, MOST_OF_ALL, SHARE
+
+
+class StoredUpload(Holding):
+    """What the upload of one request takes on the disk, which memory has nothing to do with.
+
+    Args:
+        longest: bytes that an upload may have.
+    """
+
+    __slots__ = ("_longest",)
+
+    _all: ClassVar[_Key] = "uploads", None
+
+    def __init__(self, longest: int) -> None:
+        super().__init__("uploads", UPLOADS * longest)
+        self._longest = longest
+
+    def _bounds(self) -> tuple[int, int, int]:
+        longest = self._longest
+        return UPLOADS_OF_UNKNOWN * longest, UPLOADS_OF_ALL * longest, longest

@@ -20,6 +20,7 @@ from channels_graphql_ws import shut_down
 from channels_graphql_ws.client_log import LINES
 from channels_graphql_ws.http import view as views
 from channels_graphql_ws.http.view import GraphqlView, SyncGraphqlView
+from channels_graphql_ws.operations import holding
 from http_client import EVENTS, PARTS, Gate, exchange, listeners, multipart, posted, streaming
 from http_schema import OnEvent
 from support import tick, wait_until
@@ -223,6 +224,27 @@ async def test_a_file_arrives():
     response = await uploading(*form())
     assert response.json() == {"data": {"store": {"stored": ["a.txt: content"]}}}
     assert http_schema.Store.kept[0].closed
+
+
+@pytest.mark.parametrize("in_memory", [10, 10_000])
+async def test_files_count_until_the_form_is_answered(in_memory, gate):
+    query = "query ($gate: String!) { wait(gate: $gate) }"
+    operations = json.dumps({"query": query, "variables": {"gate": "g"}}).encode()
+    parts = [
+        ("operations", None, operations),
+        ("map", None, b'{"0": []}'),
+        ("0", "a", b"x" * 4_400),
+    ]
+    with override_settings(FILE_UPLOAD_MAX_MEMORY_SIZE=in_memory):
+        waiting = asyncio.create_task(uploading(*multipart(parts)))
+        await gate.entered.wait()
+        in_files = holding._sizes["uploads", None]
+        in_all = sum(holding._sizes.values()) // 2
+        assert in_files == (4_400 if in_memory == 10 else 0)
+        assert in_all >= 4_400
+        gate.opened.set()
+        assert (await waiting).json() == {"data": {"wait": "g"}}
+    assert not holding._sizes
 
 
 async def test_a_form_that_any_page_may_have_sent_is_refused():

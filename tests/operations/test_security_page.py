@@ -218,7 +218,12 @@ FIXED = {
     f"or of an address without one, estimated; {holding.MOST_OF_UNKNOWN / MIB:g} MiB of all "
     f"clients that have neither, and {holding.MOST_OF_ALL / MIB:g} MiB in all, WebSockets "
     f"included; beyond that, {holding.SHARE / MIB:g} MiB for each. Messages of up to "
-    f"{holding.SMALL / KIB:g} KiB",
+    f"{holding.SMALL / KIB:g} KiB are not counted, and those of up to "
+    f"{holding.SHARE_OF_REQUEST / KIB:g} never refused for that; {in_flight.STEP / KIB:g} KiB of "
+    "a body that is received are not counted before the next ones come",
+    "uploads on the disk": f"as much as {holding.UPLOADS} of `max_upload_size` of a user, or of "
+    f"an address without one; {holding.UPLOADS_OF_UNKNOWN} of all clients that have neither, and "
+    f"{holding.UPLOADS_OF_ALL} in all; beyond that, one for each",
     "messages and documents of a user": f"{connection.MOST_HELD / MIB:g} MiB, estimated, for "
     f"operations under way, subscriptions among them; {holding.MOST_OF_UNKNOWN / MIB:g} MiB of "
     f"all clients that have neither, and {holding.MOST_OF_ALL / MIB:g} MiB in all, requests over "
