@@ -20,9 +20,11 @@ from graphql import (
     MiddlewareManager,
     Node,
     OperationDefinitionNode,
+    OverlappingFieldsCanBeMergedRule,
     Token,
     TokenKind,
     parse,
+    specified_rules,
     validate,
 )
 
@@ -32,9 +34,11 @@ from channels_graphql_ws.execution.compiler.operation import CompiledOperation, 
 from channels_graphql_ws.execution.errors import TooManyError
 from channels_graphql_ws.execution.inline_parsing import may_parse
 from channels_graphql_ws.execution.limits import DocumentRule, NoIntrospection, exceeded
+from channels_graphql_ws.execution.merging import LimitedMerging
 from channels_graphql_ws.execution.parser_queue import ParserQueue, QueueFullError, Sender
 from channels_graphql_ws.execution.rules import NO_RULES, Rules, UnconditionalSubscription
 from channels_graphql_ws.execution.source import IndexedSource
+from channels_graphql_ws.execution.suggestions import FewSuggestions
 
 INLINE_LIMIT = 2_048
 """Longest document, in characters, that is parsed on the event loop itself."""
@@ -357,10 +361,26 @@ def validate_document(
         return errors
     # What may not be asked about is not told by mistake either.
     hides = NoIntrospection in first
-    errors = validate(schema, ast, hide_suggestions=hides)
     others = [rule for rule in rules if rule not in first]
+    errors = validate(schema, ast, _of_graphql(others, hides=hides), hide_suggestions=hides)
+    others = [rule for rule in others if not issubclass(rule, LimitedMerging)]
     # After the others: rules rely on fragments that are there, and spread no circles.
     return errors or (validate(schema, ast, others, hide_suggestions=hides) if others else [])
+
+
+def _of_graphql(
+    rules: Sequence[type[ASTValidationRule]], *, hides: bool
+) -> list[type[ASTValidationRule]]:
+    """Return the rules of GraphQL, the one about merging with its limit, if these have one."""
+    merging = next(
+        (rule for rule in rules if issubclass(rule, LimitedMerging)),
+        OverlappingFieldsCanBeMergedRule,
+    )
+    found: list[type[ASTValidationRule]] = [] if hides else [FewSuggestions]
+    found += [
+        merging if rule is OverlappingFieldsCanBeMergedRule else rule for rule in specified_rules
+    ]
+    return found
 
 
 def told(errors: Iterable[GraphQLError]) -> list[GraphQLError]:

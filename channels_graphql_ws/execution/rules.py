@@ -28,6 +28,7 @@ from channels_graphql_ws.execution.limits import (
     NoIntrospection,
     static_limits,
 )
+from channels_graphql_ws.execution.merging import merging
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Rules(Limits):
 
     validation_rules: tuple[type[ASTValidationRule], ...] = ()
     max_tokens: int | None = None
+    max_field_comparisons: int | None = None
     max_fields_executed: int | None = None
     max_result_size: int | None = None
     introspection: bool = True
@@ -56,6 +58,8 @@ class Rules(Limits):
             rules.append(static_limits(self))
         if not self.introspection:
             rules.append(NoIntrospection)
+        if self.max_field_comparisons is not None:
+            rules.append(merging(self.max_field_comparisons))
         return rules
 
 

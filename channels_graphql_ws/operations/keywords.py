@@ -35,6 +35,7 @@ class CommonKeywords(TypedDict, total=False):
     max_aliases: int | None
     max_depth: int | None
     max_directives: int | None
+    max_field_comparisons: int | None
     max_fields_executed: int | None
     max_introspection_depth: int | None
     max_operations_per_connection: int | None

@@ -95,6 +95,12 @@ class OperationOptions:
     max_tokens: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 15_000
     """Most words, punctuators and comments that a document may have. `None`: no limit."""
 
+    max_field_comparisons: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 250_000
+    """Most steps that comparing the fields of a document takes, which GraphQL asks for where
+    fields of one level, or fragments spread together, have the same response names: two for each
+    pair of fields, and twelve and more for each pair of selections or fragments. `None`, and where
+    that is lower: graphql-core's own limit for the process, `MAX_COMPLEXITY_BUDGET`."""
+
     max_waiting_documents: Annotated[int | None, NOT_NEGATIVE, Open(None)] = 32
     """Most large documents of one WebSocket connection that may wait to be parsed: those with
     more than 8,192 characters or 400 names. Two threads parse them, for each user or address

@@ -112,7 +112,7 @@ async def test_validation_may_be_ones_own_and_knows_the_rules_of_the_class() -> 
     assert socket.results("1") == [
         [{"message": "<Cannot query field 'nothing' on type 'Query'.>"}]
     ]
-    assert known == [2]
+    assert known == [3]
     await socket.drop()
 
 

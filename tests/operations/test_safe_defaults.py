@@ -82,12 +82,17 @@ def aliases(count: int) -> str:
     return " ".join(f"a{number}: name" for number in range(count))
 
 
+def mixed(count: int, after: str = "") -> str:
+    """Return fields of two names: those of one are compared with each other."""
+    return " ".join(f"{('name', '__typename')[number % 2]}{after}" for number in range(count))
+
+
 def directives(count: int) -> str:
-    return f"{{ deeper {{ {repeated('name @skip(if: false)', count)} }} }}"
+    return f"{{ deeper {{ {mixed(count, ' @skip(if: false)')} }} }}"
 
 
 def root_fields(count: int) -> str:
-    return f"{{ ...F }} fragment F on Query {{ {repeated('name', count)} }}"
+    return f"{{ ...F }} fragment F on Query {{ {mixed(count)} }}"
 
 
 def tokens(count: int) -> str:
@@ -99,12 +104,28 @@ def introspection(levels: int) -> str:
     return "{ __schema { types {" + "ofType {" * types + "name" + "}" * types + "} } }"
 
 
+def comparisons(steps: int) -> str:
+    """Return a document whose fields take so many steps to compare."""
+    selections = []
+    if steps % 2:
+        # Two fields, an argument and its two values.
+        selections.append("text(length: 1) text(length: 1)")
+        steps -= 5
+    while steps:
+        # Each pair takes two.
+        fields = next(count for count in range(500, 1, -1) if count * (count - 1) <= steps)
+        selections.append(repeated("name", fields))
+        steps -= fields * (fields - 1)
+    return f"{{ {' '.join(f'd{n}: deeper {{ {each} }}' for n, each in enumerate(selections))} }}"
+
+
 # What there may be at most, and a document that has so much of it.
 MOST: dict[str, Any] = {
     "max_depth": (50, nested),
     "max_aliases": (1_000, lambda count: f"{{ deeper {{ {aliases(count)} }} }}"),
     "max_root_fields": (500, root_fields),
     "max_directives": (500, directives),
+    "max_field_comparisons": (250_000, comparisons),
     "max_tokens": (15_000, tokens),
     "max_introspection_depth": (20, introspection),
 }

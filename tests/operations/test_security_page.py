@@ -21,9 +21,11 @@ from channels_graphql_ws.execution import (
     headers,
     inline_parsing,
     limits,
+    merging,
     parser_queue,
     pending,
     request,
+    suggestions,
 )
 from channels_graphql_ws.execution.compiler import introspection
 from channels_graphql_ws.http import in_flight, parsing, reservations, stream
@@ -242,6 +244,10 @@ FIXED = {
     f"{under_way.FEW} until some end, for {under_way.LONGEST_WAIT:g} s at most",
     "operations that end at the client's wish": f"{connection.STOPPING_LIMIT:,}",
     "`good_faith_introspection`": f"{limits.MAX_INTROSPECTION_FIELDS} fields",
+    "`max_field_comparisons`": f"Two for each pair of fields, {merging.STEPS_FOR_A_PAIR} for each "
+    "pair of selections or fragments with fields, and one more for each "
+    f"{merging.LOOK_UPS_FOR_A_STEP} fields of the first, {merging.STEPS_FOR_A_CONFLICT} for each "
+    "pair that cannot be merged.",
     "`max_waiting_documents`": f"({documents.LARGE_LIMIT:,} characters, "
     f"{documents.LARGE_NAMES} names or {documents.LARGE_SIGNS:,} signs) of one WebSocket that "
     "wait to be parsed. Two threads parse them, one at a time for each user, or address without "
@@ -287,6 +293,10 @@ def test_no_row_is_left_out():
         (
             f"one that waits for a database keeps nobody waiting for more than "
             f"{1_000 * computing.LONGEST:g} ms"
+        ),
+        (
+            f"until {suggestions.MOST_NAMES} names were looked through, and none in a\nschema of "
+            f"more than {suggestions.MOST_TYPES:,} types"
         ),
         f"lets others run every {1_000 * breathing.WINDOW:g} ms",
         f"of each kind of line there are {client_log.LINES} in a minute",
