@@ -19,14 +19,21 @@ RATIO: Final = 20
 PERIOD: Final = 1.0
 """Seconds after which what was inflated does not count any more."""
 
-MOST_OF_ONE: Final = 8_388_608
+MOST_OF_ONE: Final = 33_554_432
 """Bytes beyond that, of all messages of a user or address in a period."""
 
-MOST_OF_UNKNOWN: Final = 16_777_216
+MOST_OF_UNKNOWN: Final = 50_331_648
 """The same of all clients together of whom neither is known."""
 
-MOST_OF_ALL: Final = 33_554_432
+MOST_OF_ALL: Final = 100_663_296
 """The same of all clients of a process."""
+
+SMALL: Final = 65_536
+"""Bytes of a message that is inflated in any case: what is sent again takes a few bytes on the wire,
+compressed with what came before it."""
+
+MOST_OF_SMALL: Final = 2
+"""How many times as much an owner may have before it has not even such messages."""
 
 
 class Amplification:
@@ -44,7 +51,13 @@ class Amplification:
             wire: bytes of it on the wire.
             owner: returns whose it is: the user, or else the address; `None`: not known.
         """
-        return RATIO * wire + (self._left(owner) if self._size else MOST_OF_ONE)
+        if not self._size:
+            return RATIO * wire + MOST_OF_ONE
+        self._renew()
+        key = owner()
+        most, own = MOST_OF_UNKNOWN if key is None else MOST_OF_ONE, self._sizes[key]
+        left = RATIO * wire + max(0, min(most - own, MOST_OF_ALL - self._size))
+        return max(left, SMALL) if own < MOST_OF_SMALL * most else left
 
     def count(self, wire: int, size: int, owner: Callable[[], Hashable]) -> None:
         """Count what was inflated.
@@ -59,12 +72,6 @@ class Amplification:
             self._renew()
             self._size += more
             self._sizes[owner()] += more
-
-    def _left(self, owner: Callable[[], Hashable]) -> int:
-        self._renew()
-        key = owner()
-        most = MOST_OF_UNKNOWN if key is None else MOST_OF_ONE
-        return max(0, min(most - self._sizes[key], MOST_OF_ALL - self._size))
 
     def _renew(self) -> None:
         now = monotonic()

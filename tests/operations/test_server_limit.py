@@ -358,6 +358,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(amplified, "MOST_OF_ONE", 1_000_000)
     monkeypatch.setattr(amplified, "MOST_OF_UNKNOWN", 2_000_000)
     monkeypatch.setattr(amplified, "MOST_OF_ALL", 3_000_000)
+    monkeypatch.setattr(amplified, "SMALL", 10_000)
     return Clock(monkeypatch)
 
 
@@ -443,6 +444,27 @@ async def test_what_is_not_much_longer_than_on_the_wire_is_never_refused(
     for _ in range(10):
         assert inflates("a", ordinary)
         assert inflates(None, ordinary)
+
+
+async def test_small_messages_are_inflated_whatever_others_have_had(
+    clock: Clock, inflates: Inflates
+) -> None:
+    bomb, small = deflated(SIZE), deflated(10_000)
+    for owner in "abcd":
+        inflates(owner, bomb)
+    assert not inflates("e", bomb)
+    # Compressed with what came before, an ordinary message may take a few bytes.
+    assert all(inflates(owner, small) for owner in "abcde" for _ in range(5))
+
+
+async def test_nor_is_there_any_number_of_small_messages(clock: Clock, inflates: Inflates) -> None:
+    small = deflated(10_000)
+    count = 0
+    while inflates("a", small):
+        count += 1
+        assert count < 1_000
+    assert count * 10_000 > amplified.MOST_OF_ONE
+    assert inflates("b", small)
 
 
 async def test_what_was_refused_counts_too(clock: Clock) -> None:
