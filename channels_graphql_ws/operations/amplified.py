@@ -29,8 +29,8 @@ MOST_OF_ALL: Final = 100_663_296
 """The same of all clients of a process."""
 
 SMALL: Final = 65_536
-"""Bytes of a message that is inflated in any case: what is sent again takes a few bytes on the wire,
-compressed with what came before it."""
+"""Bytes of a message that is inflated in any case: what is sent again, compressed with what came
+before it, takes a few bytes on the wire."""
 
 MOST_OF_SMALL: Final = 2
 """How many times as much an owner may have before it has not even such messages."""

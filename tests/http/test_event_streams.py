@@ -690,6 +690,8 @@ async def test_a_stream_that_nobody_opens_is_given_up(monkeypatch):
     async with opened(application, token) as one:
         await one.send()
         assert (await one.answer()).status == 404
+    # The hooks of its end run in a thread.
+    await wait_until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
 
 
 async def test_what_comes_before_the_stream_is_opened_waits_for_it():
