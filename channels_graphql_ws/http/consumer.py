@@ -15,6 +15,7 @@ from django.http import HttpResponse
 
 from channels_graphql_ws.client_log import ClientLog
 from channels_graphql_ws.concurrency.deadline import within
+from channels_graphql_ws.concurrency.rotation import turn_to_begin
 from channels_graphql_ws.concurrency.threads import in_thread
 from channels_graphql_ws.http import responses, uploads
 from channels_graphql_ws.http.completion import BODILESS, headers_of_answer
@@ -33,6 +34,7 @@ from channels_graphql_ws.operations.mounting import (
     check_request,
     register_mounted,
 )
+from channels_graphql_ws.operations.places import address_of
 from channels_graphql_ws.operations.script_prefix import enter_script_prefix
 from channels_graphql_ws.operations.server_transport import abort, transport_of
 from channels_graphql_ws.pubsub.layers import register_endpoint
@@ -114,6 +116,9 @@ class GraphqlHttpConsumer(GraphqlHttpEndpoint):
         self.scope = scope
         enter_script_prefix(scope)
         settle(self)
+        turn = turn_to_begin(lambda: address_of(scope, self.trusted_proxies))
+        if turn is not None:
+            await turn
         client = _Client(receive, send, self)
         handler = RequestHandler(self, HttpRequest(scope, self), client)
         try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections import Counter
 from weakref import ref
 
-from channels_graphql_ws.concurrency.rotation import next_turn
+from channels_graphql_ws.concurrency.rotation import REQUESTS_AT_ONCE, next_turn, turn_to_begin
 from support import tick
 
 
@@ -88,3 +89,88 @@ def test_a_line_ends_with_its_event_loop() -> None:
     del loop
     gc.collect()
     assert gone() is None
+
+
+class Gate:
+    """Notes in which iteration of the event loop requests begin."""
+
+    def __init__(self) -> None:
+        self.iteration = 0
+        self.begun: list[tuple[str, int]] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def come(self, *names: str) -> list[asyncio.Task[None]]:
+        """Let some come in this iteration: the first letter of a name is its owner."""
+        tasks = [asyncio.create_task(self._begin(name)) for name in names]
+        self.tasks += tasks
+        return tasks
+
+    async def _begin(self, name: str) -> None:
+        turn = turn_to_begin(lambda: None if name[0] == "?" else name[0])
+        if turn is not None:
+            await turn
+        self.begun.append((name, self.iteration))
+
+    async def next(self) -> None:
+        self.iteration += 1
+        await tick()
+
+    async def all_begun(self) -> list[str]:
+        while not all(each.done() for each in self.tasks):
+            await self.next()
+        return [name for name, _ in self.begun]
+
+
+async def test_a_few_requests_begin_at_once() -> None:
+    gate = Gate()
+    gate.come(*(f"a{number}" for number in range(REQUESTS_AT_ONCE)))
+    await gate.next()
+    assert len(gate.begun) == REQUESTS_AT_ONCE
+    # In the next iteration there is room again.
+    gate.come("a", "b")
+    await gate.next()
+    assert len(gate.begun) == REQUESTS_AT_ONCE + 2
+
+
+async def test_of_thousands_of_requests_a_few_begin_in_each_iteration() -> None:
+    gate = Gate()
+    gate.come(*(f"a{number}" for number in range(10 * REQUESTS_AT_ONCE)))
+    await gate.all_begun()
+    counts = Counter(iteration for _, iteration in gate.begun)
+    assert max(counts.values()) == REQUESTS_AT_ONCE
+    assert len(counts) == 10
+
+
+async def test_another_owner_does_not_wait_for_all_of_them() -> None:
+    gate = Gate()
+    gate.come(*(f"a{number}" for number in range(10 * REQUESTS_AT_ONCE)))
+    await gate.next()
+    gate.come("b", "?")
+    order = await gate.all_begun()
+    assert max(order.index("b"), order.index("?")) < 3 * REQUESTS_AT_ONCE
+
+
+async def test_a_request_whose_client_has_gone_takes_no_place() -> None:
+    gate = Gate()
+    first = gate.come(*(f"a{number}" for number in range(REQUESTS_AT_ONCE)))
+    gone = gate.come(*(f"b{number}" for number in range(REQUESTS_AT_ONCE)))
+    await gate.next()
+    for task in gone:
+        task.cancel()
+    last = gate.come("c")
+    await tick(5)
+    assert [task.cancelled() for task in gone] == [True] * len(gone)
+    assert all(task.done() for task in (*first, *last))
+    # The gate is at rest, and opens anew.
+    gate.come("d")
+    await tick()
+    assert gate.begun[-1][0] == "d"
+
+
+async def test_nobody_overtakes_those_who_wait() -> None:
+    gate = Gate()
+    gate.come(*(f"a{number}" for number in range(3 * REQUESTS_AT_ONCE)))
+    await gate.next()
+    gate.come(*(f"a late {number}" for number in range(REQUESTS_AT_ONCE)))
+    order = await gate.all_begun()
+    assert [name for name in order if "late" in name] == order[-REQUESTS_AT_ONCE:]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from channels_graphql_ws import client_log, resumable
-from channels_graphql_ws.concurrency import computing, fairness, shares, threads
+from channels_graphql_ws.concurrency import computing, fairness, rotation, shares, threads
 from channels_graphql_ws.execution import (
     breathing,
     budget,
@@ -195,6 +195,7 @@ FIXED = {
     "`max_ping_size`": f"1 KiB of payload; {protocol.EARLY_PINGS} pings before",
     "the `id` of an operation": f"{request.MAX_ID_LENGTH:,} characters",
     "`max_messages_per_second`": f"1,000, and {1_000 * pace.BURST_SECONDS:,} at once",
+    "a burst of requests over HTTP": f"{rotation.REQUESTS_AT_ONCE} begin in one iteration",
     "a burst of messages": f"{1_000 * pace.SLICE:g} ms of work at a time, and "
     f"{pace.SLICE / pace.AT_LEAST:.0f} messages",
     "messages of more than": f"at once in a process; one that took more than "
