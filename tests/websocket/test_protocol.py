@@ -896,3 +896,4 @@ def test_a_client_that_does_not_read_is_closed(dialect: Any) -> None:
     protocol = ready(dialect)
     assert protocol.stalled() == [Close(CloseCode.TIMEOUT, "Messages were not read in time")]
     assert protocol.stalled() == []
+    assert protocol.crowded() == []
