@@ -350,6 +350,8 @@ async def test_a_confirmation_has_the_cursor_of_the_beginning(
 async def test_runs_are_counted_with_what_they_keep(script: Script) -> None:
     assert statistics().runs == RunStatistics(0, 0, 0, 0, 0)
     first, second = [await Client(script).subscribe() for _ in range(2)]
+    # Otherwise the first of them may have all.
+    await wait_until(lambda: statistics().runs.watched == 2)
     script.allow(6)
     await wait_until(lambda: len(first.payloads) + len(second.payloads) == 6)
     counted = (await asyncio.to_thread(statistics)).runs
