@@ -18,10 +18,9 @@ MOST_TYPES: Final = 1_000
 class FewSuggestions(ASTValidationRule):
     """Lets the errors of the other rules suggest names until enough were looked through."""
 
-    context: ValidationContext
-
     def __init__(self, context: ValidationContext) -> None:
         super().__init__(context)
+        self._validation = context
         self._names = 0
         self._report = context.on_error
         context.on_error = self._count  # type: ignore[method-assign]
@@ -29,7 +28,7 @@ class FewSuggestions(ASTValidationRule):
             self._hide()
 
     def _count(self, error: GraphQLError) -> None:
-        context = self.context
+        context = self._validation
         here = context.get_parent_type(), get_named_type(context.get_input_type())
         kinds = [getattr(each, kind, ()) for each in here for kind in ("fields", "values")]
         self._names += max(map(len, (context.schema.type_map, *kinds)))
@@ -39,4 +38,4 @@ class FewSuggestions(ASTValidationRule):
 
     def _hide(self) -> None:
         # It has no setter. An attribute by another name would be without effect.
-        self.context._hide_suggestions = True  # noqa: SLF001
+        self._validation._hide_suggestions = True  # noqa: SLF001
