@@ -204,7 +204,7 @@ def test_the_channels_of_a_process_are_read_from_one_place_with_core(hosts: int)
         read_as = layer.non_local_name(name)
         assert read_as.endswith(f"{layer.client_prefix}!")
         assert layer.consistent_hash(name) == layer.consistent_hash(read_as)
-        assert layer.require_valid_channel_name(name)
+        assert layer.valid_channel_names([name])
 
 
 def test_other_layers_get_names_of_their_own() -> None:
