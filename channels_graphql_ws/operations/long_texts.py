@@ -46,8 +46,8 @@ async def decoding_in_turn(owner: Hashable) -> AsyncGenerator[None]:
 
     No two are decoded in one iteration of the event loop. Those of one owner wait for a pause in
     between, by how long the one before has taken, so that whatever an owner sends, and over how
-    many connections, others are served most of the time. It is read more slowly; nothing is
-    refused.
+    many connections, others are served most of the time. Nothing is refused here: the caller
+    bounds what waits.
 
     Args:
         owner: the user, or else the address; `None`: not known.
